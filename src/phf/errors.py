@@ -1,0 +1,32 @@
+"""What a user can get wrong, one class for each thing the user does about it.
+
+Every message says what was found, where (file, line, key) and what to do. The command line prints them without a
+traceback. Our own broken invariants are `assert`s instead.
+"""
+
+
+class PhfError(ValueError):
+    """Base class of everything a user can put right."""
+
+
+class ConfigError(PhfError):
+    """The configuration is wrong: edit the named key and run again."""
+
+
+class CorpusError(PhfError):
+    """A corpus or dataset cannot be used as it is: repair the named file and line, or name another source."""
+
+
+class ScorerError(PhfError):
+    """A scorer broke its contract (wrong number of scores, NaN): fix the scorer; finished shards are kept."""
+
+
+class OutputError(PhfError):
+    """The output cannot be written (full disk, read-only folder, another job's folder): nothing finished is lost."""
+
+
+class MissingExtraError(PhfError):
+    """An optional dependency is not installed: the message is the command that installs it."""
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        super().__init__(f"{feature} needs {package}. Install it with: pip install 'phf[{extra}]'")
