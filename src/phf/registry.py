@@ -2,10 +2,13 @@
 
 import difflib
 import importlib
-from collections.abc import Iterable
+import inspect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from phf.errors import ConfigError
 
@@ -49,6 +52,48 @@ class Registry:
             f"Your own {self.kind} is named as 'package.module:ClassName'."
         )
 
+    def build(self, section: Mapping[str, Any], where: str, name_key: str = "class_name") -> Any:
+        """Call what `section[name_key]` names with the section's other keys as arguments.
+
+        Args:
+            section: as read from YAML, e.g. `{"class_name": "NGramStats", "n": 2}`.
+            where: the section's dotted path, for error messages.
+
+        Raises `ConfigError` for a missing or unknown name, an unknown or missing argument, or a value of another type
+        than the argument is annotated with; text is parsed where the type allows it ("5e-4" is a float).
+        """
+        settings = dict(section)
+        name = settings.pop(name_key, None)
+        if not isinstance(name, str):
+            raise ConfigError(f"{where}.{name_key} is missing. {did_you_mean('', self.describe())}")
+        target = self.resolve(name)
+        parameters = inspect.signature(target).parameters
+        accepts_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        for key, value in settings.items():
+            if key in parameters:
+                settings[key] = _parsed(value, parameters[key].annotation, f"{where}.{key}")
+            elif not accepts_any:
+                known = did_you_mean(key, parameters) if parameters else "It takes none."
+                raise ConfigError(f"{where}.{key} is not a setting of {name}. {known}")
+        for key, parameter in parameters.items():
+            is_named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            if is_named and parameter.default is parameter.empty and key not in settings:
+                raise ConfigError(f"{where}.{key} is missing: {name} needs it.")
+        return target(**settings)
+
+
+def _parsed(value: Any, annotation: Any, where: str) -> Any:
+    if annotation is inspect.Parameter.empty:
+        return value
+    try:
+        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+        return adapter.validate_python(value)
+    except PydanticSchemaGenerationError:
+        return value  # an annotation pydantic has no rule for: the class checks for itself
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"]
+        raise ConfigError(f"{where} is {value!r}: {problem}.") from error
+
 
 def _import(target: str, kind: str) -> Any:
     module_name, _, attribute = target.partition(":")
@@ -84,7 +129,10 @@ METRICS = Registry(
     entries={
         "Length": ("phf.evaluation.metrics:Length", "mean length of the samples in characters"),
         "NGramStats": ("phf.evaluation.metrics:NGramStats", "distinct n-grams per sample and entropy of all n-grams"),
-        "SelfBLEU": ("phf.evaluation.metrics:SelfBLEU", "similarity of the samples to one another; lower is more diverse"),
+        "SelfBLEU": (
+            "phf.evaluation.metrics:SelfBLEU",
+            "similarity of the samples to each other; lower: more diverse",
+        ),
         "SelfBlEU": ("phf.evaluation.metrics:SelfBLEU", "the released system's spelling of SelfBLEU"),
         "Compilability": ("phf.evaluation.metrics:Compilability", "share of samples that compile as Python"),
     },

@@ -1,0 +1,135 @@
+"""Chunked head against dense logits: speed and memory of a training step, alternating in one run.
+
+    python benchmarks/head.py [--rounds 5]
+
+The model is GPT-2 with 4 layers of width 256 and 50,257 tokens; a step is forward + backward on 4 x 1,024 tokens.
+"dense" is the plain way: the model's own forward with labels, as transformers computes the loss. "trunk" is the same step with no
+head at all (the sum of the last hidden state), what is left when the head costs nothing. Peak memory is the
+largest resident size of a fresh process that runs two such steps, above that of "trunk".
+"""
+
+import argparse
+import multiprocessing
+import re
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from machine import describe_machine
+from phf.models.module import ObjectiveLM
+from phf.models.value_head import ValueHead
+from phf.objectives import AWR, MLE, Objective, Unlikelihood
+
+BATCH, SEQ, VOCAB, WIDTH, LAYERS = 4, 1024, 50_257, 256, 4
+OBJECTIVES = {
+    "MLE": MLE(),
+    "UL": Unlikelihood(score_threshold=0.0, alpha=1.0),
+    "AWR": AWR(alpha=0.5, beta=1.0),
+}
+
+
+def build(objective: Objective) -> ObjectiveLM:
+    torch.manual_seed(0)
+    config = GPT2Config(n_layer=LAYERS, n_embd=WIDTH, n_head=4, vocab_size=VOCAB, n_positions=SEQ)
+    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
+    value_head = ValueHead(WIDTH) if objective.uses_values else None
+    return ObjectiveLM(GPT2LMHeadModel(config), objective, value_head, head="chunked").train()
+
+
+def make_step(head: str, objective: str, bfloat16: bool) -> Callable[[], float]:
+    """One forward and backward; returns the loss."""
+    module = build(OBJECTIVES[objective])
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(VOCAB, (BATCH, SEQ), generator=generator)
+    scores = torch.rand(BATCH, SEQ, generator=generator) * (torch.rand(BATCH, SEQ, generator=generator) < 0.2)
+
+    def step() -> float:
+        module.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+            if head == "trunk":
+                loss = module.lm.base_model(input_ids=ids).last_hidden_state.sum()
+            elif head == "dense":
+                loss = module.lm(input_ids=ids, labels=ids, use_cache=False).loss
+            else:
+                loss = module(input_ids=ids, labels=ids, token_scores=scores)["loss"]
+        loss.backward()
+        return loss.item()
+
+    return step
+
+
+CASES = {
+    "dense, float32": ("dense", "MLE", False),
+    "chunked, float32": ("chunked", "MLE", False),
+    "dense, bfloat16": ("dense", "MLE", True),
+    "chunked, bfloat16": ("chunked", "MLE", True),
+    "chunked, float32, UL": ("chunked", "UL", False),
+    "chunked, float32, AWR": ("chunked", "AWR", False),
+}
+
+
+def peak_bytes(case: tuple[str, str, bool], connection: object) -> None:
+    step = make_step(*case)
+    step()
+    step()
+    # VmHWM, unlike getrusage, starts afresh in a new program and does not carry the parent's peak over
+    status = Path("/proc/self/status").read_text()
+    connection.send(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024)
+
+
+def measure_peak(case: tuple[str, str, bool]) -> int:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=peak_bytes, args=(case, sender))
+    process.start()
+    peak = receiver.recv()
+    process.join()
+    return peak
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    console = Console()
+    console.print(describe_machine())
+    trunk = {bfloat16: measure_peak(("trunk", "MLE", bfloat16)) for bfloat16 in (False, True)}
+    peaks = {name: measure_peak(case) - trunk[case[2]] for name, case in CASES.items()}
+    steps = {name: make_step(*case) for name, case in CASES.items()}
+    losses = {name: step() for name, step in steps.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - start)
+    reference = "dense, float32"
+    table = Table("step", "tokens/s", "speed", "MiB above trunk", "memory", "loss")
+    for name in steps:
+        median = statistics.median(seconds[name])
+        ratio = statistics.median(a / b for a, b in zip(seconds[reference], seconds[name], strict=True))
+        table.add_row(
+            name,
+            f"{BATCH * SEQ / median:,.0f}",
+            f"{ratio:.2f}x",
+            f"{peaks[name] / 2**20:,.0f}",
+            f"{peaks[name] / peaks[reference]:.3f}x",
+            f"{losses[name]:.5f}",
+        )
+    table.caption = f"speed and memory against '{reference}'; medians of {rounds} alternating rounds"
+    console.print(table)
+    mle = seconds["chunked, float32"]
+    for name in ("UL", "AWR"):
+        other = seconds[f"chunked, float32, {name}"]
+        ratio = statistics.median(a / b for a, b in zip(other, mle, strict=True))
+        console.print(f"{name} takes {ratio:.3f}x the time of MLE (median of {rounds} rounds)")
+
+
+if __name__ == "__main__":
+    main()

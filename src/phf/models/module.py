@@ -1,0 +1,141 @@
+"""The module that `Trainer` wraps: a Hugging Face causal LM, an optional value head, and the objective on top."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from phf.errors import ConfigError
+from phf.models.value_head import ValueHead
+from phf.objectives import IGNORE_INDEX, LossOutput, Objective, chunked_loss, chunked_nll
+from phf.objectives.base import select_targets
+
+PROBE_TOLERANCE = 1e-4
+"""Relative difference up to which hidden @ weight.T counts as the model's own logits (float32)."""
+
+
+class ObjectiveLM(nn.Module):
+    """`forward(input_ids, labels, token_scores) -> {"loss", "logs"}`, under whatever Trainer wraps it in.
+
+    Args:
+        lm: any `AutoModelForCausalLM`.
+        objective: the training objective.
+        value_head: required by an objective that uses values; None otherwise.
+        head: "chunked" never builds the logits; "dense" is the reference, for heads that are more than a matrix
+            product (bias, soft-capping, multipliers); "auto" finds out which by trying both on two tokens.
+    """
+
+    accepts_loss_kwargs = True  # tells Trainer to count the targets of the whole step and pass `num_items_in_batch`
+
+    def __init__(
+        self, lm: PreTrainedModel, objective: Objective, value_head: ValueHead | None = None, head: str = "auto"
+    ) -> None:
+        super().__init__()
+        if objective.uses_values and value_head is None:
+            raise ConfigError(
+                f"{type(objective).__name__} needs a value head: set model.model_kwargs.value_head_config."
+            )
+        if head not in ("auto", "chunked", "dense"):
+            raise ConfigError(f"model.head is '{head}'; it must be auto, chunked or dense.")
+        self.lm = lm
+        self.value_head = value_head if objective.uses_values else None
+        self.objective = objective
+        self.head = ("chunked" if has_plain_linear_head(lm) else "dense") if head == "auto" else head
+        self.config = lm.config  # read by Trainer's integrations
+        self._no_split_modules = getattr(lm, "_no_split_modules", None)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        labels: Tensor,
+        token_scores: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> dict[str, Any]:
+        """Loss (nats per target of the step) and logs.
+
+        Args:
+            input_ids, labels: [batch, seq] token ids; a label of `IGNORE_INDEX` is no target, nor is position 0.
+            token_scores: [batch, seq], NaN where unscored; None: nothing is scored.
+            num_items_in_batch: number of targets of the whole optimiser step; None: of this batch.
+        """
+        hidden, logits = self._trunk(input_ids)
+        values = None if self.value_head is None else self.value_head(hidden)
+        if logits is None:
+            output = self._chunked(hidden, labels, token_scores, values, num_items_in_batch)
+        else:
+            output = self.objective(
+                logits=logits, labels=labels, token_scores=token_scores, values=values, num_items=num_items_in_batch
+            )
+        return {"loss": output.loss, "logs": output.logs}
+
+    @torch.no_grad()
+    def token_nll(self, input_ids: Tensor, labels: Tensor) -> Tensor:
+        """[batch, seq] negative log-likelihood of each label in nats; NaN where there is no target."""
+        hidden, logits = self._trunk(input_ids)
+        targets = labels[:, 1:]
+        is_target = targets != IGNORE_INDEX
+        if logits is None:
+            found = chunked_nll(hidden[:, :-1][is_target], self._head_weight(), targets[is_target])
+        else:
+            found = nn.functional.cross_entropy(logits[:, :-1][is_target].float(), targets[is_target], reduction="none")
+        nll = torch.full(labels.shape, torch.nan, device=labels.device)
+        nll[:, 1:][is_target] = found.float()
+        return nll
+
+    def _trunk(self, input_ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """[batch, seq, width] last hidden state and, where the head is dense, the model's own logits."""
+        trunk = self.lm.base_model
+        if self.head == "chunked":
+            return trunk(input_ids=input_ids, use_cache=False).last_hidden_state, None
+        seen: list[Tensor] = []
+        handle = trunk.register_forward_hook(lambda _module, _args, output: seen.append(output.last_hidden_state))
+        try:
+            logits = self.lm(input_ids=input_ids, use_cache=False).logits
+        finally:
+            handle.remove()
+        return seen[0], logits
+
+    def _chunked(
+        self,
+        hidden: Tensor,
+        labels: Tensor,
+        token_scores: Tensor | None,
+        values: Tensor | None,
+        num_items: Tensor | int | None,
+    ) -> LossOutput:
+        targets = labels[:, 1:].reshape(-1)
+        is_target = targets != IGNORE_INDEX
+        like = hidden.new_empty(0, dtype=torch.promote_types(hidden.dtype, torch.float32))
+        scores, values = select_targets(token_scores, values, is_target, like)
+        return chunked_loss(
+            hidden=hidden[:, :-1].reshape(-1, hidden.size(-1))[is_target],
+            weight=self._head_weight(),
+            targets=targets[is_target],
+            scores=scores,
+            values=values,
+            objective=self.objective,
+            num_items=max(int(is_target.sum()), 1) if num_items is None else num_items,
+        )
+
+    def _head_weight(self) -> Tensor:
+        return self.lm.get_output_embeddings().weight
+
+
+@torch.no_grad()
+def has_plain_linear_head(lm: PreTrainedModel) -> bool:
+    """Whether the model's logits are exactly `last_hidden_state @ output_embedding.T`, found by trying."""
+    output_embeddings = lm.get_output_embeddings()
+    if not isinstance(output_embeddings, nn.Linear) or output_embeddings.bias is not None:
+        return False
+    was_training = {module: module.training for module in lm.modules()}
+    lm.eval()
+    try:
+        ids = torch.tensor([[0, 1]], device=output_embeddings.weight.device)
+        logits = lm(input_ids=ids, use_cache=False).logits.float()
+        hidden = lm.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        product = (hidden @ output_embeddings.weight.T).float()
+    finally:
+        for module, training in was_training.items():
+            module.training = training
+    return product.shape == logits.shape and bool((product - logits).norm() <= PROBE_TOLERANCE * logits.norm())

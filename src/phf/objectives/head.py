@@ -1,0 +1,182 @@
+"""Linear head + softmax + objective, chunk by chunk, with the gradient computed in the forward pass.
+
+The `[tokens, vocab]` logits are by far the largest tensor of a small language model's step. Here they exist only a
+few hundred tokens at a time, in one buffer that is reused. Once a chunk's targets have their negative log-likelihood,
+the objective's derivative with respect to it is known, and with it the chunk's whole gradient: nothing is recomputed
+in the backward pass, which only multiplies by the incoming gradient.
+
+The gradient of nll with respect to the logits is softmax - onehot, so with g = d loss / d nll:
+    d hidden = g * ((softmax - onehot) @ weight)        d weight = (softmax - onehot).T @ (g * hidden)
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phf.objectives.base import LogReducer, LossOutput, Objective, TokenLoss
+
+BUFFER_ELEMENTS = {"cpu": 2**24, "cuda": 2**28}
+"""Logits that exist at once, by device type: 64 MiB in float32 on a CPU (cache and memory), 1 GiB on a GPU (busy)."""
+
+
+def chunked_loss(
+    *,
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    scores: Tensor,
+    values: Tensor | None,
+    objective: Objective,
+    num_items: Tensor | int,
+    chunk_tokens: int | None = None,
+) -> LossOutput:
+    """The objective's loss without `[tokens, vocab]` logits. Same value and gradients as the dense reference.
+
+    Args:
+        hidden: [tokens, width] last hidden state at the positions that predict `targets`.
+        weight: [vocab, width] of the output embedding, without bias.
+        targets: [tokens] token ids, none ignored.
+        scores: [tokens], NaN where unscored.
+        values: [tokens] or None.
+        objective: any `Objective`.
+        num_items: divisor of the summed loss; see `Objective.__call__`.
+        chunk_tokens: tokens whose logits exist at once; None chooses by device and vocabulary.
+
+    Under autocast the matrix products run in the autocast dtype; softmax, loss and the weight's gradient stay float32.
+    """
+    logs = LogReducer()
+    token_loss = objective.bind(scores, values)
+    chunk_tokens = chunk_tokens or default_chunk_tokens(weight)
+    total = _ChunkedHead.apply(hidden, weight, targets, scores, values, token_loss, logs, chunk_tokens)
+    return LossOutput(loss=total / num_items, logs=logs.result())
+
+
+@torch.no_grad()
+def chunked_nll(hidden: Tensor, weight: Tensor, targets: Tensor, chunk_tokens: int | None = None) -> Tensor:
+    """[tokens] negative log-likelihood of `targets` in nats, for evaluation; arguments as in `chunked_loss`."""
+    chunks = _Chunks(hidden, weight, targets, chunk_tokens or default_chunk_tokens(weight))
+    return torch.cat([chunks.nll_and_softmax(start)[0] for start in chunks.starts])
+
+
+def default_chunk_tokens(weight: Tensor) -> int:
+    """How many tokens' logits fit the buffer of this device, at least 16."""
+    return max(16, BUFFER_ELEMENTS.get(weight.device.type, BUFFER_ELEMENTS["cuda"]) // weight.size(0))
+
+
+class _Chunks:
+    """One pass over the tokens: the logits of each chunk, in one buffer, turned into nll and softmax."""
+
+    def __init__(self, hidden: Tensor, weight: Tensor, targets: Tensor, chunk_tokens: int) -> None:
+        device = hidden.device.type
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        else:
+            dtype = weight.dtype
+        self.hidden = hidden.to(dtype)
+        self.weight = weight.to(dtype)
+        self.targets = targets
+        self.chunk_tokens = chunk_tokens
+        self.starts = range(0, targets.numel(), chunk_tokens)
+        self.softmax_dtype = torch.promote_types(dtype, torch.float32)
+        rows = min(chunk_tokens, targets.numel())
+        self._logits = self.hidden.new_empty((rows, weight.size(0)))
+        same = dtype == self.softmax_dtype
+        self._softmax = self._logits if same else self._logits.to(self.softmax_dtype)
+
+    def span(self, start: int) -> slice:
+        return slice(start, min(start + self.chunk_tokens, self.targets.numel()))
+
+    def nll_and_softmax(self, start: int) -> tuple[Tensor, Tensor]:
+        """[rows] nll and [rows, vocab] softmax; the softmax is a view of the buffer, valid until the next call."""
+        span = self.span(start)
+        rows = span.stop - span.start
+        logits, softmax = self._logits[:rows], self._softmax[:rows]
+        with torch.autocast(logits.device.type, enabled=False):
+            torch.mm(self.hidden[span], self.weight.T, out=logits)
+        if softmax is not logits and softmax.dtype != logits.dtype:
+            softmax.copy_(logits)
+        targets = self.targets[span].unsqueeze(1)
+        target_logits = softmax.gather(1, targets)
+        largest, at = softmax.max(dim=1, keepdim=True)
+        torch.softmax(softmax, dim=1, out=softmax)
+        # p of the largest logit is at least 1 / vocab, so its log is exact where log of a tiny p is not
+        log_normaliser = largest - softmax.gather(1, at).log()
+        return (log_normaliser - target_logits).squeeze(1), softmax
+
+
+class _ChunkedHead(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        scores: Tensor,
+        values: Tensor | None,
+        token_loss: TokenLoss,
+        logs: LogReducer,
+        chunk_tokens: int,
+    ) -> Tensor:
+        need_hidden, need_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
+        need_values = values is not None and ctx.needs_input_grad[4]
+        chunks = _Chunks(hidden, weight, targets, chunk_tokens)
+        total = torch.zeros((), dtype=chunks.softmax_dtype, device=hidden.device)
+        grad_hidden = torch.empty_like(hidden) if need_hidden else None
+        grad_weight = torch.zeros_like(weight) if need_weight else None
+        grad_values = torch.empty_like(values) if need_values and values is not None else None
+        for start in chunks.starts:
+            span = chunks.span(start)
+            nll, softmax = chunks.nll_and_softmax(start)
+            value = None if values is None else values[span]
+            loss, grad_nll, grad_value = _token_gradients(token_loss, nll, scores[span], value, logs)
+            total += loss
+            if grad_values is not None:
+                grad_values[span] = 0 if grad_value is None else grad_value
+            if grad_hidden is None and grad_weight is None:
+                continue
+            # p - 1 of the target from nll itself: exact where p is near 1, in every dtype
+            difference = softmax.scatter_(1, targets[span].unsqueeze(1), torch.expm1(-nll).unsqueeze(1))
+            difference = difference.to(chunks.hidden.dtype)
+            scale = grad_nll.unsqueeze(1)
+            with torch.autocast(hidden.device.type, enabled=False):
+                if grad_hidden is not None:
+                    grad_hidden[span] = (difference @ chunks.weight) * scale
+                if grad_weight is not None:
+                    scaled = (chunks.hidden[span] * scale).to(difference.dtype)
+                    _add_product(grad_weight, difference.T, scaled)
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_values)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (grad_output,) = grad_outputs
+        saved = [None if grad is None else grad.mul_(grad_output.to(grad.dtype)) for grad in ctx.saved_tensors]
+        grad_hidden, grad_weight, grad_values = saved
+        return grad_hidden, grad_weight, None, None, grad_values, None, None, None
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right, accumulated in the dtype of `total`."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total += left @ right
+
+
+def _token_gradients(
+    token_loss: TokenLoss, nll: Tensor, scores: Tensor, values: Tensor | None, logs: LogReducer
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Summed loss of a chunk and its derivatives with respect to nll and values, each `[rows]`."""
+    with torch.enable_grad():
+        nll = nll.detach().requires_grad_()
+        leaves = [nll]
+        if values is not None:
+            values = values.detach().requires_grad_()
+            leaves.append(values)
+        losses, token_logs = token_loss(nll, scores, values)
+        loss = losses.sum()
+        grads = torch.autograd.grad(loss, leaves, allow_unused=True)
+    logs.add({"lm_loss": nll, **token_logs})
+    grad_nll = torch.zeros_like(nll) if grads[0] is None else grads[0]
+    return loss.detach(), grad_nll, grads[1] if len(grads) > 1 else None
