@@ -1,0 +1,26 @@
+"""Configuration: two YAML files, a task and a method, merged, overridden, derived, and saved with every run."""
+
+from phf.config.files import dump_config, load_config, parse_config, shipped_files
+from phf.config.schema import (
+    ConditionalTrainingConfig,
+    Config,
+    DatasetConfig,
+    GenerationConfig,
+    ModelConfig,
+    TokenizerConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "ConditionalTrainingConfig",
+    "Config",
+    "DatasetConfig",
+    "GenerationConfig",
+    "ModelConfig",
+    "TokenizerConfig",
+    "TrainingConfig",
+    "dump_config",
+    "load_config",
+    "parse_config",
+    "shipped_files",
+]

@@ -1,0 +1,103 @@
+"""One idea, one key: what `dataset.conditional_training_config` implies is filled in, and checked where written out."""
+
+from typing import Any
+
+from phf.config.schema import ConditionalTrainingConfig, Config
+from phf.errors import ConfigError
+
+
+def derive(config: Config) -> Config:
+    """Fill in the keys that others imply. Raises `ConfigError` for keys that contradict one another."""
+    _check_sources(config)
+    conditional = config.dataset.conditional_training_config
+    if conditional is None:
+        _check_unconditional(config)
+        return config
+    prefixes = [conditional.aligned_prefix, conditional.misaligned_prefix]
+    if conditional.aligned_prefix == conditional.misaligned_prefix or "" in prefixes:
+        raise ConfigError(
+            f"dataset.conditional_training_config: aligned_prefix and misaligned_prefix must be two different "
+            f"strings, not {prefixes[0]!r} and {prefixes[1]!r}."
+        )
+    special_tokens = config.tokenizer.special_tokens
+    if special_tokens is not None and special_tokens != prefixes:
+        raise ConfigError(
+            f"tokenizer.special_tokens is {special_tokens}, but dataset.conditional_training_config names the control "
+            f"tokens {prefixes}. Leave special_tokens out: it is derived."
+        )
+    if config.model.num_additional_tokens not in (None, len(prefixes)):
+        raise ConfigError(
+            f"model.num_additional_tokens is {config.model.num_additional_tokens}, but conditional training adds "
+            f"{len(prefixes)} control tokens. Leave it out: it is derived."
+        )
+    scenarios = [_derive_scenario(scenario, conditional) for scenario in config.generation.scenario_configs]
+    may_tag = conditional.tag_every_segment_when_sampling
+    if may_tag is None:
+        written = [scenario["generate_kwargs"]["bad_words_ids"] for scenario in scenarios if _bans(scenario)]
+        may_tag = bool(written) and all(len(ids) < len(prefixes) for ids in written)
+    return config.model_copy(
+        update={
+            "dataset": config.dataset.model_copy(
+                update={
+                    "conditional_training_config": conditional.model_copy(
+                        update={"tag_every_segment_when_sampling": may_tag}
+                    )
+                }
+            ),
+            "tokenizer": config.tokenizer.model_copy(update={"special_tokens": prefixes}),
+            "model": config.model.model_copy(update={"num_additional_tokens": len(prefixes)}),
+            "generation": config.generation.model_copy(update={"scenario_configs": scenarios}),
+        }
+    )
+
+
+def _derive_scenario(scenario: dict[str, Any], conditional: ConditionalTrainingConfig) -> dict[str, Any]:
+    prefix = scenario.get("prefix")
+    if prefix is None:
+        return {**scenario, "prefix": conditional.aligned_prefix}
+    if prefix not in (conditional.aligned_prefix, conditional.misaligned_prefix, ""):
+        raise ConfigError(
+            f"generation.scenario_configs, scenario '{scenario.get('name')}': prefix {prefix!r} is no control token of "
+            f"dataset.conditional_training_config ({conditional.aligned_prefix!r}, {conditional.misaligned_prefix!r}). "
+            f'Leave it out for the aligned one, or write "" for none.'
+        )
+    return scenario
+
+
+def _bans(scenario: dict[str, Any]) -> bool:
+    return bool((scenario.get("generate_kwargs") or {}).get("bad_words_ids"))
+
+
+def _check_unconditional(config: Config) -> None:
+    for scenario in config.generation.scenario_configs:
+        if scenario.get("prefix"):
+            raise ConfigError(
+                f"generation.scenario_configs, scenario '{scenario.get('name')}': prefix {scenario['prefix']!r} needs "
+                f"control tokens; set dataset.conditional_training_config or leave the prefix out."
+            )
+    if config.tokenizer.special_tokens or config.model.num_additional_tokens:
+        raise ConfigError(
+            "tokenizer.special_tokens and model.num_additional_tokens belong to conditional training; "
+            "set dataset.conditional_training_config or leave them out."
+        )
+
+
+def _check_sources(config: Config) -> None:
+    tokenizer, model = config.tokenizer, config.model
+    if (tokenizer.path_or_name is None) == (tokenizer.train_from_corpus is None) and tokenizer.path_or_name is not None:
+        raise ConfigError(
+            "tokenizer.path_or_name and tokenizer.train_from_corpus are both set; set one of them to null."
+        )
+    if model.path_or_name is None and model.model_type is None:
+        raise ConfigError("model: set path_or_name, or model_type for a model from scratch.")
+    if model.path_or_name is not None and model.model_type is not None:
+        raise ConfigError("model.path_or_name and model.model_type are both set; set one of them to null.")
+    if model.path_or_name is None and not model.from_scratch:
+        raise ConfigError("model.from_scratch is false, so model.path_or_name must name the pretrained model.")
+    if config.dataset.eval_fraction and config.dataset.eval_datasets:
+        raise ConfigError("dataset.eval_fraction and dataset.eval_datasets are both set; set one of them.")
+    if config.dataset.concat_token is not None:
+        raise ConfigError("dataset.concat_token: only the tokenizer's EOS token is supported; leave the key out.")
+    secrets = [key for key in (config.training.model_extra or {}) if "token" in key and key.startswith("hub")]
+    if secrets:
+        raise ConfigError(f"training.{secrets[0]}: secrets are not kept in configurations; set HF_TOKEN instead.")

@@ -1,0 +1,240 @@
+"""Reading configuration: find the files, merge them, apply overrides, and say where a mistake was made.
+
+    config = load_config(task="pep8", method="awr", overrides=["training.seed=1"])
+
+Nothing is evaluated: values are YAML, parsed by the type of their field.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from phf.config.derive import derive
+from phf.config.released import translate
+from phf.config.schema import Config
+from phf.errors import ConfigError
+from phf.registry import did_you_mean
+
+SHIPPED = resources.files("phf") / "configs"
+TASK_FILES = ("pretrain", "finetune", "quickstart")
+"""File names that are tasks; every other file beside them is a method."""
+
+KeyPath = tuple[str | int, ...]
+
+
+def load_config(
+    *, task: str | None = None, method: str | None = None, config: Path | None = None, overrides: Iterable[str] = ()
+) -> tuple[Config, list[str]]:
+    """Load a task merged with a method, or one resolved file, then overrides; returns it with warnings for the reader.
+
+    Args:
+        task: shipped name (`pep8` is `pep8/pretrain`, `pep8/finetune`) or path of a YAML file.
+        method: shipped name (`awr`, looked up beside the task) or path; None: what the task file itself says.
+        config: a resolved file, instead of task and method.
+        overrides: `section.key=value`, value in YAML.
+
+    Raises `ConfigError` naming the file, the key and the nearest known key.
+    """
+    if (config is None) == (task is None):
+        raise ConfigError("Name either a task (--task, with --method) or a resolved file (--config).")
+    names: dict[str, str] = {}
+    if config is not None:
+        layers = [(str(config), read_yaml(config))]
+    else:
+        assert task is not None
+        task_file = find_task(task)
+        layers = [(_label(task_file), read_yaml(task_file))]
+        names["task"] = task
+        if method is not None:
+            method_file = find_method(method, task_file)
+            layers.append((_label(method_file), read_yaml(method_file)))
+            names["method"] = method
+    merged: dict[str, Any] = {}
+    origins: dict[KeyPath, str] = {}
+    warnings: list[str] = []
+    for origin, layer in layers:
+        warnings += translate(layer, origin)
+        merged = _merge(merged, layer, origin, origins)
+    merged |= names
+    for override in overrides:
+        _apply_override(merged, override, origins)
+    warnings += translate(merged, "--override")
+    parsed = parse_config(merged, origins)
+    return derive(parsed), warnings
+
+
+def parse_config(values: Mapping[str, Any], origins: Mapping[KeyPath, str] | None = None) -> Config:
+    """Validate plain values. `origins` says which file each key path came from, for error messages."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        problems = [_describe(problem, values, origins or {}) for problem in error.errors()]
+        raise ConfigError("\n".join(problems)) from None
+
+
+def dump_config(config: Config) -> str:
+    """The resolved configuration as YAML; `load_config(config=...)` reads it back unchanged."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+
+def shipped_files() -> dict[str, list[str]]:
+    """Names of the shipped tasks and methods: {"tasks": ["pep8/pretrain", ...], "methods": ["pep8/awr", ...]}."""
+    names = sorted(
+        f"{folder.name}/{file.name.removesuffix('.yml')}"
+        for folder in SHIPPED.iterdir()
+        if folder.is_dir()
+        for file in folder.iterdir()
+        if file.name.endswith(".yml")
+    )
+    tasks = [name for name in names if name.split("/")[1] in TASK_FILES]
+    return {"tasks": tasks, "methods": [name for name in names if name not in tasks]}
+
+
+def find_task(task: str) -> Path:
+    """Path of a task file, from a path or a shipped name."""
+    name = task if "/" in task else f"{task}/pretrain"
+    return _find(task, f"{name}.yml", shipped_files()["tasks"], "task")
+
+
+def find_method(method: str, task_file: Path) -> Path:
+    """Path of a method file, from a path, a shipped name, or a bare name beside the task's file."""
+    beside = task_file.parent / f"{method}.yml"
+    if "/" not in method and beside.is_file():
+        return beside
+    known = [name.removeprefix(f"{task_file.parent.name}/") for name in shipped_files()["methods"]]
+    return _find(method, f"{method}.yml", known, "method")
+
+
+def _find(given: str, shipped_name: str, known: list[str], kind: str) -> Path:
+    if given.endswith((".yml", ".yaml")):
+        path = Path(given)
+        if not path.is_file():
+            raise ConfigError(f"--{kind} {given}: there is no such file.")
+        return path
+    shipped = Path(str(SHIPPED)) / shipped_name
+    if not shipped.is_file():
+        raise ConfigError(f"--{kind} {given}: no such {kind}. {did_you_mean(given, known)} Or name a .yml file.")
+    return shipped
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that reads 5e-4 as a number and refuses a key that is written twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for key in keys if keys.count(key) > 1]
+        if twice:
+            line = node.start_mark.line + 1
+            raise yaml.constructor.ConstructorError(None, None, f"'{twice[0]}' is written twice (block of line {line})")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """One YAML document to plain values; raises `yaml.YAMLError`."""
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of sections. Raises `ConfigError` naming file and line."""
+    try:
+        values = parse_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}).") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: holds no sections (dataset:, model:, training:, ...).")
+    return values
+
+
+def _label(path: Path) -> str:
+    shipped = Path(str(SHIPPED))
+    return f"configs/{path.relative_to(shipped)}" if path.is_relative_to(shipped) else str(path)
+
+
+def _merge(base: Any, update: Any, origin: str, origins: dict[KeyPath, str], at: KeyPath = ()) -> Any:
+    """`update` on top of `base`: mappings key by key, anything else replaced."""
+    origins[at] = origin
+    if not isinstance(update, dict):
+        return update
+    result = dict(base) if isinstance(base, dict) else {}
+    for key, value in update.items():
+        result[key] = _merge(result.get(key), value, origin, origins, (*at, key))
+    return result
+
+
+def _apply_override(values: dict[str, Any], override: str, origins: dict[KeyPath, str]) -> None:
+    path, separator, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not separator or not all(keys):
+        raise ConfigError(f"--override {override}: write it as section.key=value.")
+    try:
+        value = parse_yaml(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--override {override}: the value is not valid YAML: {error}") from error
+    target: Any = values
+    for depth, key in enumerate(keys[:-1]):
+        if isinstance(target, dict):
+            if target.get(key) is None:
+                target[key] = {}
+            target = target[key]
+        else:
+            target = _item(target, key, override, keys[:depth])
+    if isinstance(target, dict):
+        target[keys[-1]] = value
+    else:
+        _item(target, keys[-1], override, keys[:-1])
+        target[int(keys[-1])] = value
+    at: KeyPath = tuple(int(key) if key.isdigit() else key for key in keys)
+    origins[at] = f"--override {override}"
+
+
+def _item(target: Any, key: str, override: str, parents: list[str]) -> Any:
+    where = ".".join(parents)
+    if not isinstance(target, list):
+        raise ConfigError(f"--override {override}: {where} is {target!r}, which has no keys.")
+    if not key.isdigit() or int(key) >= len(target):
+        raise ConfigError(f"--override {override}: {where} is a list of {len(target)}; name an item by 0 to its end.")
+    return target[int(key)]
+
+
+def _describe(problem: Any, values: Mapping[str, Any], origins: Mapping[KeyPath, str]) -> str:
+    """One line for one pydantic error: file, dotted key, what is wrong, nearest known key."""
+    at: KeyPath = tuple(problem["loc"])
+    origin = next((origins[at[:n]] for n in range(len(at), -1, -1) if at[:n] in origins), "configuration")
+    key = ".".join(map(str, at))
+    if problem["type"] == "extra_forbidden":
+        return f"{origin}: unknown key '{key}'. {did_you_mean(str(at[-1]), _known_keys(at[:-1]))}"
+    if problem["type"] == "missing":
+        hint = " A task file names its scorer there." if at[:2] == ("generation", "scorer_config") else ""
+        if at == ("generation",):
+            hint = " A task file names its scorer in generation.scorer_config."
+        return f"{origin}: '{key}' is missing.{hint}"
+    return f"{origin}: '{key}' is {problem['input']!r}: {problem['msg']}."
+
+
+def _known_keys(at: KeyPath) -> list[str]:
+    model: type[BaseModel] = Config
+    for key in at:
+        annotation = model.model_fields[str(key)].annotation
+        options = [annotation, *get_args(annotation)]
+        model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+    return list(model.model_fields)
