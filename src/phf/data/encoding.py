@@ -1,0 +1,95 @@
+"""The two ways from the segments of documents to token ids: each segment apart, or the document as a whole."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Protocol
+
+import numpy as np
+
+from phf.data.tokenizer import PlainEncoder
+
+
+class DocumentsEncoder(Protocol):
+    """Turns documents, each a list of segments, into tokens, each of which belongs to one segment."""
+
+    def encode(self, documents: Sequence[list[str]]) -> tuple[np.ndarray, np.ndarray]:
+        """-> (ids of all segments of all documents in order, number of tokens of each segment)."""
+
+
+class SegmentEncoder:
+    """Encodes each segment apart.
+
+    Lines of code repeat a lot, so a distinct segment is encoded once as long as it stays in the cache, which is emptied
+    when it holds more than `max_cached_tokens`.
+    """
+
+    def __init__(self, encoder: PlainEncoder, max_cached_tokens: int = 2**21) -> None:
+        self._encoder = encoder
+        self._max_cached_tokens = max_cached_tokens
+        self._empty_cache()
+
+    def encode(self, documents: Sequence[list[str]]) -> tuple[np.ndarray, np.ndarray]:
+        if len(self._ids) > self._max_cached_tokens:
+            self._empty_cache()
+        segments = list(chain.from_iterable(documents))
+        self._remember([segment for segment in dict.fromkeys(segments) if segment not in self._rows])
+        rows = np.fromiter(map(self._rows.__getitem__, segments), np.int64, len(segments))
+        lengths = self._lengths[rows]
+        return self._ids[_ranges(self._starts[rows], lengths)], lengths
+
+    def _empty_cache(self) -> None:
+        self._rows: dict[str, int] = {}
+        self._ids = np.empty(0, self._encoder.dtype)
+        self._starts = np.empty(0, np.int64)
+        self._lengths = np.empty(0, np.int64)
+
+    def _remember(self, segments: list[str]) -> None:
+        ids, lengths = self._encoder.encode(segments)
+        starts = len(self._ids) + np.cumsum(lengths) - lengths
+        self._rows.update(zip(segments, range(len(self._rows), len(self._rows) + len(segments)), strict=True))
+        self._ids = np.concatenate([self._ids, ids])
+        self._starts = np.concatenate([self._starts, starts])
+        self._lengths = np.concatenate([self._lengths, lengths])
+
+
+class WholeDocumentEncoder:
+    """Encodes each document at once, as prompts are encoded later.
+
+    A token belongs to the segment of its first character, where the white space in front of a segment counts as the
+    segment's own: it follows the control token. A segment of nothing but white space may so be left without tokens.
+    """
+
+    def __init__(self, encoder: PlainEncoder) -> None:
+        self._encoder = encoder
+
+    def encode(self, documents: Sequence[list[str]]) -> tuple[np.ndarray, np.ndarray]:
+        texts = ["".join(segments) for segments in documents]
+        ids, num_tokens, token_starts = self._encoder.encode_with_starts(texts)
+        # One axis for the characters of all documents, with a gap so that no end of one is the start of the next.
+        widths = np.fromiter((len(text) + 1 for text in texts), np.int64, len(texts))
+        offsets = np.cumsum(widths) - widths
+        segment_starts = np.concatenate(
+            [offset + _segment_starts(segments) for offset, segments in zip(offsets, documents, strict=True)]
+        )
+        # Tokens of one character share its position; none may fall behind its predecessor.
+        positions = np.maximum.accumulate(token_starts + np.repeat(offsets, num_tokens))
+        owners = np.searchsorted(segment_starts, positions, side="right") - 1
+        return ids, np.bincount(owners, minlength=len(segment_starts))
+
+
+def _segment_starts(segments: list[str]) -> np.ndarray:
+    """Position of each segment's first character in the document, or of the white space in front of it."""
+    starts = np.zeros(len(segments), np.int64)
+    end = end_of_ink = 0
+    for index, segment in enumerate(segments):
+        starts[index] = end_of_ink
+        if ink := segment.rstrip():
+            end_of_ink = end + len(ink)
+        end += len(segment)
+    return starts
+
+
+def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The integers starts[0], ..., starts[0] + lengths[0] - 1, starts[1], ... in one array."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)

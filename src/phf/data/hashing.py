@@ -1,0 +1,30 @@
+"""Pseudo-random decisions as pure functions of what they are about: no state, so no order and no resume can change them."""
+
+import hashlib
+from typing import TypeVar
+
+import numpy as np
+
+Words = TypeVar("Words", int, np.ndarray)
+
+_MASK = 2**64 - 1
+
+
+def hash64(purpose: str, *parts: object) -> int:
+    """A 64-bit hash of `parts`; different purposes (at most 16 bytes) give unrelated hashes of the same parts."""
+    text = "\0".join(map(str, parts))
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, person=purpose.encode()).digest()
+    return int.from_bytes(digest, "little")
+
+
+def splitmix64(word: Words) -> Words:
+    """Mix a Python int below 2**64, or each element of a uint64 array (Steele et al. 2014, "SplittableRandom")."""
+    word = (word + 0x9E3779B97F4A7C15) & _MASK
+    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _MASK
+    return word ^ (word >> 31)
+
+
+def uniform(words: np.ndarray) -> np.ndarray:
+    """uint64 words -> float64 in [0, 1), from the upper 53 bits."""
+    return (words >> np.uint64(11)) * 2.0**-53
