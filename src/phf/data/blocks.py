@@ -190,8 +190,8 @@ def _write(
     with _created(folder / "ids.bin") as ids_file, _created(folder / "scores.bin") as scores_file:
         for ids, scores in blocks:
             with _output_errors(folder):
-                ids_file.write(ids)
-                scores_file.write(scores)
+                ids_file.write(ids.data)
+                scores_file.write(scores.data)
             num_blocks += len(ids)
             if progress is not None:
                 progress(counts)

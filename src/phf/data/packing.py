@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np

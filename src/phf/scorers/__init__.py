@@ -1,1 +1,5 @@
+"""Scorers: text -> misalignment score."""
 
+from phf.scorers.base import Scorer, build_scorer, checked_scores
+
+__all__ = ["Scorer", "build_scorer", "checked_scores"]

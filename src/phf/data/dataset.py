@@ -1,0 +1,109 @@
+"""The annotated dataset: Parquet shards in the schema of the paper's published datasets, and a manifest beside them."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phf.data.files import atomic_write, write_json_atomic
+from phf.data.sources import AnnotatedDocument, Record, read_records, record_id, record_meta
+from phf.errors import CorpusError
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an annotated dataset is and came from; written last, so a folder that has one is whole."""
+
+    phf_version: str
+    scorer: dict[str, Any]
+    """class_name, version, settings"""
+    segmenter: str
+    sources: list[str]
+    fingerprint: str
+    num_documents: int
+    num_segments: int
+    num_unscored: int
+    unscored_reasons: dict[str, int] = field(default_factory=dict)
+    shards: list[dict[str, Any]] = field(default_factory=list)
+    """name, sha256, num_documents of each"""
+
+    def write(self, folder: Path) -> None:
+        """Write it beside the shards, atomically."""
+        write_json_atomic(folder / MANIFEST, asdict(self))
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of an annotated dataset's folder; None if it has none (unfinished, or not ours)."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        return Manifest(**json.loads(path.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise CorpusError(f"{path}: is no manifest of an annotated dataset: {error}. Annotate again.") from error
+
+
+def write_shard(path: Path, documents: Sequence[AnnotatedDocument]) -> None:
+    """Write one Parquet shard atomically; the same documents give the same bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        {
+            "id": pa.string(),
+            "texts": pa.list_(pa.string()),
+            "scores": pa.list_(pa.float32()),
+            "avg_score": pa.float32(),
+            "num_sents": pa.int32(),
+            "meta": pa.string(),
+        }
+    )
+    columns = {
+        "id": [document.id for document in documents],
+        "texts": [document.texts for document in documents],
+        "scores": [document.scores for document in documents],
+        "avg_score": [document.avg_score for document in documents],
+        "num_sents": [len(document.texts) for document in documents],
+        "meta": [json.dumps(document.meta, sort_keys=True, ensure_ascii=False) for document in documents],
+    }
+    with atomic_write(path) as partial:
+        pq.write_table(pa.table(columns, schema=schema), partial, compression="zstd")
+
+
+def read_annotated(source: str, scores_column: str = "scores") -> Iterator[AnnotatedDocument]:
+    """The annotated documents of a source, validated row by row.
+
+    `scores_column` names the scores of another scorer, e.g. "pii_scores". Raises `CorpusError` naming file and row for
+    a missing column, `texts` and scores of different lengths, or a score that is not a finite number or null.
+    """
+    for record in read_records(source):
+        texts, scores = record.values.get("texts"), record.values.get(scores_column)
+        if not isinstance(texts, list):
+            raise CorpusError(f"{record.where}: has no 'texts'; annotate the corpus first (phf annotate).")
+        if not isinstance(scores, list):
+            columns = sorted(key for key in record.values if key.endswith("scores"))
+            raise CorpusError(
+                f"{record.where}: has no '{scores_column}'. Columns of scores there: {', '.join(columns) or 'none'}; "
+                "set dataset.scores_column, or annotate the corpus first (phf annotate)."
+            )
+        _check(record, texts, scores, scores_column)
+        yield AnnotatedDocument(record_id(record), texts, scores, record_meta(record))
+
+
+def _check(record: Record, texts: list[Any], scores: list[Any], column: str) -> None:
+    if len(texts) != len(scores):
+        raise CorpusError(
+            f"{record.where}: {len(texts)} texts but {len(scores)} {column}; each segment needs a score or null."
+        )
+    for index, (text, score) in enumerate(zip(texts, scores, strict=True)):
+        if not isinstance(text, str):
+            raise CorpusError(f"{record.where}: texts[{index}] is {text!r}, not text.")
+        is_number = isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
+        if score is not None and not is_number:
+            raise CorpusError(
+                f"{record.where}: {column}[{index}] is {score!r}. A score is a finite number; unscored is null."
+            )

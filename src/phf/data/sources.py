@@ -1,0 +1,221 @@
+"""Sources of documents: whatever a corpus or a dataset may be named as.
+
+A Hub name or saved `datasets` folder; a file, folder or glob of Parquet or JSON Lines (plain, .gz, .zst); a folder or
+file of text or source code; `python-stdlib`. What exists on disk wins over a Hub name. Records hold raw documents
+(`text`) or annotated ones (`texts`, `scores`).
+"""
+
+import glob
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phf.data import stdlib
+from phf.data.jsonlines import read_json_lines
+from phf.errors import CorpusError
+
+PYTHON_STDLIB = "python-stdlib"
+JSON_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".ndjson")
+RECORD_SUFFIXES = (".parquet", *JSON_SUFFIXES)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A raw document."""
+
+    id: str
+    text: str
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedDocument:
+    """A document cut into segments, each with a misalignment score (higher is worse) or None where unscored."""
+
+    id: str
+    texts: list[str]
+    scores: list[float | None]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def avg_score(self) -> float | None:
+        """Unweighted mean over the scored segments; None if there is none."""
+        scored = [score for score in self.scores if score is not None]
+        return sum(scored) / len(scored) if scored else None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row of a source as it was found, and where: `file`, `row` (0-based), for ids and error messages."""
+
+    file: str
+    row: int
+    values: dict[str, Any]
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}, row {self.row}"
+
+
+def read_documents(source: str) -> Iterator[Document]:
+    """The raw documents of a source in a fixed order; annotated ones are joined.
+
+    Raises `CorpusError` naming file and row for a record without text, broken JSON or invalid UTF-8.
+    """
+    if source == PYTHON_STDLIB:
+        for name, text in stdlib.read_files():
+            yield Document(name, text)
+        return
+    if (files := text_files(source)) is not None:
+        root = Path(source) if Path(source).is_dir() else Path(source).parent
+        for path in files:
+            content = _read_text(path)
+            if content is not None:
+                yield Document(path.relative_to(root).as_posix(), content)
+        return
+    for record in read_records(source):
+        yield Document(record_id(record), _joined_text(record), record_meta(record))
+
+
+def is_annotated(source: str) -> bool:
+    """Whether the first record of a source has `texts`: already cut into segments."""
+    if source == PYTHON_STDLIB or text_files(source) is not None:
+        return False
+    first = next(iter(read_records(source)), None)
+    return first is not None and "texts" in first.values
+
+
+def read_records(source: str) -> Iterator[Record]:
+    """The rows of a Parquet, JSON Lines, saved or Hub dataset."""
+    if is_saved_dataset(source) or not (files := record_files(source)):
+        yield from _read_dataset(source)
+        return
+    for path in files:
+        if path.name.endswith(".parquet"):
+            yield from _read_parquet(path)
+        else:
+            yield from (Record(str(path), row, values) for row, values in read_json_lines(path))
+
+
+def record_id(record: Record) -> str:
+    """The record's own `id`, or one made of its file and row."""
+    own = record.values.get("id")
+    return f"{Path(record.file).name}:{record.row}" if own is None else str(own)
+
+
+def record_meta(record: Record) -> dict[str, Any]:
+    """`meta` as a dict, whether it was a struct, a JSON string, plain text or absent."""
+    meta = record.values.get("meta")
+    if isinstance(meta, str):
+        try:
+            meta = json.loads(meta)
+        except json.JSONDecodeError:
+            return {"meta": meta}
+    return meta if isinstance(meta, dict) else {}
+
+
+def record_files(source: str) -> list[Path]:
+    """The Parquet and JSON Lines files that `source` names, sorted; empty if it names none."""
+    path = Path(source)
+    if path.is_file():
+        candidates: Iterable[Path] = [path]
+    elif path.is_dir():
+        candidates = path.iterdir()
+    else:
+        candidates = (Path(name) for name in glob.glob(source, recursive=True))
+    return sorted(p for p in candidates if p.is_file() and p.name.endswith(RECORD_SUFFIXES) and p.name[0] != ".")
+
+
+def text_files(source: str) -> list[Path] | None:
+    """The files of a folder (or one file) of plain text, sorted; None if `source` is something else."""
+    path = Path(source)
+    if path.is_file():
+        return None if path.name.endswith(RECORD_SUFFIXES) else [path]
+    if not path.is_dir() or record_files(source) or is_saved_dataset(source):
+        return None
+    files = (p for p in path.rglob("*") if p.is_file())
+    return sorted(p for p in files if not any(part.startswith(".") for part in p.relative_to(path).parts))
+
+
+def is_saved_dataset(source: str) -> bool:
+    """Whether `source` is a folder that `datasets.save_to_disk` wrote."""
+    return any((Path(source) / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
+
+
+def fingerprint(source: str) -> str:
+    """Hash of what a source is now: names, sizes and modification times of its files, or its Hub name."""
+    if source == PYTHON_STDLIB:
+        parts = stdlib.describe()
+    else:
+        files = text_files(source) or record_files(source)
+        if is_saved_dataset(source):
+            files = sorted(p for p in Path(source).rglob("*") if p.is_file())
+        if not files:
+            parts = [f"hub:{source}"]
+        else:
+            parts = [f"{p.resolve()}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _read_parquet(path: Path) -> Iterator[Record]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    row = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=256):
+                for values in batch.to_pylist():
+                    yield Record(str(path), row, values)
+                    row += 1
+    except pa.ArrowInvalid as error:
+        raise CorpusError(f"{path}: is not a readable Parquet file after row {row}: {error}") from error
+
+
+def _read_dataset(source: str) -> Iterator[Record]:
+    """A saved dataset, or a Hub one, streamed."""
+    import datasets
+
+    try:
+        if is_saved_dataset(source):
+            loaded = datasets.load_from_disk(source)
+            dataset = loaded["train"] if isinstance(loaded, datasets.DatasetDict) else loaded
+        else:
+            dataset = datasets.load_dataset(source, split="train", streaming=True)
+        rows = iter(dataset)
+    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+        raise CorpusError(
+            f"'{source}' is no file, folder or glob here, nor could a Hugging Face dataset of that name be loaded "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}). "
+            "Check the name and the network, or name a local source such as python-stdlib."
+        ) from error
+    for row, values in enumerate(rows):
+        yield Record(source, row, values)
+
+
+def _joined_text(record: Record) -> str:
+    values = record.values
+    if isinstance(values.get("text"), str):
+        return values["text"]
+    if isinstance(values.get("texts"), list):
+        return "".join(values["texts"])
+    raise CorpusError(
+        f"{record.where}: has no 'text' (string) nor 'texts' (list of strings); its keys are {sorted(values)}."
+    )
+
+
+def _read_text(path: Path) -> str | None:
+    """The text of a file; None for a binary one (it has a NUL byte)."""
+    content = path.read_bytes()
+    if b"\0" in content:
+        return None
+    try:
+        return content.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise CorpusError(
+            f"{path}, line {line}: is not UTF-8 (byte {error.start}). Convert the file or remove it."
+        ) from None
