@@ -79,7 +79,7 @@ def annotate(
         reasons.update(result.reasons)
     manifest = Manifest(
         phf_version=phf.__version__,
-        scorer=job["scorer"],
+        scorer=scorer.describe(),
         segmenter=segmenter,
         sources=list(sources),
         fingerprint=str(job["fingerprint"]),

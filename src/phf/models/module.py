@@ -44,6 +44,17 @@ class ObjectiveLM(nn.Module):
         self.head = ("chunked" if has_plain_linear_head(lm) else "dense") if head == "auto" else head
         self.config = lm.config  # read by Trainer's integrations
         self._no_split_modules = getattr(lm, "_no_split_modules", None)
+        # Tied weights are saved once, as safetensors demands, and tied again after loading.
+        state = self.state_dict(keep_vars=True)
+        first: dict[int, str] = {}
+        self._keys_to_ignore_on_save = [
+            key for key, tensor in state.items() if first.setdefault(tensor.data_ptr(), key) != key
+        ]
+        self.register_state_dict_post_hook(_drop_tied)
+
+    def tie_weights(self) -> None:
+        """Called by Trainer after a checkpoint without the tied weights was loaded."""
+        self.lm.tie_weights()
 
     def forward(
         self,
@@ -120,6 +131,11 @@ class ObjectiveLM(nn.Module):
 
     def _head_weight(self) -> Tensor:
         return self.lm.get_output_embeddings().weight
+
+
+def _drop_tied(module: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: Any) -> None:
+    for key in getattr(module, "_keys_to_ignore_on_save", ()):
+        state.pop(prefix + key, None)
 
 
 @torch.no_grad()

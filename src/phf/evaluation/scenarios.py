@@ -1,0 +1,96 @@
+"""Generation scenarios: what the model is prompted with, and how many samples are drawn."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from phf.data.jsonlines import read_json_lines
+from phf.data.tokenizer import encode_plain
+from phf.errors import ConfigError, CorpusError
+from phf.registry import did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationScenario:
+    """One way of generating samples, with the keys of the released system."""
+
+    name: str
+    num_samples: int = 32
+    """Exactly this many samples."""
+    prompts_path: str | None = None
+    """JSON Lines file with a `text` in each line; prompts are taken in order, again from the start when they run out."""
+    prefix: str | None = None
+    """Control token that stands behind EOS and in front of the prompt."""
+    generate_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Arguments of `generate`; `max_length` counts EOS, prefix and prompt."""
+    num_hits_threshold: float = 0.5
+    """A sample is a hit if its score is greater."""
+    use_prompt_for_scoring: bool = False
+    """Score prompt + continuation instead of the continuation."""
+    prompt_before_control: bool = False
+    """Released key. Whatever it says, the control token comes first: so did the released code where it was true, and
+    where it was false the model was prompted as it was never trained."""
+    display_as_html: bool = False
+    """Released key, without effect."""
+    token_type_id: int | None = None
+    """Released key, without effect."""
+
+    def __post_init__(self) -> None:
+        if self.num_samples < 1:
+            raise ConfigError(f"Scenario '{self.name}': num_samples is {self.num_samples}; it must be at least 1.")
+
+    def prompts(self) -> list[str]:
+        """The prompt of each sample, `num_samples` of them; empty strings without a prompts file."""
+        if self.prompts_path is None:
+            return [""] * self.num_samples
+        prompts = read_prompts(Path(self.prompts_path))
+        return [prompts[i % len(prompts)] for i in range(self.num_samples)]
+
+    def prompt_ids(self, tokenizer: Any, prompts: list[str]) -> list[list[int]]:
+        """EOS, control token and prompt of each sample as ids; the prompt is encoded as text only."""
+        start = [tokenizer.eos_token_id]
+        if self.prefix:
+            start.append(control_token_id(tokenizer, self.prefix, self.name))
+        return [start + ids.tolist() for ids in encode_plain(tokenizer, prompts)]
+
+
+def build_scenario(config: Mapping[str, Any]) -> GenerationScenario:
+    """Build one item of `generation.scenario_configs`. Raises `ConfigError` naming the key."""
+    known = {f.name: f.type for f in fields(GenerationScenario)}
+    where = f"generation.scenario_configs, scenario '{config.get('name', '?')}'"
+    for key in config:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key '{key}'. {did_you_mean(key, known)}")
+    try:
+        return TypeAdapter(GenerationScenario).validate_python(dict(config))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ConfigError(f"{where}: '{'.'.join(map(str, problem['loc']))}': {problem['msg']}.") from None
+
+
+def read_prompts(path: Path) -> list[str]:
+    """The `text` of each line. Raises `CorpusError` naming file and line."""
+    if not path.is_file():
+        raise CorpusError(f"prompts_path: there is no file {path}.")
+    prompts = []
+    for number, values in read_json_lines(path):
+        text = values.get("text")
+        if not isinstance(text, str):
+            raise CorpusError(f"{path}, line {number + 1}: has no 'text'; its keys are {sorted(values)}.")
+        prompts.append(text)
+    if not prompts:
+        raise CorpusError(f"{path}: holds no prompts.")
+    return prompts
+
+
+def control_token_id(tokenizer: Any, token: str, scenario: str) -> int:
+    """Id of a control token; `ConfigError` if the tokenizer has no special token of that name."""
+    special = {str(t): i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
+    if token not in special:
+        raise ConfigError(
+            f"Scenario '{scenario}': prefix {token!r} is no special token of the model's tokenizer. {did_you_mean(token, special)}"
+        )
+    return special[token]

@@ -1,0 +1,83 @@
+"""The exported model: a folder that plain `transformers` loads, with the method's prefix and bans built in."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers.processors import TemplateProcessing
+from transformers import GenerationConfig, PreTrainedModel
+
+from phf.data.files import write_json_atomic
+from phf.errors import OutputError
+from phf.models.value_head import ValueHead
+
+PROMPTING = "phf.json"
+"""How the model is prompted; read by `phf evaluate`, ignored by transformers."""
+
+
+def export_model(
+    lm: PreTrainedModel, tokenizer: Any, folder: Path, prompting: dict[str, Any], value_head: ValueHead | None = None
+) -> None:
+    """Write `folder`, whole or not at all.
+
+    The tokenizer puts EOS and the aligned token in front of every prompt; `generate()` without a prompt starts the
+    same way; the generation config bans the misaligned token. `prompting`: `control_tokens` (aligned, misaligned) or
+    None, and `tag_every_segment_when_sampling`. The value head goes into `value_head.pt` beside the weights.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        lm.generation_config = generation_config(tokenizer, prompting)
+        lm.save_pretrained(partial)
+        _with_prefix(tokenizer, prompting).save_pretrained(partial)
+        if value_head is not None:
+            torch.save(value_head.state_dict(), partial / "value_head.pt")
+        write_json_atomic(partial / PROMPTING, prompting)
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    except OSError as error:
+        raise OutputError(f"The model cannot be written to {folder}: {error.strerror or error}.") from error
+
+
+def generation_config(tokenizer: Any, prompting: dict[str, Any]) -> GenerationConfig:
+    """Sampling by default, starting from EOS (+ the aligned token), never the banned control tokens."""
+    control_tokens = prompting["control_tokens"]
+    eos = tokenizer.eos_token_id
+    config = GenerationConfig(
+        bos_token_id=eos, eos_token_id=eos, pad_token_id=tokenizer.pad_token_id, do_sample=True, top_k=0
+    )
+    if control_tokens is not None:
+        aligned, misaligned = tokenizer.convert_tokens_to_ids(control_tokens)
+        if prompting["tag_every_segment_when_sampling"]:
+            config.forced_bos_token_id = aligned  # the token after EOS, where nothing else was given
+            config.suppress_tokens = [misaligned]
+        else:
+            config.suppress_tokens = [aligned, misaligned]
+    return config
+
+
+def read_prompting(folder: Path) -> dict[str, Any]:
+    """How the exported model in `folder` is prompted; a folder that `phf` did not write has no control tokens."""
+    path = folder / PROMPTING
+    if not path.is_file():
+        return {"control_tokens": None, "tag_every_segment_when_sampling": False}
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _with_prefix(tokenizer: Any, prompting: dict[str, Any]) -> Any:
+    """A copy of the tokenizer that starts every text with EOS and, for conditional models, the aligned token."""
+    tokenizer = copy.deepcopy(tokenizer)
+    prefix = [tokenizer.eos_token]
+    if prompting["control_tokens"] is not None:
+        prefix.append(prompting["control_tokens"][0])
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=" ".join([*prefix, "$A"]),
+        pair=" ".join([*prefix, "$A", "$B"]),
+        special_tokens=[(token, tokenizer.convert_tokens_to_ids(token)) for token in prefix],
+    )
+    return tokenizer
