@@ -66,7 +66,7 @@ def generate_samples(
     continuations = [""] * len(prompt_ids)
     devices = [model.device.index or 0] if model.device.type == "cuda" else []
     start = time.perf_counter()
-    with torch.random.fork_rng(devices), evaluation_mode(model), torch.inference_mode():
+    with torch.random.fork_rng(devices), evaluation_mode(model), _own_config(model), torch.inference_mode():
         torch.manual_seed(seed)
         for begin in range(0, len(order), batch_size):
             batch = order[begin : begin + batch_size]
@@ -75,12 +75,23 @@ def generate_samples(
     return Samples(prompts, continuations, time.perf_counter() - start)
 
 
+@contextmanager
+def _own_config(model: Any) -> Iterator[None]:
+    """Hide the model's generation config: generate() would fill in from it what the scenario leaves open."""
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
 def _generate(model: Any, prompts: list[list[int]], config: GenerationConfig) -> list[list[int]]:
     width = max(map(len, prompts))
     pad = config.pad_token_id
     ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=model.device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
-    output = model.generate(input_ids=ids, attention_mask=mask, generation_config=config, use_model_defaults=False)
+    output = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
     return output[:, width:].tolist()
 
 

@@ -91,6 +91,7 @@ def control_token_id(tokenizer: Any, token: str, scenario: str) -> int:
     special = {str(t): i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
     if token not in special:
         raise ConfigError(
-            f"Scenario '{scenario}': prefix {token!r} is no special token of the model's tokenizer. {did_you_mean(token, special)}"
+            f"Scenario '{scenario}': prefix {token!r} is no special token of the model's tokenizer. "
+            f"{did_you_mean(token, special)}"
         )
     return special[token]

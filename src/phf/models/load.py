@@ -96,7 +96,7 @@ def _lm_config(config: ModelConfig, arguments: dict[str, Any]) -> Any:
                 f"model.model_type '{config.model_type}'. {did_you_mean(str(config.model_type), CONFIG_MAPPING)}"
             )
         lm_config = AutoConfig.for_model(config.model_type)
-    known = {key for key in lm_config.to_dict()} | set(lm_config.attribute_map)
+    known = set(lm_config.to_dict()) | set(lm_config.attribute_map)
     for key, value in settings.items():
         if key not in known:
             raise ConfigError(

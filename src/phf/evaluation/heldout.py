@@ -1,0 +1,79 @@
+"""Held-out loss: how well the model predicts text it was not trained on, in all and per class of segment."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from phf.evaluation.generate import evaluation_mode
+
+
+class Blocks(Protocol):
+    """What `phf.data.blocks.TokenBlocks` is, as far as evaluation cares."""
+
+    def __len__(self) -> int: ...
+    def block(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+def held_out_loss(
+    module: Any,
+    blocks: Blocks,
+    *,
+    threshold: float,
+    control_ids: Sequence[int],
+    eos_id: int,
+    bytes_per_text_token: float,
+    batch_size: int,
+    max_tokens: int,
+) -> dict[str, float]:
+    """Numbers of one held-out evaluation.
+
+    Args:
+        module: has `token_nll(input_ids, labels)`, e.g. `phf.models.ObjectiveLM`.
+        threshold: a segment is aligned iff its score <= threshold.
+        control_ids: ids of control tokens; empty for other methods.
+        bytes_per_text_token: UTF-8 bytes of the held-out text / tokens it was encoded to.
+
+    Returns:
+        `loss`: nats per text token (EOS included), control tokens given. `loss_aligned`, `loss_misaligned`: the same
+        over tokens of scored segments on each side of the threshold. `bits_per_byte`: all nats, those of control
+        tokens and EOS too, / ln 2 / bytes of text. Charging the control tokens makes it an upper bound on what the
+        model needs for the text alone, so that a conditional model cannot gain by being told the scores.
+        `bits_per_byte_given_tags`: without the nats of control tokens. `num_tokens`: text tokens evaluated.
+    """
+    num_blocks = max(1, min(len(blocks), max_tokens // len(blocks.block(0)[0])))
+    device = next(module.parameters()).device
+    totals = dict.fromkeys(("text", "control", "eos", "aligned", "misaligned"), 0.0)
+    counts = dict.fromkeys(totals, 0)
+    with evaluation_mode(module), torch.no_grad():
+        for start in range(0, num_blocks, batch_size):
+            batch = [blocks.block(i) for i in range(start, min(start + batch_size, num_blocks))]
+            ids = np.stack([ids for ids, _ in batch])
+            scores = np.stack([scores for _, scores in batch])[:, 1:]
+            tensor = torch.from_numpy(ids).to(device)
+            nll = module.token_nll(tensor, tensor)[:, 1:].double().cpu().numpy()
+            is_control = np.isin(ids[:, 1:], control_ids)
+            is_eos = ids[:, 1:] == eos_id
+            is_text = ~is_control & ~is_eos
+            masks = {
+                "text": is_text,
+                "control": is_control,
+                "eos": is_eos,
+                "aligned": is_text & (scores <= np.float32(threshold)),
+                "misaligned": is_text & (scores > np.float32(threshold)),
+            }
+            for name, mask in masks.items():
+                totals[name] += float(nll[mask].sum())
+                counts[name] += int(mask.sum())
+    bits_per_nat_and_byte = 1 / math.log(2) / max(counts["text"] * bytes_per_text_token, 1)
+    text_nats = totals["text"] + totals["eos"]
+    return {
+        "loss": text_nats / max(counts["text"] + counts["eos"], 1),
+        "loss_aligned": totals["aligned"] / counts["aligned"] if counts["aligned"] else math.nan,
+        "loss_misaligned": totals["misaligned"] / counts["misaligned"] if counts["misaligned"] else math.nan,
+        "bits_per_byte": (text_nats + totals["control"]) * bits_per_nat_and_byte,
+        "bits_per_byte_given_tags": text_nats * bits_per_nat_and_byte,
+        "num_tokens": counts["text"],
+    }
