@@ -1,1 +1,1 @@
-
+"""Corpus x scorer -> annotated dataset."""

@@ -96,6 +96,11 @@ def _check_sources(config: Config) -> None:
         raise ConfigError("model.from_scratch is false, so model.path_or_name must name the pretrained model.")
     if config.dataset.eval_fraction and config.dataset.eval_datasets:
         raise ConfigError("dataset.eval_fraction and dataset.eval_datasets are both set; set one of them.")
+    if not config.dataset.is_split_by_sentences:
+        raise ConfigError(
+            "dataset.is_split_by_sentences: false is not supported; annotate with --segment document (or set "
+            "dataset.segment: document for raw documents) to give each document one score."
+        )
     if config.dataset.concat_token is not None:
         raise ConfigError("dataset.concat_token: only the tokenizer's EOS token is supported; leave the key out.")
     secrets = [key for key in (config.training.model_extra or {}) if "token" in key and key.startswith("hub")]

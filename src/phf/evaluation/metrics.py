@@ -55,9 +55,10 @@ class NGramStats:
 class SelfBLEU:
     """`Self-BLEU-n` (Zhu et al., arXiv 1802.01886): mean BLEU of each text against the others, in [0, 1].
 
-    Lower is more diverse. Equal weights for 1..n-grams, NLTK's smoothing method 1, references: the first `max_references` other texts. Level
-    "word" splits at white space; "char" is what the released system computed. Exact: for every n-gram the largest and
-    second largest count over the references are kept, so a text costs its own n-grams and not the references'.
+    Lower is more diverse. Equal weights for 1..n-grams, NLTK's smoothing method 1, references: the first
+    `max_references` other texts. Level "word" splits at white space; "char" is what the released system computed.
+    Exact: for every n-gram the largest and second largest count over the references are kept, so a text costs its own
+    n-grams and not the references'.
     """
 
     def __init__(self, n: int = 5, level: Literal["word", "char"] = "word", max_references: int = 200) -> None:

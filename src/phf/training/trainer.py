@@ -120,7 +120,7 @@ class LogCallback(TrainerCallback):
         if not state.is_world_process_zero or logs is None or "loss" not in logs or self.trainer is None:
             return
         step = state.global_step
-        numbers = {key: logs[key] for key in ("loss", "learning_rate", "grad_norm") if key in logs}
+        numbers: dict[str, float] = {key: logs[key] for key in ("loss", "learning_rate", "grad_norm") if key in logs}
         numbers |= self.trainer.drain_objective_logs()
         numbers["theoretical_loss"] = chinchilla_loss(self.num_parameters, self.metrics.arithmetic.tokens_seen(step))
         now = time.perf_counter()

@@ -1,0 +1,240 @@
+"""One training run: from a resolved configuration to a run folder with metrics, samples and an exported model."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset, IterableDataset
+
+from phf.config import Config, dump_config
+from phf.data.blocks import TokenBlocks
+from phf.data.files import write_json_atomic, write_text_atomic
+from phf.data.order import OrderedBlocks
+from phf.data.streaming import StreamingBlocks
+from phf.errors import ConfigError, OutputError
+from phf.evaluation import Evaluator, held_out_loss
+from phf.models import ObjectiveLM, ValueHead, export_model, load_lm
+from phf.objectives import Objective, Unlikelihood, build_objective
+from phf.training.arguments import Arithmetic, training_arguments
+from phf.training.data import RunData, prepare_data
+from phf.training.provenance import describe_run
+from phf.training.trainer import (
+    EvaluateCallback,
+    LogCallback,
+    MetricsFile,
+    ObjectiveTrainer,
+    collate,
+    cut_after_step,
+)
+
+Show = Callable[[int, int, dict[str, float]], None]
+"""Called with (step, max_steps, numbers) whenever numbers are logged."""
+CHECKPOINT_FILES = ("trainer_state.json", "model.safetensors", "optimizer.pt", "scheduler.pt")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A validated run: everything that can be known before data and model are loaded."""
+
+    config: Config
+    run_dir: Path
+    arguments: Any
+    arithmetic: Arithmetic
+    objective: Objective
+    warnings: list[str]
+
+
+def plan_run(config: Config, run_dir: Path) -> Plan:
+    """Validate the whole configuration: objective, scorer, metrics, scenarios, training arguments."""
+    objective = build_objective(config.objective)
+    Evaluator(config.generation, config.dataset.conditional_training_config, config.training.seed)
+    arguments, arithmetic, warnings = training_arguments(config.training, config.dataset.seq_length, run_dir)
+    if config.kl_gpt3_callback is not None:
+        warnings.append("kl_gpt3_callback is not measured by this version and is ignored.")
+    return Plan(config, run_dir, arguments, arithmetic, objective, warnings)
+
+
+def train(
+    config: Config,
+    run_dir: Path,
+    *,
+    resume: bool = False,
+    announce: Callable[[str], None] = lambda message: None,
+    show: Show = lambda step, max_steps, numbers: None,
+) -> dict[str, float]:
+    """Train, evaluate and export; returns the numbers of the last evaluation.
+
+    A folder that holds a finished or interrupted run is refused unless `resume`, which goes on from its last complete
+    checkpoint so that every later step is what it would have been.
+    """
+    plan = plan_run(config, run_dir)
+    checkpoint = _open_run_dir(plan, resume, announce)
+    data = prepare_data(config, announce)
+    seed = config.training.seed
+    lm = load_lm(config.model, data.tokenizer, config.dataset.seq_length, seed)
+    value_head = _value_head(plan, lm)
+    module = ObjectiveLM(lm, plan.objective, value_head, head=config.model.head)
+    num_parameters = lm.num_parameters()
+    facts = {
+        "task": config.task,
+        "method": config.method,
+        "num_parameters": num_parameters,
+        "head": module.head,
+        "blocks": data.train.meta if isinstance(data.train, TokenBlocks) else None,
+        "max_steps": plan.arithmetic.max_steps,
+        "effective_batch_size": plan.arithmetic.effective_batch_size,
+    }
+    if checkpoint is None:
+        write_json_atomic(run_dir / "provenance.json", describe_run(sys.argv, data.sources, seed, **facts))
+    metrics = MetricsFile(run_dir / "metrics.jsonl", plan.arithmetic)
+    evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, seed)
+    latest: dict[str, float] = {}
+
+    def evaluate(step: int) -> None:
+        numbers = evaluator.run(lm, data.tokenizer, run_dir / "samples", step)
+        numbers |= {f"eval/{key}": value for key, value in _held_out(plan, data, module).items()}
+        metrics.append(step, numbers)
+        latest.update(numbers)
+        show(step, plan.arithmetic.max_steps, numbers)
+
+    log = LogCallback(metrics, num_parameters, lambda step, numbers: show(step, plan.arithmetic.max_steps, numbers))
+    trainer = ObjectiveTrainer(
+        model=module,
+        args=plan.arguments,
+        train_dataset=_dataset(data.train, plan),
+        data_collator=collate,
+        callbacks=[log, EvaluateCallback(evaluate, config.generation, log)],
+    )
+    log.trainer = trainer
+    announce(f"Training {num_parameters:,} parameters on {plan.arithmetic.max_steps:,} steps; results in {run_dir}")
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except OSError as error:
+        raise OutputError(
+            f"The run folder {run_dir} cannot be written: {error.strerror or error}. Make room, then go on with --resume."
+        ) from error
+    if trainer.is_world_process_zero():
+        export_model(lm, data.tokenizer, run_dir / "model", prompting(config), module.value_head)
+    return latest
+
+
+def prompting(config: Config) -> dict[str, Any]:
+    """How the trained model is prompted, as `phf.models.export_model` wants it."""
+    conditional = config.dataset.conditional_training_config
+    if conditional is None:
+        return {"control_tokens": None, "tag_every_segment_when_sampling": False}
+    return {
+        "control_tokens": [conditional.aligned_prefix, conditional.misaligned_prefix],
+        "tag_every_segment_when_sampling": bool(conditional.tag_every_segment_when_sampling),
+    }
+
+
+def last_checkpoint(run_dir: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; its state file is the last thing Trainer writes."""
+    found = sorted(run_dir.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for path in found:
+        if all((path / name).is_file() for name in CHECKPOINT_FILES):
+            try:
+                json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+            except json.JSONDecodeError:
+                continue
+            return path
+    return None
+
+
+def _open_run_dir(plan: Plan, resume: bool, announce: Callable[[str], None]) -> Path | None:
+    """Make the run folder, or find the checkpoint to resume from."""
+    run_dir = plan.run_dir
+    started = (run_dir / "metrics.jsonl").is_file() or (run_dir / "config.yaml").is_file()
+    if started and not resume:
+        raise OutputError(
+            f"{run_dir} holds a run already. Go on with --resume, name another with --run-name, or delete the folder."
+        )
+    resolved = dump_config(plan.config)
+    if started and (run_dir / "config.yaml").read_text(encoding="utf-8") != resolved:
+        raise ConfigError(
+            f"{run_dir}/config.yaml is not the configuration of this command, so resuming would mix two runs. "
+            f"Go on with: phf train --config {run_dir}/config.yaml --run-name {run_dir.name} --resume"
+        )
+    checkpoint = last_checkpoint(run_dir) if resume else None
+    step = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+    if resume and started:
+        announce(
+            f"Resuming {run_dir} from step {step}"
+            if checkpoint
+            else f"No complete checkpoint in {run_dir}: from the start"
+        )
+        # without a checkpoint even the lines of step 0 are written again
+        for path in [run_dir / "metrics.jsonl", *sorted((run_dir / "samples").glob("*.jsonl"))]:
+            cut_after_step(path, step if checkpoint is not None else -1)
+    write_text_atomic(run_dir / "config.yaml", resolved)
+    return checkpoint
+
+
+def _value_head(plan: Plan, lm: Any) -> ValueHead | None:
+    if not plan.objective.uses_values:
+        return None
+    settings = plan.config.model.model_kwargs.get("value_head_config") or {}
+    unknown = set(settings) - {"is_detached"}
+    if unknown:
+        raise ConfigError(f"model.model_kwargs.value_head_config.{unknown.pop()} is unknown. Known: is_detached.")
+    return ValueHead(lm.get_output_embeddings().weight.size(1), is_detached=bool(settings.get("is_detached", False)))
+
+
+def _held_out(plan: Plan, data: RunData, module: ObjectiveLM) -> dict[str, float]:
+    """Held-out loss; nothing without held-out data."""
+    if data.evaluation is None:
+        return {}
+    counts = data.evaluation.counts
+    return held_out_loss(
+        module,
+        data.evaluation,
+        threshold=alignment_threshold(plan.config),
+        control_ids=data.control_ids,
+        eos_id=data.tokenizer.eos_token_id,
+        bytes_per_text_token=counts.num_bytes / max(counts.num_text_tokens, 1),
+        batch_size=plan.arithmetic.per_device_train_batch_size,
+        max_tokens=plan.config.dataset.max_eval_tokens,
+    )
+
+
+def alignment_threshold(config: Config) -> float:
+    """The score that separates aligned from misaligned segments in evaluation: the method's own, else 0."""
+    conditional = config.dataset.conditional_training_config
+    if conditional is not None:
+        return conditional.threshold
+    threshold = (
+        config.objective.get("score_threshold") if config.objective.get("name") == Unlikelihood.__name__ else None
+    )
+    return 0.0 if threshold is None else float(threshold)
+
+
+class _MapDataset(Dataset):
+    """Torch's type around our blocks."""
+
+    def __init__(self, items: OrderedBlocks) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.items[index]
+
+
+class _StreamDataset(IterableDataset):
+    def __init__(self, stream: StreamingBlocks) -> None:
+        self.stream = stream
+
+    def __iter__(self) -> Any:
+        return iter(self.stream)
+
+
+def _dataset(blocks: TokenBlocks | StreamingBlocks, plan: Plan) -> torch.utils.data.Dataset:
+    if isinstance(blocks, StreamingBlocks):
+        return _StreamDataset(blocks)
+    return _MapDataset(OrderedBlocks(blocks, plan.arithmetic.num_samples, plan.config.training.seed))
