@@ -147,7 +147,7 @@ def has_plain_linear_head(lm: PreTrainedModel) -> bool:
     was_training = {module: module.training for module in lm.modules()}
     lm.eval()
     try:
-        ids = torch.tensor([[0, 1]], device=output_embeddings.weight.device)
+        ids = torch.tensor([[1, 2]], device=output_embeddings.weight.device)
         logits = lm(input_ids=ids, use_cache=False).logits.float()
         hidden = lm.base_model(input_ids=ids, use_cache=False).last_hidden_state
         product = (hidden @ output_embeddings.weight.T).float()

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch.utils.data import Dataset, IterableDataset
+from transformers import PrinterCallback
+from transformers.utils import logging as transformers_logging
 
 from phf.config import Config, dump_config
 from phf.data.blocks import TokenBlocks
@@ -71,6 +73,7 @@ def train(
     A folder that holds a finished or interrupted run is refused unless `resume`, which goes on from its last complete
     checkpoint so that every later step is what it would have been.
     """
+    transformers_logging.disable_progress_bar()
     plan = plan_run(config, run_dir)
     checkpoint = _open_run_dir(plan, resume, announce)
     data = prepare_data(config, announce)
@@ -109,6 +112,7 @@ def train(
         data_collator=collate,
         callbacks=[log, EvaluateCallback(evaluate, config.generation, log)],
     )
+    trainer.remove_callback(PrinterCallback)  # `show` is what the reader sees
     log.trainer = trainer
     announce(f"Training {num_parameters:,} parameters on {plan.arithmetic.max_steps:,} steps; results in {run_dir}")
     try:

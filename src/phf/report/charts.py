@@ -1,0 +1,80 @@
+"""The report's charts, drawn by matplotlib as inline SVG: no script, no network, the same bytes every time."""
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from phf.errors import MissingExtraError
+
+COLOURS = ("#2563eb", "#ea580c", "#059669", "#9333ea", "#dc2626", "#0891b2", "#ca8a04", "#64748b")
+INK = "#7b8494"
+"""Readable on white and on near-black, since one drawing serves both."""
+
+Points = Sequence[tuple[float, float]]
+
+
+def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[tuple[str, Points]]) -> str:
+    """Lines over tokens: (name, [(x, y), ...]) each."""
+
+    def draw(axes: Any) -> None:
+        for index, (name, points) in enumerate(lines):
+            xs, ys = zip(*points, strict=True)
+            marker = "o" if len(points) < 12 else None
+            axes.plot(
+                xs, ys, label=name, color=COLOURS[index % len(COLOURS)], linewidth=1.8, marker=marker, markersize=4
+            )
+
+    return _svg(title, x_label, y_label, draw)
+
+
+def trade_off_chart(title: str, x_label: str, y_label: str, points: Sequence[dict[str, Any]]) -> str:
+    """One point with a vertical error bar for each of `points`: name, x, y, low, high."""
+
+    def draw(axes: Any) -> None:
+        for index, point in enumerate(points):
+            error = [[point["y"] - point["low"]], [point["high"] - point["y"]]]
+            colour = COLOURS[index % len(COLOURS)]
+            axes.errorbar(
+                [point["x"]],
+                [point["y"]],
+                yerr=error,
+                fmt="o",
+                color=colour,
+                capsize=4,
+                markersize=7,
+                label=point["name"],
+            )
+        axes.margins(x=0.2)
+        axes.set_ylim(bottom=0)
+
+    return _svg(title, x_label, y_label, draw)
+
+
+def _svg(title: str, x_label: str, y_label: str, draw: Callable[[Any], None]) -> str:
+    try:
+        import matplotlib
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("phf report", "matplotlib", "report") from error
+
+    settings = {"svg.hashsalt": title, "svg.fonttype": "none", "font.size": 10, "font.family": "sans-serif"}
+    with matplotlib.rc_context(settings):
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        FigureCanvasSVG(figure)
+        figure.patch.set_alpha(0)
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+        draw(axes)
+        axes.set_xlabel(x_label, color=INK)
+        axes.set_ylabel(y_label, color=INK)
+        axes.tick_params(colors=INK)
+        axes.grid(alpha=0.25, color=INK, linewidth=0.6)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side in ("left", "bottom"))
+            spine.set_color(INK)
+        axes.legend(frameon=False, labelcolor=INK, parse_math=False) if axes.get_legend_handles_labels()[0] else None
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title})
+    svg = buffer.getvalue()
+    return svg[svg.index("<svg") :].replace("<svg ", '<svg role="img" ', 1)

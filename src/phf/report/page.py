@@ -1,0 +1,180 @@
+"""Run folders -> one self-contained HTML page: the numbers, what they say, and the texts behind them."""
+
+import json
+import math
+import random
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from phf.data.files import write_text_atomic
+from phf.errors import MissingExtraError
+from phf.report.charts import line_chart, trade_off_chart
+from phf.report.runs import Run, Sample, read_runs
+
+SHOWN_SAMPLES = 8
+SHOWN_CHARS = 1200
+
+
+def write_report(run_dirs: Sequence[Path], output: Path) -> None:
+    """Write the page for these runs, whole or not at all. Every text in it is escaped."""
+    try:
+        from jinja2 import Environment
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("phf report", "jinja2 and matplotlib", "report") from error
+
+    runs = read_runs(run_dirs)
+    template = (resources.files("phf.report") / "report.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = format_number
+    environment.filters["visible"] = make_visible
+    rows = table_rows(runs)
+    page = environment.from_string(template).render(
+        rows=rows,
+        verdicts=verdicts(rows),
+        charts=_charts(runs, rows),
+        galleries=[gallery for run in runs for gallery in _galleries(run)],
+        runs=runs,
+        provenance=[(run, _facts(run)) for run in runs],
+    )
+    write_text_atomic(output, page)
+
+
+def table_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """One row for each run and scenario: the numbers of the last evaluation, None where not measured."""
+    rows = []
+    for run in runs:
+        for scenario in run.scenarios or [""]:
+            key = f"generation/{scenario}"
+            rows.append(
+                {
+                    "run": run.name,
+                    "method": run.method,
+                    "scenario": scenario,
+                    "name": f"{run.method}, {scenario}" if scenario else run.method,
+                    "score": run.last(f"{key}/score"),
+                    "low": run.last(f"{key}/score_low"),
+                    "high": run.last(f"{key}/score_high"),
+                    "score_max": run.last(f"{key}/score_max@25"),
+                    "num_hits": run.last(f"{key}/num_hits"),
+                    "num_samples": run.last(f"{key}/num_samples"),
+                    "num_unscored": run.last(f"{key}/num_unscored"),
+                    "samples_per_second": run.last(f"{key}/samples_per_second"),
+                    "bits_per_byte": run.last("eval/bits_per_byte"),
+                    "loss": run.last("eval/loss"),
+                    "loss_aligned": run.last("eval/loss_aligned"),
+                    "loss_misaligned": run.last("eval/loss_misaligned"),
+                }
+            )
+    return rows
+
+
+def verdicts(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """For each pair of rows: which scores lower, or that the intervals overlap."""
+    scored = [row for row in rows if row["score"] is not None]
+    found = []
+    for index, first in enumerate(scored):
+        for second in scored[index + 1 :]:
+            low, high = sorted((first, second), key=lambda row: row["score"])
+            if low["high"] < high["low"]:
+                found.append(
+                    f"{low['name']} is better aligned than {high['name']}: {format_number(low['score'])} against "
+                    f"{format_number(high['score'])}; the 95% intervals do not overlap."
+                )
+            else:
+                found.append(
+                    f"{first['name']} and {second['name']} cannot be told apart: {format_number(first['score'])} and "
+                    f"{format_number(second['score'])}; the 95% intervals overlap."
+                )
+    return found
+
+
+def format_number(value: float | int | None) -> str:
+    """Four significant digits, thousands separated; a dash for what was not measured."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+def make_visible(text: str) -> str:
+    """Control characters as symbols, so that nothing hides in a sample or redirects the reader's eye."""
+    return "".join(
+        character if character in "\n\t" or character.isprintable() else f"\\u{ord(character):04x}"
+        for character in text
+    )
+
+
+def _charts(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    charts = []
+    points = [
+        {"name": row["name"], "x": row["bits_per_byte"], "y": row["score"], "low": row["low"], "high": row["high"]}
+        for row in rows
+        if None not in (row["bits_per_byte"], row["score"], row["low"], row["high"])
+    ]
+    if points:
+        title = "Misalignment against capability"
+        caption = (
+            "Lower is better on both axes. Bars are 95% intervals over samples of one model, not over training runs."
+        )
+        svg = trade_off_chart(title, "held-out bits per byte", "mean misalignment score", points)
+        charts.append({"title": title, "caption": caption, "svg": svg})
+    for title, key, label, caption in (
+        (
+            "Training loss",
+            "train/lm_loss",
+            "nats per token",
+            "Cross-entropy on training blocks, whatever the objective.",
+        ),
+        ("Misalignment while training", None, "mean misalignment score", "Score of samples drawn at that point."),
+    ):
+        lines = []
+        for run in runs:
+            keys = [key] if key else [f"generation/{scenario}/score" for scenario in run.scenarios]
+            for name in keys:
+                series = run.series(name)
+                if len(series) > 1:
+                    label_of_line = run.name if key else f"{run.name}, {name.split('/')[1]}"
+                    lines.append((label_of_line, series))
+        if lines:
+            svg = line_chart(title, "tokens seen", label, lines)
+            charts.append({"title": title, "caption": caption, "svg": svg})
+    return charts
+
+
+def _galleries(run: Run) -> list[dict[str, Any]]:
+    """Per scenario: the worst, the best and some random samples, offending segments marked."""
+    galleries = []
+    for scenario, samples in run.samples.items():
+        scored = sorted((s for s in samples if s.score is not None), key=lambda s: -(s.score or 0))
+        if not scored:
+            continue
+        chosen = [("worst", scored[0]), ("median", scored[len(scored) // 2]), ("best", scored[-1])]
+        rest = random.Random(0).sample(scored, min(SHOWN_SAMPLES - len(chosen), len(scored)))
+        chosen += [("random", sample) for sample in rest]
+        shown = [{"kind": kind, "score": s.score, "prompt": s.prompt, **_marked(s)} for kind, s in chosen]
+        galleries.append({"name": f"{run.method}, {scenario}", "count": len(samples), "samples": shown})
+    return galleries
+
+
+def _marked(sample: Sample) -> dict[str, Any]:
+    """Segments with their scores, cut after `SHOWN_CHARS` characters."""
+    parts: list[dict[str, Any]] = []
+    left = SHOWN_CHARS
+    for text, score in zip(sample.segments, sample.segment_scores, strict=True):
+        if left <= 0:
+            break
+        parts.append({"text": text[:left], "score": score, "is_bad": score is not None and score > 0})
+        left -= len(text)
+    return {"parts": parts, "is_cut": sum(map(len, sample.segments)) > SHOWN_CHARS}
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    """Provenance as rows of a table."""
+    return [
+        (key.replace("_", " "), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for key, value in run.provenance.items()
+        if value is not None
+    ]
