@@ -105,7 +105,9 @@ def test_gradient_scales_with_what_the_loss_is_multiplied_by(batch):
         torch.testing.assert_close(3 * one, three)
 
 
-@pytest.mark.parametrize("name", sorted(OBJECTIVES.keys() - {"awr normalised"}))  # whitens over the micro-batch by definition
+@pytest.mark.parametrize(
+    "name", sorted(OBJECTIVES.keys() - {"awr normalised"})
+)  # whitens over the micro-batch by definition
 def test_loss_is_a_sum_over_the_global_count_so_micro_batches_add_up(name, batch):
     objective = OBJECTIVES[name]
     num_items = int((batch["labels"] != IGNORE_INDEX).sum())

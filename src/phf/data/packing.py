@@ -199,7 +199,7 @@ def _pack(
     has_control = control_ids >= 0
     has_eos = _opens_document(_document_of_segment(batch), lengths)
 
-    widths = has_eos + has_control + lengths
+    widths = lengths + has_eos + has_control  # in this order: two booleans would add up to one
     starts = np.cumsum(widths) - widths
     control_positions = (starts + has_eos)[has_control]
     ids = np.empty(widths.sum(), text_ids.dtype)

@@ -1,0 +1,21 @@
+"""Shared by all tests: one cache folder a test session, few threads, no network."""
+
+import os
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory):
+    """Nothing of the user's own cache is read or written."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("PHF_CACHE")
+    os.environ["PHF_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["PHF_CACHE"]
+    else:
+        os.environ["PHF_CACHE"] = before

@@ -1,0 +1,137 @@
+"""Sources: everything a corpus may be, and what is said when it is broken."""
+
+import gzip
+import json
+
+import pytest
+
+from phf.data.dataset import read_annotated, write_shard
+from phf.data.segment import segment
+from phf.data.sources import AnnotatedDocument, fingerprint, is_annotated, read_documents
+from phf.errors import ConfigError, CorpusError
+
+ROWS = [{"text": "one\n"}, {"text": "two\n", "meta": {"from": "here"}}]
+
+
+def write_lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def texts(source):
+    return [document.text for document in read_documents(str(source))]
+
+
+def test_json_lines_plain_gz_zst_folder_and_glob(tmp_path):
+    zstandard = pytest.importorskip("zstandard")
+    write_lines(tmp_path / "a.jsonl", ROWS)
+    content = (tmp_path / "a.jsonl").read_bytes()
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(content))
+    (tmp_path / "c.jsonl.zst").write_bytes(zstandard.compress(content))
+    for name in ("a.jsonl", "b.jsonl.gz", "c.jsonl.zst"):
+        assert texts(tmp_path / name) == ["one\n", "two\n"]
+    assert len(texts(tmp_path)) == 6
+    assert len(texts(tmp_path / "*.gz")) == 2
+
+
+def test_folder_of_text_files_is_sorted_and_skips_binary_and_hidden_ones(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "x.py").write_bytes(b"x\r\n")
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "image.bin").write_bytes(b"\0\1")
+    (tmp_path / ".hidden").write_text("no")
+    assert [(d.id, d.text) for d in read_documents(str(tmp_path))] == [("a.txt", "a"), ("b/x.py", "x\n")]
+
+
+def test_saved_hugging_face_dataset(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_list([{"text": "one\n"}]).save_to_disk(str(tmp_path / "saved"))
+    assert texts(tmp_path / "saved") == ["one\n"]
+
+
+def test_python_stdlib_is_sorted_and_without_tests():
+    ids = [document.id for document in read_documents("python-stdlib")]
+    assert ids == sorted(ids)
+    assert "dataclasses.py" in ids
+    assert len(ids) > 400
+    assert not any("test" in i.split("/")[:-1] for i in ids)
+
+
+def test_annotated_round_trip_in_the_published_schema(tmp_path):
+    document = AnnotatedDocument("d", ["a\n", "b\n"], [0.5, None], {"k": "v"})
+    write_shard(tmp_path / "s.parquet", [document])
+    assert list(read_annotated(str(tmp_path))) == [document]
+    assert is_annotated(str(tmp_path))
+    assert texts(tmp_path) == ["a\nb\n"]
+    assert document.avg_score == 0.5
+
+
+def test_published_rows_without_id_and_a_second_scorer(tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", [{"texts": ["a"], "scores": [0.1], "pii_scores": [0.2]}])
+    assert [(d.id, d.scores) for d in read_annotated(source)] == [("a.jsonl:0", [0.1])]
+    assert [d.scores for d in read_annotated(source, "pii_scores")] == [[0.2]]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"texts": ["a"]}, "a.jsonl, row 0: has no 'scores'"),
+        ({"text": "a"}, "has no 'texts'; annotate the corpus first"),
+        ({"texts": ["a", "b"], "scores": [0.1]}, "2 texts but 1 scores"),
+        ({"texts": ["a"], "scores": [float("nan")]}, r"scores\[0\] is nan"),
+        ({"texts": [1], "scores": [0.1]}, r"texts\[0\] is 1, not text"),
+    ],
+)
+def test_broken_annotation_names_file_and_row(tmp_path, row, message):
+    with pytest.raises(CorpusError, match=message):
+        list(read_annotated(write_lines(tmp_path / "a.jsonl", [row])))
+
+
+def test_truncated_json_line_names_the_line(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"text": "tw')
+    with pytest.raises(CorpusError, match=r"a\.jsonl, line 2: is not valid JSON.*interrupted"):
+        texts(tmp_path / "a.jsonl")
+
+
+def test_invalid_utf8_names_file_and_line(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "\xff"}\n')
+    with pytest.raises(CorpusError, match="line 1: is not UTF-8"):
+        texts(tmp_path / "a.jsonl")
+    (tmp_path / "a.txt").write_bytes(b"fine\n\xff\n")
+    with pytest.raises(CorpusError, match=r"a\.txt, line 2: is not UTF-8"):
+        texts(tmp_path / "a.txt")
+
+
+def test_damaged_gzip_and_missing_text_and_unknown_source(tmp_path):
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"text": "one"}\n' * 100)[:-20])
+    with pytest.raises(CorpusError, match="damaged or cut off"):
+        texts(tmp_path / "a.jsonl.gz")
+    with pytest.raises(CorpusError, match="has no 'text'"):
+        texts(write_lines(tmp_path / "b.jsonl", [{"body": "x"}]))
+    with pytest.raises(CorpusError, match="no file, folder or glob here"):
+        texts("no/such/dataset")
+
+
+def test_fingerprint_changes_with_the_files(tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", ROWS)
+    before = fingerprint(source)
+    assert before == fingerprint(source)
+    write_lines(tmp_path / "a.jsonl", ROWS * 2)
+    assert fingerprint(source) != before
+
+
+@pytest.mark.parametrize("how", ["lines", "sentences", "document"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "One. Two?  \n\nThree", "a\r\nb\x0c\n\n", "…!\n x. \t", 'He said "Hi." Then left.']
+)
+def test_segments_join_to_the_text(how, text):
+    segments = segment(text, how)
+    assert "".join(segments) == text
+    assert all(segments)
+
+
+def test_segmenters_by_hand():
+    assert segment("a\nb\n", "lines") == ["a\n", "b\n"]
+    assert segment("One. Two?  \n\nThree", "sentences") == ["One. ", "Two?  \n\n", "Three"]
+    with pytest.raises(ConfigError, match="Did you mean 'lines'"):
+        segment("a", "line")
