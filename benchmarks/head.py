@@ -3,9 +3,9 @@
     python benchmarks/head.py [--rounds 5]
 
 The model is GPT-2 with 4 layers of width 256 and 50,257 tokens; a step is forward + backward on 4 x 1,024 tokens.
-"dense" is the plain way: the model's own forward with labels, as transformers computes the loss. "trunk" is the same step with no
-head at all (the sum of the last hidden state), what is left when the head costs nothing. Peak memory is the
-largest resident size of a fresh process that runs two such steps, above that of "trunk".
+"dense" is the plain way: the model's own forward with labels, as transformers computes the loss. "trunk" is the same
+step with no head at all (the sum of the last hidden state), what is left when the head costs nothing. Peak memory is
+the largest resident size of a fresh process that runs two such steps, above that of "trunk".
 """
 
 import argparse

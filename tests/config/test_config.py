@@ -1,0 +1,151 @@
+"""Configuration: the files as people write them, and what is said about their mistakes."""
+
+import pytest
+import yaml
+
+from phf.config import Config, dump_config, load_config, parse_config, shipped_files
+from phf.errors import ConfigError
+
+TASK = """
+dataset: {datasets: [python-stdlib]}
+tokenizer: {train_from_corpus: 300}
+model: {model_type: gpt2}
+training: {effective_batch_size: 8, num_tokens: 3.3E+9, learning_rate: 5e-4}
+generation:
+  scorer_config: {class_name: PEP8Scorer}
+  scenario_configs: [{name: unconditional, num_samples: 4}]
+"""
+CONDITIONAL = """
+dataset:
+  conditional_training_config: {threshold: 0, aligned_prefix: "<|aligned|>", misaligned_prefix: "<|misaligned|>"}
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(task: str = TASK, method: str | None = None, *overrides: str) -> Config:
+        (tmp_path / "task.yml").write_text(task)
+        (tmp_path / "method.yml").write_text(method or "{}")
+        return load_config(task=str(tmp_path / "task.yml"), method=str(tmp_path / "method.yml"), overrides=overrides)[0]
+
+    return load
+
+
+@pytest.mark.parametrize("task", shipped_files()["tasks"])
+@pytest.mark.parametrize("method", ["mle", "filtering", "conditional", "ul", "awr", "rwr"])
+def test_every_shipped_pair_loads_and_survives_its_dump(task, method, tmp_path):
+    config, warnings = load_config(task=task, method=method)
+    assert not warnings
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    assert load_config(config=tmp_path / "config.yaml")[0] == config
+
+
+def test_a_bare_name_is_the_pretraining_task():
+    assert load_config(task="pep8", method="mle")[0].training.num_tokens == 3.3e9
+
+
+def test_method_is_merged_over_task_and_overrides_over_both(load):
+    method = "training: {effective_batch_size: 16}\nobjective: {name: AWR, alpha: 1}"
+    config = load(TASK, method, "training.seed=7", "objective.beta=1e-1", "generation.scenario_configs.0.num_samples=9")
+    assert config.training.effective_batch_size == 16
+    assert config.training.num_tokens == 3.3e9
+    assert config.training.model_extra == {"learning_rate": 5e-4}
+    assert config.objective == {"name": "AWR", "alpha": 1, "beta": 0.1}
+    assert config.training.seed == 7
+    assert config.generation.scenario_configs[0]["num_samples"] == 9
+
+
+def test_conditional_training_derives_everything_else(load):
+    config = load(TASK, CONDITIONAL)
+    assert config.tokenizer.special_tokens == ["<|aligned|>", "<|misaligned|>"]
+    assert config.model.num_additional_tokens == 2
+    assert config.generation.scenario_configs[0]["prefix"] == "<|aligned|>"
+    assert config.dataset.conditional_training_config.tag_every_segment_when_sampling is False
+
+
+def test_the_released_way_of_writing_it_out_means_the_same(load):
+    released = yaml.safe_load(TASK)
+    released["dataset"] |= yaml.safe_load(CONDITIONAL)["dataset"]
+    released["tokenizer"]["special_tokens"] = ["<|aligned|>", "<|misaligned|>"]
+    released["model"]["num_additional_tokens"] = 2
+    released["generation"]["scenario_configs"][0] |= {
+        "prefix": "<|aligned|>",
+        "generate_kwargs": {"bad_words_ids": [[32769]]},
+    }
+    config = load(yaml.safe_dump(released))
+    assert config.dataset.conditional_training_config.tag_every_segment_when_sampling is True
+
+
+def test_released_and_renamed_keys_are_translated_with_a_warning(tmp_path):
+    task = yaml.safe_load(TASK)
+    task["training"] |= {"evaluation_strategy": "no", "warmup_ratio": 0.01}
+    task["model"]["gpt2_config_kwargs"] = {"reorder_and_upcast_attn": True, "scale_attn_by": True}
+    (tmp_path / "task.yml").write_text(yaml.safe_dump(task))
+    config, warnings = load_config(task=str(tmp_path / "task.yml"))
+    assert len(warnings) == 3
+    assert config.training.model_extra["warmup_steps"] == 0.01
+    assert config.model.gpt2_config_kwargs == {"reorder_and_upcast_attn": True}
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "overrides", "message"),
+    [
+        (TASK + "datset: {}", None, (), r"task\.yml: unknown key 'datset'. Did you mean 'dataset'"),
+        (TASK, "dataset: {seq_len: 4}", (), r"method\.yml: unknown key 'dataset.seq_len'. Did you mean 'seq_length'"),
+        (TASK, "dataset: {seq_length: long}", (), r"method\.yml: 'dataset.seq_length' is 'long'"),
+        (TASK, None, ("dataset.seq_length=1.5",), r"--override dataset.seq_length=1.5: 'dataset.seq_length' is 1.5"),
+        (
+            TASK,
+            None,
+            ("dataset.seqlength=8",),
+            r"--override dataset.seqlength=8: unknown key.*Did you mean 'seq_length'",
+        ),
+        (TASK, None, ("no.such.path=8",), r"unknown key 'no'"),
+        (TASK, None, ("training.seed.x=8",), r"training.seed"),
+        (TASK, None, ("generation.scenario_configs.3.num_samples=8",), r"is a list of 1"),
+        (TASK, None, ("training.seed",), r"write it as section.key=value"),
+        (
+            TASK.replace("  scorer_config: {class_name: PEP8Scorer}\n", ""),
+            None,
+            (),
+            r"'generation.scorer_config' is missing.*scorer",
+        ),
+        (TASK[: TASK.index("generation")], None, (), r"'generation' is missing.*scorer"),
+        (TASK + "dataset: {}", None, (), r"'dataset' is written twice"),
+        ("a: [", None, (), r"task\.yml: is not valid YAML"),
+        ("", None, (), r"holds no sections"),
+        (
+            TASK,
+            CONDITIONAL + "tokenizer: {special_tokens: [a, b]}",
+            (),
+            r"tokenizer.special_tokens is \['a', 'b'\], but",
+        ),
+        (TASK, CONDITIONAL + "model: {num_additional_tokens: 3}", (), r"model.num_additional_tokens is 3"),
+        (TASK, CONDITIONAL.replace("<|mis", "<|"), (), r"must be two different"),
+        (
+            TASK,
+            CONDITIONAL,
+            ("generation.scenario_configs.0.prefix=<|good|>",),
+            r"prefix '<\|good\|>' is no control token",
+        ),
+        (TASK, None, ("generation.scenario_configs.0.prefix=x",), r"needs control tokens"),
+        (TASK, None, ("training.hub_token=secret",), r"secrets are not kept in configurations"),
+        (TASK, None, ("tokenizer.path_or_name=gpt2",), r"are both set"),
+        (TASK, None, ("model.from_scratch=false",), r"model.path_or_name must name"),
+    ],
+)
+def test_mistakes_name_file_key_and_nearest_key(load, task, method, overrides, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        load(task, method, *overrides)
+    assert "secret'" not in str(error.value)
+
+
+def test_unknown_task_and_method_name_the_nearest():
+    with pytest.raises(ConfigError, match="Did you mean 'pep8/finetune'"):
+        load_config(task="pep8/finetun", method="mle")
+    with pytest.raises(ConfigError, match="Did you mean 'conditional'"):
+        load_config(task="pep8", method="conditonal")
+
+
+def test_plain_values_parse_without_files():
+    assert parse_config(yaml.safe_load(TASK.replace("5e-4", "0.0005"))).training.effective_batch_size == 8

@@ -1,0 +1,188 @@
+"""Training runs end to end on real files: every method, resume, export."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tests.tiny import tiny_config
+
+from phf.config import dump_config
+from phf.errors import ConfigError, OutputError
+from phf.training.arguments import work_out
+from phf.training.run import last_checkpoint, plan_run, train
+
+METHODS = ["mle", "filtering", "conditional", "ul", "awr", "rwr"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Real Python, small: clean lines and violations, as in the standard library."""
+    import json as module
+
+    folder = tmp_path_factory.mktemp("corpus")
+    for path in (
+        sorted(Path(module.__file__).parent.glob("*.py"))
+        + sorted(Path(module.__file__).parent.parent.glob("c*.py"))[:8]
+    ):
+        (folder / path.name).write_text(path.read_text(encoding="utf-8")[:6000] + "\nx=1\n")
+    return str(folder)
+
+
+def losses(run_dir):
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_evaluates_and_exports(method, corpus, tmp_path):
+    changes = {"training.effective_batch_size": 4, "training.num_tokens": 3 * 4 * 64}
+    if method == "filtering":
+        changes["dataset.filter_threshold"] = 0.05
+    numbers = train(tiny_config(corpus, method, **changes), tmp_path / "run")
+    assert numbers["generation/unconditional/num_samples"] == 5
+    assert numbers["eval/loss"] > 0
+    assert numbers["eval/bits_per_byte"] > 0
+    assert len(losses(tmp_path / "run")) == 3
+    assert (tmp_path / "run" / "model" / "value_head.pt").exists() == (method == "awr")
+    code = f"""
+import sys
+sys.modules["phf"] = None  # not importable
+from transformers import AutoModelForCausalLM, AutoTokenizer
+import torch
+model = AutoModelForCausalLM.from_pretrained({str(tmp_path / "run" / "model")!r})
+tokenizer = AutoTokenizer.from_pretrained({str(tmp_path / "run" / "model")!r})
+torch.manual_seed(0)
+out = model.generate(max_new_tokens=40, num_return_sequences=8)
+print(tokenizer.convert_ids_to_tokens(out[0][:2].tolist()), tokenizer("x").input_ids[:2],
+      "<|misaligned|>" in tokenizer.get_vocab() and tokenizer.convert_tokens_to_ids("<|misaligned|>") in out.flatten().tolist())
+"""
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    if method == "conditional":
+        assert found.startswith("['<|endoftext|>', '<|aligned|>'] [0, ")
+        aligned_id = json.loads((tmp_path / "run" / "model" / "generation_config.json").read_text())[
+            "forced_bos_token_id"
+        ]
+        assert f"[0, {aligned_id}]" in found
+    else:
+        assert found.startswith("['<|endoftext|>', ")
+    assert found.strip().endswith("False")
+
+
+@pytest.mark.slow
+def test_resuming_gives_the_losses_of_a_run_that_never_stopped(corpus, tmp_path):
+    config = tiny_config(corpus, "awr", **{"training.effective_batch_size": 4, "model.config_kwargs.resid_pdrop": 0.1})
+    train(config, tmp_path / "whole")
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    stopped = tmp_path / "stopped"
+    code = f"""
+from pathlib import Path
+import time
+from phf.config import load_config
+from phf.training.run import train
+def show(step, max_steps, numbers):
+    time.sleep(0.3)
+train(load_config(config=Path({str(tmp_path / "config.yaml")!r}))[0], Path({str(stopped)!r}), show=show)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 120
+    while not (stopped / "checkpoint-4" / "trainer_state.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert last_checkpoint(stopped) is not None
+    assert not (stopped / "model").exists()
+    train(config, stopped, resume=True)
+    assert losses(stopped) == losses(tmp_path / "whole")
+    expected, actual = (torch.load(d / "model" / "value_head.pt") for d in (tmp_path / "whole", stopped))
+    torch.testing.assert_close(actual["linear.weight"], expected["linear.weight"], rtol=0, atol=0)
+
+
+@pytest.mark.slow
+def test_one_batch_of_eight_is_eight_batches_of_one(corpus, tmp_path):
+    found = {}
+    for per_device in (8, 1):
+        changes = {"training.effective_batch_size": 8, "training.per_device_train_batch_size": per_device}
+        changes |= {"training.num_tokens": 3 * 8 * 64, "generation.run_on_train_end": False}
+        train(tiny_config(corpus, "awr", **changes), tmp_path / str(per_device))
+        found[per_device] = losses(tmp_path / str(per_device))
+    assert found[8] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_a_cut_off_checkpoint_is_passed_over(tmp_path):
+    for step in (2, 4):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json"):
+            (folder / name).write_text("{}")
+    (tmp_path / "checkpoint-4" / "trainer_state.json").write_text('{"global_st')
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
+    (tmp_path / "checkpoint-2" / "optimizer.pt").unlink()
+    assert last_checkpoint(tmp_path) is None
+
+
+def test_a_finished_run_is_not_overwritten(corpus, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text("")
+    with pytest.raises(OutputError, match=r"holds a run already\. Go on with --resume"):
+        train(tiny_config(corpus), tmp_path / "run")
+
+
+def test_resuming_with_another_configuration_is_refused(corpus, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("dataset: {}\n")
+    with pytest.raises(ConfigError, match="would mix two runs"):
+        train(tiny_config(corpus), tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("world_size", "per_device", "accumulation"), [(1, 8, 8), (2, 8, 4), (8, 8, 1), (16, 4, 1), (1, 64, 1)]
+)
+def test_accumulation_is_worked_out_for_any_number_of_processes(corpus, world_size, per_device, accumulation):
+    config = tiny_config(
+        corpus,
+        **{
+            "training.effective_batch_size": 64,
+            "training.per_device_train_batch_size": per_device,
+            "training.num_tokens": 3.3e9,
+        },
+    ).training
+    found = work_out(config, 1024, world_size)
+    assert found.gradient_accumulation_steps == accumulation
+    assert found.max_steps == 50354  # the paper's number of steps
+    assert found.tokens_seen(2) == 2 * 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("changes", "world_size", "message"),
+    [
+        ({"training.effective_batch_size": 10, "training.per_device_train_batch_size": 4}, 1, "no multiple of"),
+        ({"training.effective_batch_size": 10}, 4, "which 4 processes cannot share"),
+        ({"training.num_tokens": 10}, 1, "makes no step"),
+    ],
+)
+def test_batch_sizes_that_cannot_be_met_say_so(corpus, changes, world_size, message):
+    with pytest.raises(ConfigError, match=message):
+        work_out(tiny_config(corpus, **changes).training, 64, world_size)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("training.learning_rat", 1, "training.learning_rat is unknown. Did you mean 'learning_rate'"),
+        ("training.lr_scheduler_type", "quadratic", "transformers refuses"),
+        ("objective.alpha", 1, "objective.alpha is not a setting of MLE"),
+        ("generation.metrics_configs", [{"class_name": "BLUE"}], "There is no metric called 'BLUE'"),
+        ("generation.scorer_config.class_name", "P", "There is no scorer called 'P'"),
+        ("generation.scenario_configs.0.num_sample", 3, "unknown key 'num_sample'. Did you mean 'num_samples'"),
+    ],
+)
+def test_planning_finds_mistakes_before_any_work(corpus, tmp_path, key, value, message):
+    with pytest.raises(ConfigError, match=message):
+        plan_run(tiny_config(corpus, **{key: value}), tmp_path / "run")
