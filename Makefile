@@ -2,29 +2,38 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+RUN := $(VENV)/.run
+DEV := $(VENV)/.dev
 
 .PHONY: quickstart test lint format clean
 
-quickstart: $(READY)
+quickstart: $(RUN)
 	$(BIN)/phf quickstart
 
-test: $(READY)
+test: $(DEV)
 	$(BIN)/python -m pytest
 
-lint: $(READY)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY)
+format: $(DEV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(READY): pyproject.toml constraints.txt
+$(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@touch $(READY)
+
+# What running needs, and what developing needs on top: every extra, the linters, pytest.
+$(RUN): pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[report,zstd]'
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[dev]'
+	@touch $@ $(RUN)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache

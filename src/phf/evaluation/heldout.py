@@ -36,6 +36,8 @@ def held_out_loss(
         control_ids: ids of control tokens; empty for other methods.
         bytes_per_text_token: UTF-8 bytes of the held-out text / tokens it was encoded to.
 
+        max_tokens: at most about this many tokens are used, in whole blocks spread evenly over `blocks`.
+
     Returns:
         `loss`: nats per text token (EOS included), control tokens given. `loss_aligned`, `loss_misaligned`: the same
         over tokens of scored segments on each side of the threshold. `bits_per_byte`: all nats, those of control
@@ -44,12 +46,14 @@ def held_out_loss(
         `bits_per_byte_given_tags`: without the nats of control tokens. `num_tokens`: text tokens evaluated.
     """
     num_blocks = max(1, min(len(blocks), max_tokens // len(blocks.block(0)[0])))
+    # evenly spread, since neighbours in a corpus are alike
+    chosen = [i * len(blocks) // num_blocks for i in range(num_blocks)]
     device = next(module.parameters()).device
     totals = dict.fromkeys(("text", "control", "eos", "aligned", "misaligned"), 0.0)
     counts = dict.fromkeys(totals, 0)
     with evaluation_mode(module), torch.no_grad():
         for start in range(0, num_blocks, batch_size):
-            batch = [blocks.block(i) for i in range(start, min(start + batch_size, num_blocks))]
+            batch = [blocks.block(i) for i in chosen[start : start + batch_size]]
             ids = np.stack([ids for ids, _ in batch])
             scores = np.stack([scores for _, scores in batch])[:, 1:]
             tensor = torch.from_numpy(ids).to(device)

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from phf.objectives.base import LogReducer, LossOutput, Objective, TokenLoss
 
-BUFFER_ELEMENTS = {"cpu": 2**24, "cuda": 2**28}
-"""Logits that exist at once, by device type: 64 MiB in float32 on a CPU (cache and memory), 1 GiB on a GPU (busy)."""
+BUFFER_ELEMENTS = {"cpu": 2**26, "cuda": 2**28}
+"""Logits that exist at once, by device type: 256 MiB in float32 on a CPU, 1 GiB on a GPU. Smaller chunks repack the weight
+matrix more often than they save."""
 
 
 def chunked_loss(

@@ -10,6 +10,7 @@ from transformers import TrainingArguments
 
 from phf.config import TrainingConfig
 from phf.errors import ConfigError
+from phf.models.module import cpu_has_bfloat16
 from phf.registry import did_you_mean
 
 NOT_OURS = {
@@ -102,6 +103,8 @@ def training_arguments(
             warnings.append("training.fp16 needs a GPU; training in float32.")
         if extra.get("bf16"):
             extra["use_cpu"] = True
+            if not cpu_has_bfloat16():
+                warnings.append("training.bf16: this CPU has no bfloat16 instructions; training in float32.")
     settings: dict[str, Any] = {
         "report_to": "none",
         "logging_steps": 10,
