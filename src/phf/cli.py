@@ -1,7 +1,8 @@
 """The verbs, in pipeline order. Parses and calls; what a verb does is in the folder of its name."""
 
 import os
-import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,14 +10,38 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer.core import TyperGroup
 
-from phf.errors import PhfError
+from phf.errors import ConfigError, PhfError
 
 if TYPE_CHECKING:
+    from phf.annotate.runner import Progress
     from phf.config import Config
 
-console = Console(highlight=False)
+console = Console(highlight=False, emoji=False)
+errors = Console(highlight=False, emoji=False, stderr=True)
+
+
+class Verbs(TyperGroup):
+    """The verbs in the order of this file. A user's mistake ends in one message and status 2, an interruption in 130."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PhfError as error:
+            errors.print(f"[bold red]Error[/] {escape(_visible(str(error)))}", soft_wrap=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            message = "Interrupted. Finished shards and checkpoints are kept; run again to go on (train: --resume)."
+            errors.print(message, soft_wrap=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=Verbs,
     name="phf",
     help="Pretraining language models with human feedback: score a corpus, train on the scores, show the evidence.",
     no_args_is_help=True,
@@ -36,32 +61,45 @@ MoreOverrides = Annotated[list[str] | None, typer.Argument(hidden=True)]
 @app.command()
 def annotate(
     sources: Annotated[list[str], typer.Argument(help="Corpora: files, folders, globs, Hub names, python-stdlib.")],
-    scorer: Annotated[str, typer.Option(help="Scorer; see phf list scorers.")],
+    scorer: Annotated[
+        list[str], typer.Option(help="Scorer (phf list scorers), or {class_name: ..., key: value}. Repeat it for more.")
+    ],
     output: Annotated[Path, typer.Option(help="Folder for the annotated dataset.")],
     segment: Annotated[
-        str | None, typer.Option(help="lines, sentences or document; default: the scorer's own.")
+        str | None, typer.Option(help="lines, sentences or document; default: the first scorer's own.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes, or actors on Ray; default: one a core, or one a GPU.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster.")] = "local",
+    ray_address: Annotated[str | None, typer.Option(help="Existing Ray cluster; default: a local one.")] = None,
+    time_limit: Annotated[
+        float, typer.Option(min=0, help="Seconds until a document that hangs is left unscored; 0: none.")
+    ] = 600,
 ) -> None:
     """Score every segment of a corpus."""
     from phf.annotate.runner import annotate as run
 
-    with console.status("Scoring...") as status:
+    if backend not in ("local", "ray"):
+        raise ConfigError(f"--backend {backend}: it must be local or ray.")
+    with _scoring_progress("Scoring") as show:
         manifest = run(
             sources,
-            {"class_name": scorer},
+            [_scorer_section(text) for text in scorer],
             segment,
             output,
             workers,
-            lambda documents, chars: status.update(
-                f"Scored {documents:,} documents, {chars / 1e6:,.1f} million characters"
-            ),
+            show,
+            backend=backend,  # type: ignore[arg-type]
+            ray_address=ray_address,
+            time_limit=time_limit or None,
         )
-    unscored = ", ".join(f"{reason}: {count:,}" for reason, count in manifest.unscored_reasons.items()) or "none"
     console.print(
-        f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, unscored {manifest.num_unscored:,} "
-        f"({escape(unscored)}) in {escape(str(output))}"
+        f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, unscored: {manifest.num_unscored:,}. "
+        f"Dataset: {escape(str(output))}"
     )
+    for reason, count in manifest.unscored_reasons.items():
+        console.print(f"[yellow]Unscored: {count:,} segments, {escape(reason)}[/]")
 
 
 @app.command()
@@ -85,13 +123,13 @@ def train(
 
     plan = plan_run(resolved, output_dir / name)
     for warning in plan.warnings:
-        console.print(f"[yellow]{escape(warning)}[/]")
+        _say(warning, "yellow")
     if dry_run:
-        console.print(escape(dump_config(resolved)))
+        _say(dump_config(resolved))
         _print_arithmetic(plan.arithmetic)
         return
     _train(name, resolved, output_dir / name, resume)
-    console.print(f"Model, metrics and samples are in {escape(str(output_dir / name))}")
+    _say(f"Model, metrics and samples are in {output_dir / name}")
 
 
 @app.command()
@@ -115,7 +153,7 @@ def evaluate(
     for key, value in numbers.items():
         table.add_row(escape(key), f"{value:.4g}")
     console.print(table)
-    console.print(f"Samples and numbers are in {escape(str(output))}")
+    _say(f"Samples and numbers are in {output}")
 
 
 @app.command()
@@ -127,14 +165,13 @@ def report(
     from phf.report.page import write_report
 
     write_report(run_dirs, output)
-    console.print(f"Report: {escape(str(output))}")
+    _say(f"Report: {output}")
 
 
 @app.command("list")
 def list_(what: Annotated[str, typer.Argument(help="scorers, objectives, metrics, tasks or methods.")]) -> None:
     """List what can be named."""
     from phf.config import shipped_files
-    from phf.errors import ConfigError
     from phf.registry import METRICS, OBJECTIVES, SCORERS, did_you_mean
 
     registries = {"scorers": SCORERS, "objectives": OBJECTIVES, "metrics": METRICS}
@@ -160,24 +197,53 @@ def quickstart(
     """See the whole idea work on the Python standard library."""
     _quiet()
     from phf.quickstart import conclusions, run_quickstart
+    from phf.report.page import format_number
 
-    rows = run_quickstart(
-        output_dir, minutes, lambda name, config, run_dir: _train(name, config, run_dir, True), _announce
-    )
+    rows = run_quickstart(output_dir, minutes, lambda name, config, run_dir: _train(name, config, run_dir, True), _say)
     table = Table("model, prefix", "misalignment score (95% interval)", "held-out bits/byte", "samples/s", "samples")
     for row in rows:
-        table.add_row(
-            escape(row["name"]),
-            f"{row['score']:.4f} ({row['low']:.4f} to {row['high']:.4f})",
-            f"{row['bits_per_byte']:.3f}",
-            f"{row['samples_per_second']:.1f}",
-            f"{row['num_samples']:.0f}",
-        )
+        interval = f"{format_number(row['score'])} ({format_number(row['low'])} to {format_number(row['high'])})"
+        others = (format_number(row[key]) for key in ("bits_per_byte", "samples_per_second", "num_samples"))
+        table.add_row(escape(row["name"]), interval, *others)
     console.print(table)
     for holds, sentence in conclusions(rows):
-        console.print(f"[{'green' if holds else 'bold red'}]{escape(sentence)}[/]")
-    console.print("One seed each; intervals are over samples. Lower is better in both columns.")
-    console.print(f"Report: {escape(str(output_dir / 'report.html'))}")
+        _say(sentence, "green" if holds else "bold red")
+    _say("One seed each; intervals are over samples. Lower is better in both columns.")
+    _say(f"Report: {output_dir / 'report.html'}")
+
+
+def _scorer_section(text: str) -> dict[str, Any]:
+    """A scorer's name, or its section of a configuration written inline."""
+    if not text.lstrip().startswith("{"):
+        return {"class_name": text}
+    import yaml
+
+    from phf.config import parse_yaml
+
+    try:
+        return dict(parse_yaml(text))
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise ConfigError(f"--scorer {text}: is not a YAML mapping like {{class_name: NAME, key: value}}.") from error
+
+
+@contextmanager
+def _scoring_progress(title: str) -> "Iterator[Callable[[Progress], None]]":
+    """A bar with what has been scored, the rate, what was unscored, and the time left."""
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=console) as bars:
+        bar = bars.add_task(title, total=None)
+
+        def show(now: "Progress") -> None:
+            left = "" if now.seconds_left is None else f", {now.seconds_left:,.0f} s left"
+            rate = now.num_chars / max(now.seconds, 1e-9) / 1e6
+            text = f"{title}: {now.num_documents:,} documents, {rate:.2f} million characters/s"
+            text += f", {now.num_unscored:,} unscored{left}"
+            bars.update(bar, description=text, completed=now.fraction or 0, total=None if now.fraction is None else 1)
+
+        yield show
 
 
 def _load(task: str | None, method: str | None, config: Path | None, overrides: list[str]) -> "Config":
@@ -185,7 +251,7 @@ def _load(task: str | None, method: str | None, config: Path | None, overrides: 
 
     resolved, warnings = load_config(task=task, method=method, config=config, overrides=overrides)
     for warning in warnings:
-        console.print(f"[yellow]{escape(warning)}[/]")
+        _say(warning, "yellow")
     return resolved
 
 
@@ -194,25 +260,26 @@ def _train(name: str, config: "Config", run_dir: Path, resume: bool) -> dict[str
 
     from phf.training.run import train as run
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(escape(name), total=None)
+        bar = progress.add_task(name, total=None)
 
         def show(step: int, max_steps: int, numbers: dict[str, float]) -> None:
             loss, rate = numbers.get("lm_loss"), numbers.get("tokens_per_second")
-            text = escape(name) + (f"  loss {loss:.3f}" if loss is not None else "")
+            text = name + (f"  loss {loss:.3f}" if loss is not None else "")
             text += f"  {rate:,.0f} tokens/s" if rate is not None else ""
             progress.update(bar, completed=step, total=max_steps, description=text)
 
-        return run(config, run_dir, resume=resume, announce=_announce, show=show)
+        return run(config, run_dir, resume=resume, announce=_say, show=show)
 
 
-def _announce(message: str) -> None:
-    console.print(escape(message))
+def _say(message: str, style: str | None = None) -> None:
+    """One message as it is: no markup, and no line breaks of ours where a reader may copy it."""
+    console.print(_visible(message), style=style, markup=False, soft_wrap=True)
 
 
 def _print_arithmetic(arithmetic: Any) -> None:
-    console.print(
+    _say(
         f"{arithmetic.max_steps:,} steps x {arithmetic.effective_batch_size:,} blocks x {arithmetic.seq_length:,} tokens = "
         f"{arithmetic.max_steps * arithmetic.tokens_per_step:,} tokens; "
         f"{arithmetic.per_device_train_batch_size} blocks a device x {arithmetic.gradient_accumulation_steps} accumulation "
@@ -226,15 +293,11 @@ def _quiet() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 
+def _visible(text: str) -> str:
+    """Messages quote files: whatever they hold must not steer the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+
+
 def main() -> None:
-    """Entry point: a user's mistake ends in one message and exit status 2, an interruption in 130."""
-    try:
-        app()
-    except PhfError as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]Error[/] {escape(str(error))}")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print(
-            "Interrupted. Finished shards and checkpoints are kept; run again to go on (train: --resume)."
-        )
-        sys.exit(130)
+    """Entry point of the console script."""
+    app()

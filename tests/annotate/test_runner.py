@@ -1,20 +1,25 @@
 """Annotation: whole shards or none, the same bytes whatever happened on the way."""
 
+import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from phf.annotate import runner
-from phf.annotate.runner import annotate
+from phf.annotate import shard
+from phf.annotate.runner import annotate, column_prefix, score_columns
 from phf.data import files
 from phf.data.dataset import read_annotated, read_manifest
-from phf.errors import CorpusError, OutputError
+from phf.data.sources import read_records
+from phf.errors import ConfigError, CorpusError, OutputError, ScorerError
 
 SCORER = {"class_name": "PEP8Scorer"}
+OWN = "tests.annotate.scorers_for_tests"
 
 
 @pytest.fixture
@@ -22,13 +27,18 @@ def corpus(tmp_path):
     folder = tmp_path / "corpus"
     folder.mkdir()
     for i in range(40):
-        (folder / f"{i:02d}.py").write_text(f"x{i}={i}\n" * 200 + f"y = {i}\n" * 200)
+        (folder / f"{i:02d}.py").write_text(f"x{i}={i}\n" * 20 + f"y = {i}\n" * 20)
     (folder / "empty.py").write_text("")
     return str(folder)
 
 
+def write_lines(path, texts):
+    path.write_text("".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts)))
+    return str(path)
+
+
 def content(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name[0] != "."}
 
 
 def test_dataset_and_manifest(corpus, tmp_path):
@@ -38,19 +48,19 @@ def test_dataset_and_manifest(corpus, tmp_path):
     assert documents[0].scores[0] == pytest.approx(1 / 5)  # E225 in "x0=0\n"
     assert documents[0].scores[-1] == 0.0
     assert documents[-1].texts == []  # the empty document is kept, with nothing in it
-    assert (manifest.num_documents, manifest.num_segments, manifest.num_unscored) == (41, 40 * 400, 0)
+    assert (manifest.num_documents, manifest.num_segments, manifest.num_unscored) == (41, 40 * 40, 0)
     assert manifest.segmenter == "lines"
     assert read_manifest(tmp_path / "out") == manifest
 
 
 def test_workers_and_interruption_do_not_change_a_byte(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "SHARD_DOCUMENTS", 10)
+    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 10)
     annotate([corpus], SCORER, None, tmp_path / "one")
     annotate([corpus], SCORER, None, tmp_path / "two", workers=2)
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
-    def interrupt(documents, chars):
-        if documents >= 20:
+    def interrupt(progress):
+        if progress.num_documents >= 20:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -65,28 +75,141 @@ def test_workers_and_interruption_do_not_change_a_byte(corpus, tmp_path, monkeyp
 def test_finished_shards_are_not_scored_again(corpus, tmp_path, monkeypatch):
     annotate([corpus], SCORER, None, tmp_path / "out")
     (tmp_path / "out" / "manifest.json").unlink()
-    monkeypatch.setattr(runner, "annotate_document", None)  # scoring would raise
+    monkeypatch.setattr(shard, "write_shard", None)  # writing would raise
     assert annotate([corpus], SCORER, None, tmp_path / "out").num_documents == 41
 
 
-@pytest.mark.slow
-def test_kill_9_leaves_nothing_half_written(corpus, tmp_path):
-    out = tmp_path / "out"
-    code = (
-        "from phf.annotate import runner; from pathlib import Path; runner.SHARD_DOCUMENTS = 4\n"
-        f"runner.annotate([{corpus!r}], {SCORER!r}, None, Path({str(out)!r}))"
+def test_parts_of_a_corpus_are_shards_of_their_own_in_order(tmp_path):
+    for name in "ab":
+        write_lines(tmp_path / f"{name}.jsonl", [f"{name}{i}\n" for i in range(3)])
+    fractions = []
+    annotate(
+        [str(tmp_path / "*.jsonl")], SCORER, None, tmp_path / "out", progress=lambda now: fractions.append(now.fraction)
     )
-    process = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 60
-    while not list(out.glob("shard-00002.parquet")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (out / "manifest.json").exists()
-    subprocess.run([sys.executable, "-c", code], check=True)
-    subprocess.run([sys.executable, "-c", code.replace(str(out), str(tmp_path / "whole"))], check=True)
-    whole = {name: data for name, data in content(out).items() if not name.endswith(".partial")}
-    assert whole == content(tmp_path / "whole")
+    assert [name for name in content(tmp_path / "out") if name.endswith("parquet")] == [
+        "shard-00000-000000.parquet",
+        "shard-00001-000000.parquet",
+    ]
+    assert [d.texts[0] for d in read_annotated(str(tmp_path / "out"))] == [
+        "a0\n",
+        "a1\n",
+        "a2\n",
+        "b0\n",
+        "b1\n",
+        "b2\n",
+    ]
+    assert fractions == [0.5, 1.0]
+
+
+def test_several_scorers_fill_columns_of_their_own(tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", ["x=1\nab\n"])
+    sections = [SCORER, {"class_name": f"{OWN}:LengthScorer"}, {"class_name": "PEP8Scorer", "column": "again"}]
+    manifest = annotate([source], sections, None, tmp_path / "out")
+    (row,) = (record.values for record in read_records(str(tmp_path / "out")))
+    assert row["scores"] == row["again_scores"] == [0.25, 0.0]
+    assert row["length_scores"] == pytest.approx([1 / 4, 1 / 3])
+    assert row["length_avg_score"] == pytest.approx(7 / 24)
+    assert list(manifest.scorers) == ["scores", "length_scores", "again_scores"]
+    assert [d.scores for d in read_annotated(str(tmp_path / "out"), "again_scores")] == [[0.25, 0.0]]
+    with pytest.raises(ConfigError, match="Two scorers want the column 'pep8_scores'"):
+        score_columns([SCORER, SCORER, SCORER])
+    assert column_prefix("DetoxifyToxicityScorer") == "detoxify_toxicity"
+    assert column_prefix("my.module:PIIScorer") == "pii"
+
+
+@pytest.mark.parametrize("name", ["RaisingScorer", "BatchRaisingScorer"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_scorer_that_raises_leaves_that_document_unscored_and_counted(name, workers, tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", ["good\n", "raise\nme\n", "fine\n"])
+    manifest = annotate([source], {"class_name": f"{OWN}:{name}"}, None, tmp_path / "out", workers)
+    scores = [d.scores for d in read_annotated(str(tmp_path / "out"))]
+    assert scores == [[pytest.approx(0.2)], [None, None], [pytest.approx(0.2)]]
+    assert manifest.unscored_reasons == {f"{name} raised RuntimeError": 2}
+
+
+def test_a_scorer_that_hangs_leaves_that_document_unscored_and_counted(tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", ["good\n", "hang\n", "fine\n"])
+    scorer = {"class_name": f"{OWN}:HangingScorer"}
+    manifest = annotate([source], scorer, None, tmp_path / "out", time_limit=0.5)
+    assert [d.scores[0] is None for d in read_annotated(str(tmp_path / "out"))] == [False, True, False]
+    assert manifest.unscored_reasons == {"took longer than 0.5 s": 1}
+
+
+def test_a_document_that_kills_its_worker_is_found_out(tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", ["good\n", "kill\n", "fine\n"])
+    manifest = annotate([source], {"class_name": f"{OWN}:KillingScorer"}, None, tmp_path / "out", workers=2)
+    assert [d.scores[0] is None for d in read_annotated(str(tmp_path / "out"))] == [False, True, False]
+    assert manifest.unscored_reasons == {"worker died (exit status 3)": 1}
+
+
+@pytest.mark.parametrize(("name", "message"), [("ShortScorer", "0 scores for 1"), ("NanScorer", "returned nan")])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_scorer_that_breaks_its_contract_ends_the_job(name, message, workers, tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", ["one\n"])
+    with pytest.raises(ScorerError, match=message):
+        annotate([source], {"class_name": f"{OWN}:{name}"}, None, tmp_path / "out", workers)
+    assert not list((tmp_path / "out").glob("*.parquet"))
+
+
+def test_hostile_and_extreme_documents_pass(tmp_path):
+    texts = ["", "\0\n", "\ud800 lone\n", "שלום\n", "😀\n", "a\n" * 100_000, "b" * 1_000_000, "x\r\ny\x0c\n\u2028z"]
+    source = write_lines(tmp_path / "a.jsonl", texts)
+    annotate([source], {"class_name": f"{OWN}:LengthScorer"}, None, tmp_path / "out", workers=2)
+    found = [("".join(d.texts), len(d.texts)) for d in read_annotated(str(tmp_path / "out"))]
+    assert [text for text, _ in found] == [text.replace("\ud800", "\ufffd") for text in texts]
+    assert found[5][1] == 100_000
+
+
+def run_killed(code, out, kills, name):
+    """Run `code`, killing it or its workers at random moments, until it ends by itself `kills` kills later."""
+    rng = random.Random(0)
+    for kill in range(kills + 1):
+        process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PHF_TEST": name})
+        if kill == kills:
+            assert process.wait() == 0
+            return
+        deadline = time.monotonic() + rng.uniform(0.5, 2.5)
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        workers = [p for p in Path("/proc").glob("[0-9]*") if is_worker_of(p, name)]
+        if kill % 2 and workers:
+            os.kill(int(rng.choice(workers).name), signal.SIGKILL)
+            time.sleep(rng.uniform(0.5, 1.5))
+        process.kill()
+        process.wait()
+
+
+def is_worker_of(process, name):
+    try:
+        is_worker = b"phf.annotate.worker" in (process / "cmdline").read_bytes()
+        return is_worker and f"PHF_TEST={name}".encode() in (process / "environ").read_bytes()
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+def test_ten_kills_of_workers_and_of_the_job_do_not_change_a_byte(corpus, tmp_path):
+    code = (
+        "from phf.annotate import shard, runner; from pathlib import Path; shard.SHARD_DOCUMENTS = 2\n"
+        f"scorer = {{'class_name': '{OWN}:LengthScorer', 'seconds': 0.05}}\n"
+        f"runner.annotate([{corpus!r}], scorer, None, Path('OUT'), workers=WORKERS)"
+    )
+    killed = code.replace("OUT", str(tmp_path / "killed")).replace("WORKERS", "2")
+    run_killed(killed, tmp_path / "killed", 10, tmp_path.name)
+    whole = code.replace("OUT", str(tmp_path / "whole")).replace("WORKERS", "1")
+    subprocess.run([sys.executable, "-c", whole], check=True)
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+def test_two_jobs_on_one_folder(corpus, tmp_path):
+    def second(progress):
+        with pytest.raises(OutputError, match="is being written by another phf annotate"):
+            annotate([corpus], SCORER, None, tmp_path / "out")
+        seen.append(progress)
+
+    seen = []
+    annotate([corpus], SCORER, None, tmp_path / "out", progress=second)
+    assert seen
 
 
 def test_another_job_on_the_folder_is_refused(corpus, tmp_path):
@@ -106,7 +229,7 @@ def test_empty_corpus_says_so(tmp_path):
 
 
 def test_full_disk_loses_no_finished_shard(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "SHARD_DOCUMENTS", 10)
+    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 10)
     real, calls = os.fsync, []
 
     def fsync(descriptor):
@@ -118,7 +241,11 @@ def test_full_disk_loses_no_finished_shard(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "fsync", fsync)
     with pytest.raises(OutputError, match="No space left on device"):
         annotate([corpus], SCORER, None, tmp_path / "out")
-    assert sorted(content(tmp_path / "out")) == ["job.json", "shard-00000.parquet", "shard-00000.parquet.json"]
+    assert list(content(tmp_path / "out")) == [
+        "job.json",
+        "shard-00000-000000.parquet",
+        "shard-00000-000000.parquet.json",
+    ]
 
 
 def test_output_that_cannot_be_a_folder_says_so(corpus, tmp_path):

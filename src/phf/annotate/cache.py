@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from phf.annotate.runner import Progress, annotate
+from phf.annotate.runner import ShowProgress, annotate
 from phf.data.sources import fingerprint, is_annotated
 from phf.scorers import build_scorer
 
@@ -23,8 +23,8 @@ def ensure_annotated(
     source: str,
     scorer_config: Mapping[str, Any],
     segmenter: str | None,
-    workers: int = 1,
-    progress: Progress | None = None,
+    workers: int | None = None,
+    progress: ShowProgress | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> str:
     """`source` itself if it is annotated, else the folder of its cached annotation, which is made now if need be."""

@@ -1,197 +1,250 @@
-"""Corpus x scorer -> annotated dataset: shards in, shards out, each written whole or not at all.
+"""Corpus x scorers -> annotated dataset: shards in, shards out, each written whole or not at all.
 
 The shard is the unit of work and of resume. Which documents a shard holds depends on the corpus alone, so the result
-is the same bytes however often the job was interrupted and however many processes worked on it.
+is the same bytes however often the job was interrupted and however many processes or machines worked on it.
 """
 
 import json
-import multiprocessing
-import signal
+import os
+import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
 
 import phf
-from phf.data.dataset import Manifest, read_manifest, write_shard
-from phf.data.files import file_sha256, write_json_atomic
-from phf.data.segment import segment
-from phf.data.sources import AnnotatedDocument, Document, fingerprint, read_documents
-from phf.errors import CorpusError, OutputError
-from phf.scorers import Scorer, build_scorer, checked_scores
+from phf.annotate.local import Job, score_here, score_in_processes
+from phf.annotate.shard import SHARD_CHARS, SHARD_DOCUMENTS, ShardResult, ShardTask, shard_tasks
+from phf.data.dataset import Manifest, read_manifest
+from phf.data.files import write_json_atomic
+from phf.data.sources import DocumentReader, Part, fingerprint, parts
+from phf.errors import ConfigError, CorpusError, OutputError
+from phf.scorers import Scorer, build_scorer
 
 JOB = "job.json"
 """Beside the shards: the settings they were made with. Written first, so a folder says whose it is."""
-SHARD_DOCUMENTS = 1000
-SHARD_CHARS = 1_000_000
+LOCK = ".lock"
+TOTALS = ("num_documents", "num_chars", "num_unscored")
+"""Counts of shards that `Progress` sums up."""
 
-Progress = Callable[[int, int], None]
-"""Called with (documents done so far, characters done so far)."""
+Backend = Literal["local", "ray"]
+ScorerSections = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class _Result:
-    name: str
+class Progress:
+    """How far an annotation is."""
+
     num_documents: int
     num_chars: int
-    num_segments: int
     num_unscored: int
-    reasons: dict[str, int]
+    seconds: float
+    """Since this run began."""
+    fraction: float | None
+    """Share of the corpus that has been read, in [0, 1]; None where its size is not known."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the rate so far; None while there is nothing to go by."""
+        if not self.fraction:
+            return None
+        return self.seconds * (1 - self.fraction) / self.fraction
+
+
+ShowProgress = Callable[[Progress], None]
 
 
 def annotate(
     sources: Sequence[str],
-    scorer_config: Mapping[str, Any],
+    scorer_config: ScorerSections,
     segmenter: str | None,
     output: Path,
-    workers: int = 1,
-    progress: Progress | None = None,
+    workers: int | None = 1,
+    progress: ShowProgress | None = None,
+    *,
+    backend: Backend = "local",
+    ray_address: str | None = None,
+    time_limit: float | None = None,
 ) -> Manifest:
     """Score every segment of `sources` and write the annotated dataset to the folder `output`.
 
-    Finished shards of an interrupted job are kept. `segmenter` None takes the scorer's own. Raises `OutputError` where
-    `output` holds another job's work or cannot be written, `CorpusError` for a broken or empty corpus.
+    Args:
+        sources: see `phf.data.sources`.
+        scorer_config: `class_name` and settings of a scorer, or of several: the first fills the column `scores`, each
+            other one a column of its own (`PIIScorer`: `pii_scores`; a key `column` names it otherwise).
+        segmenter: how documents are cut; None takes the first scorer's own.
+        output: folder of the dataset. Finished shards of an interrupted job are kept.
+        workers: processes (actors on Ray). 1 scores in this process, unless there is a `time_limit`; None: one a GPU
+            for scorers that use one, one a core for others.
+        progress: called whenever a shard is done.
+        backend: processes of this machine, or a Ray cluster, which must share the file system of `output` and `sources`.
+        ray_address: of an existing cluster; None starts a local one (or uses the one Ray's environment names).
+        time_limit: seconds that a document may take before it is left unscored; local backend only.
+
+    Raises `OutputError` where `output` holds another job's work, is in use or cannot be written, `CorpusError` for a
+    broken or empty corpus.
     """
-    scorer = build_scorer(scorer_config)
-    segmenter = segmenter or scorer.segmenter
-    job = {
-        "scorer": scorer.describe(),
+    sections = [scorer_config] if isinstance(scorer_config, Mapping) else list(scorer_config)
+    columns = score_columns(sections)
+    scorers = {column: build_scorer(section) for column, section in columns.items()}
+    segmenter = segmenter or next(iter(scorers.values())).segmenter
+    settings = {
+        "scorers": {column: scorer.describe() for column, scorer in scorers.items()},
         "segmenter": segmenter,
         "sources": list(sources),
         "fingerprint": "+".join(fingerprint(source) for source in sources),
         "shard": [SHARD_DOCUMENTS, SHARD_CHARS],
     }
-    _claim(output, job)
-    if (manifest := read_manifest(output)) is not None:
+    with _claimed(output, settings):
+        if (manifest := read_manifest(output)) is not None:
+            return manifest
+        job = Job(columns, segmenter, output, time_limit)
+        corpus = _Corpus([part for source in sources for part in parts(source)])
+        results: list[ShardResult] = []
+        totals: Counter[str] = Counter(dict.fromkeys(TOTALS, 0))
+        start = time.monotonic()
+        for result in _score(job, corpus, scorers, workers, backend, ray_address):
+            results.append(result)
+            totals.update({key: vars(result)[key] for key in TOTALS})
+            if progress is not None:
+                progress(Progress(**totals, seconds=time.monotonic() - start, fraction=corpus.fraction))
+        if not results:
+            raise CorpusError(f"{', '.join(sources)}: holds no documents; there is nothing to annotate.")
+        manifest = _manifest(settings, sorted(results, key=lambda result: result.name))
+        manifest.write(output)
         return manifest
-    results: list[_Result] = []
-    for result in _score_shards(_shards(sources), dict(scorer_config), segmenter, output, workers):
-        results.append(result)
-        if progress is not None:
-            progress(sum(r.num_documents for r in results), sum(r.num_chars for r in results))
-    if not results:
-        raise CorpusError(f"{', '.join(sources)}: holds no documents; there is nothing to annotate.")
-    results.sort(key=lambda result: result.name)
+
+
+def score_columns(sections: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Column of scores -> scorer section without its `column`. Raises `ConfigError` where two want the same column."""
+    columns: dict[str, dict[str, Any]] = {}
+    for number, section in enumerate(sections):
+        name = str(section.get("class_name", ""))
+        own = section.get("column")
+        column = f"{own or column_prefix(name)}_scores" if number or own else "scores"
+        if column in columns:
+            raise ConfigError(f"Two scorers want the column '{column}'. Give {name} another: {{column: a_name, ...}}.")
+        columns[column] = {key: value for key, value in section.items() if key != "column"}
+    return columns
+
+
+def column_prefix(class_name: str) -> str:
+    """`DetoxifyToxicityScorer` -> `detoxify_toxicity`, `PIIScorer` -> `pii`."""
+    name = re.split(r"[.:]", class_name)[-1].removesuffix("Scorer")
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+class _Corpus:
+    """The parts of a corpus, read one after the other, and how far reading is."""
+
+    def __init__(self, parts: list[Part]) -> None:
+        self.parts = parts
+        self._reader: DocumentReader | None = None
+        self._bytes_done = 0
+
+    def tasks(self) -> Iterator[ShardTask]:
+        for number, part in enumerate(self.parts):
+            self._reader = DocumentReader(part)
+            yield from shard_tasks(number, self._reader)
+            self._reader = None
+            self.part_done(part)
+
+    def part_done(self, part: Part) -> None:
+        self._bytes_done += part.num_bytes or 0
+
+    @property
+    def fraction(self) -> float | None:
+        sizes = [part.num_bytes for part in self.parts]
+        if None in sizes or not sum(size or 0 for size in sizes):
+            return None
+        current = 0.0 if self._reader is None else self._reader.fraction * (self._reader.part.num_bytes or 0)
+        return (self._bytes_done + current) / sum(size or 0 for size in sizes)
+
+
+def _score(
+    job: Job,
+    corpus: _Corpus,
+    scorers: Mapping[str, Scorer],
+    workers: int | None,
+    backend: Backend,
+    ray_address: str | None,
+) -> Iterator[ShardResult]:
+    # a scorer with a device has a model, which uses all cores by itself
+    has_device = any(getattr(scorer, "device", None) is not None for scorer in scorers.values())
+    if backend == "ray":
+        from phf.annotate.ray_backend import score_on_ray
+
+        yield from score_on_ray(job, corpus.parts, workers, has_device, ray_address, corpus.part_done)
+        return
+    num_gpus = _num_gpus(scorers)
+    workers = workers or num_gpus or (1 if has_device else os.cpu_count() or 1)
+    if workers == 1 and job.time_limit is None:
+        yield from score_here(job, corpus.tasks())
+    else:
+        yield from score_in_processes(job, corpus.tasks(), workers, num_gpus)
+
+
+def _num_gpus(scorers: Mapping[str, Scorer]) -> int:
+    """GPUs of this machine, if a scorer runs on one."""
+    if not any(str(getattr(scorer, "device", None) or "").startswith("cuda") for scorer in scorers.values()):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+class _claimed:
+    """The folder belongs to one job, and to one process of it at a time."""
+
+    def __init__(self, output: Path, settings: dict[str, Any]) -> None:
+        self.output = output
+        self.settings = settings
+        self._lock = FileLock(output / LOCK, timeout=0)
+
+    def __enter__(self) -> None:
+        path = self.output / JOB
+        if not path.is_file():
+            if self.output.is_dir() and any(p.name != LOCK for p in self.output.iterdir()):
+                raise OutputError(f"{self.output} is not empty and was not made by phf annotate. Name another folder.")
+            write_json_atomic(path, self.settings)
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for key, value in json.loads(json.dumps(self.settings)).items():
+            if found.get(key) != value:
+                raise OutputError(
+                    f"{self.output} holds another annotation: its {key} is {found.get(key)!r}, this one's is {value!r}. "
+                    "Name another folder, or delete that one to start over."
+                )
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise OutputError(
+                f"{self.output} is being written by another phf annotate. Wait for it, or name another folder."
+            ) from error
+        for partial in self.output.glob(".*.partial"):  # of a job that was killed
+            partial.unlink(missing_ok=True)
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _manifest(settings: dict[str, Any], results: Sequence[ShardResult]) -> Manifest:
     reasons: Counter[str] = Counter()
     for result in results:
         reasons.update(result.reasons)
-    manifest = Manifest(
+    return Manifest(
         phf_version=phf.__version__,
-        scorer=scorer.describe(),
-        segmenter=segmenter,
-        sources=list(sources),
-        fingerprint=str(job["fingerprint"]),
+        scorer=next(iter(settings["scorers"].values())),
+        scorers=settings["scorers"],
+        segmenter=settings["segmenter"],
+        sources=settings["sources"],
+        fingerprint=settings["fingerprint"],
         num_documents=sum(r.num_documents for r in results),
         num_segments=sum(r.num_segments for r in results),
         num_unscored=sum(r.num_unscored for r in results),
         unscored_reasons=dict(sorted(reasons.items())),
-        shards=[
-            {"name": r.name, "sha256": file_sha256(output / r.name), "num_documents": r.num_documents} for r in results
-        ],
+        shards=[{"name": r.name, "sha256": r.sha256, "num_documents": r.num_documents} for r in results],
     )
-    manifest.write(output)
-    return manifest
-
-
-def annotate_document(document: Document, scorer: Scorer, segmenter: str) -> AnnotatedDocument:
-    """Cut one document into segments and score them. Raises `ScorerError` where the scorer breaks its contract."""
-    texts = segment(document.text, segmenter)
-    scores = checked_scores(scorer, scorer.score_document(texts), len(texts)) if texts else []
-    return AnnotatedDocument(document.id, texts, scores, document.meta)
-
-
-def _claim(output: Path, job: dict[str, Any]) -> None:
-    path = output / JOB
-    if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        different = [key for key in job if found.get(key) != job[key]]
-        if different:
-            key = different[0]
-            raise OutputError(
-                f"{output} holds another annotation: its {key} is {found.get(key)!r}, this one's is {job[key]!r}. "
-                "Name another folder, or delete that one to start over."
-            )
-        return
-    if output.is_dir() and any(output.iterdir()):
-        raise OutputError(f"{output} is not empty and was not made by phf annotate. Name another folder.")
-    write_json_atomic(path, job)
-
-
-def _shards(sources: Sequence[str]) -> Iterator[tuple[str, list[Document]]]:
-    """(name, documents) of each shard: consecutive documents, up to a number of documents and characters."""
-    shard: list[Document] = []
-    num_chars = number = 0
-    for source in sources:
-        for document in read_documents(source):
-            shard.append(document)
-            num_chars += len(document.text)
-            if len(shard) == SHARD_DOCUMENTS or num_chars >= SHARD_CHARS:
-                yield f"shard-{number:05d}.parquet", shard
-                shard, num_chars, number = [], 0, number + 1
-    if shard:
-        yield f"shard-{number:05d}.parquet", shard
-
-
-def _score_shards(
-    shards: Iterator[tuple[str, list[Document]]],
-    scorer_config: dict[str, Any],
-    segmenter: str,
-    output: Path,
-    workers: int,
-) -> Iterator[_Result]:
-    """Results of all shards, as they finish; at most two shards a worker are in memory."""
-    arguments = ((name, documents, scorer_config, segmenter, output) for name, documents in shards)
-    if workers <= 1:
-        yield from map(_score_shard, arguments)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt) as pool:
-        pending: set[Future[_Result]] = set()
-        try:
-            for argument in arguments:
-                pending.add(pool.submit(_score_shard, argument))
-                if len(pending) >= 2 * workers:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            yield from (future.result() for future in pending)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches the whole process group; the parent alone decides what it means."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-_scorers: dict[str, Scorer] = {}
-"""One scorer a process: building one may load a model."""
-
-
-def _score_shard(arguments: tuple[str, list[Document], dict[str, Any], str, Path]) -> _Result:
-    """Score one shard and write it with its counts, unless a finished one is there."""
-    name, documents, scorer_config, segmenter, output = arguments
-    counts_path = output / f"{name}.json"
-    num_chars = sum(len(document.text) for document in documents)
-    if counts_path.is_file() and (output / name).is_file():
-        found = json.loads(counts_path.read_text(encoding="utf-8"))
-        if found.pop("sha256") == file_sha256(output / name):
-            return _Result(**found)
-    key = json.dumps(scorer_config, sort_keys=True, default=str)
-    if key not in _scorers:
-        _scorers[key] = build_scorer(scorer_config)
-    scorer = _scorers[key]
-    scorer.unscored.clear()
-    annotated = [annotate_document(document, scorer, segmenter) for document in documents]
-    write_shard(output / name, annotated)
-    result = _Result(
-        name=name,
-        num_documents=len(annotated),
-        num_chars=num_chars,
-        num_segments=sum(len(document.scores) for document in annotated),
-        num_unscored=sum(score is None for document in annotated for score in document.scores),
-        reasons=dict(scorer.unscored),
-    )
-    write_json_atomic(counts_path, {**vars(result), "sha256": file_sha256(output / name)})
-    return result

@@ -2,13 +2,13 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from phf.data.files import atomic_write, write_json_atomic
-from phf.data.sources import AnnotatedDocument, Record, read_records, record_id, record_meta
+from phf.data.sources import AnnotatedDocument, Record, mean_score, read_records, record_id, record_meta
 from phf.errors import CorpusError
 
 MANIFEST = "manifest.json"
@@ -28,6 +28,8 @@ class Manifest:
     num_segments: int
     num_unscored: int
     unscored_reasons: dict[str, int] = field(default_factory=dict)
+    scorers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """column of scores -> its scorer, as in `scorer`, which is that of the first column"""
     shards: list[dict[str, Any]] = field(default_factory=list)
     """name, sha256, num_documents of each"""
 
@@ -47,8 +49,16 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise CorpusError(f"{path}: is no manifest of an annotated dataset: {error}. Annotate again.") from error
 
 
-def write_shard(path: Path, documents: Sequence[AnnotatedDocument]) -> None:
-    """Write one Parquet shard atomically; the same documents give the same bytes."""
+Scores = Sequence[float | None]
+
+
+def write_shard(
+    path: Path, documents: Sequence[AnnotatedDocument], more_scores: Mapping[str, Sequence[Scores]] | None = None
+) -> None:
+    """Write one Parquet shard atomically; the same documents give the same bytes.
+
+    `more_scores`: those of further scorers, column ("pii_scores") -> scores of the segments of each document.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -62,6 +72,14 @@ def write_shard(path: Path, documents: Sequence[AnnotatedDocument]) -> None:
             "meta": pa.string(),
         }
     )
+    more = {
+        name: column
+        for scores_column, scores in (more_scores or {}).items()
+        for name, column in (
+            (scores_column, pa.array(list(scores), pa.list_(pa.float32()))),
+            (f"{scores_column.removesuffix('scores')}avg_score", pa.array(map(mean_score, scores), pa.float32())),
+        )
+    }
     columns = {
         "id": [document.id for document in documents],
         "texts": [document.texts for document in documents],
@@ -70,8 +88,11 @@ def write_shard(path: Path, documents: Sequence[AnnotatedDocument]) -> None:
         "num_sents": [len(document.texts) for document in documents],
         "meta": [json.dumps(document.meta, sort_keys=True, ensure_ascii=False) for document in documents],
     }
+    table = pa.table(columns, schema=schema)
+    for name, column in more.items():
+        table = table.append_column(name, column)
     with atomic_write(path) as partial:
-        pq.write_table(pa.table(columns, schema=schema), partial, compression="zstd")
+        pq.write_table(table, partial, compression="zstd")
 
 
 def read_annotated(source: str, scores_column: str = "scores") -> Iterator[AnnotatedDocument]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.data import stdlib
-from phf.data.jsonlines import read_json_lines
+from phf.data.jsonlines import ReadProgress, ignore_progress, read_json_lines
 from phf.errors import CorpusError
 
 PYTHON_STDLIB = "python-stdlib"
@@ -43,8 +43,13 @@ class AnnotatedDocument:
     @property
     def avg_score(self) -> float | None:
         """Unweighted mean over the scored segments; None if there is none."""
-        scored = [score for score in self.scores if score is not None]
-        return sum(scored) / len(scored) if scored else None
+        return mean_score(self.scores)
+
+
+def mean_score(scores: Iterable[float | None]) -> float | None:
+    """Unweighted mean of the scores that are not None; None if there is none."""
+    scored = [score for score in scores if score is not None]
+    return sum(scored) / len(scored) if scored else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +65,72 @@ class Record:
         return f"{self.file}, row {self.row}"
 
 
-def read_documents(source: str) -> Iterator[Document]:
-    """The raw documents of a source in a fixed order; annotated ones are joined.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is read from its start to its end by one reader: a file of records, or a whole source of another kind."""
 
-    Raises `CorpusError` naming file and row for a record without text, broken JSON or invalid UTF-8.
+    source: str
+    file: str | None = None
+    """A Parquet or JSON Lines file of `source`; None: all of `source`."""
+    num_bytes: int | None = None
+    """Size on disk; None where it cannot be known."""
+
+
+class DocumentReader:
+    """The raw documents of one part in a fixed order; annotated ones are joined.
+
+    A lone surrogate, which no file can hold as UTF-8, becomes U+FFFD. Raises `CorpusError` naming file and row for a
+    record without text, broken JSON or invalid UTF-8.
     """
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.fraction = 0.0
+        """How much of the part has been read, in [0, 1]; stays 0 where its size is not known."""
+
+    def __iter__(self) -> Iterator[Document]:
+        for document in self._documents():
+            yield document if document.text.isascii() else _encodable(document)
+        self.fraction = 1.0
+
+    def _documents(self) -> Iterator[Document]:
+        source = self.part.source
+        if self.part.file is not None:
+            for record in _read_file(Path(self.part.file), self._set_fraction):
+                yield Document(record_id(record), _joined_text(record), record_meta(record))
+        elif source == PYTHON_STDLIB:
+            for (name, text), done in stdlib.read_files():
+                self.fraction = done
+                yield Document(name, text)
+        elif (files := text_files(source)) is not None:
+            root = Path(source) if Path(source).is_dir() else Path(source).parent
+            for number, path in enumerate(files, start=1):
+                content = _read_text(path)
+                self.fraction = number / len(files)
+                if content is not None:
+                    yield Document(path.relative_to(root).as_posix(), content)
+        else:
+            for record in _read_dataset(source):
+                yield Document(record_id(record), _joined_text(record), record_meta(record))
+
+    def _set_fraction(self, fraction: float) -> None:
+        self.fraction = fraction
+
+
+def parts(source: str) -> list[Part]:
+    """The parts of a source, in order: one a file of records, else one in all."""
+    if not is_saved_dataset(source) and source != PYTHON_STDLIB and (files := record_files(source)):
+        return [Part(source, str(path), path.stat().st_size) for path in files]
     if source == PYTHON_STDLIB:
-        for name, text in stdlib.read_files():
-            yield Document(name, text)
-        return
-    if (files := text_files(source)) is not None:
-        root = Path(source) if Path(source).is_dir() else Path(source).parent
-        for path in files:
-            content = _read_text(path)
-            if content is not None:
-                yield Document(path.relative_to(root).as_posix(), content)
-        return
-    for record in read_records(source):
-        yield Document(record_id(record), _joined_text(record), record_meta(record))
+        return [Part(source, num_bytes=stdlib.num_bytes())]
+    files = text_files(source) or []
+    return [Part(source, num_bytes=sum(path.stat().st_size for path in files) if files else None)]
+
+
+def read_documents(source: str) -> Iterator[Document]:
+    """The raw documents of all parts of a source; see `DocumentReader`."""
+    for part in parts(source):
+        yield from DocumentReader(part)
 
 
 def is_annotated(source: str) -> bool:
@@ -94,10 +147,7 @@ def read_records(source: str) -> Iterator[Record]:
         yield from _read_dataset(source)
         return
     for path in files:
-        if path.name.endswith(".parquet"):
-            yield from _read_parquet(path)
-        else:
-            yield from (Record(str(path), row, values) for row, values in read_json_lines(path))
+        yield from _read_file(path)
 
 
 def record_id(record: Record) -> str:
@@ -160,7 +210,14 @@ def fingerprint(source: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def _read_parquet(path: Path) -> Iterator[Record]:
+def _read_file(path: Path, progress: ReadProgress = ignore_progress) -> Iterator[Record]:
+    if path.name.endswith(".parquet"):
+        yield from _read_parquet(path, progress)
+    else:
+        yield from (Record(str(path), row, values) for row, values in read_json_lines(path, progress))
+
+
+def _read_parquet(path: Path, progress: ReadProgress) -> Iterator[Record]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -168,6 +225,7 @@ def _read_parquet(path: Path) -> Iterator[Record]:
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=256):
+                progress((row + len(batch)) / file.metadata.num_rows)
                 for values in batch.to_pylist():
                     yield Record(str(path), row, values)
                     row += 1
@@ -194,6 +252,11 @@ def _read_dataset(source: str) -> Iterator[Record]:
         ) from error
     for row, values in enumerate(rows):
         yield Record(source, row, values)
+
+
+def _encodable(document: Document) -> Document:
+    text = document.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return document if text == document.text else Document(document.id, text, document.meta)
 
 
 def _joined_text(record: Record) -> str:

@@ -10,18 +10,25 @@ SKIPPED_FOLDERS = {"test", "tests", "idle_test", "site-packages", "dist-packages
 """Tests hold text that is wrong on purpose; packages are not the standard library."""
 
 
-def read_files() -> Iterator[tuple[str, str]]:
-    """(relative path, text) of each module, sorted by path, decoded as Python decodes it, newlines as "\\n".
+def read_files() -> Iterator[tuple[tuple[str, str], float]]:
+    """((relative path, text), share of the files read) of each module, sorted by path.
 
-    The few modules that do not decode by their own declaration are left out.
+    Text is decoded as Python decodes it, newlines as "\\n"; the few modules that do not decode by their own declaration
+    are left out.
     """
     root = _root()
-    for path in _paths(root):
+    paths = _paths(root)
+    for number, path in enumerate(paths, start=1):
         try:
             with tokenize.open(path) as file:
-                yield path.relative_to(root).as_posix(), file.read()
+                yield (path.relative_to(root).as_posix(), file.read()), number / len(paths)
         except (SyntaxError, UnicodeDecodeError):
             continue
+
+
+def num_bytes() -> int:
+    """Size of all files."""
+    return sum(path.stat().st_size for path in _paths(_root()))
 
 
 def describe() -> list[str]:

@@ -1,0 +1,222 @@
+"""The local backend: worker processes that are replaced when they die or hang, on one machine."""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phf import errors
+from phf.annotate.shard import ShardResult, ShardTask, score_shard
+from phf.errors import OutputError, PhfError, ScorerError
+from phf.scorers import build_scorer
+
+DEATHS_OF_A_SHARD = 2
+"""After so many deaths of its worker a shard is scored document by document, to find out which one kills."""
+DEATHS_AT_A_DOCUMENT = 3
+"""After so many deaths at the same document, scored alone, the document is left unscored."""
+MOST_DEATHS_OF_A_SHARD = 30
+TICK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker needs to know."""
+
+    scorers: dict[str, dict[str, Any]]
+    """column of scores -> scorer section of a configuration"""
+    segmenter: str
+    output: Path
+    time_limit: float | None = None
+    """Seconds that a document, or a batch of short ones, may take before its worker is replaced; None: for ever."""
+
+
+def score_here(job: Job, tasks: Iterator[ShardTask]) -> Iterator[ShardResult]:
+    """Score in this process, one shard after the other: no time limit, and a scorer that dies takes the job along."""
+    scorers = {column: build_scorer(config) for column, config in job.scorers.items()}
+    for task in tasks:
+        yield score_shard(task, scorers, job.segmenter, job.output)
+
+
+def score_in_processes(job: Job, tasks: Iterator[ShardTask], workers: int, num_gpus: int = 0) -> Iterator[ShardResult]:
+    """Results as they finish. At most two shards a worker are in memory; worker i has the GPU i modulo `num_gpus`."""
+    pool = [_Worker(job, number % num_gpus if num_gpus else None) for number in range(workers)]
+    waiting: deque[_Assignment] = deque()
+    is_exhausted = False
+    try:
+        while True:
+            while not is_exhausted and len(waiting) < workers:
+                task = next(tasks, None)
+                is_exhausted = task is None
+                if task is not None:
+                    waiting.append(_Assignment(task))
+            for worker in pool:
+                if worker.assignment is None and waiting:
+                    worker.start(waiting.popleft())
+            busy = [worker for worker in pool if worker.assignment is not None]
+            if not busy:
+                return
+            for worker in _ready(busy):
+                if (result := worker.read()) is not None:
+                    yield result
+            for worker in busy:
+                if worker.assignment is not None and (reason := worker.failure()) is not None:
+                    waiting.appendleft(worker.give_up(reason))
+    finally:
+        for worker in pool:
+            worker.stop()
+
+
+@dataclass
+class _Assignment:
+    """A shard on its way through the workers, and what went wrong with it."""
+
+    task: ShardTask
+    skipped: dict[int, str] = field(default_factory=dict)
+    one_by_one: bool = False
+    deaths: int = 0
+    deaths_at: dict[int, int] = field(default_factory=dict)
+
+    def failed(self, at: int | None, reason: str, is_timeout: bool) -> None:
+        """Decide how to try again, after the worker failed while scoring document number `at`."""
+        if is_timeout and self.one_by_one and at is not None:
+            self.skipped[at] = reason
+        elif is_timeout:
+            self.one_by_one = True
+        else:
+            self.deaths += 1
+            if self.one_by_one and at is not None:
+                self.deaths_at[at] = self.deaths_at.get(at, 0) + 1
+                if self.deaths_at[at] >= DEATHS_AT_A_DOCUMENT:
+                    self.skipped[at] = reason
+            self.one_by_one = self.one_by_one or self.deaths >= DEATHS_OF_A_SHARD
+
+
+class _Worker:
+    """A process, started when it first gets work."""
+
+    def __init__(self, job: Job, gpu: int | None) -> None:
+        self.job = job
+        self.gpu = gpu
+        self.assignment: _Assignment | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self._at: int | None = None
+        self._last_answer = 0.0
+        self._rest = b""
+        self._has_ended = False
+
+    def start(self, assignment: _Assignment) -> None:
+        self.assignment = assignment
+        self._at = None
+        self._last_answer = time.monotonic()
+        if self.process is None:
+            self.process = _spawn(self.gpu)
+            settings = {"scorers": self.job.scorers, "segmenter": self.job.segmenter, "output": str(self.job.output)}
+            self._send({**settings, "path": sys.path})
+        self._send(
+            {
+                "name": assignment.task.name,
+                "documents": [[document.id, document.text, document.meta] for document in assignment.task.documents],
+                "skipped": assignment.skipped,
+                "one_by_one": assignment.one_by_one,
+            }
+        )
+
+    def read(self) -> ShardResult | None:
+        """Take in what the process has answered; the result if the shard is done."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        received = os.read(self.process.stdout.fileno(), 2**16)
+        self._has_ended = not received
+        *lines, self._rest = (self._rest + received).split(b"\n")
+        for line in lines:
+            answer = json.loads(line)
+            self._last_answer = time.monotonic()
+            if "error" in answer:
+                raise _error(*answer["error"])
+            if "result" in answer:
+                self.assignment = None
+                return ShardResult(**answer["result"])
+            self._at = answer["at"]
+        return None
+
+    def failure(self) -> str | None:
+        """Why the process cannot go on; None while it can."""
+        assert self.process is not None
+        limit = self.job.time_limit
+        if limit is not None and self._at is not None and time.monotonic() - self._last_answer > limit:
+            return f"took longer than {limit:g} s"
+        if not self._has_ended:
+            return None
+        return f"worker died ({_cause(self.process.wait())})"
+
+    def give_up(self, reason: str) -> _Assignment:
+        """Kill the process and hand the shard back, to be tried again."""
+        assert self.assignment is not None
+        is_timeout = reason.startswith("took")
+        assignment, self.assignment = self.assignment, None
+        if assignment.deaths >= MOST_DEATHS_OF_A_SHARD:
+            raise ScorerError(
+                f"The worker that scores {assignment.task.name} has died {assignment.deaths} times, last time: {reason}. "
+                "What it printed is above; finished shards are kept."
+            )
+        assignment.failed(self._at, reason, is_timeout)
+        self.stop()
+        return assignment
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            for stream in (self.process.stdin, self.process.stdout):
+                if stream is not None:
+                    stream.close()
+        self.process, self._rest, self._has_ended = None, b"", False
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died; `failure` says how
+
+
+def _ready(busy: list[_Worker]) -> list[_Worker]:
+    """The workers that have answered something, after at most a tick."""
+    with selectors.DefaultSelector() as selector:
+        for worker in busy:
+            assert worker.process is not None
+            assert worker.process.stdout is not None
+            selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+        return [key.data for key, _ in selector.select(TICK_SECONDS)]
+
+
+def _spawn(gpu: int | None) -> "subprocess.Popen[bytes]":
+    environment = dict(os.environ)
+    if gpu is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    # a session of its own: Ctrl-C reaches the parent alone, which decides what it means
+    return subprocess.Popen(
+        [sys.executable, "-m", "phf.annotate.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def _error(name: str, message: str) -> PhfError:
+    known = {cls.__name__: cls for cls in (errors.ConfigError, errors.CorpusError, ScorerError, OutputError)}
+    return known.get(name, PhfError)(message)
+
+
+def _cause(returncode: int) -> str:
+    return f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"

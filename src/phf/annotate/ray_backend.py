@@ -1,0 +1,118 @@
+"""The Ray backend: parts are read and shards are scored anywhere on a cluster that shares a file system.
+
+Readers (one CPU each) and scorers (a CPU, or a GPU for a scorer with a device) are scaled apart. Both are functions of
+their input alone, so when a node dies Ray runs what it had again elsewhere, and the same files come out.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from phf.annotate.local import Job
+from phf.annotate.shard import ShardResult, score_shard, shard_tasks
+from phf.data.sources import DocumentReader, Part
+from phf.errors import MissingExtraError, OutputError, PhfError
+from phf.scorers import build_scorer
+
+SHARDS_AHEAD = 2
+"""Shards that a reader may be ahead of the scorers, and that wait at each scorer."""
+RETRIES = -1
+"""As often as nodes die; an error of ours is not retried."""
+
+
+def score_on_ray(
+    job: Job,
+    parts: Sequence[Part],
+    workers: int | None,
+    has_device: bool,
+    address: str | None,
+    part_done: Callable[[Part], None],
+) -> Iterator[ShardResult]:
+    """Results as they finish; see `phf.annotate.runner.annotate`. `workers`: scoring actors; None: all the cluster fits."""
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("--backend ray", "ray", "ray") from error
+
+    started_here = not ray.is_initialized()
+    if started_here:
+        try:
+            ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
+        except ConnectionError as error:
+            raise OutputError(f"There is no Ray cluster at {address!r}: {error}. Check --ray-address.") from error
+    try:
+        yield from _score(ray, job, parts, workers, has_device, part_done)
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+def _score(
+    ray: Any,
+    job: Job,
+    parts: Sequence[Part],
+    workers: int | None,
+    has_device: bool,
+    part_done: Callable[[Part], None],
+) -> Iterator[ShardResult]:
+    resources = ray.cluster_resources()
+    num_cpus, num_gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    uses_gpu = has_device and num_gpus > 0
+    num_scorers = workers or (num_gpus if uses_gpu else max(1, num_cpus - 1))
+    num_readers = max(1, min(len(parts), num_cpus - (0 if uses_gpu else num_scorers)))
+    # a reader waits most of the time, and must find a place however many scorers there are
+    read = ray.remote(_read).options(num_cpus=0, max_retries=RETRIES, _generator_backpressure_num_objects=SHARDS_AHEAD)
+    scorer_class = ray.remote(_ScoringActor).options(
+        num_cpus=0 if uses_gpu else min(1, num_cpus / num_scorers),
+        num_gpus=1 if uses_gpu else 0,
+        max_restarts=RETRIES,
+        max_task_retries=RETRIES,
+    )
+    scorers = [scorer_class.remote(job) for _ in range(num_scorers)]
+    free = [scorer for scorer in scorers for _ in range(SHARDS_AHEAD)]
+    unread = list(enumerate(parts))[::-1]
+    streams: dict[Any, Part] = {}
+    scoring: dict[Any, Any] = {}
+    while unread or streams or scoring:
+        while unread and len(streams) < num_readers:
+            number, part = unread.pop()
+            streams[read.remote(number, part)] = part
+        # only as many shards are taken from the readers as there are places at the scorers
+        waiting = [*scoring, *(streams if free else [])]
+        ready, _ = ray.wait(waiting, num_returns=1, fetch_local=False)
+        for item in ready:
+            if item in streams:
+                try:
+                    task = next(item)
+                except StopIteration:
+                    part_done(streams.pop(item))
+                    continue
+                scorer = free.pop()
+                scoring[scorer.score.remote(task)] = scorer
+            else:
+                free.append(scoring.pop(item))
+                yield _result(ray, item)
+
+
+def _result(ray: Any, reference: Any) -> ShardResult:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, PhfError):
+            raise error.cause from None
+        raise
+
+
+def _read(number: int, part: Part) -> Iterator[Any]:
+    """The shards of one part."""
+    yield from shard_tasks(number, DocumentReader(part))
+
+
+class _ScoringActor:
+    """Scorers that stay loaded."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.scorers = {column: build_scorer(config) for column, config in job.scorers.items()}
+
+    def score(self, task: Any) -> ShardResult:
+        return score_shard(task, self.scorers, self.job.segmenter, self.job.output)

@@ -1,0 +1,181 @@
+"""Scoring one shard: the unit of work of every backend, and of resume."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from phf.data.dataset import write_shard
+from phf.data.files import file_sha256, write_json_atomic
+from phf.data.segment import segment
+from phf.data.sources import AnnotatedDocument, Document, DocumentReader, Part
+from phf.errors import PhfError, ScorerError
+from phf.scorers import Scorer, checked_scores
+
+SHARD_DOCUMENTS = 1000
+SHARD_CHARS = 1_000_000
+BATCH_CHARS = 200_000
+"""Documents go to a scorer that scores many at once up to about this many characters at a time."""
+
+Skipped = Mapping[int, str]
+"""Number of a document in its shard -> why it is left unscored without asking the scorer again."""
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """Consecutive documents of one part, and the name of the file that they become."""
+
+    name: str
+    documents: list[Document]
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What is in a finished shard."""
+
+    name: str
+    num_documents: int
+    num_chars: int
+    num_segments: int
+    num_unscored: int
+    """Unscored segments, over all scorers."""
+    reasons: dict[str, int]
+    sha256: str
+
+
+def shard_tasks(part_number: int, reader: DocumentReader) -> Iterator[ShardTask]:
+    """The shards of one part. Where they are cut depends on nothing but the part, so their names can be told again."""
+    shard: list[Document] = []
+    num_chars = number = 0
+    for document in reader:
+        shard.append(document)
+        num_chars += len(document.text)
+        if len(shard) == SHARD_DOCUMENTS or num_chars >= SHARD_CHARS:
+            yield ShardTask(shard_name(part_number, number), shard)
+            shard, num_chars, number = [], 0, number + 1
+    if shard:
+        yield ShardTask(shard_name(part_number, number), shard)
+
+
+def shard_name(part_number: int, number: int) -> str:
+    """Names sort as the documents do."""
+    return f"shard-{part_number:05d}-{number:06d}.parquet"
+
+
+def read_tasks(parts: Sequence[Part]) -> Iterator[ShardTask]:
+    """The shards of all parts, one part after the other."""
+    for number, part in enumerate(parts):
+        yield from shard_tasks(number, DocumentReader(part))
+
+
+def finished_shard(output: Path, name: str) -> ShardResult | None:
+    """The result of a shard that is in `output` already, whole; None if it has to be scored."""
+    path, counts = output / name, output / f"{name}.json"
+    if not (path.is_file() and counts.is_file()):
+        return None
+    result = ShardResult(**json.loads(counts.read_text(encoding="utf-8")))
+    return result if file_sha256(path) == result.sha256 else None
+
+
+def score_shard(
+    task: ShardTask,
+    scorers: Mapping[str, Scorer],
+    segmenter: str,
+    output: Path,
+    *,
+    skipped: Skipped | None = None,
+    one_by_one: bool = False,
+    at: Callable[[int | None], None] = lambda number: None,
+) -> ShardResult:
+    """Score the documents of a shard and write it with its counts, unless a finished one is there.
+
+    Args:
+        scorers: column of scores -> scorer; the first column is `scores`.
+        skipped: documents that are not to be scored.
+        one_by_one: never give a scorer more than one document at a time.
+        at: called with the number of the document that is about to be scored, and with None after the last one.
+
+    A scorer that raises on a document leaves it unscored, and the reason is counted. Raises `ScorerError` where a
+    scorer breaks its contract.
+    """
+    if (found := finished_shard(output, task.name)) is not None:
+        return found
+    reasons: Counter[str] = Counter()
+    texts = [segment(document.text, segmenter) for document in task.documents]
+    columns: dict[str, list[list[float | None]]] = {}
+    for column, scorer in scorers.items():
+        scorer.unscored.clear()
+        columns[column] = _score(scorer, texts, dict(skipped or {}), one_by_one, at, reasons)
+        reasons.update(scorer.unscored)
+    at(None)
+    first, *others = columns
+    annotated = [
+        AnnotatedDocument(document.id, segments, scores, document.meta)
+        for document, segments, scores in zip(task.documents, texts, columns[first], strict=True)
+    ]
+    write_shard(output / task.name, annotated, {column: columns[column] for column in others})
+    result = ShardResult(
+        name=task.name,
+        num_documents=len(annotated),
+        num_chars=sum(len(document.text) for document in task.documents),
+        num_segments=sum(map(len, texts)),
+        num_unscored=sum(scores.count(None) for found in columns.values() for scores in found),
+        reasons=dict(sorted(reasons.items())),
+        sha256=file_sha256(output / task.name),
+    )
+    write_json_atomic(output / f"{task.name}.json", vars(result))
+    return result
+
+
+def _score(
+    scorer: Scorer,
+    documents: list[list[str]],
+    skipped: dict[int, str],
+    one_by_one: bool,
+    at: Callable[[int | None], None],
+    reasons: Counter[str],
+) -> list[list[float | None]]:
+    """Scores of the segments of each document."""
+    scores: list[list[float | None]] = [[None] * len(segments) for segments in documents]
+    for number, reason in skipped.items():
+        reasons[reason] += len(documents[number])
+    to_score = [number for number, segments in enumerate(documents) if segments and number not in skipped]
+    for batch in [[number] for number in to_score] if one_by_one else _batches(scorer, to_score, documents):
+        at(batch[0])
+        for number, found in zip(batch, _try(scorer, [documents[n] for n in batch], reasons), strict=True):
+            scores[number] = found
+    return scores
+
+
+def _batches(scorer: Scorer, numbers: list[int], documents: list[list[str]]) -> Iterator[list[int]]:
+    """As many documents at once as the scorer gains from."""
+    scores_many = type(scorer).score_documents is not Scorer.score_documents
+    batch: list[int] = []
+    num_chars = 0
+    for number in numbers:
+        batch.append(number)
+        num_chars += sum(map(len, documents[number]))
+        if not scores_many or num_chars >= BATCH_CHARS:
+            yield batch
+            batch, num_chars = [], 0
+    if batch:
+        yield batch
+
+
+def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> list[list[float | None]]:
+    """Scores of a batch; when it raises, its documents one by one, so that only the guilty one goes unscored."""
+    before = scorer.unscored.copy()
+    try:
+        found = scorer.score_documents(documents)
+    except PhfError:
+        raise  # what a user can put right is not the document's fault
+    except Exception as error:  # noqa: BLE001 - a scorer is anybody's code, and one document must not end the job
+        scorer.unscored = before
+        if len(documents) > 1:
+            return [scores for document in documents for scores in _try(scorer, [document], reasons)]
+        reasons[f"{type(scorer).__name__} raised {type(error).__name__}"] += len(documents[0])
+        return [[None] * len(documents[0])]
+    if len(found) != len(documents):
+        raise ScorerError(f"{type(scorer).__name__} returned scores of {len(found)} documents for {len(documents)}.")
+    return [checked_scores(scorer, scores, len(segments)) for segments, scores in zip(documents, found, strict=True)]

@@ -1,0 +1,57 @@
+"""Scorers that misbehave, each in its way."""
+
+import os
+import time
+
+from phf.scorers import Scorer
+
+
+class LengthScorer(Scorer):
+    """1 / characters, after a moment."""
+
+    segmenter = "lines"
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        time.sleep(self.seconds)
+        return [1 / len(text) for text in texts]
+
+
+class RaisingScorer(LengthScorer):
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        if any("raise" in text for text in texts):
+            raise RuntimeError("cannot")
+        return super().score_texts(texts)
+
+
+class BatchRaisingScorer(RaisingScorer):
+    def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
+        return [self.score_texts(segments) for segments in documents]
+
+
+class HangingScorer(LengthScorer):
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        if any("hang" in text for text in texts):
+            time.sleep(3600)
+        return super().score_texts(texts)
+
+
+class KillingScorer(LengthScorer):
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        print("a scorer may print")
+        if any("kill" in text for text in texts):
+            os._exit(3)
+        return super().score_texts(texts)
+
+
+class ShortScorer(LengthScorer):
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        return super().score_texts(texts)[1:]
+
+
+class NanScorer(LengthScorer):
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        return [float("nan")] * len(texts)
