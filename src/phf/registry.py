@@ -109,7 +109,23 @@ SCORERS = Registry(
     kind="scorer",
     group="phf.scorers",
     entries={
+        "DetoxifyToxicityScorer": (
+            "phf.scorers.detoxify:DetoxifyToxicityScorer",
+            "Detoxify's probability of toxicity (extra: toxicity)",
+        ),
+        "ProfanityScorer": (
+            "phf.scorers.profanity:ProfanityScorer",
+            "alt-profanity-check's probability of profanity, offline; not Detoxify (extra: profanity)",
+        ),
         "PEP8Scorer": ("phf.scorers.pep8:PEP8Scorer", "PEP 8 violations per character, found by pycodestyle"),
+        "ClassifierScorer": (
+            "phf.scorers.classifier:ClassifierScorer",
+            "an output of any Hugging Face sequence-classification or reward model",
+        ),
+        "CompositeScorer": (
+            "phf.scorers.composite:CompositeScorer",
+            "maximum or weighted sum of other scorers",
+        ),
     },
 )
 

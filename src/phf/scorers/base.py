@@ -4,9 +4,10 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from numbers import Real
 from typing import Any
 
-from phf.errors import ScorerError
+from phf.errors import ConfigError, ScorerError
 from phf.registry import SCORERS
 
 
@@ -27,6 +28,8 @@ class Scorer:
         self.unscored: Counter[str] = Counter()
         """Reason -> number of texts or segments that could not be scored."""
         self.settings: dict[str, Any] = {}
+        self.name = type(self).__name__
+        """What configurations and messages call it."""
 
     def score_texts(self, texts: list[str]) -> list[float | None]:
         """Scores of independent texts."""
@@ -40,11 +43,6 @@ class Scorer:
         """Scores of the segments of many documents; by default one document after the other."""
         return [self.score_document(segments) for segments in documents]
 
-    @property
-    def name(self) -> str:
-        """What configurations and messages call it."""
-        return type(self).__name__
-
     def describe(self) -> dict[str, Any]:
         """class_name, version and settings, for manifests."""
         settings = {key: value for key, value in self.settings.items() if key not in self.working_settings}
@@ -56,24 +54,85 @@ class SegmentScorer(Scorer):
 
     def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
         """Scores of the segments of many documents, from one call of `score_texts`."""
-        texts = [text for segments in documents for text in segments]
-        scores = iter(checked_scores(self, self.score_texts(texts), len(texts)))
-        return [list(islice(scores, len(segments))) for segments in documents]
+        return _as_one_list(self, documents)
 
 
-def build_scorer(config: Mapping[str, Any]) -> Scorer:
-    """Build `{"class_name": "PEP8Scorer", **settings}`: shipped, a plugin's, or `package.module:ClassName`."""
-    scorer = SCORERS.build(config, where="generation.scorer_config")
-    scorer.settings = {key: value for key, value in config.items() if key != "class_name"}
-    return scorer
+def _as_one_list(scorer: Scorer, documents: list[list[str]]) -> list[list[float | None]]:
+    texts = [text for segments in documents for text in segments]
+    scores = iter(checked_scores(scorer, scorer.score_texts(texts), len(texts)))
+    return [list(islice(scores, len(segments))) for segments in documents]
+
+
+class _PlainScorer(Scorer):
+    """Any object with `score_texts` as a scorer; what else it has (score_document, version, segmenter, ...) is used."""
+
+    def __init__(self, scorer: Any) -> None:
+        super().__init__()
+        self._scorer = scorer
+        self.version = str(getattr(scorer, "version", "0"))
+        self.segmenter = getattr(scorer, "segmenter", Scorer.segmenter)
+        self.working_settings = frozenset(getattr(scorer, "working_settings", ()))
+        self.device = getattr(scorer, "device", None)
+        if isinstance(own := getattr(scorer, "unscored", None), Counter):
+            self.unscored = own
+
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        return self._scorer.score_texts(texts)
+
+    def score_document(self, segments: list[str]) -> list[float | None]:
+        own = getattr(self._scorer, "score_document", self.score_texts)
+        return own(segments)
+
+    def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
+        own = getattr(self._scorer, "score_documents", None)
+        if own is not None:
+            return own(documents)
+        if hasattr(self._scorer, "score_document"):
+            return super().score_documents(documents)
+        return _as_one_list(self, documents)
+
+
+def build_scorer(config: Mapping[str, Any], where: str = "generation.scorer_config") -> Scorer:
+    """Build `{"class_name": "PEP8Scorer", **settings}`: shipped, a plugin's, or `package.module:ClassName`.
+
+    Raises `ConfigError`, naming keys below `where`, for a name or setting that does not exist, or an object that has no
+    `score_texts`.
+    """
+    built = SCORERS.build(config, where=where)
+    if not isinstance(built, Scorer):
+        if not callable(getattr(built, "score_texts", None)):
+            raise ConfigError(
+                f"{where}.class_name '{config['class_name']}' makes a {type(built).__name__}, which has no method "
+                "score_texts(texts) and so is no scorer."
+            )
+        built = _PlainScorer(built)
+    built.name = config["class_name"]
+    built.settings = {key: value for key, value in config.items() if key != "class_name"}
+    return built
+
+
+def scorer_mismatch(annotated: Mapping[str, Any], evaluating: Mapping[str, Any]) -> str | None:
+    """One line on how two `describe()`s differ; None where they are the same scorer, version and settings."""
+    for key in ("class_name", "version", "settings"):
+        if annotated.get(key) != evaluating.get(key):
+            return (
+                f"the data was scored by {annotated.get('class_name')} with {key} {annotated.get(key)!r}, samples are "
+                f"scored by {evaluating.get('class_name')} with {key} {evaluating.get(key)!r}: scores and thresholds of "
+                "the two are not on one scale."
+            )
+    return None
 
 
 def checked_scores(scorer: Scorer, scores: Sequence[float | None], count: int) -> list[float | None]:
-    """The scores, if there are `count` of them and each is a finite number or None; else `ScorerError`."""
+    """The scores as floats, if there are `count` of them and each is a finite number or None; else `ScorerError`."""
     name = scorer.name
     if len(scores) != count:
         raise ScorerError(f"{name} returned {len(scores)} scores for {count} texts; it must return one for each.")
     for index, score in enumerate(scores):
-        if score is not None and not math.isfinite(score):
+        if score is None:
+            continue
+        if not isinstance(score, float | Real):  # float first: Real alone is slow
+            raise ScorerError(f"{name} returned {score!r} for text {index} of {count}; a score is a number or None.")
+        if not math.isfinite(score):
             raise ScorerError(f"{name} returned {score!r} for text {index} of {count}; return None for unscored.")
-    return list(scores)
+    return [None if score is None else float(score) for score in scores]

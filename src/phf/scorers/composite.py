@@ -1,0 +1,104 @@
+"""Several scorers as one: the worst of them, or their weighted sum."""
+
+import math
+from typing import Any, Literal
+
+from phf.errors import ConfigError
+from phf.scorers.base import Scorer, build_scorer, checked_scores
+
+
+class CompositeScorer(Scorer):
+    """Maximum, or weighted sum, of the scores that other scorers give the same segments.
+
+    Range and unit are those of the parts: give `weights` to parts of different scale. A segment that one part cannot
+    score is unscored, counted under that part's name. Segments are cut the first part's way unless said otherwise.
+
+    Args:
+        scorers: configurations of the parts, each `class_name` and settings.
+        combine: `max` of weight x score, or `sum` of weight x score.
+        weights: one positive number for each part; None: all 1.
+        device: given to each part that takes a device and names none itself.
+
+    Example: `{class_name: CompositeScorer, scorers: [{class_name: ProfanityScorer}, {class_name: PIIScorer}]}`.
+    """
+
+    working_settings = frozenset({"device"})
+
+    def __init__(
+        self,
+        scorers: list[dict[str, Any]],
+        combine: Literal["max", "sum"] = "max",
+        weights: list[float] | None = None,
+        device: str | None = None,
+    ) -> None:
+        super().__init__()
+        where = "scorer_config.scorers"
+        if not scorers:
+            raise ConfigError(f"{where} is empty; name at least one scorer.")
+        self.parts = [_part(config, device, f"{where}.{index}") for index, config in enumerate(scorers)]
+        self.weights = [1.0] * len(scorers) if weights is None else weights
+        if len(self.weights) != len(scorers) or min(self.weights) <= 0:
+            raise ConfigError(
+                f"scorer_config.weights is {weights}; it must be {len(scorers)} positive numbers, one for each scorer."
+            )
+        self.combine = combine
+        self.segmenter = self.parts[0].segmenter
+        self.version = "1"
+        self.device = next((found for part in self.parts if (found := getattr(part, "device", None)) is not None), None)
+        """Device of the first part that has one; None where all work on the CPU alone."""
+
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        """Combined scores of independent texts."""
+        return self._combined([texts], [[part.score_texts(texts)] for part in self.parts])[0]
+
+    def score_document(self, segments: list[str]) -> list[float | None]:
+        """Combined scores of the segments of one document, which parts may judge inside it."""
+        return self._combined([segments], [[part.score_document(segments)] for part in self.parts])[0]
+
+    def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
+        """Combined scores of the segments of many documents, each part asked once."""
+        return self._combined(documents, [part.score_documents(documents) for part in self.parts])
+
+    def describe(self) -> dict[str, Any]:
+        """As of any scorer, with the descriptions of the parts in place of their configurations."""
+        settings = {
+            "scorers": [part.describe() for part in self.parts],
+            "combine": self.combine,
+            "weights": self.weights,
+        }
+        return {"class_name": self.name, "version": self.version, "settings": settings}
+
+    def _combined(
+        self, documents: list[list[str]], columns: list[list[list[float | None]]]
+    ) -> list[list[float | None]]:
+        """Scores by part, document and segment -> by document and segment; counts what could not be scored."""
+        weighted = []
+        for part, weight, column in zip(self.parts, self.weights, columns, strict=True):
+            checked = [
+                checked_scores(part, scores, len(segments)) for scores, segments in zip(column, documents, strict=True)
+            ]
+            self._count_unscored(part, sum(scores.count(None) for scores in checked))
+            weighted.append([[None if score is None else weight * score for score in scores] for scores in checked])
+        return [
+            [self._one(scores) for scores in zip(*of_document, strict=True)]
+            for of_document in zip(*weighted, strict=True)
+        ]
+
+    def _one(self, scores: tuple[float | None, ...]) -> float | None:
+        known = [score for score in scores if score is not None]
+        if len(known) < len(scores):
+            return None
+        return max(known) if self.combine == "max" else math.fsum(known)
+
+    def _count_unscored(self, part: Scorer, number: int) -> None:
+        reasons = dict(part.unscored) or ({"unscored": number} if number else {})
+        for reason, count in reasons.items():
+            self.unscored[f"{part.name}: {reason}"] += count
+        part.unscored.clear()
+
+
+def _part(config: dict[str, Any], device: str | None, where: str) -> Scorer:
+    part = build_scorer(config, where)
+    if device is None or "device" in config or "device" not in part.working_settings:
+        return part
+    return build_scorer({**config, "device": device}, where)

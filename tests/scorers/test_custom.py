@@ -1,0 +1,135 @@
+"""A user's own scorer: the example of docs/custom-scorer.md, and plain objects in general."""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from phf.annotate.runner import annotate
+from phf.data.dataset import read_annotated
+from phf.errors import ConfigError, ScorerError
+from phf.registry import SCORERS
+from phf.scorers import Scorer, build_scorer, checked_scores
+
+PAGE = Path(__file__).parents[2] / "docs" / "custom-scorer.md"
+
+
+def block(language: str, number: int = 0) -> str:
+    """The fenced block of the page that is written in `language`, from 0."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[number]
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Folder on the Python path, as if installed."""
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    importlib.invalidate_caches()
+    for name in [name for name in sys.modules if name.split(".")[0] in ("my_package", "my_scorer")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def example(package):
+    (package / "my_package").mkdir()
+    (package / "my_package" / "__init__.py").touch()
+    (package / "my_package" / "shouting.py").write_text(block("python"))
+    return package
+
+
+def test_the_example_is_ten_lines():
+    assert len(block("python").strip().splitlines()) <= 10
+
+
+def test_the_example_is_named_by_module_and_class(example, tmp_path):
+    config = yaml.safe_load(block("yaml"))["generation"]["scorer_config"]
+    scorer = build_scorer(config)
+    # 4 of 5 letters, 0 of 5, none to count
+    assert scorer.score_texts(["HELLo", "hello", "1 + 1"]) == [0.8, 0.0, None]
+    assert scorer.score_documents([["HELLO ", "you."], [], ["A"]]) == [[1.0, 0.0], [], [None]]
+    assert scorer.describe() == {
+        "class_name": "my_package.shouting:ShoutingScorer",
+        "version": "0",
+        "settings": {"min_letters": 3},
+    }
+
+
+def test_the_example_annotates_a_corpus(example, tmp_path):
+    (tmp_path / "corpus.jsonl").write_text('{"text": "HELLO you. How ARE you?"}\n')
+    config = {"class_name": "my_package.shouting:ShoutingScorer"}
+    manifest = annotate([str(tmp_path / "corpus.jsonl")], config, None, tmp_path / "out")
+    (document,) = read_annotated(str(tmp_path / "out"))
+    assert document.scores == pytest.approx([5 / 8, 4 / 9])
+    assert manifest.scorer["class_name"] == "my_package.shouting:ShoutingScorer"
+
+
+def test_the_example_as_an_entry_point(example):
+    (example / "my_package-1.0.dist-info").mkdir()
+    (example / "my_package-1.0.dist-info" / "METADATA").write_text("Name: my-package\nVersion: 1.0\n")
+    group, line = re.findall(r'entry-points\."(.*)"\]\n(.*)', block("toml"))[0]
+    name, target = re.findall(r'(\w+) = "(.*)"', line)[0]
+    (example / "my_package-1.0.dist-info" / "entry_points.txt").write_text(f"[{group}]\n{name} = {target}\n")
+    importlib.invalidate_caches()
+    assert SCORERS.describe()[name] == f"plugin: {target}"
+    scorer = build_scorer({"class_name": name})
+    assert scorer.score_texts(["HELLo"]) == [0.8]
+    assert scorer.describe()["class_name"] == name
+
+
+PLAIN = """
+import numpy as np
+
+class Minimal:
+    def score_texts(self, texts):
+        return np.array([len(text) for text in texts], dtype=np.float32)
+
+class InContext(Minimal):
+    version = 7
+    segmenter = "lines"
+
+    def score_document(self, segments):
+        return [len(segments)] * len(segments)
+
+class NoScorer:
+    def score(self, texts):
+        return []
+"""
+
+
+@pytest.fixture
+def plain(package):
+    (package / "my_scorer.py").write_text(PLAIN)
+
+
+def test_an_object_with_score_texts_is_a_scorer(plain):
+    scorer = build_scorer({"class_name": "my_scorer:Minimal"})
+    assert isinstance(scorer, Scorer)
+    assert (scorer.version, scorer.segmenter, scorer.name) == ("0", "sentences", "my_scorer:Minimal")
+    scores = checked_scores(scorer, scorer.score_document(["a", "bbb"]), 2)
+    assert scores == [1.0, 3.0]
+    assert [type(score) for score in scores] == [float, float]  # what JSON can hold
+    assert scorer.score_documents([["a"], ["bb", "ccc"]]) == [[1.0], [2.0, 3.0]]
+
+
+def test_what_else_the_object_has_is_used(plain):
+    scorer = build_scorer({"class_name": "my_scorer:InContext"})
+    assert (scorer.version, scorer.segmenter) == ("7", "lines")
+    assert scorer.score_documents([["a"], ["bb", "ccc"]]) == [[1], [2, 2]]
+    assert list(scorer.score_texts(["bb"])) == [2]
+
+
+def test_an_object_without_score_texts_is_refused(plain):
+    with pytest.raises(
+        ConfigError, match=r"class_name 'my_scorer:NoScorer' makes a NoScorer, which has no method score_"
+    ):
+        build_scorer({"class_name": "my_scorer:NoScorer"})
+
+
+@pytest.mark.parametrize("score", ["0.5", [0.5], float("nan")])
+def test_what_is_no_number_is_refused(plain, score):
+    scorer = build_scorer({"class_name": "my_scorer:Minimal"})
+    with pytest.raises(ScorerError, match="my_scorer:Minimal returned .* for text 1 of 2"):
+        checked_scores(scorer, [None, score], 2)
