@@ -9,19 +9,16 @@ the largest resident size of a fresh process that runs two such steps, above tha
 """
 
 import argparse
-import multiprocessing
-import re
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from machine import describe_machine
+from machine import describe_machine, measure_peak
 from phf.models.module import ObjectiveLM, cpu_has_bfloat16, usable_autocast
 from phf.models.value_head import ValueHead
 from phf.objectives import AWR, MLE, Objective, Unlikelihood
@@ -75,23 +72,10 @@ CASES = {
 }
 
 
-def peak_bytes(case: tuple[str, str, bool], connection: object) -> None:
+def two_steps(case: tuple[str, str, bool]) -> None:
     step = make_step(*case)
     step()
     step()
-    # VmHWM, unlike getrusage, starts afresh in a new program and does not carry the parent's peak over
-    status = Path("/proc/self/status").read_text()
-    connection.send(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024)
-
-
-def measure_peak(case: tuple[str, str, bool]) -> int:
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=peak_bytes, args=(case, sender))
-    process.start()
-    peak = receiver.recv()
-    process.join()
-    return peak
 
 
 def main() -> None:
@@ -107,8 +91,8 @@ def main() -> None:
         )
         console.print("chunked bfloat16 is what ObjectiveLM does here when autocast asks for it, float32.")
         del cases["dense, bfloat16"]
-    trunk = {bfloat16: measure_peak(("trunk", "MLE", bfloat16)) for bfloat16 in (False, True)}
-    peaks = {name: measure_peak(case) - trunk[case[2]] for name, case in cases.items()}
+    trunk = {bfloat16: measure_peak(two_steps, ("trunk", "MLE", bfloat16)) for bfloat16 in (False, True)}
+    peaks = {name: measure_peak(two_steps, case) - trunk[case[2]] for name, case in cases.items()}
     steps = {name: make_step(*case) for name, case in cases.items()}
     losses = {name: step() for name, step in steps.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}

@@ -1,8 +1,12 @@
-"""The line of hardware and versions that stands above every figure."""
+"""What the benchmarks share: the line of hardware and versions above every figure, and peak memory."""
 
+import multiprocessing
 import os
 import platform
+import re
+from collections.abc import Callable
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 
@@ -18,3 +22,22 @@ def describe_machine() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "tokenizers"))
     cpu = names[0] if names else platform.processor()
     return f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB; Python {platform.python_version()}, {packages}"
+
+
+def measure_peak(function: Callable, *arguments: object) -> int:
+    """Largest resident size, in bytes, of a fresh process that calls `function(*arguments)` (Linux)."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_peak, args=(sender, function, *arguments))
+    process.start()
+    sender.close()  # so that recv() ends when the process dies without an answer
+    peak = receiver.recv()
+    process.join()
+    return peak
+
+
+def _send_peak(connection: Connection, function: Callable, *arguments: object) -> None:
+    function(*arguments)
+    # VmHWM, unlike getrusage, starts afresh in a new program and does not carry the parent's peak over
+    status = Path("/proc/self/status").read_text()
+    connection.send(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024)
