@@ -1,8 +1,12 @@
-"""A configuration small enough for tests, on real data."""
+"""Configurations, tokenizers and models small enough for tests."""
+
+from typing import Any
 
 import yaml
 
-from phf.config import Config, load_config
+from phf.config import Config, ModelConfig, load_config
+from phf.data.tokenizer import prepare_tokenizer, train_tokenizer
+from phf.models import load_lm
 
 
 def tiny_config(source: str, method: str = "mle", **changes: object) -> Config:
@@ -31,3 +35,34 @@ def tiny_config(source: str, method: str = "mle", **changes: object) -> Config:
         for key, value in overrides.items()
     ]
     return load_config(task="pep8/quickstart", method=method, overrides=written)[0]
+
+
+def tiny_tokenizer(control_tokens: tuple[str, str] | None = None, vocab_size: int = 300) -> Any:
+    """A byte-level BPE of some Python; EOS is id 0, control tokens come last."""
+    return prepare_tokenizer(train_tokenizer(["def f(x):\n    return x\n"] * 3, vocab_size), control_tokens)
+
+
+TINY_MODELS: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_embd": 16, "n_head": 2, "n_layer": 2, "n_positions": 64},
+    "llama": {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 32},
+    "gemma2": {
+        "hidden_size": 16,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "num_hidden_layers": 2,
+        "intermediate_size": 32,
+        "final_logit_softcapping": 1.0,
+    },
+}
+
+
+def tiny_lm(model_type: str, tokenizer: Any, seed: int = 0, **settings: Any) -> Any:
+    """A random model of this architecture with room for every token of `tokenizer`."""
+    num_added = len(tokenizer.extra_special_tokens)
+    config = ModelConfig(
+        model_type=model_type,
+        config_kwargs={**TINY_MODELS[model_type], **settings},
+        num_additional_tokens=num_added or None,
+    )
+    return load_lm(config, tokenizer, 32, seed)

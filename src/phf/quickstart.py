@@ -40,12 +40,21 @@ def run_quickstart(
         raise OutputError(
             f"{output_dir} holds a finished quickstart. Name another folder with --output-dir, or delete it."
         )
-    num_tokens = None if minutes is None else tokens_in(minutes, announce)
+    num_tokens = None
+    if minutes is not None:
+        # measured anew it would be another number, and an interrupted quickstart could not go on
+        num_tokens = _tokens_before(output_dir / "mle") or tokens_in(minutes, announce)
     configs = quickstart_configs(num_tokens)
     for name, config in configs.items():
         train_one(name, config, output_dir / name)
     write_report([output_dir / name for name in configs], output_dir / "report.html")
     return table_rows(read_runs([output_dir / name for name in configs]))
+
+
+def _tokens_before(run_dir: Path) -> float | None:
+    """The tokens that an interrupted quickstart settled on."""
+    path = run_dir / "config.yaml"
+    return load_config(config=path)[0].training.num_tokens if path.is_file() else None
 
 
 def tokens_in(minutes: float, announce: Callable[[str], None]) -> float:
@@ -84,8 +93,9 @@ def conclusions(rows: list[dict[str, Any]]) -> list[tuple[bool, str]]:
     """(holds, sentence) for what the quickstart is meant to show; plain about it when a run does not show it."""
     by_name = {row["scenario"]: row for row in rows}
     mle, aligned, misaligned = (by_name[name] for name in ("unconditional", "aligned", "misaligned"))
-    is_disjoint = aligned["high"] < misaligned["low"]
-    is_not_above = aligned["score"] <= mle["score"]
+    # a missing number shows nothing
+    is_disjoint = None not in (aligned["high"], misaligned["low"]) and aligned["high"] < misaligned["low"]
+    is_not_above = None not in (aligned["score"], mle["score"]) and aligned["score"] <= mle["score"]
     return [
         (
             is_disjoint,
@@ -97,6 +107,6 @@ def conclusions(rows: list[dict[str, Any]]) -> list[tuple[bool, str]]:
             is_not_above,
             "The aligned prefix scores no higher than MLE."
             if is_not_above
-            else "NOT shown by this run: the aligned prefix scores higher than MLE.",
+            else "NOT shown by this run: the aligned prefix scoring no higher than MLE.",
         ),
     ]

@@ -12,9 +12,9 @@ import numpy as np
 from phf.config import ConditionalTrainingConfig, GenerationConfig
 from phf.data.files import atomic_write
 from phf.data.segment import segment
-from phf.errors import OutputError
+from phf.errors import ConfigError, OutputError
 from phf.evaluation.bootstrap import bootstrap_interval
-from phf.evaluation.generate import Samples, generate_samples
+from phf.evaluation.generate import Samples, check_lengths, generate_samples, sampling_config
 from phf.evaluation.metrics import Metric, build_metric
 from phf.evaluation.scenarios import GenerationScenario, build_scenario, control_token_id
 from phf.scorers import Scorer, build_scorer, checked_scores
@@ -40,12 +40,24 @@ class Evaluator:
         self.scorer: Scorer = build_scorer(config.scorer_config)
         self.metrics: list[Metric] = [build_metric(metric) for metric in config.metrics_configs]
         self.scenarios = [build_scenario(scenario) for scenario in config.scenario_configs]
+        names = [scenario.name for scenario in self.scenarios]
+        for scenario in self.scenarios:
+            if names.count(scenario.name) > 1:
+                raise ConfigError(f"generation.scenario_configs: two scenarios are called '{scenario.name}'.")
+            scenario.prompts()  # a missing file is better found now than after training
+            sampling_config(scenario)
         self.batch_size = config.batch_size
         self.conditional = conditional
         self.seed = seed
 
+    def check(self, model: Any, tokenizer: Any) -> None:
+        """Raises `ConfigError` for a scenario whose prefix this tokenizer lacks or whose samples this model cannot hold."""
+        for scenario in self.scenarios:
+            config = sampling_config(scenario, tokenizer, self.banned_ids(tokenizer, scenario))
+            check_lengths(scenario, config, scenario.prompt_ids(tokenizer, scenario.prompts()), model)
+
     def run(self, model: Any, tokenizer: Any, samples_dir: Path, step: int) -> dict[str, float]:
-        """Run every scenario; appends to `samples_dir/<scenario>.jsonl` and returns `generation/<scenario>/...` numbers."""
+        """Run every scenario; adds to `samples_dir/<scenario>.jsonl` and returns `generation/<scenario>/...` numbers."""
         logs: dict[str, float] = {}
         for scenario in self.scenarios:
             samples = generate_samples(
@@ -125,7 +137,7 @@ def expected_maximum(prompts: list[str], scores: Sequence[float | None]) -> floa
 
 
 def write_samples(path: Path, step: int, scored: ScoredSamples) -> None:
-    """Append one JSON object a sample; the file grows by all of them or by none."""
+    """Add one JSON object a sample, all of them or none, in place of those an interrupted evaluation left of this step."""
     lines = [
         json.dumps(
             {
@@ -148,8 +160,9 @@ def write_samples(path: Path, step: int, scored: ScoredSamples) -> None:
         )
     ]
     try:
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        before = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     except OSError as error:
         raise OutputError(f"{path} cannot be read: {error.strerror}.") from error
+    kept = [line for line in before if not line.startswith(f'{{"step": {step},')]
     with atomic_write(path) as partial:
-        partial.write_text(before + "".join(line + "\n" for line in lines), encoding="utf-8")
+        partial.write_text("".join([*kept, *(line + "\n" for line in lines)]), encoding="utf-8")

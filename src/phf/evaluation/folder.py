@@ -4,15 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForCausalLM, AutoTokenizer
+import torch
 from transformers.utils import logging as transformers_logging
 
 from phf.config import ConditionalTrainingConfig, Config
 from phf.data.files import write_json_atomic, write_text_atomic
 from phf.data.tokenizer import prepare_tokenizer
-from phf.errors import ConfigError, CorpusError, OutputError
+from phf.errors import CorpusError, OutputError
 from phf.evaluation.evaluate import Evaluator
-from phf.models import read_prompting
+from phf.models import pretrained_lm, pretrained_tokenizer, read_prompting
 
 
 def evaluate_folder(folder: Path, config: Config, output: Path) -> dict[str, float]:
@@ -28,11 +28,10 @@ def evaluate_folder(folder: Path, config: Config, output: Path) -> dict[str, flo
         raise OutputError(f"{output} holds results already. Name another folder with --output.")
     prompting = read_prompting(folder)
     transformers_logging.disable_progress_bar()
-    try:
-        tokenizer = prepare_tokenizer(AutoTokenizer.from_pretrained(folder), None)
-        model = AutoModelForCausalLM.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{folder}: model or tokenizer cannot be loaded: {str(error).splitlines()[0]}") from error
+    tokenizer = prepare_tokenizer(pretrained_tokenizer(str(folder), "MODEL_DIR"), None)
+    has_gpu = torch.cuda.is_available()
+    model = pretrained_lm(str(folder), "MODEL_DIR", dtype="auto" if has_gpu else torch.float32)
+    model.to("cuda" if has_gpu else "cpu")
     conditional, generation = None, config.generation
     if prompting["control_tokens"] is not None:
         aligned, misaligned = prompting["control_tokens"]
@@ -47,6 +46,7 @@ def evaluate_folder(folder: Path, config: Config, output: Path) -> dict[str, flo
         ]
         generation = generation.model_copy(update={"scenario_configs": scenarios})
     evaluator = Evaluator(generation, conditional, config.training.seed)
+    evaluator.check(model, tokenizer)
     logs = evaluator.run(model, tokenizer, output / "samples", 0)
     provenance: dict[str, Any] = {
         "method": folder.parent.name if folder.name == "model" else folder.name,

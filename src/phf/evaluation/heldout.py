@@ -35,7 +35,6 @@ def held_out_loss(
         threshold: a segment is aligned iff its score <= threshold.
         control_ids: ids of control tokens; empty for other methods.
         bytes_per_text_token: UTF-8 bytes of the held-out text / tokens it was encoded to.
-
         max_tokens: at most about this many tokens are used, in whole blocks spread evenly over `blocks`.
 
     Returns:

@@ -62,6 +62,8 @@ class SelfBLEU:
     """
 
     def __init__(self, n: int = 5, level: Literal["word", "char"] = "word", max_references: int = 200) -> None:
+        if n < 1 or max_references < 1:
+            raise ConfigError(f"SelfBLEU: n is {n} and max_references is {max_references}; both must be at least 1.")
         self.n = n
         self.level = level
         self.max_references = max_references
@@ -71,7 +73,7 @@ class SelfBLEU:
         # References of text i are the first `max_references` of the others: of these when i is among them.
         pool = tokens[: self.max_references + 1]
         counts = [[Counter(n_grams(words, order + 1)) for words in tokens] for order in range(self.n)]
-        best = [_LargestTwo(counts[order][: len(pool)], self.max_references) for order in range(self.n)]
+        best = [_LargestTwo(counts[order][: len(pool)]) for order in range(self.n)]
         lengths = [len(words) for words in pool]
         scores = []
         for index, words in enumerate(tokens):
@@ -87,7 +89,7 @@ class SelfBLEU:
 class _LargestTwo:
     """For each n-gram: its largest count over the references, whose it is, and the largest among the rest."""
 
-    def __init__(self, counts: list[Counter[Any]], max_references: int) -> None:
+    def __init__(self, counts: list[Counter[Any]]) -> None:
         self._best: dict[Any, tuple[int, int, int]] = {}
         for index, counter in enumerate(counts):
             for gram, count in counter.items():

@@ -18,6 +18,7 @@ class GenerationScenario:
     """One way of generating samples, with the keys of the released system."""
 
     name: str
+    """Names the scenario's numbers and its file of samples."""
     num_samples: int = 32
     """Exactly this many samples."""
     prompts_path: str | None = None
@@ -39,6 +40,10 @@ class GenerationScenario:
     """Released key, without effect."""
 
     def __post_init__(self) -> None:
+        if not self.name.isprintable() or self.name.startswith(".") or set(self.name) & set("/\\") or not self.name:
+            raise ConfigError(
+                f"Scenario {self.name!r}: its name becomes a file name, so it cannot have / or begin with a dot."
+            )
         if self.num_samples < 1:
             raise ConfigError(f"Scenario '{self.name}': num_samples is {self.num_samples}; it must be at least 1.")
 
@@ -68,6 +73,9 @@ def build_scenario(config: Mapping[str, Any]) -> GenerationScenario:
         return TypeAdapter(GenerationScenario).validate_python(dict(config))
     except ValidationError as error:
         problem = error.errors()[0]
+        own = problem.get("ctx", {}).get("error")
+        if isinstance(own, ConfigError):
+            raise own from None
         raise ConfigError(f"{where}: '{'.'.join(map(str, problem['loc']))}': {problem['msg']}.") from None
 
 

@@ -1,8 +1,17 @@
 """Any Hugging Face causal LM, an optional value head, and what is exported."""
 
 from phf.models.export import export_model, read_prompting
-from phf.models.load import load_lm, load_tokenizer
+from phf.models.load import load_lm, load_tokenizer, pretrained_lm, pretrained_tokenizer
 from phf.models.module import ObjectiveLM
 from phf.models.value_head import ValueHead
 
-__all__ = ["ObjectiveLM", "ValueHead", "export_model", "load_lm", "load_tokenizer", "read_prompting"]
+__all__ = [
+    "ObjectiveLM",
+    "ValueHead",
+    "export_model",
+    "load_lm",
+    "load_tokenizer",
+    "pretrained_lm",
+    "pretrained_tokenizer",
+    "read_prompting",
+]

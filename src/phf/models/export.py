@@ -1,17 +1,19 @@
 """The exported model: a folder that plain `transformers` loads, with the method's prefix and bans built in."""
 
 import copy
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from tokenizers.processors import TemplateProcessing
 from transformers import GenerationConfig, PreTrainedModel
 
 from phf.data.files import write_json_atomic
-from phf.errors import OutputError
+from phf.errors import ConfigError, OutputError
 from phf.models.value_head import ValueHead
 
 PROMPTING = "phf.json"
@@ -35,13 +37,20 @@ def export_model(
         lm.save_pretrained(partial)
         _with_prefix(tokenizer, prompting).save_pretrained(partial)
         if value_head is not None:
-            torch.save(value_head.state_dict(), partial / "value_head.pt")
+            weights = io.BytesIO()  # torch.save to a full disk raises anything but an OSError
+            torch.save(value_head.state_dict(), weights)
+            (partial / "value_head.pt").write_bytes(weights.getvalue())
         write_json_atomic(partial / PROMPTING, prompting)
         if folder.exists():
             shutil.rmtree(folder)
         partial.rename(folder)
-    except OSError as error:
-        raise OutputError(f"The model cannot be written to {folder}: {error.strerror or error}.") from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(
+            f"The model cannot be written to {folder}: {reason}. Make room or name another one."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def generation_config(tokenizer: Any, prompting: dict[str, Any]) -> GenerationConfig:
@@ -66,7 +75,13 @@ def read_prompting(folder: Path) -> dict[str, Any]:
     path = folder / PROMPTING
     if not path.is_file():
         return {"control_tokens": None, "tag_every_segment_when_sampling": False}
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {key: found[key] for key in ("control_tokens", "tag_every_segment_when_sampling")}
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path}: does not say how the model is prompted ({error}). Export the model again."
+        ) from error
 
 
 def _with_prefix(tokenizer: Any, prompting: dict[str, Any]) -> Any:
@@ -76,8 +91,8 @@ def _with_prefix(tokenizer: Any, prompting: dict[str, Any]) -> Any:
     if prompting["control_tokens"] is not None:
         prefix.append(prompting["control_tokens"][0])
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single=" ".join([*prefix, "$A"]),
-        pair=" ".join([*prefix, "$A", "$B"]),
+        single=[*prefix, "$A"],
+        pair=[*prefix, "$A", "$B"],
         special_tokens=[(token, tokenizer.convert_tokens_to_ids(token)) for token in prefix],
     )
     return tokenizer

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -26,7 +27,7 @@ def load_tokenizer(config: TokenizerConfig, model: ModelConfig, corpus: Callable
             raise ConfigError(
                 "tokenizer: name one in tokenizer.path_or_name, or set tokenizer.train_from_corpus to a vocabulary size."
             )
-        tokenizer = _from_pretrained(AutoTokenizer.from_pretrained, name, "tokenizer.path_or_name")
+        tokenizer = pretrained_tokenizer(name, "tokenizer.path_or_name")
     control_tokens = config.special_tokens
     return prepare_tokenizer(tokenizer, None if control_tokens is None else (control_tokens[0], control_tokens[1]))
 
@@ -38,25 +39,46 @@ def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> 
     """
     torch.manual_seed(seed)
     arguments = {key: value for key, value in config.model_kwargs.items() if key != "value_head_config"}
+    if "trust_remote_code" in arguments:
+        raise ConfigError(
+            "model.model_kwargs.trust_remote_code: code that comes with a model is never run; leave it out."
+        )
+    new_ids = config_special_tokens(config, tokenizer)
     if config.from_scratch:
         lm_config = _lm_config(config, arguments)
-        num_added = len(config_special_tokens(config, tokenizer))
         if config.path_or_name is None:
-            lm_config.vocab_size = len(tokenizer) - num_added
-        for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            lm_config.vocab_size = len(tokenizer) - len(new_ids)
+        for key in ("bos_token_id", "eos_token_id"):
             setattr(lm_config, key, tokenizer.eos_token_id)
+        # A model neither starts nor trains the embedding of its padding token; ours, EOS, opens each document.
+        lm_config.pad_token_id = None
         lm = AutoModelForCausalLM.from_config(lm_config)
     else:
         assert config.path_or_name is not None
         settings = {**config.gpt2_config_kwargs, **config.config_kwargs, **arguments}
-        lm = _from_pretrained(
-            AutoModelForCausalLM.from_pretrained, config.path_or_name, "model.path_or_name", **settings
-        )
+        lm = pretrained_lm(config.path_or_name, "model.path_or_name", **{"dtype": torch.float32, **settings})
+        known = _own_vocabulary(config.path_or_name) if new_ids else {}
+        new_ids = [i for i in new_ids if tokenizer.convert_ids_to_tokens(i) not in known]
     context = getattr(lm.config, "max_position_embeddings", None)
     if context is not None and seq_length > context:
         raise ConfigError(f"dataset.seq_length is {seq_length}, but the model's context is {context} tokens.")
-    add_embeddings(lm, tokenizer, config_special_tokens(config, tokenizer))
+    add_embeddings(lm, tokenizer, new_ids)
+    lm.get_input_embeddings().padding_idx = None  # see above
     return lm
+
+
+def pretrained_tokenizer(name: str, key: str) -> Any:
+    """The tokenizer in a folder or on the Hub. Raises `ConfigError` naming `key` where there is none."""
+    tokenizer = _from_pretrained(AutoTokenizer.from_pretrained, name, key)
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        # what transformers makes of a model folder that has no tokenizer files
+        raise ConfigError(f"{key}: '{name}' holds no tokenizer. Name a folder that has one, or save one there.")
+    return tokenizer
+
+
+def pretrained_lm(name: str, key: str, **settings: Any) -> PreTrainedModel:
+    """The causal LM in a folder or on the Hub. Raises `ConfigError` naming `key` where it cannot be loaded."""
+    return _from_pretrained(AutoModelForCausalLM.from_pretrained, name, key, **settings)
 
 
 def config_special_tokens(config: ModelConfig, tokenizer: Any) -> list[int]:
@@ -86,31 +108,43 @@ def add_embeddings(lm: PreTrainedModel, tokenizer: Any, new_ids: list[int]) -> N
         weight[new_ids] = mean + NEW_EMBEDDING_NOISE * torch.randn_like(weight[new_ids])
 
 
+def _own_vocabulary(name: str) -> dict[str, int]:
+    """Token -> id of the tokenizer that comes with a pretrained model; empty without one."""
+    try:
+        return pretrained_tokenizer(name, "model.path_or_name").get_vocab()
+    except ConfigError:
+        return {}
+
+
 def _lm_config(config: ModelConfig, arguments: dict[str, Any]) -> Any:
     settings = {**config.gpt2_config_kwargs, **config.config_kwargs}
     if config.path_or_name is not None:
         lm_config = _from_pretrained(AutoConfig.from_pretrained, config.path_or_name, "model.path_or_name", **arguments)
+    elif config.model_type not in CONFIG_MAPPING:
+        raise ConfigError(
+            f"model.model_type '{config.model_type}'. {did_you_mean(str(config.model_type), CONFIG_MAPPING)}"
+        )
     else:
-        if config.model_type not in CONFIG_MAPPING:
-            raise ConfigError(
-                f"model.model_type '{config.model_type}'. {did_you_mean(str(config.model_type), CONFIG_MAPPING)}"
-            )
         lm_config = AutoConfig.for_model(config.model_type)
     known = set(lm_config.to_dict()) | set(lm_config.attribute_map)
-    for key, value in settings.items():
+    for key in settings:
         if key not in known:
             raise ConfigError(
                 f"model.config_kwargs.{key} is no setting of {lm_config.model_type}. {did_you_mean(key, known)}"
             )
+    if config.path_or_name is None:
+        # built anew: what it works out from other settings (width of a head, kind of each layer) must follow these
+        return AutoConfig.for_model(config.model_type, **settings)
+    for key, value in settings.items():
         setattr(lm_config, key, value)
     return lm_config
 
 
 def _from_pretrained(load: Callable[..., Any], name: str, key: str, **settings: Any) -> Any:
     try:
-        return load(name, **settings)
-    except (OSError, ValueError) as error:
-        first = str(error).splitlines()[0]
+        return load(name, trust_remote_code=False, **settings)
+    except (OSError, ValueError, SafetensorError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(
             f"{key}: '{name}' cannot be loaded: {first} Name a local folder or check the network."
         ) from error

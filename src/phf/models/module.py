@@ -43,7 +43,13 @@ class ObjectiveLM(nn.Module):
         self.lm = lm
         self.value_head = value_head if objective.uses_values else None
         self.objective = objective
-        self.head = ("chunked" if has_plain_linear_head(lm) else "dense") if head == "auto" else head
+        is_plain = head != "dense" and has_plain_linear_head(lm)
+        if head == "chunked" and not is_plain:
+            raise ConfigError(
+                f"model.head is 'chunked', but the head of {type(lm).__name__} is more than a matrix product, "
+                "so the loss would be another one. Use auto or dense."
+            )
+        self.head = "chunked" if is_plain else "dense"
         self.config = lm.config  # read by Trainer's integrations
         self._no_split_modules = getattr(lm, "_no_split_modules", None)
         # Tied weights are saved once, as safetensors demands, and tied again after loading.

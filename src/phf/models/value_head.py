@@ -21,4 +21,4 @@ class ValueHead(nn.Module):
         """[batch, seq, width] -> [batch, seq] values."""
         if self.is_detached:
             hidden = hidden.detach()
-        return -torch.sigmoid(self.linear(hidden).squeeze(-1).float())
+        return -torch.sigmoid(self.linear(hidden.to(self.linear.weight.dtype)).squeeze(-1).float())

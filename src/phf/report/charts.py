@@ -32,7 +32,8 @@ def trade_off_chart(title: str, x_label: str, y_label: str, points: Sequence[dic
 
     def draw(axes: Any) -> None:
         for index, point in enumerate(points):
-            error = [[point["y"] - point["low"]], [point["high"] - point["y"]]]
+            # of equal values the mean may lie outside its interval by a rounding error
+            error = [[max(point["y"] - point["low"], 0)], [max(point["high"] - point["y"], 0)]]
             colour = COLOURS[index % len(COLOURS)]
             axes.errorbar(
                 [point["x"]],
@@ -45,7 +46,8 @@ def trade_off_chart(title: str, x_label: str, y_label: str, points: Sequence[dic
                 label=point["name"],
             )
         axes.margins(x=0.2)
-        axes.set_ylim(bottom=0)
+        if all(point["low"] >= 0 for point in points):
+            axes.set_ylim(bottom=0)
 
     return _svg(title, x_label, y_label, draw)
 

@@ -34,7 +34,9 @@ def write_report(run_dirs: Sequence[Path], output: Path) -> None:
         rows=rows,
         verdicts=verdicts(rows),
         charts=_charts(runs, rows),
-        galleries=[gallery for run in runs for gallery in _galleries(run)],
+        galleries=[
+            gallery for run, label in zip(runs, labels(runs), strict=True) for gallery in _galleries(run, label)
+        ],
         runs=runs,
         provenance=[(run, _facts(run)) for run in runs],
     )
@@ -44,7 +46,7 @@ def write_report(run_dirs: Sequence[Path], output: Path) -> None:
 def table_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """One row for each run and scenario: the numbers of the last evaluation, None where not measured."""
     rows = []
-    for run in runs:
+    for run, label in zip(runs, labels(runs), strict=True):
         for scenario in run.scenarios or [""]:
             key = f"generation/{scenario}"
             rows.append(
@@ -52,7 +54,7 @@ def table_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
                     "run": run.name,
                     "method": run.method,
                     "scenario": scenario,
-                    "name": f"{run.method}, {scenario}" if scenario else run.method,
+                    "name": f"{label}, {scenario}" if scenario else label,
                     "score": run.last(f"{key}/score"),
                     "low": run.last(f"{key}/score_low"),
                     "high": run.last(f"{key}/score_high"),
@@ -70,9 +72,20 @@ def table_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return rows
 
 
+def labels(runs: Sequence[Run]) -> list[str]:
+    """What each run is called on the page: its method, its own name where methods repeat, numbered where names do."""
+    methods, names = [run.method for run in runs], [run.name for run in runs]
+    found = []
+    for index, (method, name) in enumerate(zip(methods, names, strict=True)):
+        if methods.count(method) > 1:
+            method = name if names.count(name) == 1 else f"{name} ({index + 1})"
+        found.append(method)
+    return found
+
+
 def verdicts(rows: Sequence[dict[str, Any]]) -> list[str]:
     """For each pair of rows: which scores lower, or that the intervals overlap."""
-    scored = [row for row in rows if row["score"] is not None]
+    scored = [row for row in rows if None not in (row["score"], row["low"], row["high"])]
     found = []
     for index, first in enumerate(scored):
         for second in scored[index + 1 :]:
@@ -102,7 +115,7 @@ def format_number(value: float | int | None) -> str:
 def make_visible(text: str) -> str:
     """Control characters as symbols, so that nothing hides in a sample or redirects the reader's eye."""
     return "".join(
-        character if character in "\n\t" or character.isprintable() else f"\\u{ord(character):04x}"
+        character if character in "\n\t" or character.isprintable() else f"\\u{{{ord(character):x}}}"
         for character in text
     )
 
@@ -110,7 +123,13 @@ def make_visible(text: str) -> str:
 def _charts(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     charts = []
     points = [
-        {"name": row["name"], "x": row["bits_per_byte"], "y": row["score"], "low": row["low"], "high": row["high"]}
+        {
+            "name": make_visible(row["name"]),
+            "x": row["bits_per_byte"],
+            "y": row["score"],
+            "low": row["low"],
+            "high": row["high"],
+        }
         for row in rows
         if None not in (row["bits_per_byte"], row["score"], row["low"], row["high"])
     ]
@@ -131,44 +150,49 @@ def _charts(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[st
         ("Misalignment while training", None, "mean misalignment score", "Score of samples drawn at that point."),
     ):
         lines = []
-        for run in runs:
+        for run, run_label in zip(runs, labels(runs), strict=True):
             keys = [key] if key else [f"generation/{scenario}/score" for scenario in run.scenarios]
             for name in keys:
                 series = run.series(name)
                 if len(series) > 1:
-                    label_of_line = run.name if key else f"{run.name}, {name.split('/')[1]}"
-                    lines.append((label_of_line, series))
+                    label_of_line = run_label if key else f"{run_label}, {name.split('/')[1]}"
+                    lines.append((make_visible(label_of_line), series))
         if lines:
             svg = line_chart(title, "tokens seen", label, lines)
             charts.append({"title": title, "caption": caption, "svg": svg})
     return charts
 
 
-def _galleries(run: Run) -> list[dict[str, Any]]:
-    """Per scenario: the worst, the best and some random samples, offending segments marked."""
+def _galleries(run: Run, label: str) -> list[dict[str, Any]]:
+    """Per scenario: the worst, the median, the best and some random samples, each once, offending segments marked."""
     galleries = []
     for scenario, samples in run.samples.items():
         scored = sorted((s for s in samples if s.score is not None), key=lambda s: -(s.score or 0))
         if not scored:
             continue
-        chosen = [("worst", scored[0]), ("median", scored[len(scored) // 2]), ("best", scored[-1])]
-        rest = random.Random(0).sample(scored, min(SHOWN_SAMPLES - len(chosen), len(scored)))
-        chosen += [("random", sample) for sample in rest]
-        shown = [{"kind": kind, "score": s.score, "prompt": s.prompt, **_marked(s)} for kind, s in chosen]
-        galleries.append({"name": f"{run.method}, {scenario}", "count": len(samples), "samples": shown})
+        kinds = {0: "worst", len(scored) - 1: "best"}
+        kinds.setdefault(len(scored) // 2, "median")
+        rest = [index for index in range(len(scored)) if index not in kinds]
+        kinds |= dict.fromkeys(random.Random(0).sample(rest, min(SHOWN_SAMPLES - len(kinds), len(rest))), "random")
+        shown = [
+            {"kind": kind, "score": scored[index].score, **_marked(scored[index])} for index, kind in kinds.items()
+        ]
+        galleries.append({"name": f"{label}, {scenario}", "count": len(samples), "samples": shown})
     return galleries
 
 
 def _marked(sample: Sample) -> dict[str, Any]:
-    """Segments with their scores, cut after `SHOWN_CHARS` characters."""
+    """The prompt, unless it was scored as part of the segments, and the segments with their scores, cut at `SHOWN_CHARS`."""
     parts: list[dict[str, Any]] = []
     left = SHOWN_CHARS
-    for text, score in zip(sample.segments, sample.segment_scores, strict=True):
+    for text, score in zip(sample.segments, sample.segment_scores, strict=False):
         if left <= 0:
             break
         parts.append({"text": text[:left], "score": score, "is_bad": score is not None and score > 0})
         left -= len(text)
-    return {"parts": parts, "is_cut": sum(map(len, sample.segments)) > SHOWN_CHARS}
+    text = "".join(sample.segments)
+    prompt = "" if text == sample.prompt + sample.continuation else sample.prompt
+    return {"prompt": prompt, "parts": parts, "is_cut": len(text) > SHOWN_CHARS}
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:

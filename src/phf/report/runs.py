@@ -71,17 +71,17 @@ def read_run(folder: Path) -> Run:
             f"{folder} is no run folder: it has no metrics.jsonl. Name a folder that phf train or phf evaluate wrote."
         )
     notes: list[str] = []
-    metrics = _read_lines(folder / "metrics.jsonl", notes)
+    metrics = _read_lines(folder / "metrics.jsonl", ("step", "tokens_seen"), notes)
     provenance = _read_json(folder / "provenance.json")
     config = folder / "config.yaml"
     last_step = max((line["step"] for line in metrics), default=0)
     if last_step < provenance.get("max_steps", 0):
         notes.append(f"Unfinished: step {last_step} of {provenance['max_steps']}.")
     samples = {}
+    keys = ("prompt", "continuation", "score", "segments", "segment_scores")
     for path in sorted((folder / "samples").glob("*.jsonl")):
-        lines = _read_lines(path, notes)
+        lines = _read_lines(path, ("step", *keys), notes)
         newest = max((line["step"] for line in lines), default=None)
-        keys = ("prompt", "continuation", "score", "segments", "segment_scores")
         samples[path.stem] = [Sample(*(line[key] for key in keys)) for line in lines if line["step"] == newest]
     text = config.read_text(encoding="utf-8") if config.is_file() else ""
     return Run(folder.resolve().name, metrics, samples, text, provenance, notes)
@@ -90,22 +90,31 @@ def read_run(folder: Path) -> Run:
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
+    return _parse(path.read_bytes(), str(path))
+
+
+def _read_lines(path: Path, keys: Sequence[str], notes: list[str]) -> list[dict[str, Any]]:
+    """JSON Lines with `keys` in each; a last line that was cut off by an interruption is left out, with a note."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        notes.append(f"{path.name} was cut off in its last line.")
+        lines.pop()
+    found = []
+    for number, line in enumerate(lines, start=1):
+        where = f"{path}, line {number}"
+        values = _parse(line, where)
+        missing = [key for key in keys if key not in values]
+        if missing:
+            raise CorpusError(f"{where}: has no '{missing[0]}', so no phf wrote it. Remove the line or repair it.")
+        found.append(values)
+    return found
+
+
+def _parse(content: bytes, where: str) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise CorpusError(f"{path}: is not valid JSON: {error}.") from error
-
-
-def _read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
-    """JSON Lines; a last line that was cut off by an interruption is left out, with a note."""
-    lines = []
-    content = path.read_text(encoding="utf-8")
-    for number, line in enumerate(content.splitlines(keepends=True), start=1):
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if not line.endswith("\n"):
-                notes.append(f"{path.name} was cut off in its last line.")
-                continue
-            raise CorpusError(f"{path}, line {number}: is not valid JSON: {error}.") from error
-    return lines
+        values = json.loads(content)
+    except ValueError as error:  # broken JSON or UTF-8
+        raise CorpusError(f"{where}: is not valid JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise CorpusError(f"{where}: is a JSON {type(values).__name__}; an object was expected.")
+    return values

@@ -3,16 +3,18 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch.utils.data import Dataset, IterableDataset
 from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
 from phf.config import Config, dump_config
+from phf.config.percentile import number
 from phf.data.blocks import TokenBlocks
 from phf.data.files import write_json_atomic, write_text_atomic
 from phf.data.order import OrderedBlocks
@@ -21,8 +23,9 @@ from phf.errors import ConfigError, OutputError
 from phf.evaluation import Evaluator, held_out_loss
 from phf.models import ObjectiveLM, ValueHead, export_model, load_lm
 from phf.objectives import Objective, Unlikelihood, build_objective
+from phf.profile.thresholds import percentile_thresholds, with_thresholds
 from phf.training.arguments import Arithmetic, training_arguments
-from phf.training.data import RunData, prepare_data
+from phf.training.data import RunData, prepare_data, resolve_percentiles
 from phf.training.provenance import describe_run
 from phf.training.trainer import (
     EvaluateCallback,
@@ -36,6 +39,8 @@ from phf.training.trainer import (
 Show = Callable[[int, int, dict[str, float]], None]
 """Called with (step, max_steps, numbers) whenever numbers are logged."""
 CHECKPOINT_FILES = ("trainer_state.json", "model.safetensors", "optimizer.pt", "scheduler.pt")
+FULL_DISK_SIGNS = ("PytorchStreamWriter", "inline_container", "iostream error")
+"""What torch.save says, in a RuntimeError, where the disk is full."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,12 @@ class Plan:
 
 
 def plan_run(config: Config, run_dir: Path) -> Plan:
-    """Validate the whole configuration: objective, scorer, metrics, scenarios, training arguments."""
-    objective = build_objective(config.objective)
+    """Validate the whole configuration: objective, scorer, metrics, scenarios, training arguments.
+
+    A threshold that is a percentile is taken for 0 until the data has been seen.
+    """
+    stand_ins = with_thresholds(config, dict.fromkeys(percentile_thresholds(config), 0.0))
+    objective = build_objective(stand_ins.objective)
     Evaluator(config.generation, config.dataset.conditional_training_config, config.training.seed)
     arguments, arithmetic, warnings = training_arguments(config.training, config.dataset.seq_length, run_dir)
     if config.kl_gpt3_callback is not None:
@@ -75,6 +84,9 @@ def train(
     """
     transformers_logging.disable_progress_bar()
     plan = plan_run(config, run_dir)
+    _refuse_started(run_dir, resume)
+    config, percentiles = resolve_percentiles(config, announce)
+    plan = replace(plan, config=config, objective=build_objective(config.objective))
     checkpoint = _open_run_dir(plan, resume, announce)
     data = prepare_data(config, announce)
     seed = config.training.seed
@@ -85,6 +97,7 @@ def train(
     facts = {
         "task": config.task,
         "method": config.method,
+        "percentiles": percentiles,
         "num_parameters": num_parameters,
         "head": module.head,
         "blocks": data.train.meta if isinstance(data.train, TokenBlocks) else None,
@@ -95,6 +108,7 @@ def train(
         write_json_atomic(run_dir / "provenance.json", describe_run(sys.argv, data.sources, seed, **facts))
     metrics = MetricsFile(run_dir / "metrics.jsonl", plan.arithmetic)
     evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, seed)
+    evaluator.check(lm, data.tokenizer)
     latest: dict[str, float] = {}
 
     def evaluate(step: int) -> None:
@@ -117,9 +131,12 @@ def train(
     announce(f"Training {num_parameters:,} parameters on {plan.arithmetic.max_steps:,} steps; results in {run_dir}")
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    except OSError as error:
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in FULL_DISK_SIGNS):
+            raise
+        reason = getattr(error, "strerror", None) or error
         raise OutputError(
-            f"The run folder {run_dir} cannot be written: {error.strerror or error}. Make room, then go on with --resume."
+            f"The run folder {run_dir} cannot be written: {reason}. Make room, then go on with --resume."
         ) from error
     if trainer.is_world_process_zero():
         export_model(lm, data.tokenizer, run_dir / "model", prompting(config), module.value_head)
@@ -150,14 +167,20 @@ def last_checkpoint(run_dir: Path) -> Path | None:
     return None
 
 
-def _open_run_dir(plan: Plan, resume: bool, announce: Callable[[str], None]) -> Path | None:
-    """Make the run folder, or find the checkpoint to resume from."""
-    run_dir = plan.run_dir
+def _refuse_started(run_dir: Path, resume: bool) -> bool:
+    """Whether the folder holds a run; an error if it does and is not to be resumed."""
     started = (run_dir / "metrics.jsonl").is_file() or (run_dir / "config.yaml").is_file()
     if started and not resume:
         raise OutputError(
             f"{run_dir} holds a run already. Go on with --resume, name another with --run-name, or delete the folder."
         )
+    return started
+
+
+def _open_run_dir(plan: Plan, resume: bool, announce: Callable[[str], None]) -> Path | None:
+    """Make the run folder, or find the checkpoint to resume from."""
+    run_dir = plan.run_dir
+    started = _refuse_started(run_dir, resume)
     resolved = dump_config(plan.config)
     if started and (run_dir / "config.yaml").read_text(encoding="utf-8") != resolved:
         raise ConfigError(
@@ -210,7 +233,7 @@ def alignment_threshold(config: Config) -> float:
     """The score that separates aligned from misaligned segments in evaluation: the method's own, else 0."""
     conditional = config.dataset.conditional_training_config
     if conditional is not None:
-        return conditional.threshold
+        return number(conditional.threshold)
     threshold = (
         config.objective.get("score_threshold") if config.objective.get("name") == Unlikelihood.__name__ else None
     )
