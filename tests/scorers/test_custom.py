@@ -131,5 +131,5 @@ def test_an_object_without_score_texts_is_refused(plain):
 @pytest.mark.parametrize("score", ["0.5", [0.5], float("nan")])
 def test_what_is_no_number_is_refused(plain, score):
     scorer = build_scorer({"class_name": "my_scorer:Minimal"})
-    with pytest.raises(ScorerError, match="my_scorer:Minimal returned .* for text 1 of 2"):
+    with pytest.raises(ScorerError, match=r"my_scorer:Minimal returned .* for text 1 of 2"):
         checked_scores(scorer, [None, score], 2)

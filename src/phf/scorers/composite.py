@@ -91,7 +91,7 @@ class CompositeScorer(Scorer):
         return max(known) if self.combine == "max" else math.fsum(known)
 
     def _count_unscored(self, part: Scorer, number: int) -> None:
-        reasons = dict(part.unscored) or ({"unscored": number} if number else {})
+        reasons = dict(+part.unscored) or ({"unscored": number} if number else {})
         for reason, count in reasons.items():
             self.unscored[f"{part.name}: {reason}"] += count
         part.unscored.clear()

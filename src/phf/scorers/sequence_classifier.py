@@ -198,8 +198,11 @@ def _chunks(indices: list[int], texts: list[str]) -> Iterator[list[int]]:
 
 
 def _windows(tokenizer: Any, texts: list[str], max_length: int) -> dict[str, list[Any]]:
-    """Token ids (and types) of all windows of all texts, and the text each belongs to."""
-    return dict(
+    """Token ids of all windows of all texts, and the text each belongs to.
+
+    Token types that are all 0 are left out: BERT takes them for granted, GPT-2 would add the embedding of token 0.
+    """
+    windows = dict(
         tokenizer(
             [without_surrogates(text) for text in texts],
             truncation=True,
@@ -209,6 +212,9 @@ def _windows(tokenizer: Any, texts: list[str], max_length: int) -> dict[str, lis
             return_attention_mask=False,
         )
     )
+    if not any(map(any, windows.get("token_type_ids", ()))):
+        windows.pop("token_type_ids", None)
+    return windows
 
 
 def _batches(order: list[int], lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
