@@ -52,7 +52,6 @@ TINY_MODELS: dict[str, dict[str, Any]] = {
         "head_dim": 8,
         "num_hidden_layers": 2,
         "intermediate_size": 32,
-        "final_logit_softcapping": 1.0,
     },
 }
 

@@ -14,7 +14,7 @@ from phf.objectives import IGNORE_INDEX, LossOutput, Objective, chunked_loss, ch
 from phf.objectives.base import select_targets
 
 PROBE_TOLERANCE = 1e-4
-"""Relative difference up to which hidden @ weight.T counts as the model's own logits (float32)."""
+"""Relative difference up to which the last hidden state counts as what the output embedding was given (float32)."""
 
 
 class ObjectiveLM(nn.Module):
@@ -165,18 +165,33 @@ def _drop_tied(module: nn.Module, state: dict[str, Tensor], prefix: str, _metada
 
 @torch.no_grad()
 def has_plain_linear_head(lm: PreTrainedModel) -> bool:
-    """Whether the model's logits are exactly `last_hidden_state @ output_embedding.T`, found by trying."""
+    """Whether the model's logits are exactly `last_hidden_state @ output_embedding.T`, found by trying.
+
+    Large values are put in place of what the output embedding answers: soft-capping leaves the small logits of an
+    untrained model almost as they are.
+    """
     output_embeddings = lm.get_output_embeddings()
     if not isinstance(output_embeddings, nn.Linear) or output_embeddings.bias is not None:
         return False
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def answer(_module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        seen.append((arguments[0], torch.linspace(-1000, 1000, output.numel()).to(output).view_as(output)))
+        return seen[-1][1]
+
     was_training = {module: module.training for module in lm.modules()}
+    handle = output_embeddings.register_forward_hook(answer)
     lm.eval()
     try:
         ids = torch.tensor([[1, 2]], device=output_embeddings.weight.device)
-        logits = lm(input_ids=ids, use_cache=False).logits.float()
+        logits = lm(input_ids=ids, use_cache=False).logits
         hidden = lm.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        product = (hidden @ output_embeddings.weight.T).float()
     finally:
+        handle.remove()
         for module, training in was_training.items():
             module.training = training
-    return product.shape == logits.shape and bool((product - logits).norm() <= PROBE_TOLERANCE * logits.norm())
+    if len(seen) != 1:
+        return False
+    given, answered = seen[0]
+    is_same_hidden = given.shape == hidden.shape and bool((given - hidden).norm() <= PROBE_TOLERANCE * hidden.norm())
+    return is_same_hidden and torch.equal(logits, answered.to(logits.dtype))
