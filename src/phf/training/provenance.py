@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 import phf
+from phf.config import DatasetConfig
 from phf.data.dataset import MANIFEST, read_manifest
 from phf.data.files import file_sha256
+from phf.scorers.base import scorer_mismatch
 
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "pyarrow", "pycodestyle")
 
@@ -31,6 +33,19 @@ def describe_run(command: list[str], sources: list[str], seed: int, **facts: Any
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
     }
+
+
+def scorer_warnings(dataset: DatasetConfig, evaluating: dict[str, Any]) -> list[str]:
+    """One line for each source whose manifest names another scorer, version or settings than those that evaluate."""
+    warnings = []
+    for source in [*dataset.datasets, *dataset.eval_datasets]:
+        manifest = read_manifest(Path(source)) if Path(source).is_dir() else None
+        if manifest is None:
+            continue  # raw, so scored by the scorer that evaluates; or from elsewhere, and not said
+        mismatch = scorer_mismatch(manifest.scorers.get(dataset.scores_column, manifest.scorer), evaluating)
+        if mismatch is not None:
+            warnings.append(f"{source}: {mismatch}")
+    return warnings
 
 
 def _dataset(source: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from phf.objectives import Objective, Unlikelihood, build_objective
 from phf.profile.thresholds import percentile_thresholds, with_thresholds
 from phf.training.arguments import Arithmetic, training_arguments
 from phf.training.data import RunData, prepare_data, resolve_percentiles
-from phf.training.provenance import describe_run
+from phf.training.provenance import describe_run, scorer_warnings
 from phf.training.trainer import (
     EvaluateCallback,
     LogCallback,
@@ -52,6 +52,8 @@ class Plan:
     arguments: Any
     arithmetic: Arithmetic
     objective: Objective
+    scorer: dict[str, Any]
+    """Description of the scorer that evaluates."""
     warnings: list[str]
 
 
@@ -62,11 +64,13 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
     """
     stand_ins = with_thresholds(config, dict.fromkeys(percentile_thresholds(config), 0.0))
     objective = build_objective(stand_ins.objective)
-    Evaluator(config.generation, config.dataset.conditional_training_config, config.training.seed)
+    evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, config.training.seed)
+    scorer = evaluator.scorer.describe()
     arguments, arithmetic, warnings = training_arguments(config.training, config.dataset.seq_length, run_dir)
     if config.kl_gpt3_callback is not None:
         warnings.append("kl_gpt3_callback is not measured by this version and is ignored.")
-    return Plan(config, run_dir, arguments, arithmetic, objective, warnings)
+    warnings += scorer_warnings(config.dataset, scorer)
+    return Plan(config, run_dir, arguments, arithmetic, objective, scorer, warnings)
 
 
 def train(
@@ -98,6 +102,7 @@ def train(
         "task": config.task,
         "method": config.method,
         "percentiles": percentiles,
+        "evaluation_scorer": plan.scorer,
         "num_parameters": num_parameters,
         "head": module.head,
         "blocks": data.train.meta if isinstance(data.train, TokenBlocks) else None,
