@@ -4,13 +4,14 @@ Readers (one CPU each) and scorers (a CPU, or a GPU for a scorer with a device) 
 their input alone, so when a node dies Ray runs what it had again elsewhere, and the same files come out.
 """
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from phf.annotate.local import Job
 from phf.annotate.shard import ShardResult, score_shard, shard_tasks
 from phf.data.sources import DocumentReader, Part
-from phf.errors import MissingExtraError, OutputError, PhfError
+from phf.errors import ConfigError, MissingExtraError, PhfError
 from phf.scorers import build_scorer
 
 SHARDS_AHEAD = 2
@@ -35,15 +36,30 @@ def score_on_ray(
 
     started_here = not ray.is_initialized()
     if started_here:
+        _check_address(address)
         try:
             ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
         except ConnectionError as error:
-            raise OutputError(f"There is no Ray cluster at {address!r}: {error}. Check --ray-address.") from error
+            raise _no_cluster(address, error) from error
     try:
         yield from _score(ray, job, parts, workers, has_device, part_done)
     finally:
         if started_here:
             ray.shutdown()
+
+
+def _check_address(address: str | None) -> None:
+    """Ask at once whether somebody listens there; Ray itself tries for minutes."""
+    host, separator, port = (address or "").removeprefix("ray://").rpartition(":")
+    if separator and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> ConfigError:
+    return ConfigError(f"There is no Ray cluster at {address!r} (--ray-address): {error}.")
 
 
 def _score(

@@ -1,0 +1,143 @@
+"""Uploading: what is sent, what the card says, and what is said when the Hub does not answer."""
+
+import huggingface_hub
+import pytest
+import yaml
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+from typer.testing import CliRunner
+
+from phf.annotate import hub
+from phf.annotate.hub import dataset_card, push_dataset
+from phf.annotate.runner import annotate
+from phf.cli import app
+from phf.errors import ConfigError, CorpusError, OutputError
+
+TOKEN = "hf_a_secret_that_is_never_shown"
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    (corpus / "a.py").write_text("x=1\ny = 2\n")
+    (corpus / "b.py").write_text("z = 3\n")
+    annotate([str(corpus)], {"class_name": "PEP8Scorer"}, None, tmp_path / "out")
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What the client was asked to do, instead of doing it."""
+    found = []
+
+    class Api:
+        def __init__(self, token):
+            found.append(("token", token))
+
+        def create_repo(self, repo_id, **arguments):
+            found.append(("create", repo_id, arguments))
+
+        def upload_folder(self, **arguments):
+            found.append(("upload", arguments))
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    return found
+
+
+def test_shards_manifest_and_card_are_uploaded_and_nothing_else(dataset, calls):
+    assert push_dataset(dataset, "me/stdlib") == "https://huggingface.co/datasets/me/stdlib"
+    (_, token), (_, repo_id, created), (_, uploaded) = calls
+    assert token == TOKEN
+    assert (repo_id, created["repo_type"], created["private"]) == ("me/stdlib", "dataset", True)
+    names = sorted(path.name for path in dataset.iterdir())
+    shards = [name for name in names if name.endswith(".parquet")]
+    assert sorted(uploaded["allow_patterns"]) == sorted(["README.md", "manifest.json", *shards])
+    assert uploaded["folder_path"] == str(dataset)
+    assert TOKEN not in "".join(path.read_text(errors="replace") for path in dataset.iterdir())
+
+
+def test_a_card_that_somebody_wrote_is_kept(dataset, calls):
+    (dataset / "README.md").write_text("---\nlicense: mit\n---\n")
+    push_dataset(dataset, "me/stdlib", private=False)
+    assert (dataset / "README.md").read_text() == "---\nlicense: mit\n---\n"
+    assert calls[1][2]["private"] is False
+
+
+def test_the_card_says_what_the_dataset_is(dataset):
+    card = dataset_card(dataset, "me/stdlib")
+    _, front, text = card.split("---\n", 2)
+    header = yaml.safe_load(front)
+    assert "license" not in header
+    assert header["size_categories"] == ["n<1K"]
+    assert header["configs"] == [{"config_name": "default", "data_files": "*.parquet"}]
+    assert "# stdlib" in text
+    assert "| `scores` | `list<element: float>` | score of each segment by PEP8Scorer |" in text
+    assert "- `scores`: PEP8Scorer, version 1+pycodestyle-" in text
+    assert "2 documents, 3 segments, 0 unscored." in text
+    # E225 in 4 characters; the averages are 0.125 and 0
+    assert "| `scores`, segments | 0 | 0 | 0 | 0 | 0 | 0.25 | 0.25 | 0.25 | 0.25 |" in text
+    assert "| `scores`, documents | 0 | 0 | 0 | 0 | 0 | 0.125 | 0.125 | 0.125 | 0.125 |" in text
+    assert 'load_dataset("me/stdlib", split="train")' in text
+    assert str(dataset.parent) not in card  # no path of this machine
+
+
+def test_an_unfinished_or_damaged_dataset_is_not_uploaded(dataset, calls):
+    shard = next(dataset.glob("*.parquet"))
+    shard.write_bytes(shard.read_bytes() + b"x")
+    with pytest.raises(CorpusError, match=r"is missing or not what manifest\.json says"):
+        push_dataset(dataset, "me/stdlib")
+    (dataset / "manifest.json").unlink()
+    with pytest.raises(CorpusError, match="no finished annotation"):
+        push_dataset(dataset, "me/stdlib")
+    assert [call for call in calls if call[0] != "token"] == []
+
+
+def test_without_a_token_nothing_is_scored(tmp_path, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    (tmp_path / "a.py").write_text("x=1\n")
+    arguments = ["annotate", str(tmp_path / "a.py"), "--scorer", "PEP8Scorer", "--output", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, [*arguments, "--push-to-hub", "me/x"])
+    assert result.exit_code != 0
+    assert "HF_TOKEN" in result.output + str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_on_the_command_line(tmp_path, calls):
+    (tmp_path / "a.py").write_text("x=1\n")
+    arguments = ["annotate", str(tmp_path / "a.py"), "--scorer", "PEP8Scorer", "--output", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, [*arguments, "--workers", "1", "--push-to-hub", "me/x"])
+    assert result.exception is None
+    assert "Uploaded to https://huggingface.co/datasets/me/x" in result.output
+    assert TOKEN not in result.output
+
+
+class _Response:
+    headers: dict = {}
+    request = None
+
+    def __init__(self, status):
+        self.status_code = status
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "message"),
+    [
+        (HfHubHTTPError(TOKEN, response=_Response(401)), OutputError, r"refused.*HTTP 401.*HF_TOKEN.*finished on disk"),
+        (HfHubHTTPError(TOKEN, response=_Response(403)), OutputError, "may not write"),
+        (HfHubHTTPError(TOKEN, response=_Response(500)), OutputError, "HTTP 500"),
+        (OfflineModeIsEnabled(TOKEN), OutputError, "HF_HUB_OFFLINE is set"),
+        (HTTPError(TOKEN), OutputError, "cannot be reached"),
+        (ConnectionResetError(TOKEN), OutputError, r"cannot be reached \(ConnectionResetError\)"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_without_the_token(error, expected, message):
+    with pytest.raises(expected, match=message) as caught, hub._hub_errors("me/x"):
+        raise error
+    assert TOKEN not in str(caught.value)
+
+
+def test_the_real_client_refuses_a_wrong_name_before_any_request(dataset, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with pytest.raises(ConfigError, match=r"--push-to-hub a/b/c: is no name of a repository"):
+        push_dataset(dataset, "a/b/c")
