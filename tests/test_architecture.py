@@ -12,7 +12,18 @@ import pytest
 import phf
 
 ROOT = Path(phf.__file__).parent
-FOLDERS = ["config", "data", "scorers", "annotate", "objectives", "models", "evaluation", "training", "report"]
+FOLDERS = [
+    "config",
+    "data",
+    "scorers",
+    "annotate",
+    "profile",
+    "objectives",
+    "models",
+    "evaluation",
+    "training",
+    "report",
+]
 """From left to right: a folder imports only from folders to its left."""
 AT_HOME = {
     "pycodestyle": "scorers/pep8.py",
@@ -21,7 +32,11 @@ AT_HOME = {
     "wandb": None,
     "openai": None,
     "detoxify": None,
+    "profanity_check": None,
     "scrubadub": None,
+    "pyap": None,
+    "spacy": None,
+    "presidio_analyzer": None,
     "ray": None,
     "lm_eval": None,
 }

@@ -76,12 +76,18 @@ def annotate(
     time_limit: Annotated[
         float, typer.Option(min=0, help="Seconds until a document that hangs is left unscored; 0: none.")
     ] = 600,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="Upload the dataset to this private Hub repository; needs HF_TOKEN.")
+    ] = None,
 ) -> None:
     """Score every segment of a corpus."""
+    from phf.annotate.hub import hub_token, push_dataset
     from phf.annotate.runner import annotate as run
 
     if backend not in ("local", "ray"):
         raise ConfigError(f"--backend {backend}: it must be local or ray.")
+    if push_to_hub is not None:
+        hub_token()
     with _scoring_progress("Scoring") as show:
         manifest = run(
             sources,
@@ -101,6 +107,72 @@ def annotate(
     for reason, count in manifest.unscored_reasons.items():
         console.print(f"[yellow]Unscored: {count:,} segments, {escape(reason)}[/]")
 
+    if push_to_hub is not None:
+        _say(f"Uploaded to {push_dataset(output, push_to_hub)}")
+
+
+@app.command()
+def profile(
+    dataset: Annotated[str, typer.Argument(help="Annotated dataset; with --estimate, a raw corpus.")],
+    scores_column: Annotated[str, typer.Option(help="Column that holds the scores.")] = "scores",
+    threshold: Annotated[float, typer.Option(help="Show what is on each side of this score.")] = 0.0,
+    percentile: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=100, help="Show the threshold of this percentile; repeat it for more."),
+    ] = None,
+    level: Annotated[str | None, typer.Option(help="Whose percentiles: document or segment; default: both.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Key of meta to group by; default: the only one, or else files.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Tokenizer to count tokens with, instead of characters.")
+    ] = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Predict what annotating a raw corpus takes.")] = False,
+    scorer: Annotated[str | None, typer.Option(help="With --estimate: the scorer; see phf list scorers.")] = None,
+    segment: Annotated[
+        str | None, typer.Option(help="With --estimate: lines, sentences or document; default: the scorer's own.")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=2, help="With --estimate: documents to score.")] = 200,
+    output: Annotated[Path | None, typer.Option(help="Folder for the files; default: the dataset's own.")] = None,
+) -> None:
+    """See the scores of an annotated dataset, or what annotating a corpus will take."""
+    _quiet()
+    from phf.profile.estimate import estimate_corpus
+    from phf.profile.files import write_estimate, write_profile
+    from phf.profile.measure import LEVELS, profile_dataset
+    from phf.profile.show import show_estimate, show_profile
+
+    if estimate:
+        if scorer is None:
+            raise ConfigError("--estimate needs --scorer; see phf list scorers.")
+        with console.status("Scoring a sample..."):
+            prediction = estimate_corpus(dataset, _scorer_section(scorer), segment, sample)
+        show_estimate(prediction, console)
+        if output is not None:
+            _say(f"Written to {write_estimate(prediction, output)}")
+        return
+    if level not in (None, *LEVELS):
+        raise ConfigError(f"--level {level}: it must be document or segment.")
+    with console.status("Reading...") as status:
+        found = profile_dataset(
+            dataset,
+            scores_column=scores_column,
+            threshold=threshold,
+            percentiles=percentile or (),
+            levels=LEVELS if level is None else (level,),
+            by=by,
+            tokenizer=tokenizer,
+            progress=lambda documents, chars: status.update(
+                f"Read {documents:,} documents, {chars / 1e6:,.1f} M characters"
+            ),
+        )
+    show_profile(found, console)
+    folder, note = write_profile(found, output)
+    if note is not None:
+        _say(note, "yellow")
+    if folder is not None:
+        _say(f"Written to {folder}")
+
 
 @app.command()
 def train(
@@ -119,6 +191,7 @@ def train(
     name = run_name or "-".join(part.replace("/", "-") for part in (resolved.task, resolved.method) if part) or "run"
     _quiet()
     from phf.config import dump_config
+    from phf.training.data import percentile_notes
     from phf.training.run import plan_run
 
     plan = plan_run(resolved, output_dir / name)
@@ -126,6 +199,8 @@ def train(
         _say(warning, "yellow")
     if dry_run:
         _say(dump_config(resolved))
+        for note in percentile_notes(resolved):
+            _say(note)
         _print_arithmetic(plan.arithmetic)
         return
     _train(name, resolved, output_dir / name, resume)

@@ -113,11 +113,8 @@ def test_on_the_command_line(tmp_path, calls):
 
 
 class _Response:
-    headers: dict = {}
-    request = None
-
     def __init__(self, status):
-        self.status_code = status
+        self.status_code, self.headers, self.request = status, {}, None
 
 
 @pytest.mark.parametrize(

@@ -135,3 +135,41 @@ def test_segmenters_by_hand():
     assert segment("One. Two?  \n\nThree", "sentences") == ["One. ", "Two?  \n\n", "Three"]
     with pytest.raises(ConfigError, match="Did you mean 'lines'"):
         segment("a", "line")
+
+
+PUBLISHED = [
+    {
+        "texts": ["a. ", "b."],
+        "meta": {"pile_set_name": "Enron Emails"},
+        "scores": [0.25, 0.5],
+        "avg_score": 0.375,
+        "num_sents": 2,
+    },
+    {"texts": ["c"], "meta": {"pile_set_name": "Github"}, "scores": [0.125], "avg_score": 0.125, "num_sents": 1},
+]
+"""Rows as the paper's datasets have them: `meta` is a struct, and there is no `id`."""
+
+
+def check_published(source, name):
+    assert is_annotated(str(source))
+    found = list(read_annotated(str(source)))
+    assert [document.id for document in found] == [f"{name}:0", f"{name}:1"]
+    assert [document.texts for document in found] == [["a. ", "b."], ["c"]]
+    assert [document.scores for document in found] == [[0.25, 0.5], [0.125]]
+    assert [document.avg_score for document in found] == [0.375, 0.125]
+    assert [document.meta for document in found] == [{"pile_set_name": "Enron Emails"}, {"pile_set_name": "Github"}]
+    assert texts(source) == ["a. b.", "c"]
+
+
+def test_the_papers_schema_in_parquet(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(PUBLISHED), tmp_path / "train.parquet")
+    check_published(tmp_path, "train.parquet")
+
+
+def test_the_papers_schema_as_a_saved_dataset(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_list(PUBLISHED).save_to_disk(str(tmp_path / "saved"))
+    check_published(tmp_path / "saved", "saved")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from phf.config.percentile import parse_threshold
 from phf.config.schema import ConditionalTrainingConfig, Config
 from phf.errors import ConfigError
 
@@ -9,6 +10,7 @@ from phf.errors import ConfigError
 def derive(config: Config) -> Config:
     """Fill in the keys that others imply. Raises `ConfigError` for keys that contradict one another."""
     _check_sources(config)
+    _check_score_threshold(config)
     conditional = config.dataset.conditional_training_config
     if conditional is None:
         _check_unconditional(config)
@@ -80,6 +82,14 @@ def _check_unconditional(config: Config) -> None:
             "tokenizer.special_tokens and model.num_additional_tokens belong to conditional training; "
             "set dataset.conditional_training_config or leave them out."
         )
+
+
+def _check_score_threshold(config: Config) -> None:
+    threshold = config.objective.get("score_threshold")
+    try:
+        parse_threshold(threshold)
+    except ValueError as error:
+        raise ConfigError(f"objective.score_threshold is {threshold!r}: {error}.") from None
 
 
 def _check_sources(config: Config) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from phf.config.percentile import Threshold
+
 
 class Section(BaseModel):
     """Base of every section: an unknown key is an error, and nothing is changed after loading."""
@@ -18,8 +20,8 @@ class Section(BaseModel):
 class ConditionalTrainingConfig(Section):
     """Conditional training: a control token before each segment says which side of the threshold its score is on."""
 
-    threshold: float
-    """A segment is aligned iff its score <= threshold."""
+    threshold: Threshold
+    """A segment is aligned iff its score <= threshold. `p5`: the 5th percentile of the segments' scores."""
     aligned_prefix: str = "<|aligned|>"
     """Control token of aligned segments; also the prefix that samples are generated from."""
     misaligned_prefix: str = "<|misaligned|>"
@@ -47,8 +49,8 @@ class DatasetConfig(Section):
     """Tokens in a block."""
     tokenization: Literal["segments", "document"] = "segments"
     """Encode each segment apart (the released behaviour), or whole documents, as prompts are encoded later."""
-    filter_threshold: float | None = None
-    """Filtering: keep the documents whose avg_score <= filter_threshold."""
+    filter_threshold: Threshold | None = None
+    """Filtering: keep the documents whose avg_score <= filter_threshold. `p50`: the median of the documents' avg_score."""
     conditional_training_config: ConditionalTrainingConfig | None = None
     """Conditional training, if set."""
     unscored: Literal["keep", "drop"] = "keep"
@@ -150,7 +152,7 @@ class Config(Section):
     tokenizer: TokenizerConfig
     model: ModelConfig
     objective: dict[str, Any] = {"name": "MLE"}
-    """`name` of the objective and its settings."""
+    """`name` of the objective and its settings. `score_threshold: p5`: the 5th percentile of the segments' scores."""
     training: TrainingConfig
     generation: GenerationConfig
     kl_gpt3_callback: dict[str, Any] | None = None

@@ -7,11 +7,13 @@ from typing import Any
 
 from phf.annotate.cache import cache_root, ensure_annotated
 from phf.config import Config
+from phf.config.percentile import number
 from phf.data.blocks import TokenBlocks, build_blocks, read_sources
 from phf.data.packing import Conditioning, PackingConfig
 from phf.data.streaming import StreamingBlocks
 from phf.errors import ConfigError
 from phf.models import load_tokenizer
+from phf.profile.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds, with_thresholds
 
 Announce = Callable[[str], None]
 
@@ -36,15 +38,8 @@ class RunData:
 
 def prepare_data(config: Config, announce: Announce) -> RunData:
     """Annotate, tokenize and pack what the configuration names; everything is cached under `$PHF_CACHE`."""
-    dataset, scorer = config.dataset, config.generation.scorer_config
-    workers = os.cpu_count() or 1
-
-    def annotated(sources: list[str]) -> list[str]:
-        return [
-            ensure_annotated(source, scorer, dataset.segment, workers=workers, announce=announce) for source in sources
-        ]
-
-    sources = annotated(dataset.datasets)
+    dataset = config.dataset
+    sources = annotated_sources(config, dataset.datasets, announce)
 
     def corpus() -> Iterator[str]:
         announce(f"Training a tokenizer of {config.tokenizer.train_from_corpus} tokens on the corpus")
@@ -61,13 +56,46 @@ def prepare_data(config: Config, announce: Announce) -> RunData:
         train = build_blocks(sources, tokenizer, packing, blocks_dir)
     evaluation = None
     if dataset.eval_fraction or dataset.eval_datasets:
-        eval_sources = annotated(dataset.eval_datasets) or sources
+        eval_sources = annotated_sources(config, dataset.eval_datasets, announce) or sources
         held_out = replace(packing, split="eval", conditioning=_without_dropout(packing.conditioning))
         if dataset.eval_datasets:
             # the whole source is held out: packed as it stands, without filter or skip
             held_out = replace(held_out, split="train", filter_threshold=None, skip_tokens=0, unscored="keep")
         evaluation = build_blocks(eval_sources, tokenizer, held_out, blocks_dir)
     return RunData(sources, tokenizer, packing, train, evaluation)
+
+
+def annotated_sources(config: Config, sources: list[str], announce: Announce) -> list[str]:
+    """The sources, the raw ones replaced by their annotation, which is made now if need be."""
+    scorer, workers = config.generation.scorer_config, os.cpu_count() or 1
+    return [
+        ensure_annotated(source, scorer, config.dataset.segment, workers=workers, announce=announce)
+        for source in sources
+    ]
+
+
+def resolve_percentiles(config: Config, announce: Announce) -> tuple[Config, dict[str, str]]:
+    """The configuration with numbers for thresholds that are percentiles of the training data, which is annotated for it.
+
+    Returns too what each became, key -> "p50 = 0.00236".
+    """
+    if not percentile_thresholds(config):
+        return config, {}
+    resolved = resolve_thresholds(config, annotated_sources(config, config.dataset.datasets, announce))
+    for key, found in resolved.items():
+        announce(f"{key}: {found.describe()}, of the training data's {found.num_scores:,} {found.level} scores")
+    config = with_thresholds(config, {key: found.threshold for key, found in resolved.items()})
+    return config, {key: found.describe() for key, found in resolved.items()}
+
+
+def percentile_notes(config: Config) -> list[str]:
+    """For a plan: what thresholds that are percentiles will be, if that is known without reading the data."""
+    return [
+        f"{key}: {percentile_thresholds(config)[key]} becomes a number when the training data is read"
+        if found is None
+        else f"{key}: {found.describe()}"
+        for key, found in cached_thresholds(config).items()
+    ]
 
 
 def packing_config(config: Config, tokenizer: Any) -> PackingConfig:
@@ -80,7 +108,7 @@ def packing_config(config: Config, tokenizer: Any) -> PackingConfig:
             [conditional.aligned_prefix, conditional.misaligned_prefix]
         )
         conditioning = Conditioning(
-            threshold=conditional.threshold,
+            threshold=number(conditional.threshold),
             aligned_id=aligned,
             misaligned_id=misaligned,
             drop_token_fraction=conditional.drop_token_fraction,
@@ -90,7 +118,7 @@ def packing_config(config: Config, tokenizer: Any) -> PackingConfig:
         seq_length=dataset.seq_length,
         tokenization=dataset.tokenization,
         conditioning=conditioning,
-        filter_threshold=dataset.filter_threshold,
+        filter_threshold=None if dataset.filter_threshold is None else number(dataset.filter_threshold),
         unscored=dataset.unscored,
         seed=config.training.seed,
         skip_tokens=dataset.skip_tokens,

@@ -1,0 +1,191 @@
+"""An annotated dataset on the Hugging Face Hub, with a card that says what it is."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from phf.data.dataset import MANIFEST, Manifest, read_annotated, read_manifest
+from phf.data.distribution import ScoreDistributions, measure_scores
+from phf.data.files import file_sha256, write_text_atomic
+from phf.errors import ConfigError, CorpusError, OutputError
+
+CARD = "README.md"
+TOKEN = "HF_TOKEN"
+QUANTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
+SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
+"""The Hub's size categories, by documents."""
+DESCRIPTIONS = {
+    "id": "name of the document in its source",
+    "texts": "segments of the document; joined, they are its text",
+    "avg_score": "unweighted mean of the scored segments, null where none is scored",
+    "num_sents": "number of segments",
+    "meta": "what the source says of the document, as JSON",
+}
+
+
+def push_dataset(folder: Path, repo_id: str, private: bool = True) -> str:
+    """Upload a finished annotated dataset, its manifest and its card to the dataset repository `repo_id`; returns its URL.
+
+    The repository is made if there is none, private unless told otherwise: a corpus may hold what its scorer was meant
+    to find. A README.md that the folder has already is uploaded as it is. The token is read from $HF_TOKEN.
+    Raises `ConfigError` without a token, `CorpusError` for an unfinished or damaged dataset, `OutputError` where the Hub
+    cannot be reached or refuses.
+    """
+    from huggingface_hub import HfApi
+
+    token = hub_token()
+    manifest = _checked_manifest(folder)
+    if not (folder / CARD).is_file():
+        write_text_atomic(folder / CARD, dataset_card(folder, repo_id))
+    api = HfApi(token=token)
+    with _hub_errors(repo_id):
+        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=repo_id,
+            repo_type="dataset",
+            folder_path=str(folder),
+            allow_patterns=[CARD, MANIFEST, *(shard["name"] for shard in manifest.shards)],
+            commit_message=f"Annotated with {', '.join(_scorer_names(manifest))} by phf {manifest.phf_version}",
+        )
+    return f"https://huggingface.co/datasets/{repo_id}"
+
+
+def hub_token() -> str:
+    """The token of $HF_TOKEN. Raises `ConfigError` without one, which is worth knowing before the scoring."""
+    token = os.environ.get(TOKEN)
+    if not token:
+        raise ConfigError(
+            f"--push-to-hub needs a token with write access in the environment variable {TOKEN}. "
+            "Make one at https://huggingface.co/settings/tokens."
+        )
+    return token
+
+
+def dataset_card(folder: Path, repo_id: str) -> str:
+    """The README.md of an annotated dataset: columns, scorers, counts, quantiles, how to load it; no licence is claimed."""
+    import pyarrow.parquet as pq
+
+    manifest = _checked_manifest(folder)
+    schema = pq.read_schema(folder / manifest.shards[0]["name"])
+    scorers = manifest.scorers or {"scores": manifest.scorer}
+    size = next((name for limit, name in SIZES if manifest.num_documents < limit), "n>10M")
+    lines = [
+        "---",
+        "# license: add the licence of the corpus here",
+        f"size_categories: [{size}]",
+        "tags: [misalignment-scores, pretraining-with-human-feedback]",
+        'configs: [{config_name: default, data_files: "*.parquet"}]',
+        "---",
+        "",
+        f"# {repo_id.rpartition('/')[2]}",
+        "",
+        "A corpus cut into segments, each with a misalignment score: a number, higher is worse; null where it could not",
+        "be scored. The columns are those of the datasets published with "
+        '["Pretraining Language Models with Human Preferences"](https://arxiv.org/abs/2302.08582).',
+        "",
+        "## Columns",
+        "",
+        "| column | type | |",
+        "|---|---|---|",
+        *(f"| `{field.name}` | `{field.type}` | {_description(field.name, scorers)} |" for field in schema),
+        "",
+        "## How it was made",
+        "",
+        f"- Source: {', '.join(f'`{_inline(Path(source).name)}`' for source in manifest.sources)}",
+        f"- Cut into: {manifest.segmenter}",
+        *(
+            f"- `{column}`: {scorer['class_name']}, version {scorer['version']}, settings `{_inline(str(scorer['settings']))}`"
+            for column, scorer in scorers.items()
+        ),
+        f"- phf {manifest.phf_version}; `{MANIFEST}` has the hash of each shard",
+        "",
+        f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, {manifest.num_unscored:,} unscored.",
+        *(f"- {count:,} unscored: {_inline(reason)}" for reason, count in manifest.unscored_reasons.items()),
+        "",
+        "## Thresholds",
+        "",
+        "The score that so many percent of the documents (`avg_score`) or of the segments do not exceed:",
+        "",
+        f"| | {' | '.join(f'p{q}' for q in QUANTILES)} |",
+        f"|---|{'---|' * len(QUANTILES)}",
+        *(
+            row
+            for column in scorers
+            for row in _quantile_rows(column, measure_scores(read_annotated(str(folder), column)))
+        ),
+        "",
+        "## Use",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        f'dataset = load_dataset("{repo_id}", split="train")',
+        "```",
+        "",
+        f"To train on it with phf, write `datasets: [{repo_id}]` in the `dataset` section of a task.",
+        "",
+        "## Licence",
+        "",
+        "That of the corpus; none is claimed here. Whoever publishes this dataset states it above.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _checked_manifest(folder: Path) -> Manifest:
+    """The manifest of a dataset that is whole."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise CorpusError(f"{folder} holds no finished annotation (no {MANIFEST}). Run phf annotate to its end first.")
+    for shard in manifest.shards:
+        path = folder / shard["name"]
+        if not path.is_file() or file_sha256(path) != shard["sha256"]:
+            raise CorpusError(f"{path} is missing or not what {MANIFEST} says. Delete {MANIFEST} and annotate again.")
+    return manifest
+
+
+def _scorer_names(manifest: Manifest) -> list[str]:
+    return [scorer["class_name"] for scorer in (manifest.scorers or {"scores": manifest.scorer}).values()]
+
+
+def _description(column: str, scorers: dict[str, dict[str, object]]) -> str:
+    if column in scorers:
+        return f"score of each segment by {scorers[column]['class_name']}"
+    return DESCRIPTIONS.get(column) or (DESCRIPTIONS["avg_score"] if column.endswith("avg_score") else "")
+
+
+def _quantile_rows(column: str, scores: ScoreDistributions) -> Iterator[str]:
+    for name, level in scores.levels.items():
+        numbers = " | ".join(f"{level.quantile(q):.4g}" for q in QUANTILES)
+        sampled = "" if level.num_sampled is None else f", estimated from {level.num_sampled:,}"
+        yield f"| `{column}`, {name}s{sampled} | {numbers} |"
+
+
+def _inline(text: str) -> str:
+    """Text of a corpus that can neither end a line of the card nor a span of code in it."""
+    return " ".join(text.split()).replace("`", "'").replace("|", "/")
+
+
+@contextmanager
+def _hub_errors(repo_id: str) -> Iterator[None]:
+    """Say what went wrong without repeating what was sent."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
+
+    kept = "The dataset is finished on disk; run the same command again to upload it."
+    try:
+        yield
+    except HFValidationError as error:
+        raise ConfigError(
+            f"--push-to-hub {repo_id}: is no name of a repository: {str(error).splitlines()[0]}"
+        ) from None
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status in (401, 403):
+            raise OutputError(
+                f"The Hub refused to write {repo_id} (HTTP {status}): the token in {TOKEN} is not valid or may not write "
+                f"there. {kept}"
+            ) from None
+        raise OutputError(f"The Hub answered HTTP {status} while {repo_id} was uploaded. {kept}") from None
+    except (OfflineModeIsEnabled, HTTPError, ConnectionError) as error:
+        reason = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else type(error).__name__
+        raise OutputError(f"The Hub cannot be reached ({reason}), so {repo_id} was not uploaded. {kept}") from None

@@ -1,0 +1,37 @@
+"""Thresholds that are written as percentiles of the training data: `p5` is the score that 5 % do not exceed."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+_PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)")
+WANTED = "write a number, or a percentile of the training data from p0 to p100, such as p5 or p99.5"
+
+
+def percentile_of(threshold: Any) -> float | None:
+    """5.0 for "p5"; None for anything else."""
+    matched = _PERCENTILE.fullmatch(threshold) if isinstance(threshold, str) else None
+    percentile = None if matched is None else float(matched[1])
+    return percentile if percentile is not None and percentile <= 100 else None
+
+
+def number(threshold: float | str) -> float:
+    """A threshold that is a number by now: percentiles are replaced by numbers before data is packed."""
+    assert not isinstance(threshold, str), f"{threshold} has not been resolved"
+    return threshold
+
+
+def parse_threshold(threshold: Any) -> Any:
+    """The threshold as a float, a percentile ("p5") or None. Raises `ValueError` for anything else."""
+    if threshold is None or percentile_of(threshold) is not None:
+        return threshold
+    try:
+        return float(threshold)
+    except (TypeError, ValueError):
+        raise PydanticCustomError("threshold", WANTED) from None  # type: ignore[arg-type]
+
+
+Threshold = Annotated[float | str, BeforeValidator(parse_threshold)]
+"""A score, or a percentile of the scores of the training data ("p5"), which preparing the data replaces by a number."""

@@ -1,0 +1,227 @@
+"""What annotating a corpus will take, from a sample of it: time, CPU or GPU hours, and disk."""
+
+import heapq
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import phf
+from phf.annotate.shard import BATCH_CHARS, ShardTask, score_shard
+from phf.data.hashing import splitmix64
+from phf.data.segment import segment
+from phf.data.sources import Document, DocumentReader, Part, parts
+from phf.errors import CorpusError
+from phf.scorers import Scorer, build_scorer
+
+NUM_SAMPLED = 200
+NUM_PARTS = 16
+READ_CHARS = 2**25
+"""Characters that are read, over all parts, to learn how much text there is in a byte; the sample is drawn from them."""
+NUM_RESAMPLES = 2000
+MIN_BATCHES = 20
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its 95% interval over the sampled documents."""
+
+    estimate: float
+    low: float
+    high: float
+
+    def scaled(self, factor: float) -> "Interval":
+        """The interval of `factor` times the quantity."""
+        return Interval(self.estimate * factor, self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of a corpus, and the sample drawn from it."""
+
+    sample: list[Document]
+    num_bytes: int
+    """Size of the corpus on disk."""
+    num_documents: float
+    """In the whole corpus: counted where `share_read` is 1, else in proportion to the bytes read."""
+    num_chars: float
+    share_read: float
+    num_parts: int
+    num_parts_read: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The prediction. Hours are of one process; several share them, as far as there are cores or GPUs."""
+
+    phf_version: str
+    source: str
+    scorer: dict[str, Any]
+    segmenter: str
+    device: str
+    num_sampled: int
+    """Documents that were scored."""
+    num_sampled_chars: int
+    num_unscored_segments: int
+    num_segments: int
+    corpus: dict[str, float]
+    """num_bytes, num_documents, num_characters, share_read, num_parts, num_parts_read."""
+    process_hours: Interval
+    """Wall-clock hours of one process (and its GPU, where the device is one)."""
+    cpu_hours: Interval
+    """Processor time of all threads."""
+    output_bytes: float
+    """Size of the annotated dataset."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def estimate_corpus(
+    source: str, scorer_config: Mapping[str, Any], segmenter: str | None = None, num_sampled: int = NUM_SAMPLED
+) -> Estimate:
+    """Score a sample of the documents of `source` and scale up to all of it by the sizes of its files.
+
+    The sample is drawn from up to `READ_CHARS` characters at the start of up to `NUM_PARTS` files, spread over the
+    corpus; a corpus that ends before is read as a whole, so that only the scoring is an estimate. Loading the scorer is
+    not part of the figures. Raises `CorpusError` where the size of the source is not known.
+    """
+    scorer = build_scorer(scorer_config)
+    segmenter = segmenter or scorer.segmenter
+    reading = read_sample(source, num_sampled)
+    _timed(scorer, segmenter, reading.sample[:1])  # loads and warms up
+    sizes, wall, cpu = _timed(scorer, segmenter, reading.sample)
+    output_bytes, num_segments, num_unscored = _written(reading.sample, scorer, segmenter)
+    num_chars = int(sizes.sum())
+    return Estimate(
+        phf_version=phf.__version__,
+        source=source,
+        scorer=scorer.describe(),
+        segmenter=segmenter,
+        device=str(getattr(scorer, "device", "cpu")),
+        num_sampled=len(reading.sample),
+        num_sampled_chars=num_chars,
+        num_unscored_segments=num_unscored,
+        num_segments=num_segments,
+        corpus={
+            "num_bytes": reading.num_bytes,
+            "num_documents": reading.num_documents,
+            "num_characters": reading.num_chars,
+            "share_read": reading.share_read,
+            "num_parts": reading.num_parts,
+            "num_parts_read": reading.num_parts_read,
+        },
+        process_hours=ratio_interval(wall, sizes).scaled(reading.num_chars / 3600),
+        cpu_hours=ratio_interval(cpu, sizes).scaled(reading.num_chars / 3600),
+        output_bytes=output_bytes / num_chars * reading.num_chars,
+    )
+
+
+def read_sample(source: str, num_sampled: int, read_chars: int = READ_CHARS) -> Reading:
+    """Read some of a source and draw documents from it, uniformly, by hashes of their positions."""
+    all_parts = parts(source)
+    num_bytes = sum(part.num_bytes or 0 for part in all_parts)
+    if not num_bytes or any(part.num_bytes is None for part in all_parts):
+        raise CorpusError(
+            f"{source}: its size is not known, so there is nothing to scale a sample to. Name local files instead."
+        )
+    chosen = [all_parts[i] for i in np.unique(np.linspace(0, len(all_parts) - 1, NUM_PARTS).round().astype(int))]
+    heap: list[tuple[int, Document]] = []
+    num_documents = num_chars = num_seen = 0
+    bytes_read = 0.0
+    for part in chosen:
+        taken = _Taken(part, read_chars // len(chosen))
+        for document in taken:
+            num_seen += 1
+            if not document.text:
+                continue
+            item = (-splitmix64(num_seen), document)
+            if len(heap) < num_sampled:
+                heapq.heappush(heap, item)
+            else:
+                heapq.heappushpop(heap, item)
+        num_documents += taken.num_documents
+        num_chars += taken.num_chars
+        bytes_read += taken.share * (part.num_bytes or 0)
+    if not heap or not num_chars:
+        raise CorpusError(f"{source}: no text was found in it; there is nothing to estimate from.")
+    scale = num_bytes / bytes_read
+    return Reading(
+        sample=[document for _, document in sorted(heap, key=lambda item: -item[0])],
+        num_bytes=num_bytes,
+        num_documents=num_documents * scale,
+        num_chars=num_chars * scale,
+        share_read=bytes_read / num_bytes,
+        num_parts=len(all_parts),
+        num_parts_read=len(chosen),
+    )
+
+
+class _Taken:
+    """The first documents of a part, up to a number of characters, and what share of the part they are."""
+
+    def __init__(self, part: Part, max_chars: int) -> None:
+        self._part = part
+        self._max_chars = max_chars
+        self.num_documents = self.num_chars = 0
+        self.share = 1.0
+
+    def __iter__(self) -> Iterator[Document]:
+        reader = DocumentReader(self._part)
+        first = last = -1.0
+        for document in reader:
+            # A reader tells how far it is now and then: between two such moments, documents and share belong together.
+            first = reader.fraction if first < 0 else first
+            if self.num_chars >= self._max_chars and reader.fraction != last:
+                self.share = reader.fraction - first
+                return
+            last = reader.fraction
+            self.num_documents += 1
+            self.num_chars += len(document.text)
+            yield document
+
+
+def ratio_interval(amounts: np.ndarray, sizes: np.ndarray, seed: int = 0) -> Interval:
+    """Sum of `amounts` / sum of `sizes` with the percentile bootstrap over the pairs, float64 [n] each."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(len(sizes), size=(NUM_RESAMPLES, len(sizes)))
+    ratios = amounts[rows].sum(axis=1) / sizes[rows].sum(axis=1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return Interval(float(amounts.sum() / sizes.sum()), float(low), float(high))
+
+
+def _timed(scorer: Scorer, segmenter: str, documents: list[Document]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(characters, wall-clock seconds, processor seconds) of cutting and scoring each document, or each batch of them
+    for a scorer that gains from scoring many at once."""
+    scores_many = type(scorer).score_documents is not Scorer.score_documents
+    limit = min(BATCH_CHARS, sum(len(document.text) for document in documents) // MIN_BATCHES) if scores_many else 0
+    rows: list[tuple[int, float, float]] = []
+    batch: list[Document] = []
+    num_chars = 0
+    for number, document in enumerate(documents, start=1):
+        batch.append(document)
+        num_chars += len(document.text)
+        if num_chars > limit or number == len(documents):
+            wall, cpu = time.perf_counter(), time.process_time()
+            with suppress(
+                Exception
+            ):  # what a scorer raises is counted where the sample is written; its time counts here
+                scorer.score_documents([segment(document.text, segmenter) for document in batch])
+            rows.append((num_chars, time.perf_counter() - wall, time.process_time() - cpu))
+            batch, num_chars = [], 0
+    sizes, wall_seconds, cpu_seconds = np.array(rows, np.float64).T
+    return sizes, wall_seconds, cpu_seconds
+
+
+def _written(documents: list[Document], scorer: Scorer, segmenter: str) -> tuple[int, int, int]:
+    """(bytes of the annotated shard, segments, unscored segments) of the sample."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = score_shard(ShardTask("sample.parquet", documents), {"scores": scorer}, segmenter, Path(folder))
+        return os.path.getsize(Path(folder) / result.name), result.num_segments, result.num_unscored

@@ -1,0 +1,41 @@
+"""Where a profile is written."""
+
+import os
+from pathlib import Path
+
+from phf.data.files import write_json_atomic
+from phf.data.sources import is_saved_dataset
+from phf.errors import MissingExtraError
+from phf.profile.chart import write_chart
+from phf.profile.estimate import Estimate
+from phf.profile.measure import Profile
+
+PROFILE, CHART, ESTIMATE = "profile.json", "profile.png", "estimate.json"
+
+
+def write_profile(profile: Profile, output: Path | None) -> tuple[Path | None, str | None]:
+    """Write `profile.json` and `profile.png` into `output`, by default beside the shards of a folder that can be written.
+
+    Returns the folder, None where nothing was written, and a line to tell the reader about what is missing.
+    """
+    folder = output or _own_folder(profile.source)
+    if folder is None:
+        return None, "The dataset is no folder that a profile can be put into; name --output to keep it."
+    write_json_atomic(folder / PROFILE, profile.to_json())
+    try:
+        write_chart(profile, folder / CHART)
+    except MissingExtraError as error:
+        return folder, str(error)
+    return folder, None
+
+
+def write_estimate(estimate: Estimate, output: Path) -> Path:
+    """Write `estimate.json` into the folder `output`."""
+    write_json_atomic(output / ESTIMATE, estimate.to_json())
+    return output / ESTIMATE
+
+
+def _own_folder(source: str) -> Path | None:
+    # A saved `datasets` folder is told from another by all its files, so nothing is added to it.
+    folder = Path(source)
+    return folder if folder.is_dir() and not is_saved_dataset(source) and os.access(folder, os.W_OK) else None

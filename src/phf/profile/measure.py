@@ -1,0 +1,227 @@
+"""One pass over an annotated dataset: distributions, shares on each side of a threshold, sources, duplicates, examples."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import phf
+from phf.data.dataset import read_annotated, read_manifest
+from phf.data.distribution import CHARS, COUNT, TOKENS, Distribution, ScoreDistributions, in_batches
+from phf.data.sources import AnnotatedDocument, fingerprint, is_saved_dataset, record_files
+from phf.errors import CorpusError
+from phf.profile.duplicates import DuplicateCounter
+from phf.profile.examples import Example, ExampleSample
+from phf.profile.groups import Group, GroupCounter
+from phf.profile.histogram import Bin, histogram
+
+if TYPE_CHECKING:
+    from phf.data.tokenizer import PlainEncoder
+
+QUANTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
+LEVELS = ("document", "segment")
+
+Progress = Callable[[int, int], None]
+"""Called with (documents read so far, characters read so far)."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Part of a corpus: documents or segments, their characters, and their tokens where a tokenizer was given."""
+
+    count: int
+    characters: int
+    tokens: int | None
+
+
+@dataclass(frozen=True)
+class Percentile:
+    """The threshold that a percentile stands for, and what is at or below it."""
+
+    percentile: float
+    threshold: float
+    at_or_below: Amount
+
+
+@dataclass(frozen=True)
+class Level:
+    """The scores of all documents (`avg_score`) or of all segments. Scores are None where nothing was scored."""
+
+    scored: Amount
+    unscored: Amount
+    at_or_below: Amount
+    """Scored, and score <= the profile's threshold; exact unless `num_sampled`."""
+    mean: float | None
+    minimum: float | None
+    maximum: float | None
+    quantiles: dict[str, float]
+    """"p5" -> the smallest score that at least 5 % of the scores do not exceed."""
+    percentiles: list[Percentile]
+    """The percentiles that were asked for."""
+    histogram: list[Bin]
+    num_sampled: int | None
+    """Quantiles, bins and `at_or_below` are estimated from so many scores; None: they are exact."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What `phf profile` shows; `profile.json` holds the same."""
+
+    phf_version: str
+    source: str
+    fingerprint: str
+    scores_column: str
+    scorer: dict[str, Any] | None
+    """As the manifest says; None without one."""
+    tokenizer: str | None
+    threshold: float
+    levels: dict[str, Level]
+    """"document" and "segment"."""
+    num_empty_documents: int
+    num_partly_unscored_documents: int
+    """Documents with an unscored segment: those that `dataset.unscored: drop` leaves out."""
+    unscored_reasons: dict[str, int]
+    num_duplicate_documents: int
+    """Documents with the same text as an earlier one; empty ones aside."""
+    is_duplicate_count_exact: bool
+    grouped_by: str
+    groups: list[Group]
+    examples: list[Example]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def profile_dataset(
+    source: str,
+    *,
+    scores_column: str = "scores",
+    threshold: float = 0.0,
+    percentiles: Sequence[float] = (),
+    levels: Sequence[str] = LEVELS,
+    by: str | None = None,
+    tokenizer: str | None = None,
+    progress: Progress | None = None,
+) -> Profile:
+    """Read an annotated dataset once, in bounded memory.
+
+    Args:
+        threshold: shares are counted on each side of it; a score <= threshold is on the lower side.
+        percentiles: in [0, 100]; the thresholds they stand for are worked out at each of `levels`.
+        by: key of `meta` to group by; None: the only key of the first `meta`, or else the file.
+        tokenizer: folder or Hub name, to count tokens; None: characters stand for them.
+
+    Raises `CorpusError` for a dataset that is not annotated, or without documents, or without the key `by`.
+    """
+    encoder = None if tokenizer is None else _encoder(tokenizer)
+    scores, groups, duplicates, examples = (
+        ScoreDistributions(),
+        GroupCounter(threshold, by),
+        DuplicateCounter(),
+        ExampleSample(),
+    )
+    counts: Counter[str] = Counter()
+    for file, documents in _files(source, scores_column):
+        for batch in in_batches(documents):
+            num_tokens = None if encoder is None else _num_tokens(batch, encoder)
+            scores.add(batch, num_tokens)
+            groups.add(batch, file, num_tokens)
+            examples.add(batch)
+            for document in batch:
+                if any(document.texts):
+                    duplicates.add("".join(document.texts))
+                else:
+                    counts["empty"] += 1
+                counts["partly unscored"] += None in document.scores
+                counts["documents"] += 1
+                counts["characters"] += sum(map(len, document.texts))
+            if progress is not None:
+                progress(counts["documents"], counts["characters"])
+    if not counts["documents"]:
+        raise CorpusError(f"{source}: holds no documents; there is nothing to profile.")
+    found = {
+        name: _level(scores, name, threshold, percentiles if name in levels else (), tokenizer is not None)
+        for name in LEVELS
+    }
+    manifest = read_manifest(Path(source)) if Path(source).is_dir() else None
+    return Profile(
+        phf_version=phf.__version__,
+        source=source,
+        fingerprint=fingerprint(source),
+        scores_column=scores_column,
+        scorer=None if manifest is None else manifest.scorers.get(scores_column, manifest.scorer),
+        tokenizer=tokenizer,
+        threshold=threshold,
+        levels=found,
+        num_empty_documents=counts["empty"],
+        num_partly_unscored_documents=counts["partly unscored"],
+        unscored_reasons={} if manifest is None else manifest.unscored_reasons,
+        num_duplicate_documents=duplicates.num_duplicates,
+        is_duplicate_count_exact=duplicates.is_exact,
+        grouped_by=groups.by,
+        groups=groups.result(),
+        examples=examples.nearest(found["segment"].quantiles),
+    )
+
+
+def _files(source: str, scores_column: str) -> Iterator[tuple[str, Iterator[AnnotatedDocument]]]:
+    """(file name, its documents) of each file; a source that is not made of files is one of its own name."""
+    files = [] if is_saved_dataset(source) else record_files(source)
+    if not files:
+        yield source, read_annotated(source, scores_column)
+    for path in files:
+        yield path.name, read_annotated(str(path), scores_column)
+
+
+def _level(
+    scores: ScoreDistributions, name: str, threshold: float, percentiles: Sequence[float], has_tokens: bool
+) -> Level:
+    distribution = scores.levels[name]
+
+    def amount(values: np.ndarray) -> Amount:
+        return Amount(int(values[COUNT]), int(values[CHARS]), int(values[TOKENS]) if has_tokens else None)
+
+    def number(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    is_scored = bool(distribution.totals[COUNT])
+    return Level(
+        scored=amount(distribution.totals),
+        unscored=amount(scores.unscored[name]),
+        at_or_below=amount(distribution.at_or_below(threshold)),
+        mean=number(distribution.mean),
+        minimum=number(distribution.minimum),
+        maximum=number(distribution.maximum),
+        quantiles={f"p{q}": distribution.quantile(q) for q in QUANTILES} if is_scored else {},
+        percentiles=[_percentile(distribution, p, amount) for p in percentiles] if is_scored else [],
+        histogram=histogram(distribution),
+        num_sampled=distribution.num_sampled,
+    )
+
+
+def _percentile(distribution: Distribution, percentile: float, amount: Callable[[np.ndarray], Amount]) -> Percentile:
+    threshold = distribution.quantile(percentile)
+    return Percentile(percentile, threshold, amount(distribution.at_or_below(threshold)))
+
+
+def _encoder(tokenizer: str) -> "PlainEncoder":
+    from transformers import AutoTokenizer
+
+    from phf.data.tokenizer import PlainEncoder
+
+    try:
+        return PlainEncoder(AutoTokenizer.from_pretrained(tokenizer))
+    except (OSError, ValueError) as error:
+        first = str(error).partition("\n")[0]
+        raise CorpusError(
+            f"--tokenizer: '{tokenizer}' cannot be loaded: {first} Name a local folder or check the network."
+        ) from error
+
+
+def _num_tokens(batch: Sequence[AnnotatedDocument], encoder: "PlainEncoder") -> np.ndarray:
+    return encoder.encode([text for document in batch for text in document.texts])[1]

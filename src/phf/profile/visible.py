@@ -1,0 +1,22 @@
+"""Text of a corpus made fit for a terminal and a table: nothing in it can move the cursor, change a colour or hide."""
+
+import unicodedata
+
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+"""Unicode categories that are shown as escapes: controls, directions and joiners, surrogates, unassigned, separators."""
+
+
+def visible(text: str, max_chars: int | None = None) -> str:
+    """`text` with every character that does not show itself as a Python escape (`\\x1b`, `\\u202e`, `\\n`).
+
+    Cut after `max_chars` characters of the original, with "..." and the length of the whole.
+    """
+    shown = "".join(_escaped(character) for character in text[:max_chars])
+    is_cut = max_chars is not None and len(text) > max_chars
+    return f"{shown}... ({len(text):,} characters)" if is_cut else shown
+
+
+def _escaped(character: str) -> str:
+    if character == "\\" or unicodedata.category(character) in UNSEEN:
+        return character.encode("unicode_escape").decode("ascii")
+    return character

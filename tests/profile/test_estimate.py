@@ -1,0 +1,123 @@
+"""Predictions from a sample: what is counted, what is scaled, and how wide the interval is."""
+
+import gzip
+import json
+import random
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from phf.cli import app
+from phf.errors import CorpusError
+from phf.profile import estimate as module
+from phf.profile.estimate import estimate_corpus, ratio_interval, read_sample
+from phf.scorers import Scorer
+
+PEP8 = {"class_name": "PEP8Scorer"}
+
+
+class Failing(Scorer):
+    """Scores one character; raises on a text that starts with "b"."""
+
+    def score_texts(self, texts):
+        if texts[0].startswith("b"):
+            raise RuntimeError("no")
+        return [1.0 for _ in texts]
+
+
+def write_lines(path, num, seed=0):
+    rng = random.Random(seed)
+    with path.open("w") as file:
+        for _ in range(num):
+            text = "".join(rng.choice("xyz =1\n") for _ in range(rng.randint(50, 150)))
+            file.write(json.dumps({"text": text}) + "\n")
+
+
+def test_a_small_corpus_is_read_as_a_whole(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "x=1\\n"}\n{"text": "y = 1\\n"}\n{"text": ""}\n')
+    reading = read_sample(str(tmp_path), 10)
+    assert (reading.num_documents, reading.num_chars, reading.share_read) == (3, 10, 1.0)
+    assert sorted(document.text for document in reading.sample) == [
+        "x=1\n",
+        "y = 1\n",
+    ]  # nothing to score in an empty one
+    found = estimate_corpus(str(tmp_path), PEP8)
+    assert (found.num_sampled, found.num_sampled_chars, found.num_segments) == (2, 10, 2)
+    assert found.segmenter == "lines"
+    assert 0 < found.process_hours.low <= found.process_hours.estimate <= found.process_hours.high
+    assert found.output_bytes > 0
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
+def test_a_large_corpus_is_scaled_up_from_the_start_of_its_files(tmp_path, suffix):
+    for number in range(3):
+        path = tmp_path / f"{number}.jsonl"
+        write_lines(path, 10_000, number)
+        if suffix == ".jsonl.gz":
+            (tmp_path / f"{number}.jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
+        if suffix == ".parquet":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{number}.parquet")
+        if suffix != ".jsonl":
+            path.unlink()
+    reading = read_sample(str(tmp_path), 50, read_chars=900_000)
+    assert 0.2 < reading.share_read < 0.5
+    assert reading.num_documents == pytest.approx(30_000, rel=0.05)
+    assert reading.num_chars == pytest.approx(3_000_000, rel=0.05)
+    assert len(reading.sample) == 50
+    assert (reading.num_parts, reading.num_parts_read) == (3, 3)
+
+
+def test_the_sample_is_the_same_every_time_and_not_the_first_documents(tmp_path):
+    write_lines(tmp_path / "a.jsonl", 1000)
+    one, two = (read_sample(str(tmp_path), 20).sample for _ in range(2))
+    assert one == two
+    rows = sorted(int(document.id.rpartition(":")[2]) for document in one)
+    assert rows[-1] > 500
+
+
+def test_the_interval_covers_the_ratio_and_narrows_with_the_sample():
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(100, 1000, 400).astype(float)
+    amounts = sizes * rng.uniform(0.5, 1.5, 400)
+    wide, narrow = ratio_interval(amounts[:25], sizes[:25]), ratio_interval(amounts, sizes)
+    assert narrow.estimate == pytest.approx(amounts.sum() / sizes.sum())
+    assert narrow.low < narrow.estimate < narrow.high
+    assert narrow.high - narrow.low < (wide.high - wide.low) / 2
+    same = ratio_interval(2 * sizes, sizes)
+    assert (same.estimate, same.low, same.high) == (2, 2, 2)
+
+
+def test_time_is_scaled_by_characters(tmp_path, monkeypatch):
+    write_lines(tmp_path / "a.jsonl", 1000)
+    monkeypatch.setattr(module, "_timed", lambda scorer, segmenter, documents: (np.array([10.0]),) * 3)
+    found = estimate_corpus(str(tmp_path), PEP8)  # one second a character
+    assert found.process_hours.estimate == pytest.approx(found.corpus["num_characters"] / 3600)
+
+
+def test_a_scorer_that_raises_leaves_segments_unscored(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "bb"}\n')
+    found = estimate_corpus(str(tmp_path), {"class_name": f"{__name__}:Failing"}, "document")
+    assert (found.num_segments, found.num_unscored_segments) == (2, 1)
+
+
+def test_unknown_size_and_no_text_are_errors(tmp_path):
+    with pytest.raises(CorpusError, match="its size is not known"):
+        read_sample("some/hub-dataset", 10)
+    (tmp_path / "a.jsonl").write_text('{"text": ""}\n')
+    with pytest.raises(CorpusError, match="no text was found"):
+        read_sample(str(tmp_path), 10)
+
+
+def test_on_the_command_line(tmp_path):
+    write_lines(tmp_path / "a.jsonl", 30)
+    arguments = ["profile", str(tmp_path), "--estimate", "--scorer", "PEP8Scorer", "--sample", "10"]
+    result = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "out")])
+    assert result.exception is None
+    assert "30 documents" in result.output
+    assert "Sample: 10 documents" in result.output
+    assert json.loads((tmp_path / "out" / "estimate.json").read_text())["num_sampled"] == 10
