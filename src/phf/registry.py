@@ -118,6 +118,11 @@ SCORERS = Registry(
             "alt-profanity-check's probability of profanity, offline; not Detoxify (extra: profanity)",
         ),
         "PEP8Scorer": ("phf.scorers.pep8:PEP8Scorer", "PEP 8 violations per character, found by pycodestyle"),
+        "PIIScorer": ("phf.scorers.pii:PIIScorer", "PII per character, found by scrubadub's detectors (extra: pii)"),
+        "PresidioScorer": (
+            "phf.scorers.presidio:PresidioScorer",
+            "PII per character, found by Microsoft Presidio's pattern recognisers (extra: presidio)",
+        ),
         "ClassifierScorer": (
             "phf.scorers.classifier:ClassifierScorer",
             "an output of any Hugging Face sequence-classification or reward model",
