@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from phf.data.distribution import CHARS, COUNT, Distribution, ScoreDistributions, in_batches, measure_scores
+from phf.data.dataset import in_batches
+from phf.data.distribution import CHARS, COUNT, Distribution, ScoreDistributions, measure_scores
 from phf.data.sources import AnnotatedDocument
 
 

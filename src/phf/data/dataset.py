@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from phf.data.sources import AnnotatedDocument, Record, mean_score, read_records
 from phf.errors import CorpusError
 
 MANIFEST = "manifest.json"
+BATCH_CHARS = 2**20
+"""Characters of documents that are worked on together."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,22 @@ def read_annotated(source: str, scores_column: str = "scores") -> Iterator[Annot
             )
         _check(record, texts, scores, scores_column)
         yield AnnotatedDocument(record_id(record), texts, scores, record_meta(record))
+
+
+def in_batches(
+    documents: Iterable[AnnotatedDocument], batch_chars: int = BATCH_CHARS
+) -> Iterator[list[AnnotatedDocument]]:
+    """Consecutive documents together, as many as make up a number of characters; empty ones count for a little."""
+    batch: list[AnnotatedDocument] = []
+    num_chars = 0
+    for document in documents:
+        batch.append(document)
+        num_chars += 1 + sum(map(len, document.texts))
+        if num_chars >= batch_chars:
+            yield batch
+            batch, num_chars = [], 0
+    if batch:
+        yield batch
 
 
 def _check(record: Record, texts: list[Any], scores: list[Any], column: str) -> None:

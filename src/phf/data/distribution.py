@@ -1,12 +1,13 @@
 """The distribution of scores of a corpus of any size, in bounded memory: exact while it can be, then a sample that says so."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import chain
 
 import numpy as np
 
+from phf.data.dataset import in_batches
 from phf.data.hashing import splitmix64
 from phf.data.sources import AnnotatedDocument
 
@@ -17,7 +18,6 @@ SAMPLE_SIZE = 2**18
 COUNT, CHARS, TOKENS = range(3)
 """The amounts that go with each score."""
 PENDING = 2**16
-BATCH_CHARS = 2**20
 
 
 class Distribution:
@@ -154,22 +154,6 @@ def measure_scores(documents: Iterable[AnnotatedDocument]) -> ScoreDistributions
     for batch in in_batches(documents):
         distributions.add(batch)
     return distributions
-
-
-def in_batches(
-    documents: Iterable[AnnotatedDocument], batch_chars: int = BATCH_CHARS
-) -> Iterator[list[AnnotatedDocument]]:
-    """Consecutive documents together, up to a number of characters."""
-    batch: list[AnnotatedDocument] = []
-    num_chars = 0
-    for document in documents:
-        batch.append(document)
-        num_chars += 1 + sum(map(len, document.texts))
-        if num_chars >= batch_chars:
-            yield batch
-            batch, num_chars = [], 0
-    if batch:
-        yield batch
 
 
 def add_by_value(

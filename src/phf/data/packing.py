@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from phf.data.dataset import BATCH_CHARS, in_batches
 from phf.data.encoding import DocumentsEncoder, SegmentEncoder, WholeDocumentEncoder
 from phf.data.hashing import hash64, splitmix64, uniform
 from phf.data.sources import AnnotatedDocument
@@ -14,9 +15,6 @@ from phf.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-BATCH_CHARS = 2**20
-"""Documents are encoded together up to this many characters; the result does not depend on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +121,7 @@ def pack_documents(
     plain = PlainEncoder(tokenizer)
     encoder = SegmentEncoder(plain) if config.tokenization == "segments" else WholeDocumentEncoder(plain)
     in_split = (document for document in documents if _is_in_split(document, config))
-    batches = _batches(in_split, batch_chars)
+    batches = in_batches(in_split, batch_chars)
     if config.split == "train":
         batches = _without_skipped(batches, encoder, config, counts)
         batches = _without_filtered(batches, config, counts)
@@ -135,19 +133,6 @@ def pack_documents(
 def _is_in_split(document: AnnotatedDocument, config: PackingConfig) -> bool:
     is_held_out = hash64("eval split", document.id) < config.eval_fraction * 2**64
     return is_held_out == (config.split == "eval")
-
-
-def _batches(documents: Iterable[AnnotatedDocument], batch_chars: int) -> Iterator[list[AnnotatedDocument]]:
-    batch: list[AnnotatedDocument] = []
-    num_chars = 0
-    for document in documents:
-        batch.append(document)
-        num_chars += sum(map(len, document.texts))
-        if num_chars >= batch_chars:
-            yield batch
-            batch, num_chars = [], 0
-    if batch:
-        yield batch
 
 
 def _without_skipped(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import phf
-from phf.data.dataset import read_annotated, read_manifest
-from phf.data.distribution import CHARS, COUNT, TOKENS, Distribution, ScoreDistributions, in_batches
+from phf.data.dataset import in_batches, read_annotated, read_manifest
+from phf.data.distribution import CHARS, COUNT, TOKENS, Distribution, ScoreDistributions
 from phf.data.sources import AnnotatedDocument, fingerprint, is_saved_dataset, record_files
 from phf.errors import CorpusError
 from phf.profile.duplicates import DuplicateCounter
