@@ -44,6 +44,23 @@ def test_a_bare_name_is_the_pretraining_task():
     assert load_config(task="pep8", method="mle")[0].training.num_tokens == 3.3e9
 
 
+@pytest.mark.parametrize(
+    ("task", "method", "learning_rate", "batch_size"),
+    [
+        ("pii", "mle", 5e-4, 64),
+        ("pii", "awr", 5e-4, 64),
+        ("pii/finetune", "ul", 1e-4, 128),
+        ("pii/finetune", "awr", 1e-4, 512),
+        ("pii/finetune", "rwr", 1e-4, 512),
+        ("pep8/finetune", "awr", 1e-3, 256),
+    ],
+)
+def test_a_method_can_have_a_file_of_its_own_for_one_task(task, method, learning_rate, batch_size):
+    training = load_config(task=task, method=method)[0].training
+    assert training.effective_batch_size == batch_size
+    assert training.model_extra["learning_rate"] == learning_rate
+
+
 def test_method_is_merged_over_task_and_overrides_over_both(load):
     method = "training: {effective_batch_size: 16}\nobjective: {name: AWR, alpha: 1}"
     config = load(TASK, method, "training.seed=7", "objective.beta=1e-1", "generation.scenario_configs.0.num_samples=9")
