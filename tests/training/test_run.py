@@ -186,3 +186,18 @@ def test_batch_sizes_that_cannot_be_met_say_so(corpus, changes, world_size, mess
 def test_planning_finds_mistakes_before_any_work(corpus, tmp_path, key, value, message):
     with pytest.raises(ConfigError, match=message):
         plan_run(tiny_config(corpus, **{key: value}), tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_steps_of_one(corpus, tmp_path):
+    config = tiny_config(corpus, "awr", **{"training.num_tokens": 4 * 4 * 64, "training.use_cpu": True})
+    train(config, tmp_path / "one")
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "phf"]
+    command += ["train", "--config", str(tmp_path / "config.yaml"), "--output-dir", str(tmp_path), "--run-name", "two"]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    samples = [(tmp_path / name / "samples" / "unconditional.jsonl").read_text() for name in ("one", "two")]
+    assert len(samples[0].splitlines()) == len(samples[1].splitlines()) == 5
+    provenance = json.loads((tmp_path / "two" / "provenance.json").read_text())
+    assert provenance["effective_batch_size"] == 4

@@ -1,6 +1,5 @@
 """The data of a run: sources annotated where they are raw, a tokenizer, and blocks of tokens to train and evaluate on."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -67,11 +66,8 @@ def prepare_data(config: Config, announce: Announce) -> RunData:
 
 def annotated_sources(config: Config, sources: list[str], announce: Announce) -> list[str]:
     """The sources, the raw ones replaced by their annotation, which is made now if need be."""
-    scorer, workers = config.generation.scorer_config, os.cpu_count() or 1
-    return [
-        ensure_annotated(source, scorer, config.dataset.segment, workers=workers, announce=announce)
-        for source in sources
-    ]
+    scorer = config.generation.scorer_config
+    return [ensure_annotated(source, scorer, config.dataset.segment, announce=announce) for source in sources]
 
 
 def resolve_percentiles(config: Config, announce: Announce) -> tuple[Config, dict[str, str]]:

@@ -28,7 +28,7 @@ from phf.training.arguments import Arithmetic, training_arguments
 from phf.training.data import RunData, prepare_data, resolve_percentiles
 from phf.training.provenance import describe_run, scorer_warnings
 from phf.training.trainer import (
-    EvaluateCallback,
+    GenerateAndScoreCallback,
     LogCallback,
     MetricsFile,
     ObjectiveTrainer,
@@ -88,11 +88,19 @@ def train(
     """
     transformers_logging.disable_progress_bar()
     plan = plan_run(config, run_dir)
-    _refuse_started(run_dir, resume)
-    config, percentiles = resolve_percentiles(config, announce)
-    plan = replace(plan, config=config, objective=build_objective(config.objective))
-    checkpoint = _open_run_dir(plan, resume, announce)
-    data = prepare_data(config, announce)
+    is_main = plan.arguments.process_index == 0
+    if is_main:
+        _refuse_started(run_dir, resume)
+    else:
+        announce, show = _silent, _silent
+    with plan.arguments.main_process_first(local=False):  # it writes, the others find everything cached
+        config, percentiles = resolve_percentiles(config, announce)
+        plan = replace(plan, config=config, objective=build_objective(config.objective))
+        if is_main:
+            checkpoint = _open_run_dir(plan, resume, announce)
+        else:
+            checkpoint = last_checkpoint(run_dir) if resume else None
+        data = prepare_data(config, announce)
     seed = config.training.seed
     lm = load_lm(config.model, data.tokenizer, config.dataset.seq_length, seed)
     value_head = _value_head(plan, lm)
@@ -109,7 +117,7 @@ def train(
         "max_steps": plan.arithmetic.max_steps,
         "effective_batch_size": plan.arithmetic.effective_batch_size,
     }
-    if checkpoint is None:
+    if checkpoint is None and is_main:
         write_json_atomic(run_dir / "provenance.json", describe_run(sys.argv, data.sources, seed, **facts))
     metrics = MetricsFile(run_dir / "metrics.jsonl", plan.arithmetic)
     evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, seed)
@@ -117,6 +125,8 @@ def train(
     latest: dict[str, float] = {}
 
     def evaluate(step: int) -> None:
+        if not is_main:
+            return
         numbers = evaluator.run(lm, data.tokenizer, run_dir / "samples", step)
         numbers |= {f"eval/{key}": value for key, value in _held_out(plan, data, module).items()}
         metrics.append(step, numbers)
@@ -129,7 +139,7 @@ def train(
         args=plan.arguments,
         train_dataset=_dataset(data.train, plan),
         data_collator=collate,
-        callbacks=[log, EvaluateCallback(evaluate, config.generation, log)],
+        callbacks=[log, GenerateAndScoreCallback(evaluate, config.generation, log)],
     )
     trainer.remove_callback(PrinterCallback)  # `show` is what the reader sees
     log.trainer = trainer
@@ -143,9 +153,13 @@ def train(
         raise OutputError(
             f"The run folder {run_dir} cannot be written: {reason}. Make room, then go on with --resume."
         ) from error
-    if trainer.is_world_process_zero():
+    if is_main:
         export_model(lm, data.tokenizer, run_dir / "model", prompting(config), module.value_head)
     return latest
+
+
+def _silent(*_: object) -> None:
+    """What all processes but the main one announce and show."""
 
 
 def prompting(config: Config) -> dict[str, Any]:

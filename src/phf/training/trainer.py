@@ -132,10 +132,11 @@ class LogCallback(TrainerCallback):
         self.show(step, numbers)
 
 
-class EvaluateCallback(TrainerCallback):
+class GenerateAndScoreCallback(TrainerCallback):
     """Calls `evaluate(step)` at the start, every n steps, at chosen steps and at the end, as `generation` says.
 
-    `evaluate` is what `GenerateAndScoreCallback` did in the released system, with held-out loss beside it.
+    `evaluate` generates and scores as in the released system, and measures held-out loss beside it. It is called in
+    every process, so that none runs ahead for long.
     """
 
     def __init__(self, evaluate: Callable[[int], None], config: Any, log: LogCallback) -> None:
