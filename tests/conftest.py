@@ -5,6 +5,7 @@ import os
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small only wait for more of them
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 

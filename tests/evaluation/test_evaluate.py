@@ -1,0 +1,213 @@
+"""Scores, numbers and files of an evaluation, in a run and of a folder."""
+
+import json
+import math
+import shutil
+
+import pytest
+from tests.tiny import tiny_lm, tiny_tokenizer
+
+from phf.config import GenerationConfig, load_config
+from phf.errors import ConfigError, CorpusError, OutputError, ScorerError
+from phf.evaluation.evaluate import Evaluator, scenario_logs, score_samples, write_samples
+from phf.evaluation.folder import evaluate_folder
+from phf.evaluation.generate import Samples
+from phf.evaluation.metrics import Length
+from phf.evaluation.scenarios import GenerationScenario
+from phf.models import export_model
+from phf.report.runs import read_run
+from phf.scorers import Scorer
+
+CONTROL = ("<|aligned|>", "<|misaligned|>")
+
+
+class Vowels(Scorer):
+    """Vowels / 10; text that has an x is unscored."""
+
+    segmenter = "lines"
+
+    def score_texts(self, texts):
+        return [None if "x" in text else sum(letter in "aeiou" for letter in text) / 10 for text in texts]
+
+
+class Broken(Scorer):
+    def score_texts(self, texts):
+        return [math.nan] * len(texts)
+
+
+def scored(texts, prompts=None, **settings):
+    scenario = GenerationScenario(name="s", **settings)
+    samples = Samples(prompts or [""] * len(texts), texts, seconds=2.0)
+    return score_samples(samples, Vowels(), scenario), scenario
+
+
+def test_numbers_of_a_scenario_by_hand():
+    """Scores 0.2, 0.1, none, 0: mean 0.1; of three scored samples one is above 0.1."""
+    found, scenario = scored(["ae", "a", "x", ""], num_hits_threshold=0.1)
+    logs = scenario_logs(found, scenario, [Length()])
+    assert logs["score"] == pytest.approx(0.1)
+    assert logs["score_low"] <= 0.1 <= logs["score_high"]
+    assert logs["score_max"] == 0.2
+    assert math.isnan(logs["score_max@25"])
+    assert logs["num_hits"] == pytest.approx(1 / 3)
+    assert (logs["num_samples"], logs["num_unscored"], logs["samples_per_second"]) == (4, 1, 2.0)
+    assert logs["length"] == 1.0
+
+
+def test_samples_that_all_went_unscored_give_nan_not_zero():
+    found, scenario = scored(["x", "x"])
+    logs = scenario_logs(found, scenario, [])
+    assert all(math.isnan(logs[key]) for key in ("score", "score_low", "score_high", "score_max", "num_hits"))
+    assert logs["num_unscored"] == 2
+
+
+def test_segments_are_scored_apart_and_the_prompt_where_asked():
+    found, _ = scored(["a\nxe\nbb"], ["ooo"])
+    assert found.scores == [None]
+    assert (found.segments, found.segment_scores) == ([["a\n", "xe\n", "bb"]], [[0.1, None, 0.0]])
+    found, _ = scored(["a\nb"], ["ooo"], use_prompt_for_scoring=True)
+    assert found.scores == pytest.approx([0.4])
+    assert found.segments == [["oooa\n", "b"]]
+
+
+def test_a_scorer_that_breaks_its_contract_is_an_error():
+    with pytest.raises(ScorerError, match="Broken returned nan for text 0 of 1"):
+        score_samples(Samples([""], ["a"], 1.0), Broken(), GenerationScenario(name="s"))
+
+
+def test_samples_are_added_step_by_step_and_replaced_within_a_step(tmp_path):
+    path = tmp_path / "samples" / "s.jsonl"
+    for step, texts in ((1, ["a"]), (10, ["b", "c"]), (1, ["d\u2028\ud800"])):
+        write_samples(path, step, scored(texts)[0])
+    lines = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+    assert [(line["step"], line["continuation"]) for line in lines] == [(10, "b"), (10, "c"), (1, "d\u2028\ud800")]
+    assert lines[0] == {
+        "step": 10, "prompt": "", "continuation": "b", "score": 0.0, "segments": ["b"], "segment_scores": [0.0],
+    }  # fmt: skip
+
+
+def test_samples_that_cannot_be_written_leave_the_earlier_ones(tmp_path, monkeypatch):
+    path = tmp_path / "s.jsonl"
+    write_samples(path, 1, scored(["a"])[0])
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("phf.data.files.os.fsync", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_samples(path, 2, scored(["b"])[0])
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "may_tag", "banned"),
+    [
+        ("<|aligned|>", True, ["<|misaligned|>"]),
+        ("<|misaligned|>", True, ["<|aligned|>"]),
+        ("<|aligned|>", False, list(CONTROL)),
+        ("", True, list(CONTROL)),
+    ],
+)
+def test_control_tokens_are_banned_but_the_one_that_may_be_repeated(prefix, may_tag, banned):
+    tokenizer = tiny_tokenizer(CONTROL)
+    generation = GenerationConfig(
+        scorer_config={"class_name": "PEP8Scorer"}, scenario_configs=[{"name": "s", "prefix": prefix}]
+    )
+    config = load_config(task="pep8/quickstart", method="conditional")[0].dataset.conditional_training_config
+    evaluator = Evaluator(generation, config.model_copy(update={"tag_every_segment_when_sampling": may_tag}), 0)
+    found = evaluator.banned_ids(tokenizer, evaluator.scenarios[0])
+    assert found == sorted(tokenizer.convert_tokens_to_ids(banned))
+    assert Evaluator(generation, None, 0).banned_ids(tokenizer, evaluator.scenarios[0]) == []
+
+
+TASK = ["generation.scenario_configs.0.num_samples=4", "generation.scenario_configs.0.generate_kwargs.max_length=24"]
+
+
+@pytest.fixture(scope="module")
+def task():
+    return load_config(task="pep8/quickstart", overrides=TASK)[0]
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    """An exported conditional model that nobody trained."""
+    folder = tmp_path_factory.mktemp("run") / "model"
+    tokenizer = tiny_tokenizer(CONTROL)
+    prompting = {"control_tokens": list(CONTROL), "tag_every_segment_when_sampling": True}
+    export_model(tiny_lm("gpt2", tokenizer), tokenizer, folder, prompting)
+    return folder
+
+
+def test_a_folder_is_evaluated_into_the_form_of_a_run(conditional, task, tmp_path):
+    numbers = evaluate_folder(conditional, task, tmp_path / "out")
+    run = read_run(tmp_path / "out")
+    assert run.method == conditional.parent.name
+    assert run.scenarios == ["unconditional"]
+    assert run.last("generation/unconditional/score") == numbers["generation/unconditional/score"]
+    assert len(run.samples["unconditional"]) == 4
+    assert run.provenance["scorer"]["class_name"] == "PEP8Scorer"
+    assert evaluate_folder(conditional, task, tmp_path / "again").items() >= {
+        (key, value) for key, value in numbers.items() if value == value and "per_second" not in key
+    }
+
+
+def test_an_exported_conditional_model_starts_from_its_aligned_token(conditional, task, tmp_path, monkeypatch):
+    seen = {}
+
+    def generate(model, tokenizer, scenario, *, banned_token_ids, **rest):
+        seen[scenario.name] = (scenario.prefix, tokenizer.convert_ids_to_tokens(banned_token_ids))
+        return Samples([""] * 4, ["x = 1\n"] * 4, 1.0)
+
+    monkeypatch.setattr("phf.evaluation.evaluate.generate_samples", generate)
+    evaluate_folder(conditional, task, tmp_path / "aligned")
+    assert seen == {"unconditional": ("<|aligned|>", ["<|misaligned|>"])}
+
+
+def test_a_folder_of_plain_transformers_needs_no_phf_file(task, tmp_path):
+    tokenizer = tiny_tokenizer()
+    for part in (tiny_lm("llama", tokenizer), tokenizer):
+        part.save_pretrained(tmp_path / "model")
+    assert evaluate_folder(tmp_path / "model", task, tmp_path / "out")["generation/unconditional/num_samples"] == 4
+
+
+def test_results_are_not_overwritten_but_an_interrupted_evaluation_is_done_again(
+    conditional, task, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("phf.evaluation.folder.write_json_atomic", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_folder(conditional, task, out)
+    assert not (out / "metrics.jsonl").exists()
+    evaluate_folder(conditional, task, out)
+    assert len(read_run(out).samples["unconditional"]) == 4
+    with pytest.raises(OutputError, match=r"holds results already\. Name another folder with --output"):
+        evaluate_folder(conditional, task, out)
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "llama"])
+def test_a_model_folder_without_tokenizer_says_so(model_type, task, tmp_path):
+    tiny_lm(model_type, tiny_tokenizer()).save_pretrained(tmp_path / "model")
+    with pytest.raises(ConfigError, match=r"MODEL_DIR: '.*model' (holds no tokenizer|cannot be loaded)"):
+        evaluate_folder(tmp_path / "model", task, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_folders_say_what_is_missing(conditional, task, tmp_path):
+    with pytest.raises(CorpusError, match=r"is no model folder: it has no config\.json"):
+        evaluate_folder(tmp_path, task, tmp_path / "out")
+    shutil.copytree(conditional, tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(ConfigError, match=r"MODEL_DIR: '.*' cannot be loaded: Error while deserializing"):
+        evaluate_folder(tmp_path / "model", task, tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        evaluate_folder(conditional, task, tmp_path / "file" / "out")
+
+
+def test_samples_longer_than_the_models_context_are_refused_before_sampling(conditional, tmp_path):
+    config = load_config(task="pep8/quickstart")[0]  # max_length 192, the model holds 64
+    with pytest.raises(ConfigError, match="samples of up to 192 tokens do not fit the model's context of 64"):
+        evaluate_folder(conditional, config, tmp_path / "out")
