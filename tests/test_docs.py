@@ -1,0 +1,145 @@
+"""The documents are true: Python in them runs, commands and YAML are accepted, links lead somewhere."""
+
+import importlib
+import itertools
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from phf.cli import app
+from phf.config import load_config
+from phf.registry import METRICS, OBJECTIVES, SCORERS
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [*DOCS, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+NAME = re.compile(r"# ([\w-]+\.(?:py|yml))\n")
+VERBS = get_command(app).commands
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    found = FENCE.findall(page.read_text(encoding="utf-8"))
+    return [code for language, code in found if language in languages]
+
+
+def write_named_files(page: Path) -> None:
+    """A block whose first line is `# name.py` or `# name.yml` is that file."""
+    for code in blocks(page, "python", "yaml"):
+        if name := NAME.match(code):
+            Path(name[1]).write_text(code, encoding="utf-8")
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Words of every `phf ...` in a shell block or between backticks, `phf` itself left out."""
+    text = page.read_text(encoding="utf-8")
+    lines = [line for code in blocks(page, "sh", "bash", "console") for line in code.replace("\\\n", " ").splitlines()]
+    lines += re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
+    matches = (re.match(r"(?:\$ )?(?:\w+=\S* )*(?:\S*/)?phf (.*)", line.strip()) for line in lines)
+    return [shlex.split(match[1], comments=True) for match in matches if match]
+
+
+def values_of(option: str, words: list[str]) -> list[str]:
+    return [value for name, value in itertools.pairwise(words) if name == option]
+
+
+def problem(words: list[str]) -> str | None:
+    """What is wrong with a command; None if nothing is."""
+    verb, *rest = words
+    if verb == "--help":
+        return None
+    if verb not in VERBS:
+        return f"no verb {verb}"
+    options = {name for parameter in VERBS[verb].params for name in parameter.opts} | {"--help"}
+    for word in rest:
+        if word.startswith("--") and word.partition("=")[0] not in options:
+            return f"{verb} has no option {word}"
+    return None
+
+
+def ids(pages: list[Path]) -> list[str]:
+    return [page.name for page in pages]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", DOCS, ids=ids(DOCS))
+def test_python_runs(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    write_named_files(page)
+    importlib.invalidate_caches()
+    before = set(sys.modules)
+    names: dict[str, object] = {"__name__": "__main__"}
+    for number, code in enumerate(blocks(page, "python")):
+        exec(compile(code, f"{page.name}, Python block {number}", "exec"), names)
+    for name in {Path(path).stem for path in tmp_path.glob("*.py")} & (set(sys.modules) - before):
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_commands_have_verbs_and_options_that_exist(page):
+    assert [found for words in commands(page) if (found := problem(words))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_configurations_of_commands_load(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_named_files(page)
+    for words in commands(page):
+        tasks = [task for task in values_of("--task", words) if not task.endswith(".yml") or Path(task).is_file()]
+        if tasks and re.fullmatch(r"[\w/.-]+", tasks[0]):
+            method = next((name for name in values_of("--method", words) if re.fullmatch(r"[\w/.-]+", name)), None)
+            overrides = [text for text in words if re.match(r"\w+\.[\w.]+=", text)]
+            load_config(task=tasks[0], method=method, overrides=overrides)
+
+
+@pytest.mark.parametrize("page", DOCS, ids=ids(DOCS))
+def test_yaml_is_configuration(page, tmp_path):
+    """A block that starts with `# name.yml` or with a section is a task of its own, or goes on top of the quickstart."""
+    sections = ("dataset", "tokenizer", "model", "objective", "training", "generation")
+    for number, code in enumerate(blocks(page, "yaml")):
+        if not re.search(rf"^({'|'.join(sections)}):", code, re.MULTILINE):
+            continue
+        path = tmp_path / f"{number}.yml"
+        path.write_text(code, encoding="utf-8")
+        is_task = all(re.search(rf"^{name}:", code, re.MULTILINE) for name in ("dataset", "model", "generation"))
+        if is_task:
+            load_config(task=str(path))
+        else:
+            load_config(task="pep8/quickstart", method=str(path))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_links_resolve(page):
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"\w+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), f"{page.name}: {target}"
+        if anchor:
+            assert anchor in anchors(linked), f"{page.name}: {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_every_objective_and_metric_is_documented():
+    assert [name for name in OBJECTIVES.entries if f"`{name}`" not in (ROOT / "docs/objectives.md").read_text()] == []
+    assert [name for name in METRICS.entries if f"`{name}`" not in (ROOT / "docs/metrics.md").read_text()] == []
+    assert SCORERS.entries  # scorers have pages of their own
+
+
+def test_the_checks_can_fail(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("`phf trian --task x`\n```sh\nphf train --tusk pep8 \\\n  --dry-run\n```\n[x](#a-b)\n# A b\n")
+    assert [problem(words) for words in commands(page)] == ["train has no option --tusk", "no verb trian"]
+    assert anchors(page) == {"a-b"}
