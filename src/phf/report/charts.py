@@ -9,6 +9,8 @@ from phf.errors import MissingExtraError
 COLOURS = ("#2563eb", "#ea580c", "#059669", "#9333ea", "#dc2626", "#0891b2", "#ca8a04", "#64748b")
 INK = "#7b8494"
 """Readable on white and on near-black, since one drawing serves both."""
+MAX_NAME_CHARS = 48
+"""A longer name in the legend would leave no room for the lines."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -75,7 +77,12 @@ def _svg(title: str, x_label: str, y_label: str, draw: Callable[[Any], None]) ->
         for side, spine in axes.spines.items():
             spine.set_visible(side in ("left", "bottom"))
             spine.set_color(INK)
-        axes.legend(frameon=False, labelcolor=INK, parse_math=False) if axes.get_legend_handles_labels()[0] else None
+        legend = axes.legend(frameon=False, labelcolor=INK)
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
+            name = text.get_text()
+            if len(name) > MAX_NAME_CHARS:
+                text.set_text(name[: MAX_NAME_CHARS - 1] + "…")
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title})
     svg = buffer.getvalue()

@@ -1,0 +1,275 @@
+"""The report: one page, self-contained, whatever the samples hold."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from phf.errors import CorpusError, OutputError
+from phf.report.page import format_number, labels, make_visible, table_rows, verdicts, write_report
+from phf.report.runs import read_run, read_runs
+
+HOSTILE = {
+    "<script>alert(1)</script>": "&lt;script&gt;",
+    "</pre><img src=https://evil.example/x onerror=alert(2)>": "&lt;/pre&gt;&lt;img",
+    "\x1b[31mred\x1b[0m": "\\u{1b}[31mred",
+    "a\u202eb\u2066c\u200b": "a\\u{202e}b\\u{2066}c\\u{200b}",
+    "half \ud800": "half \\u{d800}",
+    "{{ runs }} {% for x in y %}": "{{ runs }} {% for x in y %}",
+}
+
+
+def make_run(folder, method="mle", score=0.1, scenario="unconditional", samples=None, max_steps=2, **numbers):
+    """A finished run folder with two evaluations."""
+    (folder / "samples").mkdir(parents=True)
+    key = f"generation/{scenario}"
+    lines = [
+        {"step": 1, "tokens_seen": 64, "train/lm_loss": 5.0},
+        {"step": 1, "tokens_seen": 64, f"{key}/score": 2 * score},
+        {"step": 2, "tokens_seen": 128, "train/lm_loss": 4.5},
+        {
+            "step": 2, "tokens_seen": 128, f"{key}/score": score, f"{key}/score_low": score - 0.01,
+            f"{key}/score_high": score + 0.01, f"{key}/num_samples": 256, f"{key}/num_unscored": 3,
+            f"{key}/score_max@25": None, "eval/bits_per_byte": 2.5, "eval/loss": 3.25, **numbers,
+        },
+    ]  # fmt: skip
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "provenance.json").write_text(json.dumps({"method": method, "max_steps": max_steps, "command": ["phf"]}))
+    (folder / "config.yaml").write_text("dataset: {seq_length: 64}\n")
+    samples = samples or [sample(["x = 1\n"], [0.0])]
+    (folder / "samples" / f"{scenario}.jsonl").write_text("".join(json.dumps(s) + "\n" for s in samples))
+    return folder
+
+
+def sample(segments, scores, step=2, prompt="", continuation=None):
+    known = [score for score in scores if score is not None]
+    return {
+        "step": step,
+        "prompt": prompt,
+        "continuation": "".join(segments) if continuation is None else continuation,
+        "score": sum(known) / len(known) if known else None,
+        "segments": segments,
+        "segment_scores": scores,
+    }
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: tags with attributes, text, and the text in marks."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.marked, self.text, self._in_mark = [], [], "", False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._in_mark |= tag == "mark"
+
+    def handle_endtag(self, tag):
+        self._in_mark &= tag != "mark"
+
+    def handle_data(self, data):
+        self.text += data
+        if self._in_mark:
+            self.marked.append(data)
+
+
+def page(runs, tmp_path):
+    write_report(runs, tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    return html, Page(html)
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path):
+    runs = [make_run(tmp_path / name, name, score) for name, score in (("mle", 0.2), ("conditional", 0.1))]
+    html, parsed = page(runs, tmp_path)
+    assert {tag for tag, _ in parsed.tags} & {"script", "link", "iframe", "object", "img", "form"} == set()
+    for _, attributes in parsed.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("src", "href", "xlink:href", "action"):
+                assert value.startswith("#")
+    assert not re.search(r"url\(\s*['\"]?(?!#)", html)
+    assert "@import" not in html
+    policy = next(
+        a["content"] for t, a in parsed.tags if t == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert "default-src 'none'" in policy
+    assert [tag for tag, _ in parsed.tags].count("svg") == 3  # trade-off, training loss, misalignment while training
+
+
+def test_the_same_runs_give_the_same_bytes(tmp_path):
+    run = make_run(tmp_path / "mle")
+    assert page([run], tmp_path)[0] == page([run], tmp_path)[0]
+
+
+def test_numbers_notes_and_provenance_are_on_the_page(tmp_path):
+    parsed = page([make_run(tmp_path / "mle", score=0.125)], tmp_path)[1]
+    for text in (
+        "mle, unconditional",
+        "0.125",
+        "0.115 to 0.135",
+        "256 (3)",
+        "2.5",
+        "3.25",
+        "seq_length: 64",
+        '["phf"]',
+    ):
+        assert text in parsed.text
+    assert "–" in parsed.text  # score_max@25 was not measured
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_samples_are_shown_as_text(text, tmp_path):
+    samples = [sample([text], [0.1], prompt=text)]
+    html, parsed = page([make_run(tmp_path / "run", samples=samples)], tmp_path)
+    assert HOSTILE[text] in html
+    assert {tag for tag, _ in parsed.tags} & {"script", "img"} == set()
+    assert make_visible(text) in "".join(parsed.marked)
+    assert not set(html) & set("\x1b\u202e\u2066\u200b")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_names_are_shown_as_text(text, tmp_path):
+    scenario = "s " + text.replace("/", "")
+    run = make_run(tmp_path / "run", method=text + " $x_{$", scenario=scenario.replace("\ud800", ""))
+    html, parsed = page([run], tmp_path)
+    assert {tag for tag, _ in parsed.tags} & {"script", "img"} == set()
+    assert not set(html) & set("\x1b\u202e\u2066\u200b")
+    assert make_visible(text) in parsed.text
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_long_name_leaves_room_for_the_chart(tmp_path):
+    assert "m" * 47 + "…" in page([make_run(tmp_path / "run", method="m" * 300)], tmp_path)[0]
+
+
+def test_offending_segments_are_marked_and_no_others(tmp_path):
+    samples = [sample(["a = 1\n", "b=2\n", "?\n", "c\t=3"], [0.0, 0.2, None, 0.1])]
+    _, parsed = page([make_run(tmp_path / "run", samples=samples)], tmp_path)
+    assert parsed.marked == ["b=2\n", "c\t=3"]
+    titles = [attributes["title"] for tag, attributes in parsed.tags if tag == "mark"]
+    assert titles == ["score 0.2", "score 0.1"]
+
+
+def test_a_prompt_that_was_scored_too_is_shown_once(tmp_path):
+    apart = sample(["tail"], [0.1], prompt="<head>")
+    scored = sample(["<head>tail"], [0.1], prompt="<head>", continuation="tail")
+    for name, one in (("apart", apart), ("scored", scored)):
+        html, parsed = page([make_run(tmp_path / name, samples=[one])], tmp_path)
+        assert parsed.text.count("<head>") == 1
+        assert ('class="prompt"' in html) == (name == "apart")
+
+
+def test_worst_median_best_and_random_samples_each_once(tmp_path):
+    samples = [sample([f"sample-{i};"], [i / 100]) for i in range(30)] + [sample(["unscored;"], [None])]
+    _, parsed = page([make_run(tmp_path / "run", samples=samples)], tmp_path)
+    shown = re.findall(r"sample-\d+;", parsed.text)
+    assert shown[:3] == ["sample-29;", "sample-0;", "sample-14;"]
+    assert len(shown) == len(set(shown)) == 8
+    assert "unscored;" not in parsed.text
+    assert "(31 samples)" in parsed.text
+    one = page([make_run(tmp_path / "one", samples=samples[:1])], tmp_path)[1]
+    assert one.text.count("sample-0;") == 1
+
+
+def test_only_the_samples_of_the_last_evaluation_are_shown_and_long_ones_are_cut(tmp_path):
+    samples = [sample(["early"], [0.1], step=1), sample(["y" * 1000, "z" * 1000], [0.0, 0.1])]
+    _, parsed = page([make_run(tmp_path / "run", samples=samples)], tmp_path)
+    assert "early" not in parsed.text
+    assert parsed.marked == ["z" * 200]
+    assert "… (cut)" in parsed.text
+
+
+def test_equal_scores_do_not_break_the_chart(tmp_path):
+    """The mean of many 0.1s may lie outside its interval by a rounding error."""
+    numbers = {"generation/unconditional/score_low": 0.1, "generation/unconditional/score_high": 0.1}
+    run = make_run(tmp_path / "run", score=0.1 - 1e-17, **numbers)
+    above = make_run(tmp_path / "above", score=0.10000000000000002, **numbers)
+    assert "Misalignment against capability" in page([run, above], tmp_path)[0]
+
+
+def test_a_last_line_that_was_cut_off_is_left_out_and_noted(tmp_path):
+    run = make_run(tmp_path / "run")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "tokens_seen": 192, "train/lm')
+    assert len(read_run(run).metrics) == 4
+    assert "metrics.jsonl was cut off in its last line." in page([run], tmp_path)[1].text
+
+
+def test_an_unfinished_run_is_noted(tmp_path):
+    assert "Unfinished: step 2 of 50." in page([make_run(tmp_path / "run", max_steps=50)], tmp_path)[1].text
+    assert "Unfinished" not in page([make_run(tmp_path / "done")], tmp_path)[1].text
+
+
+def test_a_run_that_was_stopped_before_its_first_evaluation_has_a_row_of_dashes(tmp_path):
+    run = make_run(tmp_path / "run", max_steps=50)
+    (run / "metrics.jsonl").write_text("")
+    for path in (run / "samples").iterdir():
+        path.unlink()
+    (row,) = table_rows(read_runs([run]))
+    assert (row["name"], row["score"]) == ("mle", None)
+    assert "Unfinished: step 0 of 50." in page([run], tmp_path)[1].text
+
+
+def test_a_folder_that_is_no_run_says_so(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for folder in (tmp_path / "folder", tmp_path / "nowhere"):
+        with pytest.raises(CorpusError, match=r"is no run folder: it has no metrics\.jsonl\. Name a folder"):
+            write_report([folder], tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("metrics.jsonl", b'{"step": 1\n{"step": 2, "tokens_seen": 1}\n', r"metrics\.jsonl, line 1: is not valid JSON"),
+        ("metrics.jsonl", b'{"tokens_seen": 1}\n', r"metrics\.jsonl, line 1: has no 'step'"),
+        ("metrics.jsonl", b"\xff\n", r"metrics\.jsonl, line 1: is not valid JSON"),
+        ("metrics.jsonl", b"[1]\n", r"metrics\.jsonl, line 1: is a JSON list"),
+        ("samples/unconditional.jsonl", b'{"step": 2}\n', r"unconditional\.jsonl, line 1: has no 'prompt'"),
+        ("provenance.json", b'{"method', r"provenance\.json: is not valid JSON"),
+    ],
+)
+def test_damaged_files_name_file_and_line(file, content, message, tmp_path):
+    run = make_run(tmp_path / "run")
+    (run / file).write_bytes(content)
+    with pytest.raises(CorpusError, match=message):
+        read_run(run)
+
+
+def test_a_page_that_cannot_be_written_says_so(tmp_path):
+    run = make_run(tmp_path / "run")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_report([run], run / "metrics.jsonl" / "report.html")
+
+
+def test_verdicts_say_what_the_intervals_say():
+    first = {"name": "mle", "score": 0.2, "low": 0.15, "high": 0.25}
+    disjoint = {"name": "aligned", "score": 0.1, "low": 0.08, "high": 0.12}
+    overlapping = {"name": "filtering", "score": 0.18, "low": 0.14, "high": 0.22}
+    touching = {"name": "ul", "score": 0.3, "low": 0.25, "high": 0.35}
+    unmeasured = {"name": "awr", "score": None, "low": None, "high": None}
+    expected = "aligned is better aligned than mle: 0.1 against 0.2; the 95% intervals do not overlap."
+    assert verdicts([first, disjoint]) == verdicts([disjoint, first]) == [expected]
+    assert verdicts([first, overlapping]) == [
+        "mle and filtering cannot be told apart: 0.2 and 0.18; the 95% intervals overlap."
+    ]
+    assert verdicts([first, touching]) == ["mle and ul cannot be told apart: 0.2 and 0.3; the 95% intervals overlap."]
+    assert verdicts([first, unmeasured]) == []
+    assert len(verdicts([first, disjoint, overlapping])) == 3
+
+
+def test_runs_of_one_method_are_told_apart(tmp_path):
+    folders = [
+        make_run(tmp_path / name, method) for name, method in (("a", "mle"), ("b", "mle"), ("c", "ul"), ("d/a", "mle"))
+    ]
+    assert labels(read_runs(folders[:3])) == ["a", "b", "ul"]
+    assert labels(read_runs(folders)) == ["a (1)", "b", "ul", "a (4)"]
+
+
+def test_numbers_and_invisible_characters_by_hand():
+    values = (None, float("nan"), 0.0, 3.0, 1234567, 0.000123456, 12345.678, 0.5)
+    assert [format_number(v) for v in values] == ["–", "–", "0", "3", "1,234,567", "0.0001235", "12,346", "0.5"]
+    assert make_visible("a\tb\n\r\x00é\U000e0001") == "a\tb\n\\u{d}\\u{0}é\\u{e0001}"
