@@ -49,6 +49,7 @@ def test_a_small_corpus_is_read_as_a_whole(tmp_path):
     assert found.output_bytes > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
 def test_a_large_corpus_is_scaled_up_from_the_start_of_its_files(tmp_path, suffix):
     for number in range(3):

@@ -69,6 +69,12 @@ def test_numbers_by_hand_and_the_files(dataset):
     assert len(list(read_annotated(str(dataset)))) == 1
 
 
+def test_an_unfinished_annotation_is_said_to_be_one(dataset):
+    assert "not finished" not in profile(dataset)
+    (dataset / "job.json").write_text("{}")
+    assert "The annotation of this folder is not finished" in profile(dataset)
+
+
 def test_output_goes_where_it_is_told(dataset, tmp_path):
     profile(dataset, "--output", tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere" / "profile.json").is_file()

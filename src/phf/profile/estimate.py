@@ -105,7 +105,7 @@ def estimate_corpus(
         source=source,
         scorer=scorer.describe(),
         segmenter=segmenter,
-        device=str(getattr(scorer, "device", "cpu")),
+        device=str(getattr(scorer, "device", None) or "cpu"),
         num_sampled=len(reading.sample),
         num_sampled_chars=num_chars,
         num_unscored_segments=num_unscored,

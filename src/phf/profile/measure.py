@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import phf
+from phf.annotate.runner import JOB
 from phf.data.dataset import in_batches, read_annotated, read_manifest
 from phf.data.distribution import CHARS, COUNT, TOKENS, Distribution, ScoreDistributions
 from phf.data.sources import AnnotatedDocument, fingerprint, is_saved_dataset, record_files
@@ -77,6 +78,8 @@ class Profile:
     scores_column: str
     scorer: dict[str, Any] | None
     """As the manifest says; None without one."""
+    is_unfinished: bool
+    """Whether `phf annotate` was interrupted in this folder, or is still at work in it."""
     tokenizer: str | None
     threshold: float
     levels: dict[str, Level]
@@ -148,13 +151,15 @@ def profile_dataset(
         name: _level(scores, name, threshold, percentiles if name in levels else (), tokenizer is not None)
         for name in LEVELS
     }
-    manifest = read_manifest(Path(source)) if Path(source).is_dir() else None
+    folder = Path(source)
+    manifest = read_manifest(folder) if folder.is_dir() else None
     return Profile(
         phf_version=phf.__version__,
         source=source,
         fingerprint=fingerprint(source),
         scores_column=scores_column,
         scorer=None if manifest is None else manifest.scorers.get(scores_column, manifest.scorer),
+        is_unfinished=manifest is None and (folder / JOB).is_file(),
         tokenizer=tokenizer,
         threshold=threshold,
         levels=found,

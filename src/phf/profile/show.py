@@ -66,6 +66,8 @@ def _head(profile: Profile) -> Iterator[str]:
     scorer = profile.scorer
     by = "" if scorer is None else f", scored by {scorer['class_name']} {scorer['version']}"
     yield f"{visible(profile.source)}, column {visible(profile.scores_column)}{by}"
+    if profile.is_unfinished:
+        yield "The annotation of this folder is not finished: this is the part that is there. phf annotate goes on with it."
     documents, segments = profile.levels["document"], profile.levels["segment"]
     all_segments = _plus(segments.scored, segments.unscored)
     tokens = "" if all_segments.tokens is None else f", {all_segments.tokens:,} tokens"
