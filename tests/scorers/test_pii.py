@@ -17,7 +17,7 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 from phf.errors import ConfigError, MissingExtraError
 from phf.scorers import build_scorer
 from phf.scorers.addresses import REGION_WORDS, AddressFinder, normalise
-from phf.scorers.pii import Clues, PIIScorer
+from phf.scorers.pii import Clues, PIIScorer, _warn_of_missing_model
 from phf.scorers.skype import SkypeFinder
 from phf.scorers.spans import count_merged
 
@@ -243,6 +243,7 @@ def test_a_missing_spacy_model_is_said_where_to_get(monkeypatch):
     with pytest.raises(ConfigError, match=r"spacy download no_such_model.*persons and organisations are not detected"):
         PIIScorer(spacy_model="no_such_model")
     monkeypatch.setattr("phf.scorers.pii.find_spec", lambda name: None)
+    _warn_of_missing_model.cache_clear()
     with pytest.warns(UserWarning, match=r"spacy download en_core_web_sm.*spacy_model: none"):
         scorer = PIIScorer()
     assert not any("spacy" in detector for detector in scorer.active_detectors)

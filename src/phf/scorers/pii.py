@@ -4,7 +4,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from multiprocessing import parent_process
@@ -217,15 +217,9 @@ def _address_finder(countries: list[Country]) -> AddressFinder:
 
 def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Span]] | None, str]:
     """The function that finds entities, None for none, and the name of its model."""
-    how_to_get = f"python -m spacy download {SPACY_MODEL if spacy_model == 'auto' else spacy_model} (from GitHub)"
     if spacy_model == "auto" and find_spec(SPACY_MODEL) is None:
-        if parent_process() is None:  # once, not in every worker
-            warnings.warn(
-                f"PIIScorer: the spaCy model {SPACY_MODEL} is not installed, so names of persons and organisations are "
-                f"not detected, as the paper's scores have them. Get it with: {how_to_get}. If that is what you want, "
-                "say so with the setting spacy_model: none.",
-                stacklevel=2,
-            )
+        if parent_process() is None:  # not in every worker
+            _warn_of_missing_model()
         return None, ""
     if spacy_model == "none":
         return None, ""
@@ -236,8 +230,9 @@ def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Span]] | 
         raise MissingExtraError("PIIScorer with a spaCy model", "spacy", "pii") from error
     if not spacy.util.is_package(name) and not Path(name).is_dir():
         raise ConfigError(
-            f"PIIScorer: the spaCy model '{name}' is neither installed nor a folder. Get it with: {how_to_get}. Without "
-            "it (spacy_model: none) names of persons and organisations are not detected."
+            f"PIIScorer: the spaCy model '{name}' is neither installed nor a folder. Get it with: "
+            f"python -m spacy download {name} (from GitHub). Without it (spacy_model: none) names of persons and "
+            "organisations are not detected."
         )
     model = spacy.load(name)
     name = f"{model.meta['lang']}_{model.meta['name']} {model.meta['version']}"
@@ -246,3 +241,14 @@ def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Span]] | 
         return ((entity.start_char, entity.end_char) for entity in model(text).ents if entity.label_ in ENTITIES)
 
     return spans, name
+
+
+@cache
+def _warn_of_missing_model() -> None:
+    """Once, however many scorers are built."""
+    warnings.warn(
+        f"PIIScorer: the spaCy model {SPACY_MODEL} is not installed, so names of persons and organisations, which the "
+        f"paper's scores count, are not detected. Get it with: python -m spacy download {SPACY_MODEL} (from GitHub). If "
+        "that is what you want, say so with the setting spacy_model: none.",
+        stacklevel=2,
+    )
