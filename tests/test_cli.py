@@ -1,0 +1,247 @@
+"""The command line: verbs in pipeline order, mistakes in one message, and the pipeline end to end on tiny data."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+from tests.report.test_page import make_run
+from tests.tiny import tiny_config
+from typer.testing import CliRunner
+
+from phf import cli
+from phf.config import dump_config
+from phf.config.schema import Config
+from phf.data.dataset import read_annotated
+from phf.errors import CorpusError
+from phf.report.runs import read_run
+
+CODE = "import os\n\n\ndef size(path):\n    return os.stat(path).st_size\n\n\nx=1\n"
+HOSTILE = "a [bold] :fire: [/] b\\"
+
+
+def phf(*arguments):
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    for i in range(60):
+        (folder / f"{i:02d}.py").write_text(CODE.replace("size", f"size{i}") * 4)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config_file(corpus, tmp_path_factory):
+    """A resolved configuration of a tiny conditional run."""
+    changes = {"training.num_tokens": 2 * 4 * 64, "dataset.eval_fraction": 0.4}
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    path.write_text(dump_config(tiny_config(str(corpus), "conditional", **changes)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_dir(config_file, tmp_path_factory):
+    """The run folder that `phf train` made of it."""
+    folder = tmp_path_factory.mktemp("runs")
+    result = phf("train", "--config", config_file, "--run-name", "tiny", "--output-dir", folder)
+    assert result.exit_code == 0, result.output
+    return folder / "tiny"
+
+
+def test_help_lists_the_verbs_in_pipeline_order():
+    result = phf("--help")
+    assert result.exit_code == 0
+    verbs = [line.split()[1] for line in result.output.splitlines() if line.startswith("│ ") and "--" not in line]
+    expected = ["annotate", "train", "evaluate", "report", "list", "quickstart"]
+    assert [verb for verb in verbs if verb in expected] == expected
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list", "scorers"], ["list", "tasks"]])
+def test_help_and_lists_load_neither_torch_nor_transformers(arguments):
+    code = f"""
+import sys
+from phf.cli import main
+sys.argv = ["phf", *{arguments!r}]
+try:
+    main()
+except SystemExit as error:
+    assert not error.code
+print(sorted({{"torch", "transformers", "datasets", "pyarrow", "matplotlib"}} & set(sys.modules)))
+"""
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("scorers", ["PEP8Scorer", "PEP 8 violations per character"]),
+        ("objectives", ["MLE", "Unlikelihood", "AWR"]),
+        ("metrics", ["Length", "NGramStats", "SelfBLEU", "Compilability"]),
+        ("tasks", ["pep8/pretrain", "pep8/finetune", "pep8/quickstart"]),
+        ("methods", ["pep8/mle", "pep8/conditional", "pep8/awr", "pep8/rwr", "pep8/ul", "pep8/filtering"]),
+    ],
+)
+def test_list_of_each_kind(what, expected):
+    result = phf("list", what)
+    assert result.exit_code == 0
+    for text in expected:
+        assert text in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["list", "scorer"], "There is no list of 'scorer'. Did you mean 'scorers'?"),
+        (["train", "--task", "pep9"], "--task pep9: no such task."),
+        (["train", "--method", "mle"], "Name either a task"),
+        (["train", "--task", "pep8", "--method", "condtional"], "Did you mean 'conditional'?"),
+        (["train", "--task", "pep8", "--override", "dataset.seq_len=3"], "Did you mean 'seq_length'?"),
+        (
+            ["train", "--task", "pep8", "--override", "training.seed=1", "objective.alpha=1"],
+            "alpha is not a setting of MLE",
+        ),
+        (["train", "--config", "no.yaml"], "no.yaml: cannot be read: No such file or directory."),
+        (["annotate", "no/such", "--scorer", "PEP8Scorer", "--output", "OUT"], "no/such"),
+        (["annotate", "CORPUS", "--scorer", "PEP8", "--output", "OUT"], "Did you mean 'PEP8Scorer'?"),
+        (["annotate", "CORPUS", "--scorer", "PEP8Scorer", "--output", "OUT", "--segment", "line"], "'lines'"),
+        (["evaluate", "CORPUS", "--task", "pep8"], "is no model folder: it has no config.json."),
+        (["report", "CORPUS"], "is no run folder: it has no metrics.jsonl."),
+    ],
+)
+def test_a_mistake_is_one_message_and_status_2(arguments, message, corpus, tmp_path):
+    places = {"CORPUS": str(corpus), "OUT": str(tmp_path / "out")}
+    result = phf(*(places.get(argument, argument) for argument in arguments))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error ")
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_mistake_in_a_process_of_its_own_leaves_no_traceback():
+    found = subprocess.run([sys.executable, "-m", "phf", "list", "x"], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr == "Error There is no list of 'x'. Known: methods, metrics, objectives, scorers, tasks.\n"
+
+
+def test_our_own_bugs_are_not_dressed_up_as_mistakes(monkeypatch):
+    monkeypatch.setattr(cli, "_load", lambda *_: 1 / 0)
+    assert isinstance(phf("train", "--task", "pep8").exception, ZeroDivisionError)
+
+
+def test_an_interruption_says_how_to_go_on(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_load", interrupted)
+    result = phf("train", "--task", "pep8")
+    assert result.exit_code == 130
+    assert result.stderr.startswith("Interrupted. Finished shards and checkpoints are kept")
+
+
+@pytest.mark.parametrize("escape", ["\x1b[31m", "\x07", "\u202e"])
+def test_messages_do_not_steer_the_terminal(monkeypatch, escape):
+    def fail(*_):
+        raise CorpusError(f"a{escape}b")
+
+    monkeypatch.setattr(cli, "_load", fail)
+    result = phf("train", "--task", "pep8")
+    assert result.exit_code == 2
+    assert escape not in result.output
+    assert "a\\x" in result.stderr
+
+
+def test_dry_run_prints_configuration_and_arithmetic_and_writes_nothing(config_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = phf(
+        "train", "--config", config_file, "--dry-run", "--override", "training.seed=7", "dataset.seq_length=32"
+    )
+    assert result.exit_code == 0, result.output
+    text, arithmetic = result.stdout.rstrip("\n").rsplit("\n", 1)
+    printed = Config.model_validate(yaml.safe_load(text))
+    assert (printed.training.seed, printed.dataset.seq_length) == (7, 32)
+    assert (
+        printed.training.model_extra
+        == Config.model_validate(yaml.safe_load(config_file.read_text())).training.model_extra
+    )
+    assert arithmetic == (
+        "4 steps x 4 blocks x 32 tokens = 512 tokens; 2 blocks a device x 2 accumulation x 1 processes; 0 tokens seen before"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("task", ["pep8", "pep8/finetune"])
+def test_shipped_tasks_pass_a_dry_run_without_network(task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = phf("train", "--task", task, "--method", "conditional", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "blocks x 1,024 tokens" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_annotate_writes_a_dataset_that_report_the_counts(corpus, tmp_path):
+    out = tmp_path / HOSTILE
+    result = phf("annotate", corpus, "--scorer", "PEP8Scorer", "--output", out, "--workers", 1)
+    assert result.exit_code == 0, result.output
+    documents = list(read_annotated(str(out)))
+    num_segments = sum(len(document.texts) for document in documents)
+    assert len(documents) == 60
+    printed = " ".join(result.output.split())
+    assert f"60 documents, {num_segments:,} segments, unscored: 0." in printed
+    assert HOSTILE in result.output.replace("\n", "")
+
+
+@pytest.mark.slow
+def test_train_evaluate_report_end_to_end(run_dir, corpus, tmp_path):
+    assert json.loads((run_dir / "provenance.json").read_text())["method"] == "conditional"
+    evaluation = tmp_path / "evaluation"
+    task = ["--task", "pep8/quickstart", "--override", "generation.scenario_configs.0.num_samples=3"]
+    kwargs = "generation.scenario_configs.0.generate_kwargs.max_length=24"
+    result = phf("evaluate", run_dir / "model", *task, kwargs, "--output", evaluation)
+    assert result.exit_code == 0, result.output
+    assert "generation/unconditional/score" in result.output
+    assert len(read_run(evaluation).samples["unconditional"]) == 3
+    page = tmp_path / "report.html"
+    result = phf("report", run_dir, evaluation, "--output", page)
+    assert result.exit_code == 0, result.output
+    html = page.read_text()
+    for text in ("conditional, unconditional", "tiny, unconditional", "Resolved configuration", "Provenance"):
+        assert text in html
+    again = phf("evaluate", run_dir / "model", *task, kwargs, "--output", evaluation)
+    assert again.exit_code == 2
+    assert "holds results already" in again.stderr
+
+
+@pytest.mark.slow
+def test_training_again_needs_resume_and_resuming_a_finished_run_changes_nothing(run_dir, config_file):
+    arguments = ["train", "--config", config_file, "--run-name", run_dir.name, "--output-dir", run_dir.parent]
+    refused = phf(*arguments)
+    assert refused.exit_code == 2
+    assert "Go on with --resume" in refused.stderr
+    before = read_run(run_dir)
+    resumed = phf(*arguments, "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert read_run(run_dir).samples == before.samples
+
+
+def test_hostile_names_are_printed_as_they_are(tmp_path, monkeypatch):
+    run = make_run(tmp_path / HOSTILE, method=HOSTILE)
+    result = phf("report", run, "--output", tmp_path / f"{HOSTILE}.html")
+    assert result.exit_code == 0, result.output
+    assert f"Report: {tmp_path / HOSTILE}.html" in result.output
+    monkeypatch.setattr("phf.quickstart.run_quickstart", lambda *_: [
+        {"name": f"{HOSTILE}, {name}", "scenario": name, "score": None, "low": None, "high": None,
+         "bits_per_byte": 2.0, "samples_per_second": 3.0, "num_samples": 4}
+        for name in ("unconditional", "aligned", "misaligned")
+    ])  # fmt: skip
+    result = phf("quickstart", "--output-dir", tmp_path / HOSTILE)
+    assert result.exit_code == 0, result.output
+    assert result.output.count("NOT shown by this run") == 2
+    assert ":fire:" in result.output
+    assert "[bold]" in result.output
+    missing = phf("train", "--task", f"{HOSTILE}.yml")
+    assert f"--task {HOSTILE}.yml: there is no such file." in missing.stderr
