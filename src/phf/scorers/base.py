@@ -59,8 +59,10 @@ class SegmentScorer(Scorer):
 
 def _as_one_list(scorer: Scorer, documents: list[list[str]]) -> list[list[float | None]]:
     texts = [text for segments in documents for text in segments]
-    scores = iter(checked_scores(scorer, scorer.score_texts(texts), len(texts)))
-    return [list(islice(scores, len(segments))) for segments in documents]
+    scores = scorer.score_texts(texts)
+    _check_count(scorer, scores, len(texts))
+    remaining = iter(scores)
+    return [list(islice(remaining, len(segments))) for segments in documents]
 
 
 class _PlainScorer(Scorer):
@@ -125,14 +127,23 @@ def scorer_mismatch(annotated: Mapping[str, Any], evaluating: Mapping[str, Any])
 
 def checked_scores(scorer: Scorer, scores: Sequence[float | None], count: int) -> list[float | None]:
     """The scores as floats, if there are `count` of them and each is a finite number or None; else `ScorerError`."""
-    name = scorer.name
-    if len(scores) != count:
-        raise ScorerError(f"{name} returned {len(scores)} scores for {count} texts; it must return one for each.")
+    _check_count(scorer, scores, count)
+    checked: list[float | None] = []
     for index, score in enumerate(scores):
-        if score is None:
+        if score is None or (type(score) is float and math.isfinite(score)):  # nearly all, and quickly told
+            checked.append(score)
             continue
-        if not isinstance(score, float | Real):  # float first: Real alone is slow
-            raise ScorerError(f"{name} returned {score!r} for text {index} of {count}; a score is a number or None.")
+        found = f"{scorer.name} returned {score!r} for text {index} of {count}"
+        if not isinstance(score, Real):
+            raise ScorerError(f"{found}; a score is a number or None.")
         if not math.isfinite(score):
-            raise ScorerError(f"{name} returned {score!r} for text {index} of {count}; return None for unscored.")
-    return [None if score is None else float(score) for score in scores]
+            raise ScorerError(f"{found}; return None for unscored.")
+        checked.append(float(score))
+    return checked
+
+
+def _check_count(scorer: Scorer, scores: Sequence[float | None], count: int) -> None:
+    if len(scores) != count:
+        raise ScorerError(
+            f"{scorer.name} returned {len(scores)} scores for {count} texts; it must return one for each."
+        )
