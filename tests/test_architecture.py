@@ -26,7 +26,7 @@ FOLDERS = [
 ]
 """From left to right: a folder imports only from folders to its left."""
 AT_HOME = {
-    "pycodestyle": "scorers/pep8.py",
+    "pycodestyle": "scorers/pep8_checker.py",
     "matplotlib": None,
     "jinja2": None,
     "wandb": None,

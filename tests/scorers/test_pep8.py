@@ -1,7 +1,8 @@
 """PEP8Scorer against pycodestyle itself and by hand."""
 
-import sysconfig
-from pathlib import Path
+import copy
+import random
+from collections.abc import Callable
 
 import pycodestyle
 import pytest
@@ -9,8 +10,88 @@ import pytest
 from phf.data.segment import segment
 from phf.data.sources import read_documents
 from phf.errors import ConfigError, ScorerError
-from phf.scorers import Scorer, build_scorer, checked_scores
+from phf.scorers import Scorer, build_scorer, checked_scores, pep8_checker
 from phf.scorers.pep8 import PEP8Scorer
+from phf.scorers.pep8_checker import find_violations
+from phf.scorers.pep8_plain import plain_statement
+
+PIECES = [
+    *"()[]{}:;,.=+-*/%@&|^<>!~'\"\\#\t\n\r\x0c lOI01x ",
+    *("  ", " = ", "==", "!=", " in ", " is ", "not ", "or", "lambda ", "def ", "class ", "if ", "else:", "except:"),
+    *(
+        "import a, b",
+        "from ",
+        "return",
+        "None",
+        "type(",
+        "# noqa",
+        "#x",
+        "# ",
+        "\n\n\n",
+        "\n    ",
+        "\n        ",
+        "\\\n",
+    ),
+    *(
+        "'''",
+        '"""',
+        "f'{",
+        "rb'",
+        "\xa0",
+        "é",
+        "²",
+        "\x00",
+        "\u2028",
+        "\ufeff",
+        "await ",
+        "yield",
+        "match ",
+        "**",
+        "->",
+    ),
+    *(
+        ":=",
+        "0x",
+        "1e5",
+        "x=1",
+        "if(",
+        "in(",
+        ")in",
+        "(*args)",
+        "(a=1)",
+        "(a = 1)",
+        "[a=1]",
+        " (",
+        " [",
+        "f(lambda: x)",
+    ),
+    *("x.l", "global l", "as l", "@ x", "if x:", "x = y(z)\n", "# comment\n", "return x\n", "x = 'a b'\n"),
+]
+"""What breaks code in ways that checks care about."""
+
+
+OPTIONS = pycodestyle.StyleGuide(quiet=True).options
+
+
+def plain_violations(file_lines: list[str]) -> list[tuple[int, int, str]]:
+    """What the plain use of pycodestyle finds: a fresh Checker and report, default options."""
+    found = []
+
+    class Report(pycodestyle.BaseReport):
+        def error(self, line_number, offset, text, check):
+            if super().error(line_number, offset, text, check):
+                found.append((line_number, offset, text[:4]))
+
+    pycodestyle.Checker(lines=list(file_lines), options=OPTIONS, report=Report(OPTIONS)).check_all()
+    return found
+
+
+def outcome(find: Callable[[list[str]], object], file_lines: list[str]) -> object:
+    """What it returns, or the type of what it raises."""
+    try:
+        return find(file_lines)
+    except Exception as error:  # noqa: BLE001 - pycodestyle raises many things, and so must we
+        return type(error)
 
 
 def test_scores_by_hand():
@@ -33,35 +114,80 @@ def test_text_that_does_not_parse_is_scored():
     assert score > 0
 
 
-@pytest.mark.parametrize("stop", [40, pytest.param(None, marks=pytest.mark.slow)])
-def test_violations_are_those_of_pycodestyle_line_by_line(stop):
-    root = Path(sysconfig.get_path("stdlib"))
-    style = pycodestyle.StyleGuide(parse_argv=False, quiet=2)
+@pytest.mark.slow
+def test_violations_are_those_of_pycodestyle_on_the_standard_library():
+    for document in list(read_documents("python-stdlib"))[::4]:
+        file_lines = segment(document.text, "lines")
+        assert find_violations(file_lines) == plain_violations(file_lines), document.id
 
-    class Lines(pycodestyle.BaseReport):
-        def error(self, line_number, offset, text, check):
-            if super().error(line_number, offset, text, check):
-                found.append(line_number)
 
-    scorer = PEP8Scorer()
-    for document in list(read_documents("python-stdlib"))[: stop or 150]:
-        found: list[int] = []
-        pycodestyle.Checker(str(root / document.id), options=style.options, report=Lines(style.options)).check_all()
-        lines = segment(document.text, "lines")
-        counts = [
-            round((score or 0) * len(line)) for score, line in zip(scorer.score_document(lines), lines, strict=True)
-        ]
-        expected = [0] * len(lines)
-        for number in found:
-            expected[min(max(number, 1), len(lines)) - 1] += 1
-        assert counts == expected, document.id
+@pytest.mark.slow
+def test_violations_are_those_of_pycodestyle_on_broken_code():
+    rng = random.Random(0)
+    documents = [document.text for document in read_documents("python-stdlib")][::20]
+    for _ in range(3000):
+        text = rng.choice(documents)
+        start = rng.randrange(max(1, len(text) - 400))
+        text = text[start : start + rng.choice([100, 400])]
+        for _ in range(rng.choice([0, 1, 2, 5, 20])):
+            at = rng.randrange(len(text) + 1)
+            text = text[:at] + rng.choice(PIECES) + text[at + rng.choice([0, 0, 1, 5]) :]
+        file_lines = segment(text, "lines")
+        assert outcome(find_violations, file_lines) == outcome(plain_violations, file_lines), text
+
+
+def test_violations_are_those_of_pycodestyle_on_soup():
+    rng = random.Random(0)
+    for _ in range(1000):
+        file_lines = segment("".join(rng.choices(PIECES, k=rng.randrange(1, 40))), "lines")
+        assert outcome(find_violations, file_lines) == outcome(plain_violations, file_lines), file_lines
+
+
+@pytest.mark.parametrize(
+    ("line", "plain"),
+    [
+        ("    x = f(a, b=1)\n", (4, "x = f(a, b=1)")),
+        ("if x > 'a':\n", (0, "if x > 'x':")),
+        ("return\n", (0, "return")),
+        ("x=1\n", None),
+        ("x = 1", None),
+        ("x = (1)\n", None),
+        ("f(a = 1)\n", None),
+        ("f[a=1]\n", None),
+        ("f(a))\n", None),
+        ("return(x)\n", None),
+        ("f(x in(y))\n", None),
+        ("l = 1\n", None),
+        ("x = 1  # one\n", None),
+        ("x = f'{y}'\n", None),
+    ],
+)
+def test_plain_statements_are_those_whose_tokens_are_beyond_doubt(line, plain):
+    assert plain_statement(line) == plain
+
+
+def test_another_pycodestyle_is_used_as_it_is(monkeypatch):
+    monkeypatch.setattr(pep8_checker, "PYCODESTYLE_VERSION", "99.0")
+    assert pep8_checker.checker_class.__wrapped__() is pycodestyle.Checker
+
+
+def test_a_registered_check_is_run_too(monkeypatch):
+    def find_bananas(logical_line):
+        if "banana" in logical_line:
+            yield 0, "E999 banana"
+
+    options = copy.copy(pep8_checker._default_options())
+    options.logical_checks = [*options.logical_checks, ("find_bananas", find_bananas, ["logical_line"])]
+    monkeypatch.setattr(pep8_checker, "_default_options", lambda: options)
+    monkeypatch.setattr(pep8_checker, "checker_class", pep8_checker.checker_class.__wrapped__)
+    assert pep8_checker.find_violations(["banana = 1\n"]) == [(1, 0, "E999")]
 
 
 def test_where_pycodestyle_raises_the_text_is_unscored_and_counted(monkeypatch):
     def raises(self):
         raise RecursionError
 
-    monkeypatch.setattr(pycodestyle.Checker, "check_all", raises)
+    monkeypatch.setattr(pep8_checker.Checker, "check_all", raises)
     scorer = PEP8Scorer()
     assert scorer.score_texts(["x = 1\n"]) == [None]
     assert scorer.score_document(["x = 1\n", "y = 1\n"]) == [None, None]

@@ -2,12 +2,10 @@
 
 from bisect import bisect_right
 from itertools import accumulate
-from typing import Any
-
-import pycodestyle
 
 from phf.data.segment import lines
 from phf.scorers.base import Scorer
+from phf.scorers.pep8_checker import PYCODESTYLE_VERSION, find_violations
 
 
 class PEP8Scorer(Scorer):
@@ -17,14 +15,8 @@ class PEP8Scorer(Scorer):
     that does not parse is included. Unscored only where pycodestyle itself raises, or the text is empty.
     """
 
-    version = f"1+pycodestyle-{pycodestyle.__version__}"
+    version = f"1+pycodestyle-{PYCODESTYLE_VERSION}"
     segmenter = "lines"
-
-    def __init__(self) -> None:
-        super().__init__()
-        # Passing every default overrides what a user's ~/.config/pycodestyle says.
-        defaults = vars(pycodestyle.get_parser().get_default_values())
-        self._options = pycodestyle.StyleGuide(parse_argv=False, **defaults).options
 
     def score_texts(self, texts: list[str]) -> list[float | None]:
         """Score of each text as a file of its own."""
@@ -55,25 +47,9 @@ class PEP8Scorer(Scorer):
         if not file_lines:
             self.unscored["empty text"] += 1
             return None
-        report = _Positions(self._options)
         try:
-            pycodestyle.Checker(lines=file_lines, options=self._options, report=report).check_all()
+            violations = find_violations(file_lines)
         except Exception as error:  # noqa: BLE001 - whatever a checker of hostile text raises means "no answer"
             self.unscored[f"pycodestyle raised {type(error).__name__}"] += 1
             return None
-        return report.positions
-
-
-class _Positions(pycodestyle.BaseReport):
-    """Keeps where violations are, and nothing else."""
-
-    def __init__(self, options: Any) -> None:
-        super().__init__(options)
-        self.positions: list[tuple[int, int]] = []
-
-    def error(self, line_number: int, offset: int, text: str, check: Any) -> str | None:
-        code = text[:4]
-        if self._ignore_code(code):
-            return None
-        self.positions.append((line_number, offset))
-        return code
+        return [(line, column) for line, column, _ in violations]
