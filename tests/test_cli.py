@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 from tests.report.test_page import make_run
-from tests.tiny import tiny_config
+from tests.tiny import tiny_config, tiny_corpus
 from typer.testing import CliRunner
 
 from phf import cli
@@ -17,7 +17,6 @@ from phf.data.dataset import read_annotated
 from phf.errors import CorpusError
 from phf.report.runs import read_run
 
-CODE = "import os\n\n\ndef size(path):\n    return os.stat(path).st_size\n\n\nx=1\n"
 HOSTILE = "a [bold] :fire: [/] b\\"
 
 
@@ -27,10 +26,7 @@ def phf(*arguments):
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("corpus")
-    for i in range(60):
-        (folder / f"{i:02d}.py").write_text(CODE.replace("size", f"size{i}") * 4)
-    return folder
+    return tiny_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +34,7 @@ def config_file(corpus, tmp_path_factory):
     """A resolved configuration of a tiny conditional run."""
     changes = {"training.num_tokens": 2 * 4 * 64, "dataset.eval_fraction": 0.4}
     path = tmp_path_factory.mktemp("config") / "config.yaml"
-    path.write_text(dump_config(tiny_config(str(corpus), "conditional", **changes)))
+    path.write_text(dump_config(tiny_config(corpus, "conditional", **changes)))
     return path
 
 
@@ -113,7 +109,7 @@ def test_list_of_each_kind(what, expected):
     ],
 )
 def test_a_mistake_is_one_message_and_status_2(arguments, message, corpus, tmp_path):
-    places = {"CORPUS": str(corpus), "OUT": str(tmp_path / "out")}
+    places = {"CORPUS": corpus, "OUT": str(tmp_path / "out")}
     result = phf(*(places.get(argument, argument) for argument in arguments))
     assert result.exit_code == 2
     assert result.stderr.startswith("Error ")

@@ -1,5 +1,6 @@
 """Configurations, tokenizers and models small enough for tests."""
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -65,3 +66,11 @@ def tiny_lm(model_type: str, tokenizer: Any, seed: int = 0, **settings: Any) -> 
         num_additional_tokens=num_added or None,
     )
     return load_lm(config, tokenizer, 32, seed)
+
+
+def tiny_corpus(folder: Path) -> str:
+    """Sixty files of Python with clean lines and violations; returns the folder as a source."""
+    for i in range(60):
+        text = f"import os\n\n\ndef size{i}(path):\n    return os.stat(path).st_size\n\n\nx=1\n"
+        (folder / f"{i:02d}.py").write_text(text * 4)
+    return str(folder)
