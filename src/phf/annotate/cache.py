@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from phf.annotate.runner import ShowProgress, annotate
+from phf.annotate.runner import FORMAT, ShowProgress, annotate
 from phf.data.sources import fingerprint, is_annotated
 from phf.scorers import build_scorer
 
@@ -32,7 +32,7 @@ def ensure_annotated(
         return source
     scorer = build_scorer(scorer_config)
     segmenter = segmenter or scorer.segmenter
-    parts = [fingerprint(source), scorer.describe(), segmenter]
+    parts = [FORMAT, fingerprint(source), scorer.describe(), segmenter]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
     folder = cache_root() / "annotated" / f"{Path(source).name}-{key}"
     if announce is not None and not (folder / "manifest.json").is_file():

@@ -25,6 +25,8 @@ from phf.data.sources import DocumentReader, Part, fingerprint, parts
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.scorers import Scorer, build_scorer
 
+FORMAT = 1
+"""Part of every cache key: raise it when the same input becomes other files."""
 JOB = "job.json"
 """Beside the shards: the settings they were made with. Written first, so a folder says whose it is."""
 LOCK = ".lock"
@@ -93,6 +95,7 @@ def annotate(
     scorers = {column: build_scorer(section) for column, section in columns.items()}
     segmenter = segmenter or next(iter(scorers.values())).segmenter
     settings = {
+        "format": FORMAT,
         "scorers": {column: scorer.describe() for column, scorer in scorers.items()},
         "segmenter": segmenter,
         "sources": list(sources),
