@@ -1,6 +1,7 @@
 """PEP8Scorer against pycodestyle itself and by hand."""
 
 import copy
+import keyword
 import random
 from collections.abc import Callable
 
@@ -70,6 +71,13 @@ PIECES = [
 """What breaks code in ways that checks care about."""
 
 
+WORDS = [
+    *keyword.kwlist,
+    *["x", "foo", "self.a", "l", "I", "O", "1", "0", "10", "'a_b'", '""', "print", "type", "x.y()", "f(a)", "f(a=1)", "f(*a)", "g(**k)", "[1]", "{}", "()", "[x]", "x[0]", "a,", "b:", "a=b", "=1"],
+    *["=", "==", "!=", "+", "-", "->", ":=", "*", "**", ">", "<", "@", "&", "(a", "b)", "[a", "b]", "{a", "b}", "f(", "g[", ".x", "x.", "x.l", "x.in", "in.x", "f(l)", "f(l=1)", "is:", "in,", "if:", "f()[0]"],
+    *("f(a, b=c)", "f(x in y)", "f(not x)", "f(a)(b)", "'a b'.c"),
+]
+"""What plain statements, and some that are not quite plain, are made of."""
 OPTIONS = pycodestyle.StyleGuide(quiet=True).options
 
 
@@ -143,6 +151,20 @@ def test_violations_are_those_of_pycodestyle_on_soup():
         assert outcome(find_violations, file_lines) == outcome(plain_violations, file_lines), file_lines
 
 
+def test_violations_are_those_of_pycodestyle_on_nearly_plain_statements():
+    rng = random.Random(0)
+    num_plain = 0
+    for _ in range(2000):
+        statements = [
+            " " * rng.choice([0, 0, 2, 4, 8]) + rng.choice("    ?").replace("?", "").join(rng.choices(WORDS, k=number))
+            for number in rng.choices(range(1, 7), k=rng.randrange(1, 6))
+        ]
+        file_lines = [statement + "\n" for statement in statements]
+        num_plain += sum(plain_statement(line) is not None for line in file_lines)
+        assert outcome(find_violations, file_lines) == outcome(plain_violations, file_lines), file_lines
+    assert num_plain > 1000
+
+
 @pytest.mark.parametrize(
     ("line", "plain"),
     [
@@ -157,6 +179,7 @@ def test_violations_are_those_of_pycodestyle_on_soup():
         ("f(a))\n", None),
         ("return(x)\n", None),
         ("f(x in(y))\n", None),
+        ("if x is:\n", None),
         ("l = 1\n", None),
         ("x = 1  # one\n", None),
         ("x = f'{y}'\n", None),

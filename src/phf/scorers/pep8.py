@@ -32,15 +32,7 @@ class PEP8Scorer(Scorer):
         positions = self._violations(file_lines)
         if positions is None:
             return [None] * len(segments)
-        line_starts = [0, *accumulate(map(len, file_lines))]
-        segment_ends = list(accumulate(map(len, segments)))
-        counts = [0] * len(segments)
-        for line, column in positions:
-            # A violation may be reported past the end of its line, or past the last line.
-            line = min(max(line, 1), len(file_lines))
-            column = min(max(column, 0), len(file_lines[line - 1]) - 1)
-            counts[bisect_right(segment_ends, line_starts[line - 1] + column)] += 1
-        return [count / len(text) if text else None for count, text in zip(counts, segments, strict=True)]
+        return violations_per_character(positions, file_lines, segments)
 
     def _violations(self, file_lines: list[str]) -> list[tuple[int, int]] | None:
         """(line from 1, column from 0) of each violation; None, and counted, where there is no answer."""
@@ -53,3 +45,23 @@ class PEP8Scorer(Scorer):
             self.unscored[f"pycodestyle raised {type(error).__name__}"] += 1
             return None
         return [(line, column) for line, column, _ in violations]
+
+
+def violations_per_character(
+    positions: list[tuple[int, int]], file_lines: list[str], segments: list[str]
+) -> list[float | None]:
+    """Violations that start in each segment / its characters; None for an empty segment.
+
+    Args:
+        positions: (line from 1, column from 0) of each violation, in terms of `file_lines`.
+        file_lines: the lines of the document, at least one; joined, they are the segments joined.
+    """
+    line_starts = [0, *accumulate(map(len, file_lines))]
+    segment_ends = list(accumulate(map(len, segments)))
+    counts = [0] * len(segments)
+    for line, column in positions:
+        # A violation may be reported past the end of its line, or past the last line.
+        line = min(max(line, 1), len(file_lines))
+        column = min(max(column, 0), len(file_lines[line - 1]) - 1)
+        counts[bisect_right(segment_ends, line_starts[line - 1] + column)] += 1
+    return [count / len(text) if text else None for count, text in zip(counts, segments, strict=True)]

@@ -182,6 +182,7 @@ class Checker(pycodestyle.Checker):
 
     def _check_tokens(self) -> None:
         parens = 0
+        has_stray_bracket = False  # then the tokenizer's count of brackets may not be this one (Python 3.12)
         previous_line = ""
         is_joined = False
         for token in tokenize.generate_tokens(self.readline):
@@ -196,13 +197,14 @@ class Checker(pycodestyle.Checker):
                     parens += 1
                 elif text in "}])":
                     parens -= 1
+                    has_stray_bracket = has_stray_bracket or parens < 0
             if token_type in pycodestyle.NEWLINE:
                 if self._plain is not None:
                     self._check_plain_statement(*self._plain)
                     self._plain = None
                 else:
                     self._check_line_end(line or previous_line, line, parens, token_type)
-                self._whole_row = -1 if self.tokens or parens else start[0]
+                self._whole_row = -1 if self.tokens or parens or has_stray_bracket else start[0]
             elif token_type in _TEMPLATE_TOKENS:
                 self._has_templates = True
                 self.noqa = self._noqa(line)

@@ -58,6 +58,7 @@ def plain_statement(line: str) -> tuple[int, str] | None:
         or -1 < statement.find(":") < len(statement) - 1  # E70, E231, E252, lambda
         or (statement.startswith("import ") and "," in statement)  # E401
         or statement.startswith("except")  # E722
+        or statement.endswith(("and:", "in:", "is:", "or:"))  # E225
         or _AMBIGUOUS_NAME.search(statement) is not None  # E741 to E743
     )
     return None if is_refused else (len(match[1]), statement)

@@ -1,0 +1,111 @@
+"""PEP 8 violations per character, found by ruff: a fast approximation of `PEP8Scorer`."""
+
+import json
+import re
+import subprocess
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from phf.errors import MissingExtraError, ScorerError
+from phf.scorers.base import Scorer
+from phf.scorers.pep8 import violations_per_character
+
+# pycodestyle's defaults, as far as ruff knows its codes, whatever configuration files and comments say.
+# The others that pycodestyle ignores (E121, E123, E126, W503, W504) ruff does not have.
+ARGUMENTS = [
+    *("check", "--isolated", "--no-cache", "--preview", "--select=E,W", "--ignore=E226,E24,E704", "--line-length=79"),
+    *(
+        "--target-version=py314",
+        "--ignore-noqa",
+        "--no-respect-gitignore",
+        "--exit-zero",
+        "--quiet",
+        "--output-format=json",
+    ),
+]
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")  # what ruff takes for a line
+
+Positions = list[tuple[int, int]]
+"""(line from 1, column from 0) of each violation"""
+
+
+class RuffScorer(Scorer):
+    """Violations / characters, in [0, inf), 0 for clean text, by ruff's E and W rules instead of pycodestyle.
+
+    Not the same number as `PEP8Scorer`: ruff has no rules for continuation lines (E12, E13) and judges some others its
+    own way. AGREEMENT
+    A document with syntax errors has one violation for the first of them. Unscored: empty text, and text that is not
+    valid Unicode (lone surrogates). One process of ruff scores all documents that are given at once, on all cores.
+    """
+
+    segmenter = "lines"
+
+    def __init__(self) -> None:
+        self._binary = _find_binary()
+        super().__init__()
+        self.version = f"1+ruff-{version('ruff')}"
+
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        """Score of each text as a file of its own."""
+        return [scores[0] for scores in self.score_documents([[text] for text in texts])]
+
+    def score_document(self, segments: list[str]) -> list[float | None]:
+        """Score of each segment, checked inside its file: violations that start in it / its characters."""
+        return self.score_documents([segments])[0]
+
+    def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
+        """Scores of the segments of each document. Raises `ScorerError` where ruff fails."""
+        texts = ["".join(segments) for segments in documents]
+        results: list[list[float | None]] = []
+        for text, segments, positions in zip(texts, documents, self._violations(texts), strict=True):
+            if positions is None:
+                results.append([None] * len(segments))
+            else:
+                results.append(violations_per_character(positions, _LINE.findall(text), segments))
+        return results
+
+    def _violations(self, texts: list[str]) -> list[Positions | None]:
+        """Where the violations of each text are; None, and counted, where there is no answer."""
+        found: list[Positions | None] = []
+        with tempfile.TemporaryDirectory(prefix="phf-ruff-") as folder:
+            for index, text in enumerate(texts):
+                try:
+                    content = text.encode()
+                except UnicodeEncodeError:
+                    self.unscored["not valid Unicode"] += 1
+                    found.append(None)
+                    continue
+                if not text:
+                    self.unscored["empty text"] += 1
+                found.append([] if text else None)
+                Path(folder, f"{index}.py").write_bytes(content)
+            diagnostics = self._run(folder)
+        broken: set[int] = set()
+        for diagnostic in diagnostics:
+            index = int(Path(diagnostic["filename"]).stem)
+            positions = found[index]
+            is_syntax_error = diagnostic["code"] is None
+            if positions is None or (is_syntax_error and index in broken):
+                continue
+            if is_syntax_error:
+                broken.add(index)
+            row, column = diagnostic["location"]["row"], diagnostic["location"]["column"]
+            positions.append((row, column - 1))
+        return found
+
+    def _run(self, folder: str) -> list[dict]:
+        result = subprocess.run([self._binary, *ARGUMENTS, folder], capture_output=True, encoding="utf-8", check=False)
+        if result.returncode != 0:
+            message = result.stderr.strip()[-500:]
+            raise ScorerError(f"RuffScorer: {self._binary} ended with status {result.returncode}: {message}")
+        return json.loads(result.stdout)
+
+
+def _find_binary() -> str:
+    try:
+        from ruff import find_ruff_bin
+
+        return find_ruff_bin()
+    except (ImportError, FileNotFoundError) as error:
+        raise MissingExtraError("RuffScorer", "ruff", "ruff") from error
