@@ -118,6 +118,10 @@ SCORERS = Registry(
             "alt-profanity-check's probability of profanity, offline; not Detoxify (extra: profanity)",
         ),
         "PEP8Scorer": ("phf.scorers.pep8:PEP8Scorer", "PEP 8 violations per character, found by pycodestyle"),
+        "RuffScorer": (
+            "phf.scorers.ruff:RuffScorer",
+            "PEP8Scorer's violations as ruff finds them: far faster, but not the same (extra: ruff)",
+        ),
         "PIIScorer": ("phf.scorers.pii:PIIScorer", "PII per character, found by scrubadub's detectors (extra: pii)"),
         "PresidioScorer": (
             "phf.scorers.presidio:PresidioScorer",

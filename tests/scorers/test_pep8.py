@@ -73,9 +73,23 @@ PIECES = [
 
 WORDS = [
     *keyword.kwlist,
-    *["x", "foo", "self.a", "l", "I", "O", "1", "0", "10", "'a_b'", '""', "print", "type", "x.y()", "f(a)", "f(a=1)", "f(*a)", "g(**k)", "[1]", "{}", "()", "[x]", "x[0]", "a,", "b:", "a=b", "=1"],
-    *["=", "==", "!=", "+", "-", "->", ":=", "*", "**", ">", "<", "@", "&", "(a", "b)", "[a", "b]", "{a", "b}", "f(", "g[", ".x", "x.", "x.l", "x.in", "in.x", "f(l)", "f(l=1)", "is:", "in,", "if:", "f()[0]"],
-    *("f(a, b=c)", "f(x in y)", "f(not x)", "f(a)(b)", "'a b'.c"),
+    *("x", "foo", "self.a", "l", "I", "O", "1", "0", "10", "'a_b'", '""', "print", "type", "x.y()", "f(a)", "f(a=1)"),
+    *("f(*a)", "g(**k)", "[1]", "{}", "()", "[x]", "x[0]", "a,", "b:", "a=b", "=1", "=", "==", "!=", "+", "-", "->"),
+    *(":=", "*", "**", ">", "<", "@", "&", "(a", "b)", "[a", "b]", "{a", "b}", "f(", "g[", ".x", "x.", "x.l", "x.in"),
+    *(
+        "in.x",
+        "f(l)",
+        "f(l=1)",
+        "is:",
+        "in,",
+        "if:",
+        "f()[0]",
+        "f(a, b=c)",
+        "f(x in y)",
+        "f(not x)",
+        "f(a)(b)",
+        "'a b'.c",
+    ),
 ]
 """What plain statements, and some that are not quite plain, are made of."""
 OPTIONS = pycodestyle.StyleGuide(quiet=True).options
@@ -124,7 +138,7 @@ def test_text_that_does_not_parse_is_scored():
 
 @pytest.mark.slow
 def test_violations_are_those_of_pycodestyle_on_the_standard_library():
-    for document in list(read_documents("python-stdlib"))[::4]:
+    for document in list(read_documents("python-stdlib"))[::8]:
         file_lines = segment(document.text, "lines")
         assert find_violations(file_lines) == plain_violations(file_lines), document.id
 
@@ -133,7 +147,7 @@ def test_violations_are_those_of_pycodestyle_on_the_standard_library():
 def test_violations_are_those_of_pycodestyle_on_broken_code():
     rng = random.Random(0)
     documents = [document.text for document in read_documents("python-stdlib")][::20]
-    for _ in range(3000):
+    for _ in range(2000):
         text = rng.choice(documents)
         start = rng.randrange(max(1, len(text) - 400))
         text = text[start : start + rng.choice([100, 400])]
