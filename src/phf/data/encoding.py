@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from phf.data.tokenizer import PlainEncoder
+from phf.data.tokenizer import PlainEncoder, words_like_gpt2
 
 
 class DocumentsEncoder(Protocol):
@@ -19,23 +19,29 @@ class DocumentsEncoder(Protocol):
 class SegmentEncoder:
     """Encodes each segment apart.
 
-    Lines of code repeat a lot, so a distinct segment is encoded once as long as it stays in the cache, which is emptied
-    when it holds more than `max_cached_tokens`.
+    Text repeats a lot, so a distinct piece of it is encoded once as long as it stays in the cache, which is emptied when
+    it holds more than `max_cached_tokens`. Pieces are words, where the tokenizer is known to work word by word, or else
+    whole segments.
     """
 
     def __init__(self, encoder: PlainEncoder, max_cached_tokens: int = 2**21) -> None:
         self._encoder = encoder
+        self._pieces = words_like_gpt2 if encoder.splits_like_gpt2 else _whole
         self._max_cached_tokens = max_cached_tokens
         self._empty_cache()
 
     def encode(self, documents: Sequence[list[str]]) -> tuple[np.ndarray, np.ndarray]:
         if len(self._ids) > self._max_cached_tokens:
             self._empty_cache()
-        segments = list(chain.from_iterable(documents))
-        self._remember([segment for segment in dict.fromkeys(segments) if segment not in self._rows])
-        rows = np.fromiter(map(self._rows.__getitem__, segments), np.int64, len(segments))
+        pieces_of_segments = [self._pieces(segment) for segments in documents for segment in segments]
+        pieces = list(chain.from_iterable(pieces_of_segments))
+        self._remember([piece for piece in dict.fromkeys(pieces) if piece not in self._rows])
+        rows = np.fromiter(map(self._rows.__getitem__, pieces), np.int64, len(pieces))
         lengths = self._lengths[rows]
-        return self._ids[_ranges(self._starts[rows], lengths)], lengths
+        ids = self._ids[_ranges(self._starts[rows], lengths)]
+        num_pieces = np.fromiter(map(len, pieces_of_segments), np.int64, len(pieces_of_segments))
+        ends = np.concatenate([[0], np.cumsum(lengths)])[np.cumsum(num_pieces)]
+        return ids, np.diff(ends, prepend=0)
 
     def _empty_cache(self) -> None:
         self._rows: dict[str, int] = {}
@@ -43,13 +49,17 @@ class SegmentEncoder:
         self._starts = np.empty(0, np.int64)
         self._lengths = np.empty(0, np.int64)
 
-    def _remember(self, segments: list[str]) -> None:
-        ids, lengths = self._encoder.encode(segments)
+    def _remember(self, pieces: list[str]) -> None:
+        ids, lengths = self._encoder.encode(pieces)
         starts = len(self._ids) + np.cumsum(lengths) - lengths
-        self._rows.update(zip(segments, range(len(self._rows), len(self._rows) + len(segments)), strict=True))
+        self._rows.update(zip(pieces, range(len(self._rows), len(self._rows) + len(pieces)), strict=True))
         self._ids = np.concatenate([self._ids, ids])
         self._starts = np.concatenate([self._starts, starts])
         self._lengths = np.concatenate([self._lengths, lengths])
+
+
+def _whole(text: str) -> list[str]:
+    return [text]
 
 
 class WholeDocumentEncoder:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 EOS_TOKEN = "<|endoftext|>"
 _SMALLEST_VOCABULARY = 257
 """The 256 bytes and the EOS token."""
+_ASCII_WORD = re.compile(r"'(?:s|t|re|ve|m|ll|d)| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+", re.ASCII)
+"""GPT-2's pattern with its Unicode classes narrowed to ASCII."""
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> "PreTrainedTokenizerFast":
@@ -104,6 +107,8 @@ class PlainEncoder:
         reserved = set(_special_ids(tokenizer)) - {tokenizer.unk_token_id} | {tokenizer.eos_token_id}
         self._reserved_ids = np.array(sorted(reserved - {None}), np.int64)
         self.dtype = token_dtype(tokenizer)
+        self.splits_like_gpt2 = _splits_like_gpt2(self._backend)
+        """Whether encoding a text is encoding its `words_like_gpt2` one after the other."""
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """-> (ids of all texts one after the other, number of tokens of each text)."""
@@ -133,6 +138,28 @@ class PlainEncoder:
                 f"The tokenizer encodes plain text as its special token '{token}' (id {found[0]}), so text could end a "
                 "document or forge a control token. Choose another tokenizer, such as a byte-level BPE."
             )
+
+
+def words_like_gpt2(text: str) -> list[str]:
+    """The words that GPT-2's tokenizer cuts `text` into before it looks at its vocabulary; other than ASCII stays whole."""
+    return _ASCII_WORD.findall(text) if text.isascii() else [text]
+
+
+def _splits_like_gpt2(backend: "Tokenizer") -> bool:
+    """Whether nothing but GPT-2's pattern comes before the vocabulary, and each word always gets the same tokens."""
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    splitter, model = backend.pre_tokenizer, backend.model
+    return (
+        backend.normalizer is None
+        and isinstance(splitter, ByteLevel)
+        and splitter.use_regex
+        and not splitter.add_prefix_space
+        and isinstance(model, BPE)
+        and model.dropout is None
+        and all(token.special for token in backend.get_added_tokens_decoder().values())
+    )
 
 
 def encode_plain(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[np.ndarray]:
