@@ -7,7 +7,6 @@ Needs the extra `toxicity`.
 """
 
 import argparse
-import ast
 import random
 import statistics
 import tempfile
@@ -21,22 +20,12 @@ from rich.table import Table
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
+from docstrings import docstrings
 from machine import describe_machine
 from phf.data.segment import sentences
-from phf.data.sources import read_documents
 from phf.scorers.detoxify import DetoxifyToxicityScorer
 
 CLASSES = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
-
-
-def docstring_sentences() -> list[str]:
-    """Sentences of all docstrings of the standard library."""
-    found = []
-    for document in read_documents("python-stdlib"):
-        for node in ast.walk(ast.parse(document.text)):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
-                found += sentences(text)
-    return found
 
 
 def make_checkpoint(folder: Path, texts: list[str]) -> Path:
@@ -81,7 +70,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console()
     console.print(describe_machine())
-    corpus = docstring_sentences()
+    corpus = [sentence for found in docstrings() for text in found for sentence in sentences(text)]
     texts = random.Random(0).sample(corpus, arguments.sentences)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,7 +1,12 @@
 """ProfanityScorer against the library."""
 
+import argparse
+import inspect
+import json
 import sys
+import typing
 
+import numpy as np
 import pytest
 
 from phf.errors import MissingExtraError
@@ -22,6 +27,22 @@ def test_scores_are_those_of_the_library(scorer):
     fool, hello, *_ = scorer.score_texts(TEXTS)
     assert fool > 0.9
     assert hello < 0.1
+
+
+def test_scores_are_those_of_the_library_on_real_prose(scorer):
+    docs = [inspect.getdoc(module) or "" for module in (argparse, inspect, json, sys, typing)]
+    texts = [line for doc in docs for line in doc.splitlines() if line] + [
+        "Die naïve Ärztin",
+        "x²_y été",
+        "日本語 damn",
+        "İfoo",
+    ]
+    assert scorer.score_texts(texts) == pytest.approx(profanity_check.predict_prob(texts).tolist(), abs=1e-12)
+
+
+def test_a_release_with_another_kind_of_model_is_used_as_it_is(monkeypatch):
+    monkeypatch.setattr("profanity_check.profanity_check.predict_prob", lambda texts: np.full(len(texts), 0.25))
+    assert build_scorer({"class_name": "ProfanityScorer"}).score_texts(["damn", ""]) == [0.25, None]
 
 
 def test_batches_do_not_change_scores(scorer, monkeypatch):

@@ -129,7 +129,8 @@ def checked_scores(scorer: Scorer, scores: Sequence[float | None], count: int) -
     """The scores as floats, if there are `count` of them and each is a finite number or None; else `ScorerError`."""
     _check_count(scorer, scores, count)
     checked: list[float | None] = []
-    for index, score in enumerate(scores):
+    returned: Sequence[Any] = scores  # whatever the annotation says
+    for index, score in enumerate(returned):
         if score is None or (type(score) is float and math.isfinite(score)):  # nearly all, and quickly told
             checked.append(score)
             continue

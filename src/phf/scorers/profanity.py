@@ -13,7 +13,9 @@ from phf.scorers.base import SegmentScorer
 
 BATCH = 50_000
 """Texts scored at once."""
-PROBES = ["You damn fool, you damned FOOL!", "Good morning to all of you.", "12 o'clock", ""]
+PROBES = ["You damn fool, you damned FOOL!", "Good morning to all of you.", "12 o'clock", "a naïve fool", ""]
+WORDS = r"\w\w+"
+"""The same words as scikit-learn's own pattern, whose look for borders is not needed where a match is as long as it can."""
 
 
 class ProfanityScorer(SegmentScorer):
@@ -65,7 +67,9 @@ class _LinearModel:
 
     def __init__(self, vectorizer: Any, model: Any) -> None:
         stop_words = vectorizer.get_stop_words()
-        self._words = re.compile(vectorizer.token_pattern).findall
+        pattern = WORDS if vectorizer.token_pattern == r"(?u)\b\w\w+\b" else vectorizer.token_pattern
+        self._words = re.compile(pattern).findall
+        self._ascii_words = re.compile(pattern.replace("(?u)", ""), re.ASCII).findall
         self._columns = {word: int(i) for word, i in vectorizer.vocabulary_.items() if word not in stop_words}
         self._idf = vectorizer.idf_
         classifiers = model.calibrated_classifiers_
@@ -82,7 +86,8 @@ class _LinearModel:
         found: list[int] = []
         ends = [0]
         for text in texts:
-            found.extend(map(self._columns.get, self._words(text.lower()), repeat(-1)))
+            words = self._ascii_words if text.isascii() else self._words
+            found.extend(map(self._columns.get, words(text.lower()), repeat(-1)))
             ends.append(len(found))
         columns = np.array(found, dtype=np.int64)
         is_known = columns >= 0

@@ -23,7 +23,7 @@ OVERLAP = 8
 """Neighbouring windows share 1/OVERLAP of their tokens, so that what is cut at one border is whole in the next window."""
 CHUNK_CHARS = 4_000_000
 """Texts tokenised and sorted at once: many batches, little memory."""
-BATCH_TOKENS = {"cuda": 32_768, "cpu": 2_048}
+BATCH_TOKENS = {"cuda": 32_768, "cpu": 1_024}
 SHORTEST_WINDOW = 16
 
 
@@ -35,7 +35,7 @@ class SequenceClassifierScorer(SegmentScorer):
 
     Args:
         device: "cpu", "cuda", "cuda:1", ...; None: cuda if there is one. bfloat16 on CUDA, float32 elsewhere.
-        batch_tokens: tokens in a batch, padding included; None: 32,768 on CUDA, 2,048 elsewhere. Lower it where
+        batch_tokens: tokens in a batch, padding included; None: 32,768 on CUDA, 1,024 elsewhere. Lower it where
             memory runs out; it does not change scores beyond rounding.
         max_length: tokens in a window, special tokens included; None: as many as the model takes.
     """
