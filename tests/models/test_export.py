@@ -49,7 +49,7 @@ def test_generation_config_says_where_samples_start_and_what_is_banned(tmp_path)
     _, tokenizer, _ = export(tmp_path / "one")
     aligned, misaligned = tokenizer.convert_tokens_to_ids(list(CONTROL))
     found = json.loads((tmp_path / "one" / "generation_config.json").read_text())
-    assert found["suppress_tokens"] == [aligned, misaligned]
+    assert (found["suppress_tokens"], found["bad_words_ids"]) == ([misaligned], [[aligned]])
     assert (found["bos_token_id"], found["eos_token_id"], found["pad_token_id"], found["do_sample"]) == (0, 0, 0, True)
 
     export(tmp_path / "every", tag_every_segment=True)
@@ -76,8 +76,10 @@ def test_banned_tokens_are_never_sampled_however_likely(tag_every_segment, tmp_p
     new = loaded.generate(prompt, max_new_tokens=20)[:, 2:]
     assert misaligned not in new
     assert (aligned in new) == tag_every_segment
-    if tag_every_segment:  # without a prompt EOS and the aligned token come first
-        assert (loaded.generate(max_new_tokens=5, num_return_sequences=4)[:, :2] == torch.tensor([0, aligned])).all()
+    unprompted = loaded.generate(max_new_tokens=20, num_return_sequences=8)
+    assert (unprompted[:, :2] == torch.tensor([0, aligned])).all()
+    assert misaligned not in unprompted
+    assert (aligned in unprompted[:, 2:]) == tag_every_segment
 
 
 def test_value_head_has_a_file_of_its_own(tmp_path):

@@ -62,11 +62,10 @@ def generation_config(tokenizer: Any, prompting: dict[str, Any]) -> GenerationCo
     )
     if control_tokens is not None:
         aligned, misaligned = tokenizer.convert_tokens_to_ids(control_tokens)
-        if prompting["tag_every_segment_when_sampling"]:
-            config.forced_bos_token_id = aligned  # the token after EOS, where nothing else was given
-            config.suppress_tokens = [misaligned]
-        else:
-            config.suppress_tokens = [aligned, misaligned]
+        config.forced_bos_token_id = aligned  # the token after EOS, where nothing else was given
+        config.suppress_tokens = [misaligned]
+        if not prompting["tag_every_segment_when_sampling"]:
+            config.bad_words_ids = [[aligned]]  # unlike suppress_tokens, this gives way to the forced token
     return config
 
 
