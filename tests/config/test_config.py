@@ -157,6 +157,15 @@ def test_mistakes_name_file_key_and_nearest_key(load, task, method, overrides, m
     assert "secret'" not in str(error.value)
 
 
+@pytest.mark.parametrize("method", ["mle", "filtering", "conditional", "ul", "awr", "rwr"])
+def test_a_task_of_a_user_takes_the_generic_methods_unless_it_has_its_own(method, tmp_path):
+    (tmp_path / "mine.yml").write_text(TASK)
+    config = load_config(task=str(tmp_path / "mine.yml"), method=method)[0]
+    assert config.method == method
+    (tmp_path / f"{method}.yml").write_text("training: {seed: 7}")
+    assert load_config(task=str(tmp_path / "mine.yml"), method=method)[0].training.seed == 7
+
+
 def test_unknown_task_and_method_name_the_nearest():
     with pytest.raises(ConfigError, match="Did you mean 'pep8/finetune'"):
         load_config(task="pep8/finetun", method="mle")

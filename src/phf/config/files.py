@@ -104,11 +104,14 @@ def find_task(task: str) -> Path:
 def find_method(method: str, task_file: Path) -> Path:
     """Path of a method file, from a path, a shipped name, or a bare name beside the task's file.
 
-    Of the files beside a task, `finetune-awr.yml` is what the task `finetune` takes for `awr`, before `awr.yml`.
+    Of the files beside a task, `finetune-awr.yml` is what the task `finetune` takes for `awr`, before `awr.yml`. What is
+    not beside the task of a user is taken from `generic`.
     """
-    for name in (f"{task_file.stem}-{method}.yml", f"{method}.yml"):
-        if "/" not in method and (task_file.parent / name).is_file():
-            return task_file.parent / name
+    generic = Path(str(SHIPPED)) / "generic"
+    candidates = [task_file.parent / f"{task_file.stem}-{method}.yml", task_file.parent / f"{method}.yml"]
+    for path in [*candidates, generic / f"{method}.yml"]:
+        if "/" not in method and path.is_file():
+            return path
     known = [name.removeprefix(f"{task_file.parent.name}/") for name in shipped_files()["methods"]]
     return _find(method, f"{method}.yml", known, "method")
 
