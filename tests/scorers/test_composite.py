@@ -130,3 +130,4 @@ def test_mismatch_of_two_scorers_is_one_line():
     assert "\n" not in line
     assert scorer_mismatch(one, {**one, "settings": {"max_length": 64}})
     assert scorer_mismatch(one, {**one, "class_name": "ProfanityScorer"})
+    assert scorer_mismatch(one, {**one, "active_detectors": []})

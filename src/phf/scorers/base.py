@@ -114,8 +114,8 @@ def build_scorer(config: Mapping[str, Any], where: str = "generation.scorer_conf
 
 
 def scorer_mismatch(annotated: Mapping[str, Any], evaluating: Mapping[str, Any]) -> str | None:
-    """One line on how two `describe()`s differ; None where they are the same scorer, version and settings."""
-    for key in ("class_name", "version", "settings"):
+    """One line on how two `describe()`s differ; None where class, version, settings and all else are the same."""
+    for key in dict.fromkeys(["class_name", "version", "settings", *annotated, *evaluating]):
         if annotated.get(key) != evaluating.get(key):
             return (
                 f"the data was scored by {annotated.get('class_name')} with {key} {annotated.get(key)!r}, samples are "
