@@ -66,7 +66,8 @@ def annotate(
     ],
     output: Annotated[Path, typer.Option(help="Folder for the annotated dataset.")],
     segment: Annotated[
-        str | None, typer.Option(help="lines, sentences or document; default: the first scorer's own.")
+        str | None,
+        typer.Option(help="lines, sentences (or sentences:de, ...) or document; default: the first scorer's own."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes, or actors on Ray; default: one a core, or one a GPU.")

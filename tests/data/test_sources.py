@@ -6,9 +6,8 @@ import json
 import pytest
 
 from phf.data.dataset import read_annotated, write_shard
-from phf.data.segment import segment
 from phf.data.sources import AnnotatedDocument, fingerprint, is_annotated, read_documents
-from phf.errors import ConfigError, CorpusError
+from phf.errors import CorpusError
 
 ROWS = [{"text": "one\n"}, {"text": "two\n", "meta": {"from": "here"}}]
 
@@ -118,23 +117,6 @@ def test_fingerprint_changes_with_the_files(tmp_path):
     assert before == fingerprint(source)
     write_lines(tmp_path / "a.jsonl", ROWS * 2)
     assert fingerprint(source) != before
-
-
-@pytest.mark.parametrize("how", ["lines", "sentences", "document"])
-@pytest.mark.parametrize(
-    "text", ["", "a", "One. Two?  \n\nThree", "a\r\nb\x0c\n\n", "…!\n x. \t", 'He said "Hi." Then left.']
-)
-def test_segments_join_to_the_text(how, text):
-    segments = segment(text, how)
-    assert "".join(segments) == text
-    assert all(segments)
-
-
-def test_segmenters_by_hand():
-    assert segment("a\nb\n", "lines") == ["a\n", "b\n"]
-    assert segment("One. Two?  \n\nThree", "sentences") == ["One. ", "Two?  \n\n", "Three"]
-    with pytest.raises(ConfigError, match="Did you mean 'lines'"):
-        segment("a", "line")
 
 
 PUBLISHED = [
