@@ -65,6 +65,21 @@ def default_chunk_tokens(weight: Tensor) -> int:
     return max(16, BUFFER_ELEMENTS.get(weight.device.type, BUFFER_ELEMENTS["cuda"]) // weight.size(0))
 
 
+_buffers: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+"""Kept from step to step on a CPU, where fresh memory costs more than what is done with it."""
+
+
+def _buffer(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Memory to write over, of `shape`: the same each time it is asked for."""
+    num_elements = shape[0] * shape[1]
+    if device.type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=device)
+    if (dtype, device) not in _buffers or _buffers[dtype, device].numel() < num_elements:
+        with torch.inference_mode(False):  # memory made in inference mode could not be written to outside of it
+            _buffers[dtype, device] = torch.empty(num_elements, dtype=dtype, device=device)
+    return _buffers[dtype, device][:num_elements].view(shape)
+
+
 class _Chunks:
     """One pass over the tokens: the logits of each chunk, in one buffer, turned into nll and softmax."""
 
@@ -80,10 +95,9 @@ class _Chunks:
         self.chunk_tokens = chunk_tokens
         self.starts = range(0, targets.numel(), chunk_tokens)
         self.softmax_dtype = torch.promote_types(dtype, torch.float32)
-        rows = min(chunk_tokens, targets.numel())
-        self._logits = self.hidden.new_empty((rows, weight.size(0)))
-        same = dtype == self.softmax_dtype
-        self._softmax = self._logits if same else self._logits.to(self.softmax_dtype)
+        shape = (min(chunk_tokens, targets.numel()), weight.size(0))
+        self._logits = _buffer(shape, dtype, hidden.device)
+        self._softmax = _buffer(shape, self.softmax_dtype, hidden.device)
 
     def span(self, start: int) -> slice:
         return slice(start, min(start + self.chunk_tokens, self.targets.numel()))
