@@ -20,6 +20,7 @@ FINAL = frozenset(
     "𑙁𑙂𑜼𑜽𑜾𑩂𑩃𑪛𑪜𑱁𑱂𖩮𖩯𖫵𖬷𖬸𖭄𛲟𝪈｡。"
 )
 _FINAL = re.compile(f"[{re.escape(''.join(sorted(FINAL)))}]")
+_ASCII_FINAL = re.compile(r"[!.?]")  # a search for few characters is several times as fast
 
 _QUOTES = frozenset("'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉〈〉⟦⟧")
 _PUNCTUATION = frozenset("…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪")
@@ -54,11 +55,12 @@ def sentence_starts(text: str, language: str = "en") -> list[int]:
     if language not in ABBREVIATIONS:
         raise ConfigError(f"There are no sentences of language '{language}'. {did_you_mean(language, ABBREVIATIONS)}")
     starts = [0] if text else []
+    final = _ASCII_FINAL if text.isascii() else _FINAL
     position = 0
     is_over = False  # the next token that is not punctuation begins a sentence
     while position < len(text):
         if not is_over:  # nothing happens before the next final punctuation
-            found = _FINAL.search(text, position)
+            found = final.search(text, position)
             if found is None:
                 break
             position = _chunk_start(text, position, found.start())

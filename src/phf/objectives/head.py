@@ -16,9 +16,10 @@ from torch import Tensor
 
 from phf.objectives.base import LogReducer, LossOutput, Objective, TokenLoss
 
-BUFFER_ELEMENTS = {"cpu": 2**26, "cuda": 2**28}
-"""Logits that exist at once, by device type: 256 MiB in float32 on a CPU, 1 GiB on a GPU. Smaller chunks repack the weight
-matrix more often than they save."""
+BUFFER_ELEMENTS = {"cpu": 2**25, "cuda": 2**28}
+"""Logits that exist at once, by device type: 128 MiB in float32 on a CPU, 1 GiB on a GPU."""
+CPU_VOCAB_BLOCK = 512
+"""Columns of the logits that a CPU computes at a time: few enough to stay in its cache until they are written."""
 
 
 def chunked_loss(
@@ -108,7 +109,10 @@ class _Chunks:
         rows = span.stop - span.start
         logits, softmax = self._logits[:rows], self._softmax[:rows]
         with torch.autocast(logits.device.type, enabled=False):
-            torch.mm(self.hidden[span], self.weight.T, out=logits)
+            step = CPU_VOCAB_BLOCK if logits.device.type == "cpu" else len(self.weight)
+            for column in range(0, len(self.weight), step):
+                columns = slice(column, column + step)
+                torch.mm(self.hidden[span], self.weight[columns].T, out=logits[:, columns])
         if softmax is not logits and softmax.dtype != logits.dtype:
             softmax.copy_(logits)
         targets = self.targets[span].unsqueeze(1)
