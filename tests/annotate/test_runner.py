@@ -1,5 +1,6 @@
 """Annotation: whole shards or none, the same bytes whatever happened on the way."""
 
+import gzip
 import json
 import os
 import random
@@ -158,6 +159,26 @@ def test_hostile_and_extreme_documents_pass(tmp_path):
     found = [("".join(d.texts), len(d.texts)) for d in read_annotated(str(tmp_path / "out"))]
     assert [text for text, _ in found] == [text.replace("\ud800", "\ufffd") for text in texts]
     assert found[5][1] == 100_000
+
+
+@pytest.mark.slow
+def test_a_document_of_50_megabytes_passes(tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", ["x" * 50_000_000 + "\n", "y\n" * 25_000_000])
+    scorer = {"class_name": f"{OWN}:LengthScorer"}
+    manifest = annotate([source], scorer, "document", tmp_path / "out", workers=2)
+    assert [sum(map(len, d.texts)) for d in read_annotated(str(tmp_path / "out"))] == [50_000_001, 50_000_000]
+    assert manifest.num_unscored == 0
+
+
+def test_a_compressed_file_is_read_once_for_all_its_shards(tmp_path, monkeypatch):
+    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 5)
+    rows = "".join(json.dumps({"text": f"x = {i}\n"}) + "\n" for i in range(20))
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(rows.encode()))
+    opened = []
+    real = gzip.open
+    monkeypatch.setattr(gzip, "open", lambda *args: opened.append(args) or real(*args))
+    manifest = annotate([str(tmp_path / "a.jsonl.gz")], SCORER, None, tmp_path / "out", workers=2)
+    assert [len(opened), len(manifest.shards)] == [1, 4]
 
 
 def run_killed(code, out, kills, name):
