@@ -3,10 +3,10 @@
     python benchmarks/ruff_agreement.py [--rounds 3]
 
 Agreement is over all modules of `python-stdlib`, and over 2,000 samples of 400 characters of them from the start of a
-random line, most of which do not parse, like samples from a model: of lines, violating or clean; of the scores of documents (violations /
-characters) and of their counts, Pearson's r and Spearman's rank correlation. Both scorers are given all documents at
-once, in alternating rounds; their times are processor seconds, ruff's own process included, so that other work on the
-machine counts little. By the clock RuffScorer is faster still, because ruff uses every core.
+random line, many of which do not parse, like samples from a model: of lines, violating or clean; of the scores of
+documents (violations / characters) and of their counts, Pearson's r and Spearman's rank correlation. Both scorers are
+given all modules at once, in alternating rounds; their times are processor seconds, ruff's own process included, so that
+other work on the machine counts little. By the clock RuffScorer is faster still, because ruff uses every core.
 """
 
 import argparse
