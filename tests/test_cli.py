@@ -196,11 +196,11 @@ def test_train_evaluate_report_end_to_end(run_dir, corpus, tmp_path):
     assert json.loads((run_dir / "provenance.json").read_text())["method"] == "conditional"
     evaluation = tmp_path / "evaluation"
     task = ["--task", "pep8/quickstart", "--override", "generation.scenario_configs.0.num_samples=3"]
-    kwargs = "generation.scenario_configs.0.generate_kwargs.max_length=24"
+    kwargs = "generation.scenario_configs.0.generate_kwargs.max_length=64"
     result = phf("evaluate", run_dir / "model", *task, kwargs, "--output", evaluation)
     assert result.exit_code == 0, result.output
-    assert "generation/unconditional/score" in result.output
-    assert len(read_run(evaluation).samples["unconditional"]) == 3
+    assert "generation/prompted/score" in result.output
+    assert len(read_run(evaluation).samples["prompted"]) == 3
     page = tmp_path / "report.html"
     result = phf("report", run_dir, evaluation, "--output", page)
     assert result.exit_code == 0, result.output
@@ -232,7 +232,7 @@ def test_hostile_names_are_printed_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setattr("phf.quickstart.run_quickstart", lambda *_: [
         {"name": f"{HOSTILE}, {name}", "scenario": name, "score": None, "low": None, "high": None,
          "bits_per_byte": 2.0, "samples_per_second": 3.0, "num_samples": 4}
-        for name in ("unconditional", "aligned", "misaligned")
+        for name in ("prompted", "aligned", "misaligned")
     ])  # fmt: skip
     result = phf("quickstart", "--output-dir", tmp_path / HOSTILE)
     assert result.exit_code == 0, result.output

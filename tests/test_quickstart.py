@@ -15,7 +15,7 @@ def row(scenario, score, low, high):
     return {"scenario": scenario, "score": score, "low": low, "high": high}
 
 
-MLE = row("unconditional", 0.05, 0.04, 0.06)
+MLE = row("prompted", 0.05, 0.04, 0.06)
 ALIGNED = row("aligned", 0.02, 0.01, 0.03)
 MISALIGNED = row("misaligned", 0.09, 0.08, 0.10)
 
@@ -55,14 +55,14 @@ def test_both_runs_share_everything_but_the_method():
     differences = {key for key, value in mle.dataset if value != getattr(conditional.dataset, key)}
     assert differences == {"conditional_training_config"}
     plain, aligned, misaligned = mle.generation.scenario_configs + conditional.generation.scenario_configs
-    assert [scenario["name"] for scenario in (plain, aligned, misaligned)] == ["unconditional", "aligned", "misaligned"]
+    assert [scenario["name"] for scenario in (plain, aligned, misaligned)] == ["prompted", "aligned", "misaligned"]
     assert [scenario.get("prefix") for scenario in (plain, aligned, misaligned)] == [
         None,
         "<|aligned|>",
         "<|misaligned|>",
     ]
     for scenario in (aligned, misaligned):
-        assert {**scenario, "name": "unconditional", "prefix": None} == {**plain, "prefix": None}
+        assert {**scenario, "name": "prompted", "prefix": None} == {**plain, "prefix": None}
 
 
 class Trainer:
@@ -73,7 +73,7 @@ class Trainer:
 
     def __call__(self, name, config, run_dir):
         self.calls.append((name, config.training.num_tokens, config.training.seed, run_dir))
-        scores = {"unconditional": 0.1, "aligned": 0.05, "misaligned": 0.2}
+        scores = {"prompted": 0.1, "aligned": 0.05, "misaligned": 0.2}
         lines = []
         for scenario in config.generation.scenario_configs:
             part = run_dir.parent / f"part-{len(self.calls)}-{scenario['name']}"
@@ -91,7 +91,7 @@ def test_runs_rows_and_report(tmp_path):
     assert [(name, run_dir.name) for name, _, _, run_dir in train.calls] == [("mle", "mle"), ("conditional",) * 2]
     assert len({(tokens, seed) for _, tokens, seed, _ in train.calls}) == 1
     assert [found["name"] for found in rows] == [
-        "mle, unconditional",
+        "mle, prompted",
         "conditional, aligned",
         "conditional, misaligned",
     ]

@@ -92,7 +92,7 @@ def tokens_in(minutes: float, announce: Callable[[str], None]) -> float:
 def conclusions(rows: list[dict[str, Any]]) -> list[tuple[bool, str]]:
     """(holds, sentence) for what the quickstart is meant to show; plain about it when a run does not show it."""
     by_name = {row["scenario"]: row for row in rows}
-    mle, aligned, misaligned = (by_name[name] for name in ("unconditional", "aligned", "misaligned"))
+    mle, aligned, misaligned = (by_name[name] for name in ("prompted", "aligned", "misaligned"))
     # a missing number shows nothing
     is_disjoint = None not in (aligned["high"], misaligned["low"]) and aligned["high"] < misaligned["low"]
     is_not_above = None not in (aligned["score"], mle["score"]) and aligned["score"] <= mle["score"]

@@ -122,7 +122,12 @@ def test_control_tokens_are_banned_but_the_one_that_may_be_repeated(prefix, may_
     assert Evaluator(generation, None, 0).banned_ids(tokenizer, evaluator.scenarios[0]) == []
 
 
-TASK = ["generation.scenario_configs.0.num_samples=4", "generation.scenario_configs.0.generate_kwargs.max_length=24"]
+TASK = [
+    "generation.scenario_configs.0.num_samples=4",
+    "generation.scenario_configs.0.generate_kwargs.max_length=24",
+    "generation.scenario_configs.0.name=unconditional",
+    "generation.scenario_configs.0.prompts_path=null",
+]
 
 
 @pytest.fixture(scope="module")

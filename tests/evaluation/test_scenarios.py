@@ -126,3 +126,11 @@ def test_broken_prompt_files_name_the_line(content, message, tmp_path):
     path.write_text(content)
     with pytest.raises(CorpusError, match=message):
         GenerationScenario(name="x", prompts_path=str(path)).prompts()
+
+
+def test_function_headers_of_the_standard_library_are_prompts_without_a_file():
+    scenario = build_scenario({"name": "s", "num_samples": 40, "prompts_path": "python-stdlib"})
+    prompts = scenario.prompts()
+    assert prompts == scenario.prompts()
+    assert len(set(prompts)) == 40
+    assert all(prompt.startswith("def ") and prompt.endswith("):\n") for prompt in prompts)

@@ -1,11 +1,15 @@
 """`python-stdlib`: the running interpreter's standard library, a corpus of real Python that is always at hand."""
 
 import platform
+import re
 import sysconfig
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
+from phf.data.hashing import hash64
+
+_HEADER = re.compile(r"^def \w+\([^()\n]*\):\n", re.MULTILINE)
 SKIPPED_FOLDERS = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
 """Tests hold text that is wrong on purpose; packages are not the standard library."""
 
@@ -24,6 +28,12 @@ def read_files() -> Iterator[tuple[tuple[str, str], float]]:
                 yield (path.relative_to(root).as_posix(), file.read()), number / len(paths)
         except (SyntaxError, UnicodeDecodeError):
             continue
+
+
+def function_headers() -> list[str]:
+    """First lines of the top-level functions ("def f(x):\n"), each once, in an order that mixes the modules."""
+    found = {header for (_, text), _ in read_files() for header in _HEADER.findall(text)}
+    return sorted(found, key=lambda header: hash64("header", header))
 
 
 def num_bytes() -> int:

@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from phf.data import stdlib
 from phf.data.jsonlines import read_json_lines
+from phf.data.sources import PYTHON_STDLIB
 from phf.data.tokenizer import encode_plain
 from phf.errors import ConfigError, CorpusError
 from phf.registry import did_you_mean
@@ -22,7 +24,8 @@ class GenerationScenario:
     num_samples: int = 32
     """Exactly this many samples."""
     prompts_path: str | None = None
-    """JSON Lines file with a `text` in each line; prompts are taken in order, again from the start when they run out."""
+    """JSON Lines file with a `text` in each line, or `python-stdlib` for function headers of the running interpreter's
+    standard library. Prompts are taken in order, again from the start when they run out."""
     prefix: str | None = None
     """Control token that stands behind EOS and in front of the prompt."""
     generate_kwargs: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +83,9 @@ def build_scenario(config: Mapping[str, Any]) -> GenerationScenario:
 
 
 def read_prompts(path: Path) -> list[str]:
-    """The `text` of each line. Raises `CorpusError` naming file and line."""
+    """The prompts that `prompts_path` names. Raises `CorpusError` naming file and line."""
+    if str(path) == PYTHON_STDLIB:
+        return stdlib.function_headers()
     if not path.is_file():
         raise CorpusError(f"prompts_path: there is no file {path}.")
     prompts = []
