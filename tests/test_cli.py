@@ -205,7 +205,7 @@ def test_train_evaluate_report_end_to_end(run_dir, corpus, tmp_path):
     result = phf("report", run_dir, evaluation, "--output", page)
     assert result.exit_code == 0, result.output
     html = page.read_text()
-    for text in ("conditional, unconditional", "tiny, unconditional", "Resolved configuration", "Provenance"):
+    for text in ("conditional, unconditional", "tiny, prompted", "Resolved configuration", "Provenance"):
         assert text in html
     again = phf("evaluate", run_dir / "model", *task, kwargs, "--output", evaluation)
     assert again.exit_code == 2
