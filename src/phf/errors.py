@@ -25,6 +25,17 @@ class OutputError(PhfError):
     """The output cannot be written (full disk, read-only folder, another job's folder): nothing finished is lost."""
 
 
+class ServerError(PhfError):
+    """A model server did not answer as asked: start or repair it, or correct its address, model or key.
+
+    `status`: the HTTP status of its last answer; None where there was none.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class MissingExtraError(PhfError):
     """An optional dependency is not installed: the message is the command that installs it."""
 
