@@ -27,7 +27,8 @@ def export_model(
 
     The tokenizer puts EOS and the aligned token in front of every prompt; `generate()` without a prompt starts the
     same way; the generation config bans the misaligned token. `prompting`: `control_tokens` (aligned, misaligned) or
-    None, and `tag_every_segment_when_sampling`. The value head goes into `value_head.pt` beside the weights.
+    None, `tag_every_segment_when_sampling`, and the `threshold` up to which a segment is aligned. The value head goes
+    into `value_head.pt` beside the weights.
     """
     partial = folder.with_name(f".{folder.name}.partial")
     try:
@@ -73,10 +74,11 @@ def read_prompting(folder: Path) -> dict[str, Any]:
     """How the exported model in `folder` is prompted; a folder that `phf` did not write has no control tokens."""
     path = folder / PROMPTING
     if not path.is_file():
-        return {"control_tokens": None, "tag_every_segment_when_sampling": False}
+        return {"control_tokens": None, "tag_every_segment_when_sampling": False, "threshold": None}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return {key: found[key] for key in ("control_tokens", "tag_every_segment_when_sampling")}
+        known = {key: found[key] for key in ("control_tokens", "tag_every_segment_when_sampling")}
+        return {**known, "threshold": found.get("threshold")}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{path}: does not say how the model is prompted ({error}). Export the model again."

@@ -20,12 +20,13 @@ from phf.data.files import write_json_atomic, write_text_atomic
 from phf.data.order import OrderedBlocks
 from phf.data.streaming import StreamingBlocks
 from phf.errors import ConfigError, OutputError
-from phf.evaluation import Evaluator, held_out_loss
+from phf.evaluation import Evaluator
+from phf.evaluation.held_out_data import held_out_numbers
 from phf.models import ObjectiveLM, ValueHead, export_model, load_lm
 from phf.objectives import Objective, Unlikelihood, build_objective
 from phf.profile.thresholds import percentile_thresholds, with_thresholds
 from phf.training.arguments import Arithmetic, training_arguments
-from phf.training.data import RunData, prepare_data, resolve_percentiles
+from phf.training.data import prepare_data, resolve_percentiles
 from phf.training.provenance import describe_run, scorer_warnings
 from phf.training.trainer import (
     GenerateAndScoreCallback,
@@ -128,7 +129,17 @@ def train(
         if not is_main:
             return
         numbers = evaluator.run(lm, data.tokenizer, run_dir / "samples", step)
-        numbers |= {f"eval/{key}": value for key, value in _held_out(plan, data, module).items()}
+        if data.evaluation is not None:
+            held_out = held_out_numbers(
+                module,
+                data.evaluation,
+                data.tokenizer,
+                data.control_ids,
+                threshold=alignment_threshold(config),
+                batch_size=plan.arithmetic.per_device_train_batch_size,
+                max_tokens=config.dataset.max_eval_tokens,
+            )
+            numbers |= {f"eval/{key}": value for key, value in held_out.items()}
         metrics.append(step, numbers)
         latest.update(numbers)
         show(step, plan.arithmetic.max_steps, numbers)
@@ -165,9 +176,11 @@ def _silent(*_: object) -> None:
 def prompting(config: Config) -> dict[str, Any]:
     """How the trained model is prompted, as `phf.models.export_model` wants it."""
     conditional = config.dataset.conditional_training_config
+    threshold = alignment_threshold(config)
     if conditional is None:
-        return {"control_tokens": None, "tag_every_segment_when_sampling": False}
+        return {"control_tokens": None, "tag_every_segment_when_sampling": False, "threshold": threshold}
     return {
+        "threshold": threshold,
         "control_tokens": [conditional.aligned_prefix, conditional.misaligned_prefix],
         "tag_every_segment_when_sampling": bool(conditional.tag_every_segment_when_sampling),
     }
@@ -229,23 +242,6 @@ def _value_head(plan: Plan, lm: Any) -> ValueHead | None:
     if unknown:
         raise ConfigError(f"model.model_kwargs.value_head_config.{unknown.pop()} is unknown. Known: is_detached.")
     return ValueHead(lm.get_output_embeddings().weight.size(1), is_detached=bool(settings.get("is_detached", False)))
-
-
-def _held_out(plan: Plan, data: RunData, module: ObjectiveLM) -> dict[str, float]:
-    """Held-out loss; nothing without held-out data."""
-    if data.evaluation is None:
-        return {}
-    counts = data.evaluation.counts
-    return held_out_loss(
-        module,
-        data.evaluation,
-        threshold=alignment_threshold(plan.config),
-        control_ids=data.control_ids,
-        eos_id=data.tokenizer.eos_token_id,
-        bytes_per_text_token=counts.num_bytes / max(counts.num_text_tokens, 1),
-        batch_size=plan.arithmetic.per_device_train_batch_size,
-        max_tokens=plan.config.dataset.max_eval_tokens,
-    )
 
 
 def alignment_threshold(config: Config) -> float:
