@@ -1,61 +1,26 @@
 """pycodestyle's verdict, line by line and code by code, in a third of its time.
 
-`Checker` below leaves out the checks that cannot find anything in the line at hand, each for a reason stated beside
-it, and hands everything else to pycodestyle's own functions. With a pycodestyle that those reasons were not verified
-for, `find_violations` uses pycodestyle's own Checker.
+`Checker` below takes its tokens from `pep8_rows`, leaves out the checks that cannot find anything in the line at hand
+(`pep8_choice`), does not even tokenize a line that is beyond doubt (`pep8_plain`), and hands everything else to
+pycodestyle's own functions. With a pycodestyle that this was not verified for, `find_violations` uses pycodestyle's own
+Checker.
 """
 
-import re
 import tokenize
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import pycodestyle
 
-from phf.scorers.pep8_plain import KEYWORDS, OPERATOR, plain_statement
+from phf.scorers.pep8_choice import LOGICAL_CHECKS, PHYSICAL_CHECKS, VERIFIED_VERSIONS, text_checks, token_checks
+from phf.scorers.pep8_plain import Plain
+from phf.scorers.pep8_rows import read_rows
 
 PYCODESTYLE_VERSION: str = pycodestyle.__version__
-VERIFIED_VERSIONS = frozenset({"2.14.0", "2.15.0"})
-"""Those whose checks were read, and compared, for the reasons given in this file."""
-
-LOGICAL_CHECKS = frozenset(
-    {
-        "ambiguous_identifier",
-        "bare_except",
-        "blank_lines",
-        "comparison_negative",
-        "comparison_to_singleton",
-        "comparison_type",
-        "compound_statements",
-        "continued_indentation",
-        "explicit_line_join",
-        "extraneous_whitespace",
-        "imports_on_separate_lines",
-        "indentation",
-        "maximum_doc_length",
-        "missing_whitespace",
-        "missing_whitespace_after_keyword",
-        "module_imports_on_top_of_file",
-        "python_3000_invalid_escape_sequence",
-        "whitespace_around_keywords",
-        "whitespace_around_named_parameter_equals",
-        "whitespace_around_operator",
-        "whitespace_before_comment",
-        "whitespace_before_parameters",
-    }
-)
-PHYSICAL_CHECKS = frozenset(
-    {
-        "maximum_line_length",
-        "tabs_obsolete",
-        "tabs_or_spaces",
-        "trailing_blank_lines",
-        "trailing_whitespace",
-    }
-)
 
 
 @dataclass
@@ -121,24 +86,29 @@ def find_violations(file_lines: list[str]) -> list[tuple[int, int, str]]:
     return report.found
 
 
-# One space between words, operators apart from their operands, commas and colons at the end of a word, no bracket with
-# a space inside: nothing for missing_whitespace (but for and, in, is, or), nor for the three checks of spaces.
-_WELL_SPACED = re.compile(
-    rf"(?:(?:{OPERATOR}(?=[ \n])|[\w.'\"(\[{{][\w.()\[\]{{}}'\"]*+(?<![(\[{{])[,:;]?+)(?: (?!\n)|(?=\n)))*+\n"
-)
-_TIGHT_NAME_OPERATOR = re.compile(r"(?:[^\w\s]|\b\d\w*)(?:and|in|is|or)\b|\b(?:and|in|is|or)[^\w\s]")
-# What extraneous_whitespace, whitespace_around_keywords and whitespace_around_operator look for, and more.
-_ODD_SPACE = re.compile(r"\s\s|\t|[\[({@]\s|\s[\]}),;:]")
-_AMBIGUOUS_NAMES = frozenset({"l", "O", "I"})
-_NAME_OPERATORS = frozenset({"and", "in", "is", "or"})
+_IMPORTS = ("import ", "from ", "lazy ")
+_TOP_LEVEL = ("def", "class", "async", "@")
 _TEMPLATE_TOKENS = frozenset(
-    {
-        getattr(pycodestyle, f"{kind}_{part}", -1)
-        for kind in ("FSTRING", "TSTRING")
-        for part in ("START", "MIDDLE", "END")
-    }
-    - {-1}
+    getattr(tokenize, f"{kind}_{part}", -1) for kind in ("FSTRING", "TSTRING") for part in ("START", "MIDDLE", "END")
 )
+
+
+@cache
+def _checks() -> dict[str, tuple[Callable[..., Any], Callable[[Any], tuple[Any, ...]]]]:
+    """The function of each check, and what takes its arguments from a Checker."""
+    options = _default_options()
+    return {
+        name: (check, attrgetter(*arguments) if len(arguments) > 1 else _one_tuple(arguments[0]))
+        for name, check, arguments in [*options.physical_checks, *options.logical_checks]
+    }
+
+
+def _one_tuple(argument: str) -> Callable[[Any], tuple[Any]]:
+    return lambda checker: (getattr(checker, argument),)
+
+
+def _noqa(line: str) -> Any:
+    return line and pycodestyle.noqa(line)
 
 
 class Checker(pycodestyle.Checker):
@@ -147,7 +117,6 @@ class Checker(pycodestyle.Checker):
     def check_all(self, expected: Any = None, line_offset: int = 0) -> int:
         """Run all checks on the file: pycodestyle's own loop, with the work that most tokens do not need left out."""
         self.report.init_file(self.filename, self.lines, expected, line_offset)
-        self._checks = {name: (check, names) for name, check, names in self._logical_checks}
         self.total_lines = len(self.lines)
         self.line_number = 0
         self.indent_char: str | None = None
@@ -155,87 +124,68 @@ class Checker(pycodestyle.Checker):
         self.previous_logical = self.previous_unindented_logical_line = ""
         self.tokens: list[tokenize.TokenInfo] = []
         self.blank_lines = self.blank_before = 0
-        self._strings: list[tokenize.TokenInfo] = []
+        self.checker_state: dict[str, bool] = {}  # only module_imports_on_top_of_file has one
         self._has_templates = False
-        self._whole_row = 0  # if it is the last row read, the next line begins a statement
-        self._plain: tuple[int, str] | None = None
         try:
-            self._check_tokens()
+            self._check_rows()
         except (SyntaxError, tokenize.TokenError):
             self.report_invalid_syntax()
         if self.tokens:
-            self.noqa = self._noqa(self.tokens[-1].line)
+            self.noqa = _noqa(self.tokens[-1].line)
             self.check_physical(self.lines[-1])
             self.check_logical()
         return self.report.get_file_results()
 
-    def readline(self) -> str:
-        """The next line; instead of a plain statement, one of two tokens with its indentation and its length."""
-        line = super().readline()
-        if self._whole_row == self.line_number - 1 and len(line) > 1:
-            self._plain = plain_statement(line)
-            if self._plain is not None:
-                column = self._plain[0]
-                # The length matters where E901 reports a wrong indentation at the end of the line (Python 3.12).
-                return line[:column] + "0" + " " * (len(line) - column - 2) + "\n"
-        return line
-
-    def _check_tokens(self) -> None:
-        parens = 0
-        has_stray_bracket = False  # then the tokenizer's count of brackets may not be this one (Python 3.12)
+    def _check_rows(self) -> None:
         previous_line = ""
-        is_joined = False
-        for token in tokenize.generate_tokens(self.readline):
+        for row in read_rows(self.readline, self.tokens):
+            if isinstance(row, Plain):
+                self._check_plain(row)
+                continue
+            tokens, depth = row
+            self.tokens += tokens
+            first, last = tokens[0], tokens[-1]
+            line = last.line
+            if first[0] in _TEMPLATE_TOKENS or first[2][0] != first[3][0] or line.endswith("\\\n"):
+                self._check_within_row(tokens, previous_line)
+            if last[0] in pycodestyle.NEWLINE:
+                self._check_line_end(line or previous_line, line, depth, last[0])
+            previous_line = line
+
+    def _check_within_row(self, tokens: list[tokenize.TokenInfo], previous_line: str) -> None:
+        """The physical lines that end within a string or in a backslash."""
+        for token in tokens:
             token_type, text, start, end, line = token
-            if start[0] > self.total_lines:
-                return
-            self.tokens.append(token)
-            if line is not previous_line:
-                is_joined = line.endswith("\\\n")
-            if token_type == tokenize.OP:
-                if text in "([{":
-                    parens += 1
-                elif text in "}])":
-                    parens -= 1
-                    has_stray_bracket = has_stray_bracket or parens < 0
             if token_type in pycodestyle.NEWLINE:
-                if self._plain is not None:
-                    self._check_plain_statement(*self._plain)
-                    self._plain = None
-                else:
-                    self._check_line_end(line or previous_line, line, parens, token_type)
-                self._whole_row = -1 if self.tokens or parens or has_stray_bracket else start[0]
-            elif token_type in _TEMPLATE_TOKENS:
+                continue
+            if token_type in _TEMPLATE_TOKENS:
                 self._has_templates = True
-                self.noqa = self._noqa(line)
+                self.noqa = _noqa(line)
                 self.maybe_check_physical(token, previous_line)
-            elif is_joined and line[end[1] :].lstrip() == "\\\n":
-                self.noqa = self._noqa(line)
+            elif line[end[1] :].lstrip() == "\\\n":
+                self.noqa = _noqa(line)
                 self.check_physical(line)
             elif token_type == tokenize.STRING and "\n" in text:
                 self._check_lines_of_string(start[0], end[0], line)
-            if token_type == tokenize.STRING:
-                self._strings.append(token)
-            previous_line = line
 
-    def _check_line_end(self, physical_line: str, token_line: str, parens: int, token_type: int) -> None:
+    def _check_line_end(self, physical_line: str, token_line: str, depth: int, token_type: int) -> None:
         if not self._is_clean(physical_line):
-            self.noqa = self._noqa(token_line)
+            self.noqa = _noqa(token_line)
             self.check_physical(physical_line)
-        if parens:
+        if depth:
             return
         if token_type == tokenize.NEWLINE:
             self.check_logical()
             self.blank_before = 0
         elif len(self.tokens) == 1:  # an empty line
             self.blank_lines += 1
-            del self.tokens[0]
+            self.tokens.clear()
         else:
             self.check_logical()
 
     def _check_lines_of_string(self, first: int, last: int, line: str) -> None:
         """The physical lines of a string but for its last, as `maybe_check_physical` does."""
-        if self._noqa(line):
+        if _noqa(line):
             return
         self.noqa = None
         self.multiline = True
@@ -245,10 +195,6 @@ class Checker(pycodestyle.Checker):
                 self.check_physical(physical_line + "\n")
             self.line_number += 1
         self.multiline = False
-
-    @staticmethod
-    def _noqa(line: str) -> Any:
-        return line and pycodestyle.noqa(line)
 
     def _is_clean(self, line: str) -> bool:
         """Whether no physical check can find anything: a short line without tabs that ends in a printed character."""
@@ -264,90 +210,112 @@ class Checker(pycodestyle.Checker):
             and (line[0] != " " or self.indent_char == " ")
         )
 
-    def _check_plain_statement(self, column: int, statement: str) -> None:
+    def check_physical(self, line: str) -> None:
+        """Run the checks of a physical line as pycodestyle does."""
+        self.physical_line = line
+        checks = _checks()
+        for name, _, _ in self._physical_checks:
+            check, arguments = checks[name]
+            result = check(*arguments(self))
+            if result is not None:
+                offset, text = result
+                self.report_error(self.line_number, offset, text, check)
+                if text.startswith("E101"):
+                    self.indent_char = line[0]
+
+    def _check_plain(self, plain: Plain) -> None:
         line = self.lines[self.line_number - 1]
         if not self._is_clean(line):
-            self.noqa = self._noqa(line)
+            self.noqa = _noqa(line)
             self.check_physical(line)
-        self.tokens = []
-        self.logical_line = statement
+        self.logical_line = plain.statement
         self.noqa = None
-        self.indent_level = column
+        self.indent_level = plain.column
         self.blank_before = max(self.blank_before, self.blank_lines)
-        # These three report where the statement starts.
-        self._run(self._checks_of_place(statement), [(0, (self.line_number, column))])
-        self._remember(statement)
-        self.blank_before = 0
+        self._run(self._checks_of_place(), (self.line_number, plain.column))
+        self._remember()
+        if plain.statement:
+            self.blank_before = 0
 
     def check_logical(self) -> None:
         """Build a logical line from `self.tokens` and run the checks that could find something in it."""
-        tokens, strings, has_templates = self.tokens, self._strings, self._has_templates
-        self._strings, self._has_templates = [], False
-        is_one_row = tokens[0].start[0] == tokens[-1].end[0] and not has_templates
+        tokens, has_templates = self.tokens, self._has_templates
+        self._has_templates = False
         mapping = None
-        start = self._build_one_row(strings) if is_one_row else None
-        if start is None:
+        next_character = None
+        if tokens[0].start[0] == tokens[-1].end[0] and not has_templates:
+            start, next_character = self._build_one_row()
+        else:
             mapping = self.build_tokens_line()
-            if not mapping:
-                return
-            start = mapping[0][1]
+            start = mapping[0][1] if mapping else None
+        if start is None:
+            return
         self.indent_level = pycodestyle.expand_indent(self.lines[start[0] - 1][: start[1]])
         self.blank_before = max(self.blank_before, self.blank_lines)
-        self._run(self._checks_of_line(is_one_row, strings, has_templates), mapping)
-        self._remember(self.logical_line)
-        self.tokens = []
+        names = self._checks_of_place()
+        names.extend(token_checks(tokens, self.logical_line, next_character, has_templates))
+        names.extend(text_checks(self.logical_line))
+        self._run(sorted(names), start, mapping)
+        self._remember()
+        tokens.clear()
 
-    def _build_one_row(self, strings: list[tokenize.TokenInfo]) -> tuple[int, int] | None:
+    def _build_one_row(self) -> tuple[tuple[int, int] | None, str]:
         """What `build_tokens_line` builds, for tokens of one row: that part of the row, its strings muted.
 
-        Returns where its first token starts; None where there is nothing but white space.
+        Returns where its first token starts, None where there is nothing but white space, and the character behind it.
         """
         kept = [token for token in self.tokens if token[0] not in pycodestyle.SKIP_TOKENS]
         if not kept:
-            return None
-        start = kept[0].start
-        comments = [token[1] for token in kept if token[0] == tokenize.COMMENT]
-        self.noqa = comments and pycodestyle.noqa("".join(comments))
-        while kept and kept[-1][0] == tokenize.COMMENT:
-            kept.pop()
+            return None, ""
+        start, line = kept[0].start, kept[0].line
+        self.noqa = []
+        if kept[-1][0] == tokenize.COMMENT:
+            self.noqa = pycodestyle.noqa(kept.pop()[1])
         self.logical_line = ""
-        if kept:
-            line = kept[0].line
-            position = start[1]
-            for string in strings:
-                self.logical_line += line[position : string.start[1]] + pycodestyle.mute_string(string.string)
-                position = string.end[1]
-            end = kept[-1].end[1]
-            self.logical_line += line[position:end]
-            self._next_character = line[end : end + 1]
-        return start
+        if not kept:
+            return start, ""
+        position = start[1]
+        for token in kept:
+            if token[0] == tokenize.STRING:
+                self.logical_line += line[position : token[2][1]] + pycodestyle.mute_string(token[1])
+                position = token[3][1]
+        end = kept[-1].end[1]
+        self.logical_line += line[position:end]
+        return start, line[end : end + 1]
 
-    def _run(self, names: list[str], mapping: Any) -> None:
-        """Run the checks called `names` as `pycodestyle.Checker.check_logical` does."""
+    def _run(self, names: Iterable[str], start: tuple[int, int], mapping: Any = None) -> None:
+        """Run the checks called `names` as `pycodestyle.Checker.check_logical` does.
+
+        Without a `mapping`, the logical line is a part of the row, and begins at `start`.
+        """
+        checks = _checks()
         for name in names:
-            check, argument_names = self._checks[name]
-            self.init_checker_state(name, argument_names)
-            for offset, text in self.run_check(check, argument_names) or ():
+            check, arguments = checks[name]
+            for offset, text in check(*arguments(self)):
                 if not isinstance(offset, tuple):
-                    mapping = mapping or self.build_tokens_line()
-                    token_offset, position = mapping[bisect_left([mapped for mapped, _ in mapping], offset)]
+                    token_offset, position = 0, start
+                    if mapping:
+                        token_offset, position = mapping[bisect_left([mapped for mapped, _ in mapping], offset)]
                     offset = (position[0], position[1] + offset - token_offset)
                 self.report_error(offset[0], offset[1], text, check)
 
-    def _remember(self, logical_line: str) -> None:
-        if logical_line:
+    def _remember(self) -> None:
+        if self.logical_line:
             self.previous_indent_level = self.indent_level
-            self.previous_logical = logical_line
+            self.previous_logical = self.logical_line
             if not self.indent_level:
-                self.previous_unindented_logical_line = logical_line
+                self.previous_unindented_logical_line = self.logical_line
         self.blank_lines = 0
 
-    def _checks_of_place(self, logical_line: str) -> list[str]:
+    def _checks_of_place(self) -> list[str]:
         """Those of blank_lines, indentation and module_imports_on_top_of_file that could find something."""
-        level = self.indent_level
+        line, level, blank_lines = self.logical_line, self.indent_level, self.blank_lines
         names = []
-        # Without empty lines before it and inside a block, only a def, a class or a decorator can be at fault.
-        if not level or self.blank_lines or logical_line[:1] in "acd@":
+        if (
+            line.startswith(_TOP_LEVEL)  # E301, E302, E306
+            or (blank_lines and (blank_lines > 1 or self.previous_logical.startswith("@")))  # E303, E304
+            or (not level and self.blank_before != 2 and line)  # E305
+        ):
             names.append("blank_lines")
         # The line is where it belongs: one step deeper after a colon, else no deeper than the line before.
         expected = self.previous_indent_level
@@ -358,67 +326,7 @@ class Checker(pycodestyle.Checker):
         )
         if level % self.indent_size or not is_in_place:
             names.append("indentation")
-        # Only statements outside of any block count.
-        if not level and logical_line:
+        # Only statements outside of any block count, and nothing but imports after the first that is none.
+        if not level and line and (line.startswith(_IMPORTS) or "seen_non_imports" not in self.checker_state):
             names.append("module_imports_on_top_of_file")
         return names
-
-    def _checks_of_line(self, is_one_row: bool, strings: list[tokenize.TokenInfo], has_templates: bool) -> list[str]:
-        """The checks that could find something in the logical line at hand, in pycodestyle's order."""
-        names = self._checks_of_place(self.logical_line)
-        names.extend(self._checks_of_tokens(is_one_row, strings, has_templates))
-        names.extend(self._checks_of_text())
-        if len(names) > 1:
-            names.sort()
-        return names
-
-    def _checks_of_text(self) -> Iterator[str]:
-        """Checks that see the logical line only: each has words or characters that it needs."""
-        line = self.logical_line
-        if line.startswith("except"):
-            yield "bare_except"
-        if "not" in line:
-            yield "comparison_negative"
-        if "==" in line or "!=" in line:
-            yield "comparison_to_singleton"
-            yield "comparison_type"
-        if ";" in line or -1 < line.find(":") < len(line) - 1:
-            yield "compound_statements"
-        if line.startswith("import "):
-            yield "imports_on_separate_lines"
-        if _ODD_SPACE.search(line):
-            yield "extraneous_whitespace"
-            yield "whitespace_around_keywords"
-            yield "whitespace_around_operator"
-
-    def _checks_of_tokens(
-        self, is_one_row: bool, strings: list[tokenize.TokenInfo], has_templates: bool
-    ) -> Iterator[str]:
-        """Checks that walk over the tokens. maximum_doc_length is never needed: it is off by default."""
-        line = self.logical_line
-        texts = {token[1] for token in self.tokens}
-        if not texts.isdisjoint(_AMBIGUOUS_NAMES):
-            yield "ambiguous_identifier"
-        if not texts.isdisjoint(KEYWORDS):
-            yield "missing_whitespace_after_keyword"
-        if has_templates or any("\\" in string[1] for string in strings):
-            yield "python_3000_invalid_escape_sequence"
-        if any(token[0] == tokenize.COMMENT for token in self.tokens):
-            yield "whitespace_before_comment"
-        # An equals sign inside brackets, the only thing this check looks at.
-        equals = line.rfind("=")
-        if -1 < line.find("(") < equals or -1 < line.find("[") < equals:
-            yield "whitespace_around_named_parameter_equals"
-        if not is_one_row:
-            yield "continued_indentation"
-            yield "explicit_line_join"
-            yield "missing_whitespace"
-            yield "whitespace_before_parameters"
-            return
-        is_well_spaced = _WELL_SPACED.fullmatch(line + "\n") is not None
-        is_followed_tightly = line[-1:] in (",", ";", ":") and self._next_character not in " \t\r\n"
-        has_tight_names = not texts.isdisjoint(_NAME_OPERATORS) and _TIGHT_NAME_OPERATOR.search(line)
-        if not is_well_spaced or is_followed_tightly or has_tight_names:
-            yield "missing_whitespace"
-        if not is_well_spaced or " (" in line or " [" in line:
-            yield "whitespace_before_parameters"

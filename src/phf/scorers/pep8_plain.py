@@ -3,6 +3,7 @@
 import keyword
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 SINGLETONS = frozenset({"None", "True", "False"})
 KEYWORDS = frozenset(keyword.kwlist) - SINGLETONS
@@ -26,6 +27,25 @@ _AMBIGUOUS_NAME = re.compile(r"\b[lOI]\b", re.ASCII)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _SKELETON = re.compile(r"[()\[\]{}]|(?<=\w)=")
 _BRACKETS = re.compile(r"[()\[\]{}=.,]")
+
+
+_PLAIN_COMMENT = re.compile(r"( *+)#:?(?: [^\n]*+)?\n")
+
+
+class Plain(NamedTuple):
+    """A row whose tokens cannot break PEP 8: a whole statement, or a comment on its own."""
+
+    column: int
+    statement: str
+    """The logical line as pycodestyle builds it, "" for a comment."""
+
+
+def plain_row(line: str) -> Plain | None:
+    match = _PLAIN_COMMENT.fullmatch(line)
+    if match is not None:
+        return Plain(match.end(1), "")
+    plain = plain_statement(line)
+    return None if plain is None else Plain(*plain)
 
 
 def plain_statement(line: str) -> tuple[int, str] | None:
