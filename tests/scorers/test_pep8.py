@@ -14,7 +14,7 @@ from phf.errors import ConfigError, ScorerError
 from phf.scorers import Scorer, build_scorer, checked_scores, pep8_checker
 from phf.scorers.pep8 import PEP8Scorer
 from phf.scorers.pep8_checker import find_violations
-from phf.scorers.pep8_plain import plain_statement
+from phf.scorers.pep8_plain import plain_row
 
 PIECES = [
     *"()[]{}:;,.=+-*/%@&|^<>!~'\"\\#\t\n\r\x0c lOI01x ",
@@ -174,7 +174,7 @@ def test_violations_are_those_of_pycodestyle_on_nearly_plain_statements():
             for number in rng.choices(range(1, 7), k=rng.randrange(1, 6))
         ]
         file_lines = [statement + "\n" for statement in statements]
-        num_plain += sum(plain_statement(line) is not None for line in file_lines)
+        num_plain += sum(plain_row(line) is not None for line in file_lines)
         assert outcome(find_violations, file_lines) == outcome(plain_violations, file_lines), file_lines
     assert num_plain > 1000
 
@@ -187,7 +187,7 @@ def test_violations_are_those_of_pycodestyle_on_nearly_plain_statements():
         ("return\n", (0, "return")),
         ("x=1\n", None),
         ("x = 1", None),
-        ("x = (1)\n", None),
+        ("x = (1)\n", (0, "x = (1)")),
         ("f(a = 1)\n", None),
         ("f[a=1]\n", None),
         ("f(a))\n", None),
@@ -195,12 +195,12 @@ def test_violations_are_those_of_pycodestyle_on_nearly_plain_statements():
         ("f(x in(y))\n", None),
         ("if x is:\n", None),
         ("l = 1\n", None),
-        ("x = 1  # one\n", None),
-        ("x = f'{y}'\n", None),
+        ("x = 1  # one\n", (0, "x = 1")),
+        ("x (1)\n", None),
     ],
 )
 def test_plain_statements_are_those_whose_tokens_are_beyond_doubt(line, plain):
-    assert plain_statement(line) == plain
+    assert plain_row(line) == plain
 
 
 def test_another_pycodestyle_is_used_as_it_is(monkeypatch):

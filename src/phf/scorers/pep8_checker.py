@@ -232,7 +232,9 @@ class Checker(pycodestyle.Checker):
         self.noqa = None
         self.indent_level = plain.column
         self.blank_before = max(self.blank_before, self.blank_lines)
-        self._run(self._checks_of_place(), (self.line_number, plain.column))
+        names = self._checks_of_place()
+        names.extend(text_checks(plain.statement, is_plain=True))
+        self._run(sorted(names), (self.line_number, plain.column))
         self._remember()
         if plain.statement:
             self.blank_before = 0

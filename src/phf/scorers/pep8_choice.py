@@ -60,7 +60,7 @@ _AMBIGUOUS_NAMES = frozenset({"l", "O", "I"})
 _NAME_OPERATORS = frozenset({"and", "in", "is", "or"})
 
 
-def text_checks(line: str) -> Iterator[str]:
+def text_checks(line: str, is_plain: bool = False) -> Iterator[str]:
     """Checks that see the logical line only: each has words or characters that it needs."""
     if line.startswith("except"):
         yield "bare_except"
@@ -73,7 +73,8 @@ def text_checks(line: str) -> Iterator[str]:
         yield "compound_statements"
     if line.startswith("import "):
         yield "imports_on_separate_lines"
-    if _ODD_SPACE.search(line):
+    # A plain row has no tabs, and no space inside a bracket or before a comma.
+    if ("  " in line or line.startswith("@ ")) if is_plain else _ODD_SPACE.search(line):
         yield "extraneous_whitespace"
         yield "whitespace_around_keywords"
         yield "whitespace_around_operator"

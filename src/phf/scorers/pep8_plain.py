@@ -1,7 +1,8 @@
-"""Statements so plain that no token of theirs can break PEP 8: recognised by pattern, without tokenizing them."""
+"""Rows so plain that no token of theirs can break PEP 8: recognised by pattern, without tokenizing them."""
 
 import keyword
 import re
+import sys
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,88 +13,112 @@ KEYWORDS = frozenset(keyword.kwlist) - SINGLETONS
 OPERATOR = r"(?:[=!<>]=|->|:=|(?:\*\*|//|<<|>>|[-+*/%@&|^])=?|[=<>])"
 """One whole operator token."""
 
-# The pieces are such that the next character always says which alternative it is, and all repeats are possessive:
-# matching takes time linear in the line.
-_NAME = r"[A-Za-z_]\w*+(?!['\"])"  # not the prefix of a string
-_NUMBER = r"(?:0|[1-9]\d*+)(?![\w.])"
-_STRING = r"'[^'\\\n]*+'(?!')|\"[^\"\\\n]*+\"(?!\")"
-_UNIT = rf"(?:{_NAME}|{_NUMBER}|{_STRING})"
-_TAIL = rf"(?:\.{_NAME}|(?<=\w)=(?=[\w'\"(\[{{])|[(\[{{]++(?:\*{{1,2}}+(?=[A-Za-z_]))?+{_UNIT}?+|[)\]}}]++(?!['\"\w]))"
-_WORD = rf"(?:[(\[{{]*+{_UNIT}(?:{_TAIL}|(?<==){_UNIT})*+(?<![(\[{{=])[,:]?+)"
-_PLAIN = re.compile(rf"( *+)({_WORD}(?: (?:{OPERATOR}(?= )|{_WORD})(?=[ \n]))*+)\n", re.ASCII)
-_TIGHT_NAME = re.compile(r"[A-Za-z_]\w*+(?=[^\w\s:])", re.ASCII)
-_TIGHT_OPERATOR = re.compile(r"[^\w\s](?:and|in|is|or)\b", re.ASCII)
-_AMBIGUOUS_NAME = re.compile(r"\b[lOI]\b", re.ASCII)
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-_SKELETON = re.compile(r"[()\[\]{}]|(?<=\w)=")
-_BRACKETS = re.compile(r"[()\[\]{}=.,]")
+
+def _strings(prefix: str, escape: str) -> str:
+    """A pattern of strings of one row, those of three quotes without a quote or a backslash inside."""
+    thrice = [rf"{quote * 3}[^{quote}\\\n]*+{quote * 3}(?!{quote})" for quote in "'\""]
+    once = [rf"{quote}[^{quote}\\\n]*+(?:\\{escape}[^{quote}\\\n]*+)*+{quote}(?!{quote})" for quote in "'\""]
+    return rf"{prefix}(?:{'|'.join(thrice + once)})"
 
 
-_PLAIN_COMMENT = re.compile(r"( *+)#:?(?: [^\n]*+)?\n")
+# The pieces are such that the next characters always say which alternative it is, and repeats are possessive: matching
+# takes time linear in the line.
+# Not a keyword with no space behind it (E275, E225), not an ambiguous name (E741 to E743), not lambda, after which E225
+# treats "=" in its own way, not the prefix of a string.
+_NAME = rf"(?!(?:{'|'.join(sorted(KEYWORDS))})[^\w\s:]|(?:and|in|is|or):|(?:[lOI]|lambda)\b)[A-Za-z_]\w*+(?!['\"])"
+_NUMBER = r"(?:0x[0-9A-Fa-f]++|(?:0|[1-9]\d*+)(?:\.\d++)?+)(?![\w.])"
+# W605 reports other escapes than these. From Python 3.12 on, an f-string is several tokens.
+_ESCAPED = _strings("[bBuUfF]?" if sys.version_info < (3, 12) else "[bBuU]?", r"[\\'\"abfnrtv0-7xNuU]")
+_UNIT = rf"(?:{_NAME}|{_NUMBER}|{_ESCAPED}|{_strings('[rR]', '.')})"
+_IS_APART = r"(?!(?:and|in|is|or)\b)"  # not an operator with no space before it (E225)
+_TIGHT = rf"{_IS_APART}{_UNIT}"
+_OPEN = rf"[(\[{{]++(?:\*{{1,2}}+(?=[A-Za-z_])|-(?=\w))?+(?:{_TIGHT})?+"
+_TAIL = "|".join(
+    [
+        rf"\.(?:{_IS_APART}{_NAME}|(?=[ \n]))",
+        rf"(?<=\w)=(?:-?{_TIGHT}|(?=[(\[{{]))",
+        _OPEN,
+        r"[)\]}]++(?!['\"\w])",
+        rf"(?<=[\w)\]])[-+*/](?:{_TIGHT}|(?=\())",  # with no space on either side: E226, which is off by default
+        rf":(?=[\w\]-])(?:-?{_TIGHT})?+",  # in a slice
+        r",(?=[)\]])",
+    ]
+)
+# The character before it says that this sign or star is not an operator between two operands.
+_SIGN = rf"(?:(?<=, )\*{{1,2}}+(?=[A-Za-z_])|(?:(?<=[=,:(<>+*/%|&-] )|(?<=\breturn ))-(?=[\w(])){_IS_APART}"
+_FIRST = rf"(?:{_SIGN})?+(?:{_OPEN}|{_UNIT})|\.{{1,3}}(?:{_IS_APART}{_NAME}|(?=[ \n]))"
+_WORD = rf"(?:{_FIRST})(?:{_TAIL})*+(?<![(\[{{])[,:;]?+"
+_ITEM = rf"(?:{OPERATOR}|{_WORD})(?=[ \n])"
+_PLAIN = re.compile(rf"( *+)({_ITEM}(?: ++{_ITEM})*+)(?: {{2,}}+(#:?(?: (?![ \t\xa0])[^\n]*+)?+))?+\n", re.ASCII)
+_PLAIN_COMMENT = re.compile(r"( *+)#:?(?: [^\n]*+)?+\n")
+
+_NOQA = re.compile(r"# no(?:qa|pep8)\b", re.IGNORECASE)
+_BEFORE_BRACKET = re.compile(r"([\w)\]}]+) +[(\[]")
+_QUOTED = re.compile(r"'''[^']*'''|\"\"\"[^\"]*\"\"\"|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+_SKELETON = re.compile(r"[()\[\]{}]|[=:](?![ =]|\Z)")
+_DEEPEST = 100
+"""Brackets; Python 3.12's tokenizer refuses to nest more than 200."""
 
 
 class Plain(NamedTuple):
-    """A row whose tokens cannot break PEP 8: a whole statement, or a comment on its own."""
+    """A plain row: a whole statement, or a comment with nothing before it."""
 
     column: int
     statement: str
-    """The logical line as pycodestyle builds it, "" for a comment."""
+    """The logical line as pycodestyle builds it: strings muted, no comment."""
 
 
 def plain_row(line: str) -> Plain | None:
+    """The plain row that `line` is, None where it is none. `line` must begin a statement.
+
+    Plain is a comment that begins with "# ", and a statement that is whole, of names, numbers, simple strings, balanced
+    brackets, and operators with space on either side. Whatever pycodestyle (2.14, 2.15) could find in it is its length,
+    its indentation, its place in the file (E1, E3, E402), or what `text_checks` look for in the logical line, never its
+    tokens. Everything that a check of tokens would stumble on is refused below, check by check.
+    """
     match = _PLAIN_COMMENT.fullmatch(line)
     if match is not None:
         return Plain(match.end(1), "")
-    plain = plain_statement(line)
-    return None if plain is None else Plain(*plain)
-
-
-def plain_statement(line: str) -> tuple[int, str] | None:
-    """(indentation, logical line as pycodestyle builds it) of a plain one-line statement; None for any other line.
-
-    `line` must begin a statement. That it is plain means: a whole statement on one line, of names, integers, simple
-    strings, balanced brackets, and operators with one space on either side; no comment, no double space, no
-    backslash. Whatever pycodestyle could find in it (2.14, 2.15) is its length, its indentation, its place in the file
-    (E1, E3, E402), never its tokens. Everything a check would stumble on is refused below, check by check.
-    """
     match = _PLAIN.fullmatch(line)
-    if match is None:
+    if match is None or (match[3] and _NOQA.search(match[3])):
         return None
     statement = match[2]
     if "'" in statement or '"' in statement:
         statement = _QUOTED.sub(_mute, statement)
-    if _BRACKETS.search(statement):
-        # E211, E225 and E251 depend on what the bracket belongs to; E275 and E225: a keyword with no space beside it
-        if " (" in statement or " [" in statement or not _is_balanced("".join(_SKELETON.findall(statement))):
+    skeleton = "".join(_SKELETON.findall(statement))
+    if skeleton:
+        if len(skeleton) > _DEEPEST or not _is_balanced(skeleton):
             return None
-        if not KEYWORDS.isdisjoint(_TIGHT_NAME.findall(statement)) or _TIGHT_OPERATOR.search(statement):
+        # E211 depends on what the bracket belongs to
+        if (" (" in statement or " [" in statement) and not _ALL_KEYWORDS.issuperset(
+            _BEFORE_BRACKET.findall(statement)
+        ):
             return None
+        # E251, E252
         assigned = statement.rfind(" = ")
         if -1 < statement.find("(") < assigned or -1 < statement.find("[") < assigned:
             return None
-    is_refused = (
-        "not" in statement  # E713, E714
-        or "==" in statement  # E711, E712, E721
-        or "!=" in statement
-        or -1 < statement.find(":") < len(statement) - 1  # E70, E231, E252, lambda
-        or (statement.startswith("import ") and "," in statement)  # E401
-        or statement.startswith("except")  # E722
-        or statement.endswith(("and:", "in:", "is:", "or:"))  # E225
-        or _AMBIGUOUS_NAME.search(statement) is not None  # E741 to E743
-    )
-    return None if is_refused else (len(match[1]), statement)
+        if "=" in skeleton and ": " in statement:
+            return None
+    return Plain(match.end(1), statement)
+
+
+_ALL_KEYWORDS = KEYWORDS | SINGLETONS
 
 
 def _mute(match: re.Match[str]) -> str:
     quoted = match[0]
-    return quoted[0] + "x" * (len(quoted) - 2) + quoted[0]
+    num_quotes = 3 if quoted[:3] in ("'''", '"""') else 1
+    return quoted[:num_quotes] + "x" * (len(quoted) - 2 * num_quotes) + quoted[-num_quotes:]
 
 
 @lru_cache(1000)
 def _is_balanced(skeleton: str) -> bool:
-    """Whether brackets are nested, and each "=" without spaces is directly inside round ones, as in `f(a=1)`."""
+    """Whether brackets are nested, each "=" without spaces directly inside round, each such ":" inside square ones."""
     while True:
-        reduced = skeleton.replace("()", "").replace("[]", "").replace("{}", "").replace("(=", "(")
+        reduced = skeleton
+        for pair, rest in (("()", ""), ("[]", ""), ("{}", ""), ("(=", "("), ("[:", "[")):
+            reduced = reduced.replace(pair, rest)
         if reduced == skeleton:
             return not reduced
         skeleton = reduced
