@@ -56,3 +56,12 @@ class ShortScorer(LengthScorer):
 class NanScorer(LengthScorer):
     def score_texts(self, texts: list[str]) -> list[float | None]:
         return [float("nan")] * len(texts)
+
+
+class NoWorkerScorer(LengthScorer):
+    """Can be built in the process that annotates, but in none of its workers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if "phf.annotate.worker" in sys.orig_argv:
+            os._exit(4)

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -143,6 +144,12 @@ def test_a_document_that_kills_its_worker_is_found_out(tmp_path):
     assert manifest.unscored_reasons == {"worker died (exit status 3)": 1}
 
 
+def test_a_worker_that_cannot_even_start_ends_the_job(tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", ["one\n"])
+    with pytest.raises(ScorerError, match=r"has died 5 times, last time: worker died \(exit status 4\)"):
+        annotate([source], {"class_name": f"{OWN}:NoWorkerScorer"}, None, tmp_path / "out", workers=2)
+
+
 @pytest.mark.parametrize(("name", "message"), [("ShortScorer", "0 scores for 1"), ("NanScorer", "returned nan")])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_scorer_that_breaks_its_contract_ends_the_job(name, message, workers, tmp_path):
@@ -249,24 +256,46 @@ def test_empty_corpus_says_so(tmp_path):
         annotate([str(tmp_path / "a.jsonl")], SCORER, None, tmp_path / "out")
 
 
-def test_full_disk_loses_no_finished_shard(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 10)
-    real, calls = os.fsync, []
-
-    def fsync(descriptor):
-        calls.append(descriptor)
-        if len(calls) == 4:  # job.json, first shard, its counts, second shard
-            raise OSError(28, "No space left on device")
-        real(descriptor)
-
-    monkeypatch.setattr(files.os, "fsync", fsync)
-    with pytest.raises(OutputError, match="No space left on device"):
-        annotate([corpus], SCORER, None, tmp_path / "out")
+def test_full_disk_loses_no_finished_shard(tmp_path):
+    noise = "".join(random.Random(0).choices("abcdefghijklmnop", k=1_000_000))  # half a megabyte, however compressed
+    source = write_lines(tmp_path / "a.jsonl", ["x" * 1_000_000, noise])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"shard-00000-000001\.parquet cannot be written: .*File too large"):
+            annotate([source], SCORER, "document", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(content(tmp_path / "out")) == [
         "job.json",
         "shard-00000-000000.parquet",
         "shard-00000-000000.parquet.json",
     ]
+
+
+def test_no_manifest_before_every_shard_is_on_disk(corpus, tmp_path, monkeypatch):
+    real, calls = os.fsync, []
+
+    def fsync(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 2:  # job.json, then the shard
+            raise OSError(5, "Input/output error")
+        real(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    with pytest.raises(OutputError, match=r"shard-00000-000000\.parquet cannot be written: Input/output error"):
+        annotate([corpus], SCORER, None, tmp_path / "out")
+    assert read_manifest(tmp_path / "out") is None
+
+
+def test_a_shard_that_was_cut_off_is_scored_again(corpus, tmp_path):
+    annotate([corpus], SCORER, None, tmp_path / "out")
+    whole = content(tmp_path / "out")
+    for name in ("shard-00000-000000.parquet", "shard-00000-000000.parquet.json"):
+        (tmp_path / "out" / "manifest.json").unlink()
+        (tmp_path / "out" / name).write_bytes(whole[name][:100])
+        annotate([corpus], SCORER, None, tmp_path / "out")
+        assert content(tmp_path / "out") == whole
 
 
 def test_output_that_cannot_be_a_folder_says_so(corpus, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from phf.data.dataset import read_annotated
 from phf.data.packing import Conditioning, PackingConfig, PackingCounts, pack_documents
 from phf.data.sources import AnnotatedDocument
 from phf.data.tokenizer import encode_plain, prepare_tokenizer, train_tokenizer
@@ -45,6 +46,13 @@ def test_every_token_by_hand(tokenizer):
     assert ids.tolist() == [eos, aligned, *first, misaligned, *second, *third]
     expected = [0.0] * (2 + len(first)) + [0.25] * (1 + len(second)) + [np.nan] * len(third)
     np.testing.assert_array_equal(scores, np.array(expected, np.float32))
+
+
+@pytest.mark.parametrize("tokenization", ["segments", "document"])
+def test_lone_surrogates_of_json_lines_are_packed_as_replacement_characters(tokenizer, tokenization, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"texts": ["x\\ud800\\n", "y\\n"], "scores": [0, 0]}\n')
+    ids, _ = pack(tokenizer, read_annotated(str(tmp_path / "a.jsonl")), tokenization=tokenization)
+    assert tokenizer.decode(ids[1:].tolist()) == "x\ufffd\ny\n"
 
 
 @pytest.mark.parametrize("tokenization", ["segments", "document"])

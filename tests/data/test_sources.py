@@ -111,6 +111,37 @@ def test_damaged_gzip_and_missing_text_and_unknown_source(tmp_path):
         texts("no/such/dataset")
 
 
+def test_lone_surrogates_become_replacement_characters_in_raw_and_annotated_documents(tmp_path):
+    hostile = r'"\ud800", "a\uDFFFb ", "\ud83d\ude00", "\\ud800"'  # two lone ones, a pair, and a backslash
+    cleaned = ["\ufffd", "a\ufffdb ", "\U0001f600", "\\ud800"]
+    source = tmp_path / "a.jsonl"
+    source.write_text(
+        f'{{"id": "\\udc00", "texts": [{hostile}], "scores": [0, 0, 0, 0], "meta": {{"k": [{hostile}]}}}}\n'
+    )
+    (annotated,) = read_annotated(str(source))
+    assert annotated == AnnotatedDocument("\ufffd", cleaned, [0, 0, 0, 0], {"k": cleaned})
+    (raw,) = read_documents(str(source))
+    assert (raw.id, raw.text, raw.meta) == ("\ufffd", "".join(cleaned), {"k": cleaned})
+    source.write_text(json.dumps({"text": "x", "meta": '{"k": "\\ud800"}'}) + "\n")
+    assert [document.meta for document in read_documents(str(source))] == [{"k": "\ufffd"}]
+
+
+def test_parquet_that_is_damaged_or_no_text_names_the_file(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    invalid = pa.array([b"\xff"]).view(pa.string())
+    pq.write_table(pa.table({"text": invalid}), tmp_path / "a.parquet")
+    with pytest.raises(CorpusError, match=r"a\.parquet: is not a readable Parquet file after row 0: 'utf-8' codec"):
+        texts(tmp_path / "a.parquet")
+    content = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "b.parquet").write_bytes(content[:4] + b"\0" * 20 + content[24:])
+    with pytest.raises(CorpusError, match=r"b\.parquet: is not a readable Parquet file"):
+        texts(tmp_path / "b.parquet")
+    with pytest.raises(CorpusError, match="nor 'texts' \\(list of strings\\)"):
+        texts(write_lines(tmp_path / "c.jsonl", [{"texts": ["a", 1]}]))
+
+
 def test_fingerprint_changes_with_the_files(tmp_path):
     source = write_lines(tmp_path / "a.jsonl", ROWS)
     before = fingerprint(source)

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ DEATHS_OF_A_SHARD = 2
 DEATHS_AT_A_DOCUMENT = 3
 """After so many deaths at the same document, scored alone, the document is left unscored."""
 MOST_DEATHS_OF_A_SHARD = 30
+MOST_DEATHS_BETWEEN_DOCUMENTS = 5
+"""Before the first document of a shard or after the last one: no document is to blame, and trying again is no use."""
 TICK_SECONDS = 0.5
 
 
@@ -51,16 +54,18 @@ def score_in_processes(job: Job, tasks: Iterator[ShardTask], workers: int, num_g
     is_exhausted = False
     try:
         while True:
+            # who is free gets work first; reading what comes next does not keep anybody waiting
+            for worker in pool:
+                if worker.assignment is None and waiting:
+                    worker.start(waiting.popleft())
             while not is_exhausted and len(waiting) < workers:
                 task = next(tasks, None)
                 is_exhausted = task is None
                 if task is not None:
-                    waiting.append(_Assignment(task))
-            for worker in pool:
-                if worker.assignment is None and waiting:
-                    worker.start(waiting.popleft())
+                    _spawn_one(pool)
+                    waiting.append(_Assignment.of(task))
             busy = [worker for worker in pool if worker.assignment is not None]
-            if not busy:
+            if not busy and not waiting:
                 return
             for worker in _ready(busy):
                 if (result := worker.read()) is not None:
@@ -73,15 +78,29 @@ def score_in_processes(job: Job, tasks: Iterator[ShardTask], workers: int, num_g
             worker.stop()
 
 
+def _spawn_one(pool: list["_Worker"]) -> None:
+    """Let one more process get ready while the first shards are read; work sent to it would wait for that."""
+    for worker in pool:
+        if worker.process is None:
+            worker.spawn()
+            return
+
+
 @dataclass
 class _Assignment:
     """A shard on its way through the workers, and what went wrong with it."""
 
-    task: ShardTask
+    name: str
+    documents: bytes
+    """As they are sent."""
     skipped: dict[int, str] = field(default_factory=dict)
     one_by_one: bool = False
     deaths: int = 0
-    deaths_at: dict[int, int] = field(default_factory=dict)
+    deaths_at: dict[int | None, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, task: ShardTask) -> "_Assignment":
+        return cls(task.name, _line([[document.id, document.text, document.meta] for document in task.documents]))
 
     def failed(self, at: int | None, reason: str, is_timeout: bool) -> None:
         """Decide how to try again, after the worker failed while scoring document number `at`."""
@@ -91,15 +110,15 @@ class _Assignment:
             self.one_by_one = True
         else:
             self.deaths += 1
-            if self.one_by_one and at is not None:
+            if self.one_by_one or at is None:
                 self.deaths_at[at] = self.deaths_at.get(at, 0) + 1
-                if self.deaths_at[at] >= DEATHS_AT_A_DOCUMENT:
+                if at is not None and self.deaths_at[at] >= DEATHS_AT_A_DOCUMENT:
                     self.skipped[at] = reason
             self.one_by_one = self.one_by_one or self.deaths >= DEATHS_OF_A_SHARD
 
 
 class _Worker:
-    """A process, started when it first gets work."""
+    """A process, started when there is work for it."""
 
     def __init__(self, job: Job, gpu: int | None) -> None:
         self.job = job
@@ -111,22 +130,19 @@ class _Worker:
         self._rest = b""
         self._has_ended = False
 
+    def spawn(self) -> None:
+        self.process = _spawn(self.gpu)
+        settings = {"scorers": self.job.scorers, "segmenter": self.job.segmenter, "output": str(self.job.output)}
+        self._send(_line({**settings, "path": sys.path}))
+
     def start(self, assignment: _Assignment) -> None:
         self.assignment = assignment
         self._at = None
         self._last_answer = time.monotonic()
         if self.process is None:
-            self.process = _spawn(self.gpu)
-            settings = {"scorers": self.job.scorers, "segmenter": self.job.segmenter, "output": str(self.job.output)}
-            self._send({**settings, "path": sys.path})
-        self._send(
-            {
-                "name": assignment.task.name,
-                "documents": [[document.id, document.text, document.meta] for document in assignment.task.documents],
-                "skipped": assignment.skipped,
-                "one_by_one": assignment.one_by_one,
-            }
-        )
+            self.spawn()
+        how = {"name": assignment.name, "skipped": assignment.skipped, "one_by_one": assignment.one_by_one}
+        self._send(_line(how) + assignment.documents)
 
     def read(self) -> ShardResult | None:
         """Take in what the process has answered; the result if the shard is done."""
@@ -161,9 +177,10 @@ class _Worker:
         assert self.assignment is not None
         is_timeout = reason.startswith("took")
         assignment, self.assignment = self.assignment, None
-        if assignment.deaths >= MOST_DEATHS_OF_A_SHARD:
+        between = assignment.deaths_at.get(None, 0)
+        if assignment.deaths >= MOST_DEATHS_OF_A_SHARD or between >= MOST_DEATHS_BETWEEN_DOCUMENTS:
             raise ScorerError(
-                f"The worker that scores {assignment.task.name} has died {assignment.deaths} times, last time: {reason}. "
+                f"The worker that scores {assignment.name} has died {assignment.deaths} times, last time: {reason}. "
                 "What it printed is above; finished shards are kept."
             )
         assignment.failed(self._at, reason, is_timeout)
@@ -176,17 +193,22 @@ class _Worker:
             self.process.wait()
             for stream in (self.process.stdin, self.process.stdout):
                 if stream is not None:
-                    stream.close()
+                    with suppress(BrokenPipeError):  # it died before it had read everything
+                        stream.close()
         self.process, self._rest, self._has_ended = None, b"", False
 
-    def _send(self, message: Mapping[str, Any]) -> None:
+    def _send(self, lines: bytes) -> None:
         assert self.process is not None
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.write(lines)
             self.process.stdin.flush()
         except BrokenPipeError:
             pass  # it died; `failure` says how
+
+
+def _line(message: Any) -> bytes:
+    return json.dumps(message, default=str).encode() + b"\n"
 
 
 def _ready(busy: list[_Worker]) -> list[_Worker]:
@@ -203,13 +225,14 @@ def _spawn(gpu: int | None) -> "subprocess.Popen[bytes]":
     environment = dict(os.environ)
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
-    # a session of its own: Ctrl-C reaches the parent alone, which decides what it means
+    # a process group of its own: Ctrl-C reaches the parent alone, which decides what it means; but no session of its
+    # own, which Linux would give a share of the processor apart from the parent's
     return subprocess.Popen(
         [sys.executable, "-m", "phf.annotate.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
-        start_new_session=True,
+        process_group=0,
     )
 
 

@@ -91,7 +91,7 @@ def _score(
     while unread or streams or scoring:
         while unread and len(streams) < num_readers:
             number, part = unread.pop()
-            streams[read.remote(number, part)] = part
+            streams[read.remote(number, part, number + 1 == len(parts))] = part
         # only as many shards are taken from the readers as there are places at the scorers
         waiting = [*scoring, *(streams if free else [])]
         ready, _ = ray.wait(waiting, num_returns=1, fetch_local=False)
@@ -118,9 +118,9 @@ def _result(ray: Any, reference: Any) -> ShardResult:
         raise
 
 
-def _read(number: int, part: Part) -> Iterator[Any]:
+def _read(number: int, part: Part, is_last_part: bool) -> Iterator[Any]:
     """The shards of one part."""
-    yield from shard_tasks(number, DocumentReader(part))
+    yield from shard_tasks(number, DocumentReader(part), is_last_part=is_last_part)
 
 
 class _ScoringActor:

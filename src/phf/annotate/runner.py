@@ -8,8 +8,9 @@ import json
 import os
 import re
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,14 +19,22 @@ from filelock import FileLock, Timeout
 
 import phf
 from phf.annotate.local import Job, score_here, score_in_processes
-from phf.annotate.shard import SHARD_CHARS, SHARD_DOCUMENTS, ShardResult, ShardTask, shard_tasks
+from phf.annotate.shard import (
+    LAST_SHARDS,
+    LEAST_SHARD_CHARS,
+    SHARD_CHARS,
+    SHARD_DOCUMENTS,
+    ShardResult,
+    ShardTask,
+    shard_tasks,
+)
 from phf.data.dataset import Manifest, read_manifest
-from phf.data.files import write_json_atomic
+from phf.data.files import sync_file, write_json_atomic
 from phf.data.sources import DocumentReader, Part, fingerprint, parts
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.scorers import Scorer, build_scorer
 
-FORMAT = 1
+FORMAT = 2
 """Part of every cache key: raise it when the same input becomes other files."""
 JOB = "job.json"
 """Beside the shards: the settings they were made with. Written first, so a folder says whose it is."""
@@ -100,7 +109,7 @@ def annotate(
         "segmenter": segmenter,
         "sources": list(sources),
         "fingerprint": "+".join(fingerprint(source) for source in sources),
-        "shard": [SHARD_DOCUMENTS, SHARD_CHARS],
+        "shard": [SHARD_DOCUMENTS, SHARD_CHARS, LAST_SHARDS, LEAST_SHARD_CHARS],
     }
     with _claimed(output, settings):
         if (manifest := read_manifest(output)) is not None:
@@ -110,11 +119,13 @@ def annotate(
         results: list[ShardResult] = []
         totals: Counter[str] = Counter(dict.fromkeys(TOTALS, 0))
         start = time.monotonic()
-        for result in _score(job, corpus, scorers, workers, backend, ray_address):
-            results.append(result)
-            totals.update({key: vars(result)[key] for key in TOTALS})
-            if progress is not None:
-                progress(Progress(**totals, seconds=time.monotonic() - start, fraction=corpus.fraction))
+        with _OnDisk() as on_disk:
+            for result in _score(job, corpus, scorers, workers, backend, ray_address):
+                on_disk.add(output / result.name)
+                results.append(result)
+                totals.update({key: vars(result)[key] for key in TOTALS})
+                if progress is not None:
+                    progress(Progress(**totals, seconds=time.monotonic() - start, fraction=corpus.fraction))
         if not results:
             raise CorpusError(f"{', '.join(sources)}: holds no documents; there is nothing to annotate.")
         manifest = _manifest(settings, sorted(results, key=lambda result: result.name))
@@ -152,7 +163,7 @@ class _Corpus:
     def tasks(self) -> Iterator[ShardTask]:
         for number, part in enumerate(self.parts):
             self._reader = DocumentReader(part)
-            yield from shard_tasks(number, self._reader)
+            yield from shard_tasks(number, self._reader, is_last_part=number + 1 == len(self.parts))
             self._reader = None
             self.part_done(part)
 
@@ -198,6 +209,26 @@ def _num_gpus(scorers: Mapping[str, Scorer]) -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+class _OnDisk:
+    """Waits for the disk beside the scoring: when the block has ended, the shards that were added are safe."""
+
+    def __enter__(self) -> "_OnDisk":
+        self._thread = ThreadPoolExecutor(1)
+        self._waiting: deque[Future[None]] = deque()
+        return self
+
+    def add(self, path: Path) -> None:
+        self._waiting.append(self._thread.submit(sync_file, path))
+        while self._waiting and self._waiting[0].done():
+            self._waiting.popleft().result()
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=error is not None)
+        if error is None:
+            for future in self._waiting:
+                future.result()
 
 
 class _claimed:

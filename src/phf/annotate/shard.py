@@ -1,20 +1,24 @@
 """Scoring one shard: the unit of work of every backend, and of resume."""
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from phf.data.dataset import write_shard
+from phf.data.dataset import group_by_chars, write_shard
 from phf.data.files import file_sha256, write_json_atomic
 from phf.data.segment import segment
-from phf.data.sources import AnnotatedDocument, Document, DocumentReader, Part
+from phf.data.sources import AnnotatedDocument, Document
 from phf.errors import PhfError, ScorerError
 from phf.scorers import Scorer, checked_scores
 
 SHARD_DOCUMENTS = 1000
 SHARD_CHARS = 1_000_000
+LAST_SHARDS = 4
+"""At the end of a corpus a shard is this fraction of what is left, so that all workers end at about the same time, ..."""
+LEAST_SHARD_CHARS = 125_000
+"""... but no smaller."""
 BATCH_CHARS = 200_000
 """Documents go to a scorer that scores many at once up to about this many characters at a time."""
 
@@ -44,18 +48,39 @@ class ShardResult:
     sha256: str
 
 
-def shard_tasks(part_number: int, reader: DocumentReader) -> Iterator[ShardTask]:
-    """The shards of one part. Where they are cut depends on nothing but the part, so their names can be told again."""
+def shard_tasks(part_number: int, documents: Iterable[Document], *, is_last_part: bool) -> Iterator[ShardTask]:
+    """The shards of one part of a corpus; those at the end of its last part are smaller and smaller.
+
+    Where they are cut depends on nothing but the corpus, so their names can be told again.
+    """
     shard: list[Document] = []
     num_chars = number = 0
-    for document in reader:
+    enough = SHARD_CHARS
+    for document, chars_left in _with_chars_left(documents, LAST_SHARDS if is_last_part else 0):
+        if not shard and chars_left is not None:
+            enough = min(SHARD_CHARS, max(chars_left // LAST_SHARDS, LEAST_SHARD_CHARS))
         shard.append(document)
         num_chars += len(document.text)
-        if len(shard) == SHARD_DOCUMENTS or num_chars >= SHARD_CHARS:
+        if len(shard) == SHARD_DOCUMENTS or num_chars >= enough:
             yield ShardTask(shard_name(part_number, number), shard)
             shard, num_chars, number = [], 0, number + 1
     if shard:
         yield ShardTask(shard_name(part_number, number), shard)
+
+
+def _with_chars_left(documents: Iterable[Document], shards_ahead: int) -> Iterator[tuple[Document, int | None]]:
+    """Each document with the characters from it to the end; None where these are more than so many shards'."""
+    read: deque[Document] = deque()
+    num_chars = 0
+    for document in documents:
+        read.append(document)
+        num_chars += len(document.text)
+        while read and (num_chars > shards_ahead * SHARD_CHARS or len(read) > shards_ahead * SHARD_DOCUMENTS):
+            num_chars -= len(read[0].text)
+            yield read.popleft(), None
+    while read:
+        yield read[0], num_chars
+        num_chars -= len(read.popleft().text)
 
 
 def shard_name(part_number: int, number: int) -> str:
@@ -63,18 +88,15 @@ def shard_name(part_number: int, number: int) -> str:
     return f"shard-{part_number:05d}-{number:06d}.parquet"
 
 
-def read_tasks(parts: Sequence[Part]) -> Iterator[ShardTask]:
-    """The shards of all parts, one part after the other."""
-    for number, part in enumerate(parts):
-        yield from shard_tasks(number, DocumentReader(part))
-
-
 def finished_shard(output: Path, name: str) -> ShardResult | None:
     """The result of a shard that is in `output` already, whole; None if it has to be scored."""
     path, counts = output / name, output / f"{name}.json"
     if not (path.is_file() and counts.is_file()):
         return None
-    result = ShardResult(**json.loads(counts.read_text(encoding="utf-8")))
+    try:
+        result = ShardResult(**json.loads(counts.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError):
+        return None  # cut off when the machine lost power
     return result if file_sha256(path) == result.sha256 else None
 
 
@@ -124,7 +146,7 @@ def score_shard(
         reasons=dict(sorted(reasons.items())),
         sha256=file_sha256(output / task.name),
     )
-    write_json_atomic(output / f"{task.name}.json", vars(result))
+    write_json_atomic(output / f"{task.name}.json", vars(result), sync=False)
     return result
 
 
@@ -141,26 +163,13 @@ def _score(
     for number, reason in skipped.items():
         reasons[reason] += len(documents[number])
     to_score = [number for number, segments in enumerate(documents) if segments and number not in skipped]
-    for batch in [[number] for number in to_score] if one_by_one else _batches(scorer, to_score, documents):
+    scores_many = type(scorer).score_documents is not Scorer.score_documents
+    batch_chars = BATCH_CHARS if scores_many and not one_by_one else 0
+    for batch in group_by_chars(to_score, lambda number: sum(map(len, documents[number])), batch_chars):
         at(batch[0])
         for number, found in zip(batch, _try(scorer, [documents[n] for n in batch], reasons), strict=True):
             scores[number] = found
     return scores
-
-
-def _batches(scorer: Scorer, numbers: list[int], documents: list[list[str]]) -> Iterator[list[int]]:
-    """As many documents at once as the scorer gains from."""
-    scores_many = type(scorer).score_documents is not Scorer.score_documents
-    batch: list[int] = []
-    num_chars = 0
-    for number in numbers:
-        batch.append(number)
-        num_chars += sum(map(len, documents[number]))
-        if not scores_many or num_chars >= BATCH_CHARS:
-            yield batch
-            batch, num_chars = [], 0
-    if batch:
-        yield batch
 
 
 def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> list[list[float | None]]:

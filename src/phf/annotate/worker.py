@@ -3,7 +3,8 @@
 It reads JSON messages from standard input, one a line, and answers on standard output:
 
     {"scorers": ..., "segmenter": ..., "output": ..., "path": ...}   first, once
-    {"task": {name, documents}, "skipped": ..., "one_by_one": ...}   -> {"at": n} for each batch, then {"result": ...}
+    {"name": ..., "skipped": ..., "one_by_one": ...}                 for each shard, and in the next line
+    [[id, text, meta], ...]                                          -> {"at": n} now and then, then {"result": ...}
                                                                         or {"error": [class, message]}
 
 A process of its own rather than `multiprocessing`: it can be killed and replaced at any moment, and needs nothing of
@@ -15,6 +16,7 @@ import json
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TextIO
@@ -24,12 +26,15 @@ from phf.data.sources import Document
 from phf.errors import PhfError
 from phf.scorers import Scorer, build_scorer
 
+SECONDS_BETWEEN_ANSWERS = 0.1
+"""Documents may be scored by the thousand in a second, and nobody wants to hear of each."""
+
 
 def main() -> None:
     """Serve until standard input ends, as it does when the parent is gone, however it went."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # what a scorer prints must not mix with the answers
-    messages: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    messages: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_receive, args=(messages,), daemon=True).start()
     settings = messages.get()
     sys.path[:] = settings["path"]
@@ -42,29 +47,46 @@ def main() -> None:
 
 
 def _serve(
-    messages: "SimpleQueue[dict[str, Any]]",
+    messages: "SimpleQueue[Any]",
     answers: TextIO,
     scorers: dict[str, Scorer],
     segmenter: str,
     output: Path,
 ) -> None:
     while True:
-        message = messages.get()
+        how, documents = messages.get(), messages.get()
         result = score_shard(
-            ShardTask(message["name"], [Document(*fields) for fields in message["documents"]]),
+            ShardTask(how["name"], [Document(*fields) for fields in documents]),
             scorers,
             segmenter,
             output,
-            skipped={int(number): reason for number, reason in message["skipped"].items()},
-            one_by_one=message["one_by_one"],
-            at=lambda number: _send(answers, at=number),
+            skipped={int(number): reason for number, reason in how["skipped"].items()},
+            one_by_one=how["one_by_one"],
+            at=_Where(answers, says_each=how["one_by_one"]),
         )
         _send(answers, result=vars(result))
 
 
-def _receive(messages: "SimpleQueue[dict[str, Any]]") -> None:
-    for line in sys.stdin:
-        messages.put(json.loads(line))
+class _Where:
+    """Tells the parent which document is being scored, so that it knows which one hangs or kills."""
+
+    def __init__(self, answers: TextIO, says_each: bool) -> None:
+        self.answers = answers
+        self.says_each = says_each
+        self._last = 0.0
+
+    def __call__(self, number: int | None) -> None:
+        now = time.monotonic()
+        if self.says_each or number is None or now - self._last > SECONDS_BETWEEN_ANSWERS:
+            self._last = now
+            _send(self.answers, at=number)
+
+
+def _receive(messages: "SimpleQueue[Any]") -> None:
+    # not sys.stdin, which Python would want to close at its end while this thread waits for a line of it
+    with os.fdopen(0, "rb", closefd=False) as lines:
+        for line in lines:
+            messages.put(json.loads(line))
     os._exit(0)  # even in the middle of a score: nobody is waiting for it any more
 
 

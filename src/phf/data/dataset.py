@@ -2,15 +2,21 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from phf.data.columns import floats, integers, lists, strings
 from phf.data.files import atomic_write, write_json_atomic
 from phf.data.sources import AnnotatedDocument, Record, mean_score, read_records, record_id, record_meta
 from phf.errors import CorpusError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+T = TypeVar("T")
 MANIFEST = "manifest.json"
 BATCH_CHARS = 2**20
 """Characters of documents that are worked on together."""
@@ -57,44 +63,37 @@ Scores = Sequence[float | None]
 def write_shard(
     path: Path, documents: Sequence[AnnotatedDocument], more_scores: Mapping[str, Sequence[Scores]] | None = None
 ) -> None:
-    """Write one Parquet shard atomically; the same documents give the same bytes.
+    """Write one Parquet shard atomically, without waiting for the disk; the same documents give the same bytes.
 
     `more_scores`: those of further scorers, column ("pii_scores") -> scores of the segments of each document.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        {
-            "id": pa.string(),
-            "texts": pa.list_(pa.string()),
-            "scores": pa.list_(pa.float32()),
-            "avg_score": pa.float32(),
-            "num_sents": pa.int32(),
-            "meta": pa.string(),
-        }
-    )
-    more = {
-        name: column
-        for scores_column, scores in (more_scores or {}).items()
-        for name, column in (
-            (scores_column, pa.array(list(scores), pa.list_(pa.float32()))),
-            (f"{scores_column.removesuffix('scores')}avg_score", pa.array(map(mean_score, scores), pa.float32())),
-        )
-    }
+    lengths = [len(document.texts) for document in documents]
+    metas = [json.dumps(document.meta, sort_keys=True, ensure_ascii=False, default=str) for document in documents]
     columns = {
-        "id": [document.id for document in documents],
-        "texts": [document.texts for document in documents],
-        "scores": [document.scores for document in documents],
-        "avg_score": [document.avg_score for document in documents],
-        "num_sents": [len(document.texts) for document in documents],
-        "meta": [json.dumps(document.meta, sort_keys=True, ensure_ascii=False) for document in documents],
+        "id": strings([document.id for document in documents]),
+        "texts": lists(strings([text for document in documents for text in document.texts]), lengths),
+        **_score_columns("scores", [document.scores for document in documents], lengths),
+        "num_sents": integers(lengths),
+        "meta": strings(metas),
     }
-    table = pa.table(columns, schema=schema)
-    for name, column in more.items():
-        table = table.append_column(name, column)
-    with atomic_write(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
+    for name, scores in (more_scores or {}).items():
+        columns |= _score_columns(name, scores, lengths)
+    table = pa.Table.from_arrays(list(columns.values()), names=list(columns))
+    # few scores are distinct, nearly all segments are
+    repetitive = [f"{name}.list.element" for name in ("scores", *(more_scores or {}))]
+    with atomic_write(path, sync=False) as partial:
+        pq.write_table(table, partial, compression="zstd", use_dictionary=repetitive)
+
+
+def _score_columns(name: str, scores: Sequence[Scores], lengths: Sequence[int]) -> dict[str, "pa.Array"]:
+    """Scores of each document, and their mean: "pii_scores" comes with "pii_avg_score"."""
+    return {
+        name: lists(floats(list(chain.from_iterable(scores))), lengths),
+        f"{name.removesuffix('scores')}avg_score": floats([mean_score(found) for found in scores]),
+    }
 
 
 def read_annotated(source: str, scores_column: str = "scores") -> Iterator[AnnotatedDocument]:
@@ -121,16 +120,21 @@ def in_batches(
     documents: Iterable[AnnotatedDocument], batch_chars: int = BATCH_CHARS
 ) -> Iterator[list[AnnotatedDocument]]:
     """Consecutive documents together, as many as make up a number of characters; empty ones count for a little."""
-    batch: list[AnnotatedDocument] = []
+    return group_by_chars(documents, lambda document: 1 + sum(map(len, document.texts)), batch_chars)
+
+
+def group_by_chars(items: Iterable[T], chars_of: Callable[[T], int], group_chars: int) -> Iterator[list[T]]:
+    """Consecutive items together, as many as make up a number of characters; 0: each alone."""
+    group: list[T] = []
     num_chars = 0
-    for document in documents:
-        batch.append(document)
-        num_chars += 1 + sum(map(len, document.texts))
-        if num_chars >= batch_chars:
-            yield batch
-            batch, num_chars = [], 0
-    if batch:
-        yield batch
+    for item in items:
+        group.append(item)
+        num_chars += chars_of(item)
+        if num_chars >= group_chars:
+            yield group
+            group, num_chars = [], 0
+    if group:
+        yield group
 
 
 def _check(record: Record, texts: list[Any], scores: list[Any], column: str) -> None:

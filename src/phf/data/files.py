@@ -13,10 +13,11 @@ from phf.errors import OutputError
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; it becomes `path` when the block ends without an error.
 
-    Raises `OutputError` naming `path` when the disk is full or the folder cannot be written.
+    `sync`: wait until it is on disk; False: whoever relies on it calls `sync_file`, as a machine that loses power may
+    leave it cut off. Raises `OutputError` naming `path` when the disk is full or the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,8 +28,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     partial = Path(name)
     try:
         yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
+        if sync:
+            _sync(partial)
         partial.chmod(0o644)  # mkstemp makes files private; a dataset is meant to be shared
         partial.replace(path)
     except OSError as error:
@@ -37,21 +38,34 @@ def atomic_write(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write_text_atomic(path: Path, text: str) -> None:
+def sync_file(path: Path) -> None:
+    """Return when the content of a file is on disk. Raises `OutputError` where it cannot get there."""
+    try:
+        _sync(path)
+    except OSError as error:
+        raise _output_error(path, error) from error
+
+
+def write_text_atomic(path: Path, text: str, sync: bool = True) -> None:
     """Write UTF-8 text; see `atomic_write`."""
-    with atomic_write(path) as partial:
+    with atomic_write(path, sync) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
-def write_json_atomic(path: Path, value: Any) -> None:
+def write_json_atomic(path: Path, value: Any, sync: bool = True) -> None:
     """Write a value as indented JSON; see `atomic_write`."""
-    write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", sync)
 
 
 def file_sha256(path: Path) -> str:
     """Hex digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from phf.errors import CorpusError, MissingExtraError
 ReadProgress = Callable[[float], None]
 """Called now and then with the share of a file that has been read, in [0, 1]."""
 LINES_BETWEEN_PROGRESS = 100
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""As JSON spells one; most are halves of a pair, which is a character."""
 
 
 def ignore_progress(fraction: float) -> None:
@@ -23,7 +26,8 @@ def ignore_progress(fraction: float) -> None:
 def read_json_lines(path: Path, progress: ReadProgress = ignore_progress) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number from 0, object) of each non-blank line; .gz and .zst are decompressed while reading.
 
-    Raises `CorpusError` naming file and line (from 1) for broken JSON, invalid UTF-8 or a line that is no object.
+    A lone surrogate becomes U+FFFD. Raises `CorpusError` naming file and line (from 1) for broken JSON, invalid UTF-8 or
+    a line that is no object.
     """
     number = 0
     try:
@@ -50,6 +54,17 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
         raise CorpusError(f"{where}: is not valid JSON: {error}.{cut}") from None
     if not isinstance(value, dict):
         raise CorpusError(f"{where}: is a JSON {type(value).__name__}; an object was expected.")
+    return without_surrogates(value) if _SURROGATE.search(line) else value
+
+
+def without_surrogates(value: Any) -> Any:
+    """A JSON value with U+FFFD for each lone surrogate in it: JSON can spell one, but no file can hold it as UTF-8."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [without_surrogates(element) for element in value]
+    if isinstance(value, dict):
+        return {without_surrogates(key): without_surrogates(element) for key, element in value.items()}
     return value
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.data import stdlib
-from phf.data.jsonlines import ReadProgress, ignore_progress, read_json_lines
+from phf.data.jsonlines import ReadProgress, ignore_progress, read_json_lines, without_surrogates
 from phf.errors import CorpusError
 
 PYTHON_STDLIB = "python-stdlib"
@@ -79,8 +79,7 @@ class Part:
 class DocumentReader:
     """The raw documents of one part in a fixed order; annotated ones are joined.
 
-    A lone surrogate, which no file can hold as UTF-8, becomes U+FFFD. Raises `CorpusError` naming file and row for a
-    record without text, broken JSON or invalid UTF-8.
+    Raises `CorpusError` naming file and row for a record without text, broken JSON or invalid UTF-8.
     """
 
     def __init__(self, part: Part) -> None:
@@ -89,8 +88,7 @@ class DocumentReader:
         """How much of the part has been read, in [0, 1]; stays 0 where its size is not known."""
 
     def __iter__(self) -> Iterator[Document]:
-        for document in self._documents():
-            yield document if document.text.isascii() else _encodable(document)
+        yield from self._documents()
         self.fraction = 1.0
 
     def _documents(self) -> Iterator[Document]:
@@ -108,7 +106,7 @@ class DocumentReader:
                 content = _read_text(path)
                 self.fraction = number / len(files)
                 if content is not None:
-                    yield Document(path.relative_to(root).as_posix(), content)
+                    yield Document(without_surrogates(path.relative_to(root).as_posix()), content)
         else:
             for record in _read_dataset(source):
                 yield Document(record_id(record), _joined_text(record), record_meta(record))
@@ -161,7 +159,7 @@ def record_meta(record: Record) -> dict[str, Any]:
     meta = record.values.get("meta")
     if isinstance(meta, str):
         try:
-            meta = json.loads(meta)
+            meta = without_surrogates(json.loads(meta))
         except json.JSONDecodeError:
             return {"meta": meta}
     return meta if isinstance(meta, dict) else {}
@@ -229,7 +227,7 @@ def _read_parquet(path: Path, progress: ReadProgress) -> Iterator[Record]:
                 for values in batch.to_pylist():
                     yield Record(str(path), row, values)
                     row += 1
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{path}: is not a readable Parquet file after row {row}: {error}") from error
 
 
@@ -254,17 +252,13 @@ def _read_dataset(source: str) -> Iterator[Record]:
         yield Record(source, row, values)
 
 
-def _encodable(document: Document) -> Document:
-    text = document.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return document if text == document.text else Document(document.id, text, document.meta)
-
-
 def _joined_text(record: Record) -> str:
     values = record.values
     if isinstance(values.get("text"), str):
         return values["text"]
-    if isinstance(values.get("texts"), list):
-        return "".join(values["texts"])
+    texts = values.get("texts")
+    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
+        return "".join(texts)
     raise CorpusError(
         f"{record.where}: has no 'text' (string) nor 'texts' (list of strings); its keys are {sorted(values)}."
     )

@@ -16,6 +16,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from phf.data.files import file_sha256
+from phf.data.jsonlines import without_surrogates
 from phf.errors import ConfigError
 from phf.scorers.base import SegmentScorer
 
@@ -148,13 +149,6 @@ def _pad_id(model: Any, tokenizer: Any) -> int:
         if known is not None and known >= 0:
             return known
     return 0  # masked out
-
-
-def without_surrogates(text: str) -> str:
-    """The text with lone surrogates, which no tokenizer takes, as U+FFFD."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @lru_cache

@@ -1,0 +1,69 @@
+"""Python values as Arrow columns, by way of numpy buffers.
+
+`pyarrow.array` asks whether what it is given belongs to pandas, and imports pandas to be able to ask: half of what a
+worker process would need to start.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phf.errors import CorpusError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAX_BYTES = 2**31 - 1
+"""Of all text of a column: Arrow's offsets of strings are int32."""
+
+
+def strings(values: Sequence[str]) -> "pa.StringArray":
+    """Text without lone surrogates as a column. Raises `CorpusError` for more than 2 GiB of it."""
+    import pyarrow as pa
+
+    joined = "".join(values)
+    if joined.isascii():
+        content, lengths = joined.encode(), np.fromiter(map(len, values), np.int64, len(values))
+    else:
+        encoded = [value.encode() for value in values]
+        content, lengths = b"".join(encoded), np.fromiter(map(len, encoded), np.int64, len(encoded))
+    if len(content) > MAX_BYTES:
+        raise CorpusError(
+            f"A shard would hold {len(content):,} bytes of text; cut documents of gigabytes into smaller ones."
+        )
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(_offsets(lengths)), pa.py_buffer(content))
+
+
+def floats(values: Sequence[float | None]) -> "pa.FloatArray":
+    """Finite numbers as float32, None as null."""
+    import pyarrow as pa
+
+    numbers = np.array(values, np.float32)
+    is_number = ~np.isnan(numbers)
+    valid = None if is_number.all() else pa.py_buffer(np.packbits(is_number, bitorder="little"))
+    return pa.Array.from_buffers(pa.float32(), len(values), [valid, pa.py_buffer(numbers)])
+
+
+def integers(values: Sequence[int]) -> "pa.Int32Array":
+    """Numbers as int32."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(np.array(values, np.int32))])
+
+
+def lists(elements: "pa.Array", lengths: Sequence[int]) -> "pa.ListArray":
+    """Consecutive elements as lists of the given lengths, which add up to all of them."""
+    import pyarrow as pa
+
+    offsets = _offsets(np.array(lengths, np.int64))
+    assert offsets[-1] == len(elements)
+    return pa.Array.from_buffers(
+        pa.list_(elements.type), len(lengths), [None, pa.py_buffer(offsets)], children=[elements]
+    )
+
+
+def _offsets(lengths: np.ndarray) -> np.ndarray:
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets

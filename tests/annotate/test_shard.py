@@ -1,0 +1,39 @@
+"""Where a corpus is cut into shards."""
+
+import pytest
+
+from phf.annotate import shard
+from phf.annotate.shard import shard_tasks
+from phf.data.sources import Document
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(shard, "SHARD_CHARS", 100)
+    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 50)
+    monkeypatch.setattr(shard, "LEAST_SHARD_CHARS", 20)
+
+
+def sizes(lengths, is_last_part):
+    documents = [Document(str(number), "x" * length) for number, length in enumerate(lengths)]
+    tasks = list(shard_tasks(3, documents, is_last_part=is_last_part))
+    assert [document for task in tasks for document in task.documents] == documents
+    assert [task.name for task in tasks] == [f"shard-00003-{number:06d}.parquet" for number in range(len(tasks))]
+    return [sum(len(document.text) for document in task.documents) for task in tasks]
+
+
+def test_shards_are_of_a_size_but_smaller_and_smaller_at_the_end_of_the_corpus():
+    assert sizes([10] * 67, is_last_part=False) == [100, 100, 100, 100, 100, 100, 70]
+    # 670, 570 and 470 are more than four shards; then a quarter of 370, 270, 200, 150, ..., in whole documents
+    assert sizes([10] * 67, is_last_part=True) == [100, 100, 100, 100, 70, 50, 40, 30, 20, 20, 20, 20]
+
+
+def test_large_and_empty_documents_are_cut_like_others():
+    assert sizes([0, 950, 0, 0, 10, 300], is_last_part=True) == [950, 310]
+    assert sizes([0, 0], is_last_part=True) == sizes([0, 0], is_last_part=False) == [0]
+    assert sizes([], is_last_part=True) == []
+
+
+def test_a_shard_has_no_more_documents_than_allowed_however_short_they_are():
+    assert sizes([0] * 120, is_last_part=True) == sizes([0] * 120, is_last_part=False) == [0, 0, 0]
+    assert sizes([1] * 430, is_last_part=False) == [50] * 8 + [30]
