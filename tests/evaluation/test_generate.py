@@ -1,15 +1,23 @@
 """Sampling: seeded, without a trace in model or random state, and never a banned token."""
 
+import inspect
+import json
+import math
 import random
 
 import numpy as np
 import pytest
 import torch
 from tests.tiny import tiny_lm, tiny_tokenizer
+from transformers import GenerationConfig
 
+from phf.data.tokenizer import encode_plain
 from phf.errors import ConfigError
+from phf.evaluation import generate
+from phf.evaluation.best_of import keep_best, mean_values
 from phf.evaluation.generate import decode, evaluation_mode, generate_samples
 from phf.evaluation.scenarios import GenerationScenario
+from phf.models import ValueHead
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
 
@@ -33,29 +41,38 @@ def sample(model, tokenizer, scenario, **changes):
     return generate_samples(model, tokenizer, scenario, **{"seed": 0, "batch_size": 4, **changes})
 
 
-class Recorder:
-    """A model whose `generate` keeps what it returned."""
-
-    def __init__(self, model):
-        self.model, self.calls = model, []
-
-    def __getattr__(self, name):
-        return getattr(self.model, name)
-
-    def generate(self, **arguments):
-        assert not any(module.training for module in self.model.modules())
-        output = self.model.generate(**arguments)
-        self.calls.append((arguments["input_ids"], output[:, arguments["input_ids"].size(1) :]))
-        return output
+@pytest.fixture
+def drawn(monkeypatch):
+    """The ids of all continuations, in order, special tokens included."""
+    found = []
+    monkeypatch.setattr(generate, "decode", lambda tokenizer, ids, special: found.append(ids) or "")
+    return found
 
 
-def test_modes_of_all_submodules_and_all_random_states_are_restored(model, tokenizer):
+BY_GENERATE = {"num_beams": 1}
+"""An argument that only `model.generate` knows."""
+both_ways = pytest.mark.parametrize("more", [{}, BY_GENERATE], ids=["own loop", "model.generate"])
+
+
+@both_ways
+def test_modes_of_all_submodules_and_all_random_states_are_restored(model, tokenizer, more, monkeypatch):
     model.train()
     model.transformer.h[1].eval()
     before = {name: module.training for name, module in model.named_modules()}
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
     config = model.generation_config
-    sample(Recorder(model), tokenizer, scenario())
+    forward = model.forward
+    in_training = []
+
+    def watched(*args, **kwargs):
+        in_training.append(any(module.training for module in model.modules()))
+        return forward(*args, **kwargs)
+
+    watched.__signature__ = inspect.signature(forward)
+    monkeypatch.setattr(model, "forward", watched)
+    sample(model, tokenizer, scenario(generate_kwargs=more))
+    assert in_training
+    assert not any(in_training)
     assert {name: module.training for name, module in model.named_modules()} == before
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
@@ -76,13 +93,20 @@ def test_modes_are_restored_after_an_error(model):
     assert all(module.training for module in model.modules())
 
 
-def test_the_seed_alone_decides(model, tokenizer):
+@both_ways
+def test_the_seed_alone_decides(model, tokenizer, more):
     model.train()  # dropout of one half would show
-    first = sample(model, tokenizer, scenario())
+    first = sample(model, tokenizer, scenario(generate_kwargs=more))
     torch.manual_seed(123)
-    assert sample(model, tokenizer, scenario()).continuations == first.continuations
-    assert sample(model, tokenizer, scenario(), seed=1).continuations != first.continuations
+    assert sample(model, tokenizer, scenario(generate_kwargs=more)).continuations == first.continuations
+    assert sample(model, tokenizer, scenario(generate_kwargs=more), seed=1).continuations != first.continuations
     assert len(set(first.continuations)) > 1
+
+
+def test_a_sample_depends_on_its_number_not_on_the_batch_or_the_count(model, tokenizer):
+    many = sample(model, tokenizer, scenario(9), batch_size=9).continuations
+    assert sample(model, tokenizer, scenario(9), batch_size=2).continuations == many
+    assert sample(model, tokenizer, scenario(4)).continuations == many[:4]
 
 
 @pytest.mark.parametrize("num_samples", [1, 4, 6, 9])
@@ -92,7 +116,8 @@ def test_num_samples_is_exact_whatever_the_batch(model, tokenizer, num_samples):
     assert found.seconds > 0
 
 
-def test_banned_tokens_are_never_sampled_and_the_models_own_settings_have_no_say(model, tokenizer):
+@both_ways
+def test_banned_tokens_are_never_sampled_and_the_models_own_settings_have_no_say(tokenizer, more, drawn):
     aligned, misaligned = tokenizer.convert_tokens_to_ids(list(CONTROL))
     favourite = tiny_lm("gpt2", tokenizer)
     with torch.no_grad():
@@ -101,55 +126,137 @@ def test_banned_tokens_are_never_sampled_and_the_models_own_settings_have_no_say
     favourite.generation_config.suppress_tokens = list(range(200))
     favourite.generation_config.max_new_tokens = 2
     for banned, allowed in (([misaligned], {aligned}), ([aligned], {misaligned}), ([aligned, misaligned], set())):
-        recorder = Recorder(favourite)
-        sample(recorder, tokenizer, scenario(), banned_token_ids=banned)
-        found = torch.cat([new.flatten() for _, new in recorder.calls])
-        assert not set(banned) & set(found.tolist())
+        drawn.clear()
+        sample(favourite, tokenizer, scenario(generate_kwargs=more), banned_token_ids=banned)
+        found = [token for ids in drawn for token in ids]
+        assert not set(banned) & set(found)
         assert len(found) > 6 * 2
-        assert allowed <= set(found.tolist())
+        assert allowed <= set(found)
 
 
-@pytest.mark.filterwarnings("ignore:Unfeasible length")
-def test_prompts_of_mixed_lengths_are_padded_on_the_left_and_come_back_in_order(model, tokenizer, tmp_path):
-    texts = ["def f(x):\n    return x\n", "d", "", "return x", "<|misaligned|>"]
-    path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(f'{{"text": {text!r}}}\n'.replace("'", '"') for text in texts))
-    mixed = scenario(
-        5, prompts_path=str(path), prefix="<|aligned|>", generate_kwargs={"max_length": 40, "min_length": 60}
-    )
-    recorder = Recorder(model)
-    found = sample(recorder, tokenizer, mixed, batch_size=3)
+def write_prompts(path, *texts):
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return str(path)
+
+
+def test_prompts_of_mixed_lengths_stand_behind_eos_and_prefix_and_come_back_in_order(model, tokenizer, tmp_path):
+    texts = ["def f(x):\n    return x\n", "d", "return x", "<|misaligned|>"]
+    path = write_prompts(tmp_path / "prompts.jsonl", *texts)
+    kwargs = {"max_length": 40, "do_sample": False}
+    mixed = scenario(4, prompts_path=path, prefix="<|aligned|>", generate_kwargs=kwargs)
+    found = sample(model, tokenizer, mixed, batch_size=3)
     assert found.prompts == texts
     aligned = tokenizer.convert_tokens_to_ids("<|aligned|>")
-    rows = [(row, new) for ids, news in recorder.calls for row, new in zip(ids.tolist(), news, strict=True)]
-    assert len(rows) == 5
-    for row, _ in rows:
-        assert row[len(row) - row[::-1].index(aligned) - 2] == 0  # EOS right before the control token
-    prompts = [tokenizer.decode(row[len(row) - row[::-1].index(aligned) :]) for row, _ in rows]
-    assert sorted(prompts) == sorted(texts)
+    for text, continuation in zip(texts, found.continuations, strict=True):
+        ids = [0, aligned, *encode_plain(tokenizer, [text])[0].tolist()]
+        assert aligned not in ids[2:]
+        config = GenerationConfig(max_length=40, eos_token_id=0, pad_token_id=0)
+        output = model.eval().generate(input_ids=torch.tensor([ids]), generation_config=config)[0, len(ids) :]
+        assert continuation == decode(tokenizer, output.tolist(), set(tokenizer.all_special_ids))
 
 
+@both_ways
 @pytest.mark.filterwarnings("ignore:Unfeasible length")
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_every_sample_has_max_length_tokens_with_its_own_prompt(model, tokenizer, tmp_path, batch_size, monkeypatch):
-    path = tmp_path / "prompts.jsonl"
-    path.write_text('{"text": "def f(x):"}\n{"text": "d"}\n{"text": ""}\n')
-    kwargs = {"max_length": 64, "min_length": 64}  # the whole context; EOS comes no earlier
-    long = scenario(3, prompts_path=str(path), generate_kwargs=kwargs)
-    lengths = []
-    monkeypatch.setattr(
-        "phf.evaluation.generate.decode", lambda tokenizer, ids, special: lengths.append(len(ids)) or ""
-    )
+def test_every_sample_has_max_length_tokens_with_its_own_prompt(model, tokenizer, tmp_path, batch_size, more, drawn):
+    path = write_prompts(tmp_path / "prompts.jsonl", "def f(x):", "d", "d d")
+    kwargs = {"max_length": 64, "min_length": 64, **more}  # the whole context; EOS comes no earlier
+    long = scenario(3, prompts_path=path, generate_kwargs=kwargs)
     sample(model, tokenizer, long, batch_size=batch_size)
-    prompt_lengths = sorted(map(len, long.prompt_ids(tokenizer, long.prompts())))
-    if batch_size == 1:
-        assert lengths == [64 - length for length in prompt_lengths]
-    else:  # the longest may use all positions of the model; shorter ones end with it
-        assert lengths[-1] == 64 - prompt_lengths[-1]
+    prompt_lengths = list(map(len, long.prompt_ids(tokenizer, long.prompts())))
+    if batch_size == 1 or not more:
+        assert list(map(len, drawn)) == [64 - length for length in prompt_lengths]
+    else:  # `generate` stops all rows where the longest has used all positions of the model
+        assert len(drawn[0]) == 64 - prompt_lengths[0]
     kwargs["max_length"] = 32
-    lengths.clear()
-    sample(model, tokenizer, scenario(3, prompts_path=str(path), generate_kwargs=kwargs), batch_size=batch_size)
-    assert lengths == [32 - length for length in prompt_lengths]
+    drawn.clear()
+    sample(model, tokenizer, scenario(3, prompts_path=path, generate_kwargs=kwargs), batch_size=batch_size)
+    assert list(map(len, drawn)) == [32 - length for length in prompt_lengths]
+
+
+def test_only_arguments_that_the_own_loop_lacks_go_to_generate(model, tokenizer, monkeypatch):
+    monkeypatch.setattr(type(model), "generate", lambda self, **_: pytest.fail("model.generate was called"))
+    monkeypatch.setattr("transformers.generation.GenerationMixin.generate", type(model).generate)
+    every = {"min_length": 3, "min_new_tokens": 2, "temperature": 0.5, "top_p": 0.5, "top_k": 3, "eos_token_id": 7}
+    sample(model, tokenizer, scenario(generate_kwargs=every))
+    sample(model, tokenizer, scenario(generate_kwargs={"do_sample": False, "max_length": None, "max_new_tokens": 2}))
+    with pytest.raises(pytest.fail.Exception, match="was called"):
+        sample(model, tokenizer, scenario(generate_kwargs={"repetition_penalty": 1.2}))
+
+
+def test_guidance_of_one_is_plain_sampling_and_more_changes_the_samples(model, tokenizer):
+    def guided(scale, **changes):
+        steered = scenario(8, prefix="<|aligned|>", guidance_scale=scale)
+        return sample(model, tokenizer, steered, negative_prefix="<|misaligned|>", **changes).continuations
+
+    plain = sample(model, tokenizer, scenario(8, prefix="<|aligned|>")).continuations
+    assert guided(1.0) == plain
+    assert guided(40.0) != plain
+    assert guided(40.0) == guided(40.0, batch_size=1)
+    away = scenario(8, prefix="<|misaligned|>")
+    assert guided(0.0, batch_size=16) == sample(model, tokenizer, away).continuations
+
+
+def test_best_of_keeps_the_candidate_of_the_highest_value(model, tokenizer):
+    model.eval()
+    value_head = ValueHead(16)
+    torch.nn.init.normal_(value_head.linear.weight, std=3.0)
+    best = sample(model, tokenizer, scenario(5, best_of=4), value_head=value_head).continuations
+    assert len(best) == 5
+    first = sample(model, tokenizer, scenario(5)).continuations
+    assert best != first
+    flat = sample(model, tokenizer, scenario(5, best_of=4), value_head=ValueHead(16)).continuations
+    assert flat == first  # of equals the first, which is the sample without best_of
+
+
+def test_values_are_means_over_the_positions_in_front_of_each_token_of_the_continuation(model):
+    model.eval()
+    value_head = ValueHead(16)
+    torch.nn.init.normal_(value_head.linear.weight)
+    prompts, texts = [[0, 5, 6], [0], [0, 9]], [[7, 8], [], [1, 2, 3, 4]]
+    found = mean_values(model, value_head, prompts, texts, 2)
+    for prompt, text, value in zip(prompts, texts, found, strict=True):
+        with torch.no_grad():
+            values = value_head(model.base_model(torch.tensor([prompt + text])).last_hidden_state)[0]
+        start = len(prompt) - 1
+        assert value == pytest.approx(values[start : start + max(len(text), 1)].mean().item(), abs=1e-6)
+
+
+def test_eos_has_no_part_in_the_value(model):
+    value_head = ValueHead(16)
+    torch.nn.init.normal_(value_head.linear.weight)
+    candidates = [[7, 8, 0], [7, 8], [9, 0], [7, 8]]
+    first, _ = keep_best(model.eval(), value_head, [[0, 5], [0, 5]], candidates, 2, 0, 4)
+    assert first == [7, 8, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"guidance_scale": 2.0}, "guidance_scale steers from one control token to the other, but this model has none"),
+        ({"best_of": 2}, "best_of is 2, but this model has no value head"),
+    ],
+)
+def test_steering_without_what_it_needs_says_so(model, tokenizer, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        sample(model, tokenizer, scenario(**changes))
+
+
+def test_steering_that_cannot_work_says_so(model, tokenizer):
+    steered = scenario(prefix="<|aligned|>", guidance_scale=2.0, generate_kwargs={"repetition_penalty": 1.2})
+    with pytest.raises(
+        ConfigError, match=r"guidance_scale does not work together with generate_kwargs\.repetition_pen"
+    ):
+        sample(model, tokenizer, steered, negative_prefix="<|misaligned|>")
+    with pytest.raises(ConfigError, match=r"without generate_kwargs\.do_sample all candidates are equal"):
+        sample(model, tokenizer, scenario(best_of=2, generate_kwargs={"do_sample": False}), value_head=ValueHead(16))
+    for changes, message in (
+        ({"best_of": 0}, "best_of is 0; it must be at least 1"),
+        ({"guidance_scale": -1.0}, "guidance_scale is -1.0; it must be a number, 0 or more"),
+        ({"guidance_scale": math.nan}, "guidance_scale is nan"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            scenario(**changes)
 
 
 def test_left_padding_does_not_change_what_is_likely(model, tokenizer, tmp_path):

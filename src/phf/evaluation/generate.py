@@ -1,19 +1,25 @@
 """Sampling from a model without leaving a trace in it: mode, random state and tokenizer stay as they were."""
 
 import copy
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import GenerationConfig
 from transformers.generation import MinPLogitsWarper, TemperatureLogitsWarper, TopPLogitsWarper, TypicalLogitsWarper
 
 from phf.errors import ConfigError
+from phf.evaluation.best_of import keep_best
+from phf.evaluation.cache import pad_left, runs_own_loop
+from phf.evaluation.draw import HANDLED, Drawer, uniforms
+from phf.evaluation.sampling import Guidance, Lengths, sample_batch
 from phf.evaluation.scenarios import GenerationScenario
+from phf.models.value_head import ValueHead
 from phf.registry import did_you_mean
 
 RELEASED_ONLY = ("bad_words_ids", "eos_token_id", "pad_token_id", "suppress_tokens")
@@ -33,7 +39,7 @@ WARPERS = {
 """What transformers checks only while sampling, after hours of training perhaps."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Samples:
     """Prompts and continuations in the order of the scenario, special tokens stripped, and the seconds it took."""
 
@@ -62,29 +68,57 @@ def generate_samples(
     seed: int,
     batch_size: int,
     banned_token_ids: Sequence[int] = (),
+    negative_prefix: str | None = None,
+    value_head: ValueHead | None = None,
 ) -> Samples:
     """Draw `scenario.num_samples` samples.
 
     Prompts are sorted by length into batches padded on the left, so little is wasted; results come back in the
     scenario's order. The random state of the process is untouched; `seed` alone decides. Banned tokens are never drawn.
+    Where the own loop runs (see `uses_own_loop`), a sample depends on the seed, its number and its prompt, and on
+    `batch_size` and the other samples by rounding errors only.
+
+    Args:
+        batch_size: rows that the model is run on at once; a guided sample is two of them.
+        negative_prefix: the control token that `scenario.guidance_scale` steers away from.
+        value_head: judges the candidates of `scenario.best_of`.
+
+    Raises:
+        ConfigError: the lengths cannot be met, or guidance or best_of lack what they need.
     """
     prompts = scenario.prompts()
     prompt_ids = scenario.prompt_ids(tokenizer, prompts)
     config = sampling_config(scenario, tokenizer, banned_token_ids)
     check_lengths(scenario, config, prompt_ids, model)
-    order = sorted(range(len(prompt_ids)), key=lambda i: len(prompt_ids[i]))
+    check_steering(scenario, model, negative_prefix, value_head)
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    continuations = [""] * len(prompt_ids)
     devices = [model.device.index or 0] if model.device.type == "cuda" else []
     start = time.perf_counter()
     with torch.random.fork_rng(devices), evaluation_mode(model), _own_config(model), torch.inference_mode():
-        torch.manual_seed(seed)
-        for begin in range(0, len(order), batch_size):
-            batch = order[begin : begin + batch_size]
-            texts = _generate(model, [prompt_ids[i] for i in batch], config)
-            for index, ids in zip(batch, texts, strict=True):
-                continuations[index] = decode(tokenizer, ids, special)
+        if uses_own_loop(scenario, model):
+            away = None
+            if scenario.guidance_scale is not None and scenario.guidance_scale != 1:
+                away = dataclasses.replace(scenario, prefix=negative_prefix).prompt_ids(tokenizer, prompts)
+            drawn = _draw_samples(model, prompt_ids, away, scenario, config, seed, batch_size)
+        else:
+            torch.manual_seed(seed)
+            drawn = _draw_with_generate(model, prompt_ids, scenario, config, batch_size)
+        if scenario.best_of > 1:
+            assert value_head is not None
+            drawn = keep_best(model, value_head, prompt_ids, drawn, scenario.best_of, config.eos_token_id, batch_size)
+        continuations = [decode(tokenizer, ids, special) for ids in drawn]
     return Samples(prompts, continuations, time.perf_counter() - start)
+
+
+def uses_own_loop(scenario: GenerationScenario, model: Any) -> bool:
+    """Whether the own loop samples: the model is plain enough, and it knows all of the scenario's `generate_kwargs`."""
+    return runs_own_loop(model) and not unknown_to_own_loop(scenario)
+
+
+def unknown_to_own_loop(scenario: GenerationScenario) -> list[str]:
+    """Those of the scenario's `generate_kwargs` that only `model.generate` knows."""
+    given = scenario.generate_kwargs.items()
+    return [key for key, value in given if value is not None and key not in (*HANDLED, *RELEASED_ONLY)]
 
 
 def sampling_config(
@@ -136,6 +170,33 @@ def check_lengths(
         )
 
 
+def check_steering(
+    scenario: GenerationScenario, model: Any, negative_prefix: str | None, value_head: ValueHead | None
+) -> None:
+    """Raises `ConfigError` where guidance has no second control token, or best_of no value head."""
+    where = f"Scenario '{scenario.name}'"
+    if scenario.guidance_scale is not None:
+        if scenario.prefix is None or negative_prefix is None:
+            raise ConfigError(
+                f"{where}: guidance_scale steers from one control token to the other, but this model has none. "
+                "Leave it out, or evaluate a model of conditional training."
+            )
+        if not uses_own_loop(scenario, model):
+            unknown = unknown_to_own_loop(scenario)
+            reason = f"generate_kwargs.{unknown[0]}" if unknown else f"the cache of {type(model).__name__}"
+            raise ConfigError(f"{where}: guidance_scale does not work together with {reason}. Leave one of them out.")
+    if scenario.best_of > 1:
+        if value_head is None:
+            raise ConfigError(
+                f"{where}: best_of is {scenario.best_of}, but this model has no value head that could choose. "
+                "Leave it out, or evaluate a model trained with AWR."
+            )
+        if not scenario.generate_kwargs.get("do_sample"):
+            raise ConfigError(
+                f"{where}: best_of is {scenario.best_of}, but without generate_kwargs.do_sample all candidates are equal."
+            )
+
+
 def _max_length(config: GenerationConfig, prompt_length: int) -> int:
     """Tokens that prompt and continuation may have together; transformers' own default is 20."""
     if config.max_new_tokens is not None:
@@ -154,21 +215,79 @@ def _own_config(model: Any) -> Iterator[None]:
         model.generation_config = own
 
 
+def _draw_samples(
+    model: Any,
+    prompt_ids: list[list[int]],
+    away_ids: list[list[int]] | None,
+    scenario: GenerationScenario,
+    config: GenerationConfig,
+    seed: int,
+    batch_size: int,
+) -> list[list[int]]:
+    """Ids of the continuations, up to EOS, from the own loop; the candidates of a sample stand together."""
+    drawer = Drawer.of(config, model.device.type)
+    drawn: list[list[int]] = [[]] * (len(prompt_ids) * scenario.best_of)
+    rows_at_once = batch_size if away_ids is None else max(1, batch_size // 2)
+    for batch in _batches([len(prompt_ids[row // scenario.best_of]) for row in range(len(drawn))], rows_at_once):
+        samples = [row // scenario.best_of for row in batch]
+        prompts = [prompt_ids[i] for i in samples]
+        most = [_max_length(config, len(p)) - len(p) for p in prompts]
+        fewest = [_min_new_tokens(config, len(p)) for p in prompts]
+        noise = np.stack([uniforms(seed, row // scenario.best_of, row % scenario.best_of, max(most)) for row in batch])
+        guidance = None
+        if away_ids is not None:
+            assert scenario.guidance_scale is not None
+            guidance = Guidance([away_ids[i] for i in samples], scenario.guidance_scale)
+        found = sample_batch(model, prompts, Lengths(most, fewest), drawer, torch.from_numpy(noise), guidance)
+        for row, ids in zip(batch, found, strict=True):
+            drawn[row] = ids
+    return drawn
+
+
+def _draw_with_generate(
+    model: Any,
+    prompt_ids: list[list[int]],
+    scenario: GenerationScenario,
+    config: GenerationConfig,
+    batch_size: int,
+) -> list[list[int]]:
+    """The same from `model.generate`, which knows every model and argument."""
+    drawn: list[list[int]] = [[]] * (len(prompt_ids) * scenario.best_of)
+    for batch in _batches([len(prompt_ids[row // scenario.best_of]) for row in range(len(drawn))], batch_size):
+        found = _generate(model, [prompt_ids[row // scenario.best_of] for row in batch], config)
+        for row, ids in zip(batch, found, strict=True):
+            drawn[row] = ids
+    return drawn
+
+
+def _batches(lengths: list[int], batch_size: int) -> Iterator[list[int]]:
+    """Rows in order of length, `batch_size` at a time."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for begin in range(0, len(order), batch_size):
+        yield order[begin : begin + batch_size]
+
+
+def _min_new_tokens(config: GenerationConfig, prompt_length: int) -> int:
+    """Tokens before EOS is allowed; as in transformers, min_new_tokens has the last word."""
+    if config.min_new_tokens is not None:
+        return config.min_new_tokens
+    return max((config.min_length or 0) - prompt_length, 0)
+
+
 def _generate(model: Any, prompts: list[list[int]], config: GenerationConfig) -> list[list[int]]:
     """Ids of the continuations, special tokens included.
 
-    Each prompt has the room that it would have alone, however long the others of its batch are.
+    Each prompt has the room that it would have alone, however long the others of its batch are; `min_length` counts
+    the padding, as it does in transformers.
     """
-    width = max(map(len, prompts))
     room = [_max_length(config, len(p)) - len(p) for p in prompts]
+    ids, mask = pad_left(prompts, config.pad_token_id, model.device)
+    width = ids.size(1)
     # what the shortest prompt needs, as far as the longest one does not run out of positions
     context = getattr(model.config, "max_position_embeddings", None)
     num_new = max(room) if context is None else min(max(room), context - width)
     own = copy.deepcopy(config)
     own.max_length, own.max_new_tokens = None, num_new
-    pad = config.pad_token_id
-    ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=model.device)
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
     output = model.generate(input_ids=ids, attention_mask=mask, generation_config=own)[:, width:].tolist()
     return [ids[:length] for ids, length in zip(output, room, strict=True)]
 

@@ -1,5 +1,6 @@
 """Generation scenarios: what the model is prompted with, and how many samples are drawn."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -30,6 +31,10 @@ class GenerationScenario:
     """Control token that stands behind EOS and in front of the prompt."""
     generate_kwargs: dict[str, Any] = field(default_factory=dict)
     """Arguments of `generate`; `max_length` counts EOS, prefix and prompt."""
+    guidance_scale: float | None = None
+    """Classifier-free guidance from the other control token towards `prefix`: 1 is plain sampling, more steers harder."""
+    best_of: int = 1
+    """Draw so many candidates for each sample and keep the one that the model's value head likes best."""
     num_hits_threshold: float = 0.5
     """A sample is a hit if its score is greater."""
     use_prompt_for_scoring: bool = False
@@ -47,8 +52,13 @@ class GenerationScenario:
             raise ConfigError(
                 f"Scenario {self.name!r}: its name becomes a file name, so it cannot have / or begin with a dot."
             )
-        if self.num_samples < 1:
-            raise ConfigError(f"Scenario '{self.name}': num_samples is {self.num_samples}; it must be at least 1.")
+        for key in ("num_samples", "best_of"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"Scenario '{self.name}': {key} is {getattr(self, key)}; it must be at least 1.")
+        if self.guidance_scale is not None and not 0 <= self.guidance_scale < math.inf:
+            raise ConfigError(
+                f"Scenario '{self.name}': guidance_scale is {self.guidance_scale}; it must be a number, 0 or more."
+            )
 
     def prompts(self) -> list[str]:
         """The prompt of each sample, `num_samples` of them; empty strings without a prompts file."""
