@@ -21,6 +21,7 @@ FOLDERS = [
     "objectives",
     "models",
     "evaluation",
+    "redteam",
     "training",
     "report",
 ]
@@ -38,7 +39,7 @@ AT_HOME = {
     "spacy": None,
     "presidio_analyzer": None,
     "ray": None,
-    "lm_eval": None,
+    "lm_eval": "evaluation/harness.py",
 }
 """Library -> the one file that may import it at module level; None: only inside functions."""
 FILES = sorted(ROOT.rglob("*.py"))
