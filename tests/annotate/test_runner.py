@@ -177,6 +177,19 @@ def test_a_document_of_50_megabytes_passes(tmp_path):
     assert manifest.num_unscored == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "pattern", "segments_in_it"), [("sentences", "Yes. No it is not!\nWhy so? ", 3), ("lines", "a\n\n", 2)]
+)
+def test_a_document_of_very_many_short_segments_passes(how, pattern, segments_in_it, tmp_path):
+    text = pattern * 200_000
+    source = write_lines(tmp_path / "a.jsonl", [text])
+    manifest = annotate([source], {"class_name": f"{OWN}:LengthScorer"}, how, tmp_path / "out", workers=2)
+    (document,) = read_annotated(str(tmp_path / "out"))
+    assert "".join(document.texts) == text
+    assert manifest.num_segments == len(document.texts) == segments_in_it * 200_000
+
+
 def test_a_compressed_file_is_read_once_for_all_its_shards(tmp_path, monkeypatch):
     monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 5)
     rows = "".join(json.dumps({"text": f"x = {i}\n"}) + "\n" for i in range(20))

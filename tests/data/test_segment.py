@@ -50,6 +50,8 @@ def test_segmenters_by_hand():
         ("Wait... what? Yes!! No", ["Wait... what? ", "Yes!! ", "No"]),  # an ellipsis ends nothing
         ("One.\n\nTwo.  Three", ["One.", "\n\nTwo. ", " Three"]),  # white space but for one space begins the next
         ("end.Start", ["end.", "Start"]),
+        ("One.\nTwo. three", ["One.", "\nTwo. ", "three"]),
+        ("At 5. Mr. 7m. A. so", ["At 5. ", "Mr. 7m. A. so"]),
         ("见到你很高兴 。 再见", ["见到你很高兴 。 ", "再见"]),
         ("क्या हाल है । ठीक", ["क्या हाल है । ", "ठीक"]),
     ],

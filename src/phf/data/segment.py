@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from io import StringIO
 from itertools import pairwise
 
 from phf.data.sentences import sentence_starts
@@ -17,8 +18,7 @@ _SPACE_WINDOW = 1000
 
 def lines(text: str) -> list[str]:
     """Lines with their newline; only "\\n" ends a line, so form feeds and lone "\\r" stay inside."""
-    parts = text.split("\n")
-    return [part + "\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
+    return StringIO(text, newline="\n").readlines()
 
 
 def sentences(text: str, language: str = "en") -> list[str]:

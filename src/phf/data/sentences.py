@@ -63,7 +63,14 @@ def sentence_starts(text: str, language: str = "en") -> list[int]:
             found = final.search(text, position)
             if found is None:
                 break
-            position = _chunk_start(text, position, found.start())
+            at = found.start()
+            chunk = _plain_chunk(text, position, at)
+            if chunk is not None:
+                if _tokens(chunk, language)[-1][1]:
+                    starts.append(at + 2 if text[at + 1] == " " else at + 1)
+                position = at + 1
+                continue
+            position = _chunk_start(text, position, at)
         end = _CHUNK.match(text, position).end()  # type: ignore[union-attr]
         for offset, ends_sentence, is_punctuation in _tokens(text[position:end], language):
             if is_over and not is_punctuation and not ends_sentence:
@@ -78,6 +85,17 @@ def sentence_starts(text: str, language: str = "en") -> list[int]:
             starts.append(space)
             is_over = False
     return starts
+
+
+def _plain_chunk(text: str, first: int, position: int) -> str | None:
+    """The word that ends in the punctuation at `position`, where it is letters and digits, and what follows is plain too:
+    a newline, or one space and a letter, with which the next sentence begins if one does. None: look closer."""
+    after = text[position + 1 : position + 3]
+    if after[:1] != "\n" and not (after[:1] == " " and after[1:].isalpha()):
+        return None
+    start = max(first, text.rfind(" ", first, position) + 1, text.rfind("\n", first, position) + 1)
+    is_plain = text[start:position].isalnum() and position - start < _LONGEST_CHUNK // 2
+    return text[start : position + 1] if is_plain else None
 
 
 def _chunk_start(text: str, first: int, position: int) -> int:
