@@ -3,7 +3,7 @@
 from phf.models.export import export_model, read_prompting
 from phf.models.load import load_lm, load_tokenizer, pretrained_lm, pretrained_tokenizer
 from phf.models.module import ObjectiveLM
-from phf.models.value_head import ValueHead
+from phf.models.value_head import ValueHead, load_value_head
 
 __all__ = [
     "ObjectiveLM",
@@ -11,6 +11,7 @@ __all__ = [
     "export_model",
     "load_lm",
     "load_tokenizer",
+    "load_value_head",
     "pretrained_lm",
     "pretrained_tokenizer",
     "read_prompting",

@@ -1,7 +1,27 @@
 """The value head of advantage-weighted regression."""
 
+import pickle
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from phf.errors import ConfigError
+
+VALUE_HEAD_FILE = "value_head.pt"
+"""Beside the weights of an exported model that has a value head."""
+UNREADABLE = (
+    pickle.UnpicklingError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)
+"""What torch's reader of tensors raises on a file that is something else, and `load_state_dict` on other tensors."""
 
 
 class ValueHead(nn.Module):
@@ -22,3 +42,21 @@ class ValueHead(nn.Module):
         if self.is_detached:
             hidden = hidden.detach()
         return -torch.sigmoid(self.linear(hidden.to(self.linear.weight.dtype)).squeeze(-1).float())
+
+
+def load_value_head(folder: Path, lm: Any) -> ValueHead:
+    """The value head of the exported model in `folder`, on the device of `lm`, its language model.
+
+    Only tensors are read from the file, nothing in it is run. Raises `ConfigError` where there is no head, or not one
+    that fits `lm`.
+    """
+    path = folder / VALUE_HEAD_FILE
+    if not path.is_file():
+        raise ConfigError(f"{folder} has no {VALUE_HEAD_FILE}: only models trained with AWR have a value head.")
+    head = ValueHead(lm.get_output_embeddings().weight.size(1))
+    try:
+        head.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except UNREADABLE as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ConfigError(f"{path} is no value head of this model: {first} Export the model again.") from error
+    return head.to(lm.device)
