@@ -148,7 +148,7 @@ def test_messages_do_not_steer_the_terminal(monkeypatch, escape):
     result = phf("train", "--task", "pep8")
     assert result.exit_code == 2
     assert escape not in result.output
-    assert "a\\x" in result.stderr
+    assert f"a{escape.encode('unicode_escape').decode()}b" in result.stderr
 
 
 def test_dry_run_prints_configuration_and_arithmetic_and_writes_nothing(config_file, tmp_path, monkeypatch):

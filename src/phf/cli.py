@@ -13,6 +13,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from phf.errors import ConfigError, PhfError
+from phf.visible import visible_text
 
 if TYPE_CHECKING:
     from phf.annotate.runner import Progress
@@ -32,7 +33,7 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except PhfError as error:
-            errors.print(f"[bold red]Error[/] {escape(_visible(str(error)))}", soft_wrap=True)
+            errors.print(f"[bold red]Error[/] {escape(visible_text(str(error)))}", soft_wrap=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             message = "Interrupted. Finished shards and checkpoints are kept; run again to go on (train: --resume)."
@@ -351,7 +352,7 @@ def _train(name: str, config: "Config", run_dir: Path, resume: bool) -> dict[str
 
 def _say(message: str, style: str | None = None) -> None:
     """One message as it is: no markup, and no line breaks of ours where a reader may copy it."""
-    console.print(_visible(message), style=style, markup=False, soft_wrap=True)
+    console.print(visible_text(message), style=style, markup=False, soft_wrap=True)
 
 
 def _print_arithmetic(arithmetic: Any) -> None:
@@ -367,11 +368,6 @@ def _quiet() -> None:
     """Libraries speak when something is wrong, not to say that they are there."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-
-
-def _visible(text: str) -> str:
-    """Messages quote files: whatever they hold must not steer the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
 def main() -> None:

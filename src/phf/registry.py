@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
-from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
-
 from phf.errors import ConfigError
 
 
@@ -85,6 +83,8 @@ class Registry:
 def _parsed(value: Any, annotation: Any, where: str) -> Any:
     if annotation is inspect.Parameter.empty:
         return value
+    from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+
     try:
         adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
         return adapter.validate_python(value)

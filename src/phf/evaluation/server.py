@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from phf.errors import ConfigError, MissingExtraError, ServerError
-from phf.profile.visible import visible
+from phf.visible import visible
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 NO_KEY = "none"

@@ -8,7 +8,7 @@ import numpy as np
 
 from phf.data.hashing import splitmix64
 from phf.data.sources import AnnotatedDocument
-from phf.profile.visible import visible
+from phf.visible import visible
 
 MAX_SEGMENTS = 4096
 MAX_CHARS = 160

@@ -7,8 +7,8 @@ import numpy as np
 
 from phf.data.sources import AnnotatedDocument
 from phf.errors import CorpusError
-from phf.profile.visible import visible
 from phf.registry import did_you_mean
+from phf.visible import visible
 
 MAX_GROUPS = 1000
 NONE, REST = "(none)", "(all others)"

@@ -9,7 +9,7 @@ from rich.text import Text
 from phf.profile.estimate import Estimate, Interval
 from phf.profile.histogram import Bin
 from phf.profile.measure import Amount, Level, Profile
-from phf.profile.visible import visible
+from phf.visible import visible
 
 BAR_WIDTH = 40
 MAX_GROUPS = 20

@@ -12,6 +12,7 @@ from phf.data.files import write_text_atomic
 from phf.errors import MissingExtraError
 from phf.report.charts import line_chart, trade_off_chart
 from phf.report.runs import Run, Sample, read_runs
+from phf.visible import visible_text
 
 SHOWN_SAMPLES = 8
 SHOWN_CHARS = 1200
@@ -28,7 +29,7 @@ def write_report(run_dirs: Sequence[Path], output: Path) -> None:
     template = (resources.files("phf.report") / "report.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = format_number
-    environment.filters["visible"] = make_visible
+    environment.filters["visible"] = visible_text
     rows = table_rows(runs)
     page = environment.from_string(template).render(
         rows=rows,
@@ -112,19 +113,11 @@ def format_number(value: float | int | None) -> str:
     return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
-def make_visible(text: str) -> str:
-    """Control characters as symbols, so that nothing hides in a sample or redirects the reader's eye."""
-    return "".join(
-        character if character in "\n\t" or character.isprintable() else f"\\u{{{ord(character):x}}}"
-        for character in text
-    )
-
-
 def _charts(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     charts = []
     points = [
         {
-            "name": make_visible(row["name"]),
+            "name": visible_text(row["name"]),
             "x": row["bits_per_byte"],
             "y": row["score"],
             "low": row["low"],
@@ -156,7 +149,7 @@ def _charts(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[st
                 series = run.series(name)
                 if len(series) > 1:
                     label_of_line = run_label if key else f"{run_label}, {name.split('/')[1]}"
-                    lines.append((make_visible(label_of_line), series))
+                    lines.append((visible_text(label_of_line), series))
         if lines:
             svg = line_chart(title, "tokens seen", label, lines)
             charts.append({"title": title, "caption": caption, "svg": svg})
