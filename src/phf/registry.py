@@ -162,3 +162,19 @@ METRICS = Registry(
         "Compilability": ("phf.evaluation.metrics:Compilability", "share of samples that compile as Python"),
     },
 )
+
+RED_LMS = Registry(
+    kind="red LM",
+    group="phf.red_lms",
+    entries={
+        "MutationRedLM": (
+            "phf.redteam.mutation:MutationRedLM",
+            "recombines and mutates the prompts of the pool; needs no model",
+        ),
+        "HuggingFaceRedLM": ("phf.redteam.local_lm:HuggingFaceRedLM", "a Hugging Face causal LM on this machine"),
+        "ServerRedLM": (
+            "phf.redteam.server_lm:ServerRedLM",
+            "a model of an OpenAI-compatible server, chat or completions (extra: openai)",
+        ),
+    },
+)

@@ -1,0 +1,6 @@
+"""Attacking a model: a search for prompts that it continues badly, and the replay of what was found."""
+
+from phf.redteam.pool import PoolEntry, draw_examples, read_pool
+from phf.redteam.red_lm import Proposal, RedLM, build_red_lm
+
+__all__ = ["PoolEntry", "Proposal", "RedLM", "build_red_lm", "draw_examples", "read_pool"]

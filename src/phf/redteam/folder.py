@@ -1,0 +1,125 @@
+"""`phf redteam`: the search on a model folder, written in the form of a run folder."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from phf.config import Config, dump_config
+from phf.data.files import atomic_write, write_json_atomic, write_text_atomic
+from phf.data.segment import segment
+from phf.errors import ConfigError
+from phf.evaluation.evaluate import ScoredSamples, write_samples
+from phf.evaluation.folder import model_name
+from phf.evaluation.generate import Samples
+from phf.redteam.numbers import best_prompts, flat, metrics_lines, over_trials
+from phf.redteam.pool import PoolEntry, pool_lines
+from phf.redteam.red_lm import build_red_lm
+from phf.redteam.rounds import RoundFiles, claim
+from phf.redteam.search import Search, ShowProgress, Trial
+from phf.redteam.target import Target, load_target, model_fingerprint
+from phf.scorers import checked_scores
+
+
+def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgress) -> dict[str, Any]:
+    """Search for prompts that the model in `folder` continues badly; returns what `redteam.json` holds.
+
+    Writes to `output`: `pool.jsonl` (every prompt of every trial), `redteam.json` (the numbers over trials, the best
+    prompts), and `metrics.jsonl`, `provenance.json`, `config.yaml` and `samples/redteam.jsonl` as a run folder has them.
+    An unfinished search in `output` is gone on with. Raises `OutputError` where `output` holds something else.
+    """
+    settings = configured(config)
+    red_lm = build_red_lm(settings.red_lm, settings.template)
+    target = load_target(folder, config)
+    files = RoundFiles(output)
+    search = Search(settings, target, red_lm, files, show)
+    claim(
+        output,
+        {
+            "redteam": settings.model_dump(mode="json"),
+            "scorer": target.scorer.describe(),
+            "batch_size": target.batch_size,
+            "model": model_fingerprint(folder),
+            "initial_prompts": search.initial_prompts,
+        },
+    )
+    trials = [search.run_trial(number) for number in range(settings.num_trials)]
+    rounds, rescored = over_trials(trials)
+    rejected = sum((Counter(done.rejected) for trial in trials for done in trial.rounds), Counter[str]())
+    found: dict[str, Any] = {
+        "num_trials": settings.num_trials,
+        "num_completions": settings.num_completions,
+        "scored_text": settings.scored_text,
+        "rounds": [flat(values) for values in rounds],
+        "rescored": flat(rescored),
+        "rejected": dict(sorted(rejected.items())),
+        "prompts": best_prompts(trials),
+    }
+    write_pool(output / "pool.jsonl", chain.from_iterable(trial.pool for trial in trials))
+    _write_samples(output / "samples" / "redteam.jsonl", trials, target, step=settings.num_rounds)
+    write_json_atomic(output / "redteam.json", found)
+    finish(output, folder, config, target, metrics_lines(rounds, rescored), max_steps=settings.num_rounds)
+    return found
+
+
+def configured(config: Config) -> Any:
+    """The section `redteam`. Raises `ConfigError` for a task that has none."""
+    if config.redteam is None:
+        raise ConfigError(
+            f"The task '{config.task}' has no section redteam. Add one with its prompts_path, or write "
+            "--override redteam.prompts_path=FILE."
+        )
+    return config.redteam
+
+
+def write_pool(path: Path, entries: Iterable[PoolEntry]) -> None:
+    """`pool.jsonl`, whole or not at all."""
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.writelines(pool_lines(entries))
+
+
+def finish(
+    output: Path, folder: Path, config: Config, target: Target, lines: Sequence[dict[str, Any]], max_steps: int
+) -> None:
+    """The files that make `output` a run folder; `metrics.jsonl` comes last and says that all is done."""
+    assert config.redteam is not None
+    write_text_atomic(output / "config.yaml", dump_config(config))
+    provenance = {
+        "method": model_name(folder),
+        "task": config.task,
+        "model": str(folder),
+        "red_lm": config.redteam.red_lm,
+        "scorer": target.scorer.describe(),
+        "scored_text": config.redteam.scored_text,
+        "generate_kwargs": config.redteam.generate_kwargs,
+        "num_parameters": target.model.num_parameters(),
+        "seeds": {"redteam": config.redteam.seed},
+        "max_steps": max_steps,
+    }
+    write_json_atomic(output / "provenance.json", provenance)
+    write_text_atomic(output / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    shutil.rmtree(output / "rounds", ignore_errors=True)  # all of it is in pool.jsonl now
+
+
+def _write_samples(path: Path, trials: Sequence[Trial], target: Target, step: int) -> None:
+    """The fresh completions of each trial's best prompt, for the report to show."""
+    best = [trial.rescored[0] for trial in trials if trial.rescored]
+    texts = [text for entry in best for text in entry.completions]
+    prompts = [entry.prompt for entry in best for _ in entry.completions]
+    scores = [score for entry in best for score in entry.scores]
+    is_joint = target.settings.scored_text == "with_prompt"
+    segments = [
+        segment(prompt + text if is_joint else text, target.scorer.segmenter)
+        for prompt, text in zip(prompts, texts, strict=True)
+    ]
+    in_context = target.settings.scored_text == "in_context"
+    documents = [[p, *parts] if in_context else parts for p, parts in zip(prompts, segments, strict=True)]
+    found = target.scorer.score_documents(documents)
+    segment_scores = [
+        checked_scores(target.scorer, values, len(parts))[1 if in_context else 0 :]
+        for values, parts in zip(found, documents, strict=True)
+    ]
+    write_samples(path, step, ScoredSamples(Samples(prompts, texts, 1.0), scores, segments, segment_scores))

@@ -1,0 +1,91 @@
+"""A red LM that runs on this machine."""
+
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+from phf.errors import ConfigError
+from phf.evaluation.generate import evaluation_mode
+from phf.models import pretrained_lm, pretrained_tokenizer
+from phf.redteam.prompted import PromptedRedLM
+
+
+class HuggingFaceRedLM(PromptedRedLM):
+    """Any Hugging Face causal LM.
+
+    Args:
+        path_or_name: folder or Hub name.
+        is_chat: ask by the tokenizer's chat template, or let the model continue the list; None: whether it has one.
+        revision: of a Hub model.
+        prompts_per_reply: prompts taken from each reply; the paper takes 1.
+        max_new_tokens: of each reply.
+        temperature: of its sampling.
+        top_p: of its sampling.
+    """
+
+    def __init__(
+        self,
+        path_or_name: str,
+        is_chat: bool | None = None,
+        revision: str | None = None,
+        prompts_per_reply: int = 5,
+        max_new_tokens: int = 256,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+    ) -> None:
+        where = "redteam.red_lm.path_or_name"
+        source = {} if revision is None else {"revision": revision}
+        self._tokenizer = pretrained_tokenizer(path_or_name, where)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = "auto" if device == "cuda" else torch.float32
+        self._model = pretrained_lm(path_or_name, where, dtype=dtype, **source)
+        self._model.to(device)
+        has_template = self._tokenizer.chat_template is not None
+        if is_chat and not has_template:
+            raise ConfigError(
+                f"redteam.red_lm.is_chat is true, but the tokenizer of '{path_or_name}' has no chat template. "
+                "Set it to false: the model then continues the list of examples."
+            )
+        self.is_chat = has_template if is_chat is None else is_chat
+        self.prompts_per_reply = max(1, prompts_per_reply)
+        self._config = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
+
+    def _chat(self, messages: list[dict[str, str]], num_replies: int, seed: int) -> list[str]:
+        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return self._sample(text, num_replies, seed, add_special_tokens=False)
+
+    def _complete(self, prompt: str, num_replies: int, seed: int) -> list[str]:
+        return self._sample(prompt, num_replies, seed, add_special_tokens=True)
+
+    def _sample(self, prompt: str, num_replies: int, seed: int, add_special_tokens: bool) -> list[str]:
+        """Replies under `seed` alone; the random state of the process stays as it was."""
+        model, tokenizer = self._model, self._tokenizer
+        encoded = tokenizer(prompt, return_tensors="pt", add_special_tokens=add_special_tokens)
+        inputs: dict[str, Any] = {key: encoded[key].to(model.device) for key in ("input_ids", "attention_mask")}
+        width = inputs["input_ids"].shape[1]
+        self._check_room(width)
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        config = GenerationConfig(
+            **self._config,
+            do_sample=True,
+            top_k=0,
+            num_return_sequences=num_replies,
+            eos_token_id=model.generation_config.eos_token_id or tokenizer.eos_token_id,
+            pad_token_id=pad,
+        )
+        devices = [model.device.index or 0] if model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), evaluation_mode(model), torch.inference_mode():
+            torch.manual_seed(seed)
+            output = model.generate(**inputs, generation_config=config)
+        return tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
+
+    def _check_room(self, width: int) -> None:
+        context = getattr(self._model.config, "max_position_embeddings", None)
+        needed = width + self._config["max_new_tokens"]
+        if context is not None and needed > context:
+            raise ConfigError(
+                f"redteam.red_lm: the examples are {width} tokens and a reply may have {self._config['max_new_tokens']}, "
+                f"but the context of the red LM is {context}. Lower redteam.red_lm.max_new_tokens, redteam.num_examples "
+                "or redteam.max_prompt_tokens."
+            )

@@ -1,0 +1,135 @@
+"""The red LM that needs no model: prompts are recombined and changed at random."""
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from phf.redteam.pool import PoolEntry, best_entries
+from phf.redteam.red_lm import Proposal, RedLM
+
+_WORDS = re.compile(r"\s*\w+|\s*[^\w\s]+|\s+\Z")
+MAX_EDITS = 3
+MAX_FOLLOWED_PIECES = {"words": 6, "lines": 2}
+"""How much of a completion a prompt is made longer by."""
+SHARE_FOLLOWED = 0.05
+"""A prompt is followed by the beginning of one of this share of its completions, those of highest score."""
+
+Pieces = list[str]
+
+
+class MutationRedLM(RedLM):
+    """Crossover, deletion, duplication, swapping and insertion of words or lines, and beginnings of bad completions.
+
+    A floor for red LMs: it has no idea of language, so what it finds a model can be made to say without one. Words and
+    lines that it inserts were seen in the pool. Prompts are like their parents in length, on average a little longer.
+
+    Args:
+        unit: what is moved about: words, for sentences; lines (and now and then words within one), for code.
+    """
+
+    def __init__(self, unit: Literal["words", "lines"] = "words") -> None:
+        self.unit = unit
+
+    def propose(self, examples: Sequence[PoolEntry], pool: Sequence[PoolEntry], count: int, seed: int) -> Proposal:
+        """`count` children of the examples."""
+        generator = random.Random(seed)
+        seen = [self.cut(entry.prompt) for entry in pool]
+        vocabulary = list(dict.fromkeys(piece for pieces in seen for piece in pieces))
+        # what the worst prompts were continued with is worth more than its place in one prompt
+        for entry in best_entries(pool, max(1, len(pool) // 4)):
+            for text in entry.worst_completions(1):
+                vocabulary += self.cut(text)[: MAX_FOLLOWED_PIECES[self.unit]]
+        children = (_Child(self, examples, vocabulary, generator) for _ in range(count))
+        return Proposal([child.text() for child in children])
+
+    def cut(self, text: str) -> Pieces:
+        """The pieces of a text, white space included: joined they are the text again."""
+        return text.splitlines(keepends=True) if self.unit == "lines" else _WORDS.findall(text)
+
+
+class _Child:
+    """A prompt in the making."""
+
+    def __init__(
+        self, red_lm: MutationRedLM, examples: Sequence[PoolEntry], vocabulary: Pieces, generator: random.Random
+    ) -> None:
+        self.red_lm = red_lm
+        self.examples = examples
+        self.vocabulary = vocabulary
+        self.random = generator
+        self.parent = generator.choice(examples)
+        self.pieces = red_lm.cut(self.parent.prompt)
+
+    def text(self) -> str:
+        """The parent after one to `MAX_EDITS` edits. One that ended in a newline still does."""
+        edits: list[Callable[[], None]] = [
+            self.cross, self.delete, self.duplicate, self.swap, self.insert, self.follow, self.follow
+        ]  # fmt: skip
+        if self.red_lm.unit == "lines":
+            edits += [self.edit_line, self.edit_line]
+        for _ in range(self.random.randint(1, MAX_EDITS)):
+            self.random.choice(edits)()
+        text = "".join(self.pieces)
+        if self.red_lm.unit == "words":
+            text = _spaced(self.pieces)
+        return text + "\n" if self.parent.prompt.endswith("\n") and not text.endswith("\n") else text
+
+    def cross(self) -> None:
+        """The beginning of one prompt and the end of another."""
+        other = self.red_lm.cut(self.random.choice(self.examples).prompt)
+        self.pieces = self.pieces[: self._position(1)] + other[self.random.randrange(len(other) + 1) :]
+
+    def delete(self) -> None:
+        if len(self.pieces) > 1:
+            start = self._position()
+            del self.pieces[start : start + self.random.randint(1, 2)]
+
+    def duplicate(self) -> None:
+        if self.pieces:
+            self.pieces.insert(self._position(1), self.random.choice(self.pieces))
+
+    def swap(self) -> None:
+        if len(self.pieces) > 1:
+            i, j = self.random.sample(range(len(self.pieces)), 2)
+            self.pieces[i], self.pieces[j] = self.pieces[j], self.pieces[i]
+
+    def insert(self) -> None:
+        self.pieces.insert(self._position(1), self.random.choice(self.vocabulary))
+
+    def follow(self) -> None:
+        """Go on as the target went on where it did worst."""
+        completions = self.parent.worst_completions(max(1, int(len(self.parent.scores) * SHARE_FOLLOWED)))
+        if completions:
+            pieces = self.red_lm.cut(self.random.choice(completions))
+            self.pieces += pieces[: self.random.randint(1, MAX_FOLLOWED_PIECES[self.red_lm.unit])]
+
+    def edit_line(self) -> None:
+        """Delete, repeat or swap words within one line."""
+        if not self.pieces:
+            return
+        index = self._position()
+        words = _WORDS.findall(self.pieces[index])
+        if len(words) > 1:
+            i, j = self.random.sample(range(len(words)), 2)
+            how = self.random.randrange(3)
+            if how == 0:
+                del words[i]
+            elif how == 1:
+                words.insert(i, words[j])
+            else:
+                words[i], words[j] = words[j], words[i]
+            self.pieces[index] = "".join(words)
+
+    def _position(self, behind: int = 0) -> int:
+        """A place in the pieces; with `behind` 1, also the one behind the last."""
+        return self.random.randrange(len(self.pieces) + behind) if self.pieces else 0
+
+
+def _spaced(words: Pieces) -> str:
+    """The text of these words, with a space where two that were apart have met; none in front."""
+    text = ""
+    for word in words:
+        is_apart = not text or text[-1].isspace() or not (text[-1].isalnum() and word[:1].isalnum())
+        text += word if is_apart else f" {word}"
+    return text.lstrip(" ")

@@ -1,0 +1,157 @@
+"""The numbers of a search: of each trial after each round, and over trials with their intervals."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from phf.evaluation.bootstrap import Interval, bootstrap_interval
+from phf.redteam.pool import PoolEntry, best_entries
+from phf.redteam.search import Trial
+
+OVER_TRIALS = ("best", "best_10", "best_100", "pool_mean", "round_best", "round_mean", "round_prompt_score")
+"""What is averaged over trials, see `round_numbers`."""
+TOTALS = ("num_prompts", "num_unscored", "num_rejected")
+"""What is added up over trials."""
+# fmt: off
+T_975 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)
+# fmt: on
+"""The 97.5% quantile of Student's t with 1, 2, ... degrees of freedom."""
+
+
+def interval_over_trials(values: Sequence[float | None]) -> Interval:
+    """Mean with Student's 95% interval, right for the few trials there are; NaN bounds for one trial.
+
+    A trial without the number (None) makes all of it NaN: the others alone would be a selection.
+    """
+    if not values or any(value is None for value in values):
+        return Interval(math.nan, math.nan, math.nan)
+    array = np.array(values, dtype=np.float64)
+    mean, degrees = float(array.mean()), len(array) - 1
+    if degrees == 0:
+        return Interval(mean, math.nan, math.nan)
+    quantile = T_975[degrees - 1] if degrees <= len(T_975) else 1.96 + 2.45 / degrees
+    half = quantile * float(array.std(ddof=1)) / math.sqrt(len(array))
+    return Interval(mean, mean - half, mean + half)
+
+
+def round_numbers(trial: Trial) -> list[dict[str, float | None]]:
+    """One mapping a round, the initial one first.
+
+    `best`, `best_10`, `best_100`, `pool_mean`: mean score of the best 1, 10, 100 and of all prompts of the pool so far
+    (None while it has fewer); `round_best`, `round_mean`: of the prompts that are new in the round; `round_prompt_score`:
+    mean score of those prompts themselves; and the counts in `TOTALS`, of the round. Prompts without a score of their
+    completions are left out.
+    """
+    pool: list[PoolEntry] = []
+    found = []
+    for done in trial.rounds:
+        pool += done.entries
+        pool_means = _means(best_entries(pool, len(pool)))
+        new_means = _means(best_entries(done.entries, len(done.entries)))
+        own = [entry.prompt_score for entry in done.entries if entry.prompt_score is not None]
+        found.append(
+            {
+                "best": _mean_of_first(pool_means, 1),
+                "best_10": _mean_of_first(pool_means, 10),
+                "best_100": _mean_of_first(pool_means, 100),
+                "pool_mean": _mean_of_first(pool_means, len(pool_means)),
+                "round_best": _mean_of_first(new_means, 1),
+                "round_mean": _mean_of_first(new_means, len(new_means)),
+                "round_prompt_score": _mean_of_first(own, len(own)),
+                "num_prompts": len(done.entries),
+                "num_unscored": sum(entry.num_unscored for entry in done.entries),
+                "num_rejected": sum(done.rejected.values()),
+            }
+        )
+    return found
+
+
+def rescored_numbers(trial: Trial) -> dict[str, float | None]:
+    """Scores of the search's best prompts in samples that had no part in choosing them.
+
+    `rescored_best`: of the best prompt; `rescored_best_10`: mean of the best 10 (None if fewer were sampled again);
+    `rescored_initial_best`: of the best initial prompt; `rescored_gain`: the first minus the last of these.
+    """
+    fresh = {entry.prompt: entry.mean for entry in trial.rescored}
+    ranked = [fresh[e.prompt] for e in best_entries(trial.pool, len(fresh)) if e.prompt in fresh]
+    initial = [fresh[e.prompt] for e in best_entries((e for e in trial.pool if e.round == 0), 1)]
+    best, first = (ranked or [None])[0], (initial or [None])[0]
+    return {
+        "rescored_best": best,
+        "rescored_best_10": _mean_of_first(ranked, 10),
+        "rescored_initial_best": first,
+        "rescored_gain": None if best is None or first is None else best - first,
+    }
+
+
+def over_trials(trials: Sequence[Trial]) -> tuple[list[dict[str, Any]], dict[str, Interval]]:
+    """-> (for each round its `Interval`s and totals, the `Interval`s of the rescored numbers)."""
+    by_trial = [round_numbers(trial) for trial in trials]
+    rounds: list[dict[str, Any]] = []
+    for numbers in zip(*by_trial, strict=True):
+        intervals = {key: interval_over_trials([values[key] for values in numbers]) for key in OVER_TRIALS}
+        rounds.append({**intervals, **{key: sum(int(values[key] or 0) for values in numbers) for key in TOTALS}})
+    rescored = [rescored_numbers(trial) for trial in trials]
+    return rounds, {key: interval_over_trials([values[key] for values in rescored]) for key in rescored[0]}
+
+
+def metrics_lines(rounds: Sequence[Mapping[str, Any]], rescored: Mapping[str, Interval]) -> list[dict[str, Any]]:
+    """Lines of `metrics.jsonl`: `step` is the round, `redteam/best`, `redteam/best_low`, ...; null where not measured."""
+    lines = []
+    for number, values in enumerate(rounds):
+        named = {**values, "initial_best": rounds[0]["best"]}
+        if number == len(rounds) - 1:
+            named |= rescored
+        lines.append({"step": number, "tokens_seen": 0, **flat(named, "redteam/")})
+    return lines
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | int | None]:
+    """Intervals as three numbers each, `key`, `key_low` and `key_high`; what is not finite as None."""
+    found: dict[str, float | int | None] = {}
+    for key, value in values.items():
+        if isinstance(value, Interval):
+            parts = {"": value.mean, "_low": value.low, "_high": value.high}
+            found |= {f"{prefix}{key}{end}": part if math.isfinite(part) else None for end, part in parts.items()}
+        else:
+            found[prefix + key] = value
+    return found
+
+
+def best_prompts(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """The prompts that were sampled again, over all trials, highest fresh mean first, with both of their means."""
+    rows = []
+    for trial in trials:
+        first = {entry.prompt: entry for entry in trial.pool}
+        for fresh in trial.rescored:
+            before = first[fresh.prompt]
+            scored = [score for score in fresh.scores if score is not None]
+            again = bootstrap_interval(scored)
+            rows.append(
+                {
+                    "prompt": fresh.prompt,
+                    "trial": before.trial,
+                    "round": before.round,
+                    "mean": before.mean,
+                    **flat({"rescored": again}),
+                    "prompt_score": fresh.prompt_score,
+                    "num_unscored": fresh.num_unscored,
+                    "worst_completion": next(iter(fresh.worst_completions(1)), None),
+                }
+            )
+    return sorted(rows, key=lambda row: -(row["rescored"] if row["rescored"] is not None else -math.inf))
+
+
+def _means(entries: Sequence[PoolEntry]) -> list[float]:
+    return [mean for entry in entries if (mean := entry.mean) is not None]
+
+
+def _mean_of_first(values: Sequence[float | None], count: int) -> float | None:
+    """None where there are not so many, or one of them is None."""
+    first = [value for value in values[:count] if value is not None]
+    return sum(first) / count if count and len(first) == count else None

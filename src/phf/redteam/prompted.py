@@ -1,0 +1,39 @@
+"""Red LMs that are language models, shown examples and asked for more."""
+
+from collections.abc import Sequence
+from math import ceil
+
+from phf.redteam.pool import PoolEntry
+from phf.redteam.red_lm import Proposal, RedLM
+from phf.redteam.template import chat_messages, completion_prompt, parse_reply
+
+
+class PromptedRedLM(RedLM):
+    """Base of the red LMs that are language models. Subclasses say how replies are got, and set these.
+
+    is_chat: ask in a conversation, or let the model go on with the list.
+    prompts_per_reply: prompts taken from each reply, from its start; the paper takes 1.
+    """
+
+    is_chat: bool
+    prompts_per_reply: int
+
+    def propose(self, examples: Sequence[PoolEntry], pool: Sequence[PoolEntry], count: int, seed: int) -> Proposal:
+        """Prompts found in as many replies as `count` takes."""
+        texts = [entry.prompt for entry in examples]
+        num_replies = ceil(count / self.prompts_per_reply)
+        if self.is_chat:
+            replies = self._chat(chat_messages(self.template, texts, self.prompts_per_reply), num_replies, seed)
+        else:
+            prompt, cue = completion_prompt(self.template, texts)
+            replies = [cue + reply for reply in self._complete(prompt, num_replies, seed)]
+        found = [parse_reply(reply, self.template.format) for reply in replies]
+        prompts = [prompt for parsed in found for prompt in parsed[: self.prompts_per_reply]]
+        unreadable = [reply for reply, parsed in zip(replies, found, strict=True) if not parsed]
+        return Proposal(prompts[:count], unreadable)
+
+    def _chat(self, messages: list[dict[str, str]], num_replies: int, seed: int) -> list[str]:
+        raise NotImplementedError
+
+    def _complete(self, prompt: str, num_replies: int, seed: int) -> list[str]:
+        raise NotImplementedError

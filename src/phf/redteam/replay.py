@@ -1,0 +1,168 @@
+"""Replaying a saved pool against another model: the prompts that were found once, as a regression suite."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phf.config import Config
+from phf.data.files import file_sha256, write_json_atomic
+from phf.data.hashing import hash64
+from phf.errors import CorpusError
+from phf.evaluation.bootstrap import Interval, bootstrap_interval
+from phf.redteam.folder import configured, finish, write_pool
+from phf.redteam.numbers import flat
+from phf.redteam.pool import PoolEntry, read_pool
+from phf.redteam.rounds import Round, RoundFiles, claim
+from phf.redteam.target import Target, load_target, model_fingerprint
+
+CHUNK = 20
+"""Prompts that are sampled, and kept, at a time."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One prompt: its scores then and now."""
+
+    prompt: str
+    then: list[float]
+    now: list[float]
+    num_unscored: int
+    prompt_score: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """`then` and `now` are means, `now` and `difference` (now - then) with 95% intervals."""
+        then = sum(self.then) / len(self.then) if self.then else None
+        intervals = {"now": bootstrap_interval(self.now), "difference": difference(self.then, self.now)}
+        own = {"prompt_score": self.prompt_score, "num_unscored": self.num_unscored}
+        return {"prompt": self.prompt, "then": then, **flat(intervals), **own}
+
+
+def replay_folder(
+    folder: Path, config: Config, pool_path: Path, output: Path, show: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Complete every prompt of a saved pool with the model in `folder`; returns what `replay.json` holds.
+
+    `overall`: mean over prompts of the paired differences (now - then), positive where this model is worse, with a 95%
+    bootstrap interval over prompts; `prompts`: one by one, worst regression first. Prompts that only one side has
+    scores of are counted in `num_left_out`; `notes` say where the pool was sampled or scored in another way.
+    `show(prompts done, prompts)` is called now and then.
+    """
+    settings = configured(config)
+    before = _by_prompt(read_pool(pool_path))
+    if not any(before.values()):
+        raise CorpusError(f"{pool_path}: no prompt of it has a score, so there is nothing to compare with.")
+    target = load_target(folder, config)
+    prompts = list(before)
+    for number, prompt in enumerate(prompts, start=1):
+        if (problem := target.problem(prompt)) is not None:
+            raise CorpusError(
+                f"{pool_path}: prompt {number} is {problem} for this model, whose prompts may have "
+                f"{target.max_prompt_tokens} tokens. Remove its line, or change redteam.generate_kwargs."
+            )
+    job = {
+        "replay": {"pool": file_sha256(pool_path), "redteam": settings.model_dump(mode="json")},
+        "scorer": target.scorer.describe(),
+        "batch_size": target.batch_size,
+        "model": model_fingerprint(folder),
+    }
+    claim(output, job)
+    files = RoundFiles(output)
+    entries: list[PoolEntry] = []
+    for start in range(0, len(prompts), CHUNK):
+        show(start, len(prompts))
+        seed = hash64("redteam", "replay", settings.seed, start) >> 1
+        work = partial(target.sample, prompts[start : start + CHUNK], trial=0, round_number=0, seed=seed)
+        entries += files.done_or(f"replay-{start:06d}", lambda work=work: Round(work())).entries  # type: ignore[misc]
+    found = compare(before, entries) | {"notes": mismatches(pool_path, target)}
+    write_pool(output / "pool.jsonl", entries)
+    write_json_atomic(output / "replay.json", {"pool": str(pool_path), **found})
+    numbers = {f"replay/{key}": value for key, value in found.items() if key not in ("prompts", "notes")}
+    finish(output, folder, config, target, [{"step": 0, "tokens_seen": 0, **numbers}], max_steps=0)
+    return found
+
+
+def compare(before: dict[str, list[float]], now: Sequence[PoolEntry]) -> dict[str, Any]:
+    """The numbers of a replay. `before`: prompt -> its scores in the saved pool."""
+    replayed = [
+        Replayed(
+            entry.prompt,
+            before[entry.prompt],
+            [score for score in entry.scores if score is not None],
+            entry.num_unscored,
+            entry.prompt_score,
+        )
+        for entry in now
+    ]
+    both = [item for item in replayed if item.then and item.now]
+    differences = [float(np.mean(item.now) - np.mean(item.then)) for item in both]
+    rows = [item.to_json() for item in both]
+    rows.sort(key=lambda row: -row["difference"])
+    means = {
+        "then": float(np.mean([row["then"] for row in rows])) if rows else None,
+        "now": float(np.mean([row["now"] for row in rows])) if rows else None,
+    }
+    return {
+        **means,
+        **flat({"overall": bootstrap_interval(differences)}),
+        "num_prompts": len(rows),
+        "num_left_out": len(replayed) - len(both),
+        "num_unscored": sum(item.num_unscored for item in replayed),
+        "num_worse": sum((row["difference_low"] or 0) > 0 for row in rows),
+        "num_better": sum((row["difference_high"] or 0) < 0 for row in rows),
+        "prompts": rows,
+    }
+
+
+def is_worse(found: dict[str, Any], fail_above: float) -> bool:
+    """Whether the model is worse than then by more than `fail_above`: the whole interval of `overall` is above it.
+
+    With `fail_above` 0, a model that is no worse fails 2.5 times in 100. Nothing to compare is a failure too.
+    """
+    low = found["overall_low"]
+    return low is None or low > fail_above
+
+
+def difference(then: Sequence[float], now: Sequence[float]) -> Interval:
+    """Mean now - mean then, with the normal 95% interval of two independent samples; NaN bounds for samples of one."""
+    if not then or not now:
+        return Interval(math.nan, math.nan, math.nan)
+    mean = float(np.mean(now) - np.mean(then))
+    if min(len(then), len(now)) < 2:
+        return Interval(mean, math.nan, math.nan)
+    error = math.sqrt(np.var(then, ddof=1) / len(then) + np.var(now, ddof=1) / len(now))
+    return Interval(mean, mean - 1.96 * error, mean + 1.96 * error)
+
+
+def mismatches(pool_path: Path, target: Target) -> list[str]:
+    """What differs from the way that the pool was made, as the provenance beside it tells; nothing without one."""
+    path = pool_path.parent / "provenance.json"
+    if not path.is_file():
+        return []
+    try:
+        then = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise CorpusError(f"{path}: is not valid JSON: {error}. Repair or remove it.") from error
+    now = {
+        "scorer": target.scorer.describe(),
+        "scored_text": target.settings.scored_text,
+        "generate_kwargs": target.settings.generate_kwargs,
+    }
+    return [
+        f"The pool was made with {key} {then[key]!r}, this replay uses {value!r}: part of any difference is due to that."
+        for key, value in json.loads(json.dumps(now)).items()
+        if isinstance(then, dict) and key in then and then[key] != value
+    ]
+
+
+def _by_prompt(entries: Sequence[PoolEntry]) -> dict[str, list[float]]:
+    """Prompt -> its scores; a prompt that several trials have is one."""
+    found: dict[str, list[float]] = {}
+    for entry in entries:
+        found.setdefault(entry.prompt, []).extend(score for score in entry.scores if score is not None)
+    return found

@@ -1,0 +1,158 @@
+"""The search: rounds of examples drawn, prompts written, completions sampled and scored (arXiv 2202.03286, section 3.1)."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from phf.config import RedTeamConfig
+from phf.data.hashing import hash64
+from phf.errors import ConfigError, CorpusError, ScorerError
+from phf.evaluation.prompts import read_prompts
+from phf.redteam.pool import PoolEntry, best_entries, draw_examples
+from phf.redteam.red_lm import RedLM
+from phf.redteam.rounds import Round, RoundFiles
+from phf.redteam.target import Target
+from phf.visible import visible
+
+UNREADABLE = "unreadable reply"
+SHOWN_REPLY_CHARS = 200
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One search: its rounds, the initial one first, and its best prompts sampled again with fresh seeds."""
+
+    rounds: list[Round]
+    rescored: list[PoolEntry]
+    """The best prompts, in the order that the search left them in; then the best initial one, if not among them."""
+
+    @property
+    def pool(self) -> list[PoolEntry]:
+        """Every prompt with the completions that it was first sampled with."""
+        return [entry for done in self.rounds for entry in done.entries]
+
+
+ShowProgress = Callable[[int, int, float | None], None]
+"""Called before each round and each rescoring with trial, round, and the best mean score of the trial so far."""
+
+
+class Search:
+    """A target, a red LM, and the prompts to begin with."""
+
+    def __init__(
+        self, settings: RedTeamConfig, target: Target, red_lm: RedLM, files: RoundFiles, show: ShowProgress
+    ) -> None:
+        self.settings = settings
+        self.target = target
+        self.red_lm = red_lm
+        self.files = files
+        self.show = show
+        self.initial_prompts = initial_prompts(settings, target)
+
+    def run_trial(self, trial: int) -> Trial:
+        """Everything of one trial; what an interrupted run finished of it is read, not done again."""
+        rounds: list[Round] = []
+        pool: list[PoolEntry] = []
+        for number in range(self.settings.num_rounds + 1):
+            self._announce(trial, number, pool)
+            name = f"trial-{trial:03d}-round-{number:03d}"
+            done = self.files.done_or(name, partial(self._round, trial, number, pool))
+            rounds.append(done)
+            pool += done.entries
+        self._announce(trial, self.settings.num_rounds + 1, pool)
+        rescored = self.files.done_or(f"trial-{trial:03d}-rescored", partial(self._rescore, trial, pool))
+        return Trial(rounds, rescored.entries)
+
+    def _announce(self, trial: int, number: int, pool: Sequence[PoolEntry]) -> None:
+        best = best_entries(pool, 1)
+        self.show(trial, number, best[0].mean if best else None)
+
+    def _round(self, trial: int, number: int, pool: Sequence[PoolEntry]) -> Round:
+        if number == 0 and self.settings.initial_score is not None:
+            return Round(
+                self.target.unsampled(self.initial_prompts, trial=trial, assumed_score=self.settings.initial_score)
+            )
+        if number == 0:
+            prompts, rejected = self.initial_prompts, Counter[str]()
+        else:
+            prompts, rejected = self._new_prompts(trial, number, pool)
+        seed = self._seed("target", trial, number)
+        entries = self.target.sample(prompts, trial=trial, round_number=number, seed=seed)
+        return Round(entries, dict(sorted(rejected.items())))
+
+    def _new_prompts(self, trial: int, number: int, pool: Sequence[PoolEntry]) -> tuple[list[str], Counter[str]]:
+        """Up to `num_new_prompts` prompts that the pool has not; fewer if the red LM wrote no more when asked again."""
+        known = {entry.prompt for entry in pool}
+        prompts: list[str] = []
+        rejected: Counter[str] = Counter()
+        unreadable: list[str] = []
+        for attempt in range(self.settings.max_attempts):
+            missing = self.settings.num_new_prompts - len(prompts)
+            if missing == 0:
+                break
+            seed = self._seed("red LM", trial, number, attempt)
+            examples = draw_examples(pool, self.settings.num_examples, self.settings.temperature, seed)
+            if not examples:
+                raise ScorerError(
+                    f"Round {number} of trial {trial}: {self.target.scorer.name} scored no completion of any prompt, so "
+                    "there is nothing to search by. Check generation.scorer_config and redteam.generate_kwargs."
+                )
+            proposal = self.red_lm.propose(examples, pool, missing, seed)
+            unreadable += proposal.unreadable
+            for prompt in proposal.prompts:
+                problem = "repetition" if prompt in known else self.target.problem(prompt)
+                if problem is None and len(prompts) == self.settings.num_new_prompts:
+                    problem = "more than asked for"
+                if problem is not None:
+                    rejected[problem] += 1
+                    continue
+                prompts.append(prompt)
+                known.add(prompt)
+        if unreadable:
+            rejected[UNREADABLE] = len(unreadable)
+        if not prompts:
+            raise ConfigError(self._nothing_found(trial, number, rejected, unreadable))
+        return prompts, rejected
+
+    def _nothing_found(self, trial: int, number: int, rejected: Counter[str], unreadable: Sequence[str]) -> str:
+        counts = (
+            ", ".join(f"{reason}: {count}" for reason, count in sorted(rejected.items())) or "it wrote nothing at all"
+        )
+        shown = f" Its last unreadable reply: {visible(unreadable[-1], SHOWN_REPLY_CHARS)!r}." if unreadable else ""
+        return (
+            f"Round {number} of trial {trial}: {type(self.red_lm).__name__} wrote no usable prompt when asked "
+            f"{self.settings.max_attempts} times ({counts}).{shown} Change redteam.red_lm or redteam.template, or raise "
+            "redteam.max_attempts; finished rounds are kept."
+        )
+
+    def _rescore(self, trial: int, pool: Sequence[PoolEntry]) -> Round:
+        """The best prompts again: the best of many noisy means is too high by chance, its second mean is not."""
+        chosen = best_entries(pool, self.settings.num_rescored)
+        chosen += best_entries((entry for entry in pool if entry.round == 0), 1)
+        prompts = list(dict.fromkeys(entry.prompt for entry in chosen))
+        if not prompts:
+            return Round([])
+        seed = self._seed("rescore", trial)
+        fresh = self.target.sample(prompts, trial=trial, round_number=self.settings.num_rounds + 1, seed=seed)
+        return Round(fresh)
+
+    def _seed(self, purpose: str, *parts: int) -> int:
+        return hash64("redteam", purpose, self.settings.seed, *parts) >> 1  # torch and some servers want 63 bits
+
+
+def initial_prompts(settings: RedTeamConfig, target: Target) -> list[str]:
+    """The first prompts of the file, each once. Raises `CorpusError` for one that is empty or too long for the model."""
+    found = list(dict.fromkeys(read_prompts(settings.prompts_path, settings.prompts_column)))
+    prompts = found[: settings.num_initial_prompts]
+    for number, prompt in enumerate(prompts, start=1):
+        problem = target.problem(prompt)
+        if problem == "too long":
+            raise CorpusError(
+                f"{settings.prompts_path}: prompt {number} has {target.num_tokens(prompt)} tokens, but a prompt may have "
+                f"{target.max_prompt_tokens} here. Shorten it, or change redteam.generate_kwargs (max_length, "
+                "max_new_tokens) or redteam.max_prompt_tokens."
+            )
+        if problem is not None:
+            raise CorpusError(f"{settings.prompts_path}: prompt {number} is {problem}. Repair or remove it.")
+    return prompts

@@ -1,0 +1,74 @@
+"""What a search or a replay found, as tables for the terminal. Prompts and completions are hostile: all is escaped."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from phf.visible import visible
+
+SHOWN_PROMPTS = 10
+PROMPT_CHARS = 120
+ROUND_COLUMNS = {
+    "best": "best",
+    "best_10": "mean of best 10",
+    "best_100": "mean of best 100",
+    "pool_mean": "pool",
+    "round_best": "round best",
+    "round_mean": "round mean",
+}
+
+
+def show_search(found: Mapping[str, Any], console: Console) -> None:
+    """The numbers of `redteam.json`, and its worst prompts."""
+    table = Table("round", *ROUND_COLUMNS.values(), "prompts")
+    for number, values in enumerate(found["rounds"]):
+        cells = [_interval(values, key) for key in ROUND_COLUMNS]
+        table.add_row("initial" if number == 0 else str(number), *cells, f"{values['num_prompts']:,}")
+    console.print(table)
+    rescored = found["rescored"]
+    lines = {
+        "Sampled again, best prompt": "rescored_best",
+        "Sampled again, best 10": "rescored_best_10",
+        "Sampled again, best initial prompt": "rescored_initial_best",
+        "Gain of the search (best - best initial)": "rescored_gain",
+    }
+    for text, key in lines.items():
+        console.print(f"{text}: {_interval(rescored, key)}")
+    rejected = ", ".join(f"{escape(reason)} {count:,}" for reason, count in found["rejected"].items())
+    unscored = sum(values["num_unscored"] for values in found["rounds"])
+    console.print(f"Completions unscored: {unscored:,}. Proposals left out: {rejected or 'none'}.")
+    prompts = Table("sampled again", "first", "own score", "prompt")
+    for row in found["prompts"][:SHOWN_PROMPTS]:
+        prompts.add_row(
+            _interval(row, "rescored"), _number(row["mean"]), _number(row["prompt_score"]), _text(row["prompt"])
+        )
+    console.print(prompts)
+
+
+def show_replay(found: Mapping[str, Any], console: Console) -> None:
+    """The numbers of `replay.json`, and its worst regressions."""
+    table = Table("now - then", "then", "now", "prompt")
+    for row in found["prompts"][:SHOWN_PROMPTS]:
+        table.add_row(_interval(row, "difference"), _number(row["then"]), _number(row["now"]), _text(row["prompt"]))
+    console.print(table)
+    console.print(
+        f"Now - then over {found['num_prompts']:,} prompts: {_interval(found, 'overall')}; then {_number(found['then'])}, "
+        f"now {_number(found['now'])}. Worse by themselves: {found['num_worse']:,}, better: {found['num_better']:,}, left "
+        f"out: {found['num_left_out']:,}, completions unscored: {found['num_unscored']:,}."
+    )
+
+
+def _interval(values: Mapping[str, Any], key: str) -> str:
+    mean, low, high = (values[key + end] for end in ("", "_low", "_high"))
+    return _number(mean) if low is None or high is None else f"{_number(mean)} ({_number(low)} to {_number(high)})"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _text(text: str) -> str:
+    return escape(visible(text, PROMPT_CHARS))

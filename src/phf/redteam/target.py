@@ -1,0 +1,174 @@
+"""The model under attack: sampled as it is meant to be prompted, and scored with the task's scorer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.utils import logging as transformers_logging
+
+from phf.config import Config, RedTeamConfig
+from phf.data.files import file_sha256
+from phf.data.tokenizer import PlainEncoder, prepare_tokenizer
+from phf.errors import ConfigError, CorpusError
+from phf.evaluation.generate import check_lengths, generate_samples, sampling_config
+from phf.evaluation.scenarios import GenerationScenario, control_token_id
+from phf.models import pretrained_lm, pretrained_tokenizer, read_prompting
+from phf.redteam.pool import PoolEntry
+from phf.scorers import Scorer, build_scorer, checked_scores
+
+MIN_ROOM_TOKENS = 10
+"""What a prompt must leave of `max_length`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptsScenario(GenerationScenario):
+    """A scenario whose prompts are given, each sampled `num_completions` times."""
+
+    texts: tuple[str, ...]
+    num_completions: int
+
+    def prompts(self) -> list[str]:
+        """Every prompt `num_completions` times in a row."""
+        return [text for text in self.texts for _ in range(self.num_completions)]
+
+
+class Target:
+    """A model with its tokenizer, the way it is prompted, and what scores its completions."""
+
+    def __init__(self, model: Any, tokenizer: Any, prompting: dict[str, Any], config: Config) -> None:
+        assert config.redteam is not None
+        self.model = model
+        self.tokenizer = tokenizer
+        self.settings: RedTeamConfig = config.redteam
+        self.batch_size = config.generation.batch_size
+        self.scorer: Scorer = build_scorer(config.generation.scorer_config)
+        self._encoder = PlainEncoder(tokenizer)
+        self.prefix, self._banned_ids = _control(tokenizer, prompting)
+        self.max_prompt_tokens = self._max_prompt_tokens()
+
+    def problem(self, prompt: str) -> str | None:
+        """Why this prompt cannot be used: "empty", "not valid Unicode" or "too long"; None if it can."""
+        if not prompt.strip():
+            return "empty"
+        try:
+            prompt.encode("utf-8")
+        except UnicodeEncodeError:
+            return "not valid Unicode"
+        return "too long" if self.num_tokens(prompt) > (self.max_prompt_tokens or np.inf) else None
+
+    def num_tokens(self, prompt: str) -> int:
+        """Tokens of the prompt alone."""
+        return len(self._encoder.encode([prompt])[0])
+
+    def sample(
+        self, prompts: Sequence[str], *, trial: int, round_number: int, seed: int, num_completions: int | None = None
+    ) -> list[PoolEntry]:
+        """Complete each prompt `num_completions` times (default: as configured), and score what came."""
+        count = num_completions or self.settings.num_completions
+        scenario = self._scenario(prompts, count)
+        samples = generate_samples(
+            self.model,
+            self.tokenizer,
+            scenario,
+            seed=seed,
+            batch_size=self.batch_size,
+            banned_token_ids=self._banned_ids,
+        )
+        scores = self.score(samples.prompts, samples.continuations)
+        own = self._checked(list(prompts))
+        rows = [slice(start, start + count) for start in range(0, len(scores), count)]
+        return [
+            PoolEntry(prompt, trial, round_number, samples.continuations[row], scores[row], score)
+            for prompt, row, score in zip(prompts, rows, own, strict=True)
+        ]
+
+    def unsampled(self, prompts: Sequence[str], *, trial: int, assumed_score: float) -> list[PoolEntry]:
+        """Initial prompts that are taken for `assumed_score` (the paper's way)."""
+        own = self._checked(list(prompts))
+        return [
+            PoolEntry(prompt, trial, 0, [], [], score, assumed_score)
+            for prompt, score in zip(prompts, own, strict=True)
+        ]
+
+    def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> list[float | None]:
+        """Scores of the continuations, as `redteam.scored_text` says; None where unscored."""
+        pairs = list(zip(prompts, continuations, strict=True))
+        if self.settings.scored_text == "continuation":
+            return self._checked(list(continuations))
+        if self.settings.scored_text == "with_prompt":
+            return self._checked([prompt + text for prompt, text in pairs])
+        found = self.scorer.score_documents([[prompt, text] for prompt, text in pairs if text])
+        in_context = iter([checked_scores(self.scorer, scores, 2)[1] for scores in found])
+        return [next(in_context) if text else None for _, text in pairs]
+
+    def _checked(self, texts: list[str]) -> list[float | None]:
+        return checked_scores(self.scorer, self.scorer.score_texts(texts), len(texts))
+
+    def _scenario(self, prompts: Sequence[str], num_completions: int) -> PromptsScenario:
+        return PromptsScenario(
+            name="redteam",
+            texts=tuple(prompts),
+            num_completions=num_completions,
+            num_samples=len(prompts) * num_completions,
+            prefix=self.prefix,
+            generate_kwargs=self.settings.generate_kwargs,
+        )
+
+    def _max_prompt_tokens(self) -> int | None:
+        """Longest prompt that leaves room for a completion; None for a model without a limit. Checks the settings too."""
+        scenario = self._scenario([""], 1)
+        if not self.settings.generate_kwargs.get("do_sample"):
+            raise ConfigError(
+                "redteam.generate_kwargs.do_sample is not true, so all completions of a prompt would be one and the same."
+            )
+        config = sampling_config(scenario, self.tokenizer, self._banned_ids)
+        (start,) = scenario.prompt_ids(self.tokenizer, [""])
+        check_lengths(scenario, config, [start], self.model)
+        context = getattr(self.model.config, "max_position_embeddings", None)
+        if config.max_new_tokens is not None:
+            room = None if context is None else context - config.max_new_tokens
+        else:
+            room = (config.max_length or 20) - MIN_ROOM_TOKENS  # 20: transformers' own default
+        limit = None if room is None else room - len(start)
+        if limit is not None and limit < 1:
+            raise ConfigError(
+                "redteam.generate_kwargs leaves no room for a prompt. Raise max_length, or lower max_new_tokens."
+            )
+        limits = [value for value in (limit, self.settings.max_prompt_tokens) if value is not None]
+        return min(limits, default=None)
+
+
+def load_target(folder: Path, config: Config) -> Target:
+    """The model in `folder`. Raises `CorpusError` for a folder that holds none, `ConfigError` for one without tokenizer."""
+    if not (folder / "config.json").is_file():
+        raise CorpusError(
+            f"{folder} is no model folder: it has no config.json. Name the model folder of a run, or any other."
+        )
+    transformers_logging.disable_progress_bar()
+    prompting = read_prompting(folder)
+    tokenizer = prepare_tokenizer(pretrained_tokenizer(str(folder), "MODEL_DIR"), None)
+    has_gpu = torch.cuda.is_available()
+    model = pretrained_lm(str(folder), "MODEL_DIR", dtype="auto" if has_gpu else torch.float32)
+    model.to("cuda" if has_gpu else "cpu")
+    return Target(model, tokenizer, prompting, config)
+
+
+def model_fingerprint(folder: Path) -> dict[str, str]:
+    """File -> SHA-256 of what decides what the model in `folder` says."""
+    patterns = ("*.safetensors", "*.bin", "config.json", "tokenizer.json", "phf.json")
+    return {path.name: file_sha256(path) for pattern in patterns for path in sorted(folder.glob(pattern))}
+
+
+def _control(tokenizer: Any, prompting: dict[str, Any]) -> tuple[str | None, list[int]]:
+    """-> (prefix, ids never sampled): a conditional model is prompted with its aligned token.
+
+    Banned are all control tokens but the one that it may repeat before each segment, as in `phf evaluate`.
+    """
+    if prompting["control_tokens"] is None:
+        return None, []
+    aligned, misaligned = prompting["control_tokens"]
+    banned = [misaligned] if prompting["tag_every_segment_when_sampling"] else [aligned, misaligned]
+    return aligned, sorted(control_token_id(tokenizer, token, "redteam") for token in banned)
