@@ -144,9 +144,9 @@ def test_a_wrong_key_is_named_by_its_variable_and_never_shown(status, naps, capl
 
 @pytest.mark.parametrize("status", [200, 400, 500])
 def test_the_key_is_masked_in_whatever_a_server_quotes(status):
-    with fake_server(lambda path, body: (status, f"you sent {KEY} or {json.dumps(KEY)}")) as fake:
-        with pytest.raises(ServerError, match=r"you sent \*\*\*") as error:
-            complete(client(fake, api_key_env="PHF_TEST_KEY", max_retries=0))
+    answer = (status, f"you sent {KEY} or {json.dumps(KEY)}")
+    with fake_server(lambda *_: answer) as fake, pytest.raises(ServerError, match=r"you sent \*\*\*") as error:
+        complete(client(fake, api_key_env="PHF_TEST_KEY", max_retries=0))
     assert "secret" not in "".join(traceback.format_exception(error.value))
 
 
@@ -162,7 +162,7 @@ def test_a_model_the_server_lacks_and_a_refused_request_are_not_asked_for_again(
 
 def test_log_probabilities_of_given_texts_come_back_in_their_order():
     found = {"tokens": ["<s>", "a"], "token_logprobs": [None, -1], "text_offset": [0, 3]}
-    choices = [{"index": 1, "text": "", "logprobs": None}, {"index": 0, "text": "", "logprobs": found}]
+    choices = [{"index": 1, "text": "b", "logprobs": None}, {"index": 0, "text": "a", "logprobs": found}]
     with fake_server(lambda path, body: (200, {"choices": choices})) as fake:
         first, second = client(fake).token_logprobs(["a", "b"])
         assert (first.tokens, first.logprobs, first.offsets) == (["<s>", "a"], [None, -1.0], [0, 3])
@@ -192,6 +192,13 @@ def test_log_probabilities_in_no_known_form_count_as_none(logprobs):
         assert client(fake).sample("a", n=1, max_tokens=1, seed=0)[0].logprobs is None
 
 
+def test_log_probabilities_of_another_text_than_the_one_given_count_as_none():
+    logprobs = {"tokens": ["x"], "token_logprobs": [-2.5]}
+    with fake_server(lambda path, body: text_choices("x", logprobs=logprobs)) as fake:
+        assert client(fake).token_logprobs(["x"])[0].logprobs == [-2.5]
+        assert client(fake).token_logprobs(["once x"]) == [None]
+
+
 def test_samples_carry_log_probabilities_their_end_and_their_ids():
     logprobs = {"tokens": ["x"], "token_logprobs": [-2.5], "text_offset": [4]}
     answers = [text_choices("x", logprobs=logprobs, token_ids=[9]), text_choices("y", finish_reason="length")]
@@ -200,7 +207,7 @@ def test_samples_carry_log_probabilities_their_end_and_their_ids():
     assert (x.text, x.is_ended, x.token_ids, x.logprobs.logprobs) == ("x", True, [9], [-2.5])
     assert (y.text, y.is_ended, y.token_ids, y.logprobs) == ("y", False, None, None)
     wanted = {"temperature": 1, "top_p": 1, "logprobs": 1, "top_k": -1, "seed": 5, "n": 2, "max_tokens": 1}
-    assert fake.asked[0][1] == {"model": "m", "prompt": "s", **wanted}
+    assert fake.asked[0][1] == {"model": "m", "prompt": ["s"], **wanted}
 
 
 def test_a_server_elsewhere_needs_a_key_and_a_url_without_a_path_gets_one():

@@ -1,9 +1,10 @@
 """One idea, one key: what `dataset.conditional_training_config` implies is filled in, and checked where written out."""
 
+import re
 from typing import Any
 
 from phf.config.percentile import parse_threshold
-from phf.config.schema import ConditionalTrainingConfig, Config
+from phf.config.schema import ConditionalTrainingConfig, Config, KLConfig
 from phf.errors import ConfigError
 
 
@@ -11,6 +12,7 @@ def derive(config: Config) -> Config:
     """Fill in the keys that others imply. Raises `ConfigError` for keys that contradict one another."""
     _check_sources(config)
     _check_score_threshold(config)
+    _check_kl_reference(config)
     conditional = config.dataset.conditional_training_config
     if conditional is None:
         _check_unconditional(config)
@@ -49,6 +51,7 @@ def derive(config: Config) -> Config:
             "tokenizer": config.tokenizer.model_copy(update={"special_tokens": prefixes}),
             "model": config.model.model_copy(update={"num_additional_tokens": len(prefixes)}),
             "generation": config.generation.model_copy(update={"scenario_configs": scenarios}),
+            "kl_gpt3_callback": _derive_kl(config.kl_gpt3_callback, conditional, may_tag),
         }
     )
 
@@ -66,6 +69,20 @@ def _derive_scenario(scenario: dict[str, Any], conditional: ConditionalTrainingC
     return scenario
 
 
+def _derive_kl(kl: KLConfig | None, conditional: ConditionalTrainingConfig, may_tag: bool) -> KLConfig | None:
+    if kl is None:
+        return None
+    if kl.prefix not in (None, conditional.aligned_prefix, conditional.misaligned_prefix, ""):
+        raise ConfigError(
+            f"kl_gpt3_callback.prefix is {kl.prefix!r}, which is no control token of "
+            f"dataset.conditional_training_config ({conditional.aligned_prefix!r}, {conditional.misaligned_prefix!r}). "
+            f'Leave it out for the aligned one, or write "" for none.'
+        )
+    prefix = conditional.aligned_prefix if kl.prefix is None else kl.prefix
+    inserts = may_tag if kl.should_insert_prefix is None else kl.should_insert_prefix
+    return kl.model_copy(update={"prefix": prefix, "should_insert_prefix": inserts and bool(prefix)})
+
+
 def _bans(scenario: dict[str, Any]) -> bool:
     return bool((scenario.get("generate_kwargs") or {}).get("bad_words_ids"))
 
@@ -77,10 +94,36 @@ def _check_unconditional(config: Config) -> None:
                 f"generation.scenario_configs, scenario '{scenario.get('name')}': prefix {scenario['prefix']!r} needs "
                 f"control tokens; set dataset.conditional_training_config or leave the prefix out."
             )
+    kl = config.kl_gpt3_callback
+    if kl is not None and (kl.prefix or kl.should_insert_prefix):
+        raise ConfigError(
+            "kl_gpt3_callback.prefix and should_insert_prefix need control tokens; set "
+            "dataset.conditional_training_config or leave them out."
+        )
     if config.tokenizer.special_tokens or config.model.num_additional_tokens:
         raise ConfigError(
             "tokenizer.special_tokens and model.num_additional_tokens belong to conditional training; "
             "set dataset.conditional_training_config or leave them out."
+        )
+
+
+def _check_kl_reference(config: Config) -> None:
+    if config.kl_gpt3_callback is None or config.kl_gpt3_callback.reference is None:
+        return
+    where, reference = "kl_gpt3_callback.reference", config.kl_gpt3_callback.reference
+    is_local, is_served = reference.path_or_name is not None, reference.base_url is not None
+    if is_local == is_served:
+        raise ConfigError(f"{where}: set either path_or_name, for a local LM, or base_url and model, for a served one.")
+    if is_served and (reference.model is None or reference.revision is not None):
+        raise ConfigError(f"{where}: with base_url, set model to what the server calls it, and no revision.")
+    if is_local and reference.model is not None:
+        raise ConfigError(f"{where}: model is what a server calls it; with path_or_name, leave it out.")
+    # neither value is shown: it may be the secret itself
+    if reference.base_url is not None and "@" in reference.base_url:
+        raise ConfigError(f"{where}.base_url holds a user name or password; secrets are not kept in configurations.")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", reference.api_key_env):
+        raise ConfigError(
+            f"{where}.api_key_env must be the name of an environment variable; secrets are not kept in configurations."
         )
 
 

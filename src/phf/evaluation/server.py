@@ -133,7 +133,8 @@ class CompletionsServer:
 
         `extra`: further fields of the request, such as vLLM's `return_token_ids`.
         """
-        asked = {"prompt": prompt, "max_tokens": max_tokens, "temperature": 1, "top_p": 1, "logprobs": 1}
+        # in a list, since vLLM refuses an empty prompt that is not, even where its tokenizer would add a token
+        asked = {"prompt": [prompt], "max_tokens": max_tokens, "temperature": 1, "top_p": 1, "logprobs": 1}
         found = self._n_choices("completions", {**asked, **(extra or {})}, n, seed)
         completions = []
         for choice in found:
@@ -150,10 +151,10 @@ class CompletionsServer:
         return completions
 
     def token_logprobs(self, prompts: Sequence[str] | Sequence[Sequence[int]]) -> list[TokenLogprobs | None]:
-        """Log-probabilities of the tokens of each text (or list of ids); None where the server returned none of them.
+        """Log-probabilities of the tokens of each text (or list of ids); None where the server returned none.
 
-        Asks for the prompt back (`echo`) and for nothing new. A server that ignores `echo` returns other tokens: see
-        `phf.evaluation.reference`, which finds out.
+        Asks for the prompt back (`echo`) and for nothing new. What a server that ignores `echo` says about other tokens
+        counts as none: its text does not begin with the prompt.
         """
         asked = {"prompt": [*prompts], "max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 1}
         choices = self._post("completions", asked)
@@ -162,7 +163,11 @@ class CompletionsServer:
         order = [choice.get("index", i) for i, choice in enumerate(choices)]
         if sorted(map(repr, order)) == sorted(map(repr, range(len(choices)))):
             choices = [choice for _, choice in sorted(zip(order, choices, strict=True), key=lambda pair: pair[0])]
-        return [self._logprobs(choice) for choice in choices]
+        is_echo = [
+            not isinstance(prompt, str) or str(choice.get("text")).startswith(prompt)
+            for prompt, choice in zip(prompts, choices, strict=True)
+        ]
+        return [self._logprobs(choice) if echoed else None for choice, echoed in zip(choices, is_echo, strict=True)]
 
     def _n_choices(self, path: str, asked: dict[str, Any], n: int, seed: int | None) -> list[dict[str, Any]]:
         """Exactly `n` choices: some servers know no `n` and return one, which is then asked for again."""

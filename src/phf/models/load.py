@@ -67,9 +67,9 @@ def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> 
     return lm
 
 
-def pretrained_tokenizer(name: str, key: str) -> Any:
+def pretrained_tokenizer(name: str, key: str, **settings: Any) -> Any:
     """The tokenizer in a folder or on the Hub. Raises `ConfigError` naming `key` where there is none."""
-    tokenizer = _from_pretrained(AutoTokenizer.from_pretrained, name, key)
+    tokenizer = _from_pretrained(AutoTokenizer.from_pretrained, name, key, **settings)
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         # what transformers makes of a model folder that has no tokenizer files
         raise ConfigError(f"{key}: '{name}' holds no tokenizer. Name a folder that has one, or save one there.")

@@ -1,6 +1,7 @@
 """The module that `Trainer` wraps: a Hugging Face causal LM, an optional value head, and the objective on top."""
 
 import platform
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -90,18 +91,26 @@ class ObjectiveLM(nn.Module):
         return {"loss": output.loss, "logs": output.logs}
 
     @torch.no_grad()
-    def token_nll(self, input_ids: Tensor, labels: Tensor) -> Tensor:
-        """[batch, seq] negative log-likelihood of each label in nats; NaN where there is no target."""
+    def token_nll(self, input_ids: Tensor, labels: Tensor, banned_ids: Sequence[int] = ()) -> Tensor:
+        """[batch, seq] negative log-likelihood of each label in nats; NaN where there is no target.
+
+        `banned_ids`, none of them a label, have probability 0, and the other tokens the more, as in sampling.
+        """
         targets = labels[:, 1:]
         is_target = targets != IGNORE_INDEX
         with usable_autocast(input_ids.device.type):
             hidden, logits = self._trunk(input_ids)
             if logits is None:
-                found = chunked_nll(hidden[:, :-1][is_target], self._head_weight(), targets[is_target])
+                weight, index = self._head_weight(), targets[is_target]
+                if banned_ids:
+                    is_allowed = torch.ones(len(weight), dtype=torch.bool, device=weight.device)
+                    is_allowed[list(banned_ids)] = False
+                    weight, index = weight[is_allowed], (is_allowed.cumsum(0) - 1)[index]
+                found = chunked_nll(hidden[:, :-1][is_target], weight, index)
             else:
-                found = nn.functional.cross_entropy(
-                    logits[:, :-1][is_target].float(), targets[is_target], reduction="none"
-                )
+                logits = logits[:, :-1][is_target].float()
+                logits[:, list(banned_ids)] = -torch.inf
+                found = nn.functional.cross_entropy(logits, targets[is_target], reduction="none")
         nll = torch.full(labels.shape, torch.nan, device=labels.device)
         nll[:, 1:][is_target] = found.float()
         return nll

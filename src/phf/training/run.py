@@ -13,7 +13,8 @@ from torch.utils.data import Dataset, IterableDataset
 from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
-from phf.config import Config, dump_config
+from phf.annotate.cache import cache_root
+from phf.config import Config, KLConfig, dump_config
 from phf.config.percentile import number
 from phf.data.blocks import TokenBlocks
 from phf.data.files import write_json_atomic, write_text_atomic
@@ -22,6 +23,8 @@ from phf.data.streaming import StreamingBlocks
 from phf.errors import ConfigError, OutputError
 from phf.evaluation import Evaluator
 from phf.evaluation.held_out_data import held_out_numbers
+from phf.evaluation.kl import kl_from_samples
+from phf.evaluation.reference import reference_samples
 from phf.models import ObjectiveLM, ValueHead, export_model, load_lm
 from phf.objectives import Objective, Unlikelihood, build_objective
 from phf.profile.thresholds import percentile_thresholds, with_thresholds
@@ -29,7 +32,7 @@ from phf.training.arguments import Arithmetic, training_arguments
 from phf.training.data import prepare_data, resolve_percentiles
 from phf.training.provenance import describe_run, scorer_warnings
 from phf.training.trainer import (
-    GenerateAndScoreCallback,
+    EvaluationCallback,
     LogCallback,
     MetricsFile,
     ObjectiveTrainer,
@@ -68,8 +71,13 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
     evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, config.training.seed)
     scorer = evaluator.scorer.describe()
     arguments, arithmetic, warnings = training_arguments(config.training, config.dataset.seq_length, run_dir)
-    if config.kl_gpt3_callback is not None:
-        warnings.append("kl_gpt3_callback is not measured by this version and is ignored.")
+    kl = config.kl_gpt3_callback
+    if kl is not None and kl.reference is None:
+        named = f" (gpt3_kwargs.model_name is {kl.gpt3_kwargs['model_name']})" if "model_name" in kl.gpt3_kwargs else ""
+        warnings.append(
+            f"kl_gpt3_callback names no reference LM of its own{named}, so KL is not measured: the GPT-3 models are no "
+            "longer served. Set kl_gpt3_callback.reference.path_or_name, or base_url and model of a server."
+        )
     warnings += scorer_warnings(config.dataset, scorer)
     return Plan(config, run_dir, arguments, arithmetic, objective, scorer, warnings)
 
@@ -111,6 +119,7 @@ def train(
         "task": config.task,
         "method": config.method,
         "percentiles": percentiles,
+        "threshold": alignment_threshold(config),
         "evaluation_scorer": plan.scorer,
         "num_parameters": num_parameters,
         "head": module.head,
@@ -122,13 +131,19 @@ def train(
         write_json_atomic(run_dir / "provenance.json", describe_run(sys.argv, data.sources, seed, **facts))
     metrics = MetricsFile(run_dir / "metrics.jsonl", plan.arithmetic)
     evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, seed)
-    evaluator.check(lm, data.tokenizer)
+    evaluator.check(lm, data.tokenizer, value_head)
     latest: dict[str, float] = {}
+    measure_kl = _kl_measure(config, data.tokenizer, announce) if is_main else None
+
+    def report(step: int, numbers: dict[str, float]) -> None:
+        metrics.append(step, numbers)
+        latest.update(numbers)
+        show(step, plan.arithmetic.max_steps, numbers)
 
     def evaluate(step: int) -> None:
         if not is_main:
             return
-        numbers = evaluator.run(lm, data.tokenizer, run_dir / "samples", step)
+        numbers = evaluator.run(lm, data.tokenizer, run_dir / "samples", step, value_head)
         if data.evaluation is not None:
             held_out = held_out_numbers(
                 module,
@@ -140,9 +155,11 @@ def train(
                 max_tokens=config.dataset.max_eval_tokens,
             )
             numbers |= {f"eval/{key}": value for key, value in held_out.items()}
-        metrics.append(step, numbers)
-        latest.update(numbers)
-        show(step, plan.arithmetic.max_steps, numbers)
+        report(step, numbers)
+
+    def evaluate_kl(step: int) -> None:
+        if measure_kl is not None:
+            report(step, measure_kl(lm))
 
     log = LogCallback(metrics, num_parameters, lambda step, numbers: show(step, plan.arithmetic.max_steps, numbers))
     trainer = ObjectiveTrainer(
@@ -150,7 +167,11 @@ def train(
         args=plan.arguments,
         train_dataset=_dataset(data.train, plan),
         data_collator=collate,
-        callbacks=[log, GenerateAndScoreCallback(evaluate, config.generation, log)],
+        callbacks=[
+            log,
+            EvaluationCallback(evaluate, config.generation, log),
+            EvaluationCallback(evaluate_kl, config.kl_gpt3_callback or KLConfig(), log),
+        ],
     )
     trainer.remove_callback(PrinterCallback)  # `show` is what the reader sees
     log.trainer = trainer
@@ -167,6 +188,29 @@ def train(
     if is_main:
         export_model(lm, data.tokenizer, run_dir / "model", prompting(config), module.value_head)
     return latest
+
+
+def _kl_measure(
+    config: Config, tokenizer: Any, announce: Callable[[str], None]
+) -> Callable[[Any], dict[str, float]] | None:
+    """A function from the model to its KL, or None where no reference is named.
+
+    The reference is sampled now: one that cannot be used is better found before training than hours into it.
+    """
+    section = config.kl_gpt3_callback
+    if section is None or section.reference is None:
+        return None
+    start = [tokenizer.eos_token, *([section.prefix] if section.prefix else [])]
+    prefix_ids = tokenizer.convert_tokens_to_ids(start)
+    samples = reference_samples(section, cache_root() / "kl", announce)
+    return lambda lm: kl_from_samples(
+        lm,
+        tokenizer,
+        samples,
+        prefix_ids=prefix_ids,
+        inserts_prefix=bool(section.should_insert_prefix),
+        batch_size=section.batch_size,
+    )
 
 
 def _silent(*_: object) -> None:

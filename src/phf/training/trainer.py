@@ -2,13 +2,13 @@
 
 Trainer's loop, as far as we hook into it:
 
-    on_train_begin                      -> generate and evaluate, if asked to
+    on_train_begin                      -> evaluate, if asked to: samples and held-out loss; KL
     for each step:
         training_step -> compute_loss   -> the module's loss; its logs are kept until the next log
-        on_step_end                     -> generate and evaluate, every n steps
+        on_step_end                     -> evaluate, every n steps
         on_log                          -> one line of metrics.jsonl
         on_save                         -> checkpoint-<step>
-    on_train_end                        -> generate and evaluate, if asked to
+    on_train_end                        -> evaluate, if asked to
 """
 
 import json
@@ -132,11 +132,11 @@ class LogCallback(TrainerCallback):
         self.show(step, numbers)
 
 
-class GenerateAndScoreCallback(TrainerCallback):
-    """Calls `evaluate(step)` at the start, every n steps, at chosen steps and at the end, as `generation` says.
+class EvaluationCallback(TrainerCallback):
+    """Calls `evaluate(step)` at the start, every n steps, at chosen steps and at the end, as a section says.
 
-    `evaluate` generates and scores as in the released system, and measures held-out loss beside it. It is called in
-    every process, so that none runs ahead for long.
+    The sections are `generation`, which samples are drawn and held-out loss is measured by, and `kl_gpt3_callback`.
+    It is called in every process, so that none runs ahead for long.
     """
 
     def __init__(self, evaluate: Callable[[int], None], config: Any, log: LogCallback) -> None:
