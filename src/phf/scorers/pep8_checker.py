@@ -6,45 +6,30 @@ pycodestyle's own functions. With a pycodestyle that this was not verified for, 
 Checker.
 """
 
+import re
 import tokenize
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import cache
 from operator import attrgetter
 from typing import Any
 
 import pycodestyle
 
-from phf.scorers.pep8_choice import LOGICAL_CHECKS, PHYSICAL_CHECKS, VERIFIED_VERSIONS, text_checks, token_checks
+from phf.scorers.pep8_choice import (
+    LOGICAL_CHECKS,
+    PHYSICAL_CHECKS,
+    VERIFIED_VERSIONS,
+    physical_checks,
+    place_checks,
+    text_checks,
+    token_checks,
+)
 from phf.scorers.pep8_plain import Plain
+from phf.scorers.pep8_report import Violations
 from phf.scorers.pep8_rows import read_rows
 
 PYCODESTYLE_VERSION: str = pycodestyle.__version__
-
-
-@dataclass
-class Violations:
-    """What a Checker reports to: keeps (line from 1, column from 0, code) of each violation, and nothing else."""
-
-    ignored: tuple[str, ...]
-    found: list[tuple[int, int, str]] = field(default_factory=list)
-
-    def init_file(self, filename: str, lines: list[str], expected: Any, line_offset: int) -> None:
-        """Called once, before the first line."""
-
-    def increment_logical_line(self) -> None:
-        """Called for each logical line."""
-
-    def error(self, line_number: int, offset: int, text: str, check: Any) -> None:
-        """Called for each violation, those that pycodestyle ignores by default included."""
-        code = text[:4]
-        if not code.startswith(self.ignored):
-            self.found.append((line_number, offset, code))
-
-    def get_file_results(self) -> int:
-        """Called once, after the last line."""
-        return len(self.found)
 
 
 @cache
@@ -74,37 +59,44 @@ def checker_class() -> type[pycodestyle.Checker]:
 def find_violations(file_lines: list[str]) -> list[tuple[int, int, str]]:
     """(line from 1, column from 0, code) of each violation, as pycodestyle finds them with its defaults.
 
-    Raises whatever pycodestyle raises on text that it cannot handle.
+    `file_lines` are as `phf.data.segment.lines` cuts them: none is empty, "\\n" is only at an end. Raises whatever
+    pycodestyle raises on text that it cannot handle.
     """
     options = _default_options()
     report = Violations(options.ignore)
-    # From Python 3.12 on, the positions of tokens of such lines are not those of the text: no shortcuts.
-    is_strange = any("\r" in line or "\0" in line for line in file_lines)
-    checker = pycodestyle.Checker if is_strange else checker_class()
+    checker = pycodestyle.Checker if _is_strange("".join(file_lines)) else checker_class()
     # A Checker cuts a byte order mark off its own first line, hence the copy.
     checker(lines=list(file_lines), options=options, report=report).check_all()
     return report.found
 
 
-_IMPORTS = ("import ", "from ", "lazy ")
-_TOP_LEVEL = ("def", "class", "async", "@")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TEMPLATE_TOKENS = frozenset(
     getattr(tokenize, f"{kind}_{part}", -1) for kind in ("FSTRING", "TSTRING") for part in ("START", "MIDDLE", "END")
 )
 
 
+def _is_strange(text: str) -> bool:
+    """Whether to take no shortcut."""
+    return (
+        # From Python 3.12 on, the positions of tokens of such lines are not those of the text,
+        "\r" in text
+        or "\0" in text
+        # and its tokenizer raises on these.
+        or (not text.isascii() and _SURROGATE.search(text) is not None)
+        # pycodestyle cuts off a byte order mark, and checks what is left even if that is nothing.
+        or text in ("\ufeff", "\xef\xbb\xbf")
+    )
+
+
 @cache
-def _checks() -> dict[str, tuple[Callable[..., Any], Callable[[Any], tuple[Any, ...]]]]:
-    """The function of each check, and what takes its arguments from a Checker."""
+def _checks() -> dict[str, tuple[Callable[..., Any], Callable[[Any], Any], bool]]:
+    """The function of each check, what takes its arguments from a Checker, and whether they are several."""
     options = _default_options()
     return {
-        name: (check, attrgetter(*arguments) if len(arguments) > 1 else _one_tuple(arguments[0]))
+        name: (check, attrgetter(*arguments), len(arguments) > 1)
         for name, check, arguments in [*options.physical_checks, *options.logical_checks]
     }
-
-
-def _one_tuple(argument: str) -> Callable[[Any], tuple[Any]]:
-    return lambda checker: (getattr(checker, argument),)
 
 
 def _noqa(line: str) -> Any:
@@ -214,9 +206,9 @@ class Checker(pycodestyle.Checker):
         """Run the checks of a physical line as pycodestyle does."""
         self.physical_line = line
         checks = _checks()
-        for name, _, _ in self._physical_checks:
-            check, arguments = checks[name]
-            result = check(*arguments(self))
+        for name in physical_checks(self, line):
+            check, arguments, are_several = checks[name]
+            result = check(*arguments(self)) if are_several else check(arguments(self))
             if result is not None:
                 offset, text = result
                 self.report_error(self.line_number, offset, text, check)
@@ -232,9 +224,9 @@ class Checker(pycodestyle.Checker):
         self.noqa = None
         self.indent_level = plain.column
         self.blank_before = max(self.blank_before, self.blank_lines)
-        names = self._checks_of_place()
-        names.extend(text_checks(plain.statement, is_plain=True))
-        self._run(sorted(names), (self.line_number, plain.column))
+        names = place_checks(self) + text_checks(plain.statement, is_plain=True)
+        if names:
+            self._run(names, (self.line_number, plain.column))
         self._remember()
         if plain.statement:
             self.blank_before = 0
@@ -252,12 +244,13 @@ class Checker(pycodestyle.Checker):
             start = mapping[0][1] if mapping else None
         if start is None:
             return
-        self.indent_level = pycodestyle.expand_indent(self.lines[start[0] - 1][: start[1]])
+        indentation = self.lines[start[0] - 1][: start[1]]
+        self.indent_level = pycodestyle.expand_indent(indentation) if indentation.strip(" ") else len(indentation)
         self.blank_before = max(self.blank_before, self.blank_lines)
-        names = self._checks_of_place()
-        names.extend(token_checks(tokens, self.logical_line, next_character, has_templates))
-        names.extend(text_checks(self.logical_line))
-        self._run(sorted(names), start, mapping)
+        names = place_checks(self)
+        names += token_checks(tokens, self.logical_line, next_character, has_templates)
+        names += text_checks(self.logical_line)
+        self._run(names, start, mapping)
         self._remember()
         tokens.clear()
 
@@ -285,15 +278,16 @@ class Checker(pycodestyle.Checker):
         self.logical_line += line[position:end]
         return start, line[end : end + 1]
 
-    def _run(self, names: Iterable[str], start: tuple[int, int], mapping: Any = None) -> None:
-        """Run the checks called `names` as `pycodestyle.Checker.check_logical` does.
+    def _run(self, names: list[str], start: tuple[int, int], mapping: Any = None) -> None:
+        """Run the checks called `names`, in the order of their names, as `pycodestyle.Checker.check_logical` does.
 
         Without a `mapping`, the logical line is a part of the row, and begins at `start`.
         """
         checks = _checks()
+        names.sort()
         for name in names:
-            check, arguments = checks[name]
-            for offset, text in check(*arguments(self)):
+            check, arguments, are_several = checks[name]
+            for offset, text in check(*arguments(self)) if are_several else check(arguments(self)):
                 if not isinstance(offset, tuple):
                     token_offset, position = 0, start
                     if mapping:
@@ -308,27 +302,3 @@ class Checker(pycodestyle.Checker):
             if not self.indent_level:
                 self.previous_unindented_logical_line = self.logical_line
         self.blank_lines = 0
-
-    def _checks_of_place(self) -> list[str]:
-        """Those of blank_lines, indentation and module_imports_on_top_of_file that could find something."""
-        line, level, blank_lines = self.logical_line, self.indent_level, self.blank_lines
-        names = []
-        if (
-            line.startswith(_TOP_LEVEL)  # E301, E302, E306
-            or (blank_lines and (blank_lines > 1 or self.previous_logical.startswith("@")))  # E303, E304
-            or (not level and self.blank_before != 2 and line)  # E305
-        ):
-            names.append("blank_lines")
-        # The line is where it belongs: one step deeper after a colon, else no deeper than the line before.
-        expected = self.previous_indent_level
-        is_in_place = (
-            expected < level <= expected + self.indent_size
-            if self.previous_logical.endswith(":")
-            else level <= expected
-        )
-        if level % self.indent_size or not is_in_place:
-            names.append("indentation")
-        # Only statements outside of any block count, and nothing but imports after the first that is none.
-        if not level and line and (line.startswith(_IMPORTS) or "seen_non_imports" not in self.checker_state):
-            names.append("module_imports_on_top_of_file")
-        return names

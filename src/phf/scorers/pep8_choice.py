@@ -6,6 +6,7 @@ Each function names checks of pycodestyle 2.14 and 2.15 and says, for each, what
 import re
 import tokenize
 from collections.abc import Iterator
+from typing import Protocol
 
 from phf.scorers.pep8_plain import KEYWORDS, OPERATOR
 
@@ -56,33 +57,98 @@ _WELL_SPACED = re.compile(
 _TIGHT_NAME_OPERATOR = re.compile(r"(?:[^\w\s]|\b\d\w*)(?:and|in|is|or)\b|\b(?:and|in|is|or)[^\w\s]")
 # What extraneous_whitespace, whitespace_around_keywords and whitespace_around_operator look for, and more.
 _ODD_SPACE = re.compile(r"\s\s|\t|[\[({@]\s|\s[\]}),;:]")
+_SPACED_BRACKET = re.compile(r"\s[(\[]")
 _AMBIGUOUS_NAMES = frozenset({"l", "O", "I"})
+_BLOCKS = ("async", "class", "def", "el", "except", "f", "if", "try", "w")
+_INDENTATION = frozenset({tokenize.INDENT, tokenize.DEDENT})
 _NAME_OPERATORS = frozenset({"and", "in", "is", "or"})
 
 
-def text_checks(line: str, is_plain: bool = False) -> Iterator[str]:
+_IMPORTS = ("import ", "from ", "lazy ")
+_TOP_LEVEL = ("def", "class", "async", "@")
+
+
+class Place(Protocol):
+    """What pycodestyle's Checker knows about where a line is."""
+
+    line_number: int
+    total_lines: int
+    indent_char: str | None
+    max_line_length: int
+    logical_line: str
+    indent_level: int
+    indent_size: int
+    blank_lines: int
+    blank_before: int
+    previous_logical: str
+    previous_indent_level: int
+    previous_unindented_logical_line: str
+    checker_state: dict[str, bool]
+    """That of module_imports_on_top_of_file, the only one."""
+
+
+def physical_checks(place: Place, line: str) -> Iterator[str]:
+    """Checks of a line of the file, in pycodestyle's order."""
+    if len(line) > place.max_line_length:
+        yield "maximum_line_length"
+    if "\t" in line:
+        yield "tabs_obsolete"
+    if line[:1] in " \t" and ("\t" in line or place.indent_char != " "):
+        yield "tabs_or_spaces"
+    if place.line_number == place.total_lines:
+        yield "trailing_blank_lines"
+    if line.rstrip("\n\r\x0c")[-1:] in " \t\v":
+        yield "trailing_whitespace"
+
+
+def place_checks(place: Place) -> list[str]:
+    """Checks that see where the logical line is: how deep, how many blank lines above, which statement before it."""
+    line, level, blank_lines = place.logical_line, place.indent_level, place.blank_lines
+    names = []
+    if (
+        line.startswith(_TOP_LEVEL)  # E301, E302, E306
+        or (blank_lines and place.previous_logical.startswith("@"))  # E304
+        or blank_lines > (1 if level else 2)  # E303
+        # E305
+        or (not level and place.blank_before != 2 and place.previous_unindented_logical_line.startswith(_TOP_LEVEL))
+    ):
+        names.append("blank_lines")
+    # The line is where it belongs: one step deeper after a colon, else no deeper than the line before.
+    expected = place.previous_indent_level
+    is_in_place = (
+        expected < level <= expected + place.indent_size if place.previous_logical.endswith(":") else level <= expected
+    )
+    if level % place.indent_size or not is_in_place:
+        names.append("indentation")
+    # Only statements outside of any block count, and nothing but imports after the first that is none.
+    if not level and line and (line.startswith(_IMPORTS) or "seen_non_imports" not in place.checker_state):
+        names.append("module_imports_on_top_of_file")
+    return names
+
+
+def text_checks(line: str, is_plain: bool = False) -> list[str]:
     """Checks that see the logical line only: each has words or characters that it needs."""
+    names = []
     if line.startswith("except"):
-        yield "bare_except"
+        names.append("bare_except")
     if "not" in line:
-        yield "comparison_negative"
+        names.append("comparison_negative")
     if "==" in line or "!=" in line:
-        yield "comparison_to_singleton"
-        yield "comparison_type"
-    if ";" in line or -1 < line.find(":") < len(line) - 1:
-        yield "compound_statements"
+        names += ("comparison_to_singleton", "comparison_type")
+    # A statement behind a semicolon or behind the colon of a block, or an assigned lambda
+    if ";" in line or (-1 < line.find(":") < len(line) - 1 and ("lambda" in line or line.lstrip().startswith(_BLOCKS))):
+        names.append("compound_statements")
     if line.startswith("import "):
-        yield "imports_on_separate_lines"
+        names.append("imports_on_separate_lines")
     # A plain row has no tabs, and no space inside a bracket or before a comma.
     if ("  " in line or line.startswith("@ ")) if is_plain else _ODD_SPACE.search(line):
-        yield "extraneous_whitespace"
-        yield "whitespace_around_keywords"
-        yield "whitespace_around_operator"
+        names += ("extraneous_whitespace", "whitespace_around_keywords", "whitespace_around_operator")
+    return names
 
 
 def token_checks(
     tokens: list[tokenize.TokenInfo], line: str, next_character: str | None, has_templates: bool
-) -> Iterator[str]:
+) -> list[str]:
     """Checks that walk over the tokens. maximum_doc_length is never needed: it is off by default.
 
     Args:
@@ -91,29 +157,40 @@ def token_checks(
         next_character: what follows it in its row, "" for nothing; None where it is of several rows.
         has_templates: whether there are tokens of f-strings or t-strings.
     """
-    texts = {token[1] for token in tokens}
-    if not texts.isdisjoint(_AMBIGUOUS_NAMES):
-        yield "ambiguous_identifier"
-    if not texts.isdisjoint(KEYWORDS):
-        yield "missing_whitespace_after_keyword"
-    if has_templates or any(token[0] == tokenize.STRING and "\\" in token[1] for token in tokens):
-        yield "python_3000_invalid_escape_sequence"
-    if any(token[0] == tokenize.COMMENT for token in tokens):
-        yield "whitespace_before_comment"
+    names = []
+    types, texts, *_ = zip(*tokens, strict=True)
+    if not _AMBIGUOUS_NAMES.isdisjoint(texts):
+        names.append("ambiguous_identifier")
+    if not KEYWORDS.isdisjoint(texts):
+        names.append("missing_whitespace_after_keyword")
+    if has_templates or (tokenize.STRING in types and "\\" in "".join(texts)):
+        names.append("python_3000_invalid_escape_sequence")
+    if tokenize.COMMENT in types:
+        names.append("whitespace_before_comment")
     # An equals sign inside brackets, the only thing this check looks at.
     equals = line.rfind("=")
     if -1 < line.find("(") < equals or -1 < line.find("[") < equals:
-        yield "whitespace_around_named_parameter_equals"
+        names.append("whitespace_around_named_parameter_equals")
+    is_docstring = (
+        types[-2:] == (tokenize.STRING, tokenize.NEWLINE)
+        and _INDENTATION.issuperset(types[:-2])
+        and tokens[-2].start[0] == tokens[0].start[0]
+    )
+    if is_docstring:
+        return names
     if next_character is None:
-        yield "continued_indentation"
-        yield "explicit_line_join"
-        yield "missing_whitespace"
-        yield "whitespace_before_parameters"
-        return
+        names += (
+            "continued_indentation",
+            "explicit_line_join",
+            "missing_whitespace",
+            "whitespace_before_parameters",
+        )
+        return names
     is_well_spaced = _WELL_SPACED.fullmatch(line + "\n") is not None
     is_followed_tightly = line[-1:] in (",", ";", ":") and next_character not in " \t\r\n"
-    has_tight_names = not texts.isdisjoint(_NAME_OPERATORS) and _TIGHT_NAME_OPERATOR.search(line)
+    has_tight_names = not _NAME_OPERATORS.isdisjoint(texts) and _TIGHT_NAME_OPERATOR.search(line)
     if not is_well_spaced or is_followed_tightly or has_tight_names:
-        yield "missing_whitespace"
-    if not is_well_spaced or " (" in line or " [" in line:
-        yield "whitespace_before_parameters"
+        names.append("missing_whitespace")
+    if _SPACED_BRACKET.search(line):
+        names.append("whitespace_before_parameters")
+    return names

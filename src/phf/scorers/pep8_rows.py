@@ -28,10 +28,10 @@ _OPEN_STRING = "|".join(["'''", '"""', *(rf"{part}\\\n" for part in _PARTS)])
 # first. A name that a quote follows may be the prefix of a string; one that begins with another letter may be none.
 _KINDS = [
     (NAME, r"[A-Za-z_]\w*+(?!['\"])"),
+    (OP, r"[()\[\]{},;~]|:=?|\.(?:\.\.|(?![0-9]))|->|!=|\*\*=?|//=?|>>=?|<<=?|[-+*/%&|^@=<>]=?"),
     (NUMBER, re.sub(r"\((?!\?)", "(?:", tokenize.Number)),
     (COMMENT, r"#[^\n]*+"),
     (STRING, f"{_PREFIX}(?:{_WHOLE_STRING})"),
-    (OP, r"[()\[\]{},;~]|:=?|\.\.\.|\.|->|!=|\*\*=?|//=?|>>=?|<<=?|[-+*/%&|^@=<>]=?"),
     (NEWLINE, r"\n"),
     (STRING, f"{_PREFIX}(?:{_OPEN_STRING})"),
     (OP, r"\\\n"),
@@ -39,7 +39,7 @@ _KINDS = [
 ]
 _TOKEN = re.compile(rf"[ \f\t]*+(?:{'|'.join(f'({pattern})' for _, pattern in _KINDS)}|\Z)|((?s:.))")
 _TYPES = [0, *(token_type for token_type, _ in _KINDS), ERRORTOKEN]
-_OPERATOR, _NEWLINE, _OPEN, _JOIN, _OTHER_NAME = range(5, 10)
+_OPERATOR, _NEWLINE, _OPEN, _JOIN, _OTHER_NAME = 2, 6, 7, 8, 9
 _STRING_ENDS = {quote: re.compile(pattern) for quote, pattern in _ENDS.items()}
 _QUOTES = re.compile(r"'''|\"\"\"|'|\"")
 _BLANK = re.compile(r"[ \t\f]*+")
@@ -78,8 +78,11 @@ class _Rows:
             if self._string is not None:
                 position = self._end_string(self._string, line, tokens)
             elif self._depth == 0 and not self._is_joined:
+                if line == "\n":
+                    yield [_make(TokenInfo, (NL, line, (self._number, 0), (self._number, 1), line))], 0
+                    continue
                 plain = None if self._pending else plain_row(line)
-                if plain is not None and not plain.statement:
+                if plain is not None and (plain.column == self._indents[-1] or not plain.statement):
                     yield plain
                     continue
                 match = _BLANK.match(line)
