@@ -1,18 +1,25 @@
 """The annotation runner itself: what it costs beside the scorer, and that its memory does not grow with the corpus.
 
-    python benchmarks/annotate.py [--megabytes 3] [--largest 1000]
+    python benchmarks/annotate.py [--rounds 3] [--megabytes 12] [--sizes 10 100 1000]
 
-Overhead: seconds outside the scorer (reading, cutting, checking, writing, hashing) over seconds inside PEP8Scorer, on
-modules of the standard library, in one process. Memory: peak resident size of the annotating process, in a fresh
-process for each corpus of 10 MB to 1 GB, with a scorer that costs nothing.
+Overhead: seconds of the clock outside the scorer (reading, cutting, checking, writing, hashing, waiting for the disk)
+over seconds inside PEP8Scorer, on modules of the standard library, in one process; median of the rounds, the first of
+which warms up and does not count. Memory: peak resident size of the annotating process, in a fresh process for each size
+of corpus in megabytes, with a scorer that costs nothing. Ceiling: how much two processes that know nothing of each other
+score in the time in which one scores half of it: what two workers (benchmarks/pep8.py) could reach on this machine.
 """
 
 import argparse
 import gzip
 import itertools
 import json
+import multiprocessing
+import shutil
+import statistics
 import tempfile
 import time
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +28,7 @@ from rich.table import Table
 from machine import describe_machine, measure_peak
 from phf.annotate.runner import annotate
 from phf.data.dataset import read_manifest
+from phf.data.segment import segment
 from phf.data.sources import read_documents
 from phf.scorers import Scorer
 from phf.scorers.pep8 import PEP8Scorer
@@ -59,34 +67,77 @@ def write_corpus(path: Path, megabytes: float) -> None:
                 return
 
 
-def overhead(folder: Path, megabytes: float) -> tuple[float, float]:
+def overhead(corpus: Path, output: Path) -> tuple[float, float]:
     """-> (seconds in the scorer, seconds outside it)."""
-    write_corpus(folder / "overhead.jsonl.gz", megabytes)
-    start = time.perf_counter()
-    annotate([str(folder / "overhead.jsonl.gz")], {"class_name": "annotate:TimedPEP8Scorer"}, None, folder / "overhead")
-    total = time.perf_counter() - start
-    import annotate as imported  # the runner imported this file by its name
+    import annotate as imported  # the runner imports this file by its name
 
-    return imported.TimedPEP8Scorer.seconds, total - imported.TimedPEP8Scorer.seconds
+    imported.TimedPEP8Scorer.seconds = 0.0
+    start = time.perf_counter()
+    annotate([str(corpus)], {"class_name": "annotate:TimedPEP8Scorer"}, None, output)
+    inside = imported.TimedPEP8Scorer.seconds
+    return inside, time.perf_counter() - start - inside
 
 
 def annotate_for_free(path: str, output: str) -> None:
     annotate([path], {"class_name": "annotate:FreeScorer"}, None, Path(output))
 
 
+def ceiling(megabytes: float) -> float:
+    """Twice the seconds of a process that scores alone / those of two that score the same at once."""
+    seconds = {number: max(_score_together(number, megabytes)) for number in (1, 2)}
+    return 2 * seconds[1] / seconds[2]
+
+
+def _score_together(number: int, megabytes: float) -> list[float]:
+    context = multiprocessing.get_context("spawn")
+    barrier, queue = context.Barrier(number), context.Queue()
+    processes = [context.Process(target=_score_alone, args=(megabytes, barrier, queue)) for _ in range(number)]
+    for process in processes:
+        process.start()
+    found = [queue.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return found
+
+
+def _score_alone(megabytes: float, barrier: Barrier, queue: Queue) -> None:
+    documents, left = [], megabytes * 1e6
+    for document in read_documents("python-stdlib"):
+        documents.append(segment(document.text, "lines"))
+        left -= len(document.text)
+        if left <= 0:
+            break
+    scorer = PEP8Scorer()
+    barrier.wait()
+    start = time.perf_counter()
+    scorer.score_documents(documents)
+    queue.put(time.perf_counter() - start)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--megabytes", type=float, default=3, help="corpus of the overhead")
-    parser.add_argument("--largest", type=float, default=1000, help="megabytes of the largest corpus of the memory")
+    parser.add_argument("--rounds", type=int, default=3, help="of overhead and ceiling; 0 leaves them out")
+    parser.add_argument("--megabytes", type=float, default=12, help="corpus of the overhead")
+    parser.add_argument("--sizes", type=float, nargs="*", default=[10, 100, 1000], help="corpora of the memory")
     arguments = parser.parse_args()
     console = Console()
     console.print(describe_machine())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        inside, outside = overhead(folder, arguments.megabytes)
-        console.print(f"PEP8Scorer {inside:.1f} s, everything else {outside:.2f} s: overhead {outside / inside:.1%}")
+        if arguments.rounds:
+            corpus = folder / "overhead.jsonl.gz"
+            write_corpus(corpus, arguments.megabytes)
+            _, *found = [overhead(corpus, folder / f"overhead-{number}") for number in range(arguments.rounds + 1)]
+            ratios = [outside / inside for inside, outside in found]
+            inside, outside = (statistics.median(seconds) for seconds in zip(*found, strict=True))
+            console.print(
+                f"{arguments.megabytes:g} MB: PEP8Scorer {inside:.2f} s, everything else {outside:.2f} s: overhead "
+                f"{statistics.median(ratios):.1%} ({min(ratios):.1%} to {max(ratios):.1%} in {len(ratios)} rounds)"
+            )
+            found = [ceiling(arguments.megabytes / 4) for _ in range(arguments.rounds)]
+            console.print(f"two processes on their own score {statistics.median(found):.2f}x as much as one")
         table = Table("corpus", "documents", "segments", "peak resident", "MB/s")
-        for megabytes in (10, 100, arguments.largest):
+        for megabytes in arguments.sizes:
             write_corpus(folder / "corpus.jsonl.gz", megabytes)
             output = folder / f"out-{megabytes}"
             start = time.perf_counter()
@@ -100,6 +151,7 @@ def main() -> None:
                 f"{peak / 2**20:,.0f} MiB",
                 f"{rate:.1f}",
             )
+            shutil.rmtree(output)
         console.print(table)
 
 

@@ -128,10 +128,12 @@ def scorer_mismatch(annotated: Mapping[str, Any], evaluating: Mapping[str, Any])
 def checked_scores(scorer: Scorer, scores: Sequence[float | None], count: int) -> list[float | None]:
     """The scores as floats, if there are `count` of them and each is a finite number or None; else `ScorerError`."""
     _check_count(scorer, scores, count)
-    checked: list[float | None] = []
     returned: Sequence[Any] = scores  # whatever the annotation says
+    if set(map(type, returned)) == {float} and math.isfinite(sum(returned)):  # nearly always, and quickly told
+        return list(returned)
+    checked: list[float | None] = []
     for index, score in enumerate(returned):
-        if score is None or (type(score) is float and math.isfinite(score)):  # nearly all, and quickly told
+        if score is None or (type(score) is float and math.isfinite(score)):
             checked.append(score)
             continue
         found = f"{scorer.name} returned {score!r} for text {index} of {count}"
