@@ -92,7 +92,7 @@ def main() -> None:
     transformers_logging.set_verbosity_error()
     console = Console()
     console.print(describe_machine())
-    tokenizer = prepare_tokenizer(train_tokenizer(list(docstrings())[0], 300), None)
+    tokenizer = prepare_tokenizer(train_tokenizer(docstrings()[0], 300), None)
     model = small_model(arguments.vocabulary, arguments.layers, arguments.width, arguments.end_bias)
     PROMPT_IDS.extend(mixed_prompts(arguments.samples, arguments.vocabulary))
     scenario = Prompted(name="mixed", num_samples=arguments.samples, generate_kwargs=SAMPLING)
@@ -115,9 +115,9 @@ def main() -> None:
         table.add_row(name, f"{statistics.median(rates):,.1f}", f"{min(rates):,.1f}")
     ratios = [a / b for a, b in zip(*seconds.values(), strict=True)]
     table.caption = (
-        f"{arguments.samples} samples, batches of {arguments.batch_size}, {arguments.layers} layers x {arguments.width}, "
-        f"vocabulary {arguments.vocabulary}, {arguments.threads} threads, {mean:.0f} tokens a sample; {arguments.rounds} alternating rounds: "
-        f"{statistics.median(ratios):.2f}x (slowest {min(ratios):.2f}x)"
+        f"{arguments.samples} samples of {mean:.0f} tokens, batches of {arguments.batch_size}, {arguments.layers} layers x "
+        f"{arguments.width}, vocabulary {arguments.vocabulary}, {arguments.threads} threads; "
+        f"{arguments.rounds} alternating rounds: {statistics.median(ratios):.2f}x (slowest {min(ratios):.2f}x)"
     )
     console.print(table)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from phf.errors import ConfigError
+from phf.evaluation.bleu import self_bleu
 from phf.registry import METRICS
 
 
@@ -57,8 +58,6 @@ class SelfBLEU:
 
     Lower is more diverse. Equal weights for 1..n-grams, NLTK's smoothing method 1, references: the first
     `max_references` other texts. Level "word" splits at white space; "char" is what the released system computed.
-    Exact: for every n-gram the largest and second largest count over the references are kept, so a text costs its own
-    n-grams and not the references'.
     """
 
     def __init__(self, n: int = 5, level: Literal["word", "char"] = "word", max_references: int = 200) -> None:
@@ -69,53 +68,12 @@ class SelfBLEU:
         self.max_references = max_references
 
     def __call__(self, texts: list[str]) -> dict[str, float]:
+        return {f"Self-BLEU-{self.n}": _mean(self.scores(texts))}
+
+    def scores(self, texts: list[str]) -> list[float]:
+        """BLEU of each text; empty where there is no other text."""
         tokens: list[Sequence[str]] = [text.split() if self.level == "word" else text for text in texts]
-        # References of text i are the first `max_references` of the others: of these when i is among them.
-        pool = tokens[: self.max_references + 1]
-        counts = [[Counter(n_grams(words, order + 1)) for words in tokens] for order in range(self.n)]
-        best = [_LargestTwo(counts[order][: len(pool)]) for order in range(self.n)]
-        lengths = [len(words) for words in pool]
-        scores = []
-        for index, words in enumerate(tokens):
-            if len(tokens) < 2:
-                break
-            excluded = index if index < len(pool) else self.max_references
-            others = [length for i, length in enumerate(lengths) if i != excluded]
-            matches = [best[order].clipped(counts[order][index], excluded) for order in range(self.n)]
-            scores.append(_bleu(matches, len(words), others))
-        return {f"Self-BLEU-{self.n}": _mean(scores)}
-
-
-class _LargestTwo:
-    """For each n-gram: its largest count over the references, whose it is, and the largest among the rest."""
-
-    def __init__(self, counts: list[Counter[Any]]) -> None:
-        self._best: dict[Any, tuple[int, int, int]] = {}
-        for index, counter in enumerate(counts):
-            for gram, count in counter.items():
-                largest, owner, second = self._best.get(gram, (0, -1, 0))
-                if count > largest:
-                    self._best[gram] = (count, index, largest)
-                elif count > second:
-                    self._best[gram] = (largest, owner, count)
-
-    def clipped(self, counter: Counter[Any], excluded: int) -> tuple[int, int]:
-        """(matched, all) n-grams of a hypothesis against all references but number `excluded`."""
-        matched = 0
-        for gram, count in counter.items():
-            largest, owner, second = self._best.get(gram, (0, -1, 0))
-            matched += min(count, second if owner == excluded else largest)
-        return matched, max(1, counter.total())
-
-
-def _bleu(matches: list[tuple[int, int]], length: int, reference_lengths: list[int]) -> float:
-    """BLEU as NLTK's `sentence_bleu` computes it with smoothing method 1 (epsilon 0.1)."""
-    if matches[0][0] == 0:
-        return 0.0
-    closest = min(reference_lengths, key=lambda reference: (abs(reference - length), reference))
-    penalty = 1.0 if length > closest else math.exp(1 - closest / length)
-    logs = [math.log(max(matched, 0.1) / total) for matched, total in matches]
-    return penalty * math.exp(sum(logs) / len(logs))
+        return self_bleu(tokens, self.n, self.max_references)
 
 
 class Compilability:
