@@ -5,7 +5,6 @@ import importlib
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any
 
 from phf.errors import ConfigError
@@ -34,6 +33,8 @@ class Registry:
 
     def describe(self) -> dict[str, str]:
         """name -> one line of description, shipped entries first, plugins after."""
+        from importlib.metadata import entry_points  # a tenth of what a worker needs to start
+
         plugins = {point.name: f"plugin: {point.value}" for point in entry_points(group=self.group)}
         return {name: summary for name, (_, summary) in self.entries.items()} | plugins
 
@@ -41,6 +42,8 @@ class Registry:
         """Import and return the object called `name`. Raises `ConfigError` with the nearest known name."""
         if name in self.entries:
             return _import(self.entries[name][0], self.kind)
+        from importlib.metadata import entry_points
+
         for point in entry_points(group=self.group, name=name):
             return _import(point.value, self.kind)
         if ":" in name:
