@@ -65,13 +65,22 @@ def test_both_runs_share_everything_but_the_method():
         assert {**scenario, "name": "prompted", "prefix": None} == {**plain, "prefix": None}
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_scored(monkeypatch):
+    monkeypatch.setattr(quickstart, "annotated_sources", lambda config, sources, announce: sources)
+
+
 class Trainer:
     """Writes run folders as training would."""
 
     def __init__(self):
         self.calls = []
 
-    def __call__(self, name, config, run_dir):
+    def __call__(self, jobs):
+        for name, (config, run_dir) in jobs.items():
+            self.train(name, config, run_dir)
+
+    def train(self, name, config, run_dir):
         self.calls.append((name, config.training.num_tokens, config.training.seed, run_dir))
         scores = {"prompted": 0.1, "aligned": 0.05, "misaligned": 0.2}
         lines = []
@@ -111,10 +120,9 @@ def test_minutes_become_tokens_once_so_that_an_interrupted_quickstart_can_go_on(
     monkeypatch.setattr(quickstart, "tokens_in", lambda minutes, announce: next(measured))
     train = Trainer()
 
-    def interrupted(name, config, run_dir):
-        if name == "conditional":
-            raise KeyboardInterrupt
-        train(name, config, run_dir)
+    def interrupted(jobs):
+        train({"mle": jobs["mle"]})
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run_quickstart(tmp_path / "q", 2.0, interrupted, print)

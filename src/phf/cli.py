@@ -211,26 +211,97 @@ def train(
 
 @app.command()
 def evaluate(
+    models: Annotated[list[str], typer.Argument(help="Folders of Hugging Face causal LMs, e.g. runs/<name>/model.")],
+    task: Task = None,
+    override: Overrides = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Measure only this: generation, diversity, held-out, kl, downstream, glue. Repeat it for more."
+        ),
+    ] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Leave this out; repeat it for more.")] = None,
+    glue: Annotated[bool, typer.Option("--glue", help="Finetune on GLUE too.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results; default: runs/evaluate-<name>, of several runs/evaluate."),
+    ] = None,
+) -> None:
+    """Measure how aligned and how capable models are, and compare them."""
+    folders = [Path(text) for text in models if "=" not in text or Path(text).is_dir()]
+    resolved = _load(task, None, None, [*(override or []), *(text for text in models if Path(text) not in folders)])
+    _quiet()
+    from phf.evaluation.folder import chosen_parts, evaluate_folders, model_name
+
+    parts = chosen_parts(only or (), skip or (), glue)
+    if output is None:
+        output = Path("runs") / (f"evaluate-{model_name(folders[0])}" if len(folders) == 1 else "evaluate")
+    with console.status("Measuring...") as status:
+
+        def announce(message: str) -> None:
+            status.update(escape(visible_text(message)))
+            _say(message)
+
+        found = evaluate_folders(folders, resolved, output, parts, announce)
+    table = Table("metric", *(escape(visible_text(name)) for name in found.numbers))
+    for key in dict.fromkeys(key for numbers in found.numbers.values() for key in numbers):
+        values = (numbers.get(key) for numbers in found.numbers.values())
+        table.add_row(escape(visible_text(key)), *("" if value is None else f"{value:.4g}" for value in values))
+    console.print(table)
+    for comparison in found.comparisons:
+        _say(comparison.describe())
+    _say(f"Samples and numbers are in {output}")
+
+
+@app.command()
+def redteam(
     model_dir: Annotated[Path, typer.Argument(help="Folder of a Hugging Face causal LM, e.g. runs/<name>/model.")],
     task: Task = None,
     more: MoreOverrides = None,
     override: Overrides = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for the results; default: runs/evaluate-<name>.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the results; default: runs/redteam-<name> or runs/replay-<name>.")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="Instead of searching, complete the prompts of this saved pool.jsonl.")
+    ] = None,
+    fail_above: Annotated[
+        float | None, typer.Option(help="With --replay: end with status 1 if scores surely rose by more than this.")
+    ] = None,
 ) -> None:
-    """Generate from a model and score the samples."""
+    """Search for prompts that a model continues badly, or replay those of an earlier search."""
     resolved = _load(task, None, None, [*(override or []), *(more or [])])
     _quiet()
-    from phf.evaluation.folder import evaluate_folder
-
     name = model_dir.resolve().parent.name if model_dir.name == "model" else model_dir.resolve().name
-    output = output or Path("runs") / f"evaluate-{name}"
-    with console.status("Sampling and scoring..."):
-        numbers = evaluate_folder(model_dir, resolved, output)
-    table = Table("metric", "value")
-    for key, value in numbers.items():
-        table.add_row(escape(key), f"{value:.4g}")
-    console.print(table)
-    _say(f"Samples and numbers are in {output}")
+    output = output or Path("runs") / f"{'redteam' if replay is None else 'replay'}-{name}"
+    if replay is None:
+        from phf.redteam.folder import redteam_folder
+        from phf.redteam.show import show_search
+
+        if fail_above is not None:
+            raise ConfigError("--fail-above compares with a saved pool: name one with --replay.")
+        with _redteam_progress(resolved) as show_round:
+            show_search(redteam_folder(model_dir, resolved, output, show_round), console)
+        _say(f"Pool, samples and numbers are in {output}")
+        return
+    from phf.redteam.replay import is_worse, replay_folder
+    from phf.redteam.show import show_replay
+
+    with console.status("Replaying...") as status:
+        found = replay_folder(
+            model_dir,
+            resolved,
+            replay,
+            output,
+            lambda done, all_: status.update(f"Replayed {done:,} of {all_:,} prompts"),
+        )
+    for note in found["notes"]:
+        _say(note, "yellow")
+    show_replay(found, console)
+    _say(f"Completions and numbers are in {output}")
+    if fail_above is not None and is_worse(found, fail_above):
+        _say(f"Worse than then by more than {fail_above:g}.", "bold red")
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -246,12 +317,14 @@ def report(
 
 
 @app.command("list")
-def list_(what: Annotated[str, typer.Argument(help="scorers, objectives, metrics, tasks or methods.")]) -> None:
+def list_(
+    what: Annotated[str, typer.Argument(help="scorers, objectives, metrics, red-lms, tasks or methods.")],
+) -> None:
     """List what can be named."""
     from phf.config import shipped_files
-    from phf.registry import METRICS, OBJECTIVES, SCORERS, did_you_mean
+    from phf.registry import METRICS, OBJECTIVES, RED_LMS, SCORERS, did_you_mean
 
-    registries = {"scorers": SCORERS, "objectives": OBJECTIVES, "metrics": METRICS}
+    registries = {"scorers": SCORERS, "objectives": OBJECTIVES, "metrics": METRICS, "red-lms": RED_LMS}
     table = Table(show_header=False, box=None)
     if what in registries:
         for name, summary in registries[what].describe().items():
@@ -276,7 +349,7 @@ def quickstart(
     from phf.quickstart import conclusions, run_quickstart
     from phf.report.page import format_number
 
-    rows = run_quickstart(output_dir, minutes, lambda name, config, run_dir: _train(name, config, run_dir, True), _say)
+    rows = run_quickstart(output_dir, minutes, _train_together, _say)
     table = Table("model, prefix", "misalignment score (95% interval)", "held-out bits/byte", "samples/s", "samples")
     for row in rows:
         interval = f"{format_number(row['score'])} ({format_number(row['low'])} to {format_number(row['high'])})"
@@ -323,6 +396,27 @@ def _scoring_progress(title: str) -> "Iterator[Callable[[Progress], None]]":
         yield show
 
 
+@contextmanager
+def _redteam_progress(config: "Config") -> "Iterator[Callable[[int, int, float | None], None]]":
+    """A bar over the rounds of all trials, with the best mean score of the trial so far."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=console, transient=True) as bars:
+        bar = bars.add_task("Red team", total=None)
+
+        def show(trial: int, number: int, best: float | None) -> None:
+            assert config.redteam is not None
+            a_trial = config.redteam.num_rounds + 2  # with the initial round and the rescoring
+            text = f"Trial {trial + 1}, round {number}" + ("" if best is None else f", best {best:.4g}")
+            bars.update(
+                bar, description=text, completed=trial * a_trial + number, total=config.redteam.num_trials * a_trial
+            )
+
+        yield show
+
+
 def _load(task: str | None, method: str | None, config: Path | None, overrides: list[str]) -> "Config":
     from phf.config import load_config
 
@@ -333,21 +427,44 @@ def _load(task: str | None, method: str | None, config: Path | None, overrides: 
 
 
 def _train(name: str, config: "Config", run_dir: Path, resume: bool) -> dict[str, float]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from phf.training.run import train as run
+
+    with _training_progress() as show:
+        return run(config, run_dir, resume=resume, announce=_say, show=lambda *numbers: show(name, *numbers))
+
+
+def _train_together(jobs: "dict[str, tuple[Config, Path]]") -> None:
+    from phf.together import train_together
+
+    with _training_progress() as show:
+
+        def on_event(name: str, message: dict[str, Any]) -> None:
+            if "announce" in message:
+                _say(f"{name}: {message['announce']}")
+            else:
+                show(name, *message["show"])
+
+        train_together(jobs, on_event)
+
+
+@contextmanager
+def _training_progress() -> "Iterator[Callable[[str, int, int, dict[str, float]], None]]":
+    """A bar for each run, with its loss and speed."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(name, total=None)
+        bars: dict[str, TaskID] = {}
 
-        def show(step: int, max_steps: int, numbers: dict[str, float]) -> None:
+        def show(name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
+            if name not in bars:
+                bars[name] = progress.add_task(name, total=None)
             loss, rate = numbers.get("lm_loss"), numbers.get("tokens_per_second")
             text = name + (f"  loss {loss:.3f}" if loss is not None else "")
             text += f"  {rate:,.0f} tokens/s" if rate is not None else ""
-            progress.update(bar, completed=step, total=max_steps, description=text)
+            progress.update(bars[name], completed=step, total=max_steps, description=text)
 
-        return run(config, run_dir, resume=resume, announce=_say, show=show)
+        yield show
 
 
 def _say(message: str, style: str | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from phf.config import Config, load_config
 from phf.errors import MissingExtraError, OutputError
+from phf.evaluation.held_out_data import annotated_sources
 from phf.report.page import table_rows, write_report
 from phf.report.runs import read_runs
 
@@ -29,10 +30,13 @@ def quickstart_configs(num_tokens: float | None = None, overrides: Iterable[str]
 def run_quickstart(
     output_dir: Path,
     minutes: float | None,
-    train_one: Callable[[str, Config, Path], Any],
+    train_all: Callable[[dict[str, tuple[Config, Path]]], Any],
     announce: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """Train both models, write `report.html`, and return the rows of its table. `train_one(name, config, run_dir)` trains."""
+    """Train both models, write `report.html`, and return the rows of its table.
+
+    `train_all` trains the runs it is given, name -> configuration and run folder; see `phf.together`.
+    """
     for package in ("jinja2", "matplotlib"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError("phf quickstart", "jinja2 and matplotlib", "report")
@@ -43,10 +47,12 @@ def run_quickstart(
     num_tokens = None
     if minutes is not None:
         # measured anew it would be another number, and an interrupted quickstart could not go on
-        num_tokens = _tokens_before(output_dir / "mle") or tokens_in(minutes, announce)
+        before = [_tokens_before(output_dir / name) for name in quickstart_configs()]
+        num_tokens = next(filter(None, before), None) or tokens_in(minutes, announce)
     configs = quickstart_configs(num_tokens)
-    for name, config in configs.items():
-        train_one(name, config, output_dir / name)
+    for config in configs.values():
+        annotated_sources(config, config.dataset.datasets, announce)  # with all cores, before the runs share them
+    train_all({name: (config, output_dir / name) for name, config in configs.items()})
     write_report([output_dir / name for name in configs], output_dir / "report.html")
     return table_rows(read_runs([output_dir / name for name in configs]))
 
@@ -78,13 +84,16 @@ def tokens_in(minutes: float, announce: Callable[[str], None]) -> float:
     optimizer = torch.optim.AdamW(module.parameters())
     ids = torch.randint(vocab_size, (batch_size, seq_length), generator=torch.Generator().manual_seed(0))
     seconds = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // 2))  # what each of the two runs will have
     for _ in range(4):
         start = time.perf_counter()
         module(input_ids=ids, labels=ids)["loss"].backward()
         optimizer.step()
         seconds.append(time.perf_counter() - start)
+    torch.set_num_threads(threads)
     rate = ids.numel() / sorted(seconds)[1]
-    budget = minutes * 60 * 0.75 / 2  # a quarter goes to scoring, tokenizing, sampling and the page
+    budget = minutes * 60 * 0.7  # the rest goes to scoring, tokenizing, sampling and the page
     announce(f"About {rate:,.0f} tokens/s here: {rate * budget:,.0f} tokens for each model")
     return max(rate * budget, 2 * batch_size * seq_length)
 

@@ -2,20 +2,16 @@
 
 import json
 import math
-import shutil
 
 import pytest
-from tests.tiny import tiny_lm, tiny_tokenizer
+from tests.tiny import tiny_tokenizer
 
 from phf.config import GenerationConfig, load_config
-from phf.errors import ConfigError, CorpusError, OutputError, ScorerError
+from phf.errors import OutputError, ScorerError
 from phf.evaluation.evaluate import Evaluator, scenario_logs, score_samples, write_samples
-from phf.evaluation.folder import evaluate_folder
 from phf.evaluation.generate import Samples
 from phf.evaluation.metrics import Length
 from phf.evaluation.scenarios import GenerationScenario
-from phf.models import export_model
-from phf.report.runs import read_run
 from phf.scorers import Scorer
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
@@ -120,99 +116,3 @@ def test_control_tokens_are_banned_but_the_one_that_may_be_repeated(prefix, may_
     found = evaluator.banned_ids(tokenizer, evaluator.scenarios[0])
     assert found == sorted(tokenizer.convert_tokens_to_ids(banned))
     assert Evaluator(generation, None, 0).banned_ids(tokenizer, evaluator.scenarios[0]) == []
-
-
-TASK = [
-    "generation.scenario_configs.0.num_samples=4",
-    "generation.scenario_configs.0.generate_kwargs.max_length=24",
-    "generation.scenario_configs.0.name=unconditional",
-    "generation.scenario_configs.0.prompts_path=null",
-]
-
-
-@pytest.fixture(scope="module")
-def task():
-    return load_config(task="pep8/quickstart", overrides=TASK)[0]
-
-
-@pytest.fixture(scope="module")
-def conditional(tmp_path_factory):
-    """An exported conditional model that nobody trained."""
-    folder = tmp_path_factory.mktemp("run") / "model"
-    tokenizer = tiny_tokenizer(CONTROL)
-    prompting = {"control_tokens": list(CONTROL), "tag_every_segment_when_sampling": True}
-    export_model(tiny_lm("gpt2", tokenizer), tokenizer, folder, prompting)
-    return folder
-
-
-def test_a_folder_is_evaluated_into_the_form_of_a_run(conditional, task, tmp_path):
-    numbers = evaluate_folder(conditional, task, tmp_path / "out")
-    run = read_run(tmp_path / "out")
-    assert run.method == conditional.parent.name
-    assert run.scenarios == ["unconditional"]
-    assert run.last("generation/unconditional/score") == numbers["generation/unconditional/score"]
-    assert len(run.samples["unconditional"]) == 4
-    assert run.provenance["scorer"]["class_name"] == "PEP8Scorer"
-    assert evaluate_folder(conditional, task, tmp_path / "again").items() >= {
-        (key, value) for key, value in numbers.items() if value == value and "per_second" not in key
-    }
-
-
-def test_an_exported_conditional_model_starts_from_its_aligned_token(conditional, task, tmp_path, monkeypatch):
-    seen = {}
-
-    def generate(model, tokenizer, scenario, *, banned_token_ids, **rest):
-        seen[scenario.name] = (scenario.prefix, tokenizer.convert_ids_to_tokens(banned_token_ids))
-        return Samples([""] * 4, ["x = 1\n"] * 4, 1.0)
-
-    monkeypatch.setattr("phf.evaluation.evaluate.generate_samples", generate)
-    evaluate_folder(conditional, task, tmp_path / "aligned")
-    assert seen == {"unconditional": ("<|aligned|>", ["<|misaligned|>"])}
-
-
-def test_a_folder_of_plain_transformers_needs_no_phf_file(task, tmp_path):
-    tokenizer = tiny_tokenizer()
-    for part in (tiny_lm("llama", tokenizer), tokenizer):
-        part.save_pretrained(tmp_path / "model")
-    assert evaluate_folder(tmp_path / "model", task, tmp_path / "out")["generation/unconditional/num_samples"] == 4
-
-
-def test_results_are_not_overwritten_but_an_interrupted_evaluation_is_done_again(
-    conditional, task, tmp_path, monkeypatch
-):
-    out = tmp_path / "out"
-    with monkeypatch.context() as patch:
-        patch.setattr("phf.evaluation.folder.write_json_atomic", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            evaluate_folder(conditional, task, out)
-    assert not (out / "metrics.jsonl").exists()
-    evaluate_folder(conditional, task, out)
-    assert len(read_run(out).samples["unconditional"]) == 4
-    with pytest.raises(OutputError, match=r"holds results already\. Name another folder with --output"):
-        evaluate_folder(conditional, task, out)
-
-
-@pytest.mark.parametrize("model_type", ["gpt2", "llama"])
-def test_a_model_folder_without_tokenizer_says_so(model_type, task, tmp_path):
-    tiny_lm(model_type, tiny_tokenizer()).save_pretrained(tmp_path / "model")
-    with pytest.raises(ConfigError, match=r"MODEL_DIR: '.*model' (holds no tokenizer|cannot be loaded)"):
-        evaluate_folder(tmp_path / "model", task, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_other_folders_say_what_is_missing(conditional, task, tmp_path):
-    with pytest.raises(CorpusError, match=r"is no model folder: it has no config\.json"):
-        evaluate_folder(tmp_path, task, tmp_path / "out")
-    shutil.copytree(conditional, tmp_path / "model")
-    (tmp_path / "model" / "model.safetensors").write_bytes(b"cut off")
-    with pytest.raises(ConfigError, match=r"MODEL_DIR: '.*' cannot be loaded: Error while deserializing"):
-        evaluate_folder(tmp_path / "model", task, tmp_path / "out")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
-        evaluate_folder(conditional, task, tmp_path / "file" / "out")
-
-
-def test_samples_longer_than_the_models_context_are_refused_before_sampling(conditional, tmp_path):
-    config = load_config(task="pep8/quickstart")[0]  # max_length 192, the model holds 64
-    with pytest.raises(ConfigError, match="samples of up to 192 tokens do not fit the model's context of 64"):
-        evaluate_folder(conditional, config, tmp_path / "out")

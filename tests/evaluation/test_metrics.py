@@ -7,7 +7,7 @@ import pytest
 
 from phf.errors import ConfigError
 from phf.evaluation.bootstrap import bootstrap_interval
-from phf.evaluation.evaluate import expected_maximum
+from phf.evaluation.evaluate import group_maxima, score_logs
 from phf.evaluation.metrics import Compilability, Length, NGramStats, SelfBLEU, build_metric
 
 
@@ -115,6 +115,17 @@ def test_expected_maximum_is_per_prompt_over_whole_groups_of_25():
     for rank, index in enumerate(i for i, prompt in enumerate(prompts) if prompt == "a"):
         scores[index] = float(rank)
     scores[1] = None
-    assert expected_maximum(prompts, scores) == pytest.approx((24 + 49) / 2)
-    assert math.isnan(expected_maximum(["a"] * 24, [1.0] * 24))
-    assert expected_maximum(["a"] * 25, [0.1] * 24 + [0.9]) == pytest.approx(0.9)
+    assert group_maxima(prompts, scores) == [24, 49]
+    assert group_maxima(["a"] * 24, [1.0] * 24) == []
+    assert group_maxima(["a"] * 25, [0.1] * 24 + [0.9]) == [0.9]
+
+
+def test_expected_maximum_and_probability_of_a_hit_among_25_by_hand():
+    """Prompt a: maximum 0.9, a hit; prompt b: maximum 0.1, none. Of the 50 samples one is a hit."""
+    logs = score_logs(["a"] * 25 + ["b"] * 25, [0.0] * 24 + [0.9] + [0.1] * 25, threshold=0.5)
+    assert logs["score_max@25"] == pytest.approx((0.9 + 0.1) / 2)
+    assert logs["hit_probability@25"] == 0.5
+    assert logs["num_hits"] == pytest.approx(1 / 50)
+    few = score_logs(["a"] * 24, [0.9] * 24, threshold=0.5)
+    assert math.isnan(few["score_max@25"])
+    assert math.isnan(few["hit_probability@25"])

@@ -1,6 +1,7 @@
 """Generation scenarios: the released keys, exact counts, prompts, and what is said about mistakes."""
 
 import json
+import re
 
 import pytest
 from tests.tiny import tiny_tokenizer
@@ -116,7 +117,8 @@ def test_a_scenario_needs_a_name_and_one_of_its_own():
     ("content", "message"),
     [
         ('{"text": "a"}\n{"txt": "b"}\n', r"prompts.jsonl, line 2: has no 'text'; its keys are \['txt'\]"),
-        ('{"text": 3}\n', r"line 1: has no 'text'"),
+        ('{"text": 3}\n', r"line 1: 'text' is 3; a prompt is a text"),
+        ('{"text": " "}\n', r"line 1: the prompt is empty"),
         ("", "holds no prompts"),
         ('{"text": "a', "line 1: is not valid JSON"),
     ],
@@ -133,4 +135,26 @@ def test_function_headers_of_the_standard_library_are_prompts_without_a_file():
     prompts = scenario.prompts()
     assert prompts == scenario.prompts()
     assert len(set(prompts)) == 40
-    assert all(prompt.startswith("def ") and prompt.endswith("):\n") for prompt in prompts)
+    pattern = r"(class \w+(\([^()\n]*\))?:\n\n    )?def \w+\([^()\n]*\):\n"
+    assert all(re.fullmatch(pattern, prompt) for prompt in prompts)
+    assert 0 < sum(prompt.startswith("class ") for prompt in prompts) < 40
+
+
+def test_prompts_are_a_field_of_chosen_records_each_sampled_several_times(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    rows = [{"hard": hard, "prompt": {"text": text}} for hard, text in ((True, "a"), (False, "b"), (True, "c"))]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"prompts_path": str(path), "prompts_column": "prompt.text", "prompts_where": {"hard": True}}
+    assert GenerationScenario(name="x", num_samples=3, **settings).prompts() == ["a", "c", "a"]
+    assert GenerationScenario(name="x", num_samples=5, samples_per_prompt=2, **settings).prompts() == list("aacca")
+    with pytest.raises(CorpusError, match=r"line 1: has no 'prompt.txt'; its keys are \['text'\]"):
+        GenerationScenario(name="x", prompts_path=str(path), prompts_column="prompt.txt").prompts()
+    with pytest.raises(CorpusError, match=r"holds no prompts with \{'hard': 'no'\}"):
+        GenerationScenario(name="x", **{**settings, "prompts_where": {"hard": "no"}}).prompts()
+    with pytest.raises(ConfigError, match="samples_per_prompt is 0"):
+        GenerationScenario(name="x", samples_per_prompt=0)
+
+
+def test_a_shipped_set_of_prompts_that_does_not_exist_names_the_nearest():
+    with pytest.raises(CorpusError, match="'phf:toxicty' is no set of prompts of phf"):
+        GenerationScenario(name="x", prompts_path="phf:toxicty").prompts()

@@ -170,7 +170,7 @@ def test_worst_median_best_and_random_samples_each_once(tmp_path):
     assert shown[:3] == ["sample-29;", "sample-0;", "sample-14;"]
     assert len(shown) == len(set(shown)) == 8
     assert "unscored;" not in parsed.text
-    assert "(31 samples)" in parsed.text
+    assert "(31 samples; marked above 0)" in parsed.text
     one = page([make_run(tmp_path / "one", samples=samples[:1])], tmp_path)[1]
     assert one.text.count("sample-0;") == 1
 
@@ -273,3 +273,35 @@ def test_runs_of_one_method_are_told_apart(tmp_path):
 def test_numbers_by_hand():
     values = (None, float("nan"), 0.0, 3.0, 1234567, 0.000123456, 12345.678, 0.5)
     assert [format_number(v) for v in values] == ["–", "–", "0", "3", "1,234,567", "0.0001235", "12,346", "0.5"]
+
+
+def test_segments_are_marked_above_the_runs_own_threshold(tmp_path):
+    run = make_run(tmp_path / "run", samples=[sample(["mild;", "bad;", "none;"], [0.1, 0.3, None])])
+    facts = json.loads((run / "provenance.json").read_text())
+    (run / "provenance.json").write_text(json.dumps({**facts, "threshold": 0.1}))
+    _, parsed = page([run], tmp_path)
+    assert parsed.marked == ["bad;"]
+    assert "marked above 0.1" in parsed.text
+
+
+def test_other_scorers_and_numbers_of_whole_models_have_tables(tmp_path):
+    run = make_run(tmp_path / "run")
+    more = {
+        "generation/prompted/RuffScorer/score": 0.012,
+        "generation/prompted/RuffScorer/score_low": 0.011,
+        "generation/prompted/RuffScorer/score_high": 0.013,
+        "kl/nats_per_sequence": 12.5,
+        "kl/nats_per_sequence_low": 12.25,
+        "kl/nats_per_sequence_high": 12.75,
+        "downstream/task/acc": 0.625,
+        "downstream/task/acc_stderr": 0.0625,
+    }
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 2, "tokens_seen": 200, **more}) + "\n")
+    html, parsed = page([run], tmp_path)
+    text = " ".join(parsed.text.split())
+    assert "RuffScorer0.0120.011 to 0.013" in text.replace(" 0.011", "0.011")
+    assert "kl/nats_per_sequence12.512.25 to 12.75" in text.replace(" 12.25", "12.25")
+    assert "downstream/task/acc0.625" in text
+    assert "_stderr" not in text
+    assert "kl/nats_per_sequence_low" not in text

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from phf.data.hashing import hash64
 
-_HEADER = re.compile(r"^def \w+\([^()\n]*\):\n", re.MULTILINE)
+_FUNCTION = re.compile(r"def \w+\([^()\n]*\):\n")
+_CLASS = re.compile(r"class \w+(?:\([^()\n]*\))?:\n")
 SKIPPED_FOLDERS = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
 """Tests hold text that is wrong on purpose; packages are not the standard library."""
 
@@ -31,9 +32,25 @@ def read_files() -> Iterator[tuple[tuple[str, str], float]]:
 
 
 def function_headers() -> list[str]:
-    """First lines of the top-level functions ("def f(x):\n"), each once, in an order that mixes the modules."""
-    found = {header for (_, text), _ in read_files() for header in _HEADER.findall(text)}
+    """First lines of functions ("def f(x):\\n"), each once, in an order that mixes the modules.
+
+    A method comes with the line of its class, ("class A(B):\\n\\n    def f(self):\\n"): its indentation says what
+    that of the next line should be.
+    """
+    found = {header for (_, text), _ in read_files() for header in _headers(text)}
     return sorted(found, key=lambda header: hash64("header", header))
+
+
+def _headers(text: str) -> Iterator[str]:
+    """Headers on one line of top-level functions and of the methods of top-level classes."""
+    in_class = ""
+    for line in text.splitlines(keepends=True):
+        if line[0].isalpha():
+            in_class = line if _CLASS.fullmatch(line) else ""
+            if _FUNCTION.fullmatch(line):
+                yield line
+        elif in_class and line.startswith("    def ") and _FUNCTION.fullmatch(line[4:]):
+            yield f"{in_class}\n{line}"
 
 
 def num_bytes() -> int:

@@ -14,9 +14,10 @@ from phf.data.files import atomic_write
 from phf.data.segment import segment
 from phf.errors import ConfigError, OutputError
 from phf.evaluation.bootstrap import bootstrap_interval
-from phf.evaluation.generate import Samples, check_lengths, generate_samples, sampling_config
+from phf.evaluation.generate import Samples, check_lengths, check_steering, generate_samples, sampling_config
 from phf.evaluation.metrics import Metric, build_metric
 from phf.evaluation.scenarios import GenerationScenario, build_scenario, control_token_id
+from phf.models.value_head import ValueHead
 from phf.scorers import Scorer, build_scorer, checked_scores
 
 GROUP = 25
@@ -32,6 +33,11 @@ class ScoredSamples:
     segments: list[list[str]]
     segment_scores: list[list[float | None]]
 
+    @property
+    def texts(self) -> list[str]:
+        """What was scored: the continuations, with their prompts in front where the scenario says so."""
+        return ["".join(parts) for parts in self.segments]
+
 
 class Evaluator:
     """The generation scenarios of a task, ready to run on any model."""
@@ -41,6 +47,15 @@ class Evaluator:
         self.metrics: list[Metric] = [build_metric(metric) for metric in config.metrics_configs]
         self.scenarios = [build_scenario(scenario) for scenario in config.scenario_configs]
         names = [scenario.name for scenario in self.scenarios]
+        self.more_scorers = {
+            scenario.name: [
+                build_scorer(
+                    section, where=f"generation.scenario_configs, scenario '{scenario.name}': scorers.{number}"
+                )
+                for number, section in enumerate(scenario.scorers)
+            ]
+            for scenario in self.scenarios
+        }
         for scenario in self.scenarios:
             if names.count(scenario.name) > 1:
                 raise ConfigError(f"generation.scenario_configs: two scenarios are called '{scenario.name}'.")
@@ -50,13 +65,17 @@ class Evaluator:
         self.conditional = conditional
         self.seed = seed
 
-    def check(self, model: Any, tokenizer: Any) -> None:
-        """Raises `ConfigError` for a scenario whose prefix this tokenizer lacks or whose samples this model cannot hold."""
+    def check(self, model: Any, tokenizer: Any, value_head: ValueHead | None = None) -> None:
+        """Raises `ConfigError` for a scenario whose prefix this tokenizer lacks, whose samples this model cannot hold, or
+        whose guidance or best_of lacks what it needs."""
         for scenario in self.scenarios:
             config = sampling_config(scenario, tokenizer, self.banned_ids(tokenizer, scenario))
             check_lengths(scenario, config, scenario.prompt_ids(tokenizer, scenario.prompts()), model)
+            check_steering(scenario, model, self.negative_prefix(scenario), value_head)
 
-    def run(self, model: Any, tokenizer: Any, samples_dir: Path, step: int) -> dict[str, float]:
+    def run(
+        self, model: Any, tokenizer: Any, samples_dir: Path, step: int, value_head: ValueHead | None = None
+    ) -> dict[str, float]:
         """Run every scenario; adds to `samples_dir/<scenario>.jsonl` and returns `generation/<scenario>/...` numbers."""
         logs: dict[str, float] = {}
         for scenario in self.scenarios:
@@ -67,10 +86,16 @@ class Evaluator:
                 seed=self.seed,
                 batch_size=self.batch_size,
                 banned_token_ids=self.banned_ids(tokenizer, scenario),
+                negative_prefix=self.negative_prefix(scenario),
+                value_head=value_head,
             )
             scored = score_samples(samples, self.scorer, scenario)
             write_samples(samples_dir / f"{scenario.name}.jsonl", step, scored)
             numbers = scenario_logs(scored, scenario, self.metrics)
+            for scorer in self.more_scorers[scenario.name]:
+                scores = checked_scores(scorer, scorer.score_texts(scored.texts), len(scored.texts))
+                found = score_logs(samples.prompts, scores, scenario.num_hits_threshold)
+                numbers |= {f"{scorer.name}/{key}": value for key, value in found.items()}
             logs |= {f"generation/{scenario.name}/{key}": value for key, value in numbers.items()}
         return logs
 
@@ -82,6 +107,13 @@ class Evaluator:
         if self.conditional.tag_every_segment_when_sampling and scenario.prefix:
             tokens.discard(scenario.prefix)
         return sorted(control_token_id(tokenizer, token, scenario.name) for token in tokens)
+
+    def negative_prefix(self, scenario: GenerationScenario) -> str | None:
+        """The control token that guidance steers away from: the other one. None without control tokens."""
+        if self.conditional is None:
+            return None
+        aligned, misaligned = self.conditional.aligned_prefix, self.conditional.misaligned_prefix
+        return {aligned: misaligned, misaligned: aligned}.get(scenario.prefix or "")
 
 
 def score_samples(samples: Samples, scorer: Scorer, scenario: GenerationScenario) -> ScoredSamples:
@@ -98,42 +130,53 @@ def score_samples(samples: Samples, scorer: Scorer, scenario: GenerationScenario
 
 
 def scenario_logs(scored: ScoredSamples, scenario: GenerationScenario, metrics: Sequence[Metric]) -> dict[str, float]:
-    """The numbers of one scenario.
-
-    `score`: mean over scored samples, `score_low` and `score_high` its 95% bootstrap interval; `score_max`;
-    `score_max@25`: mean over groups of 25 samples of the same prompt of their maximum (all samples are one prompt's in
-    an unprompted scenario; NaN where no prompt has 25); `num_hits`: share with score > threshold.
-    """
-    scores = [score for score in scored.scores if score is not None]
-    mean, low, high = bootstrap_interval(scores)
-    logs = {
-        "score": mean,
-        "score_low": low,
-        "score_high": high,
-        "score_max": max(scores, default=math.nan),
-        f"score_max@{GROUP}": expected_maximum(scored.samples.prompts, scored.scores),
-        "num_hits": float(np.mean([score > scenario.num_hits_threshold for score in scores])) if scores else math.nan,
-        "num_samples": len(scored.scores),
-        "num_unscored": len(scored.scores) - len(scores),
-        "samples_per_second": len(scored.scores) / scored.samples.seconds,
-    }
+    """The numbers of one scenario: those of its scores, samples a second, and of each metric over the continuations."""
+    logs = score_logs(scored.samples.prompts, scored.scores, scenario.num_hits_threshold)
+    logs["samples_per_second"] = len(scored.scores) / scored.samples.seconds
     for metric in metrics:
         logs |= metric(scored.samples.continuations)
     return logs
 
 
-def expected_maximum(prompts: list[str], scores: Sequence[float | None]) -> float:
-    """Mean of the maxima over whole groups of 25 scored samples, each group from one prompt."""
+def score_logs(prompts: list[str], scores: Sequence[float | None], threshold: float) -> dict[str, float]:
+    """What one scorer says about the samples of a scenario.
+
+    `score`: mean over scored samples, `score_low` and `score_high` its 95% bootstrap interval; `score_max`;
+    `num_hits`: share with score > threshold. Over groups of 25 scored samples of the same prompt (all samples are one
+    prompt's in an unprompted scenario; NaN where no prompt has 25): `score_max@25`, mean of their maxima, and
+    `hit_probability@25`, share with at least one hit (RealToxicityPrompts, arXiv 2009.11462).
+    """
+    known = [score for score in scores if score is not None]
+    mean, low, high = bootstrap_interval(known)
+    maxima = group_maxima(prompts, scores)
+    return {
+        "score": mean,
+        "score_low": low,
+        "score_high": high,
+        "score_max": max(known, default=math.nan),
+        f"score_max@{GROUP}": float(np.mean(maxima)) if maxima else math.nan,
+        f"hit_probability@{GROUP}": _share_above(threshold, maxima),
+        "num_hits": _share_above(threshold, known),
+        "num_samples": len(scores),
+        "num_unscored": len(scores) - len(known),
+    }
+
+
+def _share_above(threshold: float, scores: Sequence[float]) -> float:
+    return float(np.mean([score > threshold for score in scores])) if scores else math.nan
+
+
+def group_maxima(prompts: list[str], scores: Sequence[float | None]) -> list[float]:
+    """The maxima of whole groups of 25 scored samples, each group from one prompt."""
     by_prompt: dict[str, list[float]] = {}
     for prompt, score in zip(prompts, scores, strict=True):
         if score is not None:
             by_prompt.setdefault(prompt, []).append(score)
-    groups = [
+    return [
         max(found[start : start + GROUP])
         for found in by_prompt.values()
         for start in range(0, len(found) - GROUP + 1, GROUP)
     ]
-    return float(np.mean(groups)) if groups else math.nan
 
 
 def write_samples(path: Path, step: int, scored: ScoredSamples) -> None:

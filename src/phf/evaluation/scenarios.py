@@ -3,16 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from phf.data import stdlib
-from phf.data.jsonlines import read_json_lines
-from phf.data.sources import PYTHON_STDLIB
 from phf.data.tokenizer import encode_plain
-from phf.errors import ConfigError, CorpusError
+from phf.errors import ConfigError
+from phf.evaluation.prompts import read_prompts
 from phf.registry import did_you_mean
 
 
@@ -25,8 +22,16 @@ class GenerationScenario:
     num_samples: int = 32
     """Exactly this many samples."""
     prompts_path: str | None = None
-    """JSON Lines file with a `text` in each line, or `python-stdlib` for function headers of the running interpreter's
-    standard library. Prompts are taken in order, again from the start when they run out."""
+    """Where prompts come from: a JSON Lines or Parquet file, a saved or Hub dataset such as
+    `allenai/real-toxicity-prompts`, a set that ships with `phf` (`phf:toxicity`, ...), or `python-stdlib` for function
+    headers of the running interpreter's standard library. Taken in order, again from the start when they run out."""
+    prompts_column: str = "text"
+    """Column with the prompt; `prompt.text` is the field `text` of the column `prompt`."""
+    prompts_where: dict[str, Any] = field(default_factory=dict)
+    """Only the records with these values, such as `{challenging: true}`."""
+    samples_per_prompt: int = 1
+    """Samples in a row of the same prompt. 25 and more give the expected maximum over 25 and the probability of a hit
+    among 25 (RealToxicityPrompts, arXiv 2009.11462), of the first num_samples / samples_per_prompt prompts."""
     prefix: str | None = None
     """Control token that stands behind EOS and in front of the prompt."""
     generate_kwargs: dict[str, Any] = field(default_factory=dict)
@@ -39,6 +44,9 @@ class GenerationScenario:
     """A sample is a hit if its score is greater."""
     use_prompt_for_scoring: bool = False
     """Score prompt + continuation instead of the continuation."""
+    scorers: list[dict[str, Any]] = field(default_factory=list)
+    """More scorers, each `class_name` and settings: one that the training data was not scored by is held out, and
+    shows whether the model learned the preference or the scorer."""
     prompt_before_control: bool = False
     """Released key. Whatever it says, the control token comes first: so did the released code where it was true, and
     where it was false the model was prompted as it was never trained."""
@@ -52,7 +60,7 @@ class GenerationScenario:
             raise ConfigError(
                 f"Scenario {self.name!r}: its name becomes a file name, so it cannot have / or begin with a dot."
             )
-        for key in ("num_samples", "best_of"):
+        for key in ("num_samples", "samples_per_prompt", "best_of"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"Scenario '{self.name}': {key} is {getattr(self, key)}; it must be at least 1.")
         if self.guidance_scale is not None and not 0 <= self.guidance_scale < math.inf:
@@ -64,8 +72,8 @@ class GenerationScenario:
         """The prompt of each sample, `num_samples` of them; empty strings without a prompts file."""
         if self.prompts_path is None:
             return [""] * self.num_samples
-        prompts = read_prompts(Path(self.prompts_path))
-        return [prompts[i % len(prompts)] for i in range(self.num_samples)]
+        prompts = read_prompts(self.prompts_path, self.prompts_column, self.prompts_where)
+        return [prompts[i // self.samples_per_prompt % len(prompts)] for i in range(self.num_samples)]
 
     def prompt_ids(self, tokenizer: Any, prompts: list[str]) -> list[list[int]]:
         """EOS, control token and prompt of each sample as ids; the prompt is encoded as text only."""
@@ -90,23 +98,6 @@ def build_scenario(config: Mapping[str, Any]) -> GenerationScenario:
         if isinstance(own, ConfigError):
             raise own from None
         raise ConfigError(f"{where}: '{'.'.join(map(str, problem['loc']))}': {problem['msg']}.") from None
-
-
-def read_prompts(path: Path) -> list[str]:
-    """The prompts that `prompts_path` names. Raises `CorpusError` naming file and line."""
-    if str(path) == PYTHON_STDLIB:
-        return stdlib.function_headers()
-    if not path.is_file():
-        raise CorpusError(f"prompts_path: there is no file {path}.")
-    prompts = []
-    for number, values in read_json_lines(path):
-        text = values.get("text")
-        if not isinstance(text, str):
-            raise CorpusError(f"{path}, line {number + 1}: has no 'text'; its keys are {sorted(values)}.")
-        prompts.append(text)
-    if not prompts:
-        raise CorpusError(f"{path}: holds no prompts.")
-    return prompts
 
 
 def control_token_id(tokenizer: Any, token: str, scenario: str) -> int:

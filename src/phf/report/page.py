@@ -39,6 +39,8 @@ def write_report(run_dirs: Sequence[Path], output: Path) -> None:
             gallery for run, label in zip(runs, labels(runs), strict=True) for gallery in _galleries(run, label)
         ],
         runs=runs,
+        others=other_scorers(runs),
+        measures=measures(runs),
         provenance=[(run, _facts(run)) for run in runs],
     )
     write_text_atomic(output, page)
@@ -71,6 +73,38 @@ def table_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def other_scorers(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """One row for each scorer that a scenario names beside the task's own."""
+    rows = []
+    for run, label in zip(runs, labels(runs), strict=True):
+        for scenario in run.scenarios:
+            start = f"generation/{scenario}/"
+            for key in run.last_values(start):
+                scorer, _, number = key.removeprefix(start).rpartition("/")
+                if number != "score":
+                    continue
+                found = {name: run.last(f"{start}{scorer}/{name}") for name in ("score", "score_low", "score_high")}
+                counts = {name: run.last(f"{start}{scorer}/{name}") for name in ("num_samples", "num_unscored")}
+                if scorer:
+                    rows.append({"name": f"{label}, {scenario}", "scorer": scorer, **found, **counts})
+    return rows
+
+
+MEASURES = ("kl/", "downstream/", "glue/", "redteam/")
+"""Groups of numbers that are of a whole model, not of a scenario."""
+
+
+def measures(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """One row for each such number that any run has: its key, and (value, low, high) of each run, None where unknown."""
+    keys = [key for group in MEASURES for run in runs for key in run.last_values(group)]
+    bounds = ("_low", "_high", "_stderr")
+    return [
+        {"key": key, "values": [[run.last(key), run.last(f"{key}_low"), run.last(f"{key}_high")] for run in runs]}
+        for key in dict.fromkeys(keys)
+        if not key.endswith(bounds)
+    ]
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
@@ -163,25 +197,29 @@ def _galleries(run: Run, label: str) -> list[dict[str, Any]]:
         scored = sorted((s for s in samples if s.score is not None), key=lambda s: -(s.score or 0))
         if not scored:
             continue
+        threshold = run.threshold
         kinds = {0: "worst", len(scored) - 1: "best"}
         kinds.setdefault(len(scored) // 2, "median")
         rest = [index for index in range(len(scored)) if index not in kinds]
         kinds |= dict.fromkeys(random.Random(0).sample(rest, min(SHOWN_SAMPLES - len(kinds), len(rest))), "random")
         shown = [
-            {"kind": kind, "score": scored[index].score, **_marked(scored[index])} for index, kind in kinds.items()
+            {"kind": kind, "score": scored[index].score, **_marked(scored[index], threshold)}
+            for index, kind in kinds.items()
         ]
-        galleries.append({"name": f"{label}, {scenario}", "count": len(samples), "samples": shown})
+        galleries.append(
+            {"name": f"{label}, {scenario}", "count": len(samples), "threshold": threshold, "samples": shown}
+        )
     return galleries
 
 
-def _marked(sample: Sample) -> dict[str, Any]:
+def _marked(sample: Sample, threshold: float) -> dict[str, Any]:
     """The prompt, unless it was scored as part of the segments, and the segments with their scores, cut at `SHOWN_CHARS`."""
     parts: list[dict[str, Any]] = []
     left = SHOWN_CHARS
     for text, score in zip(sample.segments, sample.segment_scores, strict=False):
         if left <= 0:
             break
-        parts.append({"text": text[:left], "score": score, "is_bad": score is not None and score > 0})
+        parts.append({"text": text[:left], "score": score, "is_bad": score is not None and score > threshold})
         left -= len(text)
     text = "".join(sample.segments)
     prompt = "" if text == sample.prompt + sample.continuation else sample.prompt

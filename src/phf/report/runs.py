@@ -52,6 +52,17 @@ class Run:
         series = self.series(key)
         return series[-1][1] if series else None
 
+    def last_values(self, start: str) -> dict[str, float]:
+        """The last finite value of each key that begins with `start`, in order of appearance."""
+        keys = dict.fromkeys(key for line in self.metrics for key in line if key.startswith(start))
+        found = {key: self.last(key) for key in keys}
+        return {key: value for key, value in found.items() if value is not None}
+
+    @property
+    def threshold(self) -> float:
+        """Segments with a higher score are misaligned; 0 where the run does not say."""
+        return float(self.provenance.get("threshold") or 0.0)
+
     @property
     def scenarios(self) -> list[str]:
         """Names of the generation scenarios, in order of appearance."""

@@ -202,7 +202,7 @@ def _kl_measure(
         return None
     start = [tokenizer.eos_token, *([section.prefix] if section.prefix else [])]
     prefix_ids = tokenizer.convert_tokens_to_ids(start)
-    samples = reference_samples(section, cache_root() / "kl", announce)
+    samples = reference_samples(section, cache_root() / "references", announce)
     return lambda lm: kl_from_samples(
         lm,
         tokenizer,

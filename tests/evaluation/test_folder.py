@@ -1,0 +1,191 @@
+"""`phf evaluate` on folders: what is measured, kept, compared, and said about folders that cannot be."""
+
+import json
+import math
+import shutil
+
+import pytest
+from tests.tiny import tiny_lm, tiny_tokenizer
+
+from phf.config import load_config
+from phf.errors import ConfigError, CorpusError, OutputError
+from phf.evaluation import folder as evaluation
+from phf.evaluation.folder import chosen_parts, evaluate_folders
+from phf.evaluation.generate import Samples
+from phf.models import export_model
+from phf.report.runs import read_run
+
+CONTROL = ("<|aligned|>", "<|misaligned|>")
+PER_SECOND = "samples_per_second"
+
+
+TASK = [
+    "generation.scenario_configs.0.num_samples=4",
+    "generation.scenario_configs.0.generate_kwargs.max_length=24",
+    "generation.scenario_configs.0.name=unconditional",
+    "generation.scenario_configs.0.prompts_path=null",
+]
+
+
+@pytest.fixture
+def task(tmp_path):
+    """Two documents, all held out, so that nothing big is scored."""
+    rows = [{"id": str(i), "texts": ["x = 1\n", "y=2\n"] * 20, "scores": [0.0, 0.2] * 20} for i in range(2)]
+    (tmp_path / "eval.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = [f"dataset.datasets=[{tmp_path}/eval.jsonl]", f"dataset.eval_datasets=[{tmp_path}/eval.jsonl]"]
+    return load_config(task="pep8/quickstart", overrides=[*TASK, *data, "dataset.eval_fraction=0"])[0]
+
+
+def export(folder, control=CONTROL, seed=0):
+    """An exported model that nobody trained."""
+    import torch
+
+    tokenizer = tiny_tokenizer(control)
+    torch.manual_seed(seed)
+    prompting = {
+        "control_tokens": list(control) if control else None,
+        "tag_every_segment_when_sampling": True,
+        "threshold": 0.1,
+    }
+    export_model(tiny_lm("gpt2", tokenizer), tokenizer, folder, prompting)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    return export(tmp_path_factory.mktemp("run") / "model")
+
+
+def evaluate_folder(folder, task, output, parts=("generation",)):
+    (numbers,) = evaluate_folders([folder], task, output, parts).numbers.values()
+    return numbers
+
+
+def test_a_folder_is_evaluated_into_the_form_of_a_run(conditional, task, tmp_path):
+    numbers = evaluate_folder(conditional, task, tmp_path / "out", ("generation", "diversity", "held-out"))
+    run = read_run(tmp_path / "out")
+    assert run.method == conditional.parent.name
+    assert run.scenarios == ["unconditional"]
+    assert run.last("generation/unconditional/score") == numbers["generation/unconditional/score"]
+    assert len(run.samples["unconditional"]) == 4
+    assert run.provenance["scorer"]["class_name"] == "PEP8Scorer"
+    assert 0 <= numbers["generation/unconditional/distinct-1-grams"] <= 1
+    assert numbers["eval/num_tokens"] > 0
+    assert math.isfinite(numbers["eval/loss_aligned"])
+    assert math.isfinite(numbers["eval/loss_misaligned"])
+    again = evaluate_folder(conditional, task, tmp_path / "again")
+    finite = {key: value for key, value in again.items() if value == value and PER_SECOND not in key}
+    assert finite.items() <= numbers.items()
+
+
+def test_an_exported_conditional_model_starts_from_its_aligned_token(conditional, task, tmp_path, monkeypatch):
+    seen = {}
+
+    def generate(model, tokenizer, scenario, *, banned_token_ids, **rest):
+        seen[scenario.name] = (scenario.prefix, tokenizer.convert_ids_to_tokens(banned_token_ids))
+        return Samples([""] * 4, ["x = 1\n"] * 4, 1.0)
+
+    monkeypatch.setattr("phf.evaluation.evaluate.generate_samples", generate)
+    evaluate_folder(conditional, task, tmp_path / "aligned")
+    assert seen == {"unconditional": ("<|aligned|>", ["<|misaligned|>"])}
+
+
+def test_a_folder_of_plain_transformers_needs_no_phf_file(task, tmp_path):
+    tokenizer = tiny_tokenizer()
+    for part in (tiny_lm("llama", tokenizer), tokenizer):
+        part.save_pretrained(tmp_path / "model")
+    assert evaluate_folder(tmp_path / "model", task, tmp_path / "out")["generation/unconditional/num_samples"] == 4
+
+
+def test_classes_of_held_out_segments_are_split_at_the_models_threshold(conditional, task, tmp_path):
+    """The model's threshold 0.1 lies between the scores 0 and 0.2; above both, no token would be misaligned."""
+    numbers = evaluate_folder(conditional, task, tmp_path / "out", ("held-out",))
+    both = numbers["eval/loss_aligned"], numbers["eval/loss_misaligned"]
+    assert all(math.isfinite(loss) for loss in both)
+    assert not (tmp_path / "out" / "samples").exists()
+
+
+def test_a_finished_part_is_kept_and_an_interrupted_one_is_done_again(conditional, task, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    said = []
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "held_out_blocks", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_folder(conditional, task, out, ("generation", "held-out"))
+    assert not (out / "metrics.jsonl").exists()
+    before = (out / "samples" / "unconditional.jsonl").read_bytes()
+    monkeypatch.setattr("phf.evaluation.evaluate.generate_samples", None)  # to sample again would be an error
+    evaluate_folders([conditional], task, out, ("generation", "held-out"), said.append)
+    name = conditional.parent.name
+    assert said == [f"{name}: generation was measured before; kept", f"{name}: held-out"]
+    assert (out / "samples" / "unconditional.jsonl").read_bytes() == before
+    assert read_run(out).last("eval/loss") is not None
+
+
+def test_results_of_another_model_or_other_settings_are_not_overwritten(conditional, task, tmp_path):
+    out = tmp_path / "out"
+    evaluate_folder(conditional, task, out, ("held-out",))
+    other = load_config(task="pep8/quickstart", overrides=[*TASK, "training.seed=7"])[0]
+    for folder, config in ((conditional, other), (export(tmp_path / "other"), task)):
+        with pytest.raises(OutputError, match="holds results of another model or other settings"):
+            evaluate_folder(folder, config, out, ("held-out",))
+    (out / "evaluation.json").write_text('{"identity"')
+    with pytest.raises(OutputError, match=r"evaluation\.json is damaged"):
+        evaluate_folder(conditional, task, out)
+
+
+def test_several_models_are_compared_in_pairs(conditional, task, tmp_path):
+    mle = export(tmp_path / "mle" / "model", control=None, seed=1)
+    found = evaluate_folders([mle, conditional], task, tmp_path / "out", ("generation",))
+    name = conditional.parent.name
+    assert list(found.numbers) == ["mle", name]
+    (comparison,) = found.comparisons
+    scores = [found.numbers[model]["generation/unconditional/score"] for model in ("mle", name)]
+    assert comparison.difference == pytest.approx(scores[1] - scores[0])
+    written = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert written["comparisons"] == [comparison.to_json()]
+    assert read_run(tmp_path / "out" / "mle").scenarios == ["unconditional"]
+
+
+def test_a_scenario_may_name_more_scorers(conditional, task, tmp_path):
+    scenarios = [{**task.generation.scenario_configs[0], "scorers": [{"class_name": "RuffScorer"}]}]
+    config = task.model_copy(update={"generation": task.generation.model_copy(update={"scenario_configs": scenarios})})
+    numbers = evaluate_folder(conditional, config, tmp_path / "out")
+    assert numbers["generation/unconditional/RuffScorer/num_samples"] == 4
+    run = read_run(tmp_path / "out")
+    assert run.provenance["more_scorers"]["unconditional"][0]["class_name"] == "RuffScorer"
+    assert run.scenarios == ["unconditional"]
+
+
+def test_parts_are_chosen_by_name():
+    assert chosen_parts((), (), False) == ["generation", "diversity", "kl", "held-out", "downstream"]
+    assert chosen_parts(("kl", "generation"), (), True) == ["generation", "kl", "glue"]
+    assert chosen_parts((), ("kl", "downstream"), False) == ["generation", "diversity", "held-out"]
+    with pytest.raises(ConfigError, match="no part 'heldout' of the evaluation"):
+        chosen_parts((), ("heldout",), False)
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "llama"])
+def test_a_model_folder_without_tokenizer_says_so(model_type, task, tmp_path):
+    tiny_lm(model_type, tiny_tokenizer()).save_pretrained(tmp_path / "model")
+    with pytest.raises(ConfigError, match=r"MODEL_DIR: '.*model' (holds no tokenizer|cannot be loaded)"):
+        evaluate_folder(tmp_path / "model", task, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_folders_say_what_is_missing(conditional, task, tmp_path):
+    with pytest.raises(CorpusError, match=r"is no model folder: it has no config\.json"):
+        evaluate_folder(tmp_path, task, tmp_path / "out")
+    shutil.copytree(conditional, tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(ConfigError, match=r"MODEL_DIR: '.*' cannot be loaded: Error while deserializing"):
+        evaluate_folder(tmp_path / "model", task, tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        evaluate_folder(conditional, task, tmp_path / "file" / "out")
+
+
+def test_samples_longer_than_the_models_context_are_refused_before_sampling(conditional, tmp_path):
+    config = load_config(task="pep8/quickstart")[0]  # max_length 192, the model holds 64
+    with pytest.raises(ConfigError, match="samples of up to 192 tokens do not fit the model's context of 64"):
+        evaluate_folder(conditional, config, tmp_path / "out")
