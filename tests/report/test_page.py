@@ -298,7 +298,7 @@ def test_other_scorers_and_numbers_of_whole_models_have_tables(tmp_path):
     }
     with (run / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"step": 2, "tokens_seen": 200, **more}) + "\n")
-    html, parsed = page([run], tmp_path)
+    _, parsed = page([run], tmp_path)
     text = " ".join(parsed.text.split())
     assert "RuffScorer0.0120.011 to 0.013" in text.replace(" 0.011", "0.011")
     assert "kl/nats_per_sequence12.512.25 to 12.75" in text.replace(" 12.25", "12.25")
