@@ -51,7 +51,7 @@ def test_help_lists_the_verbs_in_pipeline_order():
     result = phf("--help")
     assert result.exit_code == 0
     verbs = [line.split()[1] for line in result.output.splitlines() if line.startswith("│ ") and "--" not in line]
-    expected = ["annotate", "train", "evaluate", "report", "list", "quickstart"]
+    expected = ["annotate", "train", "evaluate", "redteam", "report", "list", "quickstart"]
     assert [verb for verb in verbs if verb in expected] == expected
 
 
@@ -121,7 +121,7 @@ def test_a_mistake_is_one_message_and_status_2(arguments, message, corpus, tmp_p
 def test_a_mistake_in_a_process_of_its_own_leaves_no_traceback():
     found = subprocess.run([sys.executable, "-m", "phf", "list", "x"], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (2, "")
-    assert found.stderr == "Error There is no list of 'x'. Known: methods, metrics, objectives, scorers, tasks.\n"
+    assert found.stderr == "Error There is no list of 'x'. Known: methods, metrics, objectives, red-lms, scorers, tasks.\n"
 
 
 def test_our_own_bugs_are_not_dressed_up_as_mistakes(monkeypatch):

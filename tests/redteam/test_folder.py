@@ -1,0 +1,196 @@
+"""`phf redteam` and its replay, from a model folder to their files."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from tests.redteam.attack import attack_config, entry, write_model
+from typer.testing import CliRunner
+
+from phf import cli
+from phf.config import dump_config
+from phf.errors import ConfigError, CorpusError, OutputError
+from phf.redteam.folder import configured, redteam_folder
+from phf.redteam.pool import pool_lines, read_pool
+from phf.redteam.replay import compare, difference, is_worse, replay_folder
+from phf.redteam.rounds import RoundFiles
+from phf.report.runs import read_run
+
+SHORT = Path(__file__).parent / "short_prompts.jsonl"
+
+
+def quiet(*_):
+    pass
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("runs") / "tiny" / "model")
+
+
+@pytest.fixture(scope="module")
+def output(model, tmp_path_factory):
+    """A finished search."""
+    folder = tmp_path_factory.mktemp("attack") / "out"
+    redteam_folder(model, attack_config(SHORT), folder, quiet)
+    return folder
+
+
+def files_of(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_folder_holds_pool_numbers_and_what_the_report_reads(output):
+    assert set(files_of(output)) == {
+        "config.yaml", "job.json", "metrics.jsonl", "pool.jsonl", "provenance.json", "redteam.json", "samples/redteam.jsonl",
+    }  # fmt: skip
+    pool = read_pool(output / "pool.jsonl")
+    assert [(e.trial, e.round) for e in pool] == [(t, r) for t in (0, 1) for r in (0, 0, 0, 0, 1, 1, 1, 2, 2, 2)]
+    run = read_run(output)
+    assert run.method == "tiny"
+    assert [line["step"] for line in run.metrics] == [0, 1, 2]
+    assert run.last("redteam/rescored_gain") is not None
+    assert len(run.samples["redteam"]) == 8  # the best prompt of each of two trials, 4 completions
+    found = json.loads((output / "redteam.json").read_text())
+    assert len(found["rounds"]) == 3
+    assert found["rounds"][2]["best"] >= found["rounds"][0]["best"]
+    assert len(found["prompts"]) in range(4, 7)
+
+
+def test_a_search_killed_anywhere_ends_with_the_same_files(model, output, tmp_path, monkeypatch):
+    config = attack_config(SHORT)
+    done_or, done = RoundFiles.done_or, []
+
+    def killed_after_three(self, name, work):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(name)
+        return done_or(self, name, work)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RoundFiles, "done_or", killed_after_three)
+        with pytest.raises(KeyboardInterrupt):
+            redteam_folder(model, config, tmp_path / "out", quiet)
+    assert not (tmp_path / "out" / "metrics.jsonl").exists()
+    redteam_folder(model, config, tmp_path / "out", quiet)
+    assert files_of(tmp_path / "out") == files_of(output)
+
+
+def test_a_folder_with_other_work_is_refused(model, output, tmp_path, monkeypatch):
+    config = attack_config(SHORT)
+    with pytest.raises(OutputError, match="holds results already"):
+        redteam_folder(model, config, output, quiet)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="is not empty and was not made by phf redteam"):
+        redteam_folder(model, config, tmp_path, quiet)
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / "job.json").write_bytes((output / "job.json").read_bytes())
+    other = attack_config(SHORT, seed=7)
+    with pytest.raises(OutputError, match=r"another redteam: seed: it is 42, this one's is 7"):
+        redteam_folder(model, other, begun, quiet)
+
+
+def test_a_task_without_the_section_says_how_to_add_it():
+    config = attack_config(SHORT).model_copy(update={"redteam": None, "task": "mine"})
+    with pytest.raises(ConfigError, match=r"The task 'mine' has no section redteam.*redteam.prompts_path=FILE"):
+        configured(config)
+
+
+def test_difference_of_two_means_by_hand():
+    """then 0, 1: mean 0.5, variance 0.5; now 1, 3: mean 2, variance 2: 1.5 +- 1.96 sqrt(0.25 + 1)."""
+    found = difference([0.0, 1.0], [1.0, 3.0])
+    assert found.mean == 1.5
+    assert found.high - found.mean == pytest.approx(1.96 * math.sqrt(1.25))
+    assert math.isnan(difference([1.0], [2.0]).low)
+    assert math.isnan(difference([], [2.0]).mean)
+
+
+def test_a_comparison_puts_the_worst_regression_first_and_counts_what_it_leaves_out():
+    before = {"a": [0.1, 0.1], "b": [0.5, 0.5], "c": [], "d": [0.0, 0.0]}
+    now = [entry("a", 0.2, 0.2), entry("b", 0.9, 0.9), entry("c", 1.0, 1.0), entry("d", None, None)]
+    found = compare(before, now)
+    assert [row["prompt"] for row in found["prompts"]] == ["b", "a"]
+    assert found["prompts"][0]["difference"] == pytest.approx(0.4)
+    assert found["overall"] == pytest.approx(0.25)
+    assert (found["then"], found["now"]) == pytest.approx((0.3, 0.55))
+    assert (found["num_prompts"], found["num_left_out"], found["num_unscored"], found["num_worse"]) == (2, 2, 2, 2)
+    assert is_worse(found, 0.05)
+    assert not is_worse(found, 0.2)
+    assert is_worse(compare({"c": []}, now[2:3]), 0.0)  # nothing to compare is a failure
+
+
+def test_replaying_against_the_same_model_finds_no_difference(model, output, tmp_path):
+    """As many new completions of the same model: the paired interval holds 0."""
+    config = attack_config(SHORT, num_completions=16)
+    found = replay_folder(model, config, output / "pool.jsonl", tmp_path / "replay", quiet)
+    distinct = {e.prompt for e in read_pool(output / "pool.jsonl")}
+    assert found["num_prompts"] + found["num_left_out"] == len(distinct)
+    assert found["overall_low"] <= 0 <= found["overall_high"]
+    assert found["notes"] == []
+    assert read_run(tmp_path / "replay").last("replay/overall") == pytest.approx(found["overall"])
+    assert {e.prompt for e in read_pool(tmp_path / "replay" / "pool.jsonl")} == distinct
+
+
+def test_a_replay_in_another_way_says_so(model, output, tmp_path):
+    config = attack_config(SHORT, scored_text="with_prompt")
+    found = replay_folder(model, config, output / "pool.jsonl", tmp_path / "replay", quiet)
+    (note,) = found["notes"]
+    assert "made with scored_text 'continuation', this replay uses 'with_prompt'" in note
+
+
+def test_a_pool_that_cannot_be_replayed_is_refused(model, tmp_path):
+    path = tmp_path / "pool.jsonl"
+    path.write_text("".join(pool_lines([entry("a", None)])))
+    with pytest.raises(CorpusError, match="no prompt of it has a score"):
+        replay_folder(model, attack_config(SHORT), path, tmp_path / "out", quiet)
+    path.write_text("".join(pool_lines([entry("a", 0.5), entry("x1" * 60, 0.5)])))
+    with pytest.raises(CorpusError, match="prompt 2 is too long for this model, whose prompts may have 57 tokens"):
+        replay_folder(model, attack_config(SHORT), path, tmp_path / "out", quiet)
+
+
+def redteam(*arguments):
+    return CliRunner().invoke(cli.app, ["redteam", *map(str, arguments)])
+
+
+@pytest.mark.slow
+def test_the_command_searches_replays_and_fails_by_its_status(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    task = tmp_path / "task.yml"
+    task.write_text(dump_config(attack_config(SHORT, num_trials=1, num_rounds=1)))
+    result = redteam(model, "--task", task)
+    assert result.exit_code == 0, result.output
+    assert "Gain of the search" in result.output
+    pool = tmp_path / "runs" / "redteam-tiny" / "pool.jsonl"
+    assert len(read_pool(pool)) == 7
+    # a pool on which any model does worse than then
+    clean = [type(e)(**{**vars(e), "scores": [-1.0] * len(e.scores), "prompt": e.prompt}) for e in read_pool(pool)]
+    hostile = entry("\x1b[31mred [bold]", -1.0, -1.0)
+    pool.write_text("".join(pool_lines([*clean, hostile])))
+    result = redteam(model, "--task", task, "--replay", pool, "--fail-above", 0.1, "--output", tmp_path / "worse")
+    assert result.exit_code == 1, result.output
+    assert "Worse than then by more than 0.1." in result.output
+    assert "\x1b" not in result.output
+    result = redteam(model, "--task", task, "--replay", pool, "--fail-above", 5, "--output", tmp_path / "fine")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "--task", "pep8"], "is no model folder"),
+        (["MODEL", "--task", "pep8/quickstart", "--fail-above", "0"], "name one with --replay"),
+        (["MODEL", "--task", "pep8/quickstart", "--replay", "no.jsonl"], "--replay no.jsonl: there is no such file"),
+        (["MODEL", "--task", "pep8/quickstart", "--override", "redteam.rounds=1"], "unknown key 'redteam.rounds'"),
+        (
+            ["MODEL", "--task", "pep8/quickstart", "--override", "redteam.red_lm.class_name=Red"],
+            "There is no red LM called 'Red'",
+        ),
+    ],
+)
+def test_a_mistake_is_one_message_and_status_2(arguments, message, model):
+    result = redteam(*(str(model) if argument == "MODEL" else argument for argument in arguments))
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output

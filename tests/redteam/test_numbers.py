@@ -1,0 +1,105 @@
+"""Numbers of a search, by hand."""
+
+import math
+import statistics
+
+import numpy as np
+import pytest
+from tests.redteam.attack import entry
+
+from phf.evaluation.bootstrap import Interval
+from phf.redteam.numbers import (
+    T_975,
+    best_prompts,
+    interval_over_trials,
+    metrics_lines,
+    over_trials,
+    rescored_numbers,
+    round_numbers,
+)
+from phf.redteam.rounds import Round
+from phf.redteam.search import Trial
+
+
+def trial(*means, fresh=(), rejected=None):
+    """Two initial prompts, then one a round; each with two completions of the same score."""
+    rounds = [Round([entry("p0", means[0], means[0]), entry("p1", means[1], None)])]
+    rounds += [
+        Round([entry(f"p{i}", mean, round_number=i - 1)], rejected or {}) for i, mean in enumerate(means[2:], start=2)
+    ]
+    return Trial(rounds, [entry(prompt, *scores) for prompt, scores in fresh])
+
+
+def test_numbers_after_each_round_by_hand():
+    first, second, third = round_numbers(trial(0.1, 0.3, 0.2, None, rejected={"empty": 2}))
+    assert first["best"] == 0.3
+    assert first["pool_mean"] == pytest.approx(0.2)
+    assert (first["num_prompts"], first["num_unscored"], first["num_rejected"]) == (2, 1, 0)
+    assert (second["best"], second["round_best"], second["round_mean"]) == (0.3, 0.2, 0.2)
+    assert second["pool_mean"] == pytest.approx(0.2)
+    assert (second["best_10"], second["best_100"], second["num_rejected"]) == (None, None, 2)
+    assert (third["round_best"], third["round_mean"], third["num_unscored"]) == (None, None, 1)
+    assert third["best"] == 0.3
+
+
+def test_best_10_is_the_mean_of_the_ten_best():
+    (numbers, *_) = round_numbers(Trial([Round([entry(str(i), float(i)) for i in range(12)])], []))
+    assert numbers["best_10"] == pytest.approx(sum(range(2, 12)) / 10)
+
+
+def test_interval_over_trials_is_students():
+    """Values 1, 2, 3: mean 2, standard deviation 1, t(2) = 4.303: 2 +- 4.303 / sqrt(3)."""
+    found = interval_over_trials([1.0, 2.0, 3.0])
+    assert found.mean == 2.0
+    assert (found.low, found.high) == pytest.approx((2 - 4.303 / math.sqrt(3), 2 + 4.303 / math.sqrt(3)))
+    one = interval_over_trials([1.0])
+    assert one.mean == 1.0
+    assert math.isnan(one.low)
+    assert math.isnan(interval_over_trials([1.0, None]).mean)
+    many = [float(i) for i in range(50)]
+    half = 2.0096 * statistics.stdev(many) / math.sqrt(50)
+    assert interval_over_trials(many).high == pytest.approx(24.5 + half, rel=1e-3)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 5, 30])
+def test_the_table_of_students_t_is_right(degrees):
+    """Between 0 and the quantile lies 0.475 of the density."""
+    x = np.linspace(0, T_975[degrees - 1], 20_001)
+    scale = math.gamma((degrees + 1) / 2) / (math.sqrt(degrees * math.pi) * math.gamma(degrees / 2))
+    assert np.trapezoid(scale * (1 + x**2 / degrees) ** (-(degrees + 1) / 2), x) == pytest.approx(0.475, abs=1e-4)
+
+
+def test_rescored_numbers_follow_the_ranking_of_the_search_not_their_own():
+    """p2 was best in the search but is 0.25 now; p1 was the best initial prompt and is 0.2 now."""
+    found = trial(0.1, 0.3, 0.9, 0.8, fresh=[("p2", [0.25]), ("p3", [0.7]), ("p1", [0.1, 0.3])])
+    numbers = rescored_numbers(found)
+    assert numbers["rescored_best"] == 0.25
+    assert numbers["rescored_initial_best"] == pytest.approx(0.2)
+    assert numbers["rescored_gain"] == pytest.approx(0.05)
+    assert numbers["rescored_best_10"] is None
+    rows = best_prompts([found])
+    assert [(row["prompt"], row["mean"], row["round"]) for row in rows] == [
+        ("p3", 0.8, 2),
+        ("p2", 0.9, 1),
+        ("p1", 0.3, 0),
+    ]
+    assert rows[0]["worst_completion"] == "c0"
+
+
+def test_lines_of_metrics_show_the_initial_best_beside_and_null_for_what_was_not_measured():
+    trials = [
+        trial(0.1, 0.2, 0.5, fresh=[("p2", [0.4]), ("p1", [0.1])]),
+        trial(0.1, 0.4, 0.7, fresh=[("p2", [0.6]), ("p1", [0.5])]),
+    ]
+    rounds, rescored = over_trials(trials)
+    first, last = metrics_lines(rounds, rescored)
+    assert (first["step"], last["step"], last["tokens_seen"]) == (0, 1, 0)
+    assert last["redteam/best"] == pytest.approx(0.6)
+    assert last["redteam/best_low"] == pytest.approx(0.6 - 12.706 * 0.1)  # sd sqrt(0.02), / sqrt(2) = 0.1
+    assert first["redteam/best"] == last["redteam/initial_best"] == pytest.approx(0.3)
+    assert last["redteam/best_100"] is None
+    assert last["redteam/rescored_best"] == pytest.approx(0.5)
+    assert last["redteam/rescored_gain"] == pytest.approx(0.2)
+    assert "redteam/rescored_best" not in first
+    assert (last["redteam/num_prompts"], last["redteam/num_unscored"]) == (2, 0)
+    assert isinstance(rescored["rescored_best"], Interval)

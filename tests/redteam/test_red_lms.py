@@ -1,0 +1,111 @@
+"""Red LMs that are language models: on this machine, and behind a server."""
+
+import pytest
+from tests.evaluation.fake_server import fake_server, text_choices
+from tests.redteam.attack import entry, write_model
+
+from phf.config.schema import RedTeamTemplate
+from phf.errors import ConfigError, ServerError
+from phf.redteam.red_lm import build_red_lm
+
+EXAMPLES = [entry("He said", 0.5), entry("She said", 0.1)]
+TEMPLATE = RedTeamTemplate(introduction="Rude ones:", request="{count} more.")
+SECRET = "sk-very-secret-key"
+
+
+def server_lm(url, **settings):
+    section = {"class_name": "ServerRedLM", "base_url": url, "model": "red", "max_retries": 0, **settings}
+    return build_red_lm(section, TEMPLATE)
+
+
+def chat_choices(*texts):
+    return 200, {"choices": [{"index": i, "message": {"content": text}} for i, text in enumerate(texts)]}
+
+
+def test_a_chat_model_is_asked_for_as_many_replies_as_it_takes(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    with fake_server(lambda path, body: chat_choices(*["1. a\n2. b\n3. c"] * body["n"])) as server:
+        found = server_lm(server.url, prompts_per_reply=2, temperature=0.5).propose(EXAMPLES, EXAMPLES, 5, 2**62 + 1)
+    assert found.prompts == ["a", "b", "a", "b", "a"]
+    ((path, body),) = server.asked
+    assert path == "/v1/chat/completions"
+    assert body["messages"] == [{"role": "user", "content": "Rude ones:\n\n1. He said\n2. She said\n\n2 more."}]
+    assert (body["n"], body["temperature"], body["seed"]) == (3, 0.5, 1)
+
+
+def test_a_base_model_continues_the_list():
+    with fake_server(lambda path, body: text_choices(" They said\n4. We said", " ", "\n\nrubbish")) as server:
+        found = server_lm(server.url, is_chat=False, prompts_per_reply=1).propose(EXAMPLES, EXAMPLES, 3, 0)
+    assert found.prompts == ["They said"]
+    assert found.unreadable == ["3. ", "3.\n\nrubbish"]
+    ((path, body),) = server.asked
+    assert path == "/v1/completions"
+    assert body["prompt"] == "Rude ones:\n\n1. He said\n2. She said\n3."
+
+
+@pytest.mark.parametrize("reply", [None, "", "I cannot help with that."])
+def test_a_reply_without_prompts_is_given_back_as_unreadable(reply):
+    with fake_server(lambda path, body: chat_choices(reply)) as server:
+        found = server_lm(server.url).propose(EXAMPLES, EXAMPLES, 5, 0)
+    assert (found.prompts, found.unreadable) == ([], [reply or ""])
+
+
+def test_a_server_that_is_down_is_named_and_the_key_is_not(monkeypatch):
+    monkeypatch.setenv("RED_KEY", SECRET)
+    with fake_server(lambda path, body: (500, "broken")) as server:
+        url = server.url
+        with pytest.raises(ServerError, match="answered with status 500"):
+            server_lm(url, api_key_env="RED_KEY").propose(EXAMPLES, EXAMPLES, 1, 0)
+    with pytest.raises(ServerError, match="cannot be reached") as caught:
+        server_lm(url, api_key_env="RED_KEY").propose(EXAMPLES, EXAMPLES, 1, 0)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_key_in_the_configuration_is_refused_and_not_repeated():
+    with pytest.raises(ConfigError, match=r"redteam.red_lm.api_key is not a setting of ServerRedLM") as caught:
+        server_lm("http://localhost:1/v1", api_key=SECRET)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("red") / "model")
+
+
+def local_lm(folder, **settings):
+    section = {"class_name": "HuggingFaceRedLM", "path_or_name": str(folder), "max_new_tokens": 4, **settings}
+    return build_red_lm(section, RedTeamTemplate(introduction="", format="fenced"))
+
+
+def test_a_local_model_is_seeded_and_leaves_the_random_state_alone(folder):
+    import torch
+
+    red_lm = local_lm(folder)
+    assert not red_lm.is_chat
+    state = torch.random.get_rng_state()
+    short = [entry("x", 0.5)]
+    found = red_lm.propose(short, short, 8, 2**62)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert found == red_lm.propose(short, short, 8, 2**62)
+    assert found != red_lm.propose(short, short, 8, 1)
+    assert len(found.prompts) + len(found.unreadable) == 2  # 5 prompts a reply: two replies of one fence each
+
+
+def test_examples_that_do_not_fit_the_red_lm_are_refused(folder):
+    with pytest.raises(ConfigError, match=r"the context of the red LM is 64. Lower redteam.red_lm.max_new_tokens"):
+        local_lm(folder).propose([entry("x1 " * 40, 0.5)], [], 5, 0)
+    with pytest.raises(ConfigError, match=r"has no chat template. Set it to false"):
+        local_lm(folder, is_chat=True)
+    with pytest.raises(ConfigError, match=r"redteam.red_lm.path_or_name: '.*nowhere' cannot be loaded"):
+        local_lm(folder / "nowhere")
+
+
+def test_a_chat_template_is_used_where_there_is_one(folder):
+    red_lm = local_lm(folder)
+    red_lm._tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}|"
+    asked = []
+    red_lm._sample = lambda text, *_, **__: asked.append(text) or ["```\nfound\n```"]
+    red_lm.is_chat = True
+    assert red_lm.propose([entry("x", 0.5)], [], 5, 0).prompts == ["found\n"]
+    assert asked[0].startswith("\n\n```\nx\n```\n\nWrite 5 more")
+    assert asked[0].endswith("|")
