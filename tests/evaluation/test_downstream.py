@@ -342,7 +342,7 @@ def test_an_unknown_task_gets_the_nearest_names(conditional, folder, monkeypatch
     from lm_eval import tasks
 
     shipped = tasks.TaskManager
-    # The harness's own thousands of files take it a minute to index.
+    # The harness's own thousands of files take seconds to index.
     monkeypatch.setattr(tasks, "TaskManager", lambda include_path, **_: shipped(None, include_path, False))
     lm, tokenizer, prefix = conditional
     with pytest.raises(ConfigError, match=r"called 'tiny_exakt'\. Did you mean 'tiny_exact'.*define: tiny_broken, "):

@@ -90,7 +90,7 @@ def load_tasks(section: DownstreamConfig) -> Any:
 
     if section.include_path is not None and not Path(section.include_path).is_dir():
         raise ConfigError(f"downstream.include_path: there is no folder {section.include_path}.")
-    # To index the shipped tasks takes the harness a minute; a folder of one's own often suffices.
+    # The harness reads thousands of files to index the tasks it ships; a folder of one's own often suffices.
     manager = TaskManager(include_path=section.include_path, include_defaults=section.include_path is None)
     names = [name for name in section.tasks if not Path(name).is_file()]
     own, needed = manager.all_tasks, _with_members(manager.task_index, names)
