@@ -121,7 +121,9 @@ def test_a_mistake_is_one_message_and_status_2(arguments, message, corpus, tmp_p
 def test_a_mistake_in_a_process_of_its_own_leaves_no_traceback():
     found = subprocess.run([sys.executable, "-m", "phf", "list", "x"], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (2, "")
-    assert found.stderr == "Error There is no list of 'x'. Known: methods, metrics, objectives, red-lms, scorers, tasks.\n"
+    assert (
+        found.stderr == "Error There is no list of 'x'. Known: methods, metrics, objectives, red-lms, scorers, tasks.\n"
+    )
 
 
 def test_our_own_bugs_are_not_dressed_up_as_mistakes(monkeypatch):
@@ -197,7 +199,8 @@ def test_train_evaluate_report_end_to_end(run_dir, corpus, tmp_path):
     evaluation = tmp_path / "evaluation"
     task = ["--task", "pep8/quickstart", "--override", "generation.scenario_configs.0.num_samples=3"]
     kwargs = "generation.scenario_configs.0.generate_kwargs.max_length=64"
-    result = phf("evaluate", run_dir / "model", *task, kwargs, "--output", evaluation)
+    chosen = ["--only", "generation", "--output", evaluation]
+    result = phf("evaluate", run_dir / "model", *task, kwargs, *chosen)
     assert result.exit_code == 0, result.output
     assert "generation/prompted/score" in result.output
     assert len(read_run(evaluation).samples["prompted"]) == 3
@@ -207,9 +210,12 @@ def test_train_evaluate_report_end_to_end(run_dir, corpus, tmp_path):
     html = page.read_text()
     for text in ("conditional, unconditional", "tiny, prompted", "Resolved configuration", "Provenance"):
         assert text in html
-    again = phf("evaluate", run_dir / "model", *task, kwargs, "--output", evaluation)
-    assert again.exit_code == 2
-    assert "holds results already" in again.stderr
+    again = phf("evaluate", run_dir / "model", *task, kwargs, *chosen)
+    assert again.exit_code == 0
+    assert "generation was measured before; kept" in again.output
+    other = phf("evaluate", run_dir / "model", *task, *chosen)
+    assert other.exit_code == 2
+    assert "holds results of another model or other settings" in other.stderr
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ def export(folder, model_type="gpt2", control_tokens=CONTROL, tag_every_segment=
     prompting = {
         "control_tokens": None if control_tokens is None else list(control_tokens),
         "tag_every_segment_when_sampling": tag_every_segment,
+        "threshold": 0.25,
     }
     export_model(lm, tokenizer, folder, prompting, value_head)
     return lm, tokenizer, prompting
@@ -99,7 +100,8 @@ def test_value_head_has_a_file_of_its_own(tmp_path):
 def test_prompting_is_read_back_and_has_a_default(tmp_path):
     _, _, prompting = export(tmp_path / "m", tag_every_segment=True)
     assert read_prompting(tmp_path / "m") == prompting
-    assert read_prompting(tmp_path) == {"control_tokens": None, "tag_every_segment_when_sampling": False}
+    default = {"control_tokens": None, "tag_every_segment_when_sampling": False, "threshold": None}
+    assert read_prompting(tmp_path) == default
     (tmp_path / "m" / "phf.json").write_text('{"control_tok')
     with pytest.raises(ConfigError, match=r"phf\.json: does not say how the model is prompted"):
         read_prompting(tmp_path / "m")

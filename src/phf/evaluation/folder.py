@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers.utils import logging as transformers_logging
 
 from phf.annotate.cache import cache_root
@@ -33,6 +34,8 @@ from phf.registry import did_you_mean
 PARTS = ("generation", "diversity", "kl", "held-out", "downstream", "glue")
 """What can be switched on and off. Diversity is measured on the samples of generation."""
 DEFAULT_PARTS = PARTS[:-1]
+SHARED_PARTS = ("downstream", "glue")
+"""What several processes (`torchrun -m phf evaluate ...`) share; the rest is the main process's."""
 RESULTS = "evaluation.json"
 FORMAT = 1
 
@@ -89,7 +92,7 @@ def evaluate_folders(
         model.check_output()
     numbers = {model.name: model.run() for model in models}
     comparisons = compare_models({model.name: model.scores() for model in models})
-    if len(models) > 1:
+    if len(models) > 1 and PartialState().is_main_process:
         found = {"models": {m.name: str(m.folder) for m in models}, "comparisons": [c.to_json() for c in comparisons]}
         write_json_atomic(output / "comparison.json", _finite(found))
     return Evaluation(numbers, comparisons)
@@ -135,9 +138,9 @@ class _ModelEvaluation:
 
     @cached_property
     def lm(self) -> Any:
-        has_gpu = torch.cuda.is_available()
-        model = pretrained_lm(str(self.folder), "MODEL_DIR", dtype="auto" if has_gpu else torch.float32)
-        return model.to("cuda" if has_gpu else "cpu")
+        device = PartialState().device if torch.cuda.is_available() else torch.device("cpu")
+        dtype = "auto" if device.type == "cuda" else torch.float32
+        return pretrained_lm(str(self.folder), "MODEL_DIR", dtype=dtype).to(device)
 
     @property
     def prefix_ids(self) -> list[int]:
@@ -170,15 +173,21 @@ class _ModelEvaluation:
     def run(self) -> dict[str, float]:
         """Measure what is wanted, configured and not yet measured; returns all numbers of the folder."""
         results = self.check_output()
+        state = PartialState()
+        state.wait_for_everyone()  # before the main process changes what the others read
         for part, measure in self._measures():
             if part in results["parts"]:
                 self.announce(f"{self.name}: {part} was measured before; kept")
                 continue
+            if not (state.is_main_process or part in SHARED_PARTS):
+                continue
             self.announce(f"{self.name}: {part}")
             results["parts"][part] = _finite(measure())
-            write_json_atomic(self.output / RESULTS, {**self.describe(), **results})
+            if state.is_main_process:
+                write_json_atomic(self.output / RESULTS, {**self.describe(), **results})
+        state.wait_for_everyone()
         numbers = {key: value for part in results["parts"].values() for key, value in part.items()}
-        if numbers:
+        if numbers and state.is_main_process:
             write_json_atomic(self.output / "provenance.json", self.describe())
             line = json.dumps({"step": 0, "tokens_seen": 0, **numbers})
             write_text_atomic(self.output / "metrics.jsonl", line + "\n")
@@ -259,7 +268,18 @@ class _ModelEvaluation:
     def downstream(self) -> dict[str, float]:
         """Tasks of lm-evaluation-harness, the prefix in front."""
         assert self.config.downstream is not None, "called for tasks with downstream tasks"
-        return run_downstream(self.lm, self.tokenizer, self.config.downstream, prefix_ids=self.prefix_ids)
+        if self.conditional is None:  # what the tokenizer itself puts in front: EOS for an exported model
+            return run_downstream(self.lm, self.tokenizer, self.config.downstream, prefix_ids=[])
+        banned = [self.conditional.misaligned_prefix]
+        if not self.conditional.tag_every_segment_when_sampling:
+            banned.append(self.conditional.aligned_prefix)
+        return run_downstream(
+            self.lm,
+            self.tokenizer,
+            self.config.downstream,
+            prefix_ids=self.prefix_ids,
+            banned_token_ids=self.tokenizer.convert_tokens_to_ids(banned),
+        )
 
     def glue(self) -> dict[str, float]:
         """Finetuning on GLUE."""
