@@ -61,7 +61,7 @@ def other(same):
     torch.manual_seed(0)
     with torch.no_grad():
         for weight in lm.parameters():
-            weight += 0.2 * weight.std() * torch.randn_like(weight) if weight.dim() > 1 else 0.0
+            weight += weight.std() * torch.randn_like(weight) if weight.dim() > 1 else 0.0
     return lm
 
 
@@ -91,7 +91,7 @@ def scored_here(samples, same, tokenizer, folder):
 
 
 @pytest.mark.parametrize("by", ["tokens", "text"])
-def test_kl_by_server_is_kl_by_the_same_model_loaded_here(by, samples, same, other, tokenizer, folder):
+def test_kl_by_server_is_kl_by_the_same_model_loaded_here(by, samples, same, other, tokenizer, folder, record_property):
     """Over the server's samples, by their tokens and, as for another tokenizer, by their text."""
     here = scored_here(samples, same, tokenizer, folder)
     if by == "text":
@@ -100,24 +100,26 @@ def test_kl_by_server_is_kl_by_the_same_model_loaded_here(by, samples, same, oth
         pytest.skip("this server does not return token ids")
     start = document_start(folder, tokenizer)
     served, local = (kl_from_samples(other, tokenizer, given, prefix_ids=start) for given in (samples, here))
-    print(f"by {by}: served {served}, local {local}")
+    record_property("figures", f"by {by}: served {served}, local {local}")
     assert local["kl/nats_per_sequence"] > 1
     assert served["kl/nats_per_sequence"] == pytest.approx(local["kl/nats_per_sequence"], rel=0.005)
     assert served["kl/nats_per_character"] == pytest.approx(local["kl/nats_per_character"], rel=0.005)
 
 
-def test_the_served_model_is_at_no_distance_from_itself(samples, same, tokenizer, folder):
+def test_the_served_model_is_at_no_distance_from_itself(samples, same, tokenizer, folder, record_property):
     found = kl_from_samples(same, tokenizer, samples, prefix_ids=document_start(folder, tokenizer))
-    print(f"served model from itself: {found}")
+    record_property("figures", f"from itself: {found}")
     assert abs(found["kl/nats_per_sequence"]) / MAX_TOKENS < 1e-3
 
 
-def test_samples_of_the_server_and_of_the_model_loaded_here_tell_the_same(section, other, tokenizer, folder, tmp_path):
+def test_samples_of_the_server_and_of_the_model_loaded_here_tell_the_same(
+    section, other, tokenizer, folder, tmp_path, record_property
+):
     """Two independent draws: their intervals overlap."""
     start = document_start(folder, tokenizer)
     local = section.model_copy(update={"reference": KLConfig(reference={"path_or_name": folder}).reference})
     served, here = (measure_kl(other, tokenizer, kl, prefix_ids=start, cache_dir=tmp_path) for kl in (section, local))
-    print(f"two draws: served {served}, local {here}")
+    record_property("figures", f"two draws: served {served}, local {here}")
     for one, two in ((served, here), (here, served)):
         assert one["kl/nats_per_sequence_low"] < two["kl/nats_per_sequence_high"]
 
