@@ -100,7 +100,7 @@ def test_configurations_of_commands_load(page, tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", DOCS, ids=ids(DOCS))
 def test_yaml_is_configuration(page, tmp_path):
     """A block that starts with `# name.yml` or with a section is a task of its own, or goes on top of the quickstart."""
-    sections = ("dataset", "tokenizer", "model", "objective", "training", "generation")
+    sections = ("dataset", "tokenizer", "model", "objective", "training", "generation", "redteam")
     for number, code in enumerate(blocks(page, "yaml")):
         if not re.search(rf"^({'|'.join(sections)}):", code, re.MULTILINE):
             continue
