@@ -74,7 +74,7 @@ class _Child:
             text=True,
             encoding="utf-8",
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-            start_new_session=True,  # an interruption is ours to handle; the child ends when its input does
+            process_group=0,  # an interruption is ours to handle; the child ends when its input does
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
