@@ -14,7 +14,7 @@ from phf.errors import ConfigError, CorpusError, OutputError
 from phf.redteam.folder import configured, redteam_folder
 from phf.redteam.pool import pool_lines, read_pool
 from phf.redteam.replay import compare, difference, is_worse, replay_folder
-from phf.redteam.rounds import RoundFiles
+from phf.redteam.rounds import RoundFiles, claim
 from phf.report.runs import read_run
 
 SHORT = Path(__file__).parent / "short_prompts.jsonl"
@@ -90,6 +90,13 @@ def test_a_folder_with_other_work_is_refused(model, output, tmp_path, monkeypatc
     other = attack_config(SHORT, seed=7)
     with pytest.raises(OutputError, match=r"another redteam: seed: it is 42, this one's is 7"):
         redteam_folder(model, other, begun, quiet)
+
+
+def test_what_a_kill_left_of_a_write_is_no_obstacle(tmp_path):
+    (tmp_path / ".job.json.x.partial").write_text("{")
+    claim(tmp_path, {"seed": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
+    claim(tmp_path, {"seed": 1})
 
 
 def test_a_task_without_the_section_says_how_to_add_it():

@@ -7,7 +7,9 @@ import pytest
 from tests.redteam.attack import PLAIN, LetterScorer, ScriptedRedLM, UnscoringScorer, attack_config
 from tests.tiny import tiny_lm, tiny_tokenizer
 
+from phf.config import load_config
 from phf.errors import ConfigError, CorpusError, ScorerError
+from phf.evaluation.prompts import read_prompts
 from phf.redteam.mutation import MutationRedLM
 from phf.redteam.rounds import Round, RoundFiles
 from phf.redteam.search import Search
@@ -192,3 +194,10 @@ def test_rounds_survive_their_files(tmp_path):
     done = Round([], {"empty": 2})
     assert RoundFiles(tmp_path).done_or("a", lambda: done) == done
     assert RoundFiles(tmp_path).done_or("a", lambda: 1 / 0) == done
+
+
+@pytest.mark.parametrize("task", ["toxicity", "pii", "pep8", "pep8/quickstart"])
+def test_every_shipped_task_has_enough_prompts_to_begin_with(task):
+    settings = load_config(task=task)[0].redteam
+    prompts = read_prompts(settings.prompts_path, settings.prompts_column)
+    assert len(set(prompts)) == len(prompts) >= settings.num_initial_prompts

@@ -53,6 +53,8 @@ def claim(output: Path, job: Mapping[str, Any]) -> None:
     """Make `output` the folder of this job. Raises `OutputError` if it holds another's work, or this job's finished."""
     if (output / "metrics.jsonl").exists():
         raise OutputError(f"{output} holds results already. Name another folder with --output.")
+    for partial in output.rglob(".*.partial"):  # of a job that was killed
+        partial.unlink(missing_ok=True)
     path, wanted = output / "job.json", json.loads(json.dumps(job))
     if not path.is_file():
         if output.is_dir() and any(output.iterdir()):
