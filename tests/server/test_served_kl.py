@@ -1,9 +1,7 @@
 """KL by a real server against KL by the same model loaded here. See README.md for how to start one."""
 
 import copy
-import json
 import os
-import urllib.request
 from dataclasses import replace
 
 import pytest
@@ -23,24 +21,6 @@ pytestmark = [
     pytest.mark.skipif("PHF_TEST_SERVER_URL" not in os.environ, reason="PHF_TEST_SERVER_URL is not set"),
 ]
 NUM_SAMPLES, MAX_TOKENS = 256, 32
-
-
-@pytest.fixture(scope="module")
-def url():
-    return os.environ["PHF_TEST_SERVER_URL"]
-
-
-@pytest.fixture(scope="module")
-def served_name(url):
-    key = os.environ.get("OPENAI_API_KEY", "none")
-    request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {key}"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)["data"][0]["id"]
-
-
-@pytest.fixture(scope="module")
-def folder():
-    return os.environ["PHF_TEST_SERVER_MODEL_DIR"]
 
 
 @pytest.fixture(scope="module")
