@@ -172,8 +172,9 @@ class LetterServer:
     `ab` is ended by the model and `abc` cut. With `has_bos` its tokenizer puts `<s>` in front of every prompt itself.
     """
 
-    def __init__(self, has_bos=False, knows_more_fields=True, sampled=PER_TOKEN, says_end=True):
+    def __init__(self, has_bos=False, knows_more_fields=True, sampled=PER_TOKEN, says_end=True, on_empty=400):
         self.has_bos = has_bos
+        self.on_empty = on_empty
         self.knows_more_fields = knows_more_fields
         self.sampled = sampled
         self.says_end = says_end
@@ -186,7 +187,7 @@ class LetterServer:
             return 200, {"choices": [self.sample(i, body) for i in range(body["n"])]}
         found = [self.tokens(prompt) for prompt in body["prompt"]]
         if not all(found):
-            return 400, {"error": "The decoder prompt cannot be empty"}
+            return self.on_empty, {"error": "The decoder prompt cannot be empty"}
         return 200, {
             "choices": [
                 {"index": i, "text": prompt, "logprobs": {"tokens": tokens, "token_logprobs": self.scores(tokens)}}
@@ -248,6 +249,13 @@ def test_a_tokenizer_that_starts_documents_by_itself_is_given_the_empty_prompt(t
     with fake_server(LetterServer(has_bos=True)) as fake:
         samples = reference_samples(served(fake), tmp_path)
         assert {body["prompt"][0] for _, body in fake.asked if not body.get("echo")} == {""}
+    assert {sample.text_logprob for sample in samples} == {-7.0, -6.0}
+
+
+def test_a_server_that_fails_on_the_empty_prompt_is_asked_for_the_next_start(tmp_path, monkeypatch):
+    monkeypatch.setattr("openai._base_client.time.sleep", lambda seconds: None)
+    with fake_server(LetterServer(on_empty=500)) as fake:
+        samples = reference_samples(served(fake), tmp_path)
     assert {sample.text_logprob for sample in samples} == {-7.0, -6.0}
 
 

@@ -301,6 +301,11 @@ def test_other_scorers_and_numbers_of_whole_models_have_tables(tmp_path):
     _, parsed = page([run], tmp_path)
     text = " ".join(parsed.text.split())
     assert "RuffScorer0.0120.011 to 0.013" in text.replace(" 0.011", "0.011")
+    for scorer, role in (("PEP8Scorer", "held out"), ("RuffScorer", "used in training")):
+        facts = json.loads((run / "provenance.json").read_text())
+        data = [{"source": "s", "scorer": {"class_name": scorer}}]
+        (run / "provenance.json").write_text(json.dumps({**facts, "dataset": data}))
+        assert f"RuffScorer ({role})" in page([run], tmp_path)[1].text
     assert "kl/nats_per_sequence12.512.25 to 12.75" in text.replace(" 12.25", "12.25")
     assert "downstream/task/acc0.625" in text
     assert "_stderr" not in text

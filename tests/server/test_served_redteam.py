@@ -22,6 +22,7 @@ SMALL = [
     "redteam.num_completions=4",
     "redteam.num_rescored=2",
     "redteam.max_attempts=5",
+    "redteam.template.format=fenced",  # whatever the model writes is then a prompt, if it is new
     "redteam.generate_kwargs={do_sample: true, max_new_tokens: 16, top_k: 0}",
 ]
 

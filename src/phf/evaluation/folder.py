@@ -306,6 +306,7 @@ class _ModelEvaluation:
             "method": self.name,
             "task": self.config.task,
             "model": str(self.folder),
+            "dataset": _training_data(self.folder),
             "scorer": self.evaluator.scorer.describe(),
             "more_scorers": more or None,
             "threshold": self.threshold,
@@ -335,6 +336,15 @@ def _for_model(config: Config, conditional: ConditionalTrainingConfig | None) ->
             for scenario in config.generation.scenario_configs
         ]
     return config.model_copy(update={"generation": config.generation.model_copy(update=update)})
+
+
+def _training_data(folder: Path) -> Any:
+    """What the provenance of the run that exported the model says of its data; None for a model from elsewhere."""
+    path = folder.parent / "provenance.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("dataset") if path.is_file() else None
+    except (ValueError, AttributeError):
+        return None  # not written by phf
 
 
 def _identity(folder: Path, config: Config, threshold: float) -> str:

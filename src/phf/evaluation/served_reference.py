@@ -80,7 +80,8 @@ def find_start(server: CompletionsServer, prompt: str | None) -> Start:
         try:
             alone, probe = server.token_logprobs([start])[0], server.token_logprobs([start + PROBE])[0]
         except ServerError as error:
-            if error.status not in REFUSED:
+            fails_on_empty = not start and prompt is None and error.status == 500  # vLLM, where no token is added
+            if error.status not in REFUSED and not fails_on_empty:
                 raise
             refusals.append(str(error))
             continue

@@ -88,7 +88,9 @@ def other_scorers(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 found = {name: run.last(f"{start}{scorer}/{name}") for name in ("score", "score_low", "score_high")}
                 counts = {name: run.last(f"{start}{scorer}/{name}") for name in ("num_samples", "num_unscored")}
                 if scorer:
-                    rows.append({"name": f"{label}, {scenario}", "scorer": scorer, **found, **counts})
+                    used = run.training_scorers
+                    role = "" if used is None else "used in training" if scorer in used else "held out"
+                    rows.append({"name": f"{label}, {scenario}", "scorer": scorer, "role": role, **found, **counts})
     return rows
 
 

@@ -59,6 +59,16 @@ class Run:
         return {key: value for key, value in found.items() if value is not None}
 
     @property
+    def training_scorers(self) -> set[str] | None:
+        """Classes of the scorers of the training data; None where the run does not say."""
+        found = {
+            data["scorer"].get("class_name")
+            for data in self.provenance.get("dataset") or []
+            if isinstance(data, dict) and isinstance(data.get("scorer"), dict)
+        }
+        return found or None
+
+    @property
     def threshold(self) -> float:
         """Segments with a higher score are misaligned; 0 where the run does not say."""
         return float(self.provenance.get("threshold") or 0.0)
