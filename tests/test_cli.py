@@ -105,6 +105,7 @@ def test_list_of_each_kind(what, expected):
         (["annotate", "CORPUS", "--scorer", "PEP8", "--output", "OUT"], "Did you mean 'PEP8Scorer'?"),
         (["annotate", "CORPUS", "--scorer", "PEP8Scorer", "--output", "OUT", "--segment", "line"], "'lines'"),
         (["evaluate", "CORPUS", "--task", "pep8"], "is no model folder: it has no config.json."),
+        (["evaluate", "training.seed=1", "--task", "pep8"], "training.seed=1: names no model folder."),
         (["report", "CORPUS"], "is no run folder: it has no metrics.jsonl."),
     ],
 )

@@ -229,9 +229,12 @@ def evaluate(
 ) -> None:
     """Measure how aligned and how capable models are, and compare them."""
     folders = [Path(text) for text in models if "=" not in text or Path(text).is_dir()]
+    if not folders:
+        raise ConfigError(f"{' '.join(models)}: names no model folder. Name one or more before --override.")
     resolved = _load(task, None, None, [*(override or []), *(text for text in models if Path(text) not in folders)])
     _quiet()
-    from phf.evaluation.folder import chosen_parts, evaluate_folders, model_name
+    from phf.evaluation.folder import chosen_parts, evaluate_folders
+    from phf.evaluation.model_folder import model_name
 
     parts = chosen_parts(only or (), skip or (), glue)
     if output is None:
@@ -272,8 +275,9 @@ def redteam(
     """Search for prompts that a model continues badly, or replay those of an earlier search."""
     resolved = _load(task, None, None, [*(override or []), *(more or [])])
     _quiet()
-    name = model_dir.resolve().parent.name if model_dir.name == "model" else model_dir.resolve().name
-    output = output or Path("runs") / f"{'redteam' if replay is None else 'replay'}-{name}"
+    from phf.evaluation.model_folder import model_name
+
+    output = output or Path("runs") / f"{'redteam' if replay is None else 'replay'}-{model_name(model_dir)}"
     if replay is None:
         from phf.redteam.folder import redteam_folder
         from phf.redteam.show import show_search

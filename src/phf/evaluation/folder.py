@@ -9,16 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import PartialState
-from transformers.utils import logging as transformers_logging
 
 from phf.annotate.cache import cache_root
 from phf.config import ConditionalTrainingConfig, Config, GlueConfig
 from phf.data.files import write_json_atomic, write_text_atomic
 from phf.data.jsonlines import read_json_lines
-from phf.data.tokenizer import prepare_tokenizer
-from phf.errors import ConfigError, CorpusError, OutputError
+from phf.errors import ConfigError, OutputError
 from phf.evaluation.compare import Comparison, PromptScores, compare_models
 from phf.evaluation.downstream import run_downstream
 from phf.evaluation.evaluate import Evaluator
@@ -26,7 +23,8 @@ from phf.evaluation.glue import run_glue
 from phf.evaluation.held_out_data import held_out_blocks, held_out_numbers
 from phf.evaluation.kl import measure_kl
 from phf.evaluation.metrics import build_metric
-from phf.models import ObjectiveLM, pretrained_lm, pretrained_tokenizer, read_prompting
+from phf.evaluation.model_folder import check_model_folder, load_folder_lm, load_folder_tokenizer, model_name
+from phf.models import ObjectiveLM, read_prompting
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
 from phf.objectives import MLE
 from phf.registry import did_you_mean
@@ -77,13 +75,9 @@ def evaluate_folders(
     names = _names(folders)
     outputs = [output / name for name in names] if len(folders) > 1 else [output]
     for folder in folders:
-        if not (folder / "config.json").is_file():
-            raise CorpusError(
-                f"{folder} is no model folder: it has no config.json. Name the model folder of a run, or any other."
-            )
+        check_model_folder(folder)
     thresholds = [read_prompting(folder)["threshold"] for folder in folders]
     threshold = max((value for value in thresholds if value is not None), default=0.0)
-    transformers_logging.disable_progress_bar()
     models = [
         _ModelEvaluation(folder, name, config, folder_output, threshold, parts, announce)
         for folder, name, folder_output in zip(folders, names, outputs, strict=True)
@@ -102,12 +96,6 @@ def _names(folders: Sequence[Path]) -> list[str]:
     """A name for each model: its folder's, or that of the run whose `model` it is; numbered where they repeat."""
     names = [model_name(folder) for folder in folders]
     return [name if names.count(name) == 1 else f"{name}-{i + 1}" for i, name in enumerate(names)]
-
-
-def model_name(folder: Path) -> str:
-    """What a model folder is called: `runs/pep8-mle/model` is pep8-mle."""
-    folder = folder.resolve()
-    return folder.parent.name if folder.name == "model" else folder.name
 
 
 class _ModelEvaluation:
@@ -134,13 +122,11 @@ class _ModelEvaluation:
 
     @cached_property
     def tokenizer(self) -> Any:
-        return prepare_tokenizer(pretrained_tokenizer(str(self.folder), "MODEL_DIR"), None)
+        return load_folder_tokenizer(self.folder)
 
     @cached_property
     def lm(self) -> Any:
-        device = PartialState().device if torch.cuda.is_available() else torch.device("cpu")
-        dtype = "auto" if device.type == "cuda" else torch.float32
-        return pretrained_lm(str(self.folder), "MODEL_DIR", dtype=dtype).to(device)
+        return load_folder_lm(self.folder)
 
     @property
     def prefix_ids(self) -> list[int]:

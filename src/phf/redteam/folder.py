@@ -13,8 +13,8 @@ from phf.data.files import atomic_write, write_json_atomic, write_text_atomic
 from phf.data.segment import segment
 from phf.errors import ConfigError
 from phf.evaluation.evaluate import ScoredSamples, write_samples
-from phf.evaluation.folder import model_name
 from phf.evaluation.generate import Samples
+from phf.evaluation.model_folder import model_name
 from phf.redteam.numbers import best_prompts, flat, metrics_lines, over_trials
 from phf.redteam.pool import PoolEntry, pool_lines
 from phf.redteam.red_lm import build_red_lm

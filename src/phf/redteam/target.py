@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from transformers.utils import logging as transformers_logging
 
 from phf.config import Config, RedTeamConfig
 from phf.data.files import file_sha256
-from phf.data.tokenizer import PlainEncoder, prepare_tokenizer
-from phf.errors import ConfigError, CorpusError
+from phf.data.tokenizer import PlainEncoder
+from phf.errors import ConfigError
 from phf.evaluation.generate import check_lengths, generate_samples, sampling_config
+from phf.evaluation.model_folder import check_model_folder, load_folder_lm, load_folder_tokenizer
 from phf.evaluation.scenarios import GenerationScenario, control_token_id
-from phf.models import pretrained_lm, pretrained_tokenizer, read_prompting
+from phf.models import read_prompting
 from phf.redteam.pool import PoolEntry
 from phf.scorers import Scorer, build_scorer, checked_scores
 
@@ -143,17 +142,9 @@ class Target:
 
 def load_target(folder: Path, config: Config) -> Target:
     """The model in `folder`. Raises `CorpusError` for a folder that holds none, `ConfigError` for one without tokenizer."""
-    if not (folder / "config.json").is_file():
-        raise CorpusError(
-            f"{folder} is no model folder: it has no config.json. Name the model folder of a run, or any other."
-        )
-    transformers_logging.disable_progress_bar()
-    prompting = read_prompting(folder)
-    tokenizer = prepare_tokenizer(pretrained_tokenizer(str(folder), "MODEL_DIR"), None)
-    has_gpu = torch.cuda.is_available()
-    model = pretrained_lm(str(folder), "MODEL_DIR", dtype="auto" if has_gpu else torch.float32)
-    model.to("cuda" if has_gpu else "cpu")
-    return Target(model, tokenizer, prompting, config)
+    check_model_folder(folder)
+    tokenizer = load_folder_tokenizer(folder)
+    return Target(load_folder_lm(folder), tokenizer, read_prompting(folder), config)
 
 
 def model_fingerprint(folder: Path) -> dict[str, str]:

@@ -1,0 +1,39 @@
+"""A folder of a Hugging Face causal LM, as it is evaluated and attacked."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from transformers.utils import logging as transformers_logging
+
+from phf.data.tokenizer import prepare_tokenizer
+from phf.errors import CorpusError
+from phf.models import pretrained_lm, pretrained_tokenizer
+
+
+def check_model_folder(folder: Path) -> None:
+    """Raises `CorpusError` for a folder that holds no model."""
+    if not (folder / "config.json").is_file():
+        raise CorpusError(
+            f"{folder} is no model folder: it has no config.json. Name the model folder of a run, or any other."
+        )
+
+
+def model_name(folder: Path) -> str:
+    """What a model folder is called: `runs/pep8-mle/model` is pep8-mle."""
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "model" else folder.name
+
+
+def load_folder_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder. Raises `ConfigError` for one without."""
+    return prepare_tokenizer(pretrained_tokenizer(str(folder), "MODEL_DIR"), None)
+
+
+def load_folder_lm(folder: Path) -> Any:
+    """The model of a folder: on this process's GPU in its own dtype, or on the CPU in float32."""
+    transformers_logging.disable_progress_bar()
+    device = PartialState().device if torch.cuda.is_available() else torch.device("cpu")
+    dtype = "auto" if device.type == "cuda" else torch.float32
+    return pretrained_lm(str(folder), "MODEL_DIR", dtype=dtype).to(device)
