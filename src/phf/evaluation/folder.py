@@ -24,6 +24,7 @@ from phf.evaluation.held_out_data import held_out_blocks, held_out_numbers
 from phf.evaluation.kl import measure_kl
 from phf.evaluation.metrics import build_metric
 from phf.evaluation.model_folder import check_model_folder, load_folder_lm, load_folder_tokenizer, model_name
+from phf.evaluation.scenarios import GenerationScenario
 from phf.models import ObjectiveLM, read_prompting
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
 from phf.objectives import MLE
@@ -256,15 +257,13 @@ class _ModelEvaluation:
         assert self.config.downstream is not None, "called for tasks with downstream tasks"
         if self.conditional is None:  # what the tokenizer itself puts in front: EOS for an exported model
             return run_downstream(self.lm, self.tokenizer, self.config.downstream, prefix_ids=[])
-        banned = [self.conditional.misaligned_prefix]
-        if not self.conditional.tag_every_segment_when_sampling:
-            banned.append(self.conditional.aligned_prefix)
+        prompted = GenerationScenario(name="downstream", prefix=self.conditional.aligned_prefix)
         return run_downstream(
             self.lm,
             self.tokenizer,
             self.config.downstream,
             prefix_ids=self.prefix_ids,
-            banned_token_ids=self.tokenizer.convert_tokens_to_ids(banned),
+            banned_token_ids=self.evaluator.banned_ids(self.tokenizer, prompted),
         )
 
     def glue(self) -> dict[str, float]:
