@@ -1,8 +1,6 @@
 """The verbs, in pipeline order. Parses and calls; what a verb does is in the folder of its name."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +11,10 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from phf.errors import ConfigError, PhfError
+from phf.progress import redteam_progress, scoring_progress, training_progress
 from phf.visible import visible_text
 
 if TYPE_CHECKING:
-    from phf.annotate.runner import Progress
     from phf.config import Config
 
 console = Console(highlight=False, emoji=False)
@@ -90,7 +88,7 @@ def annotate(
         raise ConfigError(f"--backend {backend}: it must be local or ray.")
     if push_to_hub is not None:
         hub_token()
-    with _scoring_progress("Scoring") as show:
+    with scoring_progress(console, "Scoring") as show:
         manifest = run(
             sources,
             [_scorer_section(text) for text in scorer],
@@ -284,7 +282,7 @@ def redteam(
 
         if fail_above is not None:
             raise ConfigError("--fail-above compares with a saved pool: name one with --replay.")
-        with _redteam_progress(resolved) as show_round:
+        with redteam_progress(console, resolved) as show_round:
             show_search(redteam_folder(model_dir, resolved, output, show_round), console)
         _say(f"Pool, samples and numbers are in {output}")
         return
@@ -380,47 +378,6 @@ def _scorer_section(text: str) -> dict[str, Any]:
         raise ConfigError(f"--scorer {text}: is not a YAML mapping like {{class_name: NAME, key: value}}.") from error
 
 
-@contextmanager
-def _scoring_progress(title: str) -> "Iterator[Callable[[Progress], None]]":
-    """A bar with what has been scored, the rate, what was unscored, and the time left."""
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=console) as bars:
-        bar = bars.add_task(title, total=None)
-
-        def show(now: "Progress") -> None:
-            left = "" if now.seconds_left is None else f", {now.seconds_left:,.0f} s left"
-            rate = now.num_chars / max(now.seconds, 1e-9) / 1e6
-            text = f"{title}: {now.num_documents:,} documents, {rate:.2f} million characters/s"
-            text += f", {now.num_unscored:,} unscored{left}"
-            bars.update(bar, description=text, completed=now.fraction or 0, total=None if now.fraction is None else 1)
-
-        yield show
-
-
-@contextmanager
-def _redteam_progress(config: "Config") -> "Iterator[Callable[[int, int, float | None], None]]":
-    """A bar over the rounds of all trials, with the best mean score of the trial so far."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=console, transient=True) as bars:
-        bar = bars.add_task("Red team", total=None)
-
-        def show(trial: int, number: int, best: float | None) -> None:
-            assert config.redteam is not None
-            a_trial = config.redteam.num_rounds + 2  # with the initial round and the rescoring
-            text = f"Trial {trial + 1}, round {number}" + ("" if best is None else f", best {best:.4g}")
-            bars.update(
-                bar, description=text, completed=trial * a_trial + number, total=config.redteam.num_trials * a_trial
-            )
-
-        yield show
-
-
 def _load(task: str | None, method: str | None, config: Path | None, overrides: list[str]) -> "Config":
     from phf.config import load_config
 
@@ -433,14 +390,14 @@ def _load(task: str | None, method: str | None, config: Path | None, overrides: 
 def _train(name: str, config: "Config", run_dir: Path, resume: bool) -> dict[str, float]:
     from phf.training.run import train as run
 
-    with _training_progress() as show:
+    with training_progress(console) as show:
         return run(config, run_dir, resume=resume, announce=_say, show=lambda *numbers: show(name, *numbers))
 
 
 def _train_together(jobs: "dict[str, tuple[Config, Path]]") -> None:
     from phf.together import train_together
 
-    with _training_progress() as show:
+    with training_progress(console) as show:
 
         def on_event(name: str, message: dict[str, Any]) -> None:
             if "announce" in message:
@@ -449,26 +406,6 @@ def _train_together(jobs: "dict[str, tuple[Config, Path]]") -> None:
                 show(name, *message["show"])
 
         train_together(jobs, on_event)
-
-
-@contextmanager
-def _training_progress() -> "Iterator[Callable[[str, int, int, dict[str, float]], None]]":
-    """A bar for each run, with its loss and speed."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        bars: dict[str, TaskID] = {}
-
-        def show(name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
-            if name not in bars:
-                bars[name] = progress.add_task(name, total=None)
-            loss, rate = numbers.get("lm_loss"), numbers.get("tokens_per_second")
-            text = name + (f"  loss {loss:.3f}" if loss is not None else "")
-            text += f"  {rate:,.0f} tokens/s" if rate is not None else ""
-            progress.update(bars[name], completed=step, total=max_steps, description=text)
-
-        yield show
 
 
 def _say(message: str, style: str | None = None) -> None:
