@@ -11,7 +11,9 @@ from pathlib import Path
 
 
 def describe_machine() -> str:
-    """CPU model, usable cores, memory and the versions that matter."""
+    """CPU model, usable cores, memory, GPU and the versions that matter."""
+    import torch  # not for the processes whose memory is measured
+
     cpuinfo = Path("/proc/cpuinfo")
     names = (
         [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
@@ -21,7 +23,8 @@ def describe_machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "tokenizers"))
     cpu = names[0] if names else platform.processor()
-    return f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB; Python {platform.python_version()}, {packages}"
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB, {gpu}; Python {platform.python_version()}, {packages}"
 
 
 def measure_peak(function: Callable, *arguments: object) -> int:

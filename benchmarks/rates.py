@@ -1,13 +1,16 @@
-"""Characters a second and core of every scorer on this machine, and what corpora of a given size would cost: Markdown.
+"""Characters a second of every scorer on a core and on a GPU of this machine, and what corpora would cost: Markdown.
 
-    python benchmarks/rates.py [--seconds 10] [--chars-per-token 4] [--only PEP8Scorer ...]
+    python benchmarks/rates.py [--seconds 10] [--chars-per-token 4] [--only PEP8Scorer ...] [--on core gpu]
 
 Each scorer scores segments of its own kind, in batches as `phf annotate` gives them: lines of standard-library modules
 for the scorers of code, sentences of their docstrings for the others, in random order. It does so for at least so many
 processor seconds, in one process and, where it has threads, with one thread; processes that it starts count too.
-Detoxify and ClassifierScorer's kind run with a random checkpoint of the real architecture (bert-base), which costs the
+DetoxifyToxicityScorer and ClassifierScorer run with random weights of a real architecture (bert-base), which cost the
 same. "the runner" is everything that `phf annotate` does beside scoring: its seconds come on top of each scorer's.
 Scorers whose extra is not installed are left out, and named.
+
+Where there is a GPU, the scorers with a model run on it too, one process on one GPU, for at least so many seconds of
+the clock: tokenisation and all waiting are part of them.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import os
 import random
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +37,10 @@ from toxicity import make_checkpoint
 
 TOKENS = {"3.3B": 3.3e9, "300B": 300e9, "15T": 15e12}
 CODE_SCORERS = ("PEP8Scorer", "RuffScorer")
-PROSE_SCORERS = ("PIIScorer", "PresidioScorer", "ProfanityScorer", "DetoxifyToxicityScorer")
-BATCH_CHARS = 200_000
+MODEL_SCORERS = ("DetoxifyToxicityScorer", "ClassifierScorer")
+PROSE_SCORERS = ("PIIScorer", "PresidioScorer", "ProfanityScorer", *MODEL_SCORERS)
 MODEL_BATCH_CHARS = 20_000
-"""Scorers with a model take seconds for that."""
+"""A core takes seconds for that."""
 RUNNER_MEGABYTES = 10
 
 
@@ -45,16 +49,16 @@ def processor_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def rate(scorer: Scorer, texts: list[str], seconds: float) -> float:
-    """Characters scored per processor second."""
-    batch_chars = MODEL_BATCH_CHARS if getattr(scorer, "device", None) else BATCH_CHARS
+def rate(scorer: Scorer, texts: list[str], seconds: float, batch_chars: int, clock: Callable[[], float]) -> float:
+    """Characters scored per second of `clock`, in batches of about `batch_chars`."""
     documents = (segment(text, scorer.segmenter) for text in itertools.cycle(texts))
-    scorer.score_documents([next(documents)])  # whatever is loaded or built first
+    batches = group_by_chars(documents, lambda segments: sum(map(len, segments)), batch_chars)
+    scorer.score_documents(next(batches))  # whatever is loaded or built first
     num_chars, spent = 0, 0.0
-    for batch in group_by_chars(documents, lambda segments: sum(map(len, segments)), batch_chars):
-        start = processor_seconds()
+    for batch in batches:
+        start = clock()
         scorer.score_documents(batch)
-        spent += processor_seconds() - start
+        spent += clock() - start
         num_chars += sum(len(text) for segments in batch for text in segments)
         if spent >= seconds:
             return num_chars / spent
@@ -71,10 +75,39 @@ def runner_rate(folder: Path) -> float:
     return num_chars / (processor_seconds() - start)
 
 
+def scorer_section(name: str, model_folder: Path, device: str) -> dict[str, Any]:
+    """Configuration of a scorer; those with a model get the random one in `model_folder`."""
+    settings: dict[str, dict[str, Any]] = {
+        "DetoxifyToxicityScorer": {
+            "checkpoint": str(model_folder / "random.ckpt"),
+            "huggingface_config_path": str(model_folder),
+            "device": device,
+        },
+        "ClassifierScorer": {"path_or_name": str(model_folder), "label": 0, "device": device},
+    }
+    return {"class_name": name, **settings.get(name, {})}
+
+
+def heading(per: str) -> str:
+    sizes = " | ".join(f"{size} tokens" for size in TOKENS)
+    return f"| scorer | segments | characters a second and {per} | {sizes} |\n|---|---|---|{'---|' * len(TOKENS)}"
+
+
 def row(name: str, segments: str, found: float, chars_per_token: float) -> str:
     hours = (tokens * chars_per_token / found / 3600 for tokens in TOKENS.values())
     numbers = " | ".join(f"{h:,.2g}" if h < 10 else f"{h:,.0f}" for h in hours)
     return f"| {name} | {segments} | {found:,.0f} | {numbers} |"
+
+
+def example(per: str, name: str, found: float, chars_per_token: float) -> str:
+    """The arithmetic of one cell."""
+    size, tokens = next(iter(TOKENS.items()))
+    chars = tokens * chars_per_token
+    return (
+        f"\nIn the last {len(TOKENS)} columns: {per}-hours = tokens x {chars_per_token:g} characters a token / rate / 3600. "
+        f"{name}, {size} tokens: {tokens:,.0f} x {chars_per_token:g} = {chars:,.0f} characters; / {found:,.0f} / 3600 = "
+        f"{chars / found / 3600:,.2g} {per}-hours. Divide by the {per}s for the hours of the clock.\n"
+    )
 
 
 def main() -> None:
@@ -82,8 +115,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--chars-per-token", type=float, default=4)
     parser.add_argument("--only", nargs="*", choices=[*CODE_SCORERS, *PROSE_SCORERS], help="default: all")
+    parser.add_argument("--on", nargs="*", choices=["core", "gpu"], help="default: what there is")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     started = time.perf_counter()
     rng = random.Random(0)
     code = [document.text for document in read_documents("python-stdlib") if document.text]
@@ -91,35 +124,35 @@ def main() -> None:
     rng.shuffle(code)
     rng.shuffle(prose)
     chars = arguments.chars_per_token
+    names = arguments.only or [*CODE_SCORERS, *PROSE_SCORERS]
     print(f"{describe_machine()}\n")
-    print(f"| scorer | segments | characters a second and core | {' | '.join(f'{size} tokens' for size in TOKENS)} |")
-    print(f"|---|---|---|{'---|' * len(TOKENS)}")
-    rates: dict[str, float] = {}
-    missing = []
+    missing: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in arguments.only or (*CODE_SCORERS, *PROSE_SCORERS):
-            config: dict[str, Any] = {"class_name": name}
-            if name == "DetoxifyToxicityScorer":
-                config |= {"checkpoint": str(make_checkpoint(Path(folder), prose)), "device": "cpu"}
-                config["huggingface_config_path"] = folder
-            try:
-                scorer = build_scorer(config)
-            except MissingExtraError as error:
-                missing.append(str(error))
-                continue
-            rates[name] = rate(scorer, code if name in CODE_SCORERS else prose, arguments.seconds)
-            print(row(name, scorer.segmenter, rates[name], chars), flush=True)
-        print(row("the runner", "lines", runner_rate(Path(folder)), chars))
-    print(f"\nIn the last {len(TOKENS)} columns: core-hours = tokens x {chars:g} characters a token / rate / 3600.")
-    if rates:
-        name, found = next(iter(rates.items()))
-        size, tokens = next(iter(TOKENS.items()))
-        print(
-            f"{name}, {size} tokens: {tokens:,.0f} x {chars:g} = {tokens * chars:,.0f} characters; / {found:,.0f} / 3600 = "
-            f"{tokens * chars / found / 3600:,.2g} core-hours. Divide by the cores for the hours of the clock."
-        )
-    for message in missing:
-        print(message)
+        make_checkpoint(Path(folder), prose)
+        for per in arguments.on or (["core", "gpu"] if torch.cuda.is_available() else ["core"]):
+            on_core = per == "core"
+            if on_core:
+                torch.set_num_threads(1)
+            rates: dict[str, float] = {}
+            print(heading(per))
+            for name in names if on_core else [name for name in names if name in MODEL_SCORERS]:
+                try:
+                    scorer = build_scorer(scorer_section(name, Path(folder), "cpu" if on_core else "cuda"))
+                except MissingExtraError as error:
+                    missing[name] = str(error)
+                    continue
+                batch_chars = MODEL_BATCH_CHARS if on_core and name in MODEL_SCORERS else scorer.batch_chars
+                clock = processor_seconds if on_core else time.perf_counter
+                texts = code if name in CODE_SCORERS else prose
+                rates[name] = rate(scorer, texts, arguments.seconds, batch_chars, clock)
+                print(row(name, scorer.segmenter, rates[name], chars), flush=True)
+            if on_core:
+                print(row("the runner", "lines", runner_rate(Path(folder)), chars))
+            if rates:
+                print(example(per, *next(iter(rates.items())), chars))
+            if not on_core:
+                print(f"Most GPU memory held: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB.")
+    print("\n".join(missing.values()))
     print(f"Measured in {time.perf_counter() - started:.0f} s.")
 
 

@@ -24,21 +24,23 @@ from docstrings import docstrings
 from machine import describe_machine
 from phf.data.segment import sentences
 from phf.scorers.detoxify import DetoxifyToxicityScorer
+from phf.scorers.sequence_classifier import without_progress_bar
 
 CLASSES = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
 
 
 def make_checkpoint(folder: Path, texts: list[str]) -> Path:
-    """Write base model configuration, tokenizer and a checkpoint with random weights to `folder`."""
+    """Write base model configuration, tokenizer and random weights, the Hub's way and as the checkpoint, to `folder`."""
     torch.manual_seed(0)
     trainer = BertWordPieceTokenizer(lowercase=True)
     trainer.train_from_iterator(texts, vocab_size=30_522, show_progress=False)
     trainer.save_model(str(folder))
     BertTokenizer(str(folder / "vocab.txt"), model_max_length=512).save_pretrained(folder)
     config = BertConfig(num_labels=len(CLASSES))
-    config.save_pretrained(folder)
     model = BertForSequenceClassification(config)
     torch.nn.init.normal_(model.classifier.weight, std=1.0)  # as trained: scores that differ
+    with without_progress_bar():
+        model.save_pretrained(folder)
     arch = {
         "model_type": str(folder),
         "model_name": "BertForSequenceClassification",

@@ -224,7 +224,9 @@ def _ready(busy: list[_Worker]) -> list[_Worker]:
 def _spawn(gpu: int | None) -> "subprocess.Popen[bytes]":
     environment = dict(os.environ)
     if gpu is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        # what this process may see is counted from 0, but called as the machine, or a scheduler, calls it
+        visible = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        environment["CUDA_VISIBLE_DEVICES"] = visible[gpu] if len(visible) > gpu and visible[gpu] else str(gpu)
     # a process group of its own: Ctrl-C reaches the parent alone, which decides what it means; but no session of its
     # own, which Linux would give a share of the processor apart from the parent's
     return subprocess.Popen(

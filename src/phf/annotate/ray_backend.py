@@ -24,7 +24,7 @@ def score_on_ray(
     job: Job,
     parts: Sequence[Part],
     workers: int | None,
-    has_device: bool,
+    wants_gpu: bool,
     address: str | None,
     part_done: Callable[[Part], None],
 ) -> Iterator[ShardResult]:
@@ -42,7 +42,7 @@ def score_on_ray(
         except ConnectionError as error:
             raise _no_cluster(address, error) from error
     try:
-        yield from _score(ray, job, parts, workers, has_device, part_done)
+        yield from _score(ray, job, parts, workers, wants_gpu, part_done)
     finally:
         if started_here:
             ray.shutdown()
@@ -67,12 +67,12 @@ def _score(
     job: Job,
     parts: Sequence[Part],
     workers: int | None,
-    has_device: bool,
+    wants_gpu: bool,
     part_done: Callable[[Part], None],
 ) -> Iterator[ShardResult]:
     resources = ray.cluster_resources()
     num_cpus, num_gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
-    uses_gpu = has_device and num_gpus > 0
+    uses_gpu = wants_gpu and num_gpus > 0
     num_scorers = workers or (num_gpus if uses_gpu else max(1, num_cpus - 1))
     num_readers = max(1, min(len(parts), num_cpus - (0 if uses_gpu else num_scorers)))
     # a reader waits most of the time, and must find a place however many scorers there are

@@ -188,23 +188,25 @@ def _score(
     ray_address: str | None,
 ) -> Iterator[ShardResult]:
     # a scorer with a device has a model, which uses all cores by itself
-    has_device = any(getattr(scorer, "device", None) is not None for scorer in scorers.values())
+    with_device = [scorer for scorer in scorers.values() if getattr(scorer, "device", None) is not None]
     if backend == "ray":
         from phf.annotate.ray_backend import score_on_ray
 
-        yield from score_on_ray(job, corpus.parts, workers, has_device, ray_address, corpus.part_done)
+        # the nodes may have GPUs where this machine has none: only a scorer that asks for another device wants none
+        wants_gpu = any(str(scorer.settings.get("device") or "cuda").startswith("cuda") for scorer in with_device)
+        yield from score_on_ray(job, corpus.parts, workers, wants_gpu, ray_address, corpus.part_done)
         return
-    num_gpus = _num_gpus(scorers)
-    workers = workers or num_gpus or (1 if has_device else os.cpu_count() or 1)
+    num_gpus = _gpus_to_share({str(getattr(scorer, "device", None)) for scorer in with_device})
+    workers = workers or num_gpus or (1 if with_device else os.cpu_count() or 1)
     if workers == 1 and job.time_limit is None:
         yield from score_here(job, corpus.tasks())
     else:
         yield from score_in_processes(job, corpus.tasks(), workers, num_gpus)
 
 
-def _num_gpus(scorers: Mapping[str, Scorer]) -> int:
-    """GPUs of this machine, if a scorer runs on one."""
-    if not any(str(getattr(scorer, "device", None) or "").startswith("cuda") for scorer in scorers.values()):
+def _gpus_to_share(devices: set[str]) -> int:
+    """GPUs that workers divide among them: all of this machine; none where no scorer wants one, or one names its own."""
+    if "cuda" not in devices or any(device.startswith("cuda:") for device in devices):
         return 0
     import torch
 

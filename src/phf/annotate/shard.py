@@ -19,8 +19,6 @@ LAST_SHARDS = 4
 """At the end of a corpus a shard is this fraction of what is left, so that all workers end at about the same time, ..."""
 LEAST_SHARD_CHARS = 125_000
 """... but no smaller."""
-BATCH_CHARS = 200_000
-"""Documents go to a scorer that scores many at once up to about this many characters at a time."""
 
 Skipped = Mapping[int, str]
 """Number of a document in its shard -> why it is left unscored without asking the scorer again."""
@@ -164,7 +162,7 @@ def _score(
         reasons[reason] += len(documents[number])
     to_score = [number for number, segments in enumerate(documents) if segments and number not in skipped]
     scores_many = type(scorer).score_documents is not Scorer.score_documents
-    batch_chars = BATCH_CHARS if scores_many and not one_by_one else 0
+    batch_chars = scorer.batch_chars if scores_many and not one_by_one else 0
     for batch in group_by_chars(to_score, lambda number: sum(map(len, documents[number])), batch_chars):
         at(batch[0])
         for number, found in zip(batch, _try(scorer, [documents[n] for n in batch], reasons), strict=True):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import phf
-from phf.annotate.shard import BATCH_CHARS, ShardTask, score_shard
+from phf.annotate.shard import ShardTask, score_shard
 from phf.data.hashing import splitmix64
 from phf.data.segment import segment
 from phf.data.sources import Document, DocumentReader, Part, parts
@@ -201,7 +201,9 @@ def _timed(scorer: Scorer, segmenter: str, documents: list[Document]) -> tuple[n
     """(characters, wall-clock seconds, processor seconds) of cutting and scoring each document, or each batch of them
     for a scorer that gains from scoring many at once."""
     scores_many = type(scorer).score_documents is not Scorer.score_documents
-    limit = min(BATCH_CHARS, sum(len(document.text) for document in documents) // MIN_BATCHES) if scores_many else 0
+    limit = (
+        min(scorer.batch_chars, sum(len(document.text) for document in documents) // MIN_BATCHES) if scores_many else 0
+    )
     rows: list[tuple[int, float, float]] = []
     batch: list[Document] = []
     num_chars = 0

@@ -21,6 +21,8 @@ class Scorer:
     """Raise it when the same text gets another score."""
     segmenter: str = "sentences"
     """The natural segments of this scorer: lines, sentences or document."""
+    batch_chars: int = 200_000
+    """Characters that `phf annotate` gives to `score_documents` at a time, about."""
     working_settings: frozenset[str] = frozenset()
     """Settings that say where and how fast it works, not what the scores are (device): not part of `describe()`."""
 
@@ -73,6 +75,7 @@ class _PlainScorer(Scorer):
         self._scorer = scorer
         self.version = str(getattr(scorer, "version", "0"))
         self.segmenter = getattr(scorer, "segmenter", Scorer.segmenter)
+        self.batch_chars = getattr(scorer, "batch_chars", Scorer.batch_chars)
         self.working_settings = frozenset(getattr(scorer, "working_settings", ()))
         self.device = getattr(scorer, "device", None)
         if isinstance(own := getattr(scorer, "unscored", None), Counter):

@@ -43,6 +43,7 @@ class CompositeScorer(Scorer):
             )
         self.combine = combine
         self.segmenter = self.parts[0].segmenter
+        self.batch_chars = max(part.batch_chars for part in self.parts)
         self.version = "1"
         self.device = next((found for part in self.parts if (found := getattr(part, "device", None)) is not None), None)
         """Device of the first part that has one; None where all work on the CPU alone."""

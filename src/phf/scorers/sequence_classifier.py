@@ -24,7 +24,10 @@ OVERLAP = 8
 """Neighbouring windows share 1/OVERLAP of their tokens, so that what is cut at one border is whole in the next window."""
 CHUNK_CHARS = 4_000_000
 """Texts tokenised and sorted at once: many batches, little memory."""
-BATCH_TOKENS = {"cuda": 32_768, "cpu": 1_024}
+BATCH_TOKENS = {"cuda": 8_192, "cpu": 1_024}
+"""On a GPU: enough to keep it busy, and few enough that windows of one batch are of like length."""
+CUDA_BATCH_CHARS = 1_000_000
+"""A GPU's batches hold many texts, so many more must be sorted: of 200,000 characters a quarter would be padding."""
 SHORTEST_WINDOW = 16
 
 
@@ -36,7 +39,7 @@ class SequenceClassifierScorer(SegmentScorer):
 
     Args:
         device: "cpu", "cuda", "cuda:1", ...; None: cuda if there is one. bfloat16 on CUDA, float32 elsewhere.
-        batch_tokens: tokens in a batch, padding included; None: 32,768 on CUDA, 1,024 elsewhere. Lower it where
+        batch_tokens: tokens in a batch, padding included; None: 8,192 on CUDA, 1,024 elsewhere. Lower it where
             memory runs out; it does not change scores beyond rounding.
         max_length: tokens in a window, special tokens included; None: as many as the model takes.
     """
@@ -48,6 +51,8 @@ class SequenceClassifierScorer(SegmentScorer):
         self.device = usable_device(device)
         if batch_tokens is not None and batch_tokens < 1:
             raise ConfigError(f"{self.name}: batch_tokens is {batch_tokens}; it must be positive.")
+        if self.device.type == "cuda":
+            self.batch_chars = CUDA_BATCH_CHARS
         self.batch_tokens = batch_tokens or BATCH_TOKENS.get(self.device.type, BATCH_TOKENS["cpu"])
         if max_length is not None and max_length < SHORTEST_WINDOW:
             raise ConfigError(f"{self.name}: max_length is {max_length}; it must be at least {SHORTEST_WINDOW} tokens.")
@@ -85,10 +90,11 @@ class SequenceClassifierScorer(SegmentScorer):
         owners = torch.tensor(windows.pop("overflow_to_sample_mapping"))
         lengths = [len(ids) for ids in windows["input_ids"]]
         order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)  # what needs most memory first
+        batches = list(_batches(order, lengths, self.batch_tokens))
+        # nothing waits for a batch to be done: a GPU is given the next ones meanwhile
+        found = [self._forward(model, _padded(windows, batch, model.config.pad_token_id)) for batch in batches]
         scores = torch.empty(len(lengths))
-        for batch in _batches(order, lengths, self.batch_tokens):
-            inputs = _padded(windows, batch, model.config.pad_token_id)
-            scores[torch.tensor(batch)] = self._forward(model, inputs).cpu()
+        scores[torch.tensor(order)] = torch.cat(found).cpu()
         return torch.full((len(texts),), -torch.inf).scatter_reduce(0, owners, scores, "amax")
 
     @torch.inference_mode()

@@ -1,0 +1,57 @@
+"""Which GPU each worker process sees, told by a scorer whose score is the number of the GPU."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from phf.annotate import shard
+from phf.annotate.runner import annotate
+from phf.data.dataset import read_annotated
+from phf.scorers import Scorer
+
+
+class GpuScorer(Scorer):
+    """The one GPU that this process sees; -1 where it sees as many as its parent does."""
+
+    segmenter = "lines"
+
+    def __init__(self, device: str = "cuda") -> None:
+        super().__init__()
+        self.device = device
+
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        return [float(visible) if visible.isdigit() else -1.0] * len(texts)
+
+
+@pytest.fixture
+def gpus_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 1)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps({"text": f"line {i}\n"}) + "\n" for i in range(40)))
+
+    def gpus_seen(device, workers=None):
+        scorer = {"class_name": f"{__name__}:GpuScorer", "device": device}
+        annotate([str(corpus)], scorer, None, tmp_path / "out", workers, time_limit=60)
+        return {score for document in read_annotated(str(tmp_path / "out")) for score in document.scores}
+
+    return gpus_seen
+
+
+def test_each_process_has_a_gpu_of_its_own(gpus_seen, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpus_seen("cuda") == {0, 1}
+
+
+def test_only_the_gpus_that_this_process_may_use_are_used(gpus_seen, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert gpus_seen("cuda") == {4, 6}
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "cpu"])
+def test_a_scorer_that_names_its_device_sees_what_its_parent_sees(device, gpus_seen, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert gpus_seen(device, workers=2) == {-1}
