@@ -68,7 +68,13 @@ class Registry:
         if not isinstance(name, str):
             raise ConfigError(f"{where}.{name_key} is missing. {did_you_mean('', self.describe())}")
         target = self.resolve(name)
-        parameters = inspect.signature(target).parameters
+        try:
+            parameters = inspect.signature(target).parameters
+        except (TypeError, ValueError) as error:  # no callable, or one that is not written in Python
+            raise ConfigError(
+                f"{where}.{name_key} '{name}' is a {type(target).__name__}; it must be a class, or a function that "
+                f"makes a {self.kind}."
+            ) from error
         accepts_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         for key, value in settings.items():
             if key in parameters:
@@ -100,11 +106,15 @@ def _parsed(value: Any, annotation: Any, where: str) -> Any:
 
 def _import(target: str, kind: str) -> Any:
     module_name, _, attribute = target.partition(":")
+    if not all(name.isidentifier() for name in [*module_name.split("."), attribute]):
+        raise ConfigError(f"The {kind} '{target}' is not named as 'package.module:ClassName'.")
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"The {kind} '{target}' cannot be imported: {error}. Is its package installed?") from error
-    except AttributeError as error:
+        raise ConfigError(
+            f"The {kind} '{target}' cannot be imported: {error}. Is its package installed, or its folder in PYTHONPATH?"
+        ) from error
+    except (ImportError, SyntaxError, AttributeError) as error:
         raise ConfigError(f"The {kind} '{target}' cannot be imported: {error}.") from error
 
 

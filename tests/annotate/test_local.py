@@ -1,7 +1,8 @@
-"""Which GPU each worker process sees, told by a scorer whose score is the number of the GPU."""
+"""What worker processes see and say. Which GPU is theirs is told by a scorer whose score is its number."""
 
 import json
 import os
+import warnings
 
 import pytest
 import torch
@@ -24,6 +25,17 @@ class GpuScorer(Scorer):
     def score_texts(self, texts: list[str]) -> list[float | None]:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         return [float(visible) if visible.isdigit() else -1.0] * len(texts)
+
+
+class WarningScorer(Scorer):
+    """Says something when it is built."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        warnings.warn("a model is missing", stacklevel=2)
+
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        return [0.0] * len(texts)
 
 
 @pytest.fixture
@@ -55,3 +67,12 @@ def test_only_the_gpus_that_this_process_may_use_are_used(gpus_seen, monkeypatch
 def test_a_scorer_that_names_its_device_sees_what_its_parent_sees(device, gpus_seen, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     assert gpus_seen(device, workers=2) == {-1}
+
+
+def test_what_a_scorer_warns_of_is_shown_once_and_not_by_every_worker(tmp_path, capfd):
+    (tmp_path / "corpus.jsonl").write_text('{"text": "a"}\n' * 4)
+    with pytest.warns(UserWarning, match="a model is missing"):
+        annotate(
+            [str(tmp_path / "corpus.jsonl")], {"class_name": f"{__name__}:WarningScorer"}, None, tmp_path / "out", 2
+        )
+    assert "a model is missing" not in capfd.readouterr().err

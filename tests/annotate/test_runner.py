@@ -126,7 +126,7 @@ def test_a_scorer_that_raises_leaves_that_document_unscored_and_counted(name, wo
     manifest = annotate([source], {"class_name": f"{OWN}:{name}"}, None, tmp_path / "out", workers)
     scores = [d.scores for d in read_annotated(str(tmp_path / "out"))]
     assert scores == [[pytest.approx(0.2)], [None, None], [pytest.approx(0.2)]]
-    assert manifest.unscored_reasons == {f"{name} raised RuntimeError": 2}
+    assert manifest.unscored_reasons == {f"{OWN}:{name} raised RuntimeError": 2}
 
 
 def test_a_scorer_that_hangs_leaves_that_document_unscored_and_counted(tmp_path):

@@ -1,10 +1,13 @@
 """Where a corpus is cut into shards."""
 
+from collections import Counter
+
 import pytest
 
 from phf.annotate import shard
-from phf.annotate.shard import shard_tasks
+from phf.annotate.shard import ShardTask, score_shard, shard_tasks
 from phf.data.sources import Document
+from phf.scorers import build_scorer
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +40,24 @@ def test_large_and_empty_documents_are_cut_like_others():
 def test_a_shard_has_no_more_documents_than_allowed_however_short_they_are():
     assert sizes([0] * 120, is_last_part=True) == sizes([0] * 120, is_last_part=False) == [0, 0, 0]
     assert sizes([1] * 430, is_last_part=False) == [50] * 8 + [30]
+
+
+class CountingScorer:
+    """A user's own: it says why it does not score spaces, and raises on digits."""
+
+    def __init__(self) -> None:
+        self.unscored: Counter[str] = Counter()
+
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        self.unscored["space"] += sum(map(str.isspace, texts))
+        if any(map(str.isdigit, texts)):
+            raise KeyError
+        return [None if text.isspace() else 1.0 for text in texts]
+
+
+def test_what_a_users_own_scorer_counts_is_in_every_shard_also_after_it_raised(tmp_path):
+    name = f"{__name__}:CountingScorer"
+    scorers = {"scores": build_scorer({"class_name": name})}
+    for number, (text, reasons) in enumerate([("7", {f"{name} raised KeyError": 1, "space": 1}), ("a", {"space": 1})]):
+        task = ShardTask(f"{number}.parquet", [Document("0", " "), Document("1", text)])
+        assert score_shard(task, scorers, "lines", tmp_path).reasons == reasons

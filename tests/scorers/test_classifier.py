@@ -152,6 +152,7 @@ def test_version_stands_for_the_weights_and_device_is_not_described(scorer, tiny
     [
         ({"label": "toxc"}, r"scorer_config\.label is 'toxc'; .* Did you mean 'toxic'\? Known: kind, rude, toxic"),
         ({"label": 3}, r"scorer_config\.label is 3"),
+        ({"label": False}, r"scorer_config\.label is False, as YAML reads yes, no, on and off: write it in quotes"),
         ({"label": None}, r"scorer_config\.label is missing: the model has 3 outputs"),
         ({"activation": "tanh"}, r"scorer_config\.activation is 'tanh'"),
         ({"device": "gpu"}, r"There is no usable device 'gpu'"),
@@ -206,6 +207,36 @@ def test_a_reward_model_that_is_a_decoder(tiny_bert, tmp_path):
     with torch.inference_mode():  # [CLS] a b [SEP], alone: no padding to get wrong
         (alone,) = model(input_ids=torch.tensor([[2, 5, 6, 3]])).logits[0].tolist()
     assert scores[0] == pytest.approx(-alone, abs=1e-5)
+
+
+def test_damaged_files_are_said_to_be_so(scorer, tiny_bert, tmp_path, capfd):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_bert, folder)
+    with pytest.raises(ConfigError, match=r"config\.json' is a file\. Name the folder"):
+        scorer(path_or_name=str(folder / "config.json"))
+    (folder / "tokenizer.json").write_text('{"version": "1.0"}')
+    with pytest.raises(ConfigError, match=r"path_or_name.*cannot be loaded"):
+        scorer(path_or_name=str(folder)).score_texts(["a"])
+    shutil.copy(tiny_bert / "tokenizer.json", folder)
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"junk")
+    with pytest.raises(ConfigError, match=r"path_or_name.*cannot be loaded"):
+        scorer(path_or_name=str(folder)).score_texts(["a"])
+    torch.save({"weights": Payload()}, folder / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match="its weights hold more than tensors"):
+        scorer(path_or_name=str(folder)).score_texts(["a"])
+    assert "this must not run" not in capfd.readouterr().out
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config.replace('"hidden_size": 16', '"hidden_size": "wide"'))
+    with pytest.raises(ConfigError, match=r"path_or_name.*cannot be loaded.*hidden_size"):
+        scorer(path_or_name=str(folder))
+
+
+class Payload:
+    """What a file that runs code when it is read would hold."""
+
+    def __reduce__(self):
+        return print, ("this must not run",)
 
 
 def test_roberta_counts_positions_behind_its_padding():

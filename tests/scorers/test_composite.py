@@ -79,6 +79,14 @@ def test_what_one_part_cannot_score_is_unscored_with_its_reason(combine):
     assert not scorer.unscored
 
 
+def test_what_was_counted_before_a_part_raised_is_not_counted_again():
+    scorer = composite(PLACE, A)
+    with pytest.raises(ZeroDivisionError):  # by Letters, after Place has counted
+        scorer.score_documents([["a", "a", "a"], [""]])
+    assert scorer.score_documents([["a", "a", "a"]]) == [[1.0, 2.0, None]]
+    assert scorer.unscored == {"parts:Place: too far down": 1}
+
+
 def test_description_nests_those_of_the_parts():
     scorer = composite({**PLACE, "device": "cpu"}, B, weights=[1, 2])
     assert scorer.describe() == {
@@ -109,6 +117,8 @@ def test_device_goes_to_the_parts_that_take_one():
         ([], {}, "scorers is empty"),
         ([A, B], {"weights": [1]}, r"weights is \[1\.0\]; it must be 2 positive"),
         ([A, B], {"weights": [1, -1]}, "2 positive numbers"),
+        ([A], {"weights": [float("inf")]}, r"weights is \[inf\]; it must be 1 positive"),
+        ([A], {"weights": [float("nan")]}, r"weights is \[nan\]; it must be 1 positive"),
         ([A], {"combine": "mean"}, "combine is 'mean'"),
         ([A, {**B, "leter": "x"}], {}, r"scorers\.1\.leter is not a setting .* Did you mean 'letter'"),
         ([{"class_name": "PEPScorer"}], {}, "Did you mean 'PEP8Scorer'"),

@@ -128,6 +128,59 @@ def test_an_object_without_score_texts_is_refused(plain):
         build_scorer({"class_name": "my_scorer:NoScorer"})
 
 
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ("(0.0 for _ in texts)", "my_scorer:Own returned a generator; it must return a list of 2 scores"),
+        ("None", "my_scorer:Own returned a NoneType; it must return a list of 2 scores"),
+        ("[0.0]", "my_scorer:Own returned 1 scores for 2 texts"),
+    ],
+)
+def test_what_is_no_list_of_scores_is_refused(package, returned, message):
+    source = f"class Own:\n    def score_texts(self, texts):\n        return {returned}\n"
+    (package / "my_scorer.py").write_text(source)
+    scorer = build_scorer({"class_name": "my_scorer:Own"})
+    with pytest.raises(ScorerError, match=message):
+        scorer.score_documents([["a"], ["b"]])
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [("None", "returned a NoneType for 2 documents"), ("[[0.0]]", "returned 1 lists for 2 documents")],
+)
+def test_what_is_no_list_of_lists_of_scores_is_refused(package, returned, message):
+    (package / "my_scorer.py").write_text(
+        f"class Own:\n    def score_texts(self, texts): ...\n    def score_documents(self, documents): return {returned}\n"
+    )
+    with pytest.raises(ScorerError, match=f"my_scorer:Own: score_documents {message}"):
+        build_scorer({"class_name": "my_scorer:Own"}).score_documents([["a"], ["b"]])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "no_such_module:Own",
+            "No module named 'no_such_module'. Is its package installed, or its folder in PYTHONPATH",
+        ),
+        ("my_scorer:Missing", "has no attribute 'Missing'"),
+        ("my_scorer:instance", r"class_name 'my_scorer:instance' is a Minimal; it must be a class, or a function"),
+        ("my_scorer:3", "is not named as 'package.module:ClassName'"),
+        (":Own", "is not named as"),
+        (".my_scorer:Minimal", "is not named as"),
+        ("broken_syntax:Own", "cannot be imported: .*broken_syntax.py, line 1"),
+        ("broken_import:Own", "cannot be imported: cannot import name 'nothing'"),
+    ],
+)
+def test_names_that_lead_nowhere(plain, package, name, message):
+    with (package / "my_scorer.py").open("a") as file:
+        file.write("instance = Minimal()\n")
+    (package / "broken_syntax.py").write_text("def (:\n")
+    (package / "broken_import.py").write_text("from os import nothing\n")
+    with pytest.raises(ConfigError, match=message):
+        build_scorer({"class_name": name})
+
+
 @pytest.mark.parametrize("score", ["0.5", [0.5], float("nan")])
 def test_what_is_no_number_is_refused(plain, score):
     scorer = build_scorer({"class_name": "my_scorer:Minimal"})

@@ -178,11 +178,12 @@ def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> l
     except PhfError:
         raise  # what a user can put right is not the document's fault
     except Exception as error:  # noqa: BLE001 - a scorer is anybody's code, and one document must not end the job
-        scorer.unscored = before
+        scorer.unscored.clear()  # not replaced: a scorer of a user's own goes on counting in its own
+        scorer.unscored.update(before)
         if len(documents) > 1:
             return [scores for document in documents for scores in _try(scorer, [document], reasons)]
-        reasons[f"{type(scorer).__name__} raised {type(error).__name__}"] += len(documents[0])
+        reasons[f"{scorer.name} raised {type(error).__name__}"] += len(documents[0])
         return [[None] * len(documents[0])]
     if len(found) != len(documents):
-        raise ScorerError(f"{type(scorer).__name__} returned scores of {len(found)} documents for {len(documents)}.")
+        raise ScorerError(f"{scorer.name} returned scores of {len(found)} documents for {len(documents)}.")
     return [checked_scores(scorer, scores, len(segments)) for segments, scores in zip(documents, found, strict=True)]

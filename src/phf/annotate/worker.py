@@ -17,6 +17,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TextIO
@@ -40,7 +41,9 @@ def main() -> None:
     sys.path[:] = settings["path"]
     importlib.invalidate_caches()
     try:
-        scorers = {column: build_scorer(config) for column, config in settings["scorers"].items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the parent built the same scorers and has shown these
+            scorers = {column: build_scorer(config) for column, config in settings["scorers"].items()}
         _serve(messages, answers, scorers, settings["segmenter"], Path(settings["output"]))
     except PhfError as error:
         _send(answers, error=[type(error).__name__, str(error)])

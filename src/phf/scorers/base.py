@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from itertools import islice
 from numbers import Real
 from typing import Any
@@ -91,7 +91,15 @@ class _PlainScorer(Scorer):
     def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
         own = getattr(self._scorer, "score_documents", None)
         if own is not None:
-            return own(documents)
+            found = own(documents)
+            size = len(found) if isinstance(found, Sized) else None
+            if size != len(documents):
+                what = f"a {type(found).__name__}" if size is None else f"{size} lists"
+                raise ScorerError(
+                    f"{self.name}: score_documents returned {what} for {len(documents)} documents; it must return a "
+                    "list of one list of scores for each."
+                )
+            return found
         if hasattr(self._scorer, "score_document"):
             return super().score_documents(documents)
         return _as_one_list(self, documents)
@@ -149,6 +157,8 @@ def checked_scores(scorer: Scorer, scores: Sequence[float | None], count: int) -
 
 
 def _check_count(scorer: Scorer, scores: Sequence[float | None], count: int) -> None:
+    if not isinstance(scores, Sized):  # whatever the annotation says
+        raise ScorerError(f"{scorer.name} returned a {type(scores).__name__}; it must return a list of {count} scores.")
     if len(scores) != count:
         raise ScorerError(
             f"{scorer.name} returned {len(scores)} scores for {count} texts; it must return one for each."

@@ -1,10 +1,13 @@
 """Any sequence-classification or reward model as a scorer."""
 
+import pickle
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -14,6 +17,20 @@ from phf.scorers.sequence_classifier import SequenceClassifierScorer, checkpoint
 
 KEY = "scorer_config.path_or_name"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+UNREADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    SafetensorError,
+    StrictDataclassError,
+    pickle.UnpicklingError,
+    struct.error,
+)
+"""What transformers raises on files that are damaged, or something else than their names say."""
 
 
 class ClassifierScorer(SequenceClassifierScorer):
@@ -37,7 +54,7 @@ class ClassifierScorer(SequenceClassifierScorer):
     def __init__(
         self,
         path_or_name: str,
-        label: int | str | None = None,
+        label: int | str | bool | None = None,
         activation: Literal["sigmoid", "softmax", "none"] = "sigmoid",
         higher_is_worse: bool = True,
         device: str | None = None,
@@ -88,8 +105,10 @@ class ClassifierScorer(SequenceClassifierScorer):
         return probability if self.higher_is_worse else 1 - probability
 
 
-def label_index(label: int | str | None, names: dict[int, str]) -> int:
+def label_index(label: int | str | bool | None, names: dict[int, str]) -> int:
     """Index of the output that `label` means. Raises `ConfigError` for one the model does not have."""
+    if isinstance(label, bool):  # also an index, to Python
+        raise ConfigError(f"scorer_config.label is {label}, as YAML reads yes, no, on and off: write it in quotes.")
     known = did_you_mean(str(label or ""), names.values())
     if label is None:
         if len(names) > 1:
@@ -106,6 +125,8 @@ def label_index(label: int | str | None, names: dict[int, str]) -> int:
 def _model_version(path_or_name: str, config: Any) -> str:
     """Stands for the weights: their hash in a folder, the commit on the Hub. Raises `ConfigError` where there are none."""
     folder = Path(path_or_name)
+    if folder.is_file():
+        raise ConfigError(f"{KEY}: '{path_or_name}' is a file. Name the folder that it is in.")
     if not folder.is_dir():
         return str(getattr(config, "_commit_hash", None))[:12]
     paths = [path for pattern in WEIGHTS for path in folder.glob(pattern)]
@@ -118,8 +139,10 @@ def _from_pretrained(load: Callable[..., Any], name: str, **settings: Any) -> An
     try:
         with without_progress_bar():
             return load(name, trust_remote_code=False, **settings)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except UNREADABLE as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
+        if isinstance(error, pickle.UnpicklingError):  # torch's own words say how to run it all the same
+            first = "its weights hold more than tensors, and what could run code is not read."
         raise ConfigError(
             f"{KEY}: '{name}' cannot be loaded: {first} Name a folder with config.json, weights and tokenizer, "
             "or a model on the Hub (needs the network)."

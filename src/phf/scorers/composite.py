@@ -1,6 +1,7 @@
 """Several scorers as one: the worst of them, or their weighted sum."""
 
 import math
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from phf.errors import ConfigError
@@ -37,7 +38,7 @@ class CompositeScorer(Scorer):
             raise ConfigError(f"{where} is empty; name at least one scorer.")
         self.parts = [_part(config, device, f"{where}.{index}") for index, config in enumerate(scorers)]
         self.weights = [1.0] * len(scorers) if weights is None else weights
-        if len(self.weights) != len(scorers) or min(self.weights) <= 0:
+        if len(self.weights) != len(scorers) or not all(0 < weight < math.inf for weight in self.weights):
             raise ConfigError(
                 f"scorer_config.weights is {weights}; it must be {len(scorers)} positive numbers, one for each scorer."
             )
@@ -50,15 +51,15 @@ class CompositeScorer(Scorer):
 
     def score_texts(self, texts: list[str]) -> list[float | None]:
         """Combined scores of independent texts."""
-        return self._combined([texts], [[part.score_texts(texts)] for part in self.parts])[0]
+        return self._combined([texts], [[part.score_texts(texts)] for part in self._fresh_parts()])[0]
 
     def score_document(self, segments: list[str]) -> list[float | None]:
         """Combined scores of the segments of one document, which parts may judge inside it."""
-        return self._combined([segments], [[part.score_document(segments)] for part in self.parts])[0]
+        return self._combined([segments], [[part.score_document(segments)] for part in self._fresh_parts()])[0]
 
     def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
         """Combined scores of the segments of many documents, each part asked once."""
-        return self._combined(documents, [part.score_documents(documents) for part in self.parts])
+        return self._combined(documents, [part.score_documents(documents) for part in self._fresh_parts()])
 
     def describe(self) -> dict[str, Any]:
         """As of any scorer, with the descriptions of the parts in place of their configurations."""
@@ -68,6 +69,12 @@ class CompositeScorer(Scorer):
             "weights": self.weights,
         }
         return {"class_name": self.name, "version": self.version, "settings": settings}
+
+    def _fresh_parts(self) -> Iterator[Scorer]:
+        """The parts, with nothing left of what they counted before another part raised."""
+        for part in self.parts:
+            part.unscored.clear()
+            yield part
 
     def _combined(
         self, documents: list[list[str]], columns: list[list[list[float | None]]]

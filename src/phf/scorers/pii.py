@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -218,8 +217,7 @@ def _address_finder(countries: list[Country]) -> AddressFinder:
 def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Span]] | None, str]:
     """The function that finds entities, None for none, and the name of its model."""
     if spacy_model == "auto" and find_spec(SPACY_MODEL) is None:
-        if parent_process() is None:  # not in every worker
-            _warn_of_missing_model()
+        _warn_of_missing_model()
         return None, ""
     if spacy_model == "none":
         return None, ""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ BATCH_TOKENS = {"cuda": 8_192, "cpu": 1_024}
 CUDA_BATCH_CHARS = 1_000_000
 """A GPU's batches hold many texts, so many more must be sorted: of 200,000 characters a quarter would be padding."""
 SHORTEST_WINDOW = 16
+NO_LIMIT = 10**9
+"""Tokenizers that know no longest input call it 10**30 or so."""
 
 
 class SequenceClassifierScorer(SegmentScorer):
@@ -58,6 +61,8 @@ class SequenceClassifierScorer(SegmentScorer):
             raise ConfigError(f"{self.name}: max_length is {max_length}; it must be at least {SHORTEST_WINDOW} tokens.")
         self._max_length = max_length
         self._loaded: tuple[Any, Any, int] | None = None
+        self._own_pad_id: int | None = None
+        """The model's padding token, if it has one."""
 
     def load(self, dtype: torch.dtype) -> tuple[Any, Any]:
         """Model and tokenizer; called once, when the first text is scored."""
@@ -90,11 +95,14 @@ class SequenceClassifierScorer(SegmentScorer):
         owners = torch.tensor(windows.pop("overflow_to_sample_mapping"))
         lengths = [len(ids) for ids in windows["input_ids"]]
         order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)  # what needs most memory first
-        batches = list(_batches(order, lengths, self.batch_tokens))
-        # nothing waits for a batch to be done: a GPU is given the next ones meanwhile
-        found = [self._forward(model, _padded(windows, batch, model.config.pad_token_id)) for batch in batches]
-        scores = torch.empty(len(lengths))
-        scores[torch.tensor(order)] = torch.cat(found).cpu()
+        order = [index for index in order if lengths[index]]  # a model that adds no special tokens makes nothing of " "
+        scores = torch.full((len(lengths),), torch.nan)
+        found = []  # nothing waits for a batch to be done: a GPU is given the next ones meanwhile
+        for batch in _batches(order, lengths, self.batch_tokens):
+            inputs = _padded(windows, batch, self._pad_id(model, windows, batch), _looks_at_the_end(model))
+            found.append(self._forward(model, inputs))
+        if found:
+            scores[torch.tensor(order)] = torch.cat(found).cpu()
         return torch.full((len(texts),), -torch.inf).scatter_reduce(0, owners, scores, "amax")
 
     @torch.inference_mode()
@@ -108,6 +116,19 @@ class SequenceClassifierScorer(SegmentScorer):
                 f"Lower batch_tokens (now {self.batch_tokens:,})."
             ) from error
 
+    def _pad_id(self, model: Any, windows: dict[str, list[Any]], batch: list[int]) -> int:
+        """What fills up the rows of a batch. It is masked out, but decoders find the last token by it.
+
+        So where a model has none of its own it must be a token that no window ends with; the end-of-text token, which
+        is often taken for it, would hide the one that a tokenizer, or the text itself, ends with.
+        """
+        if self._own_pad_id is not None and self._own_pad_id >= 0:
+            return self._own_pad_id
+        ends = {windows["input_ids"][index][-1] for index in batch}
+        free = next(token for token in count() if token not in ends)
+        model.config.get_text_config().pad_token_id = free
+        return free
+
     def _ready(self) -> tuple[Any, Any, int]:
         """Model, tokenizer and tokens in a window. Loaded late: most scorers that are built are only described."""
         if self._loaded is None:
@@ -117,7 +138,7 @@ class SequenceClassifierScorer(SegmentScorer):
                 raise ConfigError(
                     f"{self.name}: {type(tokenizer).__name__} cannot cut windows; it needs a fast tokenizer."
                 )
-            model.config.pad_token_id = _pad_id(model, tokenizer)  # decoders find the last token by it
+            self._own_pad_id = getattr(model.config.get_text_config(), "pad_token_id", None)
             limit = longest_input(model, tokenizer)
             if self._max_length is not None and self._max_length > limit:
                 raise ConfigError(f"{self.name}: max_length is {self._max_length}, but the model takes {limit} tokens.")
@@ -147,14 +168,8 @@ def longest_input(model: Any, tokenizer: Any) -> int:
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             limits.append(module.num_embeddings - module.padding_idx - 1)  # RoBERTa counts positions from there
-    return min(512 if limit is None else limit for limit in limits)
-
-
-def _pad_id(model: Any, tokenizer: Any) -> int:
-    for known in (getattr(model.config, "pad_token_id", None), tokenizer.pad_token_id, tokenizer.eos_token_id):
-        if known is not None and known >= 0:
-            return known
-    return 0  # masked out
+    # a model without positions of its own says -1 (XLNet), and its tokenizer names no limit that one could reach
+    return min([limit for limit in limits if limit is not None and 0 < limit < NO_LIMIT], default=512)
 
 
 @lru_cache
@@ -229,8 +244,13 @@ def _batches(order: list[int], lengths: list[int], batch_tokens: int) -> Iterato
         yield batch
 
 
-def _padded(windows: dict[str, list[Any]], batch: list[int], pad_id: int) -> dict[str, torch.Tensor]:
-    """The model's inputs for the windows of one batch: each [len(batch), longest], padded on the right."""
+def _looks_at_the_end(model: Any) -> bool:
+    """Whether the head reads the last place of a row, be it padding or not (XLNet)."""
+    return getattr(model.config, "summary_type", None) == "last"
+
+
+def _padded(windows: dict[str, list[Any]], batch: list[int], pad_id: int, on_left: bool) -> dict[str, torch.Tensor]:
+    """The model's inputs for the windows of one batch: each [len(batch), longest]."""
     lengths = torch.tensor([len(windows["input_ids"][index]) for index in batch])
     width = int(lengths.max())
     inputs = {}
@@ -238,4 +258,7 @@ def _padded(windows: dict[str, list[Any]], batch: list[int], pad_id: int) -> dic
         fill = pad_id if key == "input_ids" else 0
         inputs[key] = torch.tensor([rows[index] + [fill] * (width - len(rows[index])) for index in batch])
     inputs["attention_mask"] = (torch.arange(width) < lengths[:, None]).long()
+    if on_left:
+        places = (torch.arange(width) + lengths[:, None]) % width
+        inputs = {key: rows.gather(1, places) for key, rows in inputs.items()}
     return inputs
