@@ -71,6 +71,14 @@ def test_strange_text_is_unscored_and_counted_or_scored():
     assert all(score is not None and score >= 0 for score in scores)
 
 
+def test_a_document_that_ruff_cannot_survive_is_unscored_and_the_others_are_scored():
+    scorer = RuffScorer()
+    sum_of_many = "x = " + " + ".join("1" * 20_000) + "\n"
+    documents = [["x=1\n"], [sum_of_many, "y=2\n"], ["y = 2\n"], ["z=3\n"]]
+    assert scorer.score_documents(documents) == [[1 / 4], [None, None], [0.0], [1 / 4]]
+    assert scorer.unscored == {"ruff crashed": 1}
+
+
 def test_a_ruff_that_fails_is_an_error(monkeypatch):
     monkeypatch.setattr(ruff_module, "ARGUMENTS", ["check", "--no-such-option"])
     with pytest.raises(ScorerError, match="ended with status 2"):

@@ -2,8 +2,10 @@
 
 import json
 import re
+import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,6 +26,8 @@ ARGUMENTS = [
         "--output-format=json",
     ),
 ]
+CRASHES = (-signal.SIGABRT, -signal.SIGSEGV)
+"""How ruff ends where its stack overflows, on a sum of some thousand terms for example."""
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")  # what ruff takes for a line
 
 Positions = list[tuple[int, int]]
@@ -39,8 +43,9 @@ class RuffScorer(Scorer):
     ruff 0.17.6; `benchmarks/ruff_agreement.py`); on 400-character samples, which often do not parse, on 87.41% (78.86%,
     r = 0.829).
 
-    A document with syntax errors has one violation for the first of them. Unscored: empty text, and text that is not
-    valid Unicode (lone surrogates). One process of ruff scores all documents that are given at once, on all cores.
+    A document with syntax errors has one violation for the first of them. Unscored: empty text, text that is not valid
+    Unicode (lone surrogates), and text nested so deeply that ruff crashes. One process of ruff scores all documents that
+    are given at once, on all cores.
     """
 
     segmenter = "lines"
@@ -71,35 +76,53 @@ class RuffScorer(Scorer):
 
     def _violations(self, texts: list[str]) -> list[Positions | None]:
         """Where the violations of each text are; None, and counted, where there is no answer."""
-        found: list[Positions | None] = []
+        files: dict[int, bytes] = {}
+        for index, text in enumerate(texts):
+            if not text:
+                self.unscored["empty text"] += 1
+                continue
+            try:
+                files[index] = text.encode()
+            except UnicodeEncodeError:
+                self.unscored["not valid Unicode"] += 1
+        found: dict[int, Positions] = {index: [] for index in files}
+        broken: set[int] = set()
+        for checked, diagnostics in self._checked(files):
+            if diagnostics is None:
+                self.unscored["ruff crashed"] += 1
+                del found[checked[0]]
+                continue
+            for diagnostic in diagnostics:
+                index = int(Path(diagnostic["filename"]).stem)
+                if diagnostic["code"] is None:  # a syntax error
+                    if index in broken:
+                        continue
+                    broken.add(index)
+                row, column = diagnostic["location"]["row"], diagnostic["location"]["column"]
+                found[index].append((row, column - 1))
+        return [found.get(index) for index in range(len(texts))]
+
+    def _checked(self, files: dict[int, bytes]) -> Iterator[tuple[list[int], list[dict] | None]]:
+        """What ruff says of some files at once; None for a file that it cannot survive, which is looked for by halves."""
+        if not files:
+            return
         with tempfile.TemporaryDirectory(prefix="phf-ruff-") as folder:
-            for index, text in enumerate(texts):
-                try:
-                    content = text.encode()
-                except UnicodeEncodeError:
-                    self.unscored["not valid Unicode"] += 1
-                    found.append(None)
-                    continue
-                if not text:
-                    self.unscored["empty text"] += 1
-                found.append([] if text else None)
+            for index, content in files.items():
                 Path(folder, f"{index}.py").write_bytes(content)
             diagnostics = self._run(folder)
-        broken: set[int] = set()
-        for diagnostic in diagnostics:
-            index = int(Path(diagnostic["filename"]).stem)
-            positions = found[index]
-            is_syntax_error = diagnostic["code"] is None
-            if positions is None or (is_syntax_error and index in broken):
-                continue
-            if is_syntax_error:
-                broken.add(index)
-            row, column = diagnostic["location"]["row"], diagnostic["location"]["column"]
-            positions.append((row, column - 1))
-        return found
+        if diagnostics is not None or len(files) == 1:
+            yield list(files), diagnostics
+            return
+        items = list(files.items())
+        middle = len(items) // 2
+        yield from self._checked(dict(items[:middle]))
+        yield from self._checked(dict(items[middle:]))
 
-    def _run(self, folder: str) -> list[dict]:
+    def _run(self, folder: str) -> list[dict] | None:
+        """Diagnostics of all files in a folder; None where one of them made ruff crash."""
         result = subprocess.run([self._binary, *ARGUMENTS, folder], capture_output=True, encoding="utf-8", check=False)
+        if result.returncode in CRASHES:
+            return None
         if result.returncode != 0:
             message = result.stderr.strip()[-500:]
             raise ScorerError(f"RuffScorer: {self._binary} ended with status {result.returncode}: {message}")
