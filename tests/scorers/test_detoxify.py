@@ -58,6 +58,12 @@ def test_long_text_is_not_cut(scorer, tiny_bert, tmp_path):
     assert len({round(score, 4) for score in cut}) == 1
 
 
+def test_a_model_may_have_more_outputs_than_named_classes(scorer, tiny_bert, tmp_path):
+    # as the checkpoint of `unbiased` has, which was trained on identities too
+    fewer = checkpoint(tiny_bert, tmp_path / "fewer.ckpt", classes=CLASSES[:2])
+    assert scorer(checkpoint=fewer).score_texts(["a b"]) == scorer().score_texts(["a b"])
+
+
 def test_version_names_model_and_weights(scorer, tiny_bert, tmp_path):
     first = scorer()
     assert first.version.startswith("1+original-")
@@ -113,7 +119,7 @@ def test_files_that_are_no_checkpoints(scorer, tiny_bert, tmp_path, capfd):
         scorer(checkpoint=hostile).score_texts(["a"])
     assert "this must not run" not in capfd.readouterr().out
     torch.save({"state_dict": {}}, tmp_path / "bare.ckpt")
-    with pytest.raises(ConfigError, match=r"is no checkpoint of Detoxify: it lacks 'config'"):
+    with pytest.raises(ConfigError, match=r"is no checkpoint of Detoxify, which holds config\.arch\.args"):
         scorer(checkpoint=str(tmp_path / "bare.ckpt")).score_texts(["a"])
     polite = checkpoint(tiny_bert, tmp_path / "polite.ckpt", classes=["x", "y", "z"])
     with pytest.raises(ConfigError, match="no class 'toxicity'"):
@@ -121,3 +127,38 @@ def test_files_that_are_no_checkpoints(scorer, tiny_bert, tmp_path, capfd):
     empty = checkpoint(tiny_bert, tmp_path / "empty.ckpt", state_dict={})
     with pytest.raises(ConfigError, match="it lacks bert"):
         scorer(checkpoint=empty).score_texts(["a"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda loaded: loaded.pop("state_dict"), "no checkpoint of Detoxify"),
+        (lambda loaded: loaded.update(state_dict=[1]), "no checkpoint of Detoxify"),
+        (lambda loaded: loaded["config"]["dataset"]["args"].update(classes=None), "no checkpoint of Detoxify"),
+        (lambda loaded: loaded["config"]["arch"]["args"].pop("num_classes"), "no checkpoint of Detoxify.*num_classes"),
+        (lambda loaded: loaded["config"]["arch"]["args"].update(model_name="os"), "no checkpoint of Detoxify.*os"),
+        (
+            lambda loaded: loaded["config"]["dataset"]["args"].update(classes=["a", "b", "c", "toxic"]),
+            "'toxic' is class 4, but its model has 3 outputs",
+        ),
+        (
+            lambda loaded: loaded["state_dict"].update({"classifier.bias": torch.zeros(5)}),
+            "its tensors have other shapes",
+        ),
+    ],
+)
+def test_checkpoints_that_are_almost_right(change, message, scorer, tiny_bert, tmp_path):
+    path = checkpoint(tiny_bert, tmp_path / "almost.ckpt")
+    loaded = torch.load(path, weights_only=True)
+    change(loaded)
+    torch.save(loaded, path)
+    with pytest.raises(ConfigError, match=message):
+        scorer(checkpoint=path).score_texts(["a"])
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"PK\x03\x04junk"])
+def test_files_of_another_kind_are_refused_without_advice_to_run_them(content, scorer, tmp_path):
+    (tmp_path / "other.ckpt").write_bytes(content)
+    with pytest.raises(ConfigError, match="cannot be read as tensors and plain values") as raised:
+        scorer(checkpoint=str(tmp_path / "other.ckpt")).score_texts(["a"])
+    assert "weights_only" not in str(raised.value)

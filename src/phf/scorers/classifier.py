@@ -143,6 +143,8 @@ def _from_pretrained(load: Callable[..., Any], name: str, **settings: Any) -> An
         first = next(iter(str(error).splitlines()), type(error).__name__)
         if isinstance(error, pickle.UnpicklingError):  # torch's own words say how to run it all the same
             first = "its weights hold more than tensors, and what could run code is not read."
+        if "ignore_mismatched_sizes" in first:  # its own words point to a table that was printed elsewhere
+            first = "its weights have other shapes than its config.json says."
         raise ConfigError(
             f"{KEY}: '{name}' cannot be loaded: {first} Name a folder with config.json, weights and tokenizer, "
             "or a model on the Hub (needs the network)."

@@ -58,7 +58,7 @@ class DetoxifyToxicityScorer(SequenceClassifierScorer):
     def load(self, dtype: torch.dtype) -> tuple[Any, Any]:
         """See `SequenceClassifierScorer.load`."""
         loaded = _read(self._checkpoint)
-        classes = loaded["config"]["dataset"]["args"]["classes"]
+        classes = list(loaded["config"]["dataset"]["args"]["classes"])
         self._toxicity = next((i for i, name in enumerate(classes) if name in TOXICITY), -1)
         if self._toxicity < 0:
             raise ConfigError(f"scorer_config.checkpoint {self._checkpoint} has no class 'toxicity', only {classes}.")
@@ -69,14 +69,30 @@ class DetoxifyToxicityScorer(SequenceClassifierScorer):
                 model, tokenizer = self._library.get_model_and_tokenizer(
                     **{**arguments, "model_type": base}, state_dict=loaded["state_dict"]
                 )
-        except (OSError, ValueError, RuntimeError) as error:
+        except RuntimeError as error:
+            raise ConfigError(
+                f"scorer_config.checkpoint {self._checkpoint} is not of the model in '{base}': its tensors have other "
+                "shapes. Name the folder of its base model as scorer_config.huggingface_config_path."
+            ) from error
+        except (OSError, ValueError) as error:
             raise ConfigError(
                 f"DetoxifyToxicityScorer: '{base}' (config.json and tokenizer) cannot be loaded: "
-                f"{str(error).splitlines()[0]} {OFFLINE}"
+                f"{_first_line(error)} {OFFLINE}"
+            ) from error
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"scorer_config.checkpoint {self._checkpoint} is no checkpoint of Detoxify: {_first_line(error)}."
             ) from error
         if missing := sorted(model.state_dict().keys() - loaded["state_dict"].keys()):
             raise ConfigError(
                 f"scorer_config.checkpoint {self._checkpoint} is not of the model in '{base}': it lacks {missing[0]}."
+            )
+        if (
+            self._toxicity >= model.config.num_labels
+        ):  # more outputs than names are right: `unbiased` has identities too
+            raise ConfigError(
+                f"scorer_config.checkpoint {self._checkpoint}: '{classes[self._toxicity]}' is class "
+                f"{self._toxicity + 1}, but its model has {model.config.num_labels} outputs."
             )
         return model, tokenizer
 
@@ -113,14 +129,36 @@ def _read(path: Path) -> dict[str, Any]:
     """A checkpoint in Detoxify's format. Only tensors and plain values are read: a file cannot run code."""
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, ValueError) as error:
+        # torch's own words on what is no plain data say how to run it all the same
+        reason = "it is something else." if isinstance(error, pickle.UnpicklingError) else _first_line(error)
         raise ConfigError(
-            f"scorer_config.checkpoint {path} cannot be read as tensors and plain values: {str(error).splitlines()[0]} "
+            f"scorer_config.checkpoint {path} cannot be read as tensors and plain values: {reason} "
             "Fetch it again; or use the same model in the Hub's format with ClassifierScorer "
             "(path_or_name: unitary/toxic-bert, label: toxic)."
         ) from error
-    try:
-        loaded["config"]["dataset"]["args"]["classes"], loaded["config"]["arch"]["args"]["model_type"]
-    except (KeyError, TypeError, IndexError) as error:
-        raise ConfigError(f"scorer_config.checkpoint {path} is no checkpoint of Detoxify: it lacks {error}.") from error
+    if not _is_of_detoxify(loaded):
+        raise ConfigError(
+            f"scorer_config.checkpoint {path} is no checkpoint of Detoxify, which holds config.arch.args, "
+            "config.dataset.args.classes and state_dict."
+        )
     return loaded
+
+
+def _is_of_detoxify(loaded: Any) -> bool:
+    try:
+        arguments, classes = loaded["config"]["arch"]["args"], loaded["config"]["dataset"]["args"]["classes"]
+        weights = loaded["state_dict"]
+    except (LookupError, TypeError):
+        return False
+    return (
+        isinstance(arguments, dict)
+        and "model_type" in arguments
+        and isinstance(classes, list | tuple)
+        and isinstance(weights, dict)
+        and all(isinstance(tensor, torch.Tensor) for tensor in weights.values())
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
