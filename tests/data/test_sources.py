@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_published_rows_without_id_and_a_second_scorer(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"texts": ["a"]}, "a.jsonl, row 0: has no 'scores'"),
+        ({"texts": ["a"]}, "a.jsonl, line 1: has no 'scores'"),
         ({"text": "a"}, "has no 'texts'; annotate the corpus first"),
         ({"texts": ["a", "b"], "scores": [0.1]}, "2 texts but 1 scores"),
         ({"texts": ["a"], "scores": [float("nan")]}, r"scores\[0\] is nan"),
@@ -186,3 +187,138 @@ def test_the_papers_schema_as_a_saved_dataset(tmp_path):
     datasets = pytest.importorskip("datasets")
     datasets.Dataset.from_list(PUBLISHED).save_to_disk(str(tmp_path / "saved"))
     check_published(tmp_path / "saved", "saved")
+
+
+def test_json_that_python_cannot_hold_is_an_error_with_its_line(tmp_path):
+    path = tmp_path / "a.jsonl"
+    for value in ("1" * 5000, "[" * 100_000 + "]" * 100_000):
+        path.write_text(f'{{"text": "a"}}\n{{"text": "b", "n": {value}}}\n')
+        with pytest.raises(CorpusError, match=r"a\.jsonl, line 2: is JSON that cannot be read"):
+            texts(path)
+
+
+@pytest.mark.parametrize("score", ["1e39", "-1e39", "1" + "0" * 400, "NaN"])
+def test_a_score_that_float32_cannot_hold_is_an_error(tmp_path, score):
+    (tmp_path / "a.jsonl").write_text(f'{{"texts": ["a"], "scores": [{score}]}}\n')
+    with pytest.raises(CorpusError, match=r"line 1: scores\[0\] is .{1,50}\. A score is a finite number"):
+        list(read_annotated(str(tmp_path)))
+
+
+def test_raw_text_is_told_to_be_no_annotated_dataset(tmp_path):
+    (tmp_path / "a.py").write_text("x = 1\n")
+    for source in (tmp_path, tmp_path / "a.py", "python-stdlib"):
+        with pytest.raises(CorpusError, match="is raw text, without scores; annotate the corpus first"):
+            next(read_annotated(str(source)))
+
+
+def test_a_saved_dataset_without_train_names_its_splits(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_list([{"texts": ["a"], "scores": [0.5]}])
+    datasets.DatasetDict(validation=rows).save_to_disk(tmp_path / "saved")
+    with pytest.raises(CorpusError, match=r"^[^ ]*saved: has the splits validation, but no train"):
+        next(read_annotated(str(tmp_path / "saved")))
+    assert next(read_annotated(str(tmp_path / "saved" / "validation"))).scores == [0.5]
+
+
+def test_every_suffix_of_json_lines(tmp_path):
+    zstandard = pytest.importorskip("zstandard")
+    write_lines(tmp_path / "a.json", ROWS)
+    content = (tmp_path / "a.json").read_bytes()
+    for kind in ("json", "jsonl", "ndjson"):
+        (tmp_path / f"a.{kind}").write_bytes(content)
+        (tmp_path / f"a.{kind}.gz").write_bytes(gzip.compress(content))
+        (tmp_path / f"a.{kind}.zst").write_bytes(zstandard.compress(content))
+    for path in tmp_path.iterdir():
+        assert texts(path) == ["one\n", "two\n"]
+    assert len(texts(tmp_path / "*.json")) == 2
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings" / "a.json").write_text("[\n]\n")
+    assert texts(tmp_path / "settings") == ["[\n]\n"]  # in a folder it may be anything
+
+
+def test_zst_of_several_frames_is_whole_and_one_cut_off_is_no_end(tmp_path):
+    zstandard = pytest.importorskip("zstandard")
+    content = b'{"text": "one"}\n' * 100_000
+    frame = zstandard.compress(content)
+    (tmp_path / "a.jsonl.zst").write_bytes(frame + zstandard.compress(b'{"text": "two"}\n'))
+    assert texts(tmp_path / "a.jsonl.zst") == ["one"] * 100_000 + ["two"]
+    for damaged in (frame[:20], frame[:-1], frame + frame[:5], b"no frame at all"):
+        (tmp_path / "b.jsonl.zst").write_bytes(damaged)
+        with pytest.raises(CorpusError, match=r"b\.jsonl\.zst, after line .*damaged or cut off"):
+            texts(tmp_path / "b.jsonl.zst")
+
+
+def test_byte_order_marks_are_no_text(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "one"}\r\n{"text": "two"}\r\n')
+    assert texts(tmp_path / "a.jsonl") == ["one", "two"]
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\r\n")
+    assert texts(tmp_path / "a.txt") == ["one\n"]
+
+
+def test_a_glob_of_text_is_named_from_where_the_pattern_begins(tmp_path):
+    for name in ("a/x.txt", "b/x.txt", "b/y.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    found = [(d.id, d.text) for d in read_documents(str(tmp_path / "*" / "*.txt"))]
+    assert found == [("a/x.txt", "a/x.txt"), ("b/x.txt", "b/x.txt")]
+    before = fingerprint(str(tmp_path / "*" / "*.txt"))
+    (tmp_path / "b" / "z.txt").write_text("new")
+    assert fingerprint(str(tmp_path / "*" / "*.txt")) != before
+
+
+def test_text_that_is_not_read_is_said(tmp_path):
+    (tmp_path / "a.txt").write_text("text", encoding="utf-16")
+    with pytest.raises(CorpusError, match=r"a\.txt, line 1: is not UTF-8"):
+        texts(tmp_path)
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"text"))
+    with pytest.raises(CorpusError, match=r"a\.txt\.gz: is binary"):
+        texts(tmp_path / "a.txt.gz")
+
+
+def test_a_folder_whose_records_are_in_subfolders_is_not_read_as_text(tmp_path):
+    (tmp_path / "README.md").write_text("A corpus.\n")
+    (tmp_path / "train").mkdir()
+    write_lines(tmp_path / "train" / "a.jsonl", ROWS)
+    with pytest.raises(CorpusError, match=r"most of it is records.*a glob like '.*/\*\*/\*\.jsonl'"):
+        texts(tmp_path)
+    assert texts(tmp_path / "**" / "*.jsonl") == ["one\n", "two\n"]
+    (tmp_path / "code.py").write_text("x = 1\n" * 100)  # a program with an example of its data
+    assert len(texts(tmp_path)) == 3
+
+
+def test_file_names_that_are_not_utf8(tmp_path):
+    name = os.fsdecode(b"\x80.jsonl")
+    (tmp_path / "records").mkdir()
+    source = write_lines(tmp_path / "records" / name, ROWS)
+    assert [document.id for document in read_documents(source)] == ["\ufffd.jsonl:0", "\ufffd.jsonl:1"]
+    (tmp_path / os.fsdecode(b"\x80.txt")).write_text("text" * 100)
+    assert [document.id for document in read_documents(str(tmp_path))][-1] == "\ufffd.txt"
+    assert fingerprint(str(tmp_path)) != fingerprint(source)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_files_that_cannot_be_read_are_named(tmp_path, monkeypatch, name):
+    (tmp_path / name).write_text("{}")
+
+    def refuse(self, *args):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(type(tmp_path), "open", refuse)
+    monkeypatch.setattr(type(tmp_path), "read_bytes", refuse)
+    with pytest.raises(CorpusError, match=f"{name} cannot be read: Permission denied"):
+        texts(tmp_path / name)
+
+
+def test_meta_of_any_type_is_kept_and_a_text_of_another_type_is_shown(tmp_path):
+    metas = ["plain", "5", [1], 7, None, {"k": 1}]
+    source = write_lines(tmp_path / "a.jsonl", [{"text": "", "meta": meta} for meta in metas])
+    assert [document.meta for document in read_documents(source)] == [
+        {"meta": "plain"},
+        {"meta": 5},
+        {"meta": [1]},
+        {"meta": 7},
+        {},
+        {"k": 1},
+    ]
+    with pytest.raises(CorpusError, match=r"a\.jsonl, line 2: its 'text' is None, not a string"):
+        texts(write_lines(tmp_path / "a.jsonl", [{"text": "a"}, {"text": None}]))

@@ -1,15 +1,20 @@
 """Sources of documents: whatever a corpus or a dataset may be named as.
 
-A Hub name or saved `datasets` folder; a file, folder or glob of Parquet or JSON Lines (plain, .gz, .zst); a folder or
-file of text or source code; `python-stdlib`. What exists on disk wins over a Hub name. Records hold raw documents
-(`text`) or annotated ones (`texts`, `scores`).
+A Hub name or saved `datasets` folder; a file, folder or glob of Parquet or JSON Lines (plain, .gz, .zst); a file,
+folder or glob of text or source code; `python-stdlib`. What exists on disk wins over a Hub name. Records hold raw
+documents (`text`) or annotated ones (`texts`, `scores`).
 """
 
+import codecs
 import glob
 import hashlib
 import json
+import os
+import reprlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +23,9 @@ from phf.data.jsonlines import ReadProgress, ignore_progress, read_json_lines, w
 from phf.errors import CorpusError
 
 PYTHON_STDLIB = "python-stdlib"
-JSON_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".ndjson")
+JSON_SUFFIXES = tuple(f".{kind}{how}" for kind in ("jsonl", "ndjson", "json") for how in ("", ".gz", ".zst"))
 RECORD_SUFFIXES = (".parquet", *JSON_SUFFIXES)
+"""A .json file is one of records where it is named, by itself or in a glob; in a folder it may be anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,8 @@ class Record:
 
     @property
     def where(self) -> str:
-        return f"{self.file}, row {self.row}"
+        is_line = self.file.endswith(JSON_SUFFIXES)
+        return f"{self.file}, line {self.row + 1}" if is_line else f"{self.file}, row {self.row}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +108,14 @@ class DocumentReader:
                 self.fraction = done
                 yield Document(name, text)
         elif (files := text_files(source)) is not None:
-            root = Path(source) if Path(source).is_dir() else Path(source).parent
+            root = _root(source)
             for number, path in enumerate(files, start=1):
                 content = _read_text(path)
                 self.fraction = number / len(files)
+                if content is None and path == Path(source):
+                    raise CorpusError(
+                        f"{path}: is binary. Text is read, and records of the kinds {', '.join(RECORD_SUFFIXES)}."
+                    )
                 if content is not None:
                     yield Document(without_surrogates(path.relative_to(root).as_posix()), content)
         else:
@@ -151,41 +162,92 @@ def read_records(source: str) -> Iterator[Record]:
 def record_id(record: Record) -> str:
     """The record's own `id`, or one made of its file and row."""
     own = record.values.get("id")
-    return f"{Path(record.file).name}:{record.row}" if own is None else str(own)
+    return f"{without_surrogates(Path(record.file).name)}:{record.row}" if own is None else str(own)
 
 
 def record_meta(record: Record) -> dict[str, Any]:
-    """`meta` as a dict, whether it was a struct, a JSON string, plain text or absent."""
+    """`meta` as a dict, whether it was a struct, a JSON string, anything else or absent."""
     meta = record.values.get("meta")
     if isinstance(meta, str):
         try:
             meta = without_surrogates(json.loads(meta))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return {"meta": meta}
-    return meta if isinstance(meta, dict) else {}
+    if meta is None:
+        return {}
+    return meta if isinstance(meta, dict) else {"meta": meta}
 
 
 def record_files(source: str) -> list[Path]:
     """The Parquet and JSON Lines files that `source` names, sorted; empty if it names none."""
     path = Path(source)
-    if path.is_file():
-        candidates: Iterable[Path] = [path]
-    elif path.is_dir():
-        candidates = path.iterdir()
-    else:
-        candidates = (Path(name) for name in glob.glob(source, recursive=True))
-    return sorted(p for p in candidates if p.is_file() and p.name.endswith(RECORD_SUFFIXES) and p.name[0] != ".")
+    with _reading(source):
+        if path.is_file():
+            candidates: Iterable[Path] = [path]
+        elif path.is_dir():
+            candidates = (p for p in path.iterdir() if p.suffix != ".json")
+        else:
+            candidates = _matches(source)
+        return sorted(p for p in candidates if _holds_records(p) and p.is_file() and p.name[0] != ".")
 
 
 def text_files(source: str) -> list[Path] | None:
-    """The files of a folder (or one file) of plain text, sorted; None if `source` is something else."""
+    """The files of a folder, a glob (or one file) of plain text, sorted; None if `source` is something else.
+
+    Raises `CorpusError` for a folder of little else than records in its subfolders.
+    """
     path = Path(source)
-    if path.is_file():
-        return None if path.name.endswith(RECORD_SUFFIXES) else [path]
-    if not path.is_dir() or record_files(source) or is_saved_dataset(source):
-        return None
-    files = (p for p in path.rglob("*") if p.is_file())
-    return sorted(p for p in files if not any(part.startswith(".") for part in p.relative_to(path).parts))
+    with _reading(source):
+        if path.is_file():
+            return None if _holds_records(path) else [path]
+        if record_files(source) or is_saved_dataset(source):
+            return None
+        if not path.is_dir():
+            return sorted(p for p in _matches(source) if p.is_file()) or None
+        files = sorted(_files_below(path))
+        records = [p for p in files if _holds_records(p) and p.suffix != ".json"]
+        if records and sum(p.stat().st_size for p in records) > sum(p.stat().st_size for p in files) / 2:
+            raise CorpusError(
+                f"{source}: most of it is records in its subfolders, such as {records[0]}, but it would be read as text. "
+                f"Name a subfolder, or all of them by a glob like '{path / '**' / '*'}{records[0].suffix}'."
+            )
+        return files
+
+
+def _holds_records(path: Path) -> bool:
+    return path.name.endswith(RECORD_SUFFIXES)
+
+
+def _matches(pattern: str) -> Iterator[Path]:
+    """Of a glob; like a shell it passes over hidden files."""
+    return map(Path, glob.iglob(pattern, recursive=True))
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All but hidden ones."""
+    for name, subfolders, files in os.walk(folder, onerror=_raise):
+        subfolders[:] = [subfolder for subfolder in subfolders if subfolder[0] != "."]
+        yield from (path for path in (Path(name, file) for file in files if file[0] != ".") if path.is_file())
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _root(source: str) -> Path:
+    """Of a source of text: what the names of its documents begin below."""
+    path = Path(source)
+    if path.is_dir():
+        return path
+    return path.parent if path.is_file() else Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
+
+
+@contextmanager
+def _reading(name: object) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CorpusError(f"{error.filename or name} cannot be read: {error.strerror or error}.") from error
 
 
 def is_saved_dataset(source: str) -> bool:
@@ -205,7 +267,7 @@ def fingerprint(source: str) -> str:
             parts = [f"hub:{source}"]
         else:
             parts = [f"{p.resolve()}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    return hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()[:32]
 
 
 def _read_file(path: Path, progress: ReadProgress = ignore_progress) -> Iterator[Record]:
@@ -227,7 +289,7 @@ def _read_parquet(path: Path, progress: ReadProgress) -> Iterator[Record]:
                 for values in batch.to_pylist():
                     yield Record(str(path), row, values)
                     row += 1
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise CorpusError(f"{path}: is not a readable Parquet file after row {row}: {error}") from error
 
 
@@ -238,10 +300,17 @@ def _read_dataset(source: str) -> Iterator[Record]:
     try:
         if is_saved_dataset(source):
             loaded = datasets.load_from_disk(source)
+            if isinstance(loaded, datasets.DatasetDict) and "train" not in loaded:
+                raise CorpusError(
+                    f"{source}: has the splits {', '.join(loaded)}, but no train. Name the folder of one split, e.g. "
+                    f"{Path(source) / next(iter(loaded), 'train')}."
+                )
             dataset = loaded["train"] if isinstance(loaded, datasets.DatasetDict) else loaded
         else:
             dataset = datasets.load_dataset(source, split="train", streaming=True)
         rows = iter(dataset)
+    except CorpusError:
+        raise
     except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
         raise CorpusError(
             f"'{source}' is no file, folder or glob here, nor could a Hugging Face dataset of that name be loaded "
@@ -259,18 +328,22 @@ def _joined_text(record: Record) -> str:
     texts = values.get("texts")
     if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
         return "".join(texts)
+    if "text" in values:
+        raise CorpusError(f"{record.where}: its 'text' is {reprlib.repr(values['text'])}, not a string.")
     raise CorpusError(
-        f"{record.where}: has no 'text' (string) nor 'texts' (list of strings); its keys are {sorted(values)}."
+        f"{record.where}: has no 'text' (string) nor 'texts' (list of strings); its keys are {sorted(values)}. "
+        "Name the column that holds the text 'text'."
     )
 
 
 def _read_text(path: Path) -> str | None:
-    """The text of a file; None for a binary one (it has a NUL byte)."""
-    content = path.read_bytes()
-    if b"\0" in content:
+    """The text of a file; None for a binary one (it has a NUL byte, and is no UTF-16)."""
+    with _reading(path):
+        content = path.read_bytes()
+    if b"\0" in content and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return None
     try:
-        return content.decode("utf-8").replace("\r\n", "\n")
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise CorpusError(
