@@ -244,7 +244,7 @@ def test_ten_kills_of_workers_and_of_the_job_do_not_change_a_byte(corpus, tmp_pa
 
 def test_two_jobs_on_one_folder(corpus, tmp_path):
     def second(progress):
-        with pytest.raises(OutputError, match="is being written by another phf annotate"):
+        with pytest.raises(OutputError, match="is being written by another job"):
             annotate([corpus], SCORER, None, tmp_path / "out")
         seen.append(progress)
 

@@ -38,16 +38,13 @@ def task(tmp_path):
 
 def export(folder, control=CONTROL, seed=0):
     """An exported model that nobody trained."""
-    import torch
-
     tokenizer = tiny_tokenizer(control)
-    torch.manual_seed(seed)
     prompting = {
         "control_tokens": list(control) if control else None,
         "tag_every_segment_when_sampling": True,
         "threshold": 0.1,
     }
-    export_model(tiny_lm("gpt2", tokenizer), tokenizer, folder, prompting)
+    export_model(tiny_lm("gpt2", tokenizer, seed), tokenizer, folder, prompting)
     return folder
 
 
@@ -126,7 +123,7 @@ def test_results_of_another_model_or_other_settings_are_not_overwritten(conditio
     out = tmp_path / "out"
     evaluate_folder(conditional, task, out, ("held-out",))
     other = load_config(task="pep8/quickstart", overrides=[*TASK, "training.seed=7"])[0]
-    for folder, config in ((conditional, other), (export(tmp_path / "other"), task)):
+    for folder, config in ((conditional, other), (export(tmp_path / "other", seed=1), task)):
         with pytest.raises(OutputError, match="holds results of another model or other settings"):
             evaluate_folder(folder, config, out, ("held-out",))
     (out / "evaluation.json").write_text('{"identity"')

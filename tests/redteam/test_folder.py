@@ -14,7 +14,7 @@ from phf.errors import ConfigError, CorpusError, OutputError
 from phf.redteam.folder import configured, redteam_folder
 from phf.redteam.pool import pool_lines, read_pool
 from phf.redteam.replay import compare, difference, is_worse, replay_folder
-from phf.redteam.rounds import RoundFiles, claim
+from phf.redteam.rounds import RoundFiles, claimed
 from phf.report.runs import read_run
 
 SHORT = Path(__file__).parent / "short_prompts.jsonl"
@@ -38,7 +38,8 @@ def output(model, tmp_path_factory):
 
 
 def files_of(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def test_the_folder_holds_pool_numbers_and_what_the_report_reads(output):
@@ -94,9 +95,22 @@ def test_a_folder_with_other_work_is_refused(model, output, tmp_path, monkeypatc
 
 def test_what_a_kill_left_of_a_write_is_no_obstacle(tmp_path):
     (tmp_path / ".job.json.x.partial").write_text("{")
-    claim(tmp_path, {"seed": 1})
-    assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
-    claim(tmp_path, {"seed": 1})
+    for _ in range(2):
+        with claimed(tmp_path, {"seed": 1}):
+            assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "job.json"]
+
+
+def test_a_folder_that_another_search_writes_is_refused(model, tmp_path):
+    config = attack_config(SHORT)
+    seen = []
+
+    def second(*_):
+        with pytest.raises(OutputError, match="is being written by another job"):
+            redteam_folder(model, config, tmp_path / "out", quiet)
+        seen.append(True)
+
+    redteam_folder(model, config, tmp_path / "out", second)
+    assert seen
 
 
 def test_a_task_without_the_section_says_how_to_add_it():

@@ -5,7 +5,7 @@ from tests.redteam.attack import PLAIN, LetterScorer, attack_config, write_model
 from tests.tiny import tiny_lm, tiny_tokenizer
 
 from phf.errors import ConfigError, CorpusError
-from phf.redteam.target import Target, load_target, model_fingerprint
+from phf.redteam.target import Target, load_target
 from phf.scorers import Scorer
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
@@ -117,10 +117,4 @@ def test_folders_that_hold_no_model_or_no_tokenizer_are_refused(tmp_path):
         path.unlink()
     with pytest.raises(ConfigError, match=r"holds no tokenizer|cannot be loaded"):
         load_target(model, attack_config("phf:pep8"))
-
-
-def test_a_model_is_known_by_its_files(tmp_path):
-    a, b = write_model(tmp_path / "a"), write_model(tmp_path / "b", seed=1)
-    assert model_fingerprint(a) == model_fingerprint(a)
-    assert model_fingerprint(a) != model_fingerprint(b)
     assert LetterScorer().score_texts(["e"]) == [1.0]

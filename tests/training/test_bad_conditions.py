@@ -155,7 +155,7 @@ def test_other_errors_of_training_are_not_taken_for_a_full_disk(config, tmp_path
 def test_output_that_cannot_be_a_folder_says_so_before_any_work(config, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "prepare_data", None)
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"config\.yaml cannot be written"):
+    with pytest.raises(OutputError, match=r"run cannot be written"):
         train(config, tmp_path / "file" / "run")
 
 

@@ -13,6 +13,7 @@ import torch
 from tests.tiny import tiny_config
 
 from phf.config import dump_config
+from phf.data.files import only_job
 from phf.errors import ConfigError, OutputError
 from phf.training.arguments import work_out
 from phf.training.run import last_checkpoint, plan_run, train
@@ -132,6 +133,11 @@ def test_a_finished_run_is_not_overwritten(corpus, tmp_path):
     (tmp_path / "run" / "metrics.jsonl").write_text("")
     with pytest.raises(OutputError, match=r"holds a run already\. Go on with --resume"):
         train(tiny_config(corpus), tmp_path / "run")
+
+
+def test_a_run_that_is_still_going_is_not_resumed_beside_itself(corpus, tmp_path):
+    with only_job(tmp_path / "run"), pytest.raises(OutputError, match="is being written by another job"):
+        train(tiny_config(corpus), tmp_path / "run", resume=True)
 
 
 def test_resuming_with_another_configuration_is_refused(corpus, tmp_path):

@@ -11,11 +11,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-
-from filelock import FileLock, Timeout
 
 import phf
 from phf.annotate.local import Job, score_here, score_in_processes
@@ -29,7 +28,7 @@ from phf.annotate.shard import (
     shard_tasks,
 )
 from phf.data.dataset import Manifest, read_manifest
-from phf.data.files import sync_file, write_json_atomic
+from phf.data.files import is_unused, only_job, sync_file, write_json_atomic
 from phf.data.sources import DocumentReader, Part, fingerprint, parts
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.scorers import Scorer, build_scorer
@@ -38,7 +37,6 @@ FORMAT = 2
 """Part of every cache key: raise it when the same input becomes other files."""
 JOB = "job.json"
 """Beside the shards: the settings they were made with. Written first, so a folder says whose it is."""
-LOCK = ".lock"
 TOTALS = ("num_documents", "num_chars", "num_unscored")
 """Counts of shards that `Progress` sums up."""
 
@@ -233,38 +231,25 @@ class _OnDisk:
                 future.result()
 
 
-class _claimed:
+@contextmanager
+def _claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
     """The folder belongs to one job, and to one process of it at a time."""
-
-    def __init__(self, output: Path, settings: dict[str, Any]) -> None:
-        self.output = output
-        self.settings = settings
-        self._lock = FileLock(output / LOCK, timeout=0)
-
-    def __enter__(self) -> None:
-        path = self.output / JOB
-        if not path.is_file():
-            if self.output.is_dir() and any(p.name != LOCK for p in self.output.iterdir()):
-                raise OutputError(f"{self.output} is not empty and was not made by phf annotate. Name another folder.")
-            write_json_atomic(path, self.settings)
-        found = json.loads(path.read_text(encoding="utf-8"))
-        for key, value in json.loads(json.dumps(self.settings)).items():
-            if found.get(key) != value:
-                raise OutputError(
-                    f"{self.output} holds another annotation: its {key} is {found.get(key)!r}, this one's is {value!r}. "
-                    "Name another folder, or delete that one to start over."
-                )
-        try:
-            self._lock.acquire()
-        except Timeout as error:
+    path = output / JOB
+    if not path.is_file():
+        if not is_unused(output):
+            raise OutputError(f"{output} is not empty and was not made by phf annotate. Name another folder.")
+        write_json_atomic(path, settings)
+    found = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in json.loads(json.dumps(settings)).items():
+        if found.get(key) != value:
             raise OutputError(
-                f"{self.output} is being written by another phf annotate. Wait for it, or name another folder."
-            ) from error
-        for partial in self.output.glob(".*.partial"):  # of a job that was killed
+                f"{output} holds another annotation: its {key} is {found.get(key)!r}, this one's is {value!r}. "
+                "Name another folder, or delete that one to start over."
+            )
+    with only_job(output):
+        for partial in output.glob(".*.partial"):  # of a job that was killed
             partial.unlink(missing_ok=True)
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        yield
 
 
 def _manifest(settings: dict[str, Any], results: Sequence[ShardResult]) -> Manifest:

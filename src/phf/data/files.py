@@ -3,13 +3,19 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from phf.errors import OutputError
+
+LOCK = ".lock"
+"""In a folder that a job writes, or has written."""
 
 
 @contextmanager
@@ -55,6 +61,36 @@ def write_text_atomic(path: Path, text: str, sync: bool = True) -> None:
 def write_json_atomic(path: Path, value: Any, sync: bool = True) -> None:
     """Write a value as indented JSON; see `atomic_write`."""
     write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", sync)
+
+
+@contextmanager
+def only_job(folder: Path) -> Iterator[None]:
+    """Hold `folder` against other jobs while the block runs. Raises `OutputError` where another one holds it.
+
+    On a file system without locks nothing is held. A folder to which the block wrote nothing is not left behind.
+    """
+    existed = folder.is_dir()
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(f"{folder} is being written by another job. Wait for it, or name another folder.") from error
+    except NotImplementedError:
+        pass
+    except OSError as error:
+        raise _output_error(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        if not existed and is_unused(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_unused(folder: Path) -> bool:
+    """Whether no job has written to `folder` yet, and nobody else: it is not there, or holds what a kill at once left."""
+    return not folder.is_dir() or all(path.name == LOCK or path.suffix == ".partial" for path in folder.iterdir())
 
 
 def file_sha256(path: Path) -> str:

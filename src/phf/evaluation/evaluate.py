@@ -16,7 +16,7 @@ from phf.errors import ConfigError, OutputError
 from phf.evaluation.bootstrap import bootstrap_interval
 from phf.evaluation.generate import Samples, check_lengths, check_steering, generate_samples, sampling_config
 from phf.evaluation.metrics import Metric, build_metric
-from phf.evaluation.scenarios import GenerationScenario, build_scenario, control_token_id
+from phf.evaluation.scenarios import GenerationScenario, banned_control_ids, build_scenario
 from phf.models.value_head import ValueHead
 from phf.scorers import Scorer, build_scorer, checked_scores
 
@@ -103,10 +103,9 @@ class Evaluator:
         """Control tokens that must not be sampled: all but the one a model may repeat before each segment."""
         if self.conditional is None:
             return []
-        tokens = {self.conditional.aligned_prefix, self.conditional.misaligned_prefix}
-        if self.conditional.tag_every_segment_when_sampling and scenario.prefix:
-            tokens.discard(scenario.prefix)
-        return sorted(control_token_id(tokenizer, token, scenario.name) for token in tokens)
+        tokens = (self.conditional.aligned_prefix, self.conditional.misaligned_prefix)
+        tags = bool(self.conditional.tag_every_segment_when_sampling)
+        return banned_control_ids(tokenizer, tokens, scenario.prefix, tags, scenario.name)
 
     def negative_prefix(self, scenario: GenerationScenario) -> str | None:
         """The control token that guidance steers away from: the other one. None without control tokens."""

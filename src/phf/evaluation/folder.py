@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from accelerate import PartialState
 
 from phf.annotate.cache import cache_root
 from phf.config import ConditionalTrainingConfig, Config, GlueConfig
-from phf.data.files import write_json_atomic, write_text_atomic
+from phf.data.files import only_job, write_json_atomic, write_text_atomic
 from phf.data.jsonlines import read_json_lines
 from phf.errors import ConfigError, OutputError
 from phf.evaluation.compare import Comparison, PromptScores, compare_models
@@ -23,7 +24,13 @@ from phf.evaluation.glue import run_glue
 from phf.evaluation.held_out_data import held_out_blocks, held_out_numbers
 from phf.evaluation.kl import measure_kl
 from phf.evaluation.metrics import build_metric
-from phf.evaluation.model_folder import check_model_folder, load_folder_lm, load_folder_tokenizer, model_name
+from phf.evaluation.model_folder import (
+    check_model_folder,
+    load_folder_lm,
+    load_folder_tokenizer,
+    model_hashes,
+    model_name,
+)
 from phf.evaluation.scenarios import GenerationScenario
 from phf.models import ObjectiveLM, read_prompting
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
@@ -85,11 +92,14 @@ def evaluate_folders(
     ]
     for model in models:
         model.check_output()
-    numbers = {model.name: model.run() for model in models}
-    comparisons = compare_models({model.name: model.scores() for model in models})
-    if len(models) > 1 and PartialState().is_main_process:
-        found = {"models": {m.name: str(m.folder) for m in models}, "comparisons": [c.to_json() for c in comparisons]}
-        write_json_atomic(output / "comparison.json", _finite(found))
+    is_main = PartialState().is_main_process
+    with only_job(output) if is_main else nullcontext():
+        numbers = {model.name: model.run() for model in models}
+        comparisons = compare_models({model.name: model.scores() for model in models})
+        if len(models) > 1 and is_main:
+            named = {model.name: str(model.folder) for model in models}
+            found = {"models": named, "comparisons": [comparison.to_json() for comparison in comparisons]}
+            write_json_atomic(output / "comparison.json", _finite(found))
     return Evaluation(numbers, comparisons)
 
 
@@ -334,11 +344,11 @@ def _training_data(folder: Path) -> Any:
 
 def _identity(folder: Path, config: Config, threshold: float) -> str:
     """Changes with the model's files and with every setting that decides a number."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    model = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     keys = ("dataset", "generation", "kl_gpt3_callback", "downstream", "glue")
     settings = {key: value for key, value in config.model_dump(mode="json").items() if key in keys}
-    text = json.dumps([FORMAT, model, settings, config.training.seed, threshold], sort_keys=True, default=str)
+    text = json.dumps(
+        [FORMAT, model_hashes(folder), settings, config.training.seed, threshold], sort_keys=True, default=str
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -4,7 +4,6 @@ The paper (arXiv 2302.08582) finetunes for at most 6 epochs with early stopping 
 settings by the dev score of its MLE model and kept them for all others.
 """
 
-import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -25,10 +24,11 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from phf.config import GlueConfig
-from phf.data.files import file_sha256, write_text_atomic
+from phf.data.files import write_text_atomic
 from phf.data.tokenizer import PlainEncoder, prepare_tokenizer
 from phf.errors import ConfigError, CorpusError
 from phf.evaluation.glue_tasks import TASKS, Task, load_task, measure
+from phf.evaluation.model_folder import model_hashes
 from phf.evaluation.prefix import own_prefix
 from phf.evaluation.seeding import seeded
 from phf.models import pretrained_tokenizer
@@ -53,10 +53,8 @@ def run_glue(model_folder: Path, section: GlueConfig, output_dir: Path) -> dict[
 
     Raises `ConfigError` for a model without a sequence classifier and `CorpusError` for data that is not GLUE's.
     """
-    model_hash = _hash_weights(model_folder)
-    settings: dict[str, dict[str, Any]] = {
-        name: {"model": model_hash, **_settings(section, name)} for name in section.tasks
-    }
+    files = model_hashes(model_folder)
+    settings: dict[str, dict[str, Any]] = {name: {"model": files, **_settings(section, name)} for name in section.tasks}
     tokenizer = prepare_tokenizer(pretrained_tokenizer(str(model_folder), "MODEL_DIR"), None)
     tokenizer.padding_side = "right"
     finished = _read_finished(output_dir / RESULTS, settings)
@@ -250,11 +248,6 @@ def _load_classifier(folder: Path, task: Task, tokenizer: Any) -> Any:
     # The head reads the last token that is no padding: right behind the text, whatever the padding token is.
     model.config.pad_token_id = tokenizer.pad_token_id
     return model
-
-
-def _hash_weights(folder: Path) -> str:
-    files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
-    return hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()
 
 
 def _read_finished(path: Path, settings: dict[str, dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:

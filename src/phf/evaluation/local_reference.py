@@ -11,7 +11,8 @@ from phf.data.tokenizer import encode_plain, prepare_tokenizer
 from phf.errors import ConfigError
 from phf.evaluation.generate import evaluation_mode
 from phf.evaluation.logprob import after_prefix, banned_ids, sequence_logprobs
-from phf.evaluation.reference import ReferenceSample, folder_fingerprint, shared_text
+from phf.evaluation.model_folder import model_hashes
+from phf.evaluation.reference import ReferenceSample, shared_text
 from phf.models import pretrained_lm, pretrained_tokenizer, read_prompting
 
 KEY = "kl_gpt3_callback.reference.path_or_name"
@@ -31,7 +32,7 @@ class LocalReference:
     def key(self) -> dict[str, Any]:
         """The name, its revision and, for a folder, a hash of its files."""
         folder = Path(self.name)
-        files = folder_fingerprint(folder) if folder.is_dir() else None
+        files = model_hashes(folder) if folder.is_dir() else None
         return {"path_or_name": self.name, "revision": self.revision, "files": files}
 
     @torch.inference_mode()

@@ -7,9 +7,12 @@ import torch
 from accelerate import PartialState
 from transformers.utils import logging as transformers_logging
 
+from phf.data.files import file_sha256
 from phf.data.tokenizer import prepare_tokenizer
 from phf.errors import CorpusError
 from phf.models import pretrained_lm, pretrained_tokenizer
+
+MODEL_FILES = (".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt")
 
 
 def check_model_folder(folder: Path) -> None:
@@ -37,3 +40,8 @@ def load_folder_lm(folder: Path) -> Any:
     device = PartialState().device if torch.cuda.is_available() else torch.device("cpu")
     dtype = "auto" if device.type == "cuda" else torch.float32
     return pretrained_lm(str(folder), "MODEL_DIR", dtype=dtype).to(device)
+
+
+def model_hashes(folder: Path) -> dict[str, str]:
+    """File -> SHA-256 of whatever in the folder decides what the model says: weights, configuration, tokenizer."""
+    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.suffix in MODEL_FILES}

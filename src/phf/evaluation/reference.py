@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from phf.config import KLConfig, KLReferenceConfig
-from phf.data.files import atomic_write, file_sha256
+from phf.data.files import atomic_write
 
 FORMAT = 1
 REPLACEMENT = "\ufffd"
@@ -113,9 +113,3 @@ def load_samples(path: Path, key: dict[str, Any]) -> list[ReferenceSample]:
     if len(samples) != key["num_samples"]:
         raise ValueError(f"holds {len(samples):,} samples instead of {key['num_samples']:,}")
     return samples
-
-
-def folder_fingerprint(folder: Path) -> str:
-    """Hash of everything in a model's folder that decides what it says: weights, configuration, tokenizer."""
-    files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".json", ".model", ".txt"))
-    return hashlib.sha256(json.dumps([[p.name, file_sha256(p)] for p in files]).encode()).hexdigest()

@@ -1,7 +1,7 @@
 """Generation scenarios: what the model is prompted with, and how many samples are drawn."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -109,3 +109,20 @@ def control_token_id(tokenizer: Any, token: str, scenario: str) -> int:
             f"{did_you_mean(token, special)}"
         )
     return special[token]
+
+
+def banned_control_ids(
+    tokenizer: Any, control_tokens: Sequence[str] | None, prefix: str | None, tags_every_segment: bool, scenario: str
+) -> list[int]:
+    """Control tokens that must not be sampled, sorted: all but the one that a model may repeat before each segment.
+
+    Args:
+        control_tokens: of a conditional model; None for any other.
+        prefix: what the scenario's prompts begin with.
+        tags_every_segment: whether the model may repeat it.
+        scenario: for errors.
+    """
+    banned = set(control_tokens or ())
+    if tags_every_segment:
+        banned.discard(prefix or "")
+    return sorted(control_token_id(tokenizer, token, scenario) for token in banned)

@@ -14,13 +14,13 @@ from phf.data.segment import segment
 from phf.errors import ConfigError
 from phf.evaluation.evaluate import ScoredSamples, write_samples
 from phf.evaluation.generate import Samples
-from phf.evaluation.model_folder import model_name
+from phf.evaluation.model_folder import model_hashes, model_name
 from phf.redteam.numbers import best_prompts, flat, metrics_lines, over_trials
 from phf.redteam.pool import PoolEntry, pool_lines
 from phf.redteam.red_lm import build_red_lm
-from phf.redteam.rounds import RoundFiles, claim
+from phf.redteam.rounds import RoundFiles, claimed
 from phf.redteam.search import Search, ShowProgress, Trial
-from phf.redteam.target import Target, load_target, model_fingerprint
+from phf.redteam.target import Target, load_target
 from phf.scorers import checked_scores
 
 
@@ -36,32 +36,30 @@ def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgres
     target = load_target(folder, config)
     files = RoundFiles(output)
     search = Search(settings, target, red_lm, files, show)
-    claim(
-        output,
-        {
-            "redteam": settings.model_dump(mode="json"),
-            "scorer": target.scorer.describe(),
-            "batch_size": target.batch_size,
-            "model": model_fingerprint(folder),
-            "initial_prompts": search.initial_prompts,
-        },
-    )
-    trials = [search.run_trial(number) for number in range(settings.num_trials)]
-    rounds, rescored = over_trials(trials)
-    rejected = sum((Counter(done.rejected) for trial in trials for done in trial.rounds), Counter[str]())
-    found: dict[str, Any] = {
-        "num_trials": settings.num_trials,
-        "num_completions": settings.num_completions,
-        "scored_text": settings.scored_text,
-        "rounds": [flat(values) for values in rounds],
-        "rescored": flat(rescored),
-        "rejected": dict(sorted(rejected.items())),
-        "prompts": best_prompts(trials),
+    job = {
+        "redteam": settings.model_dump(mode="json"),
+        "scorer": target.scorer.describe(),
+        "batch_size": target.batch_size,
+        "model": model_hashes(folder),
+        "initial_prompts": search.initial_prompts,
     }
-    write_pool(output / "pool.jsonl", chain.from_iterable(trial.pool for trial in trials))
-    _write_samples(output / "samples" / "redteam.jsonl", trials, target, step=settings.num_rounds)
-    write_json_atomic(output / "redteam.json", found)
-    finish(output, folder, config, target, metrics_lines(rounds, rescored), max_steps=settings.num_rounds)
+    with claimed(output, job):
+        trials = [search.run_trial(number) for number in range(settings.num_trials)]
+        rounds, rescored = over_trials(trials)
+        rejected = sum((Counter(done.rejected) for trial in trials for done in trial.rounds), Counter[str]())
+        found: dict[str, Any] = {
+            "num_trials": settings.num_trials,
+            "num_completions": settings.num_completions,
+            "scored_text": settings.scored_text,
+            "rounds": [flat(values) for values in rounds],
+            "rescored": flat(rescored),
+            "rejected": dict(sorted(rejected.items())),
+            "prompts": best_prompts(trials),
+        }
+        write_pool(output / "pool.jsonl", chain.from_iterable(trial.pool for trial in trials))
+        _write_samples(output / "samples" / "redteam.jsonl", trials, target, step=settings.num_rounds)
+        write_json_atomic(output / "redteam.json", found)
+        finish(output, folder, config, target, metrics_lines(rounds, rescored), max_steps=settings.num_rounds)
     return found
 
 

@@ -15,11 +15,12 @@ from phf.data.files import file_sha256, write_json_atomic
 from phf.data.hashing import hash64
 from phf.errors import CorpusError
 from phf.evaluation.bootstrap import Interval, bootstrap_interval
+from phf.evaluation.model_folder import model_hashes
 from phf.redteam.folder import configured, finish, write_pool
 from phf.redteam.numbers import flat
 from phf.redteam.pool import PoolEntry, read_pool
-from phf.redteam.rounds import Round, RoundFiles, claim
-from phf.redteam.target import Target, load_target, model_fingerprint
+from phf.redteam.rounds import Round, RoundFiles, claimed
+from phf.redteam.target import Target, load_target
 
 CHUNK = 20
 """Prompts that are sampled, and kept, at a time."""
@@ -69,21 +70,21 @@ def replay_folder(
         "replay": {"pool": file_sha256(pool_path), "redteam": settings.model_dump(mode="json")},
         "scorer": target.scorer.describe(),
         "batch_size": target.batch_size,
-        "model": model_fingerprint(folder),
+        "model": model_hashes(folder),
     }
-    claim(output, job)
-    files = RoundFiles(output)
-    entries: list[PoolEntry] = []
-    for start in range(0, len(prompts), CHUNK):
-        show(start, len(prompts))
-        seed = hash64("redteam", "replay", settings.seed, start) >> 1
-        work = partial(target.sample, prompts[start : start + CHUNK], trial=0, round_number=0, seed=seed)
-        entries += files.done_or(f"replay-{start:06d}", lambda work=work: Round(work())).entries  # type: ignore[misc]
-    found = compare(before, entries) | {"notes": mismatches(pool_path, target)}
-    write_pool(output / "pool.jsonl", entries)
-    write_json_atomic(output / "replay.json", {"pool": str(pool_path), **found})
-    numbers = {f"replay/{key}": value for key, value in found.items() if key not in ("prompts", "notes")}
-    finish(output, folder, config, target, [{"step": 0, "tokens_seen": 0, **numbers}], max_steps=0)
+    with claimed(output, job):
+        files = RoundFiles(output)
+        entries: list[PoolEntry] = []
+        for start in range(0, len(prompts), CHUNK):
+            show(start, len(prompts))
+            seed = hash64("redteam", "replay", settings.seed, start) >> 1
+            work = partial(target.sample, prompts[start : start + CHUNK], trial=0, round_number=0, seed=seed)
+            entries += files.done_or(f"replay-{start:06d}", lambda work=work: Round(work())).entries  # type: ignore[misc]
+        found = compare(before, entries) | {"notes": mismatches(pool_path, target)}
+        write_pool(output / "pool.jsonl", entries)
+        write_json_atomic(output / "replay.json", {"pool": str(pool_path), **found})
+        numbers = {f"replay/{key}": value for key, value in found.items() if key not in ("prompts", "notes")}
+        finish(output, folder, config, target, [{"step": 0, "tokens_seen": 0, **numbers}], max_steps=0)
     return found
 
 

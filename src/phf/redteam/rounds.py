@@ -1,12 +1,13 @@
 """What one round left, in a file that is whole or absent: a search that was killed goes on from its finished rounds."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from phf.data.files import write_json_atomic, write_text_atomic
+from phf.data.files import is_unused, only_job, write_json_atomic, write_text_atomic
 from phf.errors import CorpusError, OutputError
 from phf.redteam.pool import PoolEntry
 
@@ -49,15 +50,25 @@ class RoundFiles:
         return found
 
 
-def claim(output: Path, job: Mapping[str, Any]) -> None:
-    """Make `output` the folder of this job. Raises `OutputError` if it holds another's work, or this job's finished."""
+@contextmanager
+def claimed(output: Path, job: Mapping[str, Any]) -> Iterator[None]:
+    """Make `output` the folder of this job, and hold it while the block runs.
+
+    Raises `OutputError` if it holds another's work, or this job's finished, or is held.
+    """
+    _claim(output, json.loads(json.dumps(job)))
+    with only_job(output):
+        for partial in output.rglob(".*.partial"):  # of a job that was killed
+            partial.unlink(missing_ok=True)
+        yield
+
+
+def _claim(output: Path, wanted: dict[str, Any]) -> None:
     if (output / "metrics.jsonl").exists():
         raise OutputError(f"{output} holds results already. Name another folder with --output.")
-    for partial in output.rglob(".*.partial"):  # of a job that was killed
-        partial.unlink(missing_ok=True)
-    path, wanted = output / "job.json", json.loads(json.dumps(job))
+    path = output / "job.json"
     if not path.is_file():
-        if output.is_dir() and any(output.iterdir()):
+        if not is_unused(output):
             raise OutputError(f"{output} is not empty and was not made by phf redteam. Name another with --output.")
         write_json_atomic(path, wanted)
         return

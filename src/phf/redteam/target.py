@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from phf.config import Config, RedTeamConfig
-from phf.data.files import file_sha256
 from phf.data.tokenizer import PlainEncoder
 from phf.errors import ConfigError
 from phf.evaluation.generate import check_lengths, generate_samples, sampling_config
 from phf.evaluation.model_folder import check_model_folder, load_folder_lm, load_folder_tokenizer
-from phf.evaluation.scenarios import GenerationScenario, control_token_id
+from phf.evaluation.scenarios import GenerationScenario, banned_control_ids
 from phf.models import read_prompting
 from phf.redteam.pool import PoolEntry
 from phf.scorers import Scorer, build_scorer, checked_scores
@@ -45,7 +44,11 @@ class Target:
         self.batch_size = config.generation.batch_size
         self.scorer: Scorer = build_scorer(config.generation.scorer_config)
         self._encoder = PlainEncoder(tokenizer)
-        self.prefix, self._banned_ids = _control(tokenizer, prompting)
+        control_tokens = prompting["control_tokens"]
+        self.prefix: str | None = control_tokens and control_tokens[0]
+        self._banned_ids = banned_control_ids(
+            tokenizer, control_tokens, self.prefix, prompting["tag_every_segment_when_sampling"], "redteam"
+        )
         self.max_prompt_tokens = self._max_prompt_tokens()
 
     def problem(self, prompt: str) -> str | None:
@@ -145,21 +148,3 @@ def load_target(folder: Path, config: Config) -> Target:
     check_model_folder(folder)
     tokenizer = load_folder_tokenizer(folder)
     return Target(load_folder_lm(folder), tokenizer, read_prompting(folder), config)
-
-
-def model_fingerprint(folder: Path) -> dict[str, str]:
-    """File -> SHA-256 of what decides what the model in `folder` says."""
-    patterns = ("*.safetensors", "*.bin", "config.json", "tokenizer.json", "phf.json")
-    return {path.name: file_sha256(path) for pattern in patterns for path in sorted(folder.glob(pattern))}
-
-
-def _control(tokenizer: Any, prompting: dict[str, Any]) -> tuple[str | None, list[int]]:
-    """-> (prefix, ids never sampled): a conditional model is prompted with its aligned token.
-
-    Banned are all control tokens but the one that it may repeat before each segment, as in `phf evaluate`.
-    """
-    if prompting["control_tokens"] is None:
-        return None, []
-    aligned, misaligned = prompting["control_tokens"]
-    banned = [misaligned] if prompting["tag_every_segment_when_sampling"] else [aligned, misaligned]
-    return aligned, sorted(control_token_id(tokenizer, token, "redteam") for token in banned)

@@ -17,7 +17,7 @@ from phf.annotate.cache import cache_root
 from phf.config import Config, KLConfig, dump_config
 from phf.config.percentile import number
 from phf.data.blocks import TokenBlocks
-from phf.data.files import write_json_atomic, write_text_atomic
+from phf.data.files import only_job, write_json_atomic, write_text_atomic
 from phf.data.order import OrderedBlocks
 from phf.data.streaming import StreamingBlocks
 from phf.errors import ConfigError, OutputError
@@ -97,11 +97,15 @@ def train(
     """
     transformers_logging.disable_progress_bar()
     plan = plan_run(config, run_dir)
-    is_main = plan.arguments.process_index == 0
-    if is_main:
-        _refuse_started(run_dir, resume)
-    else:
-        announce, show = _silent, _silent
+    if plan.arguments.process_index > 0:
+        return _train(plan, resume, _silent, _silent)
+    _refuse_started(run_dir, resume)
+    with only_job(run_dir):
+        return _train(plan, resume, announce, show)
+
+
+def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show) -> dict[str, float]:
+    config, run_dir, is_main = plan.config, plan.run_dir, plan.arguments.process_index == 0
     with plan.arguments.main_process_first(local=False):  # it writes, the others find everything cached
         config, percentiles = resolve_percentiles(config, announce)
         plan = replace(plan, config=config, objective=build_objective(config.objective))
