@@ -1,5 +1,6 @@
 """The verbs, in pipeline order. Parses and calls; what a verb does is in the folder of its name."""
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,13 +82,13 @@ def annotate(
     ] = None,
 ) -> None:
     """Score every segment of a corpus."""
-    from phf.annotate.hub import hub_token, push_dataset
+    from phf.annotate.hub import check_push, push_dataset
     from phf.annotate.runner import annotate as run
 
     if backend not in ("local", "ray"):
         raise ConfigError(f"--backend {backend}: it must be local or ray.")
     if push_to_hub is not None:
-        hub_token()
+        check_push(push_to_hub)
     with scoring_progress(console, "Scoring") as show:
         manifest = run(
             sources,
@@ -151,6 +152,8 @@ def profile(
         if output is not None:
             _say(f"Written to {write_estimate(prediction, output)}")
         return
+    if not math.isfinite(threshold):
+        raise ConfigError(f"--threshold {threshold}: it must be a finite number.")
     if level not in (None, *LEVELS):
         raise ConfigError(f"--level {level}: it must be document or segment.")
     with console.status("Reading...") as status:

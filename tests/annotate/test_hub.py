@@ -64,6 +64,23 @@ def test_a_card_that_somebody_wrote_is_kept(dataset, calls):
     assert calls[1][2]["private"] is False
 
 
+def test_a_card_of_ours_is_written_anew_for_another_name_and_kept_once_somebody_changed_it(dataset, calls):
+    push_dataset(dataset, "me/try")
+    push_dataset(dataset, "me/final")
+    card = (dataset / "README.md").read_text()
+    assert 'load_dataset("me/final"' in card
+    assert "me/try" not in card
+    (dataset / "README.md").write_text(card.replace("# license", "license: mit #"))
+    push_dataset(dataset, "me/third")
+    assert "license: mit" in (dataset / "README.md").read_text()
+
+
+def test_nothing_scored_has_no_thresholds(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": ""}\n')
+    annotate([str(tmp_path / "a.jsonl")], {"class_name": "PEP8Scorer"}, None, tmp_path / "out")
+    assert "| `scores`, segments |" + " - |" * 9 in dataset_card(tmp_path / "out", "me/x")
+
+
 def test_the_card_says_what_the_dataset_is(dataset):
     card = dataset_card(dataset, "me/stdlib")
     _, front, text = card.split("---\n", 2)
@@ -93,13 +110,16 @@ def test_an_unfinished_or_damaged_dataset_is_not_uploaded(dataset, calls):
     assert [call for call in calls if call[0] != "token"] == []
 
 
-def test_without_a_token_nothing_is_scored(tmp_path, monkeypatch):
+def test_without_a_token_or_with_a_wrong_name_nothing_is_scored(tmp_path, monkeypatch):
     monkeypatch.delenv("HF_TOKEN", raising=False)
     (tmp_path / "a.py").write_text("x=1\n")
     arguments = ["annotate", str(tmp_path / "a.py"), "--scorer", "PEP8Scorer", "--output", str(tmp_path / "out")]
     result = CliRunner().invoke(app, [*arguments, "--push-to-hub", "me/x"])
     assert result.exit_code != 0
     assert "HF_TOKEN" in result.output + str(result.exception)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    result = CliRunner().invoke(app, [*arguments, "--push-to-hub", "no name!"])
+    assert "is no name of a repository" in result.output + str(result.exception)
     assert not (tmp_path / "out").exists()
 
 

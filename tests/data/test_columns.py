@@ -8,7 +8,7 @@ import pytest
 
 from phf.data import columns
 from phf.data.columns import floats, integers, lists, strings
-from phf.errors import CorpusError
+from phf.errors import CorpusError, ScorerError
 
 
 @pytest.mark.parametrize("values", [[], [""], ["a", "", "bc\0"], ["é", "文", "", "😀\u2028"]])
@@ -49,3 +49,9 @@ def test_a_shard_is_written_and_read_without_pandas(tmp_path):
         "assert 'pyarrow' in sys.modules and 'pandas' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.parquet")], check=True)
+
+
+def test_a_score_beyond_float32_is_an_error():
+    assert floats([3e38, -3e38]).null_count == 0
+    with pytest.raises(ScorerError, match="beyond the range of float32"):
+        floats([0.5, 1e39])

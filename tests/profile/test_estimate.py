@@ -26,6 +26,15 @@ class Failing(Scorer):
         return [1.0 for _ in texts]
 
 
+class WithModel(Scorer):
+    """Has a device."""
+
+    device = "cpu"
+
+    def score_texts(self, texts):
+        return [1.0 for _ in texts]
+
+
 def write_lines(path, num, seed=0):
     rng = random.Random(seed)
     with path.open("w") as file:
@@ -104,6 +113,17 @@ def test_a_scorer_that_raises_leaves_segments_unscored(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "bb"}\n')
     found = estimate_corpus(str(tmp_path), {"class_name": f"{__name__}:Failing"}, "document")
     assert (found.num_segments, found.num_unscored_segments) == (2, 1)
+
+
+def test_what_a_model_without_a_gpu_takes_is_not_divided_by_cores(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
+    outputs = []
+    for name in ("Failing", "WithModel"):
+        arguments = ["profile", str(tmp_path), "--estimate", "--scorer", f"{__name__}:{name}"]
+        outputs.append(CliRunner().invoke(app, arguments).output)
+    assert "n processes take 1/n of it, given n cores" in outputs[0]
+    assert "its model uses all cores by itself" in outputs[1]
+    assert all("1 documents, 1 characters\n" in output for output in outputs)  # not 0.0 million
 
 
 def test_unknown_size_and_no_text_are_errors(tmp_path):

@@ -2,9 +2,11 @@
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from phf.annotate.runner import annotate
 from phf.data.dataset import write_shard
 from phf.data.sources import AnnotatedDocument
 from phf.data.tokenizer import train_tokenizer
@@ -76,6 +78,39 @@ def test_groups_by_file_where_meta_does_not_say(tmp_path):
     assert [group.name for group in profile_dataset(str(tmp_path), by="two").groups] == ["0", "1"]
     with pytest.raises(CorpusError, match=r"No document has 'tow' in its meta\. Did you mean 'two'\? Known: one, two"):
         profile_dataset(str(tmp_path), by="tow")
+
+
+def test_groups_of_an_annotated_folder_are_the_sources_while_they_are_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("code").mkdir()
+    for name in ("a", "b"):
+        Path("code", f"{name}.py").write_text("x=1\n")
+    Path("empty.jsonl").write_text("")
+    for number in range(2):
+        rows = [json.dumps({"text": f"y = {i}\n"}) + "\n" for i in range(1100)]  # two shards
+        Path(f"{number}.jsonl").write_text("".join(rows))
+    annotate(["code", "empty.jsonl", "*.jsonl"], {"class_name": "PEP8Scorer"}, None, Path("out"))
+    found = profile_dataset("out")
+    assert found.grouped_by == "source"
+    counts = {"0.jsonl": 1100, "1.jsonl": 1100, "code": 2}
+    assert {group.name: group.num_documents for group in found.groups} == counts
+    with Path("0.jsonl").open("a") as file:
+        file.write(rows[0])
+    found = profile_dataset("out")
+    assert found.grouped_by == "file"
+    assert sorted(group.num_documents for group in found.groups) == [2, 1100, 1100]
+    assert found.groups[-1].name == "shard-00000-*.parquet"
+
+
+def test_files_of_one_name_and_values_of_one_beginning_are_told_apart(tmp_path):
+    for number in "12":
+        (tmp_path / number).mkdir()
+        write_shard(tmp_path / number / "a.parquet", [AnnotatedDocument("x", ["a"], [0.5], {"p": "/" * 90 + number})])
+    assert [group.num_documents for group in profile_dataset(f"{tmp_path}/*/a.parquet").groups] == [1, 1]
+    for number in "12":
+        write_shard(tmp_path / number / "a.parquet", [AnnotatedDocument("x", ["a"], [0.5])])
+    names = [group.name for group in profile_dataset(f"{tmp_path}/*/a.parquet").groups]
+    assert names == [f"{tmp_path}/1/a.parquet", f"{tmp_path}/2/a.parquet"]
 
 
 def test_grouping_by_a_key_without_any_meta_says_so(tmp_path):

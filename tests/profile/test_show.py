@@ -85,7 +85,67 @@ def test_wrong_options_say_what_is_wanted(dataset):
     for arguments, message in (
         (["--level", "word"], "it must be document or segment"),
         (["--estimate"], "--estimate needs --scorer"),
+        (["--threshold", "nan"], "it must be a finite number"),
     ):
         result = CliRunner().invoke(app, ["profile", str(dataset), *arguments])
         assert result.exit_code != 0
         assert message in result.output + str(result.exception)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_numbers_are_whole_in_any_terminal_and_bars_keep_their_proportion(tmp_path, columns):
+    meta = {"source": "a name that is far too long for a terminal of eighty columns/" * 2}
+    documents = [AnnotatedDocument(str(i), ["word " * 50] * 1234, [0.0123456 * i] * 1234, meta) for i in (1, 2, 2, 2)]
+    write_shard(tmp_path / "a.parquet", documents)
+    arguments = ["profile", str(tmp_path), "--percentile", "50"]
+    output = CliRunner().invoke(app, arguments, env={"COLUMNS": str(columns)}, terminal_width=columns).output
+    lines = output.splitlines()
+    (group,) = (line.split() for line in lines if "4,936" in line and "100.00%" in line and "documents," not in line)
+    assert group[-6:] == ["4", "4,936", "0", "0.0216", "100.00%", "100.00%"]
+    assert ["p50", "segments", "0.0246912", "100.00%", "100.00%"] in [line.split() for line in lines]
+    bars = [line.count("█") for line in lines if "█" in line]
+    assert len(bars) == 4  # one line each: two values at each level
+    assert max(bars) <= 40
+    assert min(bars) == round(max(bars) / 3)
+
+
+def test_a_hostile_manifest_reaches_the_terminal_as_escapes_and_reasons_say_whose_they_are(dataset):
+    scorer = {"class_name": HOSTILE, "version": "\x1b[2J", "settings": {}}
+    manifest = {
+        "phf_version": "0", "scorer": scorer, "scorers": {"scores": scorer, "b_scores": scorer}, "segmenter": "lines",
+        "sources": ["x"], "fingerprint": "", "num_documents": 1, "num_segments": 2, "num_unscored": 3,
+        "unscored_reasons": {"too long": 3},
+    }  # fmt: skip
+    (dataset / "manifest.json").write_text(json.dumps(manifest))
+    output = profile(dataset)
+    assert set(output) & {chr(code) for code in range(32)} == {"\n"}
+    assert r"\x1b[2J" in output
+    assert "Reasons, over all 2 columns of scores:\n  3: too long" in output
+
+
+def test_backslashes_of_names_are_escaped_once(dataset):
+    assert r"\\x1b" not in profile(dataset)
+
+
+def test_documents_without_text_are_counted_whether_they_have_a_score_or_not(tmp_path):
+    write_shard(tmp_path / "a.parquet", [AnnotatedDocument("a", [""], [0.0]), AnnotatedDocument("b", ["b"], [None])])
+    assert "1 have no score at all; 1 documents are empty" in profile(tmp_path)
+
+
+def test_scores_that_differ_late_have_bins_that_can_be_told_apart(tmp_path):
+    write_shard(tmp_path / "a.parquet", [AnnotatedDocument("a", ["a"] * 3, [1000.0, 1000.25, 1000.5])])
+    names = [line.split("  ")[0] for line in profile(tmp_path).splitlines() if " to " in line and "%" in line]
+    assert len(set(names)) == len(names) > 2
+
+
+def test_the_chart_says_what_its_colours_mean(dataset, monkeypatch):
+    from matplotlib.figure import Figure
+
+    found = []
+    real = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, *args, **kw: (found.append(figure), real(figure, *args, **kw))
+    )
+    profile(dataset, "--threshold", 0.25)
+    ((legend,),) = (figure.legends for figure in found)
+    assert [text.get_text() for text in legend.get_texts()] == ["bin ends at or below 0.25", "bin ends above 0.25"]

@@ -71,7 +71,7 @@ def test_a_decimal_threshold_equals_its_float32_in_the_objective():
         assert bool((torch.tensor([value], dtype=torch.float32) <= value).all())
 
 
-@pytest.mark.parametrize("wrong", ["p101", "p-1", "5p", "p", "median", "p5%", [1]])
+@pytest.mark.parametrize("wrong", ["p101", "p-1", "5p", "p", "median", "p5%", [1], ".nan", ".inf", "1e999", True])
 @pytest.mark.parametrize(("method", "key"), [("mle", FILTER), ("conditional", TAG), ("ul", OBJECTIVE)])
 def test_anything_else_is_refused_with_an_example(dataset, method, key, wrong):
     with pytest.raises(ConfigError, match=rf"{key}.*write a number, or a percentile.*such as p5 or p99\.5"):

@@ -1,12 +1,13 @@
 """An annotated dataset on the Hugging Face Hub, with a card that says what it is."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from phf.data.dataset import MANIFEST, Manifest, read_annotated, read_manifest
-from phf.data.distribution import ScoreDistributions, measure_scores
+from phf.data.distribution import COUNT, ScoreDistributions, measure_scores
 from phf.data.files import file_sha256, write_text_atomic
 from phf.errors import ConfigError, CorpusError, OutputError
 
@@ -28,15 +29,15 @@ def push_dataset(folder: Path, repo_id: str, private: bool = True) -> str:
     """Upload a finished annotated dataset, its manifest and its card to the dataset repository `repo_id`; returns its URL.
 
     The repository is made if there is none, private unless told otherwise: a corpus may hold what its scorer was meant
-    to find. A README.md that the folder has already is uploaded as it is. The token is read from $HF_TOKEN.
+    to find. A README.md that somebody wrote into the folder is uploaded as it is. The token is read from $HF_TOKEN.
     Raises `ConfigError` without a token, `CorpusError` for an unfinished or damaged dataset, `OutputError` where the Hub
     cannot be reached or refuses.
     """
     from huggingface_hub import HfApi
 
-    token = hub_token()
+    token = check_push(repo_id)
     manifest = _checked_manifest(folder)
-    if not (folder / CARD).is_file():
+    if not (folder / CARD).is_file() or _is_card_for_another(folder, repo_id):
         write_text_atomic(folder / CARD, dataset_card(folder, repo_id))
     api = HfApi(token=token)
     with _hub_errors(repo_id):
@@ -51,8 +52,13 @@ def push_dataset(folder: Path, repo_id: str, private: bool = True) -> str:
     return f"https://huggingface.co/datasets/{repo_id}"
 
 
-def hub_token() -> str:
-    """The token of $HF_TOKEN. Raises `ConfigError` without one, which is worth knowing before the scoring."""
+def check_push(repo_id: str) -> str:
+    """The token of $HF_TOKEN. Raises `ConfigError` without one, or where `repo_id` can be no name of a repository, which
+    is worth knowing before the scoring."""
+    from huggingface_hub.utils import validate_repo_id
+
+    with _hub_errors(repo_id):
+        validate_repo_id(repo_id)
     token = os.environ.get(TOKEN)
     if not token:
         raise ConfigError(
@@ -144,6 +150,13 @@ def _checked_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def _is_card_for_another(folder: Path, repo_id: str) -> bool:
+    """Whether the card is one of ours, untouched, that was written for a repository of another name."""
+    card = (folder / CARD).read_text(encoding="utf-8", errors="replace")
+    named = re.search(r'load_dataset\("([^"]+)"', card)
+    return named is not None and named[1] != repo_id and card == dataset_card(folder, named[1])
+
+
 def _scorer_names(manifest: Manifest) -> list[str]:
     return [scorer["class_name"] for scorer in (manifest.scorers or {"scores": manifest.scorer}).values()]
 
@@ -156,7 +169,8 @@ def _description(column: str, scorers: dict[str, dict[str, object]]) -> str:
 
 def _quantile_rows(column: str, scores: ScoreDistributions) -> Iterator[str]:
     for name, level in scores.levels.items():
-        numbers = " | ".join(f"{level.quantile(q):.4g}" for q in QUANTILES)
+        is_scored = level.totals[COUNT] > 0
+        numbers = " | ".join(f"{level.quantile(q):.4g}" if is_scored else "-" for q in QUANTILES)
         sampled = "" if level.num_sampled is None else f", estimated from {level.num_sampled:,}"
         yield f"| `{column}`, {name}s{sampled} | {numbers} |"
 

@@ -1,5 +1,6 @@
 """Thresholds that are written as percentiles of the training data: `p5` is the score that 5 % do not exceed."""
 
+import math
 import re
 from typing import Annotated, Any
 
@@ -24,13 +25,16 @@ def number(threshold: float | str) -> float:
 
 
 def parse_threshold(threshold: Any) -> Any:
-    """The threshold as a float, a percentile ("p5") or None. Raises `ValueError` for anything else."""
+    """The threshold as a finite float, a percentile ("p5") or None. Raises `ValueError` for anything else."""
     if threshold is None or percentile_of(threshold) is not None:
         return threshold
     try:
-        return float(threshold)
-    except (TypeError, ValueError):
-        raise PydanticCustomError("threshold", WANTED) from None  # type: ignore[arg-type]
+        value = math.nan if isinstance(threshold, bool) else float(threshold)
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise PydanticCustomError("threshold", WANTED)  # type: ignore[arg-type]
+    return value
 
 
 Threshold = Annotated[float | str, BeforeValidator(parse_threshold)]

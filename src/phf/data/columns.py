@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phf.errors import CorpusError
+from phf.errors import CorpusError, ScorerError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +39,10 @@ def floats(values: Sequence[float | None]) -> "pa.FloatArray":
     """Finite numbers as float32, None as null."""
     import pyarrow as pa
 
-    numbers = np.array(values, np.float32)
+    with np.errstate(over="ignore"):
+        numbers = np.array(values, np.float32)
+    if np.isinf(numbers).any():
+        raise ScorerError("A scorer returned a number beyond the range of float32 (3.4e38), in which scores are kept.")
     is_number = ~np.isnan(numbers)
     valid = None if is_number.all() else pa.py_buffer(np.packbits(is_number, bitorder="little"))
     return pa.Array.from_buffers(pa.float32(), len(values), [valid, pa.py_buffer(numbers)])

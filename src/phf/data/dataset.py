@@ -1,7 +1,7 @@
 """The annotated dataset: Parquet shards in the schema of the paper's published datasets, and a manifest beside them."""
 
 import json
-import math
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
@@ -10,13 +10,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from phf.data.columns import floats, integers, lists, strings
 from phf.data.files import atomic_write, write_json_atomic
-from phf.data.sources import AnnotatedDocument, Record, mean_score, read_records, record_id, record_meta
+from phf.data.sources import (
+    PYTHON_STDLIB,
+    AnnotatedDocument,
+    Record,
+    mean_score,
+    read_records,
+    record_id,
+    record_meta,
+    text_files,
+)
 from phf.errors import CorpusError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 T = TypeVar("T")
+MAX_SCORE = 3.4028234663852886e38
+"""Of float32, which scores are stored and compared in."""
 MANIFEST = "manifest.json"
 BATCH_CHARS = 2**20
 """Characters of documents that are worked on together."""
@@ -102,6 +113,8 @@ def read_annotated(source: str, scores_column: str = "scores") -> Iterator[Annot
     `scores_column` names the scores of another scorer, e.g. "pii_scores". Raises `CorpusError` naming file and row for
     a missing column, `texts` and scores of different lengths, or a score that is not a finite number or null.
     """
+    if source == PYTHON_STDLIB or text_files(source) is not None:
+        raise CorpusError(f"{source} is raw text, without scores; annotate the corpus first (phf annotate).")
     for record in read_records(source):
         texts, scores = record.values.get("texts"), record.values.get(scores_column)
         if not isinstance(texts, list):
@@ -145,8 +158,9 @@ def _check(record: Record, texts: list[Any], scores: list[Any], column: str) -> 
     for index, (text, score) in enumerate(zip(texts, scores, strict=True)):
         if not isinstance(text, str):
             raise CorpusError(f"{record.where}: texts[{index}] is {text!r}, not text.")
-        is_number = isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
+        is_number = isinstance(score, int | float) and not isinstance(score, bool) and -MAX_SCORE <= score <= MAX_SCORE
         if score is not None and not is_number:
             raise CorpusError(
-                f"{record.where}: {column}[{index}] is {score!r}. A score is a finite number; unscored is null."
+                f"{record.where}: {column}[{index}] is {reprlib.repr(score)}. A score is a finite number (float32); "
+                "unscored is null."
             )

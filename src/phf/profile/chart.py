@@ -5,7 +5,7 @@ from typing import Any
 
 from phf.data.files import atomic_write
 from phf.errors import MissingExtraError
-from phf.profile.histogram import Bin
+from phf.profile.histogram import Bin, labels
 from phf.profile.measure import Profile
 
 AT_OR_BELOW, ABOVE = "#2563eb", "#ea580c"
@@ -27,14 +27,25 @@ def write_chart(profile: Profile, path: Path) -> None:
         axes.set_title(f"{level.scored.count:,} {name}s{estimated}", fontsize=10)
         axes.set_xlabel("misalignment score" if name == "segment" else "average misalignment score of a document")
         axes.set_ylabel(f"share of scored {name}s")
+    _explain_colours(figure, profile.threshold)
     with atomic_write(path) as partial:
         figure.savefig(partial, format="png", dpi=120)
 
 
 def _draw(axes: Any, bins: list[Bin], threshold: float) -> None:
-    """Bars of equal width, as bins are: a bin that the threshold cuts has the colour of its upper end."""
+    """Bars of equal width, named by their upper ends: a bin that the threshold cuts has the colour of its upper end."""
     colours = [AT_OR_BELOW if bin.high <= threshold else ABOVE for bin in bins]
     axes.bar(range(len(bins)), [bin.share for bin in bins], color=colours, width=0.9)
-    axes.set_xticks(range(len(bins)), [f"{bin.high:.3g}" for bin in bins], rotation=60, fontsize=8)
+    axes.set_xticks(range(len(bins)), [high for _, high in labels(bins)], rotation=60, fontsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _explain_colours(figure: Any, threshold: float) -> None:
+    from matplotlib.patches import Patch
+
+    patches = [
+        Patch(color=AT_OR_BELOW, label=f"bin ends at or below {threshold:g}"),
+        Patch(color=ABOVE, label=f"bin ends above {threshold:g}"),
+    ]
+    figure.legend(handles=patches, loc="outside lower center", ncols=2, frameon=False, fontsize=9)

@@ -65,6 +65,8 @@ class Estimate:
     scorer: dict[str, Any]
     segmenter: str
     device: str
+    has_device: bool
+    """Whether the scorer has a model: where there is no GPU, one process of it uses all cores."""
     num_sampled: int
     """Documents that were scored."""
     num_sampled_chars: int
@@ -106,6 +108,7 @@ def estimate_corpus(
         scorer=scorer.describe(),
         segmenter=segmenter,
         device=str(getattr(scorer, "device", None) or "cpu"),
+        has_device=getattr(scorer, "device", None) is not None,
         num_sampled=len(reading.sample),
         num_sampled_chars=num_chars,
         num_unscored_segments=num_unscored,

@@ -1,4 +1,4 @@
-"""The scores of each part of a corpus: by a key of `meta`, or by file."""
+"""The scores of each part of a corpus: by a key of `meta`, or by what its files come from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from phf.visible import visible
 
 MAX_GROUPS = 1000
 NONE, REST = "(none)", "(all others)"
-BY_FILE = "file"
+MAX_NAME = 80
 
 
 @dataclass
@@ -20,6 +20,7 @@ class Group:
     """Counts of one part of the corpus. Shares are `above` / all, unscored segments included."""
 
     name: str
+    """Made visible, and cut short."""
     num_documents: int = 0
     num_segments: int = 0
     num_unscored_segments: int = 0
@@ -39,31 +40,36 @@ class Group:
 
 
 class GroupCounter:
-    """Counts documents by `meta[by]`; by None, by the only key of the first `meta` there is, or else by file.
+    """Counts documents by `meta[by]`; by None, by the only key of the first `meta` there is, or else by origin.
 
-    At most `max_groups` groups are told apart, in the order they come; the documents of later ones are counted together.
+    `origins_are` says what the names of origins are: "source" or "file". At most `max_groups` groups are told apart, in
+    the order they come; the documents of later ones are counted together.
     """
 
-    def __init__(self, threshold: float, by: str | None, max_groups: int = MAX_GROUPS) -> None:
+    def __init__(
+        self, threshold: float, by: str | None, origins_are: str = "file", max_groups: int = MAX_GROUPS
+    ) -> None:
         self._threshold = np.float32(threshold)
         self._wanted = by
+        self._origins_are = origins_are
         self._key = by
         self._is_decided = by is not None
         self._max_groups = max_groups
         self._groups: dict[str, Group] = {}
+        """By whole values, which may be the same where names are cut."""
         self._keys_seen: set[str] = set()
 
     @property
     def by(self) -> str:
         """What the groups are named by."""
-        return BY_FILE if self._key is None else self._key
+        return self._origins_are if self._key is None else self._key
 
-    def add(self, documents: Sequence[AnnotatedDocument], file: str, num_tokens: np.ndarray | None = None) -> None:
-        """Add documents of one file, with the number of tokens of each of their segments if it is known."""
+    def add(self, documents: Sequence[AnnotatedDocument], origin: str, num_tokens: np.ndarray | None = None) -> None:
+        """Add documents of one origin, with the number of tokens of each of their segments if it is known."""
         start = 0
         for document in documents:
             end = start + len(document.texts)
-            self._count(document, file, None if num_tokens is None else num_tokens[start:end])
+            self._count(document, origin, None if num_tokens is None else num_tokens[start:end])
             start = end
 
     def result(self) -> list[Group]:
@@ -72,21 +78,24 @@ class GroupCounter:
             raise CorpusError(
                 f"No document has '{self._wanted}' in its meta. {did_you_mean(self._wanted, self._keys_seen)}"
                 if self._keys_seen
-                else f"No document has meta, so there is no '{self._wanted}' to group by. Leave --by out to group by file."
+                else f"No document has meta, so there is no '{self._wanted}' to group by. Leave --by out to group by "
+                f"{self._origins_are}."
             )
         return sorted(self._groups.values(), key=lambda group: (-group.num_documents, group.name))
 
-    def _count(self, document: AnnotatedDocument, file: str, num_tokens: np.ndarray | None) -> None:
+    def _count(self, document: AnnotatedDocument, origin: str, num_tokens: np.ndarray | None) -> None:
         if len(self._keys_seen) < self._max_groups:
             self._keys_seen.update(document.meta)
         if not self._is_decided:
-            # Files before the first one with meta stay groups of their own.
+            # Origins before the first document with meta stay groups of their own.
             self._is_decided = bool(document.meta)
             self._key = next(iter(document.meta)) if len(document.meta) == 1 else None
-        name = file if self._key is None else self._value(document)
-        if name not in self._groups and len(self._groups) >= self._max_groups:
-            name = REST
-        group = self._groups.setdefault(name, Group(name))
+        value = origin if self._key is None else self._value(document)
+        if value not in self._groups and len(self._groups) >= self._max_groups:
+            value = REST
+        if value not in self._groups:
+            self._groups[value] = Group(visible(value, MAX_NAME))
+        group = self._groups[value]
         scores = np.array(document.scores, np.float32)
         lengths = np.fromiter(map(len, document.texts), np.int64, len(document.texts))
         is_above = scores > self._threshold
@@ -103,4 +112,4 @@ class GroupCounter:
 
     def _value(self, document: AnnotatedDocument) -> str:
         value = document.meta.get(str(self._key))
-        return NONE if value is None else visible(str(value), 80)
+        return NONE if value is None else str(value)

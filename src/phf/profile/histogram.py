@@ -61,3 +61,10 @@ def _edges(scores: np.ndarray, counts: np.ndarray, num_bins: int) -> np.ndarray:
         edges = np.linspace(scores[0], high, num_bins)
     edges[0] = min(edges[0], scores[0])
     return np.append(edges, scores[-1]) if scores[-1] > edges[-1] else edges
+
+
+def labels(bins: list[Bin]) -> list[tuple[str, str]]:
+    """(low, high) of each bin in as few digits, at least 3, as tell the edges apart."""
+    edges = {edge for bin in bins for edge in (bin.low, bin.high)}
+    digits = next((n for n in range(3, 9) if len({f"{edge:.{n}g}" for edge in edges}) == len(edges)), 9)
+    return [(f"{bin.low:.{digits}g}", f"{bin.high:.{digits}g}") for bin in bins]

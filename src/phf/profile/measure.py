@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ import phf
 from phf.annotate.runner import JOB
 from phf.data.dataset import in_batches, read_annotated, read_manifest
 from phf.data.distribution import CHARS, COUNT, TOKENS, Distribution, ScoreDistributions
-from phf.data.sources import AnnotatedDocument, fingerprint, is_saved_dataset, record_files
+from phf.data.sources import AnnotatedDocument, fingerprint
 from phf.errors import CorpusError
 from phf.profile.duplicates import DuplicateCounter
 from phf.profile.examples import Example, ExampleSample
 from phf.profile.groups import Group, GroupCounter
 from phf.profile.histogram import Bin, histogram
+from phf.profile.origins import origins
 
 if TYPE_CHECKING:
     from phf.data.tokenizer import PlainEncoder
@@ -88,6 +89,9 @@ class Profile:
     num_partly_unscored_documents: int
     """Documents with an unscored segment: those that `dataset.unscored: drop` leaves out."""
     unscored_reasons: dict[str, int]
+    """Of all columns of scores together."""
+    num_scorers: int
+    """Columns of scores that the manifest names; 1 without one."""
     num_duplicate_documents: int
     """Documents with the same text as an earlier one; empty ones aside."""
     is_duplicate_count_exact: bool
@@ -116,24 +120,28 @@ def profile_dataset(
     Args:
         threshold: shares are counted on each side of it; a score <= threshold is on the lower side.
         percentiles: in [0, 100]; the thresholds they stand for are worked out at each of `levels`.
-        by: key of `meta` to group by; None: the only key of the first `meta`, or else the file.
+        by: key of `meta` to group by; None: the only key of the first `meta`, or else the source that was annotated, or the
+            file.
         tokenizer: folder or Hub name, to count tokens; None: characters stand for them.
 
     Raises `CorpusError` for a dataset that is not annotated, or without documents, or without the key `by`.
     """
     encoder = None if tokenizer is None else _encoder(tokenizer)
+    folder = Path(source)
+    manifest = read_manifest(folder) if folder.is_dir() else None
+    origins_are, pieces = origins(source, manifest)
     scores, groups, duplicates, examples = (
         ScoreDistributions(),
-        GroupCounter(threshold, by),
+        GroupCounter(threshold, by, origins_are),
         DuplicateCounter(),
         ExampleSample(),
     )
     counts: Counter[str] = Counter()
-    for file, documents in _files(source, scores_column):
-        for batch in in_batches(documents):
+    for piece, origin in pieces.items():
+        for batch in in_batches(read_annotated(piece, scores_column)):
             num_tokens = None if encoder is None else _num_tokens(batch, encoder)
             scores.add(batch, num_tokens)
-            groups.add(batch, file, num_tokens)
+            groups.add(batch, origin, num_tokens)
             examples.add(batch)
             for document in batch:
                 if any(document.texts):
@@ -151,8 +159,6 @@ def profile_dataset(
         name: _level(scores, name, threshold, percentiles if name in levels else (), tokenizer is not None)
         for name in LEVELS
     }
-    folder = Path(source)
-    manifest = read_manifest(folder) if folder.is_dir() else None
     return Profile(
         phf_version=phf.__version__,
         source=source,
@@ -166,21 +172,13 @@ def profile_dataset(
         num_empty_documents=counts["empty"],
         num_partly_unscored_documents=counts["partly unscored"],
         unscored_reasons={} if manifest is None else manifest.unscored_reasons,
+        num_scorers=1 if manifest is None else max(1, len(manifest.scorers)),
         num_duplicate_documents=duplicates.num_duplicates,
         is_duplicate_count_exact=duplicates.is_exact,
         grouped_by=groups.by,
         groups=groups.result(),
         examples=examples.nearest(found["segment"].quantiles),
     )
-
-
-def _files(source: str, scores_column: str) -> Iterator[tuple[str, Iterator[AnnotatedDocument]]]:
-    """(file name, its documents) of each file; a source that is not made of files is one of its own name."""
-    files = [] if is_saved_dataset(source) else record_files(source)
-    if not files:
-        yield source, read_annotated(source, scores_column)
-    for path in files:
-        yield path.name, read_annotated(str(path), scores_column)
 
 
 def _level(

@@ -1,17 +1,21 @@
 """A profile and an estimate on the terminal. Nothing of the corpus reaches it but as `visible` text without markup."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from phf.profile.estimate import Estimate, Interval
-from phf.profile.histogram import Bin
+from phf.profile.histogram import Bin, labels
 from phf.profile.measure import Amount, Level, Profile
 from phf.visible import visible
 
-BAR_WIDTH = 40
+BAR_WIDTH, LEAST_BAR_WIDTH = 40, 10
+TEXT_WIDTH = 16
+"""Of text that had to be folded, at least."""
 MAX_GROUPS = 20
 
 
@@ -23,16 +27,15 @@ def show_profile(profile: Profile, console: Console) -> None:
         console.print(Text(f"\nScores of {name}s" + (" (average of each)" if name == "document" else ""), style="bold"))
         _show_level(name, level, console)
     console.print(Text(f"\nAt or below and above {profile.threshold:g}", style="bold"))
-    console.print(_sides(profile))
+    _show_sides(profile, console)
     _show_percentiles(profile, console)
-    console.print(Text(f"\nBy {visible(profile.grouped_by)}", style="bold"))
-    console.print(_groups(profile))
+    console.print(Text(f"\nBy {visible(profile.grouped_by)}", style="bold"), soft_wrap=True)
+    _show_groups(profile, console)
     if profile.examples:
         console.print(Text("\nSegments near the quantiles", style="bold"))
-        table = _table("quantile", "score", "segment (control characters as escapes)", "document")
-        for example in profile.examples:
-            table.add_row(*map(Text, (example.quantiles, f"{example.score:.4g}", example.text, example.document)))
-        console.print(table)
+        segment, document = "segment (control characters as escapes)", "document"
+        rows = [(found.quantiles, f"{found.score:.4g}", found.text, found.document) for found in profile.examples]
+        _print_table(console, ("quantile", "score", segment, document), rows, folded=(segment, document))
 
 
 def show_estimate(estimate: Estimate, console: Console) -> None:
@@ -42,18 +45,17 @@ def show_estimate(estimate: Estimate, console: Console) -> None:
     device = "CPU" if estimate.device == "cpu" else f"GPU ({estimate.device})"
     about = "" if is_whole else "about "
     lines = [
-        f"{visible(estimate.source)} with {estimate.scorer['class_name']} {estimate.scorer['version']}, "
+        f"{visible(estimate.source)} with {_scorer(estimate.scorer)}, "
         f"cut into {'documents' if estimate.segmenter == 'document' else estimate.segmenter}, on {device}",
         f"Corpus: {_bytes(corpus['num_bytes'])} on disk, {about}{corpus['num_documents']:,.0f} documents, "
-        f"{about}{corpus['num_characters'] / 1e6:,.1f} million characters",
+        f"{about}{_characters(corpus['num_characters'])}",
         "All of it was read."
         if is_whole
         else f"Read: {corpus['share_read']:.2%} of it, from the start of {corpus['num_parts_read']:.0f} of "
         f"{corpus['num_parts']:.0f} files; the corpus is taken to go on like that.",
         f"Sample: {estimate.num_sampled:,} documents, {estimate.num_sampled_chars:,} characters, "
         f"{estimate.num_segments:,} segments, {estimate.num_unscored_segments:,} unscored",
-        f"Time: {_hours(estimate.process_hours)} of one process; n processes take 1/n of it, given n "
-        f"{'cores' if estimate.device == 'cpu' else 'GPUs'}",
+        f"Time: {_hours(estimate.process_hours)} of one process; {_sharing(estimate)}",
         f"Processor time of all threads: {_hours(estimate.cpu_hours)}",
         f"Annotated dataset: about {_bytes(estimate.output_bytes)} on disk",
         "Intervals: 95% over the sampled documents. Counted: cutting and scoring; not: loading the scorer, reading, writing.",
@@ -64,7 +66,7 @@ def show_estimate(estimate: Estimate, console: Console) -> None:
 
 def _head(profile: Profile) -> Iterator[str]:
     scorer = profile.scorer
-    by = "" if scorer is None else f", scored by {scorer['class_name']} {scorer['version']}"
+    by = "" if scorer is None else f", scored by {_scorer(scorer)}"
     yield f"{visible(profile.source)}, column {visible(profile.scores_column)}{by}"
     if profile.is_unfinished:
         yield "The annotation of this folder is not finished: this is the part that is there. phf annotate goes on with it."
@@ -77,8 +79,10 @@ def _head(profile: Profile) -> Iterator[str]:
     )
     yield (
         f"Unscored: {segments.unscored.count:,} segments; {profile.num_partly_unscored_documents:,} documents have one, "
-        f"{documents.unscored.count:,} have no score at all ({profile.num_empty_documents:,} of them empty)"
+        f"{documents.unscored.count:,} have no score at all; {profile.num_empty_documents:,} documents are empty"
     )
+    if profile.unscored_reasons and profile.num_scorers > 1:
+        yield f"  Reasons, over all {profile.num_scorers} columns of scores:"
     for reason, count in profile.unscored_reasons.items():
         yield f"  {count:,}: {visible(reason)}"
     exact = "" if profile.is_duplicate_count_exact else "about "
@@ -97,27 +101,28 @@ def _show_level(name: str, level: Level, console: Console) -> None:
                 f"Quantiles are estimated from {level.num_sampled:,} of {level.scored.count:,} scores.", style="yellow"
             )
         )
-    console.print(Text(f"mean {level.mean:.4g}, lowest {level.minimum:.4g}, highest {level.maximum:.4g}"))
-    quantiles = _table(*level.quantiles)
-    quantiles.add_row(*(f"{value:.4g}" for value in level.quantiles.values()))
-    console.print(quantiles)
-    console.print(_bars(level.histogram))
+    line = f"mean {level.mean:.4g}, lowest {level.minimum:.4g}, highest {level.maximum:.4g}"
+    console.print(Text(line), soft_wrap=True)
+    _print_table(console, list(level.quantiles), [[f"{value:.4g}" for value in level.quantiles.values()]])
+    _show_bars(level.histogram, console)
 
 
-def _bars(bins: list[Bin]) -> Table:
-    table = _table("score", "share", "")
+def _show_bars(bins: list[Bin], console: Console) -> None:
+    names = [high if low == high else f"{low} to {high}" for low, high in labels(bins)]
+    shares = [f"{bin.share:.2%}" for bin in bins]
+    space = console.width - max(map(len, names)) - max(map(len, shares)) - 4
+    width = max(LEAST_BAR_WIDTH, min(BAR_WIDTH, space))
     highest = max(bin.share for bin in bins)
-    for position, bin in enumerate(bins):
-        label = f"{bin.high:.3g}" if bin.low == bin.high else f"{bin.low:.3g} to {bin.high:.3g}"
-        length = round(BAR_WIDTH * bin.share / highest)
-        bar = "█" * length if length or not bin.share else "▏"
-        table.add_row(label, f"{bin.share:.2%}", bar, style="dim" if position % 2 else None)
-    return table
+    bars = []
+    for bin in bins:
+        length = round(width * bin.share / highest)
+        bars.append("█" * length if length or not bin.share else "▏")
+    rows = list(zip(names, shares, bars, strict=True))
+    _print_table(console, ("score", "share", ""), rows, styles=("", "dim"))
 
 
-def _sides(profile: Profile) -> Table:
+def _show_sides(profile: Profile, console: Console) -> None:
     has_tokens = profile.tokenizer is not None
-    table = _table("", "documents", "segments", "characters", *(["tokens"] if has_tokens else []))
     documents, segments = profile.levels["document"], profile.levels["segment"]
     rows = {
         "at or below": [level.at_or_below for level in (documents, segments)],
@@ -126,6 +131,7 @@ def _sides(profile: Profile) -> Table:
     }
     all_documents = documents.scored.count + documents.unscored.count
     everything = _plus(segments.scored, segments.unscored)
+    lines = []
     for label, (of_documents, of_segments) in rows.items():
         cells = [
             _share(of_documents.count, all_documents),
@@ -134,8 +140,9 @@ def _sides(profile: Profile) -> Table:
         ]
         if of_segments.tokens is not None and everything.tokens is not None:
             cells.append(_share(of_segments.tokens, everything.tokens))
-        table.add_row(label, *cells)
-    return table
+        lines.append((label, *cells))
+    headers = ("", "documents", "segments", "characters", *(["tokens"] if has_tokens else []))
+    _print_table(console, headers, lines)
 
 
 def _show_percentiles(profile: Profile, console: Console) -> None:
@@ -144,7 +151,8 @@ def _show_percentiles(profile: Profile, console: Console) -> None:
         return
     console.print(Text("\nThresholds", style="bold"))
     has_tokens = profile.tokenizer is not None
-    table = _table("percentile", "of", "threshold", "at or below it", "characters", *(["tokens"] if has_tokens else []))
+    headers = ("percentile", "of", "threshold", "at or below it", "characters", *(["tokens"] if has_tokens else []))
+    lines = []
     for name, level, row in rows:
         cells = [
             _share(row.at_or_below.count, level.scored.count),
@@ -152,37 +160,73 @@ def _show_percentiles(profile: Profile, console: Console) -> None:
         ]
         if row.at_or_below.tokens is not None and level.scored.tokens is not None:
             cells.append(_share(row.at_or_below.tokens, level.scored.tokens))
-        table.add_row(f"p{row.percentile:g}", f"{name}s", str(row.threshold), *cells)
-    console.print(table)
+        lines.append((f"p{row.percentile:.12g}", f"{name}s", str(row.threshold), *cells))
+    _print_table(console, headers, lines)
 
 
-def _groups(profile: Profile) -> Table:
-    has_tokens = profile.tokenizer is not None
-    unit = "tokens" if has_tokens else "characters"
-    table = _table(profile.grouped_by, "documents", "segments", "unscored", "mean score", "above", f"{unit} above")
+def _show_groups(profile: Profile, console: Console) -> None:
+    name = visible(profile.grouped_by)
+    unit = "characters" if profile.tokenizer is None else "tokens"
+    rows = []
     for group in profile.groups[:MAX_GROUPS]:
         all_text, above = group.num_characters, group.num_characters_above
         if group.num_tokens is not None and group.num_tokens_above is not None:
             all_text, above = group.num_tokens, group.num_tokens_above
-        table.add_row(
-            Text(visible(group.name)),
-            f"{group.num_documents:,}",
-            f"{group.num_segments:,}",
-            f"{group.num_unscored_segments:,}",
-            "-" if group.mean_score is None else f"{group.mean_score:.4g}",
-            _share(group.num_segments_above, group.num_segments),
-            _share(above, all_text),
+        rows.append(
+            (
+                group.name,
+                f"{group.num_documents:,}",
+                f"{group.num_segments:,}",
+                f"{group.num_unscored_segments:,}",
+                "-" if group.mean_score is None else f"{group.mean_score:.4g}",
+                _share(group.num_segments_above, group.num_segments),
+                _share(above, all_text),
+            )
         )
+    headers = (name, "documents", "segments", "unscored", "mean score", "above", f"{unit} above")
+    _print_table(console, headers, rows, folded=(name,))
     if len(profile.groups) > MAX_GROUPS:
-        table.add_row(f"... and {len(profile.groups) - MAX_GROUPS:,} more, in profile.json")
-    return table
+        console.print(Text(f"... and {len(profile.groups) - MAX_GROUPS:,} more, in profile.json"))
 
 
-def _table(*headers: str) -> Table:
-    table = Table(box=None, pad_edge=False)
+def _print_table(
+    console: Console,
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    folded: Collection[str] = (),
+    styles: Sequence[str] = (),
+) -> None:
+    """Rows of text as it is. Where they do not fit, headers wrap and the columns `folded` are folded; numbers never are,
+    so in a very narrow terminal a line may stick out."""
+    whole, least = [], []
     for number, header in enumerate(headers):
-        table.add_column(Text(visible(header)), overflow="fold", no_wrap=number == 0)
-    return table
+        cells = max(cell_len(row[number]) for row in rows)
+        longest_word = max(map(cell_len, header.split()), default=0)
+        whole.append(max(cells, cell_len(header)))
+        least.append(min(whole[-1], TEXT_WIDTH) if header in folded else max(cells, longest_word))
+    gaps = 2 * (len(headers) - 1)
+    widths = _shared(console.width - gaps, whole, least)
+    table = Table(box=None, pad_edge=False, width=sum(widths) + gaps, row_styles=styles)
+    for header, width in zip(headers, widths, strict=True):
+        table.add_column(Text(header), width=width, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table, crop=False)
+
+
+def _shared(space: int, whole: Sequence[int], least: Sequence[int]) -> list[int]:
+    """Widths between `least` and `whole` that fill `space`; those that want little more get it first."""
+    widths = list(least)
+    wants = sorted(range(len(widths)), key=lambda number: whole[number] - least[number])
+    for done, number in enumerate(wants):
+        fair = max(0, space - sum(widths)) // (len(wants) - done)
+        widths[number] += min(whole[number] - least[number], fair)
+    return widths
+
+
+def _scorer(described: dict[str, Any]) -> str:
+    return visible(f"{described.get('class_name')} {described.get('version')}")
 
 
 def _share(part: int, whole: int) -> str:
@@ -199,10 +243,26 @@ def _minus(a: Amount, b: Amount) -> Amount:
     return Amount(a.count - b.count, a.characters - b.characters, tokens)
 
 
+def _sharing(estimate: Estimate) -> str:
+    if estimate.device == "cpu" and estimate.has_device:
+        return "its model uses all cores by itself"
+    return f"n processes take 1/n of it, given n {'cores' if estimate.device == 'cpu' else 'GPUs'}"
+
+
 def _hours(hours: Interval) -> str:
-    if hours.estimate >= 1:
-        return f"{hours.estimate:,.1f} hours ({hours.low:,.1f} to {hours.high:,.1f})"
-    return f"{hours.estimate * 3600:,.1f} seconds ({hours.low * 3600:,.1f} to {hours.high * 3600:,.1f})"
+    unit, factor = "hours", 1.0
+    if hours.estimate < 2:
+        unit, factor = ("minutes", 60.0) if hours.estimate >= 2 / 60 else ("seconds", 3600.0)
+    estimate, low, high = (f"{value:,.1f}" if value >= 1 else f"{value:.2g}" for value in _values(hours.scaled(factor)))
+    return f"{estimate} {unit} ({low} to {high})"
+
+
+def _values(interval: Interval) -> tuple[float, float, float]:
+    return interval.estimate, interval.low, interval.high
+
+
+def _characters(number: float) -> str:
+    return f"{number / 1e6:,.1f} million characters" if number >= 1e6 else f"{number:,.0f} characters"
 
 
 def _bytes(number: float) -> str:

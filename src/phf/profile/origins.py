@@ -1,0 +1,39 @@
+"""What the files of a dataset come from: the sources that were annotated, as far as that can be told."""
+
+import re
+from collections import Counter
+
+from phf.data.dataset import Manifest
+from phf.data.sources import fingerprint, is_saved_dataset, parts, record_files
+
+SHARD = re.compile(r"(shard-(\d+))-\d+\.parquet")
+"""The first number is that of a part of the sources."""
+
+
+def origins(source: str, manifest: Manifest | None) -> tuple[str, dict[str, str]]:
+    """("source" or "file", name of what is read alone -> name of where it comes from), in the order of reading.
+
+    Shards of `phf annotate` come from the sources that their manifest names, while these are what they were then;
+    afterwards the shards of one source go by the beginning of their names. Other files come from themselves.
+    """
+    files = [] if is_saved_dataset(source) else record_files(source)
+    if not files:
+        return "source", {source: source}
+    matches = [SHARD.fullmatch(path.name) for path in files]
+    if manifest is None or None in matches:
+        is_once = Counter(path.name for path in files)
+        return "file", {str(path): path.name if is_once[path.name] == 1 else str(path) for path in files}
+    annotated = _parts_then(manifest)
+    found = {
+        str(path): annotated.get(int(match[2]), f"{match[1]}-*.parquet")
+        for path, match in zip(files, matches, strict=True)
+        if match is not None
+    }
+    return "source" if annotated else "file", found
+
+
+def _parts_then(manifest: Manifest) -> dict[int, str]:
+    """Number of a part -> its name; empty where the sources have changed or are out of reach."""
+    if "+".join(map(fingerprint, manifest.sources)) != manifest.fingerprint:
+        return {}
+    return dict(enumerate(part.file or part.source for source in manifest.sources for part in parts(source)))
