@@ -4,6 +4,7 @@ import importlib
 import re
 import sys
 import warnings
+from pathlib import Path
 
 import phonenumbers
 import pytest
@@ -232,6 +233,15 @@ def test_where_a_detector_raises_the_text_is_unscored_and_counted(scorer, monkey
     scorer.unscored.clear()
 
 
+def test_a_date_that_is_written_often_is_judged_once(scorer, monkeypatch):
+    parsed = []
+    parse = scrubadub.filth.date_of_birth.dateparser.parse
+    monkeypatch.setattr("dateparser.parse", lambda text: parsed.append(text) or parse(text))
+    text = "born 1.1.1980 or 1.1.1980 or 1.1.1980"
+    assert scorer.score_texts([text]) == [3 / len(text)]
+    assert len(parsed) == len(set(parsed))
+
+
 @pytest.mark.parametrize("package", ["scrubadub.detectors", "pyap.source_US.data"])
 def test_a_missing_extra_prints_the_command(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
@@ -242,6 +252,9 @@ def test_a_missing_extra_prints_the_command(monkeypatch, package):
 def test_a_missing_spacy_model_is_said_where_to_get(monkeypatch):
     with pytest.raises(ConfigError, match=r"spacy download no_such_model.*persons and organisations are not detected"):
         PIIScorer(spacy_model="no_such_model")
+    for name in ("", str(Path(__file__).parent)):  # folders, but not of a model
+        with pytest.raises(ConfigError, match="is neither installed nor a folder of a model"):
+            PIIScorer(spacy_model=name)
     monkeypatch.setattr("phf.scorers.pii.find_spec", lambda name: None)
     _warn_of_missing_model.cache_clear()
     with pytest.warns(UserWarning, match=r"spacy download en_core_web_sm.*spacy_model: none"):

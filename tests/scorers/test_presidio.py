@@ -85,6 +85,10 @@ def test_settings_and_active_recognisers_are_described(scorer):
 def test_mistakes_say_what_to_do(monkeypatch):
     with pytest.raises(ConfigError, match=r"spacy download no_such_model.*only patterns"):
         PresidioScorer(nlp_engine="no_such_model")
+    with pytest.raises(ConfigError, match="'' is neither installed nor a folder of a model"):
+        PresidioScorer(nlp_engine="")  # which Presidio would take for a wish to download one
+    with pytest.raises(ConfigError, match="language is 'zz'; spaCy knows none of that code"):
+        PresidioScorer(language="zz")
     with pytest.raises(ConfigError, match=r"no recogniser for entities \['EMAIL'\]. Known: .*EMAIL_ADDRESS"):
         PresidioScorer(entities=["EMAIL"])
     with pytest.raises(ConfigError, match="score_threshold is 2"):

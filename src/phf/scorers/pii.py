@@ -203,8 +203,16 @@ def _scrubadub_detectors() -> list[_Detector]:
 
 
 def _filth_spans(detector: Any, text: str) -> Iterator[Span]:
-    """What `Scrubber.iter_filth` would merge."""
-    return ((filth.beg, filth.end) for filth in detector.iter_filth(text) if filth.is_valid())
+    """What `Scrubber.iter_filth` would merge.
+
+    Whether it is valid depends on what it says alone, and a date that is written n times is found n x n times.
+    """
+    is_valid: dict[str, bool] = {}
+    for filth in detector.iter_filth(text):
+        if filth.text not in is_valid:
+            is_valid[filth.text] = filth.is_valid()
+        if is_valid[filth.text]:
+            yield filth.beg, filth.end
 
 
 def _address_finder(countries: list[Country]) -> AddressFinder:
@@ -226,9 +234,9 @@ def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Span]] | 
         import spacy
     except ImportError as error:
         raise MissingExtraError("PIIScorer with a spaCy model", "spacy", "pii") from error
-    if not spacy.util.is_package(name) and not Path(name).is_dir():
+    if not spacy.util.is_package(name) and not Path(name, "meta.json").is_file():
         raise ConfigError(
-            f"PIIScorer: the spaCy model '{name}' is neither installed nor a folder. Get it with: "
+            f"PIIScorer: the spaCy model '{name}' is neither installed nor a folder of a model. Get it with: "
             f"python -m spacy download {name} (from GitHub). Without it (spacy_model: none) names of persons and "
             "organisations are not detected."
         )

@@ -81,10 +81,10 @@ def _build_analyzer(nlp_engine: str | None, language: str) -> Any:
         from presidio_analyzer.predefined_recognizers import EmailRecognizer
     except ImportError as error:
         raise MissingExtraError("PresidioScorer", "presidio-analyzer", "presidio") from error
-    if nlp_engine is not None and not spacy.util.is_package(nlp_engine) and not Path(nlp_engine).is_dir():
+    if nlp_engine is not None and not spacy.util.is_package(nlp_engine) and not Path(nlp_engine, "meta.json").is_file():
         # Presidio itself would download it.
         raise ConfigError(
-            f"PresidioScorer: the spaCy model '{nlp_engine}' is neither installed nor a folder. Get it with: "
+            f"PresidioScorer: the spaCy model '{nlp_engine}' is neither installed nor a folder of a model. Get it with: "
             f"python -m spacy download {nlp_engine} (from GitHub). Without nlp_engine only patterns are recognised."
         )
     top_level_domains = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
@@ -97,7 +97,10 @@ def _build_analyzer(nlp_engine: str | None, language: str) -> Any:
 
     engine: Any = SpacyNlpEngine(models=[{"lang_code": language, "model_name": nlp_engine or "blank"}])
     if nlp_engine is None:
-        model = spacy.blank(language)
+        try:
+            model = spacy.blank(language)
+        except ImportError as error:
+            raise ConfigError(f"PresidioScorer: language is {language!r}; spaCy knows none of that code.") from error
         model.add_pipe(_lemmas_as_written(spacy))
         engine.nlp = {language: model}
     registry = RecognizerRegistry(supported_languages=[language])
