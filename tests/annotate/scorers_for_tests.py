@@ -1,6 +1,7 @@
 """Scorers that misbehave, each in its way."""
 
 import os
+import subprocess
 import sys
 import time
 
@@ -65,3 +66,22 @@ class NoWorkerScorer(LengthScorer):
         super().__init__()
         if "phf.annotate.worker" in sys.orig_argv:
             os._exit(4)
+
+
+class ReadingScorer(LengthScorer):
+    """Reads its standard input to the end, as a program that it starts might."""
+
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        assert subprocess.run(["cat"], capture_output=True, check=True).stdout == b""
+        assert sys.stdin.read() == ""
+        return super().score_texts(texts)
+
+
+class ForkingScorer(KillingScorer):
+    """Leaves a process behind that holds on to all that was open."""
+
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        if any("kill" in text for text in texts) and os.fork() == 0:
+            time.sleep(20)
+            os._exit(0)
+        return super().score_texts(texts)

@@ -144,6 +144,20 @@ def test_a_document_that_kills_its_worker_is_found_out(tmp_path):
     assert manifest.unscored_reasons == {"worker died (exit status 3)": 1}
 
 
+def test_a_scorer_that_reads_standard_input_finds_it_empty(tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", ["good\n", "fine\n"])
+    manifest = annotate([source], {"class_name": f"{OWN}:ReadingScorer"}, None, tmp_path / "out", time_limit=5)
+    assert manifest.num_unscored == 0
+
+
+def test_a_worker_whose_own_child_outlives_it_is_known_to_be_dead(tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", ["good\n", "kill\n", "fine\n"])
+    start = time.monotonic()
+    manifest = annotate([source], {"class_name": f"{OWN}:ForkingScorer"}, None, tmp_path / "out", workers=2)
+    assert manifest.unscored_reasons == {"worker died (exit status 3)": 1}
+    assert time.monotonic() - start < 20  # as long as the child lives
+
+
 def test_a_worker_that_cannot_even_start_ends_the_job(tmp_path):
     source = write_lines(tmp_path / "a.jsonl", ["one\n"])
     with pytest.raises(ScorerError, match=r"has died 5 times, last time: worker died \(exit status 4\)"):
@@ -261,6 +275,52 @@ def test_another_job_on_the_folder_is_refused(corpus, tmp_path):
     (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
     with pytest.raises(OutputError, match="was not made by phf annotate"):
         annotate([corpus], SCORER, None, tmp_path / "mine")
+
+
+def test_a_job_that_finished_nothing_gives_way_to_a_corrected_one(tmp_path):
+    source = write_lines(tmp_path / "a.jsonl", ["one\n"])
+    whole = Path(source).read_text()
+    Path(source).write_text(whole + '{"text": "cut o')
+    with pytest.raises(CorpusError, match="line 2: is not valid JSON"):
+        annotate([source], SCORER, None, tmp_path / "out")
+    Path(source).write_text(whole)
+    with pytest.raises(ConfigError, match="no segmenter 'linse'"):
+        annotate([source], SCORER, "linse", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    assert annotate([source], SCORER, "document", tmp_path / "out").segmenter == "document"
+    assert json.loads((tmp_path / "out" / "job.json").read_text())["segmenter"] == "document"
+
+
+def test_a_shard_that_was_deleted_is_made_again(corpus, tmp_path):
+    annotate([corpus], SCORER, None, tmp_path / "out")
+    whole = content(tmp_path / "out")
+    (tmp_path / "out" / "shard-00000-000000.parquet").unlink()
+    annotate([corpus], SCORER, None, tmp_path / "out")
+    assert content(tmp_path / "out") == whole
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", "\udc80"])
+def test_a_job_file_that_is_none_is_an_error(corpus, tmp_path, broken):
+    annotate([corpus], SCORER, None, tmp_path / "out")
+    (tmp_path / "out" / "job.json").write_bytes(os.fsencode(broken))
+    with pytest.raises(OutputError, match=r"job\.json cannot be read|holds another annotation"):
+        annotate([corpus], SCORER, None, tmp_path / "out")
+
+
+def test_output_inside_a_corpus_of_text_is_refused(corpus, tmp_path):
+    with pytest.raises(OutputError, match="is inside the corpus"):
+        annotate([corpus], SCORER, None, Path(corpus) / "annotated")
+    assert not (Path(corpus) / "annotated").exists()
+    assert annotate([corpus], SCORER, None, Path(corpus) / ".annotated").num_documents == 41  # hidden: never read
+    records = tmp_path / "records"
+    records.mkdir()
+    write_lines(records / "a.jsonl", ["one\n"])
+    assert annotate([str(records)], SCORER, None, records / "annotated").num_documents == 1  # only what is beside it is
+
+
+def test_a_corpus_whose_name_is_not_utf8(tmp_path):
+    source = write_lines(tmp_path / os.fsdecode(b"\x80.jsonl"), ["one\n"])
+    assert annotate([source], SCORER, None, tmp_path / "out").sources == [str(tmp_path / "\ufffd.jsonl")]
 
 
 def test_empty_corpus_says_so(tmp_path):

@@ -168,7 +168,8 @@ class _Worker:
         limit = self.job.time_limit
         if limit is not None and self._at is not None and time.monotonic() - self._last_answer > limit:
             return f"took longer than {limit:g} s"
-        if not self._has_ended:
+        # a process that the scorer started may live on and hold the pipe open: then it is no end of file that says so
+        if not self._has_ended and (self.process.poll() is None or _ready([self], 0)):
             return None
         return f"worker died ({_cause(self.process.wait())})"
 
@@ -211,14 +212,14 @@ def _line(message: Any) -> bytes:
     return json.dumps(message, default=str).encode() + b"\n"
 
 
-def _ready(busy: list[_Worker]) -> list[_Worker]:
+def _ready(busy: list[_Worker], seconds: float = TICK_SECONDS) -> list[_Worker]:
     """The workers that have answered something, after at most a tick."""
     with selectors.DefaultSelector() as selector:
         for worker in busy:
             assert worker.process is not None
             assert worker.process.stdout is not None
             selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
-        return [key.data for key, _ in selector.select(TICK_SECONDS)]
+        return [key.data for key, _ in selector.select(seconds)]
 
 
 def _spawn(gpu: int | None) -> "subprocess.Popen[bytes]":

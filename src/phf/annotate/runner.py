@@ -27,9 +27,11 @@ from phf.annotate.shard import (
     ShardTask,
     shard_tasks,
 )
-from phf.data.dataset import Manifest, read_manifest
+from phf.data.dataset import MANIFEST, Manifest, read_manifest
 from phf.data.files import is_unused, only_job, sync_file, write_json_atomic
-from phf.data.sources import DocumentReader, Part, fingerprint, parts
+from phf.data.jsonlines import without_surrogates
+from phf.data.segment import segmenter as check_segmenter
+from phf.data.sources import DocumentReader, Part, fingerprint, parts, text_files
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.scorers import Scorer, build_scorer
 
@@ -101,17 +103,21 @@ def annotate(
     columns = score_columns(sections)
     scorers = {column: build_scorer(section) for column, section in columns.items()}
     segmenter = segmenter or next(iter(scorers.values())).segmenter
+    check_segmenter(segmenter)
+    _check_apart(sources, output)
     settings = {
         "format": FORMAT,
         "scorers": {column: scorer.describe() for column, scorer in scorers.items()},
         "segmenter": segmenter,
-        "sources": list(sources),
+        "sources": without_surrogates(list(sources)),
         "fingerprint": "+".join(fingerprint(source) for source in sources),
         "shard": [SHARD_DOCUMENTS, SHARD_CHARS, LAST_SHARDS, LEAST_SHARD_CHARS],
     }
     with _claimed(output, settings):
         if (manifest := read_manifest(output)) is not None:
-            return manifest
+            if all((output / shard["name"]).is_file() for shard in manifest.shards):
+                return manifest
+            (output / MANIFEST).unlink()  # somebody has deleted shards: they are made again
         job = Job(columns, segmenter, output, time_limit)
         corpus = _Corpus([part for source in sources for part in parts(source)])
         results: list[ShardResult] = []
@@ -231,25 +237,45 @@ class _OnDisk:
                 future.result()
 
 
+def _check_apart(sources: Sequence[str], output: Path) -> None:
+    """A folder of text must not grow by what is made of it: it would be read, and the job be another one next time."""
+    for folder in map(Path, sources):
+        if not folder.is_dir() or not output.resolve().is_relative_to(folder.resolve()):
+            continue
+        is_hidden = any(name[0] == "." for name in output.resolve().relative_to(folder.resolve()).parts)
+        if not is_hidden and text_files(str(folder)) is not None:
+            raise OutputError(
+                f"{output} is inside the corpus {folder}, as whose text it would be read. Name another folder."
+            )
+
+
 @contextmanager
 def _claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
     """The folder belongs to one job, and to one process of it at a time."""
     path = output / JOB
-    if not path.is_file():
-        if not is_unused(output):
-            raise OutputError(f"{output} is not empty and was not made by phf annotate. Name another folder.")
-        write_json_atomic(path, settings)
-    found = json.loads(path.read_text(encoding="utf-8"))
-    for key, value in json.loads(json.dumps(settings)).items():
-        if found.get(key) != value:
-            raise OutputError(
-                f"{output} holds another annotation: its {key} is {found.get(key)!r}, this one's is {value!r}. "
-                "Name another folder, or delete that one to start over."
-            )
+    if not path.is_file() and not is_unused(output):
+        raise OutputError(f"{output} is not empty and was not made by phf annotate. Name another folder.")
     with only_job(output):
+        if not any(output.glob("shard-*.parquet")):  # a job that has finished nothing loses nothing
+            write_json_atomic(path, settings)
+        found = _read_job(path)
+        for key, value in json.loads(json.dumps(settings)).items():
+            if found.get(key) != value:
+                raise OutputError(
+                    f"{output} holds another annotation: its {key} is {found.get(key)!r}, this one's is {value!r}. "
+                    "Name another folder, or delete that one to start over."
+                )
         for partial in output.glob(".*.partial"):  # of a job that was killed
             partial.unlink(missing_ok=True)
         yield
+
+
+def _read_job(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path} cannot be read ({error}). Name another folder, or delete that one.") from error
+    return found if isinstance(found, dict) else {}
 
 
 def _manifest(settings: dict[str, Any], results: Sequence[ShardResult]) -> Manifest:

@@ -20,7 +20,7 @@ import time
 import warnings
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from phf.annotate.shard import ShardTask, score_shard
 from phf.data.sources import Document
@@ -35,8 +35,10 @@ def main() -> None:
     """Serve until standard input ends, as it does when the parent is gone, however it went."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # what a scorer prints must not mix with the answers
+    requests = os.fdopen(os.dup(0), "rb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nor may it, or a program it starts, read what is meant for us
     messages: SimpleQueue[Any] = SimpleQueue()
-    threading.Thread(target=_receive, args=(messages,), daemon=True).start()
+    threading.Thread(target=_receive, args=(requests, messages), daemon=True).start()
     settings = messages.get()
     sys.path[:] = settings["path"]
     importlib.invalidate_caches()
@@ -85,11 +87,9 @@ class _Where:
             _send(self.answers, at=number)
 
 
-def _receive(messages: "SimpleQueue[Any]") -> None:
-    # not sys.stdin, which Python would want to close at its end while this thread waits for a line of it
-    with os.fdopen(0, "rb", closefd=False) as lines:
-        for line in lines:
-            messages.put(json.loads(line))
+def _receive(requests: BinaryIO, messages: "SimpleQueue[Any]") -> None:
+    for line in requests:
+        messages.put(json.loads(line))
     os._exit(0)  # even in the middle of a score: nobody is waiting for it any more
 
 
