@@ -17,7 +17,7 @@ from phf.annotate import shard
 from phf.annotate.runner import annotate, column_prefix, score_columns
 from phf.data import files
 from phf.data.dataset import read_annotated, read_manifest
-from phf.data.sources import read_records
+from phf.data.sources import fingerprint, read_documents, read_records
 from phf.errors import ConfigError, CorpusError, OutputError, ScorerError
 
 SCORER = {"class_name": "PEP8Scorer"}
@@ -275,6 +275,15 @@ def test_another_job_on_the_folder_is_refused(corpus, tmp_path):
     (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
     with pytest.raises(OutputError, match="was not made by phf annotate"):
         annotate([corpus], SCORER, None, tmp_path / "mine")
+
+
+def test_an_unfinished_dataset_is_not_taken_for_a_whole_one(corpus, tmp_path):
+    annotate([corpus], SCORER, None, tmp_path / "out")
+    (tmp_path / "out" / "manifest.json").unlink()
+    for read in (read_annotated, read_documents, fingerprint):
+        with pytest.raises(CorpusError, match="its annotation is unfinished"):
+            list(read(str(tmp_path / "out")))
+    assert len(list(read_annotated(str(tmp_path / "out" / "*.parquet")))) == 41
 
 
 def test_a_job_that_finished_nothing_gives_way_to_a_corrected_one(tmp_path):

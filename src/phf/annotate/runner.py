@@ -30,8 +30,9 @@ from phf.annotate.shard import (
 from phf.data.dataset import MANIFEST, Manifest, read_manifest
 from phf.data.files import is_unused, only_job, sync_file, write_json_atomic
 from phf.data.jsonlines import without_surrogates
+from phf.data.listing import text_files
 from phf.data.segment import segmenter as check_segmenter
-from phf.data.sources import DocumentReader, Part, fingerprint, parts, text_files
+from phf.data.sources import DocumentReader, Part, fingerprint, parts
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.scorers import Scorer, build_scorer
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from phf.data.columns import floats, integers, lists, strings
 from phf.data.files import atomic_write, write_json_atomic
+from phf.data.listing import text_files
 from phf.data.sources import (
     PYTHON_STDLIB,
     AnnotatedDocument,
@@ -18,7 +19,6 @@ from phf.data.sources import (
     read_records,
     record_id,
     record_meta,
-    text_files,
 )
 from phf.errors import CorpusError
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from phf.data import stdlib
-from phf.data.sources import PYTHON_STDLIB, read_records, record_files
+from phf.data.listing import record_files
+from phf.data.sources import PYTHON_STDLIB, read_records
 from phf.errors import CorpusError
 from phf.registry import did_you_mean
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from phf.data.files import write_json_atomic
-from phf.data.sources import is_saved_dataset
+from phf.data.listing import is_saved_dataset
 from phf.errors import MissingExtraError
 from phf.profile.chart import write_chart
 from phf.profile.estimate import Estimate

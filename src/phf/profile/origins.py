@@ -4,7 +4,8 @@ import re
 from collections import Counter
 
 from phf.data.dataset import Manifest
-from phf.data.sources import fingerprint, is_saved_dataset, parts, record_files
+from phf.data.listing import is_saved_dataset, record_files
+from phf.data.sources import fingerprint, parts
 
 SHARD = re.compile(r"(shard-(\d+))-\d+\.parquet")
 """The first number is that of a part of the sources."""
