@@ -182,6 +182,17 @@ def test_shipped_tasks_pass_a_dry_run_without_network(task, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+def test_annotate_shows_names_and_reasons_as_they_are_and_whole(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
+    output = tmp_path / "a long name" / HOSTILE
+    scorer = "tests.annotate.scorers_for_tests:ReasonScorer"
+    result = phf("annotate", tmp_path / "a.jsonl", "--scorer", scorer, "--output", output, "--workers", 1)
+    assert result.exit_code == 0
+    assert f"Dataset: {output}\n" in result.stdout
+    assert "Unscored: 1 segments, too [bold]long[/] \\x1b[31m" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
 def test_annotate_writes_a_dataset_that_report_the_counts(corpus, tmp_path):
     out = tmp_path / HOSTILE
     result = phf("annotate", corpus, "--scorer", "PEP8Scorer", "--output", out, "--workers", 1)

@@ -101,12 +101,12 @@ def annotate(
             ray_address=ray_address,
             time_limit=time_limit or None,
         )
-    console.print(
+    _say(
         f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, unscored: {manifest.num_unscored:,}. "
-        f"Dataset: {escape(str(output))}"
+        f"Dataset: {output}"
     )
     for reason, count in manifest.unscored_reasons.items():
-        console.print(f"[yellow]Unscored: {count:,} segments, {escape(reason)}[/]")
+        _say(f"Unscored: {count:,} segments, {reason}", "yellow")
 
     if push_to_hub is not None:
         _say(f"Uploaded to {push_dataset(output, push_to_hub)}")

@@ -1,5 +1,6 @@
 """The bars that long work shows in a terminal."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,22 +21,40 @@ if TYPE_CHECKING:
     from phf.annotate.runner import Progress
     from phf.config import Config
 
+SECONDS_BETWEEN_LINES = 30.0
+"""In a log file, which nobody watches."""
+
 
 @contextmanager
 def scoring_progress(console: Console, title: str) -> Iterator[Callable[["Progress"], None]]:
-    """A bar with what has been scored, the rate, what was unscored, and the time left."""
+    """A bar with what has been scored, the rate, what was unscored, and the time left; where the output is no terminal,
+    a line of that every `SECONDS_BETWEEN_LINES`."""
+    if not console.is_terminal:
+        next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+
+        def log(now: "Progress") -> None:
+            nonlocal next_line
+            if time.monotonic() >= next_line:
+                next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+                console.print(f"{title}: {_scored(now)}", soft_wrap=True)
+
+        yield log
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Bars(*columns, console=console) as bars:
         bar = bars.add_task(title, total=None)
 
         def show(now: "Progress") -> None:
-            left = "" if now.seconds_left is None else f", {now.seconds_left:,.0f} s left"
-            rate = now.num_chars / max(now.seconds, 1e-9) / 1e6
-            text = f"{title}: {now.num_documents:,} documents, {rate:.2f} million characters/s"
-            text += f", {now.num_unscored:,} unscored{left}"
-            bars.update(bar, description=text, completed=now.fraction or 0, total=None if now.fraction is None else 1)
+            total = None if now.fraction is None else 1
+            bars.update(bar, description=f"{title}: {_scored(now)}", completed=now.fraction or 0, total=total)
 
         yield show
+
+
+def _scored(now: "Progress") -> str:
+    left = "" if now.seconds_left is None else f", {now.seconds_left:,.0f} s left"
+    rate = now.num_chars / max(now.seconds, 1e-9)
+    return f"{now.num_documents:,} documents, {rate:,.0f} characters/s, {now.num_unscored:,} unscored{left}"
 
 
 @contextmanager

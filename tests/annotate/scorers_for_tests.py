@@ -85,3 +85,11 @@ class ForkingScorer(KillingScorer):
             time.sleep(20)
             os._exit(0)
         return super().score_texts(texts)
+
+
+class ReasonScorer(LengthScorer):
+    """Gives a reason that is no text for a terminal."""
+
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        self.unscored["too [bold]long[/] \x1b[31m"] += len(texts)
+        return [None] * len(texts)
