@@ -198,7 +198,8 @@ def train(
     from phf.training.run import plan_run
 
     plan = plan_run(resolved, output_dir / name)
-    for warning in plan.warnings:
+    is_main = plan.arguments.process_index == 0
+    for warning in plan.warnings if is_main else ():
         _say(warning, "yellow")
     if dry_run:
         _say(dump_config(resolved))
@@ -207,7 +208,8 @@ def train(
         _print_arithmetic(plan.arithmetic)
         return
     _train(name, resolved, output_dir / name, resume)
-    _say(f"Model, metrics and samples are in {output_dir / name}")
+    if is_main:
+        _say(f"Model, metrics and samples are in {output_dir / name}")
 
 
 @app.command()

@@ -56,10 +56,14 @@ class ObjectiveLM(nn.Module):
         # Tied weights are saved once, as safetensors demands, and tied again after loading.
         state = self.state_dict(keep_vars=True)
         first: dict[int, str] = {}
-        self._keys_to_ignore_on_save = [
-            key for key, tensor in state.items() if first.setdefault(tensor.data_ptr(), key) != key
-        ]
+        self._tied = {
+            key: first[tensor.data_ptr()]
+            for key, tensor in state.items()
+            if first.setdefault(tensor.data_ptr(), key) != key
+        }
+        self._keys_to_ignore_on_save = list(self._tied)
         self.register_state_dict_post_hook(_drop_tied)
+        self.register_load_state_dict_pre_hook(_add_tied)
 
     def tie_weights(self) -> None:
         """Called by Trainer after a checkpoint without the tied weights was loaded."""
@@ -170,6 +174,12 @@ def cpu_has_bfloat16() -> bool:
 def _drop_tied(module: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: Any) -> None:
     for key in getattr(module, "_keys_to_ignore_on_save", ()):
         state.pop(prefix + key, None)
+
+
+def _add_tied(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    for key, first in getattr(module, "_tied", {}).items():
+        if prefix + first in state:
+            state.setdefault(prefix + key, state[prefix + first])
 
 
 @torch.no_grad()

@@ -33,16 +33,24 @@ from phf.training.data import prepare_data, resolve_percentiles
 from phf.training.provenance import describe_run, scorer_warnings
 from phf.training.trainer import (
     EvaluationCallback,
+    KLCallback,
     LogCallback,
     MetricsFile,
     ObjectiveTrainer,
     collate,
     cut_after_step,
 )
+from phf.training.whole import WholeModel
 
 Show = Callable[[int, int, dict[str, float]], None]
 """Called with (step, max_steps, numbers) whenever numbers are logged."""
-CHECKPOINT_FILES = ("trainer_state.json", "model.safetensors", "optimizer.pt", "scheduler.pt")
+CHECKPOINT_PARTS = (
+    ("trainer_state.json",),
+    ("model.safetensors", "pytorch_model_fsdp*"),
+    ("optimizer.*", "optimizer_*", "global_step*"),
+    ("scheduler.pt", "global_step*"),
+)
+"""What a checkpoint that can be resumed from has, each part in one of these forms: plain, FSDP or DeepSpeed."""
 FULL_DISK_SIGNS = ("PytorchStreamWriter", "inline_container", "iostream error")
 """What torch.save says, in a RuntimeError, where the disk is full."""
 
@@ -137,7 +145,10 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
     evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, seed)
     evaluator.check(lm, data.tokenizer, value_head)
     latest: dict[str, float] = {}
-    measure_kl = _kl_measure(config, data.tokenizer, announce) if is_main else None
+    kl = config.kl_gpt3_callback
+    if kl is not None and kl.reference is None:
+        kl = None
+    measure_kl = _kl_measure(kl, data.tokenizer, announce) if is_main and kl is not None else None
 
     def report(step: int, numbers: dict[str, float]) -> None:
         metrics.append(step, numbers)
@@ -145,9 +156,12 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
         show(step, plan.arithmetic.max_steps, numbers)
 
     def evaluate(step: int) -> None:
-        if not is_main:
-            return
-        numbers = evaluator.run(lm, data.tokenizer, run_dir / "samples", step, value_head)
+        with whole.on_main() as module:
+            if module is not None:
+                report(step, numbers_now(module, step))
+
+    def numbers_now(module: ObjectiveLM, step: int) -> dict[str, float]:
+        numbers = evaluator.run(module.lm, data.tokenizer, run_dir / "samples", step, module.value_head)
         if data.evaluation is not None:
             held_out = held_out_numbers(
                 module,
@@ -159,11 +173,12 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
                 max_tokens=config.dataset.max_eval_tokens,
             )
             numbers |= {f"eval/{key}": value for key, value in held_out.items()}
-        report(step, numbers)
+        return numbers
 
     def evaluate_kl(step: int) -> None:
-        if measure_kl is not None:
-            report(step, measure_kl(lm))
+        with whole.on_main() as module:
+            if module is not None and measure_kl is not None:
+                report(step, measure_kl(module.lm))
 
     log = LogCallback(metrics, num_parameters, lambda step, numbers: show(step, plan.arithmetic.max_steps, numbers))
     trainer = ObjectiveTrainer(
@@ -174,11 +189,12 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
         callbacks=[
             log,
             EvaluationCallback(evaluate, config.generation, log),
-            EvaluationCallback(evaluate_kl, config.kl_gpt3_callback or KLConfig(), log),
+            *([] if kl is None else [KLCallback(evaluate_kl, kl, log)]),
         ],
     )
     trainer.remove_callback(PrinterCallback)  # `show` is what the reader sees
     log.trainer = trainer
+    whole = WholeModel(module, trainer)
     announce(f"Training {num_parameters:,} parameters on {plan.arithmetic.max_steps:,} steps; results in {run_dir}")
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -189,21 +205,19 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
         raise OutputError(
             f"The run folder {run_dir} cannot be written: {reason}. Make room, then go on with --resume."
         ) from error
-    if is_main:
-        export_model(lm, data.tokenizer, run_dir / "model", prompting(config), module.value_head)
+    with whole.on_main() as trained:
+        if trained is not None:
+            export_model(trained.lm, data.tokenizer, run_dir / "model", prompting(config), trained.value_head)
     return latest
 
 
 def _kl_measure(
-    config: Config, tokenizer: Any, announce: Callable[[str], None]
-) -> Callable[[Any], dict[str, float]] | None:
-    """A function from the model to its KL, or None where no reference is named.
+    section: KLConfig, tokenizer: Any, announce: Callable[[str], None]
+) -> Callable[[Any], dict[str, float]]:
+    """A function from the model to its KL.
 
     The reference is sampled now: one that cannot be used is better found before training than hours into it.
     """
-    section = config.kl_gpt3_callback
-    if section is None or section.reference is None:
-        return None
     start = [tokenizer.eos_token, *([section.prefix] if section.prefix else [])]
     prefix_ids = tokenizer.convert_tokens_to_ids(start)
     samples = reference_samples(section, cache_root() / "references", announce)
@@ -238,7 +252,7 @@ def last_checkpoint(run_dir: Path) -> Path | None:
     """The newest checkpoint that was written to its end; its state file is the last thing Trainer writes."""
     found = sorted(run_dir.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
     for path in found:
-        if all((path / name).is_file() for name in CHECKPOINT_FILES):
+        if all(any(any(path.glob(form)) for form in forms) for forms in CHECKPOINT_PARTS):
             try:
                 json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
             except json.JSONDecodeError:

@@ -135,7 +135,7 @@ class LogCallback(TrainerCallback):
 class EvaluationCallback(TrainerCallback):
     """Calls `evaluate(step)` at the start, every n steps, at chosen steps and at the end, as a section says.
 
-    The sections are `generation`, which samples are drawn and held-out loss is measured by, and `kl_gpt3_callback`.
+    The section is `generation`, which samples are drawn and held-out loss is measured by.
     It is called in every process, so that none runs ahead for long.
     """
 
@@ -166,6 +166,10 @@ class EvaluationCallback(TrainerCallback):
         self.evaluate(step)
         self._done_at = step
         self.log.pause(time.perf_counter() - start)
+
+
+class KLCallback(EvaluationCallback):
+    """The same for `kl_gpt3_callback`. Trainer warns of two callbacks of one class."""
 
 
 def chinchilla_loss(num_parameters: int, num_tokens: int) -> float:

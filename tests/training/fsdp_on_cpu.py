@@ -1,0 +1,22 @@
+"""`phf` with FSDP on CPUs, which accelerate keeps for GPUs alone: its state is told that these are GPUs."""
+
+from typing import Any
+
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
+
+from phf.cli import main
+
+initialise = AcceleratorState.__init__
+
+
+def initialise_with_fsdp(self: AcceleratorState, *args: Any, **kwargs: Any) -> None:
+    if kwargs.get("fsdp_plugin") is not None:
+        PartialState(cpu=True)
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+    initialise(self, *args, **kwargs)
+
+
+if __name__ == "__main__":
+    AcceleratorState.__init__ = initialise_with_fsdp  # type: ignore[method-assign]
+    main()

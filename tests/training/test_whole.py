@@ -1,0 +1,65 @@
+"""FSDP: parameters divided among two processes are the same training, samples and export as whole ones."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from tests.tiny import tiny_config, tiny_corpus
+
+from phf.config import dump_config
+from phf.training.run import train
+
+CHANGES = {"training.num_tokens": 4 * 4 * 64, "training.use_cpu": True, "training.save_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return tiny_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def train_divided(config, folder, *options):
+    (folder / "config.yaml").write_text(dump_config(config))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(Path(__file__).with_name("fsdp_on_cpu.py")), "train", "--config", str(folder / "config.yaml")]
+    command += ["--output-dir", str(folder), "--run-name", "divided", *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
+
+
+def numbers(run_dir):
+    """Those that training and evaluation give: no times, no sizes."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [
+        (line["step"], key, value)
+        for line in lines
+        for key, value in line.items()
+        if key in ("train/loss", "eval/loss", "generation/unconditional/score")
+    ]
+
+
+@pytest.mark.slow
+def test_divided_parameters_change_nothing(corpus, tmp_path):
+    train(tiny_config(corpus, "awr", **CHANGES), tmp_path / "whole")
+    config = tiny_config(corpus, "awr", **CHANGES, **{"training.fsdp": True})
+    said = train_divided(config, tmp_path)
+    assert said.count("Model, metrics and samples are in") == 1
+    whole, divided = numbers(tmp_path / "whole"), numbers(tmp_path / "divided")
+    assert {key for _, key, _ in whole} == {"train/loss", "eval/loss", "generation/unconditional/score"}
+    assert [row[:2] for row in divided] == [row[:2] for row in whole]
+    assert [row[2] for row in divided] == pytest.approx([row[2] for row in whole], rel=1e-5)
+    assert (tmp_path / "divided" / "model" / "value_head.pt").is_file()
+    weights = {name: load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "divided")}
+    assert weights["divided"].keys() == weights["whole"].keys()
+
+    # resuming finds the checkpoint in its other form, and the tied embedding in it once
+    shutil.rmtree(tmp_path / "divided" / "checkpoint-4")
+    shutil.rmtree(tmp_path / "divided" / "model")
+    assert "from step 2" in train_divided(config, tmp_path, "--resume")
+    assert numbers(tmp_path / "divided") == divided
+    resumed = load_file(tmp_path / "divided" / "model" / "model.safetensors")
+    assert all(tensor.equal(resumed[name]) for name, tensor in weights["divided"].items())
