@@ -1,10 +1,11 @@
 """What every scorer has: scores of many documents, checks, a description."""
 
+import numpy as np
 import pytest
 
 from phf.errors import ScorerError
 from phf.scorers import Scorer
-from phf.scorers.base import SegmentScorer
+from phf.scorers.base import SegmentScorer, checked_scores
 
 
 class Length(SegmentScorer):
@@ -49,3 +50,15 @@ def test_description_leaves_out_where_it_works():
     scorer.working_settings = frozenset({"device"})
     scorer.settings = {"device": "cuda:1", "label": "toxic"}
     assert scorer.describe() == {"class_name": "Length", "version": "1", "settings": {"label": "toxic"}}
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("-inf"), 10**400])
+def test_a_score_that_is_no_finite_number_is_refused(score):
+    with pytest.raises(ScorerError, match=r"returned .* for text 1 of 2; return None for unscored"):
+        checked_scores(Length(), [1.0, score], 2)
+
+
+def test_scores_become_floats_whatever_numbers_they_were():
+    found = checked_scores(Length(), [1, np.float32(0.5), True, None], 4)
+    assert found == [1.0, 0.5, 1.0, None]
+    assert [type(score) for score in found] == [float, float, float, type(None)]

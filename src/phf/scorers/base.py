@@ -150,9 +150,13 @@ def checked_scores(scorer: Scorer, scores: Sequence[float | None], count: int) -
         found = f"{scorer.name} returned {score!r} for text {index} of {count}"
         if not isinstance(score, Real):
             raise ScorerError(f"{found}; a score is a number or None.")
-        if not math.isfinite(score):
+        try:
+            number = float(score)
+        except OverflowError:  # an integer of over 308 digits
+            number = math.inf
+        if not math.isfinite(number):
             raise ScorerError(f"{found}; return None for unscored.")
-        checked.append(float(score))
+        checked.append(number)
     return checked
 
 
