@@ -1,5 +1,6 @@
 """Where a corpus is cut into shards."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -61,3 +62,12 @@ def test_what_a_users_own_scorer_counts_is_in_every_shard_also_after_it_raised(t
     for number, (text, reasons) in enumerate([("7", {f"{name} raised KeyError": 1, "space": 1}), ("a", {"space": 1})]):
         task = ShardTask(f"{number}.parquet", [Document("0", " "), Document("1", text)])
         assert score_shard(task, scorers, "lines", tmp_path).reasons == reasons
+
+
+def test_why_a_scorer_raised_is_told_once(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(shard, "_told", set())
+    scorer = build_scorer({"class_name": "tests.annotate.scorers_for_tests:RaisingScorer"})
+    documents = [Document(str(i), "raise\n", None) for i in range(3)]
+    score_shard(ShardTask("shard-00000-000000.parquet", documents), {"scores": scorer}, "lines", tmp_path)
+    (told,) = caplog.messages
+    assert re.search(r"RaisingScorer raised RuntimeError: cannot \(.*scorers_for_tests.py, line \d+\)", told)

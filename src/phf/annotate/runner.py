@@ -102,7 +102,7 @@ def annotate(
     """
     sections = [scorer_config] if isinstance(scorer_config, Mapping) else list(scorer_config)
     columns = score_columns(sections)
-    scorers = {column: build_scorer(section) for column, section in columns.items()}
+    scorers = {column: build_scorer(section, "scorer") for column, section in columns.items()}
     segmenter = segmenter or next(iter(scorers.values())).segmenter
     check_segmenter(segmenter)
     _check_apart(sources, output)

@@ -1,6 +1,8 @@
 """Scoring one shard: the unit of work of every backend, and of resume."""
 
 import json
+import logging
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from phf.data.segment import segment
 from phf.data.sources import AnnotatedDocument, Document
 from phf.errors import PhfError, ScorerError
 from phf.scorers import Scorer, checked_scores
+from phf.visible import visible
 
 SHARD_DOCUMENTS = 1000
 SHARD_CHARS = 1_000_000
@@ -19,6 +22,11 @@ LAST_SHARDS = 4
 """At the end of a corpus a shard is this fraction of what is left, so that all workers end at about the same time, ..."""
 LEAST_SHARD_CHARS = 125_000
 """... but no smaller."""
+
+logger = logging.getLogger(__name__)
+
+MESSAGE_CHARS = 200
+"""Of an error's message that is shown."""
 
 Skipped = Mapping[int, str]
 """Number of a document in its shard -> why it is left unscored without asking the scorer again."""
@@ -170,6 +178,18 @@ def _score(
     return scores
 
 
+_told: set[str] = set()
+"""Reasons that this process has explained: the author of a scorer needs to see an error, but not a million times."""
+
+
+def _told_briefly(error: Exception) -> str:
+    """Message and place of an error, in one line; the message may quote a document."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"{visible(str(error), MESSAGE_CHARS)} ({place.filename}, line {place.lineno}). Such documents stay unscored."
+    )
+
+
 def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> list[list[float | None]]:
     """Scores of a batch; when it raises, its documents one by one, so that only the guilty one goes unscored."""
     before = scorer.unscored.copy()
@@ -182,7 +202,11 @@ def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> l
         scorer.unscored.update(before)
         if len(documents) > 1:
             return [scores for document in documents for scores in _try(scorer, [document], reasons)]
-        reasons[f"{scorer.name} raised {type(error).__name__}"] += len(documents[0])
+        reason = f"{scorer.name} raised {type(error).__name__}"
+        if reason not in _told:
+            _told.add(reason)
+            logger.warning("%s: %s", reason, _told_briefly(error))
+        reasons[reason] += len(documents[0])
         return [[None] * len(documents[0])]
     if len(found) != len(documents):
         raise ScorerError(f"{scorer.name} returned scores of {len(found)} documents for {len(documents)}.")

@@ -95,7 +95,7 @@ def estimate_corpus(
     corpus; a corpus that ends before is read as a whole, so that only the scoring is an estimate. Loading the scorer is
     not part of the figures. Raises `CorpusError` where the size of the source is not known.
     """
-    scorer = build_scorer(scorer_config)
+    scorer = build_scorer(scorer_config, "scorer")
     segmenter = segmenter or scorer.segmenter
     reading = read_sample(source, num_sampled)
     _timed(scorer, segmenter, reading.sample[:1])  # loads and warms up
