@@ -81,6 +81,42 @@ def test_finished_shards_are_not_scored_again(corpus, tmp_path, monkeypatch):
     assert annotate([corpus], SCORER, None, tmp_path / "out").num_documents == 41
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_corpus_that_is_mended_on_the_way_keeps_the_shards_of_the_same_documents(
+    workers, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 2)
+    for number in range(3):
+        write_lines(tmp_path / f"{number}.jsonl", [f"x{number}={i}\n" for i in range(7)])
+    middle = tmp_path / "1.jsonl"
+    lines = middle.read_text().splitlines(keepends=True)
+    middle.write_text("".join([*lines[:5], "{broken\n", *lines[5:]]))
+    sources, out = [str(tmp_path / "*.jsonl")], tmp_path / "out"
+    with pytest.raises(CorpusError, match=r"1\.jsonl, line 6"):
+        annotate(sources, SCORER, None, out, workers)
+    counted = [path.with_suffix("") for path in out.glob("shard-*.parquet.json")]  # what comes last of a shard
+    kept = {path.name: path.stat().st_mtime_ns for path in counted}
+    assert len(kept) >= 2
+    middle.write_text("".join([*lines[:3], *lines[4:]]))
+    annotate(sources, SCORER, None, out, workers)
+    assert "changed since this annotation began" in caplog.text
+    again = {name for name, then in kept.items() if (out / name).stat().st_mtime_ns != then}
+    assert again == {"shard-00001-000001.parquet"} & kept.keys()
+    annotate(sources, SCORER, None, tmp_path / "whole")
+    assert content(out) == content(tmp_path / "whole")
+
+
+def test_shards_of_documents_that_are_gone_do_not_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 2)
+    source = write_lines(tmp_path / "a.jsonl", [f"x={i}\n" for i in range(9)])
+    annotate([source], SCORER, None, tmp_path / "out")
+    (tmp_path / "out" / "manifest.json").unlink()
+    write_lines(tmp_path / "a.jsonl", [f"x={i}\n" for i in range(3)])
+    annotate([source], SCORER, None, tmp_path / "out")
+    annotate([source], SCORER, None, tmp_path / "whole")
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
 def test_parts_of_a_corpus_are_shards_of_their_own_in_order(tmp_path):
     for name in "ab":
         write_lines(tmp_path / f"{name}.jsonl", [f"{name}{i}\n" for i in range(3)])

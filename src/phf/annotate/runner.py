@@ -5,6 +5,7 @@ is the same bytes however often the job was interrupted and however many process
 """
 
 import json
+import logging
 import os
 import re
 import time
@@ -35,6 +36,8 @@ from phf.data.segment import segmenter as check_segmenter
 from phf.data.sources import DocumentReader, Part, fingerprint, parts
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.scorers import Scorer, build_scorer
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 2
 """Part of every cache key: raise it when the same input becomes other files."""
@@ -133,6 +136,11 @@ def annotate(
                     progress(Progress(**totals, seconds=time.monotonic() - start, fraction=corpus.fraction))
         if not results:
             raise CorpusError(f"{', '.join(sources)}: holds no documents; there is nothing to annotate.")
+        made = {result.name for result in results}
+        for path in output.glob("shard-*.parquet"):
+            if path.name not in made:  # the corpus was longer when this job began
+                path.unlink()
+                path.with_name(f"{path.name}.json").unlink(missing_ok=True)
         manifest = _manifest(settings, sorted(results, key=lambda result: result.name))
         manifest.write(output)
         return manifest
@@ -260,12 +268,19 @@ def _claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
         if not any(output.glob("shard-*.parquet")):  # a job that has finished nothing loses nothing
             write_json_atomic(path, settings)
         found = _read_job(path)
-        for key, value in json.loads(json.dumps(settings)).items():
-            if found.get(key) != value:
-                raise OutputError(
-                    f"{output} holds another annotation: its {key} is {found.get(key)!r}, this one's is {value!r}. "
-                    "Name another folder, or delete that one to start over."
-                )
+        changed = [key for key, value in json.loads(json.dumps(settings)).items() if found.get(key) != value]
+        if changed == ["fingerprint"] and not (output / MANIFEST).is_file():
+            logger.warning(
+                "%s changed since this annotation began: only shards of the same documents are kept.",
+                ", ".join(settings["sources"]),
+            )
+            write_json_atomic(path, settings)
+            changed = []
+        for key in changed:
+            raise OutputError(
+                f"{output} holds another annotation: its {key} is {found.get(key)!r}, this one's is {settings[key]!r}. "
+                "Name another folder, or delete that one to start over."
+            )
         for partial in output.glob(".*.partial"):  # of a job that was killed
             partial.unlink(missing_ok=True)
         yield

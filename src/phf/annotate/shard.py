@@ -1,5 +1,6 @@
 """Scoring one shard: the unit of work of every backend, and of resume."""
 
+import hashlib
 import json
 import logging
 import traceback
@@ -39,6 +40,15 @@ class ShardTask:
     name: str
     documents: list[Document]
 
+    def fingerprint(self) -> str:
+        """Hash of the documents: a shard that was made of the same ones need not be made again."""
+        digest = hashlib.sha256()
+        for document in self.documents:
+            # as it comes to a worker, in JSON; surrogates alone are no UTF-8, but need to be told apart
+            fields = json.dumps([document.id, document.text, document.meta], ensure_ascii=False, default=str)
+            digest.update(fields.encode("utf-8", "surrogatepass") + b"\n")
+        return digest.hexdigest()
+
 
 @dataclass(frozen=True)
 class ShardResult:
@@ -51,7 +61,10 @@ class ShardResult:
     num_unscored: int
     """Unscored segments, over all scorers."""
     reasons: dict[str, int]
+    documents: str
+    """Their `ShardTask.fingerprint`."""
     sha256: str
+    """Of the file."""
 
 
 def shard_tasks(part_number: int, documents: Iterable[Document], *, is_last_part: bool) -> Iterator[ShardTask]:
@@ -94,16 +107,17 @@ def shard_name(part_number: int, number: int) -> str:
     return f"shard-{part_number:05d}-{number:06d}.parquet"
 
 
-def finished_shard(output: Path, name: str) -> ShardResult | None:
-    """The result of a shard that is in `output` already, whole; None if it has to be scored."""
-    path, counts = output / name, output / f"{name}.json"
+def finished_shard(output: Path, task: ShardTask) -> ShardResult | None:
+    """The result of a shard that is in `output` already, whole and of the same documents; None if it has to be scored."""
+    path, counts = output / task.name, output / f"{task.name}.json"
     if not (path.is_file() and counts.is_file()):
         return None
     try:
         result = ShardResult(**json.loads(counts.read_text(encoding="utf-8")))
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError):
         return None  # cut off when the machine lost power
-    return result if file_sha256(path) == result.sha256 else None
+    is_whole = result.documents == task.fingerprint() and file_sha256(path) == result.sha256
+    return result if is_whole else None
 
 
 def score_shard(
@@ -127,7 +141,7 @@ def score_shard(
     A scorer that raises on a document leaves it unscored, and the reason is counted. Raises `ScorerError` where a
     scorer breaks its contract.
     """
-    if (found := finished_shard(output, task.name)) is not None:
+    if (found := finished_shard(output, task)) is not None:
         return found
     reasons: Counter[str] = Counter()
     texts = [segment(document.text, segmenter) for document in task.documents]
@@ -150,6 +164,7 @@ def score_shard(
         num_segments=sum(map(len, texts)),
         num_unscored=sum(scores.count(None) for found in columns.values() for scores in found),
         reasons=dict(sorted(reasons.items())),
+        documents=task.fingerprint(),
         sha256=file_sha256(output / task.name),
     )
     write_json_atomic(output / f"{task.name}.json", vars(result), sync=False)
