@@ -42,11 +42,9 @@ class ShardTask:
 
     def fingerprint(self) -> str:
         """Hash of the documents: a shard that was made of the same ones need not be made again."""
-        digest = hashlib.sha256()
-        for document in self.documents:
-            # as it comes to a worker, in JSON; surrogates alone are no UTF-8, but need to be told apart
-            fields = json.dumps([document.id, document.text, document.meta], ensure_ascii=False, default=str)
-            digest.update(fields.encode("utf-8", "surrogatepass") + b"\n")
+        heads = [[document.id, document.meta, len(document.text)] for document in self.documents]
+        digest = hashlib.sha256(json.dumps(heads, default=str).encode())  # what comes to a worker in JSON is the same
+        digest.update("".join(document.text for document in self.documents).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
 
