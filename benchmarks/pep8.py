@@ -79,8 +79,8 @@ def compare(documents: list[list[str]], rounds: int) -> dict[str, list[float]]:
     return times
 
 
-def compare_workers(rounds: int, copies: int) -> tuple[float, int, float]:
-    """(one worker's time / two workers' time, characters, characters per second of one), medians over rounds."""
+def compare_workers(rounds: int, copies: int) -> tuple[list[float], int, float]:
+    """(one worker's time / two workers' time in each round, characters, characters per second of one in the median)."""
     ratios, rates = [], []
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder, "corpus.jsonl")
@@ -96,7 +96,7 @@ def compare_workers(rounds: int, copies: int) -> tuple[float, int, float]:
                 times[workers] = time.perf_counter() - started
             ratios.append(times[1] / times[2])
             rates.append(size / times[1])
-    return statistics.median(ratios), size, statistics.median(rates)
+    return ratios, size, statistics.median(rates)
 
 
 def main() -> None:
@@ -122,9 +122,10 @@ def main() -> None:
         table.add_row(name, f"{rate:,.0f}", *(f"{ratio:.2f}x" for ratio in ratios.values()))
     table.caption = f"medians of {arguments.rounds} alternating rounds; the violations are the same"
     console.print(table)
-    ratio, size, rate = compare_workers(max(1, arguments.rounds // 2), arguments.copies)
+    ratios, size, rate = compare_workers(max(1, arguments.rounds // 2), arguments.copies)
     console.print(
-        f"phf annotate, {size:,} characters: {rate:,.0f} characters/s with one worker; two are {ratio:.2f}x as fast"
+        f"phf annotate, {size:,} characters: {rate:,.0f} characters/s with one worker; two are "
+        f"{statistics.median(ratios):.2f}x as fast ({min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} alternating rounds)"
     )
 
 
