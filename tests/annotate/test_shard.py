@@ -71,3 +71,21 @@ def test_why_a_scorer_raised_is_told_once(tmp_path, monkeypatch, caplog):
     score_shard(ShardTask("shard-00000-000000.parquet", documents), {"scores": scorer}, "lines", tmp_path)
     (told,) = caplog.messages
     assert re.search(r"RaisingScorer raised RuntimeError: cannot \(.*scorers_for_tests.py, line \d+\)", told)
+
+
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise KeyError("it has no message")
+
+
+class UnspeakableScorer:
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        raise UnspeakableError
+
+
+def test_an_error_whose_own_message_raises_leaves_the_document_unscored_like_any_other(tmp_path, caplog):
+    name = f"{__name__}:UnspeakableScorer"
+    task = ShardTask("0.parquet", [Document("0", "a")])
+    found = score_shard(task, {"scores": build_scorer({"class_name": name})}, "lines", tmp_path)
+    assert found.reasons == {f"{name} raised UnspeakableError": 1}
+    assert "test_shard.py" in caplog.text

@@ -197,10 +197,9 @@ _told: set[str] = set()
 
 def _told_briefly(error: Exception) -> str:
     """Message and place of an error, in one line; the message may quote a document."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return (
-        f"{visible(str(error), MESSAGE_CHARS)} ({place.filename}, line {place.lineno}). Such documents stay unscored."
-    )
+    told = traceback.TracebackException.from_exception(error)  # whose str works even where the error's own raises
+    place = told.stack[-1]
+    return f"{visible(str(told), MESSAGE_CHARS)} ({place.filename}, line {place.lineno}). Such documents stay unscored."
 
 
 def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> list[list[float | None]]:

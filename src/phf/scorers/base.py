@@ -147,15 +147,15 @@ def checked_scores(scorer: Scorer, scores: Sequence[float | None], count: int) -
         if score is None or (type(score) is float and math.isfinite(score)):
             checked.append(score)
             continue
-        found = f"{scorer.name} returned {score!r} for text {index} of {count}"
+        where = f"for text {index} of {count}"
         if not isinstance(score, Real):
-            raise ScorerError(f"{found}; a score is a number or None.")
+            raise ScorerError(f"{scorer.name} returned {score!r} {where}; a score is a number or None.")
         try:
             number = float(score)
-        except OverflowError:  # an integer of over 308 digits
-            number = math.inf
+        except OverflowError:  # an integer of over 308 digits; Python does not even spell one of over 4300
+            number = -math.inf if score < 0 else math.inf
         if not math.isfinite(number):
-            raise ScorerError(f"{found}; return None for unscored.")
+            raise ScorerError(f"{scorer.name} returned {number!r} {where}; return None for unscored.")
         checked.append(number)
     return checked
 
