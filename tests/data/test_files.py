@@ -1,5 +1,7 @@
 """Folders that one job at a time writes."""
 
+import errno
+
 import pytest
 from filelock import FileLock
 
@@ -25,9 +27,17 @@ def test_a_job_that_ends_before_it_writes_leaves_no_folder(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_system_without_locks_is_used_without(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotImplementedError("FileSystem does not appear to support flock"),
+        OSError(errno.ENOLCK, "No locks available"),
+        OSError(errno.EOPNOTSUPP, "Operation not supported"),
+    ],
+)
+def test_a_file_system_without_locks_is_used_without(error, tmp_path, monkeypatch):
     def acquire(self):
-        raise NotImplementedError("FileSystem does not appear to support flock")
+        raise error
 
     monkeypatch.setattr(FileLock, "acquire", acquire)
     with only_job(tmp_path), only_job(tmp_path):

@@ -1,5 +1,6 @@
 """Files that are either whole or absent: written beside their name and renamed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,8 @@ from phf.errors import OutputError
 
 LOCK = ".lock"
 """In a folder that a job writes, or has written."""
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
+"""What file systems answer that have no locks: some network file systems, as they are mounted."""
 
 
 @contextmanager
@@ -79,7 +82,8 @@ def only_job(folder: Path) -> Iterator[None]:
     except NotImplementedError:
         pass
     except OSError as error:
-        raise _output_error(folder, error) from error
+        if error.errno not in NO_LOCKS:
+            raise _output_error(folder, error) from error
     try:
         yield
     finally:
