@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from phf.annotate import shard
+from phf.annotate import runner, shard
 from phf.annotate.runner import annotate, column_prefix, score_columns
 from phf.data import files
 from phf.data.dataset import read_annotated, read_manifest
@@ -106,13 +106,14 @@ def test_a_corpus_that_is_mended_on_the_way_keeps_the_shards_of_the_same_documen
     assert content(out) == content(tmp_path / "whole")
 
 
-def test_shards_of_documents_that_are_gone_do_not_stay(tmp_path, monkeypatch):
+def test_shards_of_documents_that_are_gone_do_not_stay(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 2)
-    source = write_lines(tmp_path / "a.jsonl", [f"x={i}\n" for i in range(9)])
+    source = write_lines(tmp_path / "a\x1b[2J.jsonl", [f"x={i}\n" for i in range(9)])
     annotate([source], SCORER, None, tmp_path / "out")
     (tmp_path / "out" / "manifest.json").unlink()
-    write_lines(tmp_path / "a.jsonl", [f"x={i}\n" for i in range(3)])
+    write_lines(Path(source), [f"x={i}\n" for i in range(3)])
     annotate([source], SCORER, None, tmp_path / "out")
+    assert r"a\x1b[2J.jsonl changed" in caplog.text
     annotate([source], SCORER, None, tmp_path / "whole")
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
@@ -301,6 +302,13 @@ def test_two_jobs_on_one_folder(corpus, tmp_path):
     seen = []
     annotate([corpus], SCORER, None, tmp_path / "out", progress=second)
     assert seen
+
+
+def test_a_finished_folder_needs_no_leave_to_write(corpus, tmp_path, monkeypatch):
+    made = annotate([corpus], SCORER, None, tmp_path / "out")
+    monkeypatch.setattr(runner, "only_job", None)  # nor anything else that writes
+    monkeypatch.setattr(runner, "write_json_atomic", None)
+    assert annotate([corpus], SCORER, None, tmp_path / "out") == made
 
 
 def test_another_job_on_the_folder_is_refused(corpus, tmp_path):

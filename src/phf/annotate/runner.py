@@ -36,6 +36,7 @@ from phf.data.segment import segmenter as check_segmenter
 from phf.data.sources import DocumentReader, Part, fingerprint, parts
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.scorers import Scorer, build_scorer
+from phf.visible import visible_text
 
 logger = logging.getLogger(__name__)
 
@@ -117,11 +118,12 @@ def annotate(
         "fingerprint": "+".join(fingerprint(source) for source in sources),
         "shard": [SHARD_DOCUMENTS, SHARD_CHARS, LAST_SHARDS, LEAST_SHARD_CHARS],
     }
+    if (manifest := _finished(output, settings)) is not None:  # nothing is written: not even leave to write is needed
+        return manifest
     with _claimed(output, settings):
-        if (manifest := read_manifest(output)) is not None:
-            if all((output / shard["name"]).is_file() for shard in manifest.shards):
-                return manifest
-            (output / MANIFEST).unlink()  # somebody has deleted shards: they are made again
+        if (manifest := _finished(output, settings)) is not None:
+            return manifest
+        (output / MANIFEST).unlink(missing_ok=True)  # somebody has deleted shards: they are made again
         job = Job(columns, segmenter, output, time_limit)
         corpus = _Corpus([part for source in sources for part in parts(source)])
         results: list[ShardResult] = []
@@ -268,11 +270,11 @@ def _claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
         if not any(output.glob("shard-*.parquet")):  # a job that has finished nothing loses nothing
             write_json_atomic(path, settings)
         found = _read_job(path)
-        changed = [key for key, value in json.loads(json.dumps(settings)).items() if found.get(key) != value]
+        changed = _differences(found, settings)
         if changed == ["fingerprint"] and not (output / MANIFEST).is_file():
             logger.warning(
                 "%s changed since this annotation began: only shards of the same documents are kept.",
-                ", ".join(settings["sources"]),
+                visible_text(", ".join(settings["sources"])),
             )
             write_json_atomic(path, settings)
             changed = []
@@ -284,6 +286,19 @@ def _claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
         for partial in output.glob(".*.partial"):  # of a job that was killed
             partial.unlink(missing_ok=True)
         yield
+
+
+def _finished(output: Path, settings: dict[str, Any]) -> Manifest | None:
+    """The manifest, where this very job is done and nobody has deleted shards since."""
+    if not (output / JOB).is_file() or (manifest := read_manifest(output)) is None:
+        return None
+    is_whole = all((output / shard["name"]).is_file() for shard in manifest.shards)
+    return manifest if is_whole and not _differences(_read_job(output / JOB), settings) else None
+
+
+def _differences(found: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    """Keys of the settings that are others in the job that was found."""
+    return [key for key, value in json.loads(json.dumps(settings)).items() if found.get(key) != value]
 
 
 def _read_job(path: Path) -> dict[str, Any]:
