@@ -45,8 +45,9 @@ def gpus_seen(tmp_path, monkeypatch):
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text("".join(json.dumps({"text": f"line {i}\n"}) + "\n" for i in range(40)))
 
-    def gpus_seen(device, workers=None):
-        scorer = {"class_name": f"{__name__}:GpuScorer", "device": device}
+    def gpus_seen(*devices, workers=None):
+        parts = [{"class_name": f"{__name__}:GpuScorer", "device": device} for device in devices]
+        scorer = parts[0] if len(parts) == 1 else {"class_name": "CompositeScorer", "scorers": parts}
         annotate([str(corpus)], scorer, None, tmp_path / "out", workers, time_limit=60)
         return {score for document in read_annotated(str(tmp_path / "out")) for score in document.scores}
 
@@ -67,6 +68,16 @@ def test_only_the_gpus_that_this_process_may_use_are_used(gpus_seen, monkeypatch
 def test_a_scorer_that_names_its_device_sees_what_its_parent_sees(device, gpus_seen, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     assert gpus_seen(device, workers=2) == {-1}
+
+
+def test_every_part_of_a_composite_scorer_has_a_say_on_the_gpus(gpus_seen, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert gpus_seen("cpu", "cuda") == {4, 6}
+
+
+def test_a_composite_scorer_with_a_part_that_names_its_gpu_sees_what_its_parent_sees(gpus_seen, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert gpus_seen("cuda", "cuda:1", workers=2) == {-1}
 
 
 def test_what_a_scorer_warns_of_is_shown_once_and_not_by_every_worker(tmp_path, capfd):

@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +36,7 @@ from phf.data.segment import segmenter as check_segmenter
 from phf.data.sources import DocumentReader, Part, fingerprint, parts
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.scorers import Scorer, build_scorer
+from phf.scorers.composite import CompositeScorer
 from phf.visible import visible_text
 
 logger = logging.getLogger(__name__)
@@ -203,7 +204,7 @@ def _score(
     ray_address: str | None,
 ) -> Iterator[ShardResult]:
     # a scorer with a device has a model, which uses all cores by itself
-    with_device = [scorer for scorer in scorers.values() if getattr(scorer, "device", None) is not None]
+    with_device = [part for part in _parts(scorers.values()) if getattr(part, "device", None) is not None]
     if backend == "ray":
         from phf.annotate.ray_backend import score_on_ray
 
@@ -217,6 +218,15 @@ def _score(
         yield from score_here(job, corpus.tasks())
     else:
         yield from score_in_processes(job, corpus.tasks(), workers, num_gpus)
+
+
+def _parts(scorers: Iterable[Scorer]) -> Iterator[Scorer]:
+    """The scorers, with the parts of composite ones, each of which may have a device of its own, in their place."""
+    for scorer in scorers:
+        if isinstance(scorer, CompositeScorer):
+            yield from _parts(scorer.parts)
+        else:
+            yield scorer
 
 
 def _gpus_to_share(devices: set[str]) -> int:
