@@ -8,7 +8,8 @@ import pytest
 from phf.annotate import shard
 from phf.annotate.shard import ShardTask, score_shard, shard_tasks
 from phf.data.sources import Document
-from phf.scorers import build_scorer
+from phf.errors import ScorerError
+from phf.scorers import Scorer, build_scorer
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +90,14 @@ def test_an_error_whose_own_message_raises_leaves_the_document_unscored_like_any
     found = score_shard(task, {"scores": build_scorer({"class_name": name})}, "lines", tmp_path)
     assert found.reasons == {f"{name} raised UnspeakableError": 1}
     assert "test_shard.py" in caplog.text
+
+
+class GeneratorScorer(Scorer):
+    def score_documents(self, documents):
+        return ([0.0] for _ in documents)
+
+
+def test_scores_of_documents_that_are_no_list_are_refused(tmp_path):
+    task = ShardTask("0.parquet", [Document("0", "a")])
+    with pytest.raises(ScorerError, match="score_documents returned a generator for 1 documents"):
+        score_shard(task, {"scores": GeneratorScorer()}, "lines", tmp_path)

@@ -5,7 +5,7 @@ import json
 import logging
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -220,6 +220,7 @@ def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> l
             logger.warning("%s: %s", reason, _told_briefly(error))
         reasons[reason] += len(documents[0])
         return [[None] * len(documents[0])]
-    if len(found) != len(documents):
-        raise ScorerError(f"{scorer.name} returned scores of {len(found)} documents for {len(documents)}.")
+    if not isinstance(found, Sized) or len(found) != len(documents):  # whatever the annotation says
+        what = f"scores of {len(found)} documents" if isinstance(found, Sized) else f"a {type(found).__name__}"
+        raise ScorerError(f"{scorer.name}: score_documents returned {what} for {len(documents)} documents.")
     return [checked_scores(scorer, scores, len(segments)) for segments, scores in zip(documents, found, strict=True)]
