@@ -236,10 +236,8 @@ def evaluate(
         raise ConfigError(f"{' '.join(models)}: names no model folder. Name one or more before --override.")
     resolved = _load(task, None, None, [*(override or []), *(text for text in models if Path(text) not in folders)])
     _quiet()
-    from accelerate import PartialState
-
     from phf.evaluation.folder import chosen_parts, evaluate_folders
-    from phf.evaluation.model_folder import model_name
+    from phf.evaluation.model_folder import model_name, processes
 
     parts = chosen_parts(only or (), skip or (), glue)
     if output is None:
@@ -247,12 +245,12 @@ def evaluate(
     with console.status("Measuring...") as status:
 
         def announce(message: str) -> None:
-            if PartialState().is_main_process:
+            if processes().is_main_process:
                 status.update(escape(visible_text(message)))
                 _say(message)
 
         found = evaluate_folders(folders, resolved, output, parts, announce)
-    if not PartialState().is_main_process:
+    if not processes().is_main_process:
         return
     table = Table("metric", *(escape(visible_text(name)) for name in found.numbers))
     for key in dict.fromkeys(key for numbers in found.numbers.values() for key in numbers):

@@ -194,9 +194,15 @@ def test_planning_finds_mistakes_before_any_work(corpus, tmp_path, key, value, m
         plan_run(tiny_config(corpus, **{key: value}), tmp_path / "run")
 
 
+def test_processes_wait_for_as_long_as_the_main_one_may_evaluate(corpus, tmp_path):
+    assert plan_run(tiny_config(corpus), tmp_path / "run").arguments.ddp_timeout == 24 * 3600
+    named = tiny_config(corpus, **{"training.ddp_timeout": 60})
+    assert plan_run(named, tmp_path / "run").arguments.ddp_timeout == 60
+
+
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(corpus, tmp_path):
-    config = tiny_config(corpus, "awr", **{"training.num_tokens": 4 * 4 * 64, "training.use_cpu": True})
+    config = tiny_config(corpus, "awr", **{"training.num_tokens": 4 * 4 * 64})
     train(config, tmp_path / "one")
     (tmp_path / "config.yaml").write_text(dump_config(config))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "phf"]

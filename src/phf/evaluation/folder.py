@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
-
 from phf.annotate.cache import cache_root
 from phf.config import ConditionalTrainingConfig, Config, GlueConfig
 from phf.data.files import only_job, write_json_atomic, write_text_atomic
@@ -30,6 +28,7 @@ from phf.evaluation.model_folder import (
     load_folder_tokenizer,
     model_hashes,
     model_name,
+    processes,
 )
 from phf.evaluation.scenarios import GenerationScenario
 from phf.models import ObjectiveLM, read_prompting
@@ -92,7 +91,7 @@ def evaluate_folders(
     ]
     for model in models:
         model.check_output()
-    is_main = PartialState().is_main_process
+    is_main = processes().is_main_process
     with only_job(output) if is_main else nullcontext():
         numbers = {model.name: model.run() for model in models}
         comparisons = compare_models({model.name: model.scores() for model in models})
@@ -170,7 +169,7 @@ class _ModelEvaluation:
     def run(self) -> dict[str, float]:
         """Measure what is wanted, configured and not yet measured; returns all numbers of the folder."""
         results = self.check_output()
-        state = PartialState()
+        state = processes()
         state.wait_for_everyone()  # before the main process changes what the others read
         for part, measure in self._measures():
             if part in results["parts"]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from transformers import (
     AutoModelForSequenceClassification,
     DataCollatorWithPadding,
@@ -28,7 +27,7 @@ from phf.data.files import write_text_atomic
 from phf.data.tokenizer import PlainEncoder, prepare_tokenizer
 from phf.errors import ConfigError, CorpusError
 from phf.evaluation.glue_tasks import TASKS, Task, load_task, measure
-from phf.evaluation.model_folder import model_hashes
+from phf.evaluation.model_folder import model_hashes, processes
 from phf.evaluation.prefix import own_prefix
 from phf.evaluation.seeding import seeded
 from phf.models import pretrained_tokenizer
@@ -65,7 +64,7 @@ def run_glue(model_folder: Path, section: GlueConfig, output_dir: Path) -> dict[
         for seed in missing[name]:
             result = _finetune(model_folder, tokenizer, TASKS[name], data[name], settings[name], seed)
             finished[name, seed] = {"task": name, "seed": seed, **result, "settings": settings[name]}
-            if PartialState().is_main_process:
+            if processes().is_main_process:
                 lines = "".join(json.dumps(line) + "\n" for line in finished.values())
                 write_text_atomic(output_dir / RESULTS, lines)
         of_seeds = [finished[name, seed] for seed in section.seeds]
@@ -131,9 +130,9 @@ def _settings(section: GlueConfig, name: str) -> dict[str, Any]:
         found[key] = value[name] if isinstance(value, dict) else value
         if found[key] <= 0:
             raise ConfigError(f"glue.{key} of '{name}' is {found[key]}; it must be positive.")
-    if found["batch_size"] % PartialState().num_processes:
+    if found["batch_size"] % processes().num_processes:
         raise ConfigError(
-            f"glue.batch_size of '{name}' is {found['batch_size']}, which {PartialState().num_processes} processes "
+            f"glue.batch_size of '{name}' is {found['batch_size']}, which {processes().num_processes} processes "
             "cannot share."
         )
     return found
@@ -181,7 +180,7 @@ def _finetune(
             arguments = TrainingArguments(
                 output_dir=scratch,
                 learning_rate=settings["learning_rate"],
-                per_device_train_batch_size=settings["batch_size"] // PartialState().num_processes,
+                per_device_train_batch_size=settings["batch_size"] // processes().num_processes,
                 per_device_eval_batch_size=2 * settings["batch_size"],
                 num_train_epochs=settings["epochs"],
                 warmup_steps=WARMUP_RATIO,  # below 1: a share of all steps

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from accelerate.utils import gather_object
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
@@ -15,6 +14,7 @@ from transformers import GenerationConfig
 
 from phf.data.tokenizer import PlainEncoder
 from phf.errors import ConfigError, CorpusError
+from phf.evaluation.model_folder import processes
 from phf.evaluation.prefix import own_prefix
 
 MAX_NEW_TOKENS = 256
@@ -52,7 +52,7 @@ class HarnessLM(HFLM):
         super().__init__(
             pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal", softmax_dtype="float32"
         )
-        self._processes = PartialState()
+        self._processes = processes()
         self._encoder = PlainEncoder(tokenizer)
         self._prefix = list(prefix_ids) or own_prefix(tokenizer)
         if self.max_length < 2 * len(self._prefix) + 2:

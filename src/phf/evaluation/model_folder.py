@@ -1,5 +1,6 @@
 """A folder of a Hugging Face causal LM, as it is evaluated and attacked."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from phf.errors import CorpusError
 from phf.models import pretrained_lm, pretrained_tokenizer
 
 MODEL_FILES = (".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt")
+LONGEST_WAIT = timedelta(days=1)
+"""Of processes for the main one, which samples alone; torch's own, 10 minutes on GPUs, is too short for many samples."""
 
 
 def check_model_folder(folder: Path) -> None:
@@ -29,6 +32,11 @@ def model_name(folder: Path) -> str:
     return folder.parent.name if folder.name == "model" else folder.name
 
 
+def processes() -> PartialState:
+    """The processes that torchrun started, or this one alone. On CPUs accelerate finds them only if it is told to."""
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
+
+
 def load_folder_tokenizer(folder: Path) -> Any:
     """The tokenizer of a model folder. Raises `ConfigError` for one without."""
     return prepare_tokenizer(pretrained_tokenizer(str(folder), "MODEL_DIR"), None)
@@ -37,7 +45,7 @@ def load_folder_tokenizer(folder: Path) -> Any:
 def load_folder_lm(folder: Path) -> Any:
     """The model of a folder: on this process's GPU in its own dtype, or on the CPU in float32."""
     transformers_logging.disable_progress_bar()
-    device = PartialState().device if torch.cuda.is_available() else torch.device("cpu")
+    device = processes().device if torch.cuda.is_available() else torch.device("cpu")
     dtype = "auto" if device.type == "cuda" else torch.float32
     return pretrained_lm(str(folder), "MODEL_DIR", dtype=dtype).to(device)
 

@@ -105,12 +105,15 @@ def training_arguments(
             extra["use_cpu"] = True
             if not cpu_has_bfloat16():
                 warnings.append("training.bf16: this CPU has no bfloat16 instructions; training in float32.")
+    if not torch.accelerator.is_available():
+        extra.setdefault("use_cpu", True)  # only then do the processes of torchrun find each other
     settings: dict[str, Any] = {
         "report_to": "none",
         "logging_steps": 10,
         "logging_first_step": True,
         "save_strategy": "steps",
         "dataloader_pin_memory": torch.cuda.is_available(),
+        "ddp_timeout": 24 * 3600,  # seconds: the other processes wait while the main one evaluates
         **extra,
         "seed": config.seed,
         "output_dir": str(run_dir),
