@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from typer.testing import CliRunner
 
 from phf import cli
 from phf.config import dump_config
+from phf.data.files import only_job, write_json_atomic
 from phf.errors import ConfigError, CorpusError, OutputError
+from phf.redteam import rounds
 from phf.redteam.folder import configured, redteam_folder
 from phf.redteam.pool import pool_lines, read_pool
 from phf.redteam.replay import compare, difference, is_worse, replay_folder
@@ -111,6 +114,22 @@ def test_a_folder_that_another_search_writes_is_refused(model, tmp_path):
 
     redteam_folder(model, config, tmp_path / "out", second)
     assert seen
+
+
+def test_a_search_that_another_one_overtakes_is_refused(tmp_path, monkeypatch):
+    """The other one begins and ends between the first look at the folder and the lock."""
+
+    @contextmanager
+    def late(folder):
+        with only_job(folder):
+            write_json_atomic(folder / "job.json", {"seed": 2})
+            (folder / "metrics.jsonl").write_text("")
+            yield
+
+    monkeypatch.setattr(rounds, "only_job", late)
+    with pytest.raises(OutputError, match="holds results already"), claimed(tmp_path, {"seed": 1}):
+        pass
+    assert json.loads((tmp_path / "job.json").read_text()) == {"seed": 2}
 
 
 def test_a_task_without_the_section_says_how_to_add_it():

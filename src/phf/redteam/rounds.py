@@ -11,6 +11,9 @@ from phf.data.files import is_unused, only_job, write_json_atomic, write_text_at
 from phf.errors import CorpusError, OutputError
 from phf.redteam.pool import PoolEntry
 
+JOB = "job.json"
+"""The settings that the search, or replay, of a folder began with."""
+
 
 @dataclass(frozen=True)
 class Round:
@@ -56,20 +59,26 @@ def claimed(output: Path, job: Mapping[str, Any]) -> Iterator[None]:
 
     Raises `OutputError` if it holds another's work, or this job's finished, or is held.
     """
-    _claim(output, json.loads(json.dumps(job)))
+    _refuse_used(output)
     with only_job(output):
+        _claim(output, json.loads(json.dumps(job)))
         for partial in output.rglob(".*.partial"):  # of a job that was killed
             partial.unlink(missing_ok=True)
         yield
 
 
-def _claim(output: Path, wanted: dict[str, Any]) -> None:
+def _refuse_used(output: Path) -> None:
+    """Not even a lock is left in a folder of others."""
     if (output / "metrics.jsonl").exists():
         raise OutputError(f"{output} holds results already. Name another folder with --output.")
-    path = output / "job.json"
+    if not (output / JOB).is_file() and not is_unused(output):
+        raise OutputError(f"{output} is not empty and was not made by phf redteam. Name another with --output.")
+
+
+def _claim(output: Path, wanted: dict[str, Any]) -> None:
+    _refuse_used(output)  # another job may have ended in between
+    path = output / JOB
     if not path.is_file():
-        if not is_unused(output):
-            raise OutputError(f"{output} is not empty and was not made by phf redteam. Name another with --output.")
         write_json_atomic(path, wanted)
         return
     found = json.loads(path.read_bytes())
