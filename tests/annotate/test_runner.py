@@ -106,6 +106,20 @@ def test_a_corpus_that_is_mended_on_the_way_keeps_the_shards_of_the_same_documen
     assert content(out) == content(tmp_path / "whole")
 
 
+def test_the_same_name_in_another_directory_is_another_corpus(tmp_path, monkeypatch):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        write_lines(tmp_path / name / "a.jsonl", [f"{name} = 1\n"])
+    monkeypatch.chdir(tmp_path / "one")
+    annotate(["a.jsonl"], SCORER, None, tmp_path / "out")
+    (tmp_path / "out" / "manifest.json").unlink()
+    shards = content(tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "other")
+    with pytest.raises(OutputError, match="holds another annotation: its fingerprint"):
+        annotate(["a.jsonl"], SCORER, None, tmp_path / "out")
+    assert content(tmp_path / "out") == shards
+
+
 def test_shards_of_documents_that_are_gone_do_not_stay(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 2)
     source = write_lines(tmp_path / "a\x1b[2J.jsonl", [f"x={i}\n" for i in range(9)])

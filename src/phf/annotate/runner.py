@@ -274,19 +274,22 @@ def _check_apart(sources: Sequence[str], output: Path) -> None:
 def _claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
     """The folder belongs to one job, and to one process of it at a time."""
     path = output / JOB
+    job = {**settings, "directory": without_surrogates(os.getcwd())}
     if not path.is_file() and not is_unused(output):
         raise OutputError(f"{output} is not empty and was not made by phf annotate. Name another folder.")
     with only_job(output):
         if not any(output.glob("shard-*.parquet")):  # a job that has finished nothing loses nothing
-            write_json_atomic(path, settings)
+            write_json_atomic(path, job)
         found = _read_job(path)
         changed = _differences(found, settings)
-        if changed == ["fingerprint"] and not (output / MANIFEST).is_file():
+        # a relative name means another corpus in another directory
+        is_same_place = found.get("directory") == job["directory"] or all(map(os.path.isabs, settings["sources"]))
+        if changed == ["fingerprint"] and is_same_place and not (output / MANIFEST).is_file():
             logger.warning(
                 "%s changed since this annotation began: only shards of the same documents are kept.",
                 visible_text(", ".join(settings["sources"])),
             )
-            write_json_atomic(path, settings)
+            write_json_atomic(path, job)
             changed = []
         for key in changed:
             raise OutputError(
