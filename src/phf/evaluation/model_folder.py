@@ -34,7 +34,7 @@ def model_name(folder: Path) -> str:
 
 def processes() -> PartialState:
     """The processes that torchrun started, or this one alone. On CPUs accelerate finds them only if it is told to."""
-    return PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
+    return PartialState(cpu=not torch.accelerator.is_available(), timeout=LONGEST_WAIT)
 
 
 def load_folder_tokenizer(folder: Path) -> Any:
