@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.annotate.runner import FORMAT, ShowProgress, annotate
+from phf.data.listing import MANIFEST
 from phf.data.sources import fingerprint, is_annotated
 from phf.scorers import build_scorer
 
@@ -35,7 +36,7 @@ def ensure_annotated(
     parts = [FORMAT, fingerprint(source), scorer.describe(), segmenter]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
     folder = cache_root() / "annotated" / f"{Path(source).name}-{key}"
-    if announce is not None and not (folder / "manifest.json").is_file():
+    if announce is not None and not (folder / MANIFEST).is_file():
         announce(f"Scoring {source} with {scorer_config['class_name']} (once; kept in {folder})")
     annotate([source], scorer_config, segmenter, folder, workers, progress)
     return str(folder)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from phf.data.dataset import MANIFEST, Manifest, read_annotated, read_manifest
+from phf.data.dataset import Manifest, read_annotated, read_manifest
 from phf.data.distribution import COUNT, ScoreDistributions, measure_scores
 from phf.data.files import file_sha256, write_text_atomic
+from phf.data.listing import MANIFEST
 from phf.errors import ConfigError, CorpusError, OutputError
 
 CARD = "README.md"

@@ -28,10 +28,10 @@ from phf.annotate.shard import (
     ShardTask,
     shard_tasks,
 )
-from phf.data.dataset import MANIFEST, Manifest, read_manifest
+from phf.data.dataset import Manifest, read_manifest
 from phf.data.files import is_unused, only_job, sync_file, write_json_atomic
 from phf.data.jsonlines import without_surrogates
-from phf.data.listing import text_files
+from phf.data.listing import JOB, MANIFEST, text_files
 from phf.data.segment import segmenter as check_segmenter
 from phf.data.sources import DocumentReader, Part, fingerprint, parts
 from phf.errors import ConfigError, CorpusError, OutputError
@@ -43,8 +43,6 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 2
 """Part of every cache key: raise it when the same input becomes other files."""
-JOB = "job.json"
-"""Beside the shards: the settings they were made with. Written first, so a folder says whose it is."""
 TOTALS = ("num_documents", "num_chars", "num_unscored")
 """Counts of shards that `Progress` sums up."""
 

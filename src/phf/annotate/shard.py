@@ -59,8 +59,8 @@ class ShardResult:
     num_unscored: int
     """Unscored segments, over all scorers."""
     reasons: dict[str, int]
-    documents: str
-    """Their `ShardTask.fingerprint`."""
+    documents_sha256: str
+    """`ShardTask.fingerprint` of what it was made of."""
     sha256: str
     """Of the file."""
 
@@ -114,7 +114,7 @@ def finished_shard(output: Path, task: ShardTask) -> ShardResult | None:
         result = ShardResult(**json.loads(counts.read_text(encoding="utf-8")))
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError):
         return None  # cut off when the machine lost power
-    is_whole = result.documents == task.fingerprint() and file_sha256(path) == result.sha256
+    is_whole = result.documents_sha256 == task.fingerprint() and file_sha256(path) == result.sha256
     return result if is_whole else None
 
 
@@ -162,7 +162,7 @@ def score_shard(
         num_segments=sum(map(len, texts)),
         num_unscored=sum(scores.count(None) for found in columns.values() for scores in found),
         reasons=dict(sorted(reasons.items())),
-        documents=task.fingerprint(),
+        documents_sha256=task.fingerprint(),
         sha256=file_sha256(output / task.name),
     )
     write_json_atomic(output / f"{task.name}.json", vars(result), sync=False)

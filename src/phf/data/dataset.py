@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from phf.data.columns import floats, integers, lists, strings
 from phf.data.files import atomic_write, write_json_atomic
-from phf.data.listing import text_files
+from phf.data.listing import MANIFEST, text_files
 from phf.data.sources import (
     PYTHON_STDLIB,
     AnnotatedDocument,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAX_SCORE = 3.4028234663852886e38
 """Of float32, which scores are stored and compared in."""
-MANIFEST = "manifest.json"
 BATCH_CHARS = 2**20
 """Characters of documents that are worked on together."""
 

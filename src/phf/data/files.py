@@ -80,7 +80,7 @@ def only_job(folder: Path) -> Iterator[None]:
     except Timeout as error:
         raise OutputError(f"{folder} is being written by another job. Wait for it, or name another folder.") from error
     except NotImplementedError:
-        pass
+        pass  # what filelock says of a file system that knows no locks
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise _output_error(folder, error) from error

@@ -9,6 +9,10 @@ from pathlib import Path
 
 from phf.errors import CorpusError
 
+JOB = "job.json"
+"""In a folder that `phf annotate` writes: what its shards are made of. Written first, so a folder says whose it is."""
+MANIFEST = "manifest.json"
+"""In a folder that `phf annotate` has finished. Written last."""
 JSON_SUFFIXES = tuple(f".{kind}{how}" for kind in ("jsonl", "ndjson", "json") for how in ("", ".gz", ".zst"))
 RECORD_SUFFIXES = (".parquet", *JSON_SUFFIXES)
 """A .json file is one of records where it is named, by itself or in a glob; in a folder it may be anything."""
@@ -60,8 +64,8 @@ def text_files(source: str) -> list[Path] | None:
 
 def _is_unfinished(folder: Path) -> bool:
     """Whether `phf annotate` has begun in a folder and not written its manifest, which comes last."""
-    begun = (folder / "job.json").is_file() and any(folder.glob("shard-*.parquet"))
-    return begun and not (folder / "manifest.json").is_file()
+    begun = (folder / JOB).is_file() and any(folder.glob("shard-*.parquet"))
+    return begun and not (folder / MANIFEST).is_file()
 
 
 def _holds_records(path: Path) -> bool:

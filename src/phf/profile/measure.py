@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import phf
-from phf.annotate.runner import JOB
 from phf.data.dataset import in_batches, read_annotated, read_manifest
 from phf.data.distribution import CHARS, COUNT, TOKENS, Distribution, ScoreDistributions
+from phf.data.listing import JOB
 from phf.data.sources import AnnotatedDocument, fingerprint
 from phf.errors import CorpusError
 from phf.profile.duplicates import DuplicateCounter

@@ -1,5 +1,6 @@
 """Red LMs that are language models, shown examples and asked for more."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import ceil
 
@@ -8,7 +9,7 @@ from phf.redteam.red_lm import Proposal, RedLM
 from phf.redteam.template import chat_messages, completion_prompt, parse_reply
 
 
-class PromptedRedLM(RedLM):
+class PromptedRedLM(RedLM, ABC):
     """Base of the red LMs that are language models. Subclasses say how replies are got, and set these.
 
     is_chat: ask in a conversation, or let the model go on with the list.
@@ -32,8 +33,10 @@ class PromptedRedLM(RedLM):
         unreadable = [reply for reply, parsed in zip(replies, found, strict=True) if not parsed]
         return Proposal(prompts[:count], unreadable)
 
+    @abstractmethod
     def _chat(self, messages: list[dict[str, str]], num_replies: int, seed: int) -> list[str]:
-        raise NotImplementedError
+        """What comes after a conversation, `num_replies` times."""
 
+    @abstractmethod
     def _complete(self, prompt: str, num_replies: int, seed: int) -> list[str]:
-        raise NotImplementedError
+        """What comes after a text, `num_replies` times."""

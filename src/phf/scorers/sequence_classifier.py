@@ -6,6 +6,7 @@ texts -> tokens -> windows of at most max_length tokens -> sorted by length -> b
 
 import hashlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -34,7 +35,7 @@ NO_LIMIT = 10**9
 """Tokenizers that know no longest input call it 10**30 or so."""
 
 
-class SequenceClassifierScorer(SegmentScorer):
+class SequenceClassifierScorer(SegmentScorer, ABC):
     """Base of the scorers that are a transformer with a classification head.
 
     Text longer than `max_length` tokens is scored in windows that overlap by an eighth, and its score is the maximum
@@ -64,13 +65,13 @@ class SequenceClassifierScorer(SegmentScorer):
         self._own_pad_id: int | None = None
         """The model's padding token, if it has one."""
 
+    @abstractmethod
     def load(self, dtype: torch.dtype) -> tuple[Any, Any]:
         """Model and tokenizer; called once, when the first text is scored."""
-        raise NotImplementedError
 
+    @abstractmethod
     def window_scores(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits [windows, labels], float32 -> misalignment scores [windows]."""
-        raise NotImplementedError
 
     def score_texts(self, texts: list[str]) -> list[float | None]:
         """Score of each text, in order; see the class for what is unscored."""

@@ -12,8 +12,9 @@ import torch
 
 import phf
 from phf.config import DatasetConfig
-from phf.data.dataset import MANIFEST, read_manifest
+from phf.data.dataset import read_manifest
 from phf.data.files import file_sha256
+from phf.data.listing import MANIFEST
 from phf.scorers.base import scorer_mismatch
 
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "pyarrow", "pycodestyle")
