@@ -31,6 +31,7 @@ from phf.evaluation.model_folder import model_hashes, processes
 from phf.evaluation.prefix import own_prefix
 from phf.evaluation.seeding import seeded
 from phf.models import pretrained_tokenizer
+from phf.pretrained import load_model
 
 WARMUP_RATIO = 0.06
 WEIGHT_DECAY = 0.1
@@ -233,17 +234,15 @@ def _dev_metrics(task: Task, sizes: list[int], prediction: EvalPrediction) -> di
 
 
 def _load_classifier(folder: Path, task: Task, tokenizer: Any) -> Any:
-    try:
-        model = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            num_labels=task.num_labels,
-            problem_type="regression" if task.num_labels == 1 else "single_label_classification",
-            dtype=torch.float32,
-            trust_remote_code=False,
-        )
-    except (OSError, ValueError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ConfigError(f"glue: {folder} cannot be loaded as a sequence classifier: {first}") from error
+    model = load_model(
+        AutoModelForSequenceClassification,
+        str(folder),
+        "glue",
+        has_new_head=True,
+        num_labels=task.num_labels,
+        problem_type="regression" if task.num_labels == 1 else "single_label_classification",
+        dtype=torch.float32,
+    )
     # The head reads the last token that is no padding: right behind the text, whatever the padding token is.
     model.config.pad_token_id = tokenizer.pad_token_id
     return model

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from phf.config import ModelConfig, TokenizerConfig
 from phf.data.tokenizer import prepare_tokenizer, train_tokenizer
 from phf.errors import ConfigError
+from phf.pretrained import load_model, read_pretrained
 from phf.registry import did_you_mean
 
 NEW_EMBEDDING_NOISE = 0.01
@@ -69,7 +69,7 @@ def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> 
 
 def pretrained_tokenizer(name: str, key: str, **settings: Any) -> Any:
     """The tokenizer in a folder or on the Hub. Raises `ConfigError` naming `key` where there is none."""
-    tokenizer = _from_pretrained(AutoTokenizer.from_pretrained, name, key, **settings)
+    tokenizer = read_pretrained(AutoTokenizer.from_pretrained, name, key, **settings)
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         # what transformers makes of a model folder that has no tokenizer files
         raise ConfigError(f"{key}: '{name}' holds no tokenizer. Name a folder that has one, or save one there.")
@@ -78,7 +78,7 @@ def pretrained_tokenizer(name: str, key: str, **settings: Any) -> Any:
 
 def pretrained_lm(name: str, key: str, **settings: Any) -> PreTrainedModel:
     """The causal LM in a folder or on the Hub. Raises `ConfigError` naming `key` where it cannot be loaded."""
-    return _from_pretrained(AutoModelForCausalLM.from_pretrained, name, key, **settings)
+    return load_model(AutoModelForCausalLM, name, key, **settings)
 
 
 def config_special_tokens(config: ModelConfig, tokenizer: Any) -> list[int]:
@@ -119,7 +119,7 @@ def _own_vocabulary(name: str) -> dict[str, int]:
 def _lm_config(config: ModelConfig, arguments: dict[str, Any]) -> Any:
     settings = {**config.gpt2_config_kwargs, **config.config_kwargs}
     if config.path_or_name is not None:
-        lm_config = _from_pretrained(AutoConfig.from_pretrained, config.path_or_name, "model.path_or_name", **arguments)
+        lm_config = read_pretrained(AutoConfig.from_pretrained, config.path_or_name, "model.path_or_name", **arguments)
     elif config.model_type not in CONFIG_MAPPING:
         raise ConfigError(
             f"model.model_type '{config.model_type}'. {did_you_mean(str(config.model_type), CONFIG_MAPPING)}"
@@ -138,13 +138,3 @@ def _lm_config(config: ModelConfig, arguments: dict[str, Any]) -> Any:
     for key, value in settings.items():
         setattr(lm_config, key, value)
     return lm_config
-
-
-def _from_pretrained(load: Callable[..., Any], name: str, key: str, **settings: Any) -> Any:
-    try:
-        return load(name, trust_remote_code=False, **settings)
-    except (OSError, ValueError, SafetensorError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ConfigError(
-            f"{key}: '{name}' cannot be loaded: {first} Name a local folder or check the network."
-        ) from error

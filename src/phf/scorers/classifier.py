@@ -1,36 +1,20 @@
 """Any sequence-classification or reward model as a scorer."""
 
-import pickle
-import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from phf.errors import ConfigError
+from phf.pretrained import load_model, read_pretrained
 from phf.registry import did_you_mean
-from phf.scorers.sequence_classifier import SequenceClassifierScorer, checkpoint_hash, without_progress_bar
+from phf.scorers.sequence_classifier import SequenceClassifierScorer, checkpoint_hash
 
 KEY = "scorer_config.path_or_name"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-UNREADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    SafetensorError,
-    StrictDataclassError,
-    pickle.UnpicklingError,
-    struct.error,
-)
-"""What transformers raises on files that are damaged, or something else than their names say."""
+ADVICE = "Name a folder with config.json, weights and tokenizer, or a model on the Hub (needs the network)."
+MISSING_ADVICE = "Name a model that was trained for sequence classification, saved with all of its weights."
 
 
 class ClassifierScorer(SequenceClassifierScorer):
@@ -67,7 +51,7 @@ class ClassifierScorer(SequenceClassifierScorer):
         self.activation = activation
         self.higher_is_worse = higher_is_worse
         self.revision = revision
-        config = _from_pretrained(AutoConfig.from_pretrained, path_or_name, revision=revision)
+        config = read_pretrained(AutoConfig.from_pretrained, path_or_name, KEY, advice=ADVICE, revision=revision)
         self.label = label_index(label, config.id2label)
         if activation == "softmax" and config.num_labels == 1:
             raise ConfigError(
@@ -77,22 +61,21 @@ class ClassifierScorer(SequenceClassifierScorer):
 
     def load(self, dtype: torch.dtype) -> tuple[Any, Any]:
         """See `SequenceClassifierScorer.load`."""
-        tokenizer = _from_pretrained(AutoTokenizer.from_pretrained, self.path_or_name, revision=self.revision)
+        tokenizer = read_pretrained(
+            AutoTokenizer.from_pretrained, self.path_or_name, KEY, advice=ADVICE, revision=self.revision
+        )
         if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
             # what transformers makes of a model folder that has no tokenizer files
             raise ConfigError(f"{KEY}: '{self.path_or_name}' holds no tokenizer. Save the model's tokenizer there.")
-        model, info = _from_pretrained(
-            AutoModelForSequenceClassification.from_pretrained,
+        model = load_model(
+            AutoModelForSequenceClassification,
             self.path_or_name,
+            KEY,
+            advice=ADVICE,
+            missing_advice=MISSING_ADVICE,
             revision=self.revision,
             dtype=dtype,
-            output_loading_info=True,
         )
-        if missing := sorted(info["missing_keys"]):
-            raise ConfigError(
-                f"{KEY}: '{self.path_or_name}' is no trained classifier: its weights lack {', '.join(missing[:3])}. "
-                "Name a model that was trained for sequence classification."
-            )
         return model, tokenizer
 
     def window_scores(self, logits: torch.Tensor) -> torch.Tensor:
@@ -133,19 +116,3 @@ def _model_version(path_or_name: str, config: Any) -> str:
     if not paths:
         raise ConfigError(f"{KEY}: '{path_or_name}' holds no weights ({' or '.join(WEIGHTS)}).")
     return checkpoint_hash([*paths, folder / "config.json"])
-
-
-def _from_pretrained(load: Callable[..., Any], name: str, **settings: Any) -> Any:
-    try:
-        with without_progress_bar():
-            return load(name, trust_remote_code=False, **settings)
-    except UNREADABLE as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        if isinstance(error, pickle.UnpicklingError):  # torch's own words say how to run it all the same
-            first = "its weights hold more than tensors, and what could run code is not read."
-        if "ignore_mismatched_sizes" in first:  # its own words point to a table that was printed elsewhere
-            first = "its weights have other shapes than its config.json says."
-        raise ConfigError(
-            f"{KEY}: '{name}' cannot be loaded: {first} Name a folder with config.json, weights and tokenizer, "
-            "or a model on the Hub (needs the network)."
-        ) from error

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import torch
 
 from phf.errors import ConfigError, MissingExtraError
-from phf.scorers.sequence_classifier import SequenceClassifierScorer, checkpoint_hash, without_progress_bar
+from phf.pretrained import check_finite, without_progress_bar
+from phf.scorers.sequence_classifier import SequenceClassifierScorer, checkpoint_hash
 
 ModelType = Literal["original", "unbiased", "multilingual", "original-small", "unbiased-small"]
 TOXICITY = ("toxicity", "toxic")
@@ -87,6 +88,7 @@ class DetoxifyToxicityScorer(SequenceClassifierScorer):
             raise ConfigError(
                 f"scorer_config.checkpoint {self._checkpoint} is not of the model in '{base}': it lacks {missing[0]}."
             )
+        check_finite(model, f"scorer_config.checkpoint {self._checkpoint}: its weights")
         if (
             self._toxicity >= model.config.num_labels
         ):  # more outputs than names are right: `unbiased` has identities too

@@ -8,14 +8,12 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.utils import logging as transformers_logging
 
 from phf.data.files import file_sha256
 from phf.data.jsonlines import without_surrogates
@@ -185,18 +183,6 @@ def checkpoint_hash(paths: list[Path]) -> str:
     if len(hashes) == 1:
         return hashes[0][:8]
     return hashlib.sha256("".join(hashes).encode()).hexdigest()[:8]
-
-
-@contextmanager
-def without_progress_bar() -> Iterator[None]:
-    """Load a model without transformers drawing a bar of its own."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
 
 
 def _chunks(indices: list[int], texts: list[str]) -> Iterator[list[int]]:
