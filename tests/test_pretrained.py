@@ -81,7 +81,7 @@ def test_a_missing_weight_is_named(changed):
 def test_every_way_to_load_a_causal_model_refuses(changed, tmp_path):
     folder = changed(lambda weights: {"module." + name: values for name, values in weights.items()})
     tiny_tokenizer().save_pretrained(folder)
-    with pytest.raises(ConfigError, match="MODEL_DIR: .* are not in"):
+    with pytest.raises(ConfigError, match=r"MODEL_DIR: .* are not in"):
         load_folder_lm(tmp_path)
     with pytest.raises(ConfigError, match=r"model\.path_or_name: .* are not in"):
         load_lm(ModelConfig(path_or_name=folder, from_scratch=False), tiny_tokenizer(), 32, 0)

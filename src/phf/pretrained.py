@@ -160,12 +160,12 @@ def _check_weights(
 def check_finite(model: Any, what: str) -> None:
     """Raises `ConfigError` where a parameter of `model` holds NaN or infinity; `what` opens the message."""
     for weight, values in model.named_parameters():
-        if values.is_floating_point() and values.element_size() > 1 and not values.is_meta:
-            if not bool(torch.isfinite(values).all()):
-                raise ConfigError(
-                    f"{what} are not finite: {weight} holds NaN or infinity. It was saved after training had diverged, "
-                    "or its numbers do not fit the dtype asked for."
-                )
+        is_read = values.is_floating_point() and values.element_size() > 1 and not values.is_meta
+        if is_read and not bool(torch.isfinite(values).all()):
+            raise ConfigError(
+                f"{what} are not finite: {weight} holds NaN or infinity. It was saved after training had diverged, or "
+                "its numbers do not fit the dtype asked for."
+            )
 
 
 def _unwrapped(weight: str, real_names: Mapping[str, str]) -> str | None:
