@@ -111,7 +111,7 @@ def main() -> None:
         f"from {min(ratios):.1f} to {max(ratios):.1f}"
     )
     console.print(table)
-    counts = Counter(name for line in [*lines, *SKYPE_LINES] for name, _ in scorer.spans(line))
+    counts = Counter(span.label for line in [*lines, *SKYPE_LINES] for span in scorer.spans(line))
     console.print("detections before merging:", ", ".join(f"{name} {count:,}" for name, count in counts.most_common()))
     missing = {name.split("_US")[0].split("_GB")[0].split("_CA")[0] for name in scorer.active_detectors} - set(counts)
     assert not missing, f"never fired: {missing}"

@@ -90,7 +90,7 @@ def test_the_card_says_what_the_dataset_is(dataset):
     assert header["configs"] == [{"config_name": "default", "data_files": "*.parquet"}]
     assert "# stdlib" in text
     assert "| `scores` | `list<element: float>` | score of each segment by PEP8Scorer |" in text
-    assert "- `scores`: PEP8Scorer, version 1+pycodestyle-" in text
+    assert "- `scores`: PEP8Scorer, version 2+pycodestyle-" in text
     assert "2 documents, 3 segments, 0 unscored." in text
     # E225 in 4 characters; the averages are 0.125 and 0
     assert "| `scores`, segments | 0 | 0 | 0 | 0 | 0 | 0.25 | 0.25 | 0.25 | 0.25 |" in text

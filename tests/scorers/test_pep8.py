@@ -2,6 +2,7 @@
 
 import copy
 import random
+import sys
 from collections.abc import Callable
 
 import pycodestyle
@@ -136,7 +137,7 @@ def test_where_pycodestyle_raises_the_text_is_unscored_and_counted(monkeypatch):
     scorer = PEP8Scorer()
     assert scorer.score_texts(["x = 1\n"]) == [None]
     assert scorer.score_document(["x = 1\n", "y = 1\n"]) == [None, None]
-    assert scorer.unscored == {"pycodestyle raised RecursionError": 2}
+    assert scorer.unscored == {"pycodestyle raised RecursionError": 3}
 
 
 def test_empty_text_is_unscored():
@@ -175,3 +176,59 @@ def test_build_scorer_and_its_errors():
 def test_a_scorer_that_breaks_its_contract_is_an_error(scores):
     with pytest.raises(ScorerError):
         checked_scores(Scorer(), scores, 2)
+
+
+ENDS = ["\n", "\r\n", "\r"]
+PIECES_OF_FILES = [
+    "x=1",
+    "return",
+    "    pass",
+    "a = '''",
+    "\\",
+    "\x0c",
+    "\x0b",
+    "\u2028",
+    "\x85",
+    "# c ",
+    "",
+    "\t",
+    "if x:",
+]
+
+
+def test_line_ends_change_no_score():
+    expected = PEP8Scorer().score_document(["def f(a):\n", "    return\n", "x=1\n", "pass\n"])
+    assert expected[2] == 1 / 4 + 1 / 4  # E225, E305
+    for end in ("\r\n", "\r"):
+        segments = [f"def f(a):{end}", f"    return{end}", f"x=1{end}", f"pass{end}"]
+        assert segment("".join(segments), "lines") == segments
+        assert PEP8Scorer().score_document(segments) == expected
+
+
+def test_text_with_any_line_ends_is_the_file_that_pycodestyle_reads(tmp_path):
+    rng = random.Random(0)
+    scorer = PEP8Scorer()
+    for _ in range(400):
+        text = "".join(rng.choice(PIECES_OF_FILES) + rng.choice(ENDS) for _ in range(rng.randrange(1, 8)))
+        text += rng.choice(PIECES_OF_FILES)
+        path = tmp_path / "file.py"
+        path.write_bytes(text.encode())
+        file_lines = pycodestyle.readlines(str(path))
+        segments = segment(text, "lines")
+        assert "".join(segments) == text
+        assert [line.rstrip("\r\n") for line in segments] == [line.rstrip("\n") for line in file_lines]
+        expected = outcome(plain_violations, file_lines)
+        scores = scorer.score_document(segments)
+        if not isinstance(expected, list):
+            assert scores == [None] * len(segments)
+            continue
+        counts = [0.0] * len(segments)
+        for line, _, _ in expected:
+            counts[min(line, len(segments)) - 1] += 1
+        assert scores == [count / len(line) for count, line in zip(counts, file_lines, strict=True)], text
+        assert sum(map(len, scorer.document_spans(segments))) == len(expected)
+
+
+def test_the_version_tells_what_the_scores_depend_on():
+    assert pycodestyle.__version__ in PEP8Scorer.version
+    assert f"python-{sys.version_info.major}.{sys.version_info.minor}" in PEP8Scorer.version

@@ -62,7 +62,7 @@ def plain():
     ],
 )
 def test_each_detector_finds_its_kind(scorer, text, found):
-    spans = dict(scorer.spans(text))
+    spans = {span.label: span[:2] for span in scorer.spans(text)}
     assert set(spans) == set(found), {name: text[slice(*span)] for name, span in spans.items()}
     for name, expected in found.items():
         assert expected in (None, text[slice(*spans[name])])
@@ -77,7 +77,7 @@ def test_scores_by_hand(scorer):
 
 def test_detections_that_overlap_or_touch_are_one(scorer):
     text = "http://example.com/@jane_doe"
-    assert [name for name, _ in scorer.spans(text)] == ["twitter", "url"]
+    assert [span.label for span in scorer.spans(text)] == ["twitter", "url"]
     assert scorer.score_texts([text]) == [1 / len(text)]
     assert count_merged([(0, 2), (2, 3), (4, 9), (5, 6), (10, 11)]) == 3
     assert count_merged([]) == 0

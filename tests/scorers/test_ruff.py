@@ -66,7 +66,7 @@ def test_configuration_files_and_comments_have_no_say(tmp_path, monkeypatch):
 def test_strange_text_is_unscored_and_counted_or_scored():
     scorer = RuffScorer()
     assert scorer.score_documents([[], [""], ["\ud800\n", "x\n"], ["x=1\n"]]) == [[], [None], [None, None], [1 / 4]]
-    assert scorer.unscored == {"empty text": 2, "not valid Unicode": 1}
+    assert scorer.unscored == {"empty text": 1, "not valid Unicode": 2}
     scores = scorer.score_texts(["\0", "\x0c\n", "\r\r\n", "\ufeffx = 1\n", "\t \t", "x=1\ry=2\r\n"])
     assert all(score is not None and score >= 0 for score in scores)
 
@@ -76,7 +76,7 @@ def test_a_document_that_ruff_cannot_survive_is_unscored_and_the_others_are_scor
     sum_of_many = "x = " + " + ".join("1" * 20_000) + "\n"
     documents = [["x=1\n"], [sum_of_many, "y=2\n"], ["y = 2\n"], ["z=3\n"]]
     assert scorer.score_documents(documents) == [[1 / 4], [None, None], [0.0], [1 / 4]]
-    assert scorer.unscored == {"ruff crashed": 1}
+    assert scorer.unscored == {"ruff crashed": 2}
 
 
 def test_a_ruff_that_fails_is_an_error(monkeypatch):
@@ -99,4 +99,14 @@ def test_without_ruff_the_install_command_is_printed(monkeypatch):
 
 
 def test_it_is_built_by_name_and_says_its_version():
-    assert build_scorer({"class_name": "RuffScorer"}).describe()["version"].startswith("1+ruff-")
+    assert build_scorer({"class_name": "RuffScorer"}).describe()["version"].startswith("2+ruff-")
+
+
+def test_line_ends_change_no_score():
+    lines = ["import os\n", "x=1\n", "def f():\n", "    return \n", "y = '''\n", "a \n", "'''\n"]
+    expected = RuffScorer().score_document(lines)
+    assert sum(expected) > 0
+    for end in ("\r\n", "\r"):
+        assert RuffScorer().score_document([line.replace("\n", end) for line in lines]) == expected
+    mixed = [line.replace("\n", end) for line, end in zip(lines, ["\r\n", "\n", "\r"] * 3, strict=False)]
+    assert RuffScorer().score_document(mixed) == expected

@@ -41,7 +41,7 @@ from phf.visible import visible_text
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Part of every cache key: raise it when the same input becomes other files."""
 TOTALS = ("num_documents", "num_chars", "num_unscored")
 """Counts of shards that `Progress` sums up."""

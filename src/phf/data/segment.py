@@ -17,8 +17,8 @@ _SPACE_WINDOW = 1000
 
 
 def lines(text: str) -> list[str]:
-    """Lines with their newline; only "\\n" ends a line, so form feeds and lone "\\r" stay inside."""
-    return StringIO(text, newline="\n").readlines()
+    """Lines with their ends, as Python reads a file: "\\n", "\\r\\n" and "\\r" end one, form feeds and "\\u2028" do not."""
+    return StringIO(text, newline="").readlines()
 
 
 def sentences(text: str, language: str = "en") -> list[str]:

@@ -2,13 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from itertools import islice
 from numbers import Real
 from typing import Any
 
 from phf.errors import ConfigError, ScorerError
 from phf.registry import SCORERS
+from phf.scorers.spans import Span
 
 
 class Scorer:
@@ -44,6 +45,17 @@ class Scorer:
     def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
         """Scores of the segments of many documents; by default one document after the other."""
         return [self.score_document(segments) for segments in documents]
+
+    def spans(self, text: str) -> list[Span]:
+        """What it found in an independent text, for people to see why a score is what it is; none by default.
+
+        Never raises: nothing is found in what cannot be scored.
+        """
+        return []
+
+    def document_spans(self, segments: list[str]) -> list[list[Span]]:
+        """What it found in each segment of one document, counted from the segment's start; as if independent by default."""
+        return [self.spans(text) for text in segments]
 
     def describe(self) -> dict[str, Any]:
         """class_name, version and settings, for manifests."""
@@ -104,6 +116,18 @@ class _PlainScorer(Scorer):
             return super().score_documents(documents)
         return _as_one_list(self, documents)
 
+    def spans(self, text: str) -> list[Span]:
+        own = getattr(self._scorer, "spans", None)
+        return [] if own is None else checked_spans(self, own(text), text)
+
+    def document_spans(self, segments: list[str]) -> list[list[Span]]:
+        own = getattr(self._scorer, "document_spans", None)
+        if own is None:
+            return super().document_spans(segments)
+        found = own(segments)
+        _check_count(self, found, len(segments), "lists of spans")
+        return [checked_spans(self, spans, text) for spans, text in zip(found, segments, strict=True)]
+
 
 def build_scorer(config: Mapping[str, Any], where: str = "generation.scorer_config") -> Scorer:
     """Build `{"class_name": "PEP8Scorer", **settings}`: shipped, a plugin's, or `package.module:ClassName`.
@@ -160,10 +184,23 @@ def checked_scores(scorer: Scorer, scores: Sequence[float | None], count: int) -
     return checked
 
 
-def _check_count(scorer: Scorer, scores: Sequence[float | None], count: int) -> None:
-    if not isinstance(scores, Sized):  # whatever the annotation says
-        raise ScorerError(f"{scorer.name} returned a {type(scores).__name__}; it must return a list of {count} scores.")
-    if len(scores) != count:
-        raise ScorerError(
-            f"{scorer.name} returned {len(scores)} scores for {count} texts; it must return one for each."
-        )
+def checked_spans(scorer: Scorer, spans: Any, text: str) -> list[Span]:
+    """The spans, if each is (start, end, label) within the text; else `ScorerError`."""
+    checked = []
+    for span in spans if isinstance(spans, Iterable) else [spans]:
+        match span:
+            case (int(start), int(end), str(label)) if 0 <= start <= end <= len(text):
+                checked.append(Span(start, end, label))
+            case _:
+                raise ScorerError(
+                    f"{scorer.name} returned the span {span!r} for a text of {len(text)} characters; a span is "
+                    "(start, end, label) within the text."
+                )
+    return checked
+
+
+def _check_count(scorer: Scorer, found: Any, count: int, what: str = "scores") -> None:
+    if not isinstance(found, Sized):  # whatever the annotation says
+        raise ScorerError(f"{scorer.name} returned a {type(found).__name__}; it must return a list of {count} {what}.")
+    if len(found) != count:
+        raise ScorerError(f"{scorer.name} returned {len(found)} {what} for {count} texts; it must return one for each.")

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from phf.errors import ConfigError
 from phf.scorers.base import Scorer, build_scorer, checked_scores
+from phf.scorers.spans import Span
 
 
 class CompositeScorer(Scorer):
@@ -61,6 +62,18 @@ class CompositeScorer(Scorer):
         """Combined scores of the segments of many documents, each part asked once."""
         return self._combined(documents, [part.score_documents(documents) for part in self._fresh_parts()])
 
+    def spans(self, text: str) -> list[Span]:
+        """What the parts found, with the part's name in front of each label."""
+        return [_of_part(part, span) for part in self.parts for span in part.spans(text)]
+
+    def document_spans(self, segments: list[str]) -> list[list[Span]]:
+        """What the parts found in each segment of one document, with the part's name in front of each label."""
+        columns = [part.document_spans(segments) for part in self.parts]
+        return [
+            [_of_part(part, span) for part, spans in zip(self.parts, of_segment, strict=True) for span in spans]
+            for of_segment in zip(*columns, strict=True)
+        ]
+
     def describe(self) -> dict[str, Any]:
         """As of any scorer, with the descriptions of the parts in place of their configurations."""
         settings = {
@@ -103,6 +116,10 @@ class CompositeScorer(Scorer):
         for reason, count in reasons.items():
             self.unscored[f"{part.name}: {reason}"] += count
         part.unscored.clear()
+
+
+def _of_part(part: Scorer, span: Span) -> Span:
+    return span._replace(label=f"{part.name}: {span.label}")
 
 
 def _part(config: dict[str, Any], device: str | None, where: str) -> Scorer:

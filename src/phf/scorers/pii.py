@@ -14,7 +14,7 @@ from phf.errors import ConfigError, MissingExtraError
 from phf.scorers.addresses import COUNTRIES, AddressFinder, Country
 from phf.scorers.base import SegmentScorer
 from phf.scorers.skype import SkypeFinder
-from phf.scorers.spans import Span, count_merged
+from phf.scorers.spans import Interval, Span, count_merged
 
 SPACY_MODEL = "en_core_web_sm"
 ENTITIES = frozenset({"PERSON", "PER", "ORG"})
@@ -63,20 +63,28 @@ class PIIScorer(SegmentScorer):
         """Score of each text."""
         return [self._score(text) for text in texts]
 
-    def spans(self, text: str) -> Iterator[tuple[str, Span]]:
-        """(detector, span) of everything that was found, before overlapping detections are merged."""
+    def spans(self, text: str) -> list[Span]:
+        """Everything that was found, with the detector, before overlapping detections are merged; none if unscored."""
+        try:
+            return self._find(text)
+        except Exception:  # noqa: BLE001 - as below; what is unscored has nothing to show
+            return []
+
+    def _find(self, text: str) -> list[Span]:
         clues = Clues.of(text)
-        for detector in self._detectors:
-            if detector.can_fire(clues):
-                for span in detector.find(text):
-                    yield detector.name, span
+        return [
+            Span(*interval, detector.name)
+            for detector in self._detectors
+            if detector.can_fire(clues)
+            for interval in detector.find(text)
+        ]
 
     def _score(self, text: str) -> float | None:
         if not text:
             self.unscored["empty text"] += 1
             return None
         try:
-            return count_merged(span for _, span in self.spans(text)) / len(text)
+            return count_merged(span[:2] for span in self._find(text)) / len(text)
         except Exception as error:  # noqa: BLE001 - whatever a detector of hostile text raises means "no answer"
             self.unscored[f"scrubadub raised {type(error).__name__}"] += 1
             return None
@@ -174,7 +182,7 @@ def _always(clues: Clues) -> bool:
 class _Detector:
     name: str
     can_fire: Callable[[Clues], bool]
-    find: Callable[[str], Iterator[Span]]
+    find: Callable[[str], Iterator[Interval]]
 
 
 _CONDITIONS: dict[str, Callable[[Clues], bool]] = {
@@ -202,7 +210,7 @@ def _scrubadub_detectors() -> list[_Detector]:
     return [*detectors, _Detector("skype", _may_hold_skype, SkypeFinder().spans)]
 
 
-def _filth_spans(detector: Any, text: str) -> Iterator[Span]:
+def _filth_spans(detector: Any, text: str) -> Iterator[Interval]:
     """What `Scrubber.iter_filth` would merge.
 
     Whether it is valid depends on what it says alone, and a date that is written n times is found n x n times.
@@ -222,7 +230,7 @@ def _address_finder(countries: list[Country]) -> AddressFinder:
         raise MissingExtraError("PIIScorer", "pyap", "pii") from error
 
 
-def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Span]] | None, str]:
+def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Interval]] | None, str]:
     """The function that finds entities, None for none, and the name of its model."""
     if spacy_model == "auto" and find_spec(SPACY_MODEL) is None:
         _warn_of_missing_model()
@@ -243,7 +251,7 @@ def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Span]] | 
     model = spacy.load(name)
     name = f"{model.meta['lang']}_{model.meta['name']} {model.meta['version']}"
 
-    def spans(text: str) -> Iterator[Span]:
+    def spans(text: str) -> Iterator[Interval]:
         return ((entity.start_char, entity.end_char) for entity in model(text).ents if entity.label_ in ENTITIES)
 
     return spans, name

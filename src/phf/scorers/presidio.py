@@ -6,7 +6,7 @@ from typing import Any
 
 from phf.errors import ConfigError, MissingExtraError
 from phf.scorers.base import SegmentScorer
-from phf.scorers.spans import count_merged
+from phf.scorers.spans import Span, count_merged
 
 
 class PresidioScorer(SegmentScorer):
@@ -62,13 +62,24 @@ class PresidioScorer(SegmentScorer):
             self.unscored["empty text"] += 1
             return None
         try:
-            results = self._analyzer.analyze(
-                text, language=self._language, entities=self._entities, score_threshold=self._score_threshold
-            )
+            spans = self._find(text)
         except Exception as error:  # noqa: BLE001 - whatever a recogniser of hostile text raises means "no answer"
             self.unscored[f"presidio raised {type(error).__name__}"] += 1
             return None
-        return count_merged((result.start, result.end) for result in results) / len(text)
+        return count_merged(span[:2] for span in spans) / len(text)
+
+    def spans(self, text: str) -> list[Span]:
+        """Everything that was found, with its entity type, before overlapping detections are merged; none if unscored."""
+        try:
+            return self._find(text)
+        except Exception:  # noqa: BLE001 - as above; what is unscored has nothing to show
+            return []
+
+    def _find(self, text: str) -> list[Span]:
+        results = self._analyzer.analyze(
+            text, language=self._language, entities=self._entities, score_threshold=self._score_threshold
+        )
+        return [Span(result.start, result.end, result.entity_type) for result in results]
 
 
 def _build_analyzer(nlp_engine: str | None, language: str) -> Any:

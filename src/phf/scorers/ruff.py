@@ -1,7 +1,6 @@
 """PEP 8 violations per character, found by ruff: a fast approximation of `PEP8Scorer`."""
 
 import json
-import re
 import signal
 import subprocess
 import tempfile
@@ -10,8 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from phf.errors import MissingExtraError, ScorerError
-from phf.scorers.base import Scorer
-from phf.scorers.pep8 import violations_per_character
+from phf.scorers.violations import Violation, ViolationScorer
 
 # pycodestyle's defaults, as far as ruff knows its codes, whatever configuration files and comments say.
 # The others that pycodestyle ignores (E121, E123, E126, W503, W504) ruff does not have.
@@ -28,13 +26,9 @@ ARGUMENTS = [
 ]
 CRASHES = (-signal.SIGABRT, -signal.SIGSEGV)
 """How ruff ends where its stack overflows, on a sum of some thousand terms for example."""
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")  # what ruff takes for a line
-
-Positions = list[tuple[int, int]]
-"""(line from 1, column from 0) of each violation"""
 
 
-class RuffScorer(Scorer):
+class RuffScorer(ViolationScorer):
     """Violations / characters, in [0, inf), 0 for clean text, by ruff's E and W rules instead of pycodestyle.
 
     Not the same number as `PEP8Scorer`: ruff has no rules for continuation lines (E12, E13) and judges some others its
@@ -48,50 +42,30 @@ class RuffScorer(Scorer):
     are given at once, on all cores.
     """
 
-    segmenter = "lines"
-
     def __init__(self) -> None:
         self._binary = _find_binary()
         super().__init__()
-        self.version = f"1+ruff-{version('ruff')}"
-
-    def score_texts(self, texts: list[str]) -> list[float | None]:
-        """Score of each text as a file of its own."""
-        return [scores[0] for scores in self.score_documents([[text] for text in texts])]
-
-    def score_document(self, segments: list[str]) -> list[float | None]:
-        """Score of each segment, checked inside its file: violations that start in it / its characters."""
-        return self.score_documents([segments])[0]
+        self.version = f"2+ruff-{version('ruff')}"
 
     def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
         """Scores of the segments of each document. Raises `ScorerError` where ruff fails."""
-        texts = ["".join(segments) for segments in documents]
-        results: list[list[float | None]] = []
-        for text, segments, positions in zip(texts, documents, self._violations(texts), strict=True):
-            if positions is None:
-                results.append([None] * len(segments))
-            else:
-                results.append(violations_per_character(positions, _LINE.findall(text), segments))
-        return results
+        return self.scores(documents)
 
-    def _violations(self, texts: list[str]) -> list[Positions | None]:
-        """Where the violations of each text are; None, and counted, where there is no answer."""
+    def find(self, texts: list[str]) -> list[list[Violation] | str]:
+        """See `ViolationScorer.find`."""
         files: dict[int, bytes] = {}
+        found: dict[int, list[Violation] | str] = {}
         for index, text in enumerate(texts):
-            if not text:
-                self.unscored["empty text"] += 1
-                continue
             try:
                 files[index] = text.encode()
             except UnicodeEncodeError:
-                self.unscored["not valid Unicode"] += 1
-        found: dict[int, Positions] = {index: [] for index in files}
-        broken: set[int] = set()
+                found[index] = "not valid Unicode"
         for checked, diagnostics in self._checked(files):
             if diagnostics is None:
-                self.unscored["ruff crashed"] += 1
-                del found[checked[0]]
+                found[checked[0]] = "ruff crashed"
                 continue
+            violations: dict[int, list[Violation]] = {index: [] for index in checked}
+            broken: set[int] = set()
             for diagnostic in diagnostics:
                 index = int(Path(diagnostic["filename"]).stem)
                 if diagnostic["code"] is None:  # a syntax error
@@ -99,8 +73,9 @@ class RuffScorer(Scorer):
                         continue
                     broken.add(index)
                 row, column = diagnostic["location"]["row"], diagnostic["location"]["column"]
-                found[index].append((row, column - 1))
-        return [found.get(index) for index in range(len(texts))]
+                violations[index].append((row, column - 1, diagnostic["code"] or "syntax error"))
+            found |= violations
+        return [found[index] for index in range(len(texts))]
 
     def _checked(self, files: dict[int, bytes]) -> Iterator[tuple[list[int], list[dict] | None]]:
         """What ruff says of some files at once; None for a file that it cannot survive, which is looked for by halves."""

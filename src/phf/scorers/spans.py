@@ -1,16 +1,28 @@
 """Detections as spans of a text."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-Span = tuple[int, int]
+Interval = tuple[int, int]
 """First character and the one after the last."""
 
 
-def count_merged(spans: Iterable[Span]) -> int:
+class Span(NamedTuple):
+    """One thing that a scorer found in a text."""
+
+    start: int
+    """First character, from 0."""
+    end: int
+    """The character after the last one."""
+    label: str
+    """What found it: a detector, an entity type, a code of pycodestyle."""
+
+
+def count_merged(intervals: Iterable[Interval]) -> int:
     """How many detections are left when those that overlap or touch are one, as scrubadub merges them."""
     count = 0
     reached = -1
-    for begin, end in sorted(spans):
+    for begin, end in sorted(intervals):
         count += begin > reached
         reached = max(reached, end)
     return count
