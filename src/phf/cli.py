@@ -24,7 +24,7 @@ errors = Console(highlight=False, emoji=False, stderr=True)
 
 
 class Verbs(TyperGroup):
-    """The verbs in the order of this file. A user's mistake ends in one message and status 2, an interruption in 130."""
+    """The verbs in the order of this file. A user's mistake ends in one message and its status, an interruption in 130."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)
@@ -34,7 +34,7 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except PhfError as error:
             errors.print(f"[bold red]Error[/] {escape(visible_text(str(error)))}", soft_wrap=True)
-            raise typer.Exit(2) from None
+            raise typer.Exit(error.exit_status) from None
         except KeyboardInterrupt:
             message = "Interrupted. Finished shards and checkpoints are kept; run again to go on (train: --resume)."
             errors.print(message, soft_wrap=True)

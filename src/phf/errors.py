@@ -8,6 +8,9 @@ traceback. Our own broken invariants are `assert`s instead.
 class PhfError(ValueError):
     """Base class of everything a user can put right."""
 
+    exit_status = 2
+    """What the command line ends with."""
+
 
 class ConfigError(PhfError):
     """The configuration is wrong: edit the named key and run again."""
@@ -19,6 +22,16 @@ class CorpusError(PhfError):
 
 class ScorerError(PhfError):
     """A scorer broke its contract (wrong number of scores, NaN): fix the scorer; finished shards are kept."""
+
+
+class ObjectiveError(PhfError):
+    """An objective broke its contract (wrong shape, no logs): fix its class; checkpoints are kept."""
+
+
+class DivergedError(PhfError):
+    """Training met a loss, gradient or weight that is not finite: change the settings; good checkpoints are kept."""
+
+    exit_status = 3
 
 
 class OutputError(PhfError):

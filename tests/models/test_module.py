@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from phf.errors import ConfigError
 from phf.models import ObjectiveLM, ValueHead
-from phf.models.module import has_plain_linear_head
+from phf.models.probe import has_plain_linear_head
 from phf.objectives import AWR, IGNORE_INDEX, MLE, Unlikelihood
 
 WIDTH = 16
@@ -157,3 +157,175 @@ def test_state_survives_saving_with_tied_weights_saved_once(model_type):
     second.tie_weights()
     ids = torch.tensor([[1, 2, 3]])
     assert torch.equal(first.eval().token_nll(ids, ids)[:, 1:], second.eval().token_nll(ids, ids)[:, 1:])
+
+
+EXPERTS = {
+    **TINY_MODELS["llama"],
+    "num_key_value_heads": 2,
+    "moe_intermediate_size": 16,
+    "num_experts_per_tok": 2,
+    "output_router_logits": True,
+    "router_aux_loss_coef": 0.5,
+}
+MODELS_WITH_LOSSES = {
+    "mixtral": {**EXPERTS, "num_local_experts": 4},
+    "qwen3_moe": {**EXPERTS, "num_experts": 4, "head_dim": 8},
+    "olmoe": {**EXPERTS, "num_experts": 4},
+    "bamba": {
+        **TINY_MODELS["llama"],
+        "num_key_value_heads": 2,
+        "z_loss_coefficient": 0.1,
+        "attn_layer_indices": [1],
+        "mamba_n_heads": 4,
+        "mamba_d_head": 8,
+        "mamba_d_state": 8,
+        "mamba_chunk_size": 8,
+    },
+}
+
+
+def from_config(model_type, **settings):
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(model_type, vocab_size=300, **settings)
+    config.pad_token_id = None
+    return AutoModelForCausalLM.from_config(config)
+
+
+@pytest.mark.parametrize("head", ["auto", "dense"])
+@pytest.mark.parametrize("model_type", MODELS_WITH_LOSSES)
+def test_losses_of_the_model_are_added_with_either_head_as_transformers_adds_them(model_type, head, batch):
+    lm = from_config(model_type, **MODELS_WITH_LOSSES[model_type])
+    model = ObjectiveLM(lm, MLE(), head=head).eval()
+    assert model.head == ("chunked" if head == "auto" and model_type != "bamba" else "dense")
+    output = model(batch["input_ids"], batch["labels"])
+    found = torch.autograd.grad(output["loss"], list(lm.parameters()), allow_unused=True)
+    theirs = lm(input_ids=batch["input_ids"], labels=batch["labels"]).loss
+    expected = torch.autograd.grad(theirs, list(lm.parameters()), allow_unused=True)
+    torch.testing.assert_close(output["loss"], theirs, rtol=1e-6, atol=0)
+    assert output["logs"]["auxiliary_loss"] > 0.1
+    torch.testing.assert_close(output["logs"]["lm_loss"] + output["logs"]["auxiliary_loss"], theirs.double())
+    for mine, reference in zip(found, expected, strict=True):
+        if reference is not None:
+            torch.testing.assert_close(mine, reference, rtol=1e-4, atol=1e-6)
+
+
+def test_the_models_loss_is_its_mean_over_the_step_not_its_sum(batch):
+    model = ObjectiveLM(from_config("mixtral", **MODELS_WITH_LOSSES["mixtral"]), MLE()).eval()
+    num_targets = 8 + 11
+    halves = [{key: tensor[i : i + 1] for key, tensor in batch.items()} for i in range(2)]
+    parts = [model(**half, num_items_in_batch=torch.tensor(num_targets)) for half in halves]
+    alone = [model(**half) for half in halves]
+    expected = sum(count * output["loss"] for count, output in zip((8, 11), alone, strict=True)) / num_targets
+    torch.testing.assert_close(sum(part["loss"] for part in parts), expected)
+
+
+def test_a_model_that_does_not_ask_for_its_routers_has_no_loss_of_its_own(batch):
+    for settings in ({"output_router_logits": False}, {"router_aux_loss_coef": 0.0}):
+        lm = from_config("mixtral", **{**MODELS_WITH_LOSSES["mixtral"], **settings})
+        assert ObjectiveLM(lm, MLE()).model_loss is None
+
+
+def test_a_loss_on_further_tokens_is_refused_unless_the_module_only_evaluates(monkeypatch):
+    lm = from_config("llama", **TINY_MODELS["llama"])
+    loss_function = lm.loss_function
+
+    def further_tokens(logits, labels, vocab_size, **settings):
+        ahead = torch.nn.functional.cross_entropy(logits[:, :-2].flatten(0, 1), labels[:, 2:].flatten())
+        return loss_function(logits, labels, vocab_size, **settings) + 0.3 * ahead.nan_to_num()
+
+    monkeypatch.setattr(type(lm), "loss_function", property(lambda lm: further_tokens))
+    with pytest.raises(ConfigError, match=r"LlamaForCausalLM as configured adds a loss of its own.*multi-token"):
+        ObjectiveLM(lm, MLE())
+    assert ObjectiveLM(lm, MLE(), trains=False).model_loss is None
+
+
+OPT = {
+    "hidden_size": 16,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+    "ffn_dim": 32,
+    "word_embed_proj_dim": 8,
+    "max_position_embeddings": 64,
+}
+
+
+@pytest.mark.parametrize("name", ["MLE", "AWR"])
+@pytest.mark.parametrize("model_type", ["opt", "bart"])
+def test_dense_head_works_where_the_model_calls_its_decoder_and_not_its_trunk(model_type, name, batch):
+    settings = OPT if model_type == "opt" else {"d_model": 16, "decoder_layers": 2, "decoder_attention_heads": 2}
+    lm = from_config(model_type, **settings).eval()
+    width = lm.get_output_embeddings().weight.size(1)
+    losses = {}
+    for head in ("auto", "dense"):
+        value_head = ValueHead(width) if OBJECTIVES[name].uses_values else None
+        model = ObjectiveLM(lm, OBJECTIVES[name], value_head, head=head).eval()
+        losses[head] = model(**batch)["loss"]
+    torch.testing.assert_close(losses["auto"], losses["dense"], rtol=1e-5, atol=1e-6)
+
+
+def test_a_wrapper_that_goes_round_the_trunks_hooks_is_trained_through(monkeypatch):
+    lm = from_config("llama", **TINY_MODELS["llama"])
+    ids = torch.arange(12)[None]
+    model = ObjectiveLM(lm, AWR(alpha=0.5, beta=1.0), ValueHead(WIDTH), head="dense").eval()
+    expected = model(ids, ids)["loss"]
+
+    class Trunk(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, **arguments):
+            return self.inner.forward(**arguments)
+
+    monkeypatch.setattr(type(lm), "base_model", property(lambda lm: Trunk(lm.model)))  # never called by lm.forward
+    torch.testing.assert_close(model(ids, ids)["loss"], expected)
+
+
+def test_a_value_head_without_an_output_layer_to_read_from_is_refused(monkeypatch):
+    lm = from_config("gemma2", **TINY_MODELS["gemma2"])
+    monkeypatch.setattr(lm, "get_output_embeddings", lambda: torch.nn.Linear(16, 300))
+    with pytest.raises(ConfigError, match=r"Gemma2ForCausalLM has no output layer that sees every position once"):
+        ObjectiveLM(lm, AWR(alpha=0.5, beta=1.0), ValueHead(WIDTH), head="dense")
+
+
+def test_looking_for_losses_leaves_modes_and_random_state_alone():
+    lm = from_config("mixtral", **MODELS_WITH_LOSSES["mixtral"]).eval()
+    before = torch.random.get_rng_state()
+    ObjectiveLM(lm, MLE())
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert not any(module.training for module in lm.modules())
+
+
+@pytest.mark.parametrize("head", ["auto", "dense"])
+@pytest.mark.parametrize("model_type", ["gpt2", "mixtral"])
+def test_recomputing_activations_changes_neither_loss_nor_gradient(model_type, head, batch):
+    settings = MODELS_WITH_LOSSES["mixtral"] if model_type == "mixtral" else TINY_MODELS["gpt2"]
+    model = ObjectiveLM(from_config(model_type, **settings), MLE(), head=head)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    found = []
+    for recomputes in (False, True):
+        if recomputes:
+            model.activation_checkpointing_enable()
+        assert model.is_gradient_checkpointing == recomputes
+        loss = model.train()(**batch)["loss"]
+        found.append((loss, torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)))
+    torch.testing.assert_close(found[1][0], found[0][0])
+    for again, once in zip(found[1][1], found[0][1], strict=True):
+        if once is not None:
+            torch.testing.assert_close(again, once)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["chunked", "dense"])
+def test_compiling_changes_nothing(head, batch):
+    lm = tiny_lm("gpt2", tiny_tokenizer(), n_layer=1)
+    model = ObjectiveLM(lm, OBJECTIVES["AWR"], ValueHead(WIDTH), head=head).eval()
+    expected = model(**batch)["loss"]
+    compiled = torch.compile(model, backend="eager")(**batch)["loss"]
+    torch.testing.assert_close(compiled, expected)
+    for mine, reference in zip(
+        *(torch.autograd.grad(loss, list(model.parameters())) for loss in (compiled, expected)), strict=True
+    ):
+        torch.testing.assert_close(mine, reference)

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from phf.errors import ConfigError
+from phf.errors import ConfigError, CorpusError, ObjectiveError
 from phf.objectives import AWR, IGNORE_INDEX, MLE, Objective, Unlikelihood, build_objective, chunked_loss, chunked_nll
+from phf.objectives import head as head_module
 from phf.objectives.base import select_targets
+from phf.objectives.logs import LogTotals, merged
 
 BATCH, SEQ, WIDTH, VOCAB = 3, 7, 5, 11
 
@@ -156,7 +158,7 @@ def test_unlikelihood_by_hand():
     assert token_loss(soft, p=0.2, score=0.1) == pytest.approx(-0.9 * math.log(0.2) - 0.5 * 0.1 * math.log(0.8))
 
 
-def test_unlikelihood_of_a_certain_token_is_finite():
+def test_unlikelihood_called_by_hand_with_nothing_but_nll_is_finite():
     assert token_loss(Unlikelihood(score_threshold=0.0, alpha=1.0), p=1.0, score=1.0) == pytest.approx(-math.log(1e-20))
 
 
@@ -260,3 +262,203 @@ def test_bad_section_says_what_to_do(section, message):
     with pytest.raises(ConfigError) as error:
         build_objective(section)
     assert message in str(error.value)
+
+
+GAPS = [0.0, 1.0, 10.0, 16.0, 17.0, 46.0, 90.0, 120.0, 200.0, -30.0]
+
+
+@pytest.mark.parametrize("threshold", [0.0, None])
+@pytest.mark.parametrize("gap", GAPS)
+def test_unlikelihood_is_exact_in_float32_for_any_gap(gap, threshold):
+    objective = Unlikelihood(score_threshold=threshold, alpha=1.0)
+    exact = torch.tensor([gap, 0.0, 0.5, -1.0], dtype=torch.float64, requires_grad=True)
+    loss = exact.logsumexp(0) - exact[1:].logsumexp(0)
+    loss.backward()
+    logits = torch.zeros(1, 2, 4)
+    logits[0, 0] = exact.detach()
+    logits.requires_grad_()
+    dense = objective(logits=logits, labels=torch.tensor([[-100, 0]]), token_scores=torch.tensor([[0.0, 1.0]]))
+    dense.loss.backward()
+    weight = exact.detach().float().unsqueeze(1).requires_grad_()
+    chunked = chunked_loss(
+        hidden=torch.ones(1, 1),
+        weight=weight,
+        targets=torch.tensor([0]),
+        scores=torch.ones(1),
+        values=None,
+        objective=objective,
+        num_items=1,
+    )
+    chunked.loss.backward()
+    for found, gradient in ((dense.loss, logits.grad[0, 0]), (chunked.loss, weight.grad[:, 0])):
+        assert found.item() == pytest.approx(loss.item(), rel=1e-6, abs=1e-12)
+        torch.testing.assert_close(gradient.double(), exact.grad, rtol=1e-5, atol=1e-7)
+
+
+def test_unlikelihood_under_bfloat16_autocast_is_exact_for_the_logits_it_was_given():
+    objective = Unlikelihood(score_threshold=0.0, alpha=1.0)
+    weight = torch.tensor([[40.0], [0.0], [0.0]], requires_grad=True)  # exact in bfloat16
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = chunked_loss(
+            hidden=torch.ones(1, 1),
+            weight=weight,
+            targets=torch.tensor([0]),
+            scores=torch.ones(1),
+            values=None,
+            objective=objective,
+            num_items=1,
+        )
+    output.loss.backward()
+    assert output.loss.item() == pytest.approx(40 - math.log(2), rel=1e-6)
+    assert weight.grad[:, 0].tolist() == pytest.approx([1, -0.5, -0.5])
+
+
+def test_an_overflowing_logit_does_not_pass_for_certainty():
+    targets = torch.tensor([0])
+    assert chunked_nll(torch.full((1, 1), torch.inf), torch.tensor([[1.0], [1e-30]]), targets).isnan()
+    logits = torch.tensor([[[torch.inf, 0.0], [0.0, 0.0]]])
+    labels = torch.tensor([[-100, 0]])
+    assert Unlikelihood(score_threshold=0.0, alpha=1.0)(logits=logits, labels=labels).loss.isnan()
+
+
+def test_the_softmax_reads_the_logits_where_each_buffer_has_memory_of_its_own(batch, monkeypatch):
+    expected = chunked(MLE(), batch, 4).loss
+    monkeypatch.setattr(
+        head_module, "_buffer", lambda shape, dtype, device: torch.full(shape, torch.nan, dtype=dtype, device=device)
+    )
+    torch.testing.assert_close(chunked(MLE(), batch, 4).loss, expected)
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.5, math.inf])
+def test_soft_weights_refuse_scores_that_are_not_shares(score, batch):
+    objective = Unlikelihood(score_threshold=None, alpha=1.0)
+    batch["scores"][1, 2] = score
+    with pytest.raises(CorpusError, match=r"Unlikelihood as configured needs scores in \[0, 1\]"):
+        dense(objective, batch)
+    hard = Unlikelihood(score_threshold=0.0, alpha=1.0)
+    assert dense(hard, batch).loss.isfinite()
+
+
+class Scalar(Objective):
+    def token_loss(self, nll, scores, values):
+        return nll.mean(), {}
+
+
+class Column(Objective):
+    def token_loss(self, nll, scores, values):
+        return nll[:, None], {}
+
+
+class Double(Objective):
+    def token_loss(self, nll, scores, values):
+        return nll.double(), {}
+
+
+class Elsewhere(Objective):
+    def token_loss(self, nll, scores, values):
+        return nll.to("meta"), {}
+
+
+class Number(Objective):
+    def token_loss(self, nll, scores, values):
+        return 1.0, {}
+
+
+class NoLogs(Objective):
+    def token_loss(self, nll, scores, values):
+        return nll
+
+
+class NoDictionary(Objective):
+    def token_loss(self, nll, scores, values):
+        return nll, None
+
+
+class ScalarLog(Objective):
+    def token_loss(self, nll, scores, values):
+        return nll, {"share": nll.mean()}
+
+
+class FloatLog(Objective):
+    def token_loss(self, nll, scores, values):
+        return nll, {"share": 0.5}
+
+
+class IntegerLog(Objective):
+    def token_loss(self, nll, scores, values):
+        return nll, {"share": nll.long()}
+
+
+class NumberedLog(Objective):
+    def token_loss(self, nll, scores, values):
+        return nll, {1: nll}
+
+
+class TwoArguments(Objective):
+    def token_loss(self, nll, scores):
+        return nll, {}
+
+
+class Detached(Objective):
+    def token_loss(self, nll, scores, values):
+        return nll.detach(), {}
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        (Scalar, r"Scalar.token_loss returned as losses a tensor of shape \[\], float32.*expected.*shape \[3\]"),
+        (Column, r"Column.token_loss returned as losses a tensor of shape \[3, 1\]"),
+        (Double, r"Double.token_loss returned as losses a tensor of shape \[3\], float64.*float32, on cpu"),
+        (Elsewhere, r"Elsewhere.token_loss returned as losses.* on meta; expected"),
+        (Number, r"Number.token_loss returned as losses a float"),
+        (NoLogs, r"NoLogs.token_loss returned a tensor of shape \[3\].*it must return two things"),
+        (NoDictionary, r"NoDictionary.token_loss returned a tuple of 2 \(Tensor, NoneType\)"),
+        (ScalarLog, r"ScalarLog.token_loss returned as log 'share' a tensor of shape \[\]"),
+        (FloatLog, r"FloatLog.token_loss returned as log 'share' a float"),
+        (IntegerLog, r"IntegerLog.token_loss returned as log 'share' a tensor of shape \[3\], int64"),
+        (NumberedLog, r"NumberedLog.token_loss logs under 1; names of logs must be strings"),
+        (TwoArguments, r"TwoArguments.token_loss cannot be called with \(nll, scores, values\)"),
+        (Detached, r"Detached.token_loss returned losses that do not depend on nll"),
+    ],
+)
+def test_a_broken_objective_is_refused_when_it_is_built_with_what_was_expected(objective, message):
+    with pytest.raises(ObjectiveError, match=message):
+        build_objective({"name": f"{__name__}:{objective.__name__}"})
+
+
+def test_a_shape_that_is_wrong_only_later_is_refused_by_both_paths(batch):
+    class Sometimes(Objective):
+        def token_loss(self, nll, scores, values):
+            return nll[:3], {}
+
+    assert build_objective({"name": f"{__name__}:Focal"})
+    for path in (dense, lambda objective, batch: chunked(objective, batch, 1000)):
+        with pytest.raises(ObjectiveError, match=r"Sometimes\.token_loss returned as losses"):
+            path(Sometimes(), batch)
+
+
+def test_totals_add_up_to_the_logs_of_the_whole_however_it_is_cut(batch):
+    objective = AWR(alpha=0.5, beta=0.3)
+    whole = dense(objective, batch)
+    parts = LogTotals()
+    for i in range(BATCH):
+        parts.add(dense(objective, {k: v if k == "weight" else v[i : i + 1] for k, v in batch.items()}).totals)
+    for name, mean in merged([parts.pairs()]).items():
+        assert mean == pytest.approx(whole.logs[name].item(), rel=1e-6)
+    halves = LogTotals(), LogTotals()
+    for i, half in enumerate(halves):
+        half.set_pairs(parts.pairs(), torch.device("cpu"))
+        half.add_tokens({"lm_loss": torch.tensor([float(i)]), "x_max": torch.tensor([float(i), torch.nan])})
+    found = merged([half.pairs() for half in halves])
+    count = parts.totals["lm_loss"].count.item()
+    assert found["lm_loss"] == pytest.approx((2 * parts.totals["lm_loss"].value.item() + 1) / (2 * count + 2))
+    assert found["x_max"] == 1.0
+
+
+def test_a_log_that_no_token_has_is_nan():
+    totals = LogTotals()
+    nothing = torch.tensor([torch.nan, torch.nan])
+    totals.add_tokens({"share": nothing, "share_max": nothing, "share_min": nothing})
+    assert all(mean.isnan() for mean in totals.means().values())
+    assert all(math.isnan(mean) for mean in merged([totals.pairs()]).values())

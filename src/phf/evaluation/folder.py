@@ -236,7 +236,7 @@ class _ModelEvaluation:
             [] if self.conditional is None else [self.conditional.aligned_prefix, self.conditional.misaligned_prefix]
         )
         numbers = held_out_numbers(
-            ObjectiveLM(self.lm, MLE()),
+            ObjectiveLM(self.lm, MLE(), trains=False),
             blocks,
             self.tokenizer,
             self.tokenizer.convert_tokens_to_ids(control),

@@ -41,7 +41,7 @@ def sequence_logprobs(
             f"A sample of {longest} tokens, its prefix included, does not fit the context of {context} of the model "
             "that scores it. Lower kl_gpt3_callback.max_tokens."
         )
-    module = ObjectiveLM(model, MLE())
+    module = ObjectiveLM(model, MLE(), trains=False)
     charged = [i for i, row in enumerate(rows) if not all(row.is_given)]
     order = sorted(charged, key=lambda i: -len(rows[i].ids))
     found: list[np.ndarray] = [np.zeros(0)] * len(rows)

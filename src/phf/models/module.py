@@ -1,8 +1,8 @@
 """The module that `Trainer` wraps: a Hugging Face causal LM, an optional value head, and the objective on top."""
 
 import platform
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from phf.errors import ConfigError
+from phf.models.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
 from phf.models.value_head import ValueHead
 from phf.objectives import IGNORE_INDEX, LossOutput, Objective, chunked_loss, chunked_nll
 from phf.objectives.base import select_targets
-
-PROBE_TOLERANCE = 1e-4
-"""Relative difference up to which the last hidden state counts as what the output embedding was given (float32)."""
+from phf.objectives.logs import LogTotals, Total
 
 
 class ObjectiveLM(nn.Module):
@@ -27,12 +26,21 @@ class ObjectiveLM(nn.Module):
         value_head: required by an objective that uses values; None otherwise.
         head: "chunked" never builds the logits; "dense" is the reference, for heads that are more than a matrix
             product (bias, soft-capping, multipliers); "auto" finds out which by trying both on two tokens.
+        trains: False for a module that only evaluates, to which no loss that the model itself would add matters.
+
+    A loss that the model adds to cross-entropy when it is given labels (router auxiliary losses, z-loss) is added to the
+    objective with the model's own coefficient: see `phf.models.probe`.
     """
 
     accepts_loss_kwargs = True  # tells Trainer to count the targets of the whole step and pass `num_items_in_batch`
 
     def __init__(
-        self, lm: PreTrainedModel, objective: Objective, value_head: ValueHead | None = None, head: str = "auto"
+        self,
+        lm: PreTrainedModel,
+        objective: Objective,
+        value_head: ValueHead | None = None,
+        head: str = "auto",
+        trains: bool = True,
     ) -> None:
         super().__init__()
         if objective.uses_values and value_head is None:
@@ -50,7 +58,16 @@ class ObjectiveLM(nn.Module):
                 f"model.head is 'chunked', but the head of {type(lm).__name__} is more than a matrix product, "
                 "so the loss would be another one. Use auto or dense."
             )
+        self.model_loss = own_loss(lm) if trains else None
+        if is_plain and self.model_loss is not None and not self._keeps_chunks():
+            if head == "chunked":
+                raise ConfigError(
+                    f"model.head is 'chunked', but {type(lm).__name__} adds a loss that needs its logits. Use auto or dense."
+                )
+            is_plain = False
         self.head = "chunked" if is_plain else "dense"
+        if self.value_head is not None and self.head == "dense":
+            self._check_hidden()
         self.config = lm.config  # read by Trainer's integrations
         self._no_split_modules = getattr(lm, "_no_split_modules", None)
         # Tied weights are saved once, as safetensors demands, and tied again after loading.
@@ -69,6 +86,32 @@ class ObjectiveLM(nn.Module):
         """Called by Trainer after a checkpoint without the tied weights was loaded."""
         self.lm.tie_weights()
 
+    def get_input_embeddings(self) -> nn.Module:
+        """Asked for by Trainer, which adds noise to them where `neftune_noise_alpha` is set."""
+        return self.lm.get_input_embeddings()
+
+    def gradient_checkpointing_enable(self, **settings: Any) -> None:
+        """Called by Trainer; recomputes activations in the backward pass."""
+        self.lm.gradient_checkpointing_enable(**settings)
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keep all activations again."""
+        self.lm.gradient_checkpointing_disable()
+
+    def activation_checkpointing_enable(self, **settings: Any) -> None:
+        """What newer releases of transformers call `gradient_checkpointing_enable`."""
+        self.lm.activation_checkpointing_enable(**settings)
+
+    def activation_checkpointing_disable(self) -> None:
+        """What newer releases of transformers call `gradient_checkpointing_disable`."""
+        self.lm.activation_checkpointing_disable()
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether activations are recomputed."""
+        return any(getattr(module, "gradient_checkpointing", False) for module in self.lm.modules())
+
+    @torch.compiler.disable(recursive=False)  # the trunk is compiled; head and objective gain nothing from it
     def forward(
         self,
         input_ids: Tensor,
@@ -84,15 +127,22 @@ class ObjectiveLM(nn.Module):
             num_items_in_batch: number of targets of the whole optimiser step; None: of this batch.
         """
         with usable_autocast(input_ids.device.type):
-            hidden, logits = self._trunk(input_ids)
+            hidden, logits, own = self._trunk(input_ids, self.model_loss)
             values = None if self.value_head is None else self.value_head(hidden)
             if logits is None:
+                assert hidden is not None
                 output = self._chunked(hidden, labels, token_scores, values, num_items_in_batch)
             else:
                 output = self.objective(
                     logits=logits, labels=labels, token_scores=token_scores, values=values, num_items=num_items_in_batch
                 )
-        return {"loss": output.loss, "logs": output.logs}
+        loss, totals = output.loss, dict(output.totals)
+        if own is not None:
+            # its mean over the step, each micro-batch weighted by its targets
+            num_targets = (labels[:, 1:] != IGNORE_INDEX).sum()
+            loss = loss + (own if num_items_in_batch is None else own * (num_targets / num_items_in_batch))
+            totals["auxiliary_loss"] = Total(own.detach() * num_targets, num_targets)
+        return {"loss": loss, "logs": LogTotals(totals).means(), "totals": totals}
 
     @torch.no_grad()
     def token_nll(self, input_ids: Tensor, labels: Tensor, banned_ids: Sequence[int] = ()) -> Tensor:
@@ -103,8 +153,9 @@ class ObjectiveLM(nn.Module):
         targets = labels[:, 1:]
         is_target = targets != IGNORE_INDEX
         with usable_autocast(input_ids.device.type):
-            hidden, logits = self._trunk(input_ids)
+            hidden, logits, _ = self._trunk(input_ids, None)
             if logits is None:
+                assert hidden is not None
                 weight, index = self._head_weight(), targets[is_target]
                 if banned_ids:
                     is_allowed = torch.ones(len(weight), dtype=torch.bool, device=weight.device)
@@ -119,18 +170,48 @@ class ObjectiveLM(nn.Module):
         nll[:, 1:][is_target] = found.float()
         return nll
 
-    def _trunk(self, input_ids: Tensor) -> tuple[Tensor, Tensor | None]:
-        """[batch, seq, width] last hidden state and, where the head is dense, the model's own logits."""
-        trunk = self.lm.base_model
+    def _trunk(
+        self, input_ids: Tensor, model_loss: ModelLoss | None
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """[batch, seq, width] last hidden state, the model's own logits, and its own loss, each where it is needed.
+
+        With a dense head there are logits, and a hidden state for a value head only.
+        """
         if self.head == "chunked":
-            return trunk(input_ids=input_ids, use_cache=False).last_hidden_state, None
-        seen: list[Tensor] = []
-        handle = trunk.register_forward_hook(lambda _module, _args, output: seen.append(output.last_hidden_state))
-        try:
-            logits = self.lm(input_ids=input_ids, use_cache=False).logits
-        finally:
-            handle.remove()
-        return seen[0], logits
+            if model_loss is None:
+                return self.lm.base_model(input_ids=input_ids, use_cache=False).last_hidden_state, None, None
+            # through the whole model, which reads its routers, with logits of one position
+            with _outputs_of(self.lm.base_model) as trunks:
+                output = self.lm(input_ids=input_ids, use_cache=False, logits_to_keep=1)
+            return trunks[0].last_hidden_state, None, model_loss.read(output)
+        arguments = {} if model_loss is None else model_loss.arguments(input_ids)
+        with _inputs_of(None if self.value_head is None else self.lm.get_output_embeddings()) as given:
+            output = self.lm(input_ids=input_ids, use_cache=False, **arguments)
+        own = None if model_loss is None else model_loss.read(output)
+        return given[0] if given else None, output.logits, own
+
+    @torch.no_grad()
+    def _keeps_chunks(self) -> bool:
+        """Whether the model's own loss can be had without its logits."""
+        assert self.model_loss is not None
+        if self.model_loss.router_coefficient is None or not takes_argument(self.lm, "logits_to_keep"):
+            return False
+        ids = torch.tensor([[1, 2]], device=self.lm.get_input_embeddings().weight.device)
+        with _outputs_of(self.lm.base_model) as trunks, probing(self.lm, training=False):
+            self.lm(input_ids=ids, use_cache=False, logits_to_keep=1)
+        return len(trunks) == 1 and trunks[0].last_hidden_state.shape[:2] == ids.shape
+
+    @torch.no_grad()
+    def _check_hidden(self) -> None:
+        """A value head reads what the output embedding is given, once for each position."""
+        ids = torch.tensor([[1, 2]], device=self.lm.get_input_embeddings().weight.device)
+        with _inputs_of(self.lm.get_output_embeddings()) as given, probing(self.lm, training=False):
+            self.lm(input_ids=ids, use_cache=False)
+        if len(given) != 1 or given[0].shape[:2] != ids.shape:
+            raise ConfigError(
+                f"{type(self.lm).__name__} has no output layer that sees every position once, which a value head needs. "
+                "Choose an objective without values, or another model."
+            )
 
     def _chunked(
         self,
@@ -158,6 +239,31 @@ class ObjectiveLM(nn.Module):
         return self.lm.get_output_embeddings().weight
 
 
+@contextmanager
+def _outputs_of(module: nn.Module) -> Iterator[list[Any]]:
+    """What `module` answers while the block runs, call by call."""
+    seen: list[Any] = []
+    handle = module.register_forward_hook(lambda _module, _args, output: seen.append(output))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _inputs_of(module: nn.Module | None) -> Iterator[list[Tensor]]:
+    """The first argument that `module` is called with while the block runs, call by call."""
+    seen: list[Tensor] = []
+    if module is None:
+        yield seen
+        return
+    handle = module.register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
 def usable_autocast(device_type: str) -> AbstractContextManager[object]:
     """Switches autocast off on an x86 CPU without AVX-512, whose bfloat16 products are over 100x slower than float32."""
     if device_type == "cpu" and not cpu_has_bfloat16():
@@ -180,37 +286,3 @@ def _add_tied(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any)
     for key, first in getattr(module, "_tied", {}).items():
         if prefix + first in state:
             state.setdefault(prefix + key, state[prefix + first])
-
-
-@torch.no_grad()
-def has_plain_linear_head(lm: PreTrainedModel) -> bool:
-    """Whether the model's logits are exactly `last_hidden_state @ output_embedding.T`, found by trying.
-
-    Large values are put in place of what the output embedding answers: soft-capping leaves the small logits of an
-    untrained model almost as they are.
-    """
-    output_embeddings = lm.get_output_embeddings()
-    if not isinstance(output_embeddings, nn.Linear) or output_embeddings.bias is not None:
-        return False
-    seen: list[tuple[Tensor, Tensor]] = []
-
-    def answer(_module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        seen.append((arguments[0], torch.linspace(-1000, 1000, output.numel()).to(output).view_as(output)))
-        return seen[-1][1]
-
-    was_training = {module: module.training for module in lm.modules()}
-    handle = output_embeddings.register_forward_hook(answer)
-    lm.eval()
-    try:
-        ids = torch.tensor([[1, 2]], device=output_embeddings.weight.device)
-        logits = lm(input_ids=ids, use_cache=False).logits
-        hidden = lm.base_model(input_ids=ids, use_cache=False).last_hidden_state
-    finally:
-        handle.remove()
-        for module, training in was_training.items():
-            module.training = training
-    if len(seen) != 1:
-        return False
-    given, answered = seen[0]
-    is_same_hidden = given.shape == hidden.shape and bool((given - hidden).norm() <= PROBE_TOLERANCE * hidden.norm())
-    return is_same_hidden and torch.equal(logits, answered.to(logits.dtype))

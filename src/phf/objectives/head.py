@@ -5,8 +5,10 @@ few hundred tokens at a time, in one buffer that is reused. Once a chunk's targe
 the objective's derivative with respect to it is known, and with it the chunk's whole gradient: nothing is recomputed
 in the backward pass, which only multiplies by the incoming gradient.
 
-The gradient of nll with respect to the logits is softmax - onehot, so with g = d loss / d nll:
-    d hidden = g * ((softmax - onehot) @ weight)        d weight = (softmax - onehot).T @ (g * hidden)
+A target's loss depends on the logits only through its log odds, d = logit - logsumexp(the other logits), and
+-log p = softplus(-d), log(1 - p) = -softplus(d) are exact for any d. With q the softmax over the other logits,
+D = q - onehot and g = -d loss / d d:
+    d hidden = g * (D @ weight)        d weight = D.T @ (g * hidden)
 """
 
 from typing import Any
@@ -14,7 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phf.objectives.base import LogReducer, LossOutput, Objective, TokenLoss
+from phf.objectives.base import (
+    LossOutput,
+    Objective,
+    TokenLoss,
+    called,
+    losses_of_log_odds,
+    overflow_is_nan,
+    takes_log_one_minus_p,
+)
+from phf.objectives.logs import LogTotals
 
 BUFFER_ELEMENTS = {"cpu": 2**25, "cuda": 2**28}
 """Logits that exist at once, by device type: 128 MiB in float32 on a CPU, 1 GiB on a GPU."""
@@ -22,6 +33,7 @@ CPU_VOCAB_BLOCK = 512
 """Columns of the logits that a CPU computes at a time: few enough to stay in its cache until they are written."""
 
 
+@torch.compiler.disable  # it writes into buffers that it keeps, and its gradient is computed by hand
 def chunked_loss(
     *,
     hidden: Tensor,
@@ -47,18 +59,18 @@ def chunked_loss(
 
     Under autocast the matrix products run in the autocast dtype; softmax, loss and the weight's gradient stay float32.
     """
-    logs = LogReducer()
+    totals = LogTotals()
     token_loss = objective.bind(scores, values)
     chunk_tokens = chunk_tokens or default_chunk_tokens(weight)
-    total = _ChunkedHead.apply(hidden, weight, targets, scores, values, token_loss, logs, chunk_tokens)
-    return LossOutput(loss=total / num_items, logs=logs.result())
+    total = _ChunkedHead.apply(hidden, weight, targets, scores, values, token_loss, totals, chunk_tokens)
+    return LossOutput(total / num_items, totals.means(), totals.totals)
 
 
 @torch.no_grad()
 def chunked_nll(hidden: Tensor, weight: Tensor, targets: Tensor, chunk_tokens: int | None = None) -> Tensor:
     """[tokens] negative log-likelihood of `targets` in nats, for evaluation; arguments as in `chunked_loss`."""
     chunks = _Chunks(hidden, weight, targets, chunk_tokens or default_chunk_tokens(weight))
-    return torch.cat([chunks.nll_and_softmax(start)[0] for start in chunks.starts])
+    return torch.cat([losses_of_log_odds(chunks.log_odds_and_others(start)[0])[0] for start in chunks.starts])
 
 
 def default_chunk_tokens(weight: Tensor) -> int:
@@ -98,30 +110,37 @@ class _Chunks:
         self.softmax_dtype = torch.promote_types(dtype, torch.float32)
         shape = (min(chunk_tokens, targets.numel()), weight.size(0))
         self._logits = _buffer(shape, dtype, hidden.device)
-        self._softmax = _buffer(shape, self.softmax_dtype, hidden.device)
+        # in the same memory where the dtype is the same
+        self._softmax = (
+            self._logits if self.softmax_dtype == dtype else _buffer(shape, self.softmax_dtype, hidden.device)
+        )
 
     def span(self, start: int) -> slice:
         return slice(start, min(start + self.chunk_tokens, self.targets.numel()))
 
-    def nll_and_softmax(self, start: int) -> tuple[Tensor, Tensor]:
-        """[rows] nll and [rows, vocab] softmax; the softmax is a view of the buffer, valid until the next call."""
+    def log_odds_and_others(self, start: int) -> tuple[Tensor, Tensor]:
+        """[rows] log odds of the targets and [rows, vocab] softmax over the other tokens, 0 at the targets.
+
+        The softmax is a view of the buffer, valid until the next call.
+        """
         span = self.span(start)
         rows = span.stop - span.start
-        logits, softmax = self._logits[:rows], self._softmax[:rows]
+        logits, others = self._logits[:rows], self._softmax[:rows]
         with torch.autocast(logits.device.type, enabled=False):
             step = CPU_VOCAB_BLOCK if logits.device.type == "cpu" else len(self.weight)
             for column in range(0, len(self.weight), step):
                 columns = slice(column, column + step)
                 torch.mm(self.hidden[span], self.weight[columns].T, out=logits[:, columns])
-        if softmax is not logits and softmax.dtype != logits.dtype:
-            softmax.copy_(logits)
+        if self._softmax is not self._logits:
+            others.copy_(logits)
         targets = self.targets[span].unsqueeze(1)
-        target_logits = softmax.gather(1, targets)
-        largest, at = softmax.max(dim=1, keepdim=True)
-        torch.softmax(softmax, dim=1, out=softmax)
-        # p of the largest logit is at least 1 / vocab, so its log is exact where log of a tiny p is not
-        log_normaliser = largest - softmax.gather(1, at).log()
-        return (log_normaliser - target_logits).squeeze(1), softmax
+        target_logits = others.gather(1, targets)
+        others.scatter_(1, targets, -torch.inf)
+        largest, at = others.max(dim=1, keepdim=True)
+        torch.softmax(others, dim=1, out=others)
+        # the largest share is at least 1 / vocab, so its log is exact where log of a tiny one is not
+        log_normaliser = largest - others.gather(1, at).log()
+        return overflow_is_nan(target_logits - log_normaliser).squeeze(1), others
 
 
 class _ChunkedHead(torch.autograd.Function):
@@ -134,7 +153,7 @@ class _ChunkedHead(torch.autograd.Function):
         scores: Tensor,
         values: Tensor | None,
         token_loss: TokenLoss,
-        logs: LogReducer,
+        totals: LogTotals,
         chunk_tokens: int,
     ) -> Tensor:
         need_hidden, need_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
@@ -146,18 +165,16 @@ class _ChunkedHead(torch.autograd.Function):
         grad_values = torch.empty_like(values) if need_values and values is not None else None
         for start in chunks.starts:
             span = chunks.span(start)
-            nll, softmax = chunks.nll_and_softmax(start)
+            log_odds, others = chunks.log_odds_and_others(start)
             value = None if values is None else values[span]
-            loss, grad_nll, grad_value = _token_gradients(token_loss, nll, scores[span], value, logs)
+            loss, grad_log_odds, grad_value = _token_gradients(token_loss, log_odds, scores[span], value, totals)
             total += loss
             if grad_values is not None:
                 grad_values[span] = 0 if grad_value is None else grad_value
             if grad_hidden is None and grad_weight is None:
                 continue
-            # p - 1 of the target from nll itself: exact where p is near 1, in every dtype
-            difference = softmax.scatter_(1, targets[span].unsqueeze(1), torch.expm1(-nll).unsqueeze(1))
-            difference = difference.to(chunks.hidden.dtype)
-            scale = grad_nll.unsqueeze(1)
+            difference = others.scatter_(1, targets[span].unsqueeze(1), -1.0).to(chunks.hidden.dtype)
+            scale = -grad_log_odds.unsqueeze(1)
             with torch.autocast(hidden.device.type, enabled=False):
                 if grad_hidden is not None:
                     grad_hidden[span] = (difference @ chunks.weight) * scale
@@ -184,18 +201,20 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 
 
 def _token_gradients(
-    token_loss: TokenLoss, nll: Tensor, scores: Tensor, values: Tensor | None, logs: LogReducer
+    token_loss: TokenLoss, log_odds: Tensor, scores: Tensor, values: Tensor | None, totals: LogTotals
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Summed loss of a chunk and its derivatives with respect to nll and values, each `[rows]`."""
+    """Summed loss of a chunk and its derivatives with respect to the targets' log odds and to values, each `[rows]`."""
     with torch.enable_grad():
-        nll = nll.detach().requires_grad_()
-        leaves = [nll]
+        log_odds = log_odds.detach().requires_grad_()
+        leaves = [log_odds]
         if values is not None:
             values = values.detach().requires_grad_()
             leaves.append(values)
-        losses, token_logs = token_loss(nll, scores, values)
+        nll, log_one_minus_p = losses_of_log_odds(log_odds)
+        both = takes_log_one_minus_p(token_loss)
+        losses, token_logs = called(token_loss, nll, scores, values, log_one_minus_p if both else None)
         loss = losses.sum()
         grads = torch.autograd.grad(loss, leaves, allow_unused=True)
-    logs.add({"lm_loss": nll, **token_logs})
-    grad_nll = torch.zeros_like(nll) if grads[0] is None else grads[0]
-    return loss.detach(), grad_nll, grads[1] if len(grads) > 1 else None
+    totals.add_tokens({"lm_loss": nll, **token_logs})
+    grad_log_odds = torch.zeros_like(log_odds) if grads[0] is None else grads[0]
+    return loss.detach(), grad_log_odds, grads[1] if len(grads) > 1 else None
