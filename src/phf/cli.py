@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 console = Console(highlight=False, emoji=False)
 errors = Console(highlight=False, emoji=False, stderr=True)
 
+SCORER_FORM = "Write it like {class_name: NAME, key: value}."
+
 
 class Verbs(TyperGroup):
     """The verbs in the order of this file. A user's mistake ends in one message and its status, an interruption in 130."""
@@ -407,14 +409,12 @@ def _scorer_section(text: str) -> dict[str, Any]:
     """A scorer's name, or its section of a configuration written inline."""
     if not text.lstrip().startswith("{"):
         return {"class_name": text}
-    import yaml
+    from phf.plain_yaml import parse_yaml
 
-    from phf.config import parse_yaml
-
-    try:
-        return dict(parse_yaml(text))
-    except (yaml.YAMLError, TypeError, ValueError) as error:
-        raise ConfigError(f"--scorer {text}: is not a YAML mapping like {{class_name: NAME, key: value}}.") from error
+    section = parse_yaml(text, f"--scorer {text}", ConfigError, SCORER_FORM)
+    if not isinstance(section, dict) or not all(isinstance(key, str) for key in section):
+        raise ConfigError(f"--scorer {text}: is not a YAML mapping. {SCORER_FORM}")
+    return section
 
 
 def _load(task: str | None, method: str | None, config: Path | None, overrides: list[str]) -> "Config":

@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from phf.config import dump_config, load_config, parse_yaml
+from phf.config import dump_config, load_config
 from phf.errors import ConfigError
+from phf.plain_yaml import parse_yaml
 
 RELEASED = """
 kl_gpt3_callback:
@@ -25,7 +26,7 @@ def load(text, tmp_path, method="conditional"):
     path = tmp_path / "mine.yml"
     task = load_config(task="pep8/quickstart")[0].model_dump(mode="json", exclude_unset=True)
     task = {key: value for key, value in task.items() if key not in ("task", "method", "kl_gpt3_callback")}
-    path.write_text(yaml.safe_dump(task | parse_yaml(text)))
+    path.write_text(yaml.safe_dump(task | parse_yaml(text, "text", ConfigError)))
     return load_config(task=str(path), method=f"pep8/{method}")[0]
 
 

@@ -30,11 +30,11 @@ from phf.annotate.shard import (
 )
 from phf.data.dataset import Manifest, read_manifest
 from phf.data.files import is_unused, only_job, sync_file, write_json_atomic
-from phf.data.jsonlines import without_surrogates
 from phf.data.listing import JOB, MANIFEST, text_files
 from phf.data.segment import segmenter as check_segmenter
 from phf.data.sources import DocumentReader, Part, fingerprint, parts
 from phf.errors import ConfigError, CorpusError, OutputError
+from phf.reading import read_json_as, without_surrogates
 from phf.scorers import Scorer, build_scorer
 from phf.scorers.composite import CompositeScorer
 from phf.visible import visible_text
@@ -313,11 +313,7 @@ def _differences(found: dict[str, Any], settings: dict[str, Any]) -> list[str]:
 
 
 def _read_job(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path} cannot be read ({error}). Name another folder, or delete that one.") from error
-    return found if isinstance(found, dict) else {}
+    return read_json_as(dict[str, Any], path, OutputError, "Name another folder, or delete that one.")
 
 
 def _manifest(settings: dict[str, Any], results: Sequence[ShardResult]) -> Manifest:

@@ -13,7 +13,8 @@ from phf.data.dataset import group_by_chars, write_shard
 from phf.data.files import file_sha256, write_json_atomic
 from phf.data.segment import segment
 from phf.data.sources import AnnotatedDocument, Document
-from phf.errors import PhfError, ScorerError
+from phf.errors import CorpusError, PhfError, ScorerError
+from phf.reading import read_json_as
 from phf.scorers import Scorer, checked_scores
 from phf.visible import visible
 
@@ -111,8 +112,8 @@ def finished_shard(output: Path, task: ShardTask) -> ShardResult | None:
     if not (path.is_file() and counts.is_file()):
         return None
     try:
-        result = ShardResult(**json.loads(counts.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError):
+        result = read_json_as(ShardResult, counts, CorpusError, finite=True)
+    except CorpusError:
         return None  # cut off when the machine lost power
     is_whole = result.documents_sha256 == task.fingerprint() and file_sha256(path) == result.sha256
     return result if is_whole else None

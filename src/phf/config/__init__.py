@@ -1,6 +1,6 @@
 """Configuration: two YAML files, a task and a method, merged, overridden, derived, and saved with every run."""
 
-from phf.config.files import dump_config, load_config, parse_config, parse_yaml, shipped_files
+from phf.config.files import dump_config, load_config, parse_config, shipped_files
 from phf.config.schema import (
     ConditionalTrainingConfig,
     Config,
@@ -32,6 +32,5 @@ __all__ = [
     "dump_config",
     "load_config",
     "parse_config",
-    "parse_yaml",
     "shipped_files",
 ]

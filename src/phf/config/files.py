@@ -5,7 +5,6 @@
 Nothing is evaluated: values are YAML, parsed by the type of their field.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -18,6 +17,8 @@ from phf.config.derive import derive
 from phf.config.released import translate
 from phf.config.schema import Config
 from phf.errors import ConfigError
+from phf.plain_yaml import parse_yaml, read_yaml
+from phf.reading import short
 from phf.registry import did_you_mean
 
 SHIPPED = resources.files("phf") / "configs"
@@ -44,15 +45,15 @@ def load_config(
         raise ConfigError("Name either a task (--task, with --method) or a resolved file (--config).")
     names: dict[str, str] = {}
     if config is not None:
-        layers = [(str(config), read_yaml(config))]
+        layers = [(str(config), read_sections(config))]
     else:
         assert task is not None
         task_file = find_task(task)
-        layers = [(_label(task_file), read_yaml(task_file))]
+        layers = [(_label(task_file), read_sections(task_file))]
         names["task"] = task
         if method is not None:
             method_file = find_method(method, task_file)
-            layers.append((_label(method_file), read_yaml(method_file)))
+            layers.append((_label(method_file), read_sections(method_file)))
             names["method"] = method
     merged: dict[str, Any] = {}
     origins: dict[KeyPath, str] = {}
@@ -128,45 +129,10 @@ def _find(given: str, shipped_name: str, known: list[str], kind: str) -> Path:
     return shipped
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads 5e-4 as a number and refuses a key that is written twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for key in keys if keys.count(key) > 1]
-        if twice:
-            line = node.start_mark.line + 1
-            raise yaml.constructor.ConstructorError(None, None, f"'{twice[0]}' is written twice (block of line {line})")
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)
-
-
-def parse_yaml(text: str) -> Any:
-    """One YAML document to plain values; raises `yaml.YAMLError`."""
-    loader = _Loader(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_sections(path: Path) -> dict[str, Any]:
     """A YAML file of sections. Raises `ConfigError` naming file and line."""
-    try:
-        values = parse_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}).") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not valid YAML: {error}") from error
-    if not isinstance(values, dict):
+    values = read_yaml(path, ConfigError)
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError(f"{path}: holds no sections (dataset:, model:, training:, ...).")
     return values
 
@@ -178,13 +144,21 @@ def _label(path: Path) -> str:
 
 def _merge(base: Any, update: Any, origin: str, origins: dict[KeyPath, str], at: KeyPath = ()) -> Any:
     """`update` on top of `base`: mappings key by key, anything else replaced."""
-    origins[at] = origin
     if not isinstance(update, dict):
+        _set_origin(origins, at, origin)
         return update
+    origins[at] = origin
     result = dict(base) if isinstance(base, dict) else {}
     for key, value in update.items():
         result[key] = _merge(result.get(key), value, origin, origins, (*at, key))
     return result
+
+
+def _set_origin(origins: dict[KeyPath, str], at: KeyPath, origin: str) -> None:
+    """A value and all below it come from there now."""
+    for below in [path for path in origins if path[: len(at)] == at]:
+        del origins[below]
+    origins[at] = origin
 
 
 def _apply_override(values: dict[str, Any], override: str, origins: dict[KeyPath, str]) -> None:
@@ -192,12 +166,11 @@ def _apply_override(values: dict[str, Any], override: str, origins: dict[KeyPath
     keys = path.strip().split(".")
     if not separator or not all(keys):
         raise ConfigError(f"--override {override}: write it as section.key=value.")
-    try:
-        value = parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--override {override}: the value is not valid YAML: {error}") from error
+    value = parse_yaml(text, f"--override {override}", ConfigError)
     target: Any = values
+    at: list[str | int] = []
     for depth, key in enumerate(keys[:-1]):
+        at.append(int(key) if isinstance(target, list) and _is_index(key) else key)
         if isinstance(target, dict):
             if target.get(key) is None:
                 target[key] = {}
@@ -209,17 +182,21 @@ def _apply_override(values: dict[str, Any], override: str, origins: dict[KeyPath
     else:
         _item(target, keys[-1], override, keys[:-1])
         target[int(keys[-1])] = value
-    at: KeyPath = tuple(int(key) if key.isdigit() else key for key in keys)
-    origins[at] = f"--override {override}"
+    at.append(int(keys[-1]) if isinstance(target, list) else keys[-1])
+    _set_origin(origins, tuple(at), f"--override {override}")
 
 
 def _item(target: Any, key: str, override: str, parents: list[str]) -> Any:
     where = ".".join(parents)
     if not isinstance(target, list):
-        raise ConfigError(f"--override {override}: {where} is {target!r}, which has no keys.")
-    if not key.isdigit() or int(key) >= len(target):
+        raise ConfigError(f"--override {override}: {where} is {short(repr(target))}, which has no keys.")
+    if not _is_index(key) or int(key) >= len(target):
         raise ConfigError(f"--override {override}: {where} is a list of {len(target)}; name an item by 0 to its end.")
     return target[int(key)]
+
+
+def _is_index(key: str) -> bool:
+    return key.isascii() and key.isdecimal() and len(key) < 10
 
 
 def _describe(problem: Any, values: Mapping[str, Any], origins: Mapping[KeyPath, str]) -> str:
@@ -234,7 +211,7 @@ def _describe(problem: Any, values: Mapping[str, Any], origins: Mapping[KeyPath,
         if at == ("generation",):
             hint = " A task file names its scorer in generation.scorer_config."
         return f"{origin}: '{key}' is missing.{hint}"
-    return f"{origin}: '{key}' is {problem['input']!r}: {problem['msg']}."
+    return f"{origin}: '{key}' is {short(repr(problem['input']))}: {problem['msg']}."
 
 
 def _known_keys(at: KeyPath) -> list[str]:

@@ -21,6 +21,7 @@ from phf.data.sources import (
     record_meta,
 )
 from phf.errors import CorpusError
+from phf.reading import read_json_as
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,10 +62,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     if not path.is_file():
         return None
-    try:
-        return Manifest(**json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, TypeError) as error:
-        raise CorpusError(f"{path}: is no manifest of an annotated dataset: {error}. Annotate again.") from error
+    return read_json_as(Manifest, path, CorpusError, "Is that the manifest of an annotated dataset? Annotate again.")
 
 
 Scores = Sequence[float | None]

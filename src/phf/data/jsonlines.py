@@ -3,23 +3,20 @@
 import codecs
 import gzip
 import io
-import json
 import os
-import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from phf.errors import CorpusError, MissingExtraError
+from phf.reading import parse_json
 
 ReadProgress = Callable[[float], None]
 """Called now and then with the share of a file that has been read, in [0, 1]."""
 LINES_BETWEEN_PROGRESS = 100
 COMPRESSED_BYTES = 2**14
 """Of a .zst file, decompressed at a time: a small number, as each may stand for thousands."""
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-"""As JSON spells one; most are halves of a pair, which is a character."""
 
 
 def ignore_progress(fraction: float) -> None:
@@ -52,28 +49,10 @@ def read_json_lines(path: Path, progress: ReadProgress = ignore_progress) -> Ite
 
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{where}: is not UTF-8 (byte {error.start} of the line).") from None
-    except json.JSONDecodeError as error:
-        cut = "" if line.endswith(b"\n") else " The file ends inside this line: was its writer interrupted?"
-        raise CorpusError(f"{where}: is not valid JSON: {error}.{cut}") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-        raise CorpusError(f"{where}: is JSON that cannot be read: {str(error).partition(';')[0]}.") from None
+    cut = "" if line.endswith(b"\n") else "The file ends inside this line: was its writer interrupted?"
+    value = parse_json(line, where, CorpusError, cut)
     if not isinstance(value, dict):
         raise CorpusError(f"{where}: is a JSON {type(value).__name__}; an object was expected.")
-    return without_surrogates(value) if _SURROGATE.search(line) else value
-
-
-def without_surrogates(value: Any) -> Any:
-    """A JSON value with U+FFFD for each lone surrogate in it: JSON can spell one, but no file can hold it as UTF-8."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [without_surrogates(element) for element in value]
-    if isinstance(value, dict):
-        return {without_surrogates(key): without_surrogates(element) for key, element in value.items()}
     return value
 
 

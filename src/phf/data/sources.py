@@ -7,7 +7,6 @@ documents (`text`) or annotated ones (`texts`, `scores`).
 
 import codecs
 import hashlib
-import json
 import os
 import reprlib
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.data import stdlib
-from phf.data.jsonlines import ReadProgress, ignore_progress, read_json_lines, without_surrogates
+from phf.data.jsonlines import ReadProgress, ignore_progress, read_json_lines
 from phf.data.listing import (
     JSON_SUFFIXES,
     RECORD_SUFFIXES,
@@ -27,6 +26,7 @@ from phf.data.listing import (
     text_files,
 )
 from phf.errors import CorpusError
+from phf.reading import parse_json, without_surrogates
 
 PYTHON_STDLIB = "python-stdlib"
 
@@ -173,8 +173,8 @@ def record_meta(record: Record) -> dict[str, Any]:
     meta = record.values.get("meta")
     if isinstance(meta, str):
         try:
-            meta = without_surrogates(json.loads(meta))
-        except (ValueError, RecursionError):
+            meta = parse_json(meta, "meta")
+        except CorpusError:
             return {"meta": meta}
     if meta is None:
         return {}

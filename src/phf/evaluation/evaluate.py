@@ -201,10 +201,7 @@ def write_samples(path: Path, step: int, scored: ScoredSamples) -> None:
             strict=True,
         )
     ]
-    try:
-        before = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    except OSError as error:
-        raise OutputError(f"{path} cannot be read: {error.strerror}.") from error
+    before = read_text(path, OutputError).splitlines(keepends=True) if path.exists() else []
     kept = [line for line in before if not line.startswith(f'{{"step": {step},')]
     with atomic_write(path) as partial:
         partial.write_text("".join([*kept, *(line + "\n" for line in lines)]), encoding="utf-8")

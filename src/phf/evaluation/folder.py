@@ -153,14 +153,9 @@ class _ModelEvaluation:
             if (self.output / "metrics.jsonl").exists():
                 raise OutputError(f"{self.output} holds a run already. Name another folder with --output.")
             return {"identity": self.identity, "parts": {}}
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            is_same = found["identity"] == self.identity and isinstance(found["parts"], dict)
-        except (ValueError, KeyError, TypeError) as error:
-            raise OutputError(
-                f"{path} is damaged ({error}). Delete the folder, or name another with --output."
-            ) from error
-        if not is_same:
+        advice = "Delete the folder, or choose another with --output."
+        found = read_json_as(EvaluationFile, path, OutputError, advice, finite=True)
+        if found["identity"] != self.identity:
             raise OutputError(
                 f"{self.output} holds results of another model or other settings. Name another folder with --output."
             )
@@ -336,8 +331,8 @@ def _training_data(folder: Path) -> Any:
     """What the provenance of the run that exported the model says of its data; None for a model from elsewhere."""
     path = folder.parent / "provenance.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("dataset") if path.is_file() else None
-    except (ValueError, AttributeError):
+        return read_json_as(Provenance, path, CorpusError).get("dataset") if path.is_file() else None
+    except CorpusError:
         return None  # not written by phf
 
 

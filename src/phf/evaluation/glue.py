@@ -252,12 +252,9 @@ def _read_finished(path: Path, settings: dict[str, dict[str, Any]]) -> dict[tupl
     if not path.is_file():
         return {}
     found = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            result = json.loads(line)
-            found[result["task"], result["seed"]] = result
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise CorpusError(f"{path} is not what `phf evaluate --glue` wrote. Move it away.") from error
+    advice = "It is not what `phf evaluate --glue` wrote. Move it away."
+    for _, result in read_json_lines_as(GlueLine, path, CorpusError, advice):
+        found[result["task"], result["seed"]] = result
     for (name, _), result in found.items():
         if name in settings and result.get("settings") != settings[name]:
             raise ConfigError(

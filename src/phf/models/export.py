@@ -2,7 +2,6 @@
 
 import copy
 import io
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -75,14 +74,10 @@ def read_prompting(folder: Path) -> dict[str, Any]:
     path = folder / PROMPTING
     if not path.is_file():
         return {"control_tokens": None, "tag_every_segment_when_sampling": False, "threshold": None}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        known = {key: found[key] for key in ("control_tokens", "tag_every_segment_when_sampling")}
-        return {**known, "threshold": found.get("threshold")}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{path}: does not say how the model is prompted ({error}). Export the model again."
-        ) from error
+    found = read_json_as(Prompting, path, ConfigError, "Export the model again.")
+    if found["control_tokens"] is not None and len(set(found["control_tokens"])) != 2:
+        raise ConfigError(f"{path}: 'control_tokens' must be two, aligned and misaligned. Export the model again.")
+    return {"threshold": None, **found}
 
 
 def _with_prefix(tokenizer: Any, prompting: dict[str, Any]) -> Any:

@@ -20,6 +20,7 @@ from phf.data.distribution import COUNT, Distribution, measure_scores
 from phf.data.files import write_json_atomic
 from phf.data.sources import fingerprint
 from phf.errors import CorpusError
+from phf.reading import read_json_as
 from phf.scorers import build_scorer
 
 LEVELS = {
@@ -83,8 +84,16 @@ def cached_thresholds(config: Config) -> dict[str, Resolved | None]:
     found: dict[str, Resolved | None] = {}
     for key, percentile in percentile_thresholds(config).items():
         path = _cache_path(config, key, percentile)
-        found[key] = Resolved(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        found[key] = _cached(path) if path.is_file() else None
     return found
+
+
+def _cached(path: Path) -> Resolved | None:
+    """None where the file is damaged: it is made again."""
+    try:
+        return read_json_as(Resolved, path, CorpusError, finite=True)
+    except CorpusError:
+        return None
 
 
 def resolve_thresholds(config: Config, sources: Sequence[str]) -> dict[str, Resolved]:

@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from math import log
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 from phf.data.jsonlines import read_json_lines
 from phf.data.sources import mean_score
 from phf.errors import CorpusError
+from phf.reading import typed
+from phf.shapes import PoolLine
 
 
 @dataclass(frozen=True)
@@ -58,20 +60,15 @@ class PoolEntry:
         return {**values, "mean": self.mean, "num_unscored": self.num_unscored, **texts}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], where: str) -> "PoolEntry":
+    def from_json(
+        cls, values: dict[str, Any], where: str, advice: str = "Name the pool.jsonl that a phf redteam wrote."
+    ) -> "PoolEntry":
         """One line of `pool.jsonl`. Raises `CorpusError` naming what is missing or of another type."""
-        types: dict[str, Any] = {"prompt": str, "trial": int, "round": int, "completions": list, "scores": list}
-        for key, kind in types.items():
-            if not isinstance(values.get(key), kind):
-                found = "is missing" if key not in values else f"is {type(values[key]).__name__}, not {kind.__name__}"
-                raise CorpusError(f"{where}: '{key}' {found}. Name the pool.jsonl that a phf redteam wrote.")
-        scores, texts = values["scores"], values["completions"]
-        if len(scores) != len(texts) or not all(isinstance(text, str) for text in texts):
+        line = typed(PoolLine, values, where, CorpusError, advice)
+        scores, texts = line["scores"], line["completions"]
+        if len(scores) != len(texts):
             raise CorpusError(f"{where}: has {len(texts)} completions and {len(scores)} scores; repair or remove it.")
-        if not all(score is None or type(score) in (int, float) for score in scores):
-            raise CorpusError(f"{where}: a score is neither a number nor null; repair or remove the line.")
-        known: dict[str, Any] = {key: values.get(key) for key in (*types, "prompt_score", "assumed_score")}
-        return cls(**known)
+        return cls(**{field.name: line.get(field.name) for field in fields(cls)})
 
 
 def best_entries(pool: Iterable[PoolEntry], count: int) -> list[PoolEntry]:

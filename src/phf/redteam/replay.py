@@ -16,6 +16,7 @@ from phf.data.hashing import hash64
 from phf.errors import CorpusError
 from phf.evaluation.bootstrap import Interval, bootstrap_interval
 from phf.evaluation.model_folder import model_hashes
+from phf.reading import read_json_as
 from phf.redteam.folder import configured, finish, write_pool
 from phf.redteam.numbers import flat
 from phf.redteam.pool import PoolEntry, read_pool
@@ -145,10 +146,7 @@ def mismatches(pool_path: Path, target: Target) -> list[str]:
     path = pool_path.parent / "provenance.json"
     if not path.is_file():
         return []
-    try:
-        then = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise CorpusError(f"{path}: is not valid JSON: {error}. Repair or remove it.") from error
+    then = read_json_as(dict[str, Any], path, CorpusError, "Repair or remove it.")
     now = {
         "scorer": target.scorer.describe(),
         "scored_text": target.settings.scored_text,
@@ -157,7 +155,7 @@ def mismatches(pool_path: Path, target: Target) -> list[str]:
     return [
         f"The pool was made with {key} {then[key]!r}, this replay uses {value!r}: part of any difference is due to that."
         for key, value in json.loads(json.dumps(now)).items()
-        if isinstance(then, dict) and key in then and then[key] != value
+        if key in then and then[key] != value
     ]
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from phf.data.files import is_unused, only_job, write_json_atomic, write_text_atomic
 from phf.errors import CorpusError, OutputError
+from phf.reading import read_json_as
 from phf.redteam.pool import PoolEntry
+from phf.shapes import RoundFile
 
 JOB = "job.json"
 """The settings that the search, or replay, of a folder began with."""
@@ -29,12 +31,13 @@ class Round:
     @classmethod
     def read(cls, path: Path) -> "Round":
         """Raises `CorpusError` for a file that is damaged."""
-        try:
-            values = json.loads(path.read_bytes())
-            entries = [PoolEntry.from_json(entry, str(path)) for entry in values["entries"]]
-            return cls(entries, dict(values["rejected"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise CorpusError(f"{path}: is damaged ({error}). Delete it: the round is done again.") from error
+        advice = "Delete it: the round is done again."
+        values = read_json_as(RoundFile, path, CorpusError, advice, finite=True)
+        entries = [
+            PoolEntry.from_json(entry, f"{path}, entry {number}", advice)
+            for number, entry in enumerate(values["entries"])
+        ]
+        return cls(entries, values["rejected"])
 
 
 class RoundFiles:
@@ -81,7 +84,7 @@ def _claim(output: Path, wanted: dict[str, Any]) -> None:
     if not path.is_file():
         write_json_atomic(path, wanted)
         return
-    found = json.loads(path.read_bytes())
+    found = read_json_as(dict[str, Any], path, OutputError, "Name another folder with --output, or delete that one.")
     for key, value in wanted.items():
         if found.get(key) != value:
             raise OutputError(

@@ -1,13 +1,17 @@
 """Reading run folders: everything the report says comes from these files."""
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from phf.errors import CorpusError
+from phf.reading import read_json_as, read_json_lines_as, read_text
+from phf.shapes import Metrics, Provenance
+from phf.shapes import Sample as SampleLine
+
+REPAIR = "Repair or remove it."
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,9 @@ class Run:
     def training_scorers(self) -> set[str] | None:
         """Classes of the scorers of the training data; None where the run does not say."""
         found = {
-            data["scorer"].get("class_name")
+            str(data["scorer"].get("class_name"))
             for data in self.provenance.get("dataset") or []
-            if isinstance(data, dict) and isinstance(data.get("scorer"), dict)
+            if isinstance(data.get("scorer"), dict)
         }
         return found or None
 
@@ -92,50 +96,40 @@ def read_run(folder: Path) -> Run:
             f"{folder} is no run folder: it has no metrics.jsonl. Name a folder that phf train or phf evaluate wrote."
         )
     notes: list[str] = []
-    metrics = _read_lines(folder / "metrics.jsonl", ("step", "tokens_seen"), notes)
-    provenance = _read_json(folder / "provenance.json")
-    config = folder / "config.yaml"
+    metrics = []
+    for where, line in _lines(Metrics, folder / "metrics.jsonl", notes):
+        for key in ("step", "tokens_seen"):
+            if line.get(key) is None:
+                raise CorpusError(f"{where}: has no '{key}', so no phf wrote it. Remove the line or repair it.")
+        metrics.append(line)
+    path = folder / "provenance.json"
+    provenance = read_json_as(Provenance, path, CorpusError, REPAIR) if path.is_file() else {}
     last_step = max((line["step"] for line in metrics), default=0)
-    if last_step < provenance.get("max_steps", 0):
+    if last_step < (provenance.get("max_steps") or 0):
         notes.append(f"Unfinished: step {last_step} of {provenance['max_steps']}.")
-    samples = {}
-    keys = ("prompt", "continuation", "score", "segments", "segment_scores")
-    for path in sorted((folder / "samples").glob("*.jsonl")):
-        lines = _read_lines(path, ("step", *keys), notes)
-        newest = max((line["step"] for line in lines), default=None)
-        samples[path.stem] = [Sample(*(line[key] for key in keys)) for line in lines if line["step"] == newest]
-    text = config.read_text(encoding="utf-8") if config.is_file() else ""
+    samples = {path.stem: _last_samples(path, notes) for path in sorted((folder / "samples").glob("*.jsonl"))}
+    config = folder / "config.yaml"
+    text = read_text(config, CorpusError, REPAIR) if config.is_file() else ""
     return Run(folder.resolve().name, metrics, samples, text, provenance, notes)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    return _parse(path.read_bytes(), str(path))
+def _last_samples(path: Path, notes: list[str]) -> list[Sample]:
+    """Those of the last step that has any."""
+    lines = []
+    for where, line in _lines(SampleLine, path, notes):
+        if len(line["segments"]) != len(line["segment_scores"]):
+            counts = f"{len(line['segments'])} segments and {len(line['segment_scores'])} segment_scores"
+            raise CorpusError(f"{where}: has {counts}. {REPAIR}")
+        lines.append(line)
+    newest = max((line["step"] for line in lines), default=None)
+    keys = ("prompt", "continuation", "score", "segments", "segment_scores")
+    return [Sample(*(line[key] for key in keys)) for line in lines if line["step"] == newest]
 
 
-def _read_lines(path: Path, keys: Sequence[str], notes: list[str]) -> list[dict[str, Any]]:
-    """JSON Lines with `keys` in each; a last line that was cut off by an interruption is left out, with a note."""
-    lines = path.read_bytes().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
+def _lines(shape: Any, path: Path, notes: list[str]) -> Iterator[tuple[str, Any]]:
+    """JSON Lines; a last line that was cut off by an interruption is left out, with a note."""
+
+    def cut_off() -> None:
         notes.append(f"{path.name} was cut off in its last line.")
-        lines.pop()
-    found = []
-    for number, line in enumerate(lines, start=1):
-        where = f"{path}, line {number}"
-        values = _parse(line, where)
-        missing = [key for key in keys if key not in values]
-        if missing:
-            raise CorpusError(f"{where}: has no '{missing[0]}', so no phf wrote it. Remove the line or repair it.")
-        found.append(values)
-    return found
 
-
-def _parse(content: bytes, where: str) -> dict[str, Any]:
-    try:
-        values = json.loads(content)
-    except ValueError as error:  # broken JSON or UTF-8
-        raise CorpusError(f"{where}: is not valid JSON: {error}.") from error
-    if not isinstance(values, dict):
-        raise CorpusError(f"{where}: is a JSON {type(values).__name__}; an object was expected.")
-    return values
+    return read_json_lines_as(shape, path, CorpusError, REPAIR, cut_off=cut_off)

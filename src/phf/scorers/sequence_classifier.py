@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from phf.data.files import file_sha256
-from phf.data.jsonlines import without_surrogates
 from phf.errors import ConfigError
 from phf.scorers.base import SegmentScorer
 

@@ -1,6 +1,5 @@
 """One training run: from a resolved configuration to a run folder with metrics, samples and an exported model."""
 
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from phf.data.blocks import TokenBlocks
 from phf.data.files import only_job, write_json_atomic, write_text_atomic
 from phf.data.order import OrderedBlocks
 from phf.data.streaming import StreamingBlocks
-from phf.errors import ConfigError, OutputError
+from phf.errors import ConfigError, CorpusError, OutputError
 from phf.evaluation import Evaluator
 from phf.evaluation.held_out_data import held_out_numbers
 from phf.evaluation.kl import kl_from_samples
@@ -28,6 +27,8 @@ from phf.evaluation.reference import reference_samples
 from phf.models import ObjectiveLM, ValueHead, export_model, load_lm
 from phf.objectives import Objective, Unlikelihood, build_objective
 from phf.profile.thresholds import percentile_thresholds, with_thresholds
+from phf.reading import read_json_as, read_text
+from phf.shapes import TrainerState
 from phf.training.arguments import Arithmetic, training_arguments
 from phf.training.data import prepare_data, resolve_percentiles
 from phf.training.provenance import describe_run, scorer_warnings
@@ -254,8 +255,8 @@ def last_checkpoint(run_dir: Path) -> Path | None:
     for path in found:
         if all(any(any(path.glob(form)) for form in forms) for forms in CHECKPOINT_PARTS):
             try:
-                json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-            except json.JSONDecodeError:
+                read_json_as(TrainerState, path / "trainer_state.json", CorpusError)
+            except CorpusError:
                 continue
             return path
     return None
@@ -276,7 +277,7 @@ def _open_run_dir(plan: Plan, resume: bool, announce: Callable[[str], None]) -> 
     run_dir = plan.run_dir
     started = _refuse_started(run_dir, resume)
     resolved = dump_config(plan.config)
-    if started and (run_dir / "config.yaml").read_text(encoding="utf-8") != resolved:
+    if started and read_text(run_dir / "config.yaml", OutputError) != resolved:
         raise ConfigError(
             f"{run_dir}/config.yaml is not the configuration of this command, so resuming would mix two runs. "
             f"Go on with: phf train --config {run_dir}/config.yaml --run-name {run_dir.name} --resume"

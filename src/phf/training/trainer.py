@@ -24,7 +24,9 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback
 
 from phf.data.files import atomic_write
+from phf.errors import CorpusError, OutputError
 from phf.objectives import IGNORE_INDEX
+from phf.reading import parse_json, read_bytes, typed
 from phf.training.arguments import Arithmetic
 
 
@@ -86,14 +88,15 @@ def cut_after_step(path: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    for line in read_bytes(path, OutputError).splitlines(keepends=True):
         try:
-            if line.endswith("\n") and json.loads(line)["step"] <= step:
-                kept.append(line)
-        except json.JSONDecodeError:
+            found = typed(dict[str, Any], parse_json(line, str(path)), str(path), CorpusError)
+        except CorpusError:
             continue
+        if line.endswith(b"\n") and isinstance(found.get("step"), int) and found["step"] <= step:
+            kept.append(line)
     with atomic_write(path) as partial:
-        partial.write_text("".join(kept), encoding="utf-8")
+        partial.write_bytes(b"".join(kept))
 
 
 class LogCallback(TrainerCallback):

@@ -1,0 +1,96 @@
+"""The shapes of the files of a run folder, for `phf.reading`: every number finite, every text a text."""
+
+from typing import Annotated, Any, NotRequired
+
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+"""A finite number; true and "1" are none."""
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Metrics = dict[str, int | Number | None]
+"""A line of metrics.jsonl: step, tokens_seen and flat numbers."""
+
+
+class Sample(TypedDict):
+    """A line of samples/<scenario>.jsonl."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    step: Count
+    prompt: str
+    continuation: str
+    score: Number | None
+    segments: list[str]
+    segment_scores: list[Number | None]
+
+
+class Provenance(TypedDict, total=False):
+    """What is used of provenance.json; the rest of it is shown as it stands."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    method: str | None
+    task: str | None
+    max_steps: Count | None
+    threshold: Number | None
+    dataset: list[dict[str, Any]] | None
+
+
+class Prompting(TypedDict):
+    """phf.json beside an exported model: how it is prompted."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    control_tokens: list[Annotated[str, Field(min_length=1)]] | None
+    tag_every_segment_when_sampling: bool
+    threshold: NotRequired[Number | None]
+
+
+class EvaluationFile(TypedDict):
+    """evaluation.json: the parts of an evaluation that are done."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    identity: str
+    parts: dict[str, Metrics]
+
+
+class GlueLine(TypedDict):
+    """A line of glue.jsonl: one finetuning."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    task: str
+    seed: Count
+    metrics: Metrics
+
+
+class TrainerState(TypedDict):
+    """What is used of a checkpoint's trainer_state.json."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    global_step: Count
+    log_history: list[dict[str, Any]]
+
+
+class RoundFile(TypedDict):
+    """A file of rounds/ that an unfinished red-team search left behind."""
+
+    rejected: dict[str, Count]
+    entries: list[dict[str, Any]]
+
+
+class PoolLine(TypedDict):
+    """A line of pool.jsonl."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    prompt: str
+    trial: Count
+    round: Count
+    completions: list[str]
+    scores: list[Number | None]
+    prompt_score: NotRequired[Number | None]
+    assumed_score: NotRequired[Number | None]
