@@ -4,6 +4,7 @@ What YAML can say beyond that is refused with its line: tags, circular reference
 that unfold to millions of values.
 """
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class PlainLoader(yaml.SafeLoader):
     """`SafeLoader` with the constructors of plain values alone."""
 
     yaml_constructors = {}  # noqa: RUF012  as in every loader
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers = {  # noqa: RUF012
         character: [rule for rule in rules if rule[0] != "tag:yaml.org,2002:timestamp"]
         for character, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -90,10 +91,10 @@ class PlainLoader(yaml.SafeLoader):
         return value
 
     def construct_plain_float(self, node: Any) -> Any:
-        """A number, or .inf; NaN is none."""
+        """A number, or .inf; not NaN, which is never meant."""
         value = _scalar(self.construct_yaml_float, node)
-        if value != value or (abs(value) == float("inf") and "inf" not in node.value.lower()):
-            raise _error(node, f"{short(node.value)} is not a finite number")
+        if math.isnan(value):
+            raise _error(node, f"{short(node.value)} is not a number")
         return value
 
 

@@ -7,12 +7,12 @@ the caller's class that names file, line and key.
 import codecs
 import json
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from types import GenericAlias
 from typing import Any, get_type_hints
 
 from phf.errors import CorpusError, PhfError
@@ -22,8 +22,6 @@ ErrorType = Callable[[str], PhfError]
 MAX_DEPTH = 100
 """Of mappings and lists in one another: Python can parse a little more, but then cannot write, compare or show it."""
 INTEGERS = range(-(2**63), 2**64)
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-"""As JSON spells one; most are halves of a pair, which is a character."""
 
 
 def read_bytes(path: Path, error: ErrorType, advice: str = "", max_bytes: int = -1) -> bytes:
@@ -84,7 +82,7 @@ def decode(content: bytes, where: str, error: ErrorType, advice: str = "") -> st
 def parse_json(
     content: bytes | str, where: str, error: ErrorType = CorpusError, advice: str = "", *, finite: bool = False
 ) -> Any:
-    """The value that JSON text spells; a lone surrogate in it becomes U+FFFD, as no file can hold one.
+    """The value that JSON text spells.
 
     `finite`: refuse NaN, Infinity and numbers that 64 bits do not hold, over which arithmetic would stumble. Otherwise
     NaN and Infinity, which are not JSON but which many programs write, are floats.
@@ -95,7 +93,7 @@ def parse_json(
         value = json.loads(text.removeprefix("\ufeff"), **(hooks if finite else {}))
         if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
             raise RecursionError
-        return without_surrogates(value) if _SURROGATE.search(text) else value
+        return value
     except json.JSONDecodeError as problem:
         if not text.strip():
             raise error(sentence(f"{where}: is empty; JSON was expected", advice)) from None
@@ -152,6 +150,17 @@ def without_surrogates(value: Any) -> Any:
     return value
 
 
+EXPECTED = {
+    "dict_type": "a mapping",
+    "list_type": "a list",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+}
+"""What pydantic's types of errors mean to somebody who knows neither Python nor pydantic."""
+
+
 def typed(shape: Any, value: Any, where: str, error: ErrorType, advice: str = "") -> Any:
     """`value`, if it has the shape of that type (a `TypedDict`, `list[str]`, ...); nothing is converted on the way.
 
@@ -170,20 +179,24 @@ def typed(shape: Any, value: Any, where: str, error: ErrorType, advice: str = ""
     key = f"'{short(key)}' " if key else ""
     if problem["type"] == "missing":
         raise error(sentence(f"{where}: {key}is missing", advice))
-    reason = problem["msg"].replace("Input should", "it should", 1)
-    raise error(sentence(f"{where}: {key}is {short(repr(problem['input']))}: {reason}", advice))
+    found, kind = short(repr(problem["input"])), EXPECTED.get(problem["type"])
+    if kind == "a mapping" and not key:
+        found = f"a JSON {type(problem['input']).__name__}"
+    reason = problem["msg"] if kind is None else f"{kind} was expected"
+    raise error(sentence(f"{where}: {key}is {found}; {reason}", advice))
 
 
 def _instance(cls: Any, value: Any, where: str, error: ErrorType, advice: str) -> Any:
     mapping = typed(dict[str, Any], value, where, error, advice)
-    types = get_type_hints(cls)
-    if unknown := [key for key in mapping if key not in types]:
+    hints = get_type_hints(cls)
+    if unknown := [key for key in mapping if key not in hints]:
         raise error(sentence(f"{where}: '{short(unknown[0])}' is unknown", advice))
     needed = [field.name for field in fields(cls) if field.default is field.default_factory is MISSING]
     if missing := [key for key in needed if key not in mapping]:
         raise error(sentence(f"{where}: '{missing[0]}' is missing", advice))
-    values = {key: typed(dict[str, types[key]], {key: mapping[key]}, where, error, advice)[key] for key in mapping}
-    return cls(**values)
+    for key, found in mapping.items():
+        typed(GenericAlias(dict, (str, hints[key])), {key: found}, where, error, advice)
+    return cls(**mapping)
 
 
 @cache

@@ -2,13 +2,23 @@
 
 from typing import Annotated, Any, NotRequired
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PlainValidator
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
-"""A finite number; true and "1" are none."""
+
+def _finite(value: Any) -> Any:
+    if type(value) not in (int, float) or not -MAX_NUMBER < value < MAX_NUMBER:
+        raise PydanticCustomError("finite_number", "a finite number was expected")
+    return value
+
+
+MAX_NUMBER = 1e300
+"""Squares and sums of larger ones are infinite."""
+Number = Annotated[float, PlainValidator(_finite)]
+"""A finite number, whole or not; true and "1" are none."""
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-Metrics = dict[str, int | Number | None]
+Metrics = dict[str, Number | None]
 """A line of metrics.jsonl: step, tokens_seen and flat numbers."""
 
 

@@ -193,7 +193,9 @@ def test_json_that_python_cannot_hold_is_an_error_with_its_line(tmp_path):
     path = tmp_path / "a.jsonl"
     for value in ("1" * 5000, "[" * 100_000 + "]" * 100_000):
         path.write_text(f'{{"text": "a"}}\n{{"text": "b", "n": {value}}}\n')
-        with pytest.raises(CorpusError, match=r"a\.jsonl, line 2: is JSON that cannot be read"):
+        with pytest.raises(
+            CorpusError, match=r"a\.jsonl, line 2: (holds a number that cannot|is nested more than 100 deep)"
+        ):
             texts(path)
 
 

@@ -143,7 +143,7 @@ def test_results_of_another_model_or_other_settings_are_not_overwritten(conditio
         with pytest.raises(OutputError, match="holds results of another model or other settings"):
             evaluate_folder(folder, config, out, ("held-out",))
     (out / "evaluation.json").write_text('{"identity"')
-    with pytest.raises(OutputError, match=r"evaluation\.json is damaged"):
+    with pytest.raises(OutputError, match=r"evaluation\.json: is not valid JSON"):
         evaluate_folder(conditional, task, out)
 
 

@@ -103,7 +103,7 @@ def test_prompting_is_read_back_and_has_a_default(tmp_path):
     default = {"control_tokens": None, "tag_every_segment_when_sampling": False, "threshold": None}
     assert read_prompting(tmp_path) == default
     (tmp_path / "m" / "phf.json").write_text('{"control_tok')
-    with pytest.raises(ConfigError, match=r"phf\.json: does not say how the model is prompted"):
+    with pytest.raises(ConfigError, match=r"phf\.json: is not valid JSON.*Export the model again"):
         read_prompting(tmp_path / "m")
 
 

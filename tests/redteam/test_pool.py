@@ -64,9 +64,9 @@ GOOD = '{"prompt": "a", "trial": 0, "round": 0, "completions": ["x"], "scores": 
     [
         (GOOD + GOOD[:30], r"line 2: is not valid JSON.*The file ends inside this line: was its writer interrupted"),
         (GOOD + '{"text": "a"}\n', r"line 2: 'prompt' is missing. Name the pool.jsonl"),
-        (GOOD.replace("[0.5]", '"0.5"'), r"line 1: 'scores' is str, not list"),
+        (GOOD.replace("[0.5]", '"0.5"'), r"line 1: 'scores' is '0.5'; a list was expected"),
         (GOOD.replace("[0.5]", "[0.5, 1]"), r"has 1 completions and 2 scores"),
-        (GOOD.replace("[0.5]", '["high"]'), r"a score is neither a number nor null"),
+        (GOOD.replace("[0.5]", '["high"]'), r"'scores.0' is 'high'; a finite number was expected"),
         ("", r"holds no prompts"),
         ("[]\n", r"is a JSON list"),
     ],

@@ -227,9 +227,9 @@ def test_a_folder_that_is_no_run_says_so(tmp_path):
     [
         ("metrics.jsonl", b'{"step": 1\n{"step": 2, "tokens_seen": 1}\n', r"metrics\.jsonl, line 1: is not valid JSON"),
         ("metrics.jsonl", b'{"tokens_seen": 1}\n', r"metrics\.jsonl, line 1: has no 'step'"),
-        ("metrics.jsonl", b"\xff\n", r"metrics\.jsonl, line 1: is not valid JSON"),
+        ("metrics.jsonl", b"\xff\n", r"metrics\.jsonl, line 1: is not UTF-8"),
         ("metrics.jsonl", b"[1]\n", r"metrics\.jsonl, line 1: is a JSON list"),
-        ("samples/unconditional.jsonl", b'{"step": 2}\n', r"unconditional\.jsonl, line 1: has no 'prompt'"),
+        ("samples/unconditional.jsonl", b'{"step": 2}\n', r"unconditional\.jsonl, line 1: 'prompt' is missing"),
         ("provenance.json", b'{"method', r"provenance\.json: is not valid JSON"),
     ],
 )

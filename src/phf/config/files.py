@@ -166,7 +166,7 @@ def _apply_override(values: dict[str, Any], override: str, origins: dict[KeyPath
     keys = path.strip().split(".")
     if not separator or not all(keys):
         raise ConfigError(f"--override {override}: write it as section.key=value.")
-    value = parse_yaml(text, f"--override {override}", ConfigError)
+    value = parse_yaml(text, f"--override {override.strip()}", ConfigError)
     target: Any = values
     at: list[str | int] = []
     for depth, key in enumerate(keys[:-1]):

@@ -14,7 +14,9 @@ from phf.config.percentile import Threshold
 class Section(BaseModel):
     """Base of every section: an unknown key is an error, and nothing is changed after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class ConditionalTrainingConfig(Section):
@@ -109,7 +111,7 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     """Hugging Face `TrainingArguments`, by their own names, and these keys."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     effective_batch_size: int | None = Field(default=None, ge=1)
     """Blocks in an optimiser step, over all processes; gradient accumulation is worked out from it."""

@@ -4,19 +4,24 @@ import codecs
 import gzip
 import io
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from phf.errors import CorpusError, MissingExtraError
-from phf.reading import parse_json
+from phf.reading import parse_json, without_surrogates
 
 ReadProgress = Callable[[float], None]
 """Called now and then with the share of a file that has been read, in [0, 1]."""
 LINES_BETWEEN_PROGRESS = 100
 COMPRESSED_BYTES = 2**14
 """Of a .zst file, decompressed at a time: a small number, as each may stand for thousands."""
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""As JSON spells one; most are halves of a pair, which is a character."""
 
 
 def ignore_progress(fraction: float) -> None:
@@ -53,7 +58,7 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
     value = parse_json(line, where, CorpusError, cut)
     if not isinstance(value, dict):
         raise CorpusError(f"{where}: is a JSON {type(value).__name__}; an object was expected.")
-    return value
+    return without_surrogates(value) if _SURROGATE.search(line) else value
 
 
 def _decompressed(raw: BinaryIO, path: Path) -> BinaryIO | io.BufferedReader:

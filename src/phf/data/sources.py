@@ -173,7 +173,7 @@ def record_meta(record: Record) -> dict[str, Any]:
     meta = record.values.get("meta")
     if isinstance(meta, str):
         try:
-            meta = parse_json(meta, "meta")
+            meta = without_surrogates(parse_json(meta, "meta"))
         except CorpusError:
             return {"meta": meta}
     if meta is None:

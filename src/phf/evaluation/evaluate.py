@@ -18,6 +18,7 @@ from phf.evaluation.generate import Samples, check_lengths, check_steering, gene
 from phf.evaluation.metrics import Metric, build_metric
 from phf.evaluation.scenarios import GenerationScenario, banned_control_ids, build_scenario
 from phf.models.value_head import ValueHead
+from phf.reading import read_text
 from phf.scorers import Scorer, build_scorer, checked_scores
 
 GROUP = 25

@@ -14,7 +14,7 @@ from phf.annotate.cache import cache_root
 from phf.config import ConditionalTrainingConfig, Config, GlueConfig
 from phf.data.files import only_job, write_json_atomic, write_text_atomic
 from phf.data.jsonlines import read_json_lines
-from phf.errors import ConfigError, OutputError
+from phf.errors import ConfigError, CorpusError, OutputError
 from phf.evaluation.compare import Comparison, PromptScores, compare_models
 from phf.evaluation.downstream import run_downstream
 from phf.evaluation.evaluate import Evaluator
@@ -34,7 +34,9 @@ from phf.evaluation.scenarios import GenerationScenario
 from phf.models import ObjectiveLM, read_prompting
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
 from phf.objectives import MLE
+from phf.reading import read_json_as
 from phf.registry import did_you_mean
+from phf.shapes import EvaluationFile, Provenance
 
 PARTS = ("generation", "diversity", "kl", "held-out", "downstream", "glue")
 """What can be switched on and off. Diversity is measured on the samples of generation."""

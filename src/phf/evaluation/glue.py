@@ -32,6 +32,8 @@ from phf.evaluation.prefix import own_prefix
 from phf.evaluation.seeding import seeded
 from phf.models import pretrained_tokenizer
 from phf.pretrained import load_model
+from phf.reading import read_json_lines_as
+from phf.shapes import GlueLine
 
 WARMUP_RATIO = 0.06
 WEIGHT_DECAY = 0.1

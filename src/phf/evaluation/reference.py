@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from phf.config import KLConfig, KLReferenceConfig
 from phf.data.files import atomic_write
+from phf.errors import CorpusError
+from phf.reading import read_json_as, typed
 
 FORMAT = 1
 REPLACEMENT = "\ufffd"
@@ -109,7 +111,7 @@ def load_samples(path: Path, key: dict[str, Any]) -> list[ReferenceSample]:
         samples = [typed(ReferenceSample, line, str(path), CorpusError) for line in lines]
     except CorpusError as error:
         raise ValueError(f"is damaged or cut off ({error})") from error
-    if (found_key := found.get("key")) != key:
+    if found.get("key") != key:
         raise ValueError("was made from another reference or with other settings")
     if len(samples) != key["num_samples"]:
         raise ValueError(f"holds {len(samples):,} samples instead of {key['num_samples']:,}")

@@ -14,6 +14,8 @@ from transformers import GenerationConfig, PreTrainedModel
 from phf.data.files import write_json_atomic
 from phf.errors import ConfigError, OutputError
 from phf.models.value_head import ValueHead
+from phf.reading import read_json_as
+from phf.shapes import Prompting
 
 PROMPTING = "phf.json"
 """How the model is prompted; read by `phf evaluate`, ignored by transformers."""

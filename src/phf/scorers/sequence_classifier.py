@@ -17,6 +17,7 @@ import torch
 
 from phf.data.files import file_sha256
 from phf.errors import ConfigError
+from phf.reading import without_surrogates
 from phf.scorers.base import SegmentScorer
 
 OVERLAP = 8
