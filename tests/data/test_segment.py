@@ -14,7 +14,9 @@ from phf.data.sources import read_documents
 from phf.errors import ConfigError
 
 
-@pytest.mark.parametrize("how", ["lines", "sentences", "sentences:de", "sentences:xx", "document"])
+@pytest.mark.parametrize(
+    "how", ["lines", "sentences", "sentences:de", "sentences:xx", "sentences:zh", "sentences:th", "document"]
+)
 @pytest.mark.parametrize(
     "text",
     [
@@ -54,10 +56,50 @@ def test_segmenters_by_hand():
         ("At 5. Mr. 7m. A. so", ["At 5. ", "Mr. 7m. A. so"]),
         ("见到你很高兴 。 再见", ["见到你很高兴 。 ", "再见"]),
         ("क्या हाल है । ठीक", ["क्या हाल है । ", "ठीक"]),
+        (
+            "Bake at 180°C. Then at 350 °F. Cool to 0°K. Done",
+            ["Bake at 180°C. ", "Then at 350 °F. ", "Cool to 0°K. ", "Done"],
+        ),
+        ("It's y³. Ok.", ["It's y³. Ok."]),
+        ("Open http://a.b/c?d=e. Then close it.", ["Open http://a.b/c?d=e. Then close it."]),
+        ("He'd w/o. a dot. 5m. of it. Hed. So", ["He'd w/o. ", "a dot. ", "5m. of it. ", "Hed. So"]),
     ],
 )
 def test_sentences_are_those_of_spacy_by_hand(text, expected):
     assert segment(text, "sentences") == expected
+
+
+@pytest.mark.parametrize("how", ["sentences", "sentences:xx", "sentences:zh", "sentences:ja"])
+@pytest.mark.parametrize("times", [1, 40, 1000])
+def test_sentences_of_scripts_without_spaces_do_not_depend_on_what_stands_before_them(how, times):
+    parts = ["今天天气很好。", "我们去公园散步。", "你想一起来吗？", "太好了！", "はい。", "と言った．"]
+    assert segment("".join(parts) * times, how) == parts * times
+    assert segment("x" * 255 + "".join(parts), how) == ["x" * 255 + parts[0], *parts[1:]]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("你好!我是小明?是的", ["你好!", "我是小明?", "是的"]),
+        (
+            "第3.2节。价格３．５元。见http://a.b/c?d=e。好",
+            ["第3.2节。", "价格３．５元。", "见http://a.b/c?d=e。", "好"],
+        ),
+        ("他说：“你好。”然后走了。", ["他说：“你好。”", "然后走了。"]),
+        ("见http://例え.jp/検索?q=1&r=!2", ["见http://例え.jp/検索?q=1&r=!2"]),
+        ("မင်္ဂလာပါ။ကောင်း။", ["မင်္ဂလာပါ။", "ကောင်း။"]),
+        ("ราคา!ดี?ครับ", ["ราคา!", "ดี?", "ครับ"]),
+    ],
+)
+def test_marks_end_sentences_between_words_without_spaces(text, expected):
+    assert segment(text, "sentences") == expected
+
+
+def test_chinese_and_thai_have_the_rules_of_their_blank_pipelines():
+    assert segment("第3.2节. 好", "sentences:zh") == ["第3.", "2节. ", "好"]  # every character is a token
+    # a space is a token; abbreviations and numbers keep their dots
+    text = "ราคา 3.50 บาท. พ.ศ. 2565 Mr. X ครับ.สวัสดี!ครับ"
+    assert segment(text, "sentences:th") == ["ราคา 3.50 บาท.", " พ.ศ. 2565 Mr.", " X ครับ.", "สวัสดี!", "ครับ"]
 
 
 def test_language_decides_which_abbreviations_hold_a_dot():
@@ -113,6 +155,62 @@ def test_sentences_are_those_of_spacy_on_docstrings_and_readmes():
     assert num_sentences > 5000
 
 
+PIECES = [
+    *"abcxyzABZ019.!?()[]{}\"'…°-:;,/@#%+=&$€£²³|*^~<>_—–’“”‘´«»éÉßжЖαहि한🙂🫠©ǅª١½‼؟।",
+    *(
+        ". ",
+        "? ",
+        " ",
+        "  ",
+        "\n",
+        "\t",
+        "\xa0",
+        "°C.",
+        "°F",
+        "km",
+        "m.",
+        "3.14",
+        "e.g.",
+        "Mr.",
+        "U.S.",
+        "p.m.",
+        "...",
+        "..",
+    ),
+    *(
+        "http://",
+        "www.",
+        "x.com",
+        "a@b.co",
+        "?q=",
+        "'s",
+        "US$",
+        "10.0.0.1",
+        "8.8.8.8",
+        ":80",
+        "1.",
+        "A.",
+        "z.",
+        "\u200b",
+    ),
+    *("\u0301", "hed.", "Im", "'em", "w/o", ":)", ":D", "I'ma", "can't", "-_-", "\n\n", "end.", "Start"),
+]
+
+
+@pytest.mark.slow
+def test_sentences_are_those_of_spacy_on_soup():
+    spacy = pytest.importorskip("spacy")
+    for language, pieces in (("en", PIECES), ("zh", [*PIECES, *"今天。！？．｡“”「」（），、　好"])):
+        nlp = spacy.blank(language)
+        nlp.add_pipe("sentencizer")
+        rng = random.Random(0)
+        for _ in range(3000):
+            text = "".join(rng.choices(pieces, k=rng.randrange(1, 30)))
+            expected = [sentence.start_char for sentence in nlp(text).sents]
+            found = sentence_starts(text, language)
+            assert found == expected, (text, [text[a:b] for a, b in pairwise([*expected, len(text)])])
+
+
 def test_what_is_too_long_is_cut_at_white_space():
     assert segment("aaa bbb ccc", "sentences", max_chars=8) == ["aaa bbb ", "ccc"]
     assert segment("aaa bbb\nccc\n", "lines", max_chars=8) == ["aaa bbb\n", "ccc\n"]
@@ -137,6 +235,9 @@ def test_what_is_too_long_is_cut_at_white_space():
         "a@b.",
         "http://a/?",
         "'.\"!",
+        "好。",
+        "://a@",
+        "°C.",
     ],
 )
 def test_a_long_document_of_one_line_is_cut(pattern):

@@ -44,8 +44,8 @@ class DatasetConfig(Section):
     is_split_by_sentences: bool = True
     """Segments have scores of their own. False joins each document to one segment with its average score."""
     segment: str | None = Field(default=None, pattern=r"^(lines|document|sentences(:[a-z]{2})?)$")
-    """How raw documents are cut before scoring: lines, sentences, sentences:LANGUAGE (en, de, es, fr, or xx for any)
-    or document. None: the scorer's own way."""
+    """How raw documents are cut before scoring: lines, sentences, sentences:LANGUAGE (en, de, es, fr, zh, ja, th, or
+    xx for any) or document. None: the scorer's own way."""
     scores_column: str = "scores"
     """Column of an annotated dataset that holds the scores."""
     seq_length: int = Field(default=1024, ge=2)

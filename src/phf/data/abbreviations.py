@@ -19,15 +19,15 @@ _ENGLISH = _words(
     v.s. vs.
     """
 )
-# spaCy reads these as contractions (he 'd) whose last letter is an abbreviation with its dot.
-_ENGLISH_CONTRACTIONS = frozenset(
-    f"{word}."
+CONTRACTIONS = frozenset(
+    word
     for lower in _words(
-        "hed hes howd hows id im ima itd shes thatd thats thered theres thesed theyd thisd thiss thosed wed whatd whats "
-        "whend whens whered wheres whod whos whyd whys youd"
+        "hed hes howd hows id im ima i'ma i’ma itd shes thatd thats thered theres thesed theyd thisd thiss thosed wed whatd "
+        "whats whend whens whered wheres whod whos whyd whys youd"
     )
     for word in (lower, lower.capitalize())
 )
+"""English words whose last letter is a token of its own to spaCy (he 'd): with a dot behind it, an abbreviation."""
 _GERMAN = _words(
     """
     A.C. A.D. A.G. Abb. Abk. Abs. Abt. Apr. Aug. B.A. B.Sc. Bd. Betr. Bf. Bhf. Biol. Bsp. Chr. Cie. Co. D.C. Dez.
@@ -57,7 +57,7 @@ _FRENCH = _words(
 )
 
 ABBREVIATIONS: dict[str, frozenset[str]] = {
-    "en": _LETTERS | _HOURS | _ENGLISH | _ENGLISH_CONTRACTIONS,
+    "en": _LETTERS | _HOURS | _ENGLISH,
     "de": _LETTERS | _GERMAN,
     "es": _LETTERS | _HOURS | _SPANISH,
     "fr": _LETTERS | _FRENCH,

@@ -24,8 +24,8 @@ def lines(text: str) -> list[str]:
 def sentences(text: str, language: str = "en") -> list[str]:
     """Sentences as spaCy's blank English pipeline with its `sentencizer` cuts them, each with its trailing space.
 
-    As there, white space other than that one space begins the next sentence. `language`: en, de, es, fr or xx, see
-    `phf.data.sentences.sentence_starts`.
+    As there, white space other than that one space begins the next sentence. Unlike there, marks such as "。" end a
+    sentence between words without spaces too. `language`: see `phf.data.sentences.sentence_starts`.
     """
     return [text[start:end] for start, end in pairwise([*sentence_starts(text, language), len(text)])]
 

@@ -2,15 +2,18 @@
 
 A sentence ends with a token that is sentence-final punctuation; the punctuation behind it (closing quotes, brackets)
 belongs to it, and the next token of any other kind begins the next one. So the work is to know which dots are tokens:
-"e.g." and "3.14" hold none, "end." does. The rules are those of spaCy 3 (MIT licence) for English, as far as they bear
-on that: what is split off the ends of a word, the dots inside it that split it, abbreviations and web addresses.
+"e.g." and "3.14" hold none, "end." does. `phf.data.words` has the rules of spaCy 3 (MIT licence) for English, and
+`phf.data.unspaced` what is needed for scripts that put no space between words, where English rules would see one long
+word: there a final mark ends a sentence wherever it stands, in every language.
 """
 
 import re
 import unicodedata
-from functools import lru_cache
+from collections.abc import Iterable
 
-from phf.data.abbreviations import ABBREVIATIONS, EMOTICONS
+from phf.data.abbreviations import ABBREVIATIONS
+from phf.data.unspaced import characters, split_at_marks, thai_words
+from phf.data.words import Interval, tokens
 from phf.errors import ConfigError
 from phf.registry import did_you_mean
 
@@ -22,25 +25,12 @@ FINAL = frozenset(
 _FINAL = re.compile(f"[{re.escape(''.join(sorted(FINAL)))}]")
 _ASCII_FINAL = re.compile(r"[!.?]")  # a search for few characters is several times as fast
 
-_QUOTES = frozenset("'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉〈〉⟦⟧")
-_PUNCTUATION = frozenset("…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪")
-_CURRENCY = frozenset("$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫₭₮₯₰₱₲₳₴₵₶₷₸₹₺₻₼₾₿")
-_PREFIXES = _PUNCTUATION | _QUOTES | _CURRENCY | frozenset("§%=—–")
-_SUFFIXES = _PUNCTUATION | _QUOTES | frozenset("—–")
-_SUFFIX_S = ("'s", "'S", "’s", "’S")
-
-# The pattern of spaCy's `url_match`, by Diego Perini (MIT licence), without the exclusion of private networks.
-_URL = re.compile(
-    r"(?:[\w+\-.]{2,}://)?(?:\S+(?::\S*)?@)?"
-    r"(?:(?:[1-9]\d?|1\d\d|2[01]\d|22[0-3])(?:\.(?:1?\d{1,2}|2[0-4]\d|25[0-5])){2}\.(?:[1-9]\d?|1\d\d|2[0-4]\d|25[0-4])"
-    r"|(?:(?:[A-Za-z0-9\u00a1-\uffff][A-Za-z0-9\u00a1-\uffff_-]{0,62})?[A-Za-z0-9\u00a1-\uffff]\.)+[^\W\dA-Z_]{2,63})"
-    r"(?::\d{2,5})?(?:[/?#]\S*)?"
-)
-_INNER_DOT = re.compile(r"(?<=\S)\.(?=\S)")
 _SPACE = re.compile(r"\s*")
-_LONGEST_CHUNK = 256
-"""Characters; what has no white space for longer is not made of words, and is looked at in pieces of this length."""
-_CHUNK = re.compile(rf"\S{{0,{_LONGEST_CHUNK}}}")
+_CHUNK = re.compile(r"\S*")
+_PLAIN_CHARS = 64
+"""Of a word that is looked at by itself."""
+
+LANGUAGES = (*ABBREVIATIONS, "zh", "ja", "th")
 
 Token = tuple[int, bool, bool]
 """(offset, it ends a sentence, it is punctuation)"""
@@ -49,11 +39,14 @@ Token = tuple[int, bool, bool]
 def sentence_starts(text: str, language: str = "en") -> list[int]:
     """Offset of the first character of each sentence of `text`, in order; empty for empty text.
 
-    `language` says which abbreviations hold a dot: en, de, es, fr, or xx for none but single letters. Raises
-    `ConfigError` for another one.
+    `language` says which abbreviations hold a dot: en, de, es, fr, ja (those of English), or xx for none but single
+    letters; zh: every character is a token, every dot ends a sentence, as in spaCy's blank Chinese; th: what pythainlp
+    takes for words, as far as that is known without its dictionary, and a space begins the next sentence, as in spaCy's
+    blank Thai. Raises `ConfigError` for another one.
     """
-    if language not in ABBREVIATIONS:
-        raise ConfigError(f"There are no sentences of language '{language}'. {did_you_mean(language, ABBREVIATIONS)}")
+    if language not in LANGUAGES:
+        raise ConfigError(f"There are no sentences of language '{language}'. {did_you_mean(language, LANGUAGES)}")
+    spaces_before = 0 if language == "th" else 1  # that belong to the word before them
     starts = [0] if text else []
     final = _ASCII_FINAL if text.isascii() else _FINAL
     position = 0
@@ -67,7 +60,7 @@ def sentence_starts(text: str, language: str = "en") -> list[int]:
             chunk = _plain_chunk(text, position, at)
             if chunk is not None:
                 if _tokens(chunk, language)[-1][1]:
-                    starts.append(at + 2 if text[at + 1] == " " else at + 1)
+                    starts.append(at + 1 + spaces_before if text[at + 1] == " " else at + 1)
                 position = at + 1
                 continue
             position = _chunk_start(text, position, at)
@@ -80,7 +73,7 @@ def sentence_starts(text: str, language: str = "en") -> list[int]:
                 is_over = True
         position = _SPACE.match(text, end).end()  # type: ignore[union-attr]
         # One space belongs to the token before it; other white space is a token of its own.
-        space = end + 1 if text.startswith(" ", end) else end
+        space = end + spaces_before if text.startswith(" ", end) else end
         if is_over and space < position:
             starts.append(space)
             is_over = False
@@ -94,7 +87,7 @@ def _plain_chunk(text: str, first: int, position: int) -> str | None:
     if after[:1] != "\n" and not (after[:1] == " " and after[1:].isalpha()):
         return None
     start = max(first, text.rfind(" ", first, position) + 1, text.rfind("\n", first, position) + 1)
-    is_plain = text[start:position].isalnum() and position - start < _LONGEST_CHUNK // 2
+    is_plain = text[start:position].isalnum() and position - start < _PLAIN_CHARS
     return text[start : position + 1] if is_plain else None
 
 
@@ -104,95 +97,23 @@ def _chunk_start(text: str, first: int, position: int) -> int:
     words = text[start:position].split()
     if not words or text[position - 1].isspace():
         return position
-    return max(position - len(words[-1]), position - _LONGEST_CHUNK // 2)
+    return position - len(words[-1])
 
 
-@lru_cache(20_000)
-def _tokens(chunk: str, language: str) -> tuple[Token, ...]:
-    """The tokens of a chunk without white space, as far as they matter: where dots are tokens of their own."""
-    specials = ABBREVIATIONS[language]
-    first, last = 0, len(chunk)
-    ends: list[tuple[int, int]] = []  # what was split off, (start, end)
-    while first < last:
-        middle = chunk[first:last]
-        if middle in specials or middle in EMOTICONS:
-            break
-        prefix = _prefix_length(middle)
-        if prefix and middle[prefix:] in specials:
-            ends.append((first, first + prefix))
-            first += prefix
-            break
-        suffix = _suffix_length(middle[prefix:])
-        if suffix and middle[:-suffix] in specials:
-            ends.append((last - suffix, last))
-            last -= suffix
-            break
-        if not prefix and not suffix:
-            break
-        if prefix:
-            ends.append((first, first + prefix))
-            first += prefix
-        if suffix:
-            ends.append((last - suffix, last))
-            last -= suffix
-    spans = ends + (_split_middle(chunk, first, last, specials) if first < last else [])
-    return tuple((start, chunk[start:end] in FINAL, _is_punctuation(chunk[start:end])) for start, end in sorted(spans))
+def _tokens(chunk: str, language: str) -> list[Token]:
+    """The tokens of a chunk without white space."""
+    return [
+        (start, chunk[start:end] in FINAL, _is_punctuation(chunk[start:end])) for start, end in _words(chunk, language)
+    ]
 
 
-def _split_middle(chunk: str, first: int, last: int, specials: frozenset[str]) -> list[tuple[int, int]]:
-    middle = chunk[first:last]
-    if middle in specials or middle in EMOTICONS or "." not in middle or _URL.fullmatch(middle):
-        return [(first, last)]
-    spans = []
-    start = first
-    for dot in _INNER_DOT.finditer(middle):
-        before, after = middle[dot.start() - 1], middle[dot.end()]
-        if (before in _QUOTES or _is_lower(before)) and (after in _QUOTES or _is_upper(after)):
-            at = first + dot.start()
-            if chunk[start : at + 1] in specials:
-                continue
-            spans += [(start, at), (at, at + 1)]
-            start = at + 1
-    return [*spans, (start, last)]
-
-
-def _prefix_length(text: str) -> int:
-    first = text[0]
-    if first in _PREFIXES or unicodedata.category(first) == "So":
-        return 1
-    if first == "." and text.startswith(".."):
-        return len(text) - len(text.lstrip("."))
-    if first == "+" and not text[1:2].isdigit():
-        return 1
-    return 0
-
-
-def _suffix_length(text: str) -> int:
-    if not text:
-        return 0
-    if text.endswith(_SUFFIX_S):
-        return 2
-    last = text[-1]
-    if last in _SUFFIXES or unicodedata.category(last) == "So":
-        return 1
-    if text.endswith(".."):
-        return len(text) - len(text.rstrip("."))
-    before = text[-2:-1]
-    if last == "." and before:
-        if before in "gmt" and text[-3:-2].isdigit():
-            return 0  # "5m.": a unit, and an abbreviation with its dot
-        is_word_end = before.isdigit() or before in "%²-+|" or before in _PUNCTUATION or before in _QUOTES
-        two_upper = _is_upper(before) and len(text) > 2 and _is_upper(text[-3])
-        return 1 if is_word_end or _is_lower(before) or two_upper else 0
-    return 1 if last == "+" and before.isdigit() else 0
-
-
-def _is_lower(letter: str) -> bool:
-    return letter.isalpha() and not letter.isupper()
-
-
-def _is_upper(letter: str) -> bool:
-    return letter.isalpha() and not letter.islower()
+def _words(chunk: str, language: str) -> Iterable[Interval]:
+    if language == "zh":
+        return characters(chunk)
+    if language == "th":
+        return thai_words(chunk)
+    found = tokens(chunk, "en" if language == "ja" else language)
+    return found if chunk.isascii() else split_at_marks(chunk, found)
 
 
 def _is_punctuation(token: str) -> bool:
