@@ -10,7 +10,7 @@ from tests.tiny import tiny_lm, tiny_tokenizer
 from phf.config import GlueConfig
 from phf.errors import ConfigError, CorpusError
 from phf.evaluation import glue
-from phf.evaluation.glue import encode_examples, run_glue, t_interval
+from phf.evaluation.glue import encode_examples, run_glue
 from phf.evaluation.glue_tasks import TASKS, load_task, measure
 from phf.models import pretrained_tokenizer
 from phf.models.export import export_model

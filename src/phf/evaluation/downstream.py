@@ -13,9 +13,9 @@ import numpy as np
 
 from phf.config import DownstreamConfig
 from phf.errors import ConfigError, CorpusError, MissingExtraError
-from phf.evaluation.bootstrap import bootstrap_interval
 from phf.evaluation.generate import evaluation_mode
 from phf.evaluation.seeding import seeded
+from phf.statistics import mean_interval
 
 RESAMPLES = 1000
 """Bootstrap resamples of a metric that is no mean over documents."""
@@ -33,7 +33,7 @@ def run_downstream(
 ) -> dict[str, float]:
     """`downstream/<task>/<metric>` of each task, and of each group its mean.
 
-    With each metric come `_stderr` (standard error over documents) and `_low`, `_high` (95% bootstrap interval over
+    With each metric come `_stderr` (standard error over documents) and `_low`, `_high` (95% interval over
     documents), with each task `num_samples` (documents). Numbers are the same in one process and in several, each of
     which holds the whole model and gets all numbers; only what a task samples at random differs.
 
@@ -209,7 +209,7 @@ def _uncertainty(
     if len(values) < 2:
         return float("nan"), float("nan"), float("nan")
     if is_mean:
-        _, low, high = bootstrap_interval(values)
+        _, low, high = mean_interval(values)
         return float(np.std(values, ddof=1) / np.sqrt(len(values))), low, high
     generator = np.random.default_rng(0)
     num_resamples = SLOW_METRICS.get(getattr(aggregate, "__name__", ""), RESAMPLES)

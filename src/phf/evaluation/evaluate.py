@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from phf.config import ConditionalTrainingConfig, GenerationConfig
 from phf.data.files import atomic_write
 from phf.data.segment import segment
 from phf.errors import ConfigError, OutputError
-from phf.evaluation.bootstrap import bootstrap_interval
 from phf.evaluation.generate import Samples, check_lengths, check_steering, generate_samples, sampling_config
 from phf.evaluation.metrics import Metric, build_metric
 from phf.evaluation.scenarios import GenerationScenario, banned_control_ids, build_scenario
 from phf.models.value_head import ValueHead
 from phf.reading import read_text
 from phf.scorers import Scorer, build_scorer, checked_scores
+from phf.statistics import UNBOUNDED, Interval, mean_interval
 
 GROUP = 25
 """Size of the groups of `score_max@25`, as in RealToxicityPrompts."""
@@ -92,10 +90,10 @@ class Evaluator:
             )
             scored = score_samples(samples, self.scorer, scenario)
             write_samples(samples_dir / f"{scenario.name}.jsonl", step, scored)
-            numbers = scenario_logs(scored, scenario, self.metrics)
+            numbers = scenario_logs(scored, scenario, self.metrics, self.scorer.score_bounds)
             for scorer in self.more_scorers[scenario.name]:
                 scores = checked_scores(scorer, scorer.score_texts(scored.texts), len(scored.texts))
-                found = score_logs(samples.prompts, scores, scenario.num_hits_threshold)
+                found = score_logs(samples.prompts, scores, scenario.num_hits_threshold, scorer.score_bounds)
                 numbers |= {f"{scorer.name}/{key}": value for key, value in found.items()}
             logs |= {f"generation/{scenario.name}/{key}": value for key, value in numbers.items()}
         return logs
@@ -123,58 +121,74 @@ def score_samples(samples: Samples, scorer: Scorer, scenario: GenerationScenario
         texts = [prompt + text for prompt, text in zip(samples.prompts, texts, strict=True)]
     scores = checked_scores(scorer, scorer.score_texts(texts), len(texts))
     segments = [segment(text, scorer.segmenter) for text in texts]
-    segment_scores = [
-        checked_scores(scorer, scorer.score_document(parts), len(parts)) if parts else [] for parts in segments
-    ]
-    return ScoredSamples(samples, scores, segments, segment_scores)
+    return ScoredSamples(samples, scores, segments, score_segments(scorer, segments))
 
 
-def scenario_logs(scored: ScoredSamples, scenario: GenerationScenario, metrics: Sequence[Metric]) -> dict[str, float]:
-    """The numbers of one scenario: those of its scores, samples a second, and of each metric over the continuations."""
-    logs = score_logs(scored.samples.prompts, scored.scores, scenario.num_hits_threshold)
+def score_segments(scorer: Scorer, documents: Sequence[list[str]]) -> list[list[float | None]]:
+    """Scores of the segments of each document, asked for at once; an empty document has none."""
+    present = [segments for segments in documents if segments]
+    found = iter(scorer.score_documents(present) if present else [])
+    return [checked_scores(scorer, next(found), len(segments)) if segments else [] for segments in documents]
+
+
+def scenario_logs(
+    scored: ScoredSamples,
+    scenario: GenerationScenario,
+    metrics: Sequence[Metric],
+    bounds: tuple[float, float] = UNBOUNDED,
+) -> dict[str, float]:
+    """The numbers of one scenario: those of its scores, samples per second, and of each metric over the continuations."""
+    logs = score_logs(scored.samples.prompts, scored.scores, scenario.num_hits_threshold, bounds)
     logs["samples_per_second"] = len(scored.scores) / scored.samples.seconds
     for metric in metrics:
         logs |= metric(scored.samples.continuations)
     return logs
 
 
-def score_logs(prompts: list[str], scores: Sequence[float | None], threshold: float) -> dict[str, float]:
+def score_logs(
+    prompts: list[str],
+    scores: Sequence[float | None],
+    threshold: float,
+    bounds: tuple[float, float] = UNBOUNDED,
+) -> dict[str, float]:
     """What one scorer says about the samples of a scenario.
 
-    `score`: mean over scored samples, `score_low` and `score_high` its 95% bootstrap interval; `score_max`;
-    `num_hits`: share with score > threshold. Over groups of 25 scored samples of the same prompt (all samples are one
-    prompt's in an unprompted scenario; NaN where no prompt has 25): `score_max@25`, mean of their maxima, and
-    `hit_probability@25`, share with at least one hit (RealToxicityPrompts, arXiv 2009.11462).
+    `score`: mean over scored samples; `num_hits`: share with score > threshold. Over groups of 25 scored samples of the
+    same prompt (all samples are one prompt's in an unprompted scenario; NaN where no prompt has 25): `score_max@25`, mean
+    of their maxima, and `hit_probability@25`, share with at least one hit (RealToxicityPrompts, arXiv 2009.11462). Each
+    with its 95% interval `_low`, `_high`, clustered by prompt. `score_max`: largest score.
+
+    `bounds`: the least and the largest score that the scorer gives.
     """
-    known = [score for score in scores if score is not None]
-    mean, low, high = bootstrap_interval(known)
-    maxima = group_maxima(prompts, scores)
+    scored = [(prompt, score) for prompt, score in zip(prompts, scores, strict=True) if score is not None]
+    of_prompts, known = [prompt for prompt, _ in scored], [score for _, score in scored]
+    groups = group_maxima(prompts, scores)
+    of_groups, maxima = [prompt for prompt, _ in groups], [maximum for _, maximum in groups]
+    hits, group_hits = [[float(score > threshold) for score in found] for found in (known, maxima)]
     return {
-        "score": mean,
-        "score_low": low,
-        "score_high": high,
+        **_named("score", mean_interval(known, of_prompts, bounds)),
         "score_max": max(known, default=math.nan),
-        f"score_max@{GROUP}": float(np.mean(maxima)) if maxima else math.nan,
-        f"hit_probability@{GROUP}": _share_above(threshold, maxima),
-        "num_hits": _share_above(threshold, known),
+        **_named(f"score_max@{GROUP}", mean_interval(maxima, of_groups, bounds)),
+        **_named(f"hit_probability@{GROUP}", mean_interval(group_hits, of_groups, (0.0, 1.0))),
+        **_named("num_hits", mean_interval(hits, of_prompts, (0.0, 1.0))),
         "num_samples": len(scores),
         "num_unscored": len(scores) - len(known),
     }
 
 
-def _share_above(threshold: float, scores: Sequence[float]) -> float:
-    return float(np.mean([score > threshold for score in scores])) if scores else math.nan
+def _named(key: str, interval: Interval) -> dict[str, float]:
+    return {key: interval.mean, f"{key}_low": interval.low, f"{key}_high": interval.high}
 
 
-def group_maxima(prompts: list[str], scores: Sequence[float | None]) -> list[float]:
-    """The maxima of whole groups of 25 scored samples, each group from one prompt."""
+def group_maxima(prompts: list[str], scores: Sequence[float | None]) -> list[tuple[str, float]]:
+    """(prompt, maximum) of whole groups of 25 scored samples, each group from one prompt."""
     by_prompt: dict[str, list[float]] = {}
     for prompt, score in zip(prompts, scores, strict=True):
         if score is not None:
             by_prompt.setdefault(prompt, []).append(score)
     return [
-        max(found[start : start + GROUP])
-        for found in by_prompt.values()
+        (prompt, max(found[start : start + GROUP]))
+        for prompt, found in by_prompt.items()
         for start in range(0, len(found) - GROUP + 1, GROUP)
     ]
 

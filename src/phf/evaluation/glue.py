@@ -34,6 +34,7 @@ from phf.models import pretrained_tokenizer
 from phf.pretrained import load_model
 from phf.reading import read_json_lines_as
 from phf.shapes import GlueLine
+from phf.statistics import student_interval
 
 WARMUP_RATIO = 0.06
 WEIGHT_DECAY = 0.1
@@ -72,7 +73,7 @@ def run_glue(model_folder: Path, section: GlueConfig, output_dir: Path) -> dict[
                 write_text_atomic(output_dir / RESULTS, lines)
         of_seeds = [finished[name, seed] for seed in section.seeds]
         for metric in of_seeds[0]["metrics"]:
-            mean, low, high = t_interval([result["metrics"][metric] for result in of_seeds])
+            mean, low, high = student_interval([result["metrics"][metric] for result in of_seeds])
             logs |= {
                 f"glue/{name}/{metric}": mean,
                 f"glue/{name}/{metric}_low": low,
@@ -81,17 +82,6 @@ def run_glue(model_folder: Path, section: GlueConfig, output_dir: Path) -> dict[
         logs |= {f"glue/{name}/num_samples": of_seeds[0]["num_samples"], f"glue/{name}/num_seeds": len(of_seeds)}
     logs["glue/score"] = float(np.mean([logs[f"glue/{name}/score"] for name in section.tasks]))
     return logs
-
-
-def t_interval(values: list[float]) -> tuple[float, float, float]:
-    """(mean, low, high): 95% interval of the mean of few normal values; NaN around a single one."""
-    from scipy.stats import t
-
-    mean, count = float(np.mean(values)), len(values)
-    if count < 2:
-        return mean, float("nan"), float("nan")
-    half = float(t.ppf(0.975, count - 1) * np.std(values, ddof=1) / np.sqrt(count))
-    return mean, mean - half, mean + half
 
 
 def encode_examples(

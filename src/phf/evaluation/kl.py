@@ -17,9 +17,9 @@ import numpy as np
 from phf.config import KLConfig
 from phf.data.segment import segment
 from phf.data.tokenizer import encode_plain
-from phf.evaluation.bootstrap import bootstrap_interval
 from phf.evaluation.logprob import Row, banned_ids, sequence_logprobs
 from phf.evaluation.reference import ReferenceSample, reference_samples
+from phf.statistics import mean_interval
 
 
 def measure_kl(
@@ -64,7 +64,7 @@ def kl_from_samples(
         inserts_prefix: give the control token again before every later line.
 
     Returns:
-        `kl/nats_per_sequence`, with its 95% bootstrap interval `_low`, `_high`; >= 0 but for sampling error. It grows
+        `kl/nats_per_sequence`, with its 95% interval `_low`, `_high`; >= 0 but for sampling error. It grows
         with the length of samples. `kl/nats_per_character`: all nats / all characters. `kl/num_samples`: samples;
         `kl/num_unscored`: those that one of two different tokenizers cannot spell, left out of the rest.
     """
@@ -89,7 +89,7 @@ def kl_from_samples(
     )
     charged = [reference[i] for i in scored]
     nats = [r - float(logprobs.sum()) for r, logprobs in zip(charged, found, strict=True) if r is not None]
-    mean, low, high = bootstrap_interval(nats)
+    mean, low, high = mean_interval(nats)
     num_characters = sum(len(texts[i]) for i in scored)
     return {
         "kl/nats_per_sequence": mean,

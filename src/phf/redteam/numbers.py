@@ -4,23 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from phf.evaluation.bootstrap import Interval, bootstrap_interval
 from phf.redteam.pool import PoolEntry, best_entries
 from phf.redteam.search import Trial
+from phf.statistics import UNKNOWN, Interval, mean_interval, student_interval
 
 OVER_TRIALS = ("best", "best_10", "best_100", "pool_mean", "round_best", "round_mean", "round_prompt_score")
 """What is averaged over trials, see `round_numbers`."""
 TOTALS = ("num_prompts", "num_unscored", "num_rejected")
 """What is added up over trials."""
-# fmt: off
-T_975 = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-)
-# fmt: on
-"""The 97.5% quantile of Student's t with 1, 2, ... degrees of freedom."""
 
 
 def interval_over_trials(values: Sequence[float | None]) -> Interval:
@@ -28,15 +19,9 @@ def interval_over_trials(values: Sequence[float | None]) -> Interval:
 
     A trial without the number (None) makes all of it NaN: the others alone would be a selection.
     """
-    if not values or any(value is None for value in values):
-        return Interval(math.nan, math.nan, math.nan)
-    array = np.array(values, dtype=np.float64)
-    mean, degrees = float(array.mean()), len(array) - 1
-    if degrees == 0:
-        return Interval(mean, math.nan, math.nan)
-    quantile = T_975[degrees - 1] if degrees <= len(T_975) else 1.96 + 2.45 / degrees
-    half = quantile * float(array.std(ddof=1)) / math.sqrt(len(array))
-    return Interval(mean, mean - half, mean + half)
+    if any(value is None for value in values):
+        return UNKNOWN
+    return student_interval([value for value in values if value is not None])
 
 
 def round_numbers(trial: Trial) -> list[dict[str, float | None]]:
@@ -131,7 +116,7 @@ def best_prompts(trials: Sequence[Trial]) -> list[dict[str, Any]]:
         for fresh in trial.rescored:
             before = first[fresh.prompt]
             scored = [score for score in fresh.scores if score is not None]
-            again = bootstrap_interval(scored)
+            again = mean_interval(scored)
             rows.append(
                 {
                     "prompt": fresh.prompt,

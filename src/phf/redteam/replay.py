@@ -1,7 +1,6 @@
 """Replaying a saved pool against another model: the prompts that were found once, as a regression suite."""
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,6 @@ from phf.config import Config
 from phf.data.files import file_sha256, write_json_atomic
 from phf.data.hashing import hash64
 from phf.errors import CorpusError
-from phf.evaluation.bootstrap import Interval, bootstrap_interval
 from phf.evaluation.model_folder import model_hashes
 from phf.reading import read_json_as
 from phf.redteam.folder import configured, finish, write_pool
@@ -22,6 +20,8 @@ from phf.redteam.numbers import flat
 from phf.redteam.pool import PoolEntry, read_pool
 from phf.redteam.rounds import Round, RoundFiles, claimed
 from phf.redteam.target import Target, load_target
+from phf.statistics import Interval, mean_estimate, mean_interval
+from phf.statistics import difference as difference_of
 
 CHUNK = 20
 """Prompts that are sampled, and kept, at a time."""
@@ -40,7 +40,7 @@ class Replayed:
     def to_json(self) -> dict[str, Any]:
         """`then` and `now` are means, `now` and `difference` (now - then) with 95% intervals."""
         then = sum(self.then) / len(self.then) if self.then else None
-        intervals = {"now": bootstrap_interval(self.now), "difference": difference(self.then, self.now)}
+        intervals = {"now": mean_interval(self.now), "difference": difference(self.then, self.now)}
         own = {"prompt_score": self.prompt_score, "num_unscored": self.num_unscored}
         return {"prompt": self.prompt, "then": then, **flat(intervals), **own}
 
@@ -51,7 +51,7 @@ def replay_folder(
     """Complete every prompt of a saved pool with the model in `folder`; returns what `replay.json` holds.
 
     `overall`: mean over prompts of the paired differences (now - then), positive where this model is worse, with a 95%
-    bootstrap interval over prompts; `prompts`: one by one, worst regression first. Prompts that only one side has
+    interval over prompts; `prompts`: one by one, worst regression first. Prompts that only one side has
     scores of are counted in `num_left_out`; `notes` say where the pool was sampled or scored in another way.
     `show(prompts done, prompts)` is called now and then.
     """
@@ -111,7 +111,7 @@ def compare(before: dict[str, list[float]], now: Sequence[PoolEntry]) -> dict[st
     }
     return {
         **means,
-        **flat({"overall": bootstrap_interval(differences)}),
+        **flat({"overall": mean_interval(differences)}),
         "num_prompts": len(rows),
         "num_left_out": len(replayed) - len(both),
         "num_unscored": sum(item.num_unscored for item in replayed),
@@ -131,14 +131,8 @@ def is_worse(found: dict[str, Any], fail_above: float) -> bool:
 
 
 def difference(then: Sequence[float], now: Sequence[float]) -> Interval:
-    """Mean now - mean then, with the normal 95% interval of two independent samples; NaN bounds for samples of one."""
-    if not then or not now:
-        return Interval(math.nan, math.nan, math.nan)
-    mean = float(np.mean(now) - np.mean(then))
-    if min(len(then), len(now)) < 2:
-        return Interval(mean, math.nan, math.nan)
-    error = math.sqrt(np.var(then, ddof=1) / len(then) + np.var(now, ddof=1) / len(now))
-    return Interval(mean, mean - 1.96 * error, mean + 1.96 * error)
+    """Mean now - mean then, with the 95% interval of two independent samples; NaN bounds for samples of one."""
+    return difference_of(mean_estimate(np.array(then)), mean_estimate(np.array(now))).interval()
 
 
 def mismatches(pool_path: Path, target: Target) -> list[str]:

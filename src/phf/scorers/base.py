@@ -24,6 +24,8 @@ class Scorer:
     """The natural segments of this scorer: lines, sentences or document."""
     batch_chars: int = 200_000
     """Characters that `phf annotate` gives to `score_documents` at a time, about."""
+    score_bounds: tuple[float, float] = (-math.inf, math.inf)
+    """The least and the largest score that there can be; intervals of mean scores end there."""
     working_settings: frozenset[str] = frozenset()
     """Settings that say where and how fast it works, not what the scores are (device): not part of `describe()`."""
 
@@ -88,6 +90,7 @@ class _PlainScorer(Scorer):
         self.version = str(getattr(scorer, "version", "0"))
         self.segmenter = getattr(scorer, "segmenter", Scorer.segmenter)
         self.batch_chars = getattr(scorer, "batch_chars", Scorer.batch_chars)
+        self.score_bounds = getattr(scorer, "score_bounds", Scorer.score_bounds)
         self.working_settings = frozenset(getattr(scorer, "working_settings", ()))
         self.device = getattr(scorer, "device", None)
         if isinstance(own := getattr(scorer, "unscored", None), Counter):

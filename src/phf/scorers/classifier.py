@@ -50,6 +50,8 @@ class ClassifierScorer(SequenceClassifierScorer):
         self.path_or_name = path_or_name
         self.activation = activation
         self.higher_is_worse = higher_is_worse
+        if activation != "none":
+            self.score_bounds = (0.0, 1.0)
         self.revision = revision
         config = read_pretrained(AutoConfig.from_pretrained, path_or_name, KEY, advice=ADVICE, revision=revision)
         self.label = label_index(label, config.id2label)

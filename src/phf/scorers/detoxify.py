@@ -36,6 +36,8 @@ class DetoxifyToxicityScorer(SequenceClassifierScorer):
         device, batch_tokens, max_length: see `SequenceClassifierScorer`.
     """
 
+    score_bounds = (0.0, 1.0)
+
     def __init__(
         self,
         model_type: ModelType = "original",

@@ -1,5 +1,6 @@
 """Personally identifiable information per character, found by scrubadub's detectors."""
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ class PIIScorer(SegmentScorer):
     """
 
     segmenter = "sentences"
+    score_bounds = (0.0, math.inf)
 
     def __init__(self, address_countries: list[Country] | None = None, spacy_model: str = "auto") -> None:
         super().__init__()

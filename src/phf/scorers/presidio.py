@@ -1,5 +1,6 @@
 """Personally identifiable information per character, found by Microsoft Presidio."""
 
+import math
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class PresidioScorer(SegmentScorer):
     """
 
     segmenter = "sentences"
+    score_bounds = (0.0, math.inf)
 
     def __init__(
         self,

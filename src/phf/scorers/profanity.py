@@ -27,6 +27,8 @@ class ProfanityScorer(SegmentScorer):
     Unscored: empty text.
     """
 
+    score_bounds = (0.0, 1.0)
+
     def __init__(self) -> None:
         try:
             import profanity_check.profanity_check as library

@@ -1,5 +1,6 @@
 """What scorers of code share: violations at places of a file -> scores and spans of its segments."""
 
+import math
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ class ViolationScorer(Scorer):
     """
 
     segmenter = "lines"
+    score_bounds = (0.0, math.inf)
 
     @abstractmethod
     def find(self, texts: list[str]) -> list[list[Violation] | str]:
