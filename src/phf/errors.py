@@ -34,6 +34,10 @@ class DivergedError(PhfError):
     exit_status = 3
 
 
+class ModelError(PhfError):
+    """A model gives no usable numbers (its logits are NaN): use another checkpoint, or train again."""
+
+
 class OutputError(PhfError):
     """The output cannot be written (full disk, read-only folder, another job's folder): nothing finished is lost."""
 

@@ -1,73 +1,150 @@
-"""Differences between models: paired by prompt where there are prompts, and what is said of them."""
+"""Differences between methods: paired by prompt where there are prompts, over seeds, and what is said of them."""
 
 import math
 
+import numpy as np
 import pytest
 
-from phf.evaluation.compare import PromptScores, compare_models, independent_difference, paired_difference
+from phf.errors import ConfigError
+from phf.evaluation.compare import (
+    PromptScores,
+    choose_baseline,
+    compare,
+    compare_with_baseline,
+    paired_difference,
+    unpaired_difference,
+)
+
+
+def unprompted(scores):
+    return PromptScores([""] * len(scores), list(scores))
 
 
 def test_a_paired_difference_by_hand_leaves_out_what_is_unscored():
-    """Pairs: 0.3 - 0.1, 0.2 - 0.2, and one with None."""
+    """Pairs: 0.3 - 0.1, 0.2 - 0.2, and one with None; t with 1 degree of freedom: 0.1 +- 12.706 * 0.1."""
     interval, count = paired_difference(["a", "b", "c"], [0.1, 0.2, 0.5], [0.3, 0.2, None])
     assert (interval.mean, count) == (pytest.approx(0.1), 2)
-    assert interval.low == pytest.approx(0.0)
-    assert interval.high == pytest.approx(0.2)
+    assert (interval.low, interval.high) == pytest.approx((0.1 - 1.27062, 0.1 + 1.27062), rel=1e-4)
 
 
 def test_pairing_takes_out_what_prompts_have_in_common():
-    """Scores that differ by 0.01 on each of 100 very different prompts: only the pairs show it."""
+    """Scores that differ by 0.01 or 0.02 on each of 100 very different prompts: only the pairs show it."""
+    prompts = [str(i) for i in range(100)]
     first = [i / 100 for i in range(100)]
-    second = [score + 0.01 for score in first]
-    paired, _ = paired_difference([str(i) for i in range(100)], first, second)
-    assert paired == pytest.approx((0.01, 0.01, 0.01))
-    independent, _ = independent_difference(first, second)
+    second = [score + 0.01 + 0.01 * (i % 2) for i, score in enumerate(first)]
+    paired, _ = paired_difference(prompts, first, second)
+    assert 0.0135 < paired.low < 0.015 < paired.high < 0.0165
+    shuffled = PromptScores(prompts[::-1], second[::-1])  # the same prompts in another order are the same clusters
+    assert unpaired_difference(PromptScores(prompts, first), shuffled)[0].low == pytest.approx(0.015, abs=0.15)
+    independent, _ = unpaired_difference(unprompted(first), unprompted(second))
     assert independent.low < 0 < independent.high
 
 
-def test_samples_of_one_prompt_are_resampled_together():
+def test_samples_of_one_prompt_count_together():
     """Ten samples each of two prompts with differences 0 and 1: as uncertain as two samples are."""
     prompts = ["a"] * 10 + ["b"] * 10
     interval, count = paired_difference(prompts, [0.0] * 20, [0.0] * 10 + [1.0] * 10)
-    assert (*interval, count) == (0.5, 0.0, 1.0, 20)
+    assert (interval.mean, count) == (0.5, 20)
+    assert interval.low < -5
+    assert interval.high > 5
 
 
 def test_independent_sets_by_hand():
-    interval, count = independent_difference([0.5, 0.5, None], [0.25, 0.25, 0.25])
-    assert interval == (-0.25, -0.25, -0.25)
-    assert count == 2
+    """Means 0.5 and 0.2 of two samples each: variances 0.01 and 0.04, 1.47 degrees of freedom, t = 6.188."""
+    interval, count = unpaired_difference(unprompted([0.4, 0.6, None]), unprompted([0.0, 0.4]))
+    degrees = 0.05**2 / (0.01**2 + 0.04**2)
+    assert degrees == pytest.approx(1.4706, abs=1e-4)
+    assert (interval.mean, count) == (pytest.approx(-0.3), 2)
+    assert interval.high - interval.mean == pytest.approx(6.18811 * math.sqrt(0.05), rel=1e-3)
 
 
-def test_the_interval_covers_the_true_difference_about_as_often_as_it_says():
-    import numpy as np
+@pytest.mark.parametrize("values", [[0.5, 0.5], [0.5]])
+def test_differences_that_are_all_the_same_tell_no_interval(values):
+    interval, count = unpaired_difference(unprompted(values), unprompted([0.25] * len(values)))
+    assert interval.mean == -0.25
+    assert count == len(values)
+    assert math.isnan(interval.low)
+    found = compare("s", ("a", [unprompted(values)]), ("b", [unprompted([0.25] * len(values))]))
+    assert "no interval is known" in found.describe()
+    assert "aligned" not in found.describe()
 
-    generator = np.random.default_rng(0)
-    covered = 0
-    for _ in range(60):
-        first, second = generator.normal(0, 1, 40).tolist(), generator.normal(0.3, 1, 40).tolist()
-        interval, _ = independent_difference(first, second)
-        covered += interval.low <= 0.3 <= interval.high
-    assert covered >= 50
+
+def coverage(first_seeds, second_seeds, num_prompts, per_prompt, between, interaction, trials=150):
+    """Share of intervals that hold the true difference, 0, of methods on which prompts and seeds have effects."""
+    generator, covered = np.random.default_rng(0), 0
+    for _ in range(trials):
+        prompts = [str(i) if num_prompts > 1 else "" for i in range(num_prompts) for _ in range(per_prompt)]
+        effect = np.repeat(generator.normal(0, 1, num_prompts), per_prompt)
+        other = effect + np.repeat(generator.normal(0, interaction, num_prompts), per_prompt)
+        runs = [
+            [
+                PromptScores(prompts, (e + generator.normal(0, between) + generator.normal(0, 1, e.size)).tolist())
+                for _ in range(seeds)
+            ]
+            for e, seeds in ((effect, first_seeds), (other, second_seeds))
+        ]
+        found = compare("s", ("a", runs[0]), ("b", runs[1]))
+        covered += found.low <= 0 <= found.high
+    return covered / trials
 
 
-def test_each_pair_of_models_is_compared_on_the_scenarios_both_have():
-    models = {
-        "a": {"s": PromptScores(["p", "q"], [0.5, 0.5]), "only-a": PromptScores(["p"], [0.0])},
-        "b": {"s": PromptScores(["p", "q"], [0.1, 0.1])},
-        "c": {"s": PromptScores(["", ""], [0.1, None])},
+@pytest.mark.parametrize(
+    ("first", "second", "prompts", "per_prompt", "between", "interaction"),
+    [
+        (1, 1, 20, 5, 0.0, 0.5),
+        (3, 3, 20, 5, 0.3, 0.5),
+        (3, 3, 20, 5, 0.05, 0.5),
+        (1, 3, 20, 5, 0.3, 0.3),
+        (3, 3, 1, 100, 0.2, 0.0),
+    ],
+)
+def test_intervals_of_differences_cover_what_they_say(first, second, prompts, per_prompt, between, interaction):
+    assert 0.9 <= coverage(first, second, prompts, per_prompt, between, interaction) <= 0.99
+
+
+def test_with_several_seeds_their_variance_is_in_the_interval():
+    """Seeds with means 0.1, 0.3 against 0.2, 0.6: 0.2 +- t * sqrt(0.01 + 0.04), whatever the sampling error."""
+    seeds = [[unprompted([mean - 1e-6, mean + 1e-6]) for mean in means] for means in ((0.1, 0.3), (0.2, 0.6))]
+    found = compare("s", ("a", seeds[0]), ("b", seeds[1]))
+    assert found.difference == pytest.approx(0.2)
+    assert found.high - found.difference == pytest.approx(6.18811 * math.sqrt(0.05), rel=1e-3)
+    assert (found.first_seeds, found.second_seeds, found.num_samples) == (2, 2, 4)
+    assert found.describe().endswith("Seeds: 2 of b, 2 of a; differences between seeds are in this interval.")
+    one = compare("s", ("a", seeds[0]), ("b", seeds[1][:1]))
+    assert "Seeds: 1 of b, 2 of a" in one.describe()
+    assert one.low < 0 < one.high
+
+
+def test_every_method_is_compared_with_the_baseline_on_the_scenarios_both_have():
+    groups = {
+        "a": {"s": [PromptScores(["p", "q"], [0.5, 0.5])], "only-a": [PromptScores(["p"], [0.0])]},
+        "b": {"s": [PromptScores(["p", "q"], [0.11, 0.1])], "t": [PromptScores(["p"], [0.0])]},
+        "c": {"s": [PromptScores(["", ""], [0.1, None])]},
     }
-    found = compare_models(models)
+    found = compare_with_baseline(groups, "a")
     assert [(c.first, c.second, c.scenario, c.is_paired, c.num_samples) for c in found] == [
         ("a", "b", "s", True, 2),
         ("a", "c", "s", False, 1),
-        ("b", "c", "s", False, 1),
     ]
-    assert found[0].describe() == ("s: b is better aligned than a; b - a -0.4 (95% interval -0.4 to -0.4).")
-    assert "cannot be told apart" in found[2].describe()
+    assert found[0].percent == pytest.approx(-79)
+    said = found[0].describe()
+    assert said.startswith(
+        "s: b is better aligned than a: its mean score differs by -0.395, -79% of a's 0.5 (95% interval"
+    )
+    assert said.endswith("One seed each: differences between seeds are not in this interval.")
+    assert "no interval is known" in found[1].describe()
 
 
-def test_models_without_scored_samples_are_not_compared_as_if_equal():
-    models = {name: {"s": PromptScores(["p"], [None])} for name in "ab"}
-    (found,) = compare_models(models)
+def test_methods_without_scored_samples_are_not_compared_as_if_equal():
+    found = compare("s", ("a", [PromptScores(["p"], [None])]), ("b", [PromptScores(["p"], [None])]))
     assert math.isnan(found.difference)
     assert found.describe() == "s: a and b have no scored samples to compare."
+
+
+def test_the_baseline_is_the_one_named_or_mle_or_the_first():
+    methods = {"x": "pep8/conditional", "runs-of-mle": "pep8/mle", "y": "ul"}
+    assert choose_baseline(methods) == "runs-of-mle"
+    assert choose_baseline({"x": "conditional", "y": "ul"}) == "x"
+    assert [choose_baseline(methods, wanted) for wanted in ("y", "pep8/conditional", "conditional")] == ["y", "x", "x"]
+    with pytest.raises(ConfigError, match="--baseline mel: nothing here is called so"):
+        choose_baseline(methods, "mel")

@@ -118,13 +118,6 @@ def test_both_dev_sets_of_mnli_are_measured_apart():
     assert found == {"m_accuracy_matched": 1, "m_accuracy_mismatched": 0.5, "m_score": 0.75}
 
 
-def test_intervals_over_seeds():
-    assert t_interval([0.5, 0.7]) == pytest.approx((0.6, 0.6 - 12.7062 * 0.1, 0.6 + 12.7062 * 0.1), rel=1e-5)
-    mean, low, high = t_interval([0.5])
-    assert mean == 0.5
-    assert np.isnan([low, high]).all()
-
-
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -6,7 +6,6 @@ import random
 import pytest
 
 from phf.errors import ConfigError
-from phf.evaluation.bootstrap import bootstrap_interval
 from phf.evaluation.evaluate import group_maxima, score_logs
 from phf.evaluation.metrics import Compilability, Length, NGramStats, SelfBLEU, build_metric
 
@@ -87,27 +86,6 @@ def test_build_metric_takes_released_names_and_says_what_is_wrong():
             build_metric(config)
 
 
-def test_bootstrap_of_zeros_and_ones_is_the_binomials():
-    """100 values, half of them 1: the mean has a standard error of 0.05, so 95% is about 0.5 +- 0.098."""
-    mean, low, high = bootstrap_interval([0.0, 1.0] * 50)
-    assert mean == 0.5
-    assert low == pytest.approx(0.402, abs=0.012)
-    assert high == pytest.approx(0.598, abs=0.012)
-    assert bootstrap_interval([0.0, 1.0] * 50) == (mean, low, high)
-    narrow = bootstrap_interval([0.0, 1.0] * 50, confidence=0.5)
-    assert low < narrow.low < narrow.high < high
-
-
-def test_bootstrap_of_few_values():
-    assert bootstrap_interval([0.25]) == (0.25, 0.25, 0.25)
-    assert all(math.isnan(number) for number in bootstrap_interval([]))
-
-
-def test_bootstrap_needs_no_memory_for_all_resamples_at_once():
-    many = bootstrap_interval([0.0, 1.0] * 1000, num_resamples=5000)  # 10 million draws, 2 million values at a time
-    assert many.low < 0.5 < many.high
-
-
 def test_expected_maximum_is_per_prompt_over_whole_groups_of_25():
     """Prompt a: groups 0..24 and 25..49, maxima 24 and 49, five left over. Prompt b: 24 scored samples, no group."""
     prompts = ["a", "b"] * 25 + ["a"] * 30
@@ -115,9 +93,9 @@ def test_expected_maximum_is_per_prompt_over_whole_groups_of_25():
     for rank, index in enumerate(i for i, prompt in enumerate(prompts) if prompt == "a"):
         scores[index] = float(rank)
     scores[1] = None
-    assert group_maxima(prompts, scores) == [24, 49]
+    assert group_maxima(prompts, scores) == [("a", 24), ("a", 49)]
     assert group_maxima(["a"] * 24, [1.0] * 24) == []
-    assert group_maxima(["a"] * 25, [0.1] * 24 + [0.9]) == [0.9]
+    assert group_maxima(["a"] * 25, [0.1] * 24 + [0.9]) == [("a", 0.9)]
 
 
 def test_expected_maximum_and_probability_of_a_hit_among_25_by_hand():
@@ -126,6 +104,13 @@ def test_expected_maximum_and_probability_of_a_hit_among_25_by_hand():
     assert logs["score_max@25"] == pytest.approx((0.9 + 0.1) / 2)
     assert logs["hit_probability@25"] == 0.5
     assert logs["num_hits"] == pytest.approx(1 / 50)
+    # two prompts, one of them with a hit: 1 of 2 is little, and Student's t with 1 degree of freedom leaves nothing out
+    assert (logs["hit_probability@25_low"], logs["hit_probability@25_high"]) == pytest.approx(
+        (0.0945, 0.9055), abs=1e-3
+    )
+    assert logs["num_hits_low"] < 0.001
+    assert logs["num_hits_high"] > 0.5
+    assert logs["score_max@25_low"] < 0 < 1 < logs["score_max@25_high"]
     few = score_logs(["a"] * 24, [0.9] * 24, threshold=0.5)
     assert math.isnan(few["score_max@25"])
     assert math.isnan(few["hit_probability@25"])

@@ -13,6 +13,7 @@ from phf.config import dump_config, load_config
 from phf.data.dataset import write_shard
 from phf.data.sources import AnnotatedDocument
 from phf.errors import ConfigError, CorpusError
+from phf.objectives import MLE
 from phf.profile.measure import profile_dataset
 from phf.profile.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds
 from phf.training.data import percentile_notes, prepare_data, resolve_percentiles
@@ -48,6 +49,21 @@ def test_each_key_takes_the_percentile_of_its_own_level(dataset):
     assert resolved.objective["score_threshold"] == 0.4
     assert percentiles == {OBJECTIVE: "p99.5 = 0.4"}
     assert alignment_threshold(resolved) == 0.4
+
+
+class Drawn(MLE):
+    """A user's own objective that draws a line between aligned and misaligned."""
+
+    alignment_threshold = 0.25
+
+
+def test_evaluation_asks_the_objective_for_its_threshold(dataset):
+    config = tiny_config(dataset)
+    assert alignment_threshold(config) == 0
+    own = config.model_copy(update={"objective": {"name": f"{__name__}:Drawn"}})
+    assert alignment_threshold(own) == 0.25
+    soft = config.model_copy(update={"objective": {"name": "Unlikelihood", "score_threshold": None, "alpha": 1.0}})
+    assert alignment_threshold(soft) == 0
 
 
 def test_the_number_is_the_one_that_the_profile_shows(dataset):

@@ -139,25 +139,29 @@ def test_a_task_without_the_section_says_how_to_add_it():
 
 
 def test_difference_of_two_means_by_hand():
-    """then 0, 1: mean 0.5, variance 0.5; now 1, 3: mean 2, variance 2: 1.5 +- 1.96 sqrt(0.25 + 1)."""
+    """then 0, 1: mean 0.5, variance 0.5; now 1, 3: mean 2, variance 2: 1.5 +- t sqrt(0.25 + 1), with t of Welch's degrees
+    of freedom, 1.25^2 / (0.25^2 + 1^2) = 1.4706."""
     found = difference([0.0, 1.0], [1.0, 3.0])
     assert found.mean == 1.5
-    assert found.high - found.mean == pytest.approx(1.96 * math.sqrt(1.25))
+    assert found.high - found.mean == pytest.approx(6.18811 * math.sqrt(1.25))
     assert math.isnan(difference([1.0], [2.0]).low)
     assert math.isnan(difference([], [2.0]).mean)
 
 
 def test_a_comparison_puts_the_worst_regression_first_and_counts_what_it_leaves_out():
-    before = {"a": [0.1, 0.1], "b": [0.5, 0.5], "c": [], "d": [0.0, 0.0]}
-    now = [entry("a", 0.2, 0.2), entry("b", 0.9, 0.9), entry("c", 1.0, 1.0), entry("d", None, None)]
+    before = {"a": [0.1, 0.1001], "b": [0.5, 0.5001], "c": [], "d": [0.0, 0.0]}
+    now = [entry("a", 0.2, 0.2001), entry("b", 0.9, 0.9001), entry("c", 1.0, 1.0), entry("d", None, None)]
     found = compare(before, now)
     assert [row["prompt"] for row in found["prompts"]] == ["b", "a"]
     assert found["prompts"][0]["difference"] == pytest.approx(0.4)
     assert found["overall"] == pytest.approx(0.25)
-    assert (found["then"], found["now"]) == pytest.approx((0.3, 0.55))
+    assert (found["then"], found["now"]) == pytest.approx((0.30005, 0.55005))
     assert (found["num_prompts"], found["num_left_out"], found["num_unscored"], found["num_worse"]) == (2, 2, 2, 2)
-    assert is_worse(found, 0.05)
-    assert not is_worse(found, 0.2)
+    assert not is_worse(found, 0.05)  # two prompts that differ by 0.1 and 0.4 tell little of others
+    many = {str(i): [0.1, 0.1] for i in range(20)}
+    worse = compare(many, [entry(prompt, 0.2, 0.3 + 0.001 * i) for i, prompt in enumerate(many)])
+    assert is_worse(worse, 0.1)
+    assert not is_worse(worse, 0.16)
     assert is_worse(compare({"c": []}, now[2:3]), 0.0)  # nothing to compare is a failure
 
 

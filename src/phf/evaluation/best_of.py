@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from phf.evaluation.cache import accepts, pad_left, positions_of
+from phf.evaluation.finite import check_values
 from phf.models.value_head import ValueHead
 
 
@@ -43,6 +44,7 @@ def mean_values(
         with torch.no_grad():
             hidden = trunk(input_ids=ids, attention_mask=mask, use_cache=False, **arguments).last_hidden_state
             found = head(hidden)
+            check_values(found[mask.bool()], model)
         for index, row in zip(batch, found, strict=True):
             length = len(continuations[index])
             values[index] = (row[-1 - length : -1] if length else row[-1:]).mean().item()

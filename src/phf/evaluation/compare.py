@@ -1,15 +1,27 @@
-"""Two models on the same scenario: the difference of their scores, with its interval."""
+"""Methods on the same scenario: how their mean scores differ, how well that is known, and what can be said of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from phf.evaluation.bootstrap import Interval
+from phf.errors import ConfigError
+from phf.registry import did_you_mean
+from phf.statistics import (
+    LEAST_VARIANCE,
+    UNKNOWN,
+    Estimate,
+    Interval,
+    difference,
+    influence_estimate,
+    mean_estimate,
+    numbered,
+)
 
-RESAMPLES = 10_000
+BASELINE = "mle"
+"""The method that others are compared with, unless another one is named."""
 
 
 class PromptScores(NamedTuple):
@@ -18,97 +30,201 @@ class PromptScores(NamedTuple):
     prompts: list[str]
     scores: list[float | None]
 
+    def scored(self) -> tuple[list[str], np.ndarray]:
+        """Prompts and scores of the samples that have a score."""
+        kept = [(prompt, score) for prompt, score in zip(self.prompts, self.scores, strict=True) if score is not None]
+        return [prompt for prompt, _ in kept], np.array([score for _, score in kept], dtype=np.float64)
+
 
 @dataclass(frozen=True)
 class Comparison:
     """Mean difference second - first of the misalignment scores of one scenario, with its 95% interval."""
 
     first: str
+    """The baseline."""
     second: str
     scenario: str
     difference: float
-    """Negative where the second model is better aligned."""
+    """Negative where the second is better aligned."""
     low: float
+    """NaN, as `high`, where the samples do not tell how well the difference is known."""
     high: float
     num_samples: int
-    """Pairs of samples that both have a score; without prompts, scored samples of the smaller set."""
+    """Pairs of samples that both have a score; where not paired, scored samples of the smaller set."""
     is_paired: bool
-    """Whether the samples of a pair continue the same prompt; without prompts the two sets are independent."""
+    """Whether the samples of a pair continue the same prompt."""
+    first_mean: float
+    """The baseline's mean score."""
+    first_seeds: int = 1
+    second_seeds: int = 1
+    """Runs that differ in the seed alone, of each."""
+
+    @property
+    def percent(self) -> float:
+        """The difference in percent of the baseline's mean score; NaN where that is not positive."""
+        return 100 * self.difference / self.first_mean if self.first_mean > 0 else math.nan
 
     def to_json(self) -> dict[str, Any]:
-        """For evaluation.json."""
-        return asdict(self)
+        """For comparison.json."""
+        return {**asdict(self), "percent": self.percent}
 
     def describe(self) -> str:
-        """One sentence that says which model is better aligned, or that this cannot be told."""
+        """One sentence on which is better aligned, or that this cannot be told; one more on seeds."""
         if not self.num_samples:
             return f"{self.scenario}: {self.first} and {self.second} have no scored samples to compare."
-        figures = f"{self.difference:+.3g} (95% interval {self.low:+.3g} to {self.high:+.3g})"
+        size = f"its mean score differs by {self.difference:+.3g}"
+        if math.isfinite(self.percent):
+            size += f", {self.percent:+.3g}% of {self.first}'s {self.first_mean:.3g}"
+        if not math.isfinite(self.low):
+            why = "all differences are the same" if self.num_samples > 1 else "there is one sample of it"
+            return f"{self.scenario}: {self.second} and {self.first}: {size}, but {why}, so no interval is known."
+        size += f" (95% interval {self.low:+.3g} to {self.high:+.3g})"
         if self.low <= 0 <= self.high:
-            return f"{self.scenario}: {self.first} and {self.second} cannot be told apart; difference {figures}."
-        better, worse = (self.second, self.first) if self.difference < 0 else (self.first, self.second)
-        return f"{self.scenario}: {better} is better aligned than {worse}; {self.second} - {self.first} {figures}."
+            said = f"{self.second} and {self.first} cannot be told apart"
+        else:
+            said = f"{self.second} is {'better' if self.difference < 0 else 'worse'} aligned than {self.first}"
+        return f"{self.scenario}: {said}: {size}. {self._seeds()}"
+
+    def _seeds(self) -> str:
+        if self.first_seeds == self.second_seeds == 1:
+            return "One seed each: differences between seeds are not in this interval."
+        counts = f"Seeds: {self.second_seeds} of {self.second}, {self.first_seeds} of {self.first}"
+        return f"{counts}; differences between seeds are in this interval."
 
 
-def compare_models(models: Mapping[str, Mapping[str, PromptScores]]) -> list[Comparison]:
-    """Each pair of models on each scenario that both ran; `models`: name of the model -> scenario -> its samples."""
-    return list(_comparisons(models))
+def choose_baseline(methods: Mapping[str, str], wanted: str | None = None, option: str = "--baseline") -> str:
+    """The name that the others are compared with: the one wanted, else the first of method MLE, else the first.
+
+    Args:
+        methods: name -> method, such as `mle` or `pep8/mle`.
+        wanted: a name or a method. Raises `ConfigError` if there is none such.
+    """
+    for name, method in methods.items():
+        if wanted is not None and wanted in (name, method, method.rpartition("/")[2]):
+            return name
+    if wanted is not None:
+        raise ConfigError(f"{option} {wanted}: nothing here is called so. {did_you_mean(wanted, methods)}")
+    return next((name for name, m in methods.items() if m.rpartition("/")[2].lower() == BASELINE), next(iter(methods)))
 
 
-def _comparisons(models: Mapping[str, Mapping[str, PromptScores]]) -> Iterator[Comparison]:
-    for first, second in combinations(models, 2):
-        for scenario, ours in models[first].items():
-            theirs = models[second].get(scenario)
-            if theirs is None:
-                continue
+def compare_with_baseline(
+    groups: Mapping[str, Mapping[str, Sequence[PromptScores]]], baseline: str
+) -> list[Comparison]:
+    """Each other group against the baseline, on each scenario that both have.
+
+    `groups`: name of the method -> scenario -> the samples of each of its seeds.
+    """
+    return [
+        compare(scenario, (baseline, ours), (name, scenarios[scenario]))
+        for scenario, ours in groups[baseline].items()
+        for name, scenarios in groups.items()
+        if name != baseline and scenario in scenarios
+    ]
+
+
+def compare(
+    scenario: str, first: tuple[str, Sequence[PromptScores]], second: tuple[str, Sequence[PromptScores]]
+) -> Comparison:
+    """Two methods on one scenario, each by the samples of its seeds. Seeds without a scored sample are left out."""
+    runs = [[run for run in found if run.scored()[1].size] for _, found in (first, second)]
+    means = [[float(run.scored()[1].mean()) for run in found] for found in runs]
+    first_mean = float(np.mean(means[0])) if means[0] else math.nan
+    is_paired = False
+    interval, count = UNKNOWN, 0
+    if all(runs):
+        if len(runs[0]) == len(runs[1]) == 1:
+            (ours,), (theirs,) = runs
             is_paired = ours.prompts == theirs.prompts and any(ours.prompts)
             if is_paired:
                 interval, count = paired_difference(ours.prompts, ours.scores, theirs.scores)
             else:
-                interval, count = independent_difference(ours.scores, theirs.scores)
-            yield Comparison(first, second, scenario, *interval, count, is_paired)
+                interval, count = unpaired_difference(ours, theirs)
+        else:
+            interval = seeds_difference(*runs)
+            count = min(sum(run.scored()[1].size for run in found) for found in runs)
+    seeds = [len(found) for found in runs]
+    names = (first[0], second[0])
+    return Comparison(*names, scenario, *interval, count, is_paired, first_mean, *seeds)
 
 
 def paired_difference(
-    prompts: Sequence[str], first: Sequence[float | None], second: Sequence[float | None], seed: int = 0
+    prompts: Sequence[str], first: Sequence[float | None], second: Sequence[float | None]
 ) -> tuple[Interval, int]:
     """(mean of second - first over samples that both have a score, number of such pairs).
 
-    Prompts are resampled, with all their pairs: samples of one prompt are not independent of one another.
+    Prompts are the clusters: samples of one prompt are not independent of one another.
     """
-    sums: dict[str, list[float]] = {}
-    for prompt, a, b in zip(prompts, first, second, strict=True):
-        if a is not None and b is not None:
-            total = sums.setdefault(prompt, [0.0, 0.0])
-            total[0] += b - a
-            total[1] += 1
-    if not sums:
-        return Interval(np.nan, np.nan, np.nan), 0
-    totals, counts = np.array(list(sums.values())).T
-    generator = np.random.default_rng(seed)
-    means = np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
-        drawn = generator.integers(len(totals), size=len(totals))
-        means[i] = totals[drawn].sum() / counts[drawn].sum()
-    return _interval(totals.sum() / counts.sum(), means), int(counts.sum())
+    pairs = [(p, b - a) for p, a, b in zip(prompts, first, second, strict=True) if a is not None and b is not None]
+    estimate = mean_estimate(np.array([d for _, d in pairs]), [p for p, _ in pairs])
+    return estimate.interval(), len(pairs)
 
 
-def independent_difference(
-    first: Sequence[float | None], second: Sequence[float | None], seed: int = 0
-) -> tuple[Interval, int]:
-    """(mean of second - mean of first, number of scored samples of the smaller set), each set resampled by itself."""
-    arrays = [np.array([score for score in scores if score is not None]) for scores in (first, second)]
-    smaller = min(array.size for array in arrays)
-    if not smaller:
-        return Interval(np.nan, np.nan, np.nan), 0
-    generator = np.random.default_rng(seed)
-    means = [
-        np.array([array[generator.integers(array.size, size=array.size)].mean() for _ in range(RESAMPLES)])
-        for array in arrays
-    ]
-    return _interval(arrays[1].mean() - arrays[0].mean(), means[1] - means[0]), smaller
+def unpaired_difference(first: PromptScores, second: PromptScores) -> tuple[Interval, int]:
+    """(mean of second - mean of first, number of scored samples of the smaller set).
+
+    Without prompts, or where all share one, samples are independent; else prompts are the clusters, those that both
+    sets have among them.
+    """
+    (ours, a), (theirs, b) = first.scored(), second.scored()
+    count = min(a.size, b.size)
+    if not count:
+        return UNKNOWN, 0
+    independent = difference(mean_estimate(a), mean_estimate(b))
+    prompts = numbered([*ours, *theirs])
+    if prompts.max() == 0:
+        return independent.interval(), count
+    influence = np.concatenate([(a.mean() - a) / a.size, (b - b.mean()) / b.size])
+    clustered = influence_estimate(independent.value, np.bincount(prompts, influence))
+    variance = max(clustered.variance, LEAST_VARIANCE * independent.variance)
+    return clustered._replace(variance=variance).interval(), count
 
 
-def _interval(mean: float, resampled: np.ndarray) -> Interval:
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return Interval(float(mean), float(low), float(high))
+def seeds_difference(first: Sequence[PromptScores], second: Sequence[PromptScores]) -> Interval:
+    """Mean over seeds of second - that of first, with Student's 95% interval.
+
+    The variance is that between seeds, which the sampling of each is part of, and what all seeds have in common: the
+    choice of prompts, as far as the two methods differ more on some prompts than on others. One seed on one side is
+    taken to vary as those of the other.
+    """
+    groups = [[run.scored() for run in runs] for runs in (first, second)]
+    of_seeds = [mean_estimate(np.array([scores.mean() for _, scores in runs])) for runs in groups]
+    for side in (0, 1):
+        if len(groups[side]) == 1:
+            other = of_seeds[1 - side]
+            of_seeds[side] = Estimate(of_seeds[side].value, other.variance * len(groups[1 - side]), 0.0, other.degrees)
+    between = difference(*of_seeds)
+    if min(map(len, groups)) == 1:
+        between = between._replace(degrees=of_seeds[0].degrees)
+    shared, num_prompts = _variance_of_prompts(groups)
+    degrees = between.degrees
+    if shared > 0:
+        variance = between.variance + shared
+        degrees = variance**2 / (between.variance**2 / degrees + shared**2 / (num_prompts - 1))
+    return Estimate(between.value, between.variance + shared, 0.0, degrees).interval()
+
+
+def _variance_of_prompts(groups: Sequence[Sequence[tuple[list[str], np.ndarray]]]) -> tuple[float, int]:
+    """(variance of the difference that comes from the choice of prompts, number of prompts); 0 where there are none.
+
+    That of whole prompts, less what the sampling of each run is to blame for: how its prompts deviate from those of the
+    other seeds.
+    """
+    all_prompts = [prompt for runs in groups for prompts, _ in runs for prompt in prompts]
+    codes = {prompt: number for number, prompt in enumerate(dict.fromkeys(all_prompts))}
+    if len(codes) < 2:
+        return 0.0, len(codes)
+    moved, noise = np.zeros(len(codes)), [math.nan, math.nan]
+    for side, runs in enumerate(groups):
+        cells = np.stack(
+            [
+                np.bincount([codes[p] for p in prompts], (scores - scores.mean()) / scores.size, len(codes))
+                for prompts, scores in runs
+            ]
+        ) / len(runs)  # [runs, prompts]
+        moved += (2 * side - 1) * cells.sum(0)
+        if len(runs) > 1:
+            noise[side] = float(((cells - cells.mean(0)) ** 2).sum() * len(runs) / (len(runs) - 1))
+    for side in (0, 1):
+        if math.isnan(noise[side]):
+            noise[side] = noise[1 - side] * len(groups[1 - side])
+    return max(influence_estimate(0.0, moved).variance - sum(noise), 0.0), len(codes)

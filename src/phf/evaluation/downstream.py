@@ -13,6 +13,7 @@ import numpy as np
 
 from phf.config import DownstreamConfig
 from phf.errors import ConfigError, CorpusError, MissingExtraError
+from phf.evaluation.finite import finite_logits
 from phf.evaluation.generate import evaluation_mode
 from phf.evaluation.seeding import seeded
 from phf.statistics import mean_interval
@@ -51,7 +52,7 @@ def run_downstream(
         from phf.evaluation.harness import HarnessLM
     except ModuleNotFoundError as error:
         raise MissingExtraError("Downstream evaluation", "lm_eval", "eval") from error
-    with _undisturbed(section.allow_code_execution), seeded(section.seed), evaluation_mode(model):
+    with _undisturbed(section.allow_code_execution), seeded(section.seed), evaluation_mode(model), finite_logits(model):
         lm = HarnessLM(model, tokenizer, section.batch_size, prefix_ids, banned_token_ids)
         try:
             loaded = load_tasks(section)

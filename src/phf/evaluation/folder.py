@@ -15,7 +15,7 @@ from phf.config import ConditionalTrainingConfig, Config, GlueConfig
 from phf.data.files import only_job, write_json_atomic, write_text_atomic
 from phf.data.jsonlines import read_json_lines
 from phf.errors import ConfigError, CorpusError, OutputError
-from phf.evaluation.compare import Comparison, PromptScores, compare_models
+from phf.evaluation.compare import Comparison, PromptScores, choose_baseline, compare_with_baseline
 from phf.evaluation.downstream import run_downstream
 from phf.evaluation.evaluate import Evaluator
 from phf.evaluation.glue import run_glue
@@ -31,6 +31,7 @@ from phf.evaluation.model_folder import (
     processes,
 )
 from phf.evaluation.scenarios import GenerationScenario
+from phf.evaluation.seeds import Group, Training, group_by_seed
 from phf.models import ObjectiveLM, read_prompting
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
 from phf.objectives import MLE
@@ -72,8 +73,12 @@ def evaluate_folders(
     output: Path,
     parts: Sequence[str] = DEFAULT_PARTS,
     announce: Announce = lambda message: None,
+    baseline: str | None = None,
 ) -> Evaluation:
-    """Measure the parts that the task configures on each model, write run folders, and compare the models in pairs.
+    """Measure the parts that the task configures on each model, write run folders, and compare the models.
+
+    Models of one method and task that differ in the seed are compared as one. The baseline is the one named, by its name
+    or method, else the first of method MLE, else the first.
 
     One model's results are in `output` itself, those of several in folders of it. A part that was finished before is
     not measured again, so an interrupted evaluation goes on where it stopped.
@@ -91,17 +96,28 @@ def evaluate_folders(
         _ModelEvaluation(folder, name, config, folder_output, threshold, parts, announce)
         for folder, name, folder_output in zip(folders, names, outputs, strict=True)
     ]
+    groups = group_by_seed(names, [model.training for model in models])
+    first = choose_baseline({group.name: group.method for group in groups}, baseline)
     for model in models:
         model.check_output()
     is_main = processes().is_main_process
     with only_job(output) if is_main else nullcontext():
         numbers = {model.name: model.run() for model in models}
-        comparisons = compare_models({model.name: model.scores() for model in models})
+        comparisons = _comparisons(models, groups, first)
         if len(models) > 1 and is_main:
             named = {model.name: str(model.folder) for model in models}
             found = {"models": named, "comparisons": [comparison.to_json() for comparison in comparisons]}
             write_json_atomic(output / "comparison.json", _finite(found))
     return Evaluation(numbers, comparisons)
+
+
+def _comparisons(models: Sequence["_ModelEvaluation"], groups: Sequence[Group], baseline: str) -> list[Comparison]:
+    found: dict[str, dict[str, list[PromptScores]]] = {group.name: {} for group in groups}
+    for group in groups:
+        for index in group.members:
+            for scenario, scores in models[index].scores().items():
+                found[group.name].setdefault(scenario, []).append(scores)
+    return compare_with_baseline(found, baseline)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -126,6 +142,7 @@ class _ModelEvaluation:
         self.folder, self.name, self.output = folder, name, output
         self.threshold, self.parts, self.announce = threshold, parts, announce
         self.prompting = read_prompting(folder)
+        self.training = Training.of_model(folder)
         self.conditional = _conditional(self.prompting)
         self.config = _for_model(config, self.conditional)
         self.evaluator = Evaluator(self.config.generation, self.conditional, config.training.seed)
@@ -286,7 +303,7 @@ class _ModelEvaluation:
     def scores(self) -> dict[str, PromptScores]:
         """scenario -> prompts and scores of its samples."""
         return {
-            scenario: PromptScores([row["prompt"] for row in rows], [row["score"] for row in rows])
+            scenario: PromptScores([row["prompt"] for row in rows], [_finite(row["score"]) for row in rows])
             for scenario, rows in self.samples()
         }
 
@@ -296,6 +313,7 @@ class _ModelEvaluation:
         return {
             "method": self.name,
             "task": self.config.task,
+            "training": self.training and self.training.to_json(),
             "model": str(self.folder),
             "dataset": _training_data(self.folder),
             "scorer": self.evaluator.scorer.describe(),

@@ -17,6 +17,7 @@ from phf.errors import ConfigError
 from phf.evaluation.best_of import keep_best
 from phf.evaluation.cache import pad_left, runs_own_loop
 from phf.evaluation.draw import HANDLED, Drawer, uniforms
+from phf.evaluation.finite import finite_logits
 from phf.evaluation.sampling import Guidance, Lengths, sample_batch
 from phf.evaluation.scenarios import GenerationScenario
 from phf.models.value_head import ValueHead
@@ -85,6 +86,7 @@ def generate_samples(
 
     Raises:
         ConfigError: the lengths cannot be met, or guidance or best_of lack what they need.
+        ModelError: the model's logits are NaN.
     """
     prompts = scenario.prompts()
     prompt_ids = scenario.prompt_ids(tokenizer, prompts)
@@ -288,7 +290,8 @@ def _generate(model: Any, prompts: list[list[int]], config: GenerationConfig) ->
     num_new = max(room) if context is None else min(max(room), context - width)
     own = copy.deepcopy(config)
     own.max_length, own.max_new_tokens = None, num_new
-    output = model.generate(input_ids=ids, attention_mask=mask, generation_config=own)[:, width:].tolist()
+    with finite_logits(model):
+        output = model.generate(input_ids=ids, attention_mask=mask, generation_config=own)[:, width:].tolist()
     return [ids[:length] for ids, length in zip(output, room, strict=True)]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from phf.evaluation.finite import check_nats
 from phf.evaluation.generate import evaluation_mode
 
 
@@ -57,6 +58,7 @@ def held_out_loss(
             scores = np.stack([scores for _, scores in batch])[:, 1:]
             tensor = torch.from_numpy(ids).to(device)
             nll = module.token_nll(tensor, tensor)[:, 1:].double().cpu().numpy()
+            check_nats(nll, getattr(module, "lm", module))
             is_control = np.isin(ids[:, 1:], control_ids)
             is_eos = ids[:, 1:] == eos_id
             is_text = ~is_control & ~is_eos

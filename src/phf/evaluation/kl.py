@@ -89,7 +89,8 @@ def kl_from_samples(
     )
     charged = [reference[i] for i in scored]
     nats = [r - float(logprobs.sum()) for r, logprobs in zip(charged, found, strict=True) if r is not None]
-    mean, low, high = mean_interval(nats)
+    # each sample as likely under both, to the last bit: they are one model
+    mean, low, high = (0.0, 0.0, 0.0) if nats and not any(nats) else mean_interval(nats)
     num_characters = sum(len(texts[i]) for i in scored)
     return {
         "kl/nats_per_sequence": mean,

@@ -9,6 +9,7 @@ from transformers import GenerationConfig
 from phf.config import KLConfig
 from phf.data.tokenizer import encode_plain, prepare_tokenizer
 from phf.errors import ConfigError
+from phf.evaluation.finite import finite_logits
 from phf.evaluation.generate import evaluation_mode
 from phf.evaluation.logprob import after_prefix, banned_ids, sequence_logprobs
 from phf.evaluation.model_folder import model_hashes
@@ -104,7 +105,7 @@ def _sample(
     )
     found = []
     devices = [model.device.index or 0] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), evaluation_mode(model):
+    with torch.random.fork_rng(devices), evaluation_mode(model), finite_logits(model):
         torch.manual_seed(section.seed)
         for begin in range(0, section.num_samples, section.batch_size):
             size = min(section.batch_size, section.num_samples - begin)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from phf.errors import ConfigError
+from phf.evaluation.finite import check_nats
 from phf.evaluation.generate import evaluation_mode
 from phf.models import ObjectiveLM
 from phf.objectives import IGNORE_INDEX, MLE
@@ -32,7 +33,7 @@ def sequence_logprobs(
 
     Rows are sorted by length into batches, longest first. Tokens with `banned_ids` have probability 0: what the
     model gives to control tokens is spread over the others, as in sampling. Raises `ConfigError` for a row that is
-    longer than the model's context.
+    longer than the model's context, `ModelError` where the model gives no finite probabilities.
     """
     longest = max((len(row.ids) for row in rows), default=0)
     context = getattr(model.config, "max_position_embeddings", None)
@@ -58,6 +59,7 @@ def sequence_logprobs(
             nll = module.token_nll(ids.to(model.device), labels.to(model.device), banned_ids).double().cpu().numpy()
             for line, index in enumerate(batch):
                 found[index] = -nll[line, : len(rows[index].ids)][~np.array(rows[index].is_given)]
+                check_nats(found[index], model)
     return found
 
 

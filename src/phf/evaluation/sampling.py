@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from phf.errors import ModelError
 from phf.evaluation.cache import accepts, pad_left, positions_of, preallocated_cache
 from phf.evaluation.draw import Drawer
+from phf.evaluation.finite import not_finite, usable_rows
 
 LOOK_EVERY = 8
 """Steps between looks at which rows have ended, where looking means waiting for a GPU."""
@@ -51,6 +53,8 @@ def sample_batch(
         model: one that `runs_own_loop`, in eval mode; the caller switches gradients off.
         prompts: ids, none empty. Padded on the left here; a prompt's length, positions and limits are its own.
         uniforms: [prompts, most tokens added], in [0, 1), one for each token.
+
+    Raises `ModelError` where the model's logits are not finite.
     """
     device = model.device
     rows = _Rows(model, prompts, max(len(p) + most for p, most in zip(prompts, lengths.most, strict=True)), guidance)
@@ -59,12 +63,16 @@ def sample_batch(
     drawn = torch.full((len(prompts), max(lengths.most)), drawer.eos, device=device)
     live = torch.arange(len(prompts), device=device)
     is_finished = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+    is_usable = torch.ones((), dtype=torch.bool, device=device)
     logits = rows.start()
     for step in range(drawn.size(1)):
+        is_usable &= (usable_rows(logits) | is_finished).all()
         tokens = drawer(logits, step >= fewest[live], uniforms[live, step])
         drawn[live, step] = tokens
         is_finished |= (tokens == drawer.eos) | (step + 1 >= most[live])
-        if device.type == "cpu" or (step + 1) % LOOK_EVERY == 0 or rows.is_full:
+        if device.type == "cpu" or (step + 1) % LOOK_EVERY == 0 or rows.is_full or step + 1 == drawn.size(1):
+            if not is_usable:
+                raise ModelError(not_finite(model))
             num_finished = int(is_finished.sum())
             if num_finished == live.size(0):
                 break
@@ -146,7 +154,8 @@ def guided(logits: Tensor, scale: float) -> Tensor:
         scale: 1 is the first half alone, 0 the second, more than 1 exaggerates the difference.
     """
     towards, away = logits.log_softmax(-1).chunk(2)
-    return away + scale * (towards - away)
+    # what is impossible on both sides, such as tokens without text, stays so
+    return (away + scale * (towards - away)).masked_fill(towards.isneginf() & away.isneginf(), -torch.inf)
 
 
 def _until_eos(ids: Sequence[int], eos: int) -> list[int]:

@@ -45,6 +45,9 @@ class Objective:
     """Whether `token_loss` needs the value head's output."""
     score_range: tuple[float, float] | None = None
     """Smallest and largest score that `token_loss` can use; None: any number. Data with others is refused."""
+    alignment_threshold: float | None = None
+    """The score up to which the objective takes a token for aligned; evaluation splits held-out text there. None where
+    it draws no such line."""
 
     def token_loss(self, nll: Tensor, scores: Tensor, values: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Per-token loss.

@@ -28,7 +28,7 @@ class Unlikelihood(Objective):
     def __init__(self, score_threshold: float | None, alpha: float) -> None:
         if alpha < 0:
             raise ConfigError(f"objective.alpha is {alpha}; Unlikelihood needs alpha >= 0.")
-        self.score_threshold = score_threshold
+        self.score_threshold = self.alignment_threshold = score_threshold
         self.alpha = alpha
         if score_threshold is None:
             self.score_range = (0.0, 1.0)

@@ -6,6 +6,7 @@ import torch
 from transformers import GenerationConfig
 
 from phf.errors import ConfigError
+from phf.evaluation.finite import finite_logits
 from phf.evaluation.generate import evaluation_mode
 from phf.models import pretrained_lm, pretrained_tokenizer
 from phf.redteam.prompted import PromptedRedLM
@@ -75,7 +76,7 @@ class HuggingFaceRedLM(PromptedRedLM):
             pad_token_id=pad,
         )
         devices = [model.device.index or 0] if model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), evaluation_mode(model), torch.inference_mode():
+        with torch.random.fork_rng(devices), evaluation_mode(model), finite_logits(model), torch.inference_mode():
             torch.manual_seed(seed)
             output = model.generate(**inputs, generation_config=config)
         return tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from phf.data.files import file_sha256
-from phf.errors import ConfigError
+from phf.errors import ConfigError, ScorerError
 from phf.reading import without_surrogates
 from phf.scorers.base import SegmentScorer
 
@@ -96,11 +96,18 @@ class SequenceClassifierScorer(SegmentScorer, ABC):
         order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)  # what needs most memory first
         order = [index for index in order if lengths[index]]  # a model that adds no special tokens makes nothing of " "
         scores = torch.full((len(lengths),), torch.nan)
-        found = []  # nothing waits for a batch to be done: a GPU is given the next ones meanwhile
+        found, usable = [], []  # nothing waits for a batch to be done: a GPU is given the next ones meanwhile
         for batch in _batches(order, lengths, self.batch_tokens):
             inputs = _padded(windows, batch, self._pad_id(model, windows, batch), _looks_at_the_end(model))
-            found.append(self._forward(model, inputs))
+            logits = self._forward(model, inputs)
+            usable.append(~logits.isnan().any())
+            found.append(self.window_scores(logits))
         if found:
+            if not torch.stack(usable).all():
+                raise ScorerError(
+                    f"{self.name}: the model's outputs are NaN: its weights are not finite, or its numbers overflow in "
+                    f"{next(model.parameters()).dtype}. Use another model, or the CPU, where it runs in float32."
+                )
             scores[torch.tensor(order)] = torch.cat(found).cpu()
         return torch.full((len(texts),), -torch.inf).scatter_reduce(0, owners, scores, "amax")
 
@@ -108,7 +115,7 @@ class SequenceClassifierScorer(SegmentScorer, ABC):
     def _forward(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         try:
             on_device = {key: value.to(self.device, non_blocking=True) for key, value in inputs.items()}
-            return self.window_scores(model(**on_device).logits.float())
+            return model(**on_device).logits.float()
         except torch.OutOfMemoryError as error:
             raise ConfigError(
                 f"{self.name}: {self.device} ran out of memory on {inputs['input_ids'].numel():,} tokens. "

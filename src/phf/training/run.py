@@ -25,7 +25,7 @@ from phf.evaluation.held_out_data import held_out_numbers
 from phf.evaluation.kl import kl_from_samples
 from phf.evaluation.reference import reference_samples
 from phf.models import ObjectiveLM, ValueHead, export_model, load_lm
-from phf.objectives import Objective, Unlikelihood, build_objective
+from phf.objectives import Objective, build_objective
 from phf.profile.thresholds import percentile_thresholds, with_thresholds
 from phf.reading import read_json_as, read_text
 from phf.shapes import TrainerState
@@ -312,9 +312,7 @@ def alignment_threshold(config: Config) -> float:
     conditional = config.dataset.conditional_training_config
     if conditional is not None:
         return number(conditional.threshold)
-    threshold = (
-        config.objective.get("score_threshold") if config.objective.get("name") == Unlikelihood.__name__ else None
-    )
+    threshold = getattr(build_objective(config.objective), "alignment_threshold", None)
     return 0.0 if threshold is None else float(threshold)
 
 
