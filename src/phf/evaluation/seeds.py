@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from phf.config import parse_yaml
+from phf.errors import ConfigError
+from phf.plain_yaml import parse_yaml
+from phf.reading import read_text, typed
 
 SEED_KEYS = ("seed", "data_seed", "output_dir", "logging_dir", "run_name")
 """Of the section `training`: what differs between the seeds of one method."""
@@ -32,17 +32,17 @@ class Training:
     @classmethod
     def from_json(cls, values: Any) -> "Training | None":
         """None for what no `to_json` gave."""
-        types = {"method": (str, type(None)), "task": (str, type(None)), "seed": (int, type(None)), "settings": (str,)}
-        if not isinstance(values, dict) or not all(isinstance(values.get(key), kind) for key, kind in types.items()):
+        try:
+            return typed(cls, values, "provenance.json", ConfigError)
+        except ConfigError:
             return None
-        return cls(*(values.get(key) for key in types))
 
     @classmethod
     def of_config(cls, text: str) -> "Training | None":
         """Of a run's `config.yaml`; None where it is not one."""
         try:
-            values = parse_yaml(text)
-        except (yaml.YAMLError, ValueError, RecursionError):
+            values = parse_yaml(text, "config.yaml", ConfigError)
+        except ConfigError:
             return None
         training = values.get("training") if isinstance(values, dict) else None
         if not isinstance(training, dict):
@@ -61,8 +61,8 @@ class Training:
         if folder.name != "model" or not path.is_file():
             return None
         try:
-            return cls.of_config(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError):
+            return cls.of_config(read_text(path, ConfigError))
+        except ConfigError:
             return None
 
 
