@@ -1,13 +1,13 @@
 """Name -> "module:attribute", resolved when asked for, so that listing what exists imports nothing."""
 
 import difflib
-import importlib
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from phf.errors import ConfigError
+from phf.kinds import Kind, checked, find, import_attribute
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -23,10 +23,10 @@ class Registry:
     """The shipped entries of one kind (scorer, objective, metric) and the plugins installed beside them.
 
     A name is looked up among the shipped entries, then among the entry points of `group`; a name of the form
-    `package.module:attribute` is imported as it stands, so a user's own class needs no registration.
+    `package.module:attribute` leads to a user's own class, which needs no registration; see `phf.kinds`.
     """
 
-    kind: str
+    kind: Kind
     group: str
     entries: dict[str, tuple[str, str]]
     """name -> (target "module:attribute", one line of description)"""
@@ -41,16 +41,18 @@ class Registry:
     def resolve(self, name: str) -> Any:
         """Import and return the object called `name`. Raises `ConfigError` with the nearest known name."""
         if name in self.entries:
-            return _import(self.entries[name][0], self.kind)
+            target = self.entries[name][0]
+            module_name, attribute = target.split(":")
+            return import_attribute(module_name, attribute, target, self.kind)
         from importlib.metadata import entry_points
 
         for point in entry_points(group=self.group, name=name):
-            return _import(point.value, self.kind)
+            return checked(import_attribute(point.module, point.attr, point.value, self.kind), point.value, self.kind)
         if ":" in name:
-            return _import(name, self.kind)
+            return find(name, self.kind)
         raise ConfigError(
-            f"There is no {self.kind} called '{name}'. {did_you_mean(name, self.describe())} "
-            f"Your own {self.kind} is named as 'package.module:ClassName'."
+            f"There is no {self.kind.name} called '{name}'. {did_you_mean(name, self.describe())} "
+            f"Your own {self.kind.name} is named as 'package.module:ClassName'."
         )
 
     def build(self, section: Mapping[str, Any], where: str, name_key: str = "class_name") -> Any:
@@ -73,7 +75,7 @@ class Registry:
         except (TypeError, ValueError) as error:  # no callable, or one that is not written in Python
             raise ConfigError(
                 f"{where}.{name_key} '{name}' is a {type(target).__name__}; it must be a class, or a function that "
-                f"makes a {self.kind}."
+                f"makes a {self.kind.name}."
             ) from error
         accepts_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         for key, value in settings.items():
@@ -104,22 +106,8 @@ def _parsed(value: Any, annotation: Any, where: str) -> Any:
         raise ConfigError(f"{where} is {value!r}: {problem}.") from error
 
 
-def _import(target: str, kind: str) -> Any:
-    module_name, _, attribute = target.partition(":")
-    if not all(name.isidentifier() for name in [*module_name.split("."), attribute]):
-        raise ConfigError(f"The {kind} '{target}' is not named as 'package.module:ClassName'.")
-    try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"The {kind} '{target}' cannot be imported: {error}. Is its package installed, or its folder in PYTHONPATH?"
-        ) from error
-    except (ImportError, SyntaxError, AttributeError) as error:
-        raise ConfigError(f"The {kind} '{target}' cannot be imported: {error}.") from error
-
-
 SCORERS = Registry(
-    kind="scorer",
+    kind=Kind("scorer", "score_texts", ("texts",)),
     group="phf.scorers",
     entries={
         "DetoxifyToxicityScorer": (
@@ -152,7 +140,7 @@ SCORERS = Registry(
 )
 
 OBJECTIVES = Registry(
-    kind="objective",
+    kind=Kind("objective", "token_loss", ("nll", "scores", "values"), base="phf.objectives:Objective"),
     group="phf.objectives",
     entries={
         "MLE": ("phf.objectives.mle:MLE", "maximum likelihood; also the loss of filtering and conditional training"),
@@ -162,7 +150,7 @@ OBJECTIVES = Registry(
 )
 
 METRICS = Registry(
-    kind="metric",
+    kind=Kind("metric", "__call__", ("texts",), are_named=True),
     group="phf.metrics",
     entries={
         "Length": ("phf.evaluation.metrics:Length", "mean length of the samples in characters"),
@@ -177,7 +165,7 @@ METRICS = Registry(
 )
 
 RED_LMS = Registry(
-    kind="red LM",
+    kind=Kind("red LM", "propose", ("examples", "pool", "count", "seed")),
     group="phf.red_lms",
     entries={
         "MutationRedLM": (

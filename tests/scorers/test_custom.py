@@ -123,7 +123,8 @@ def test_what_else_the_object_has_is_used(plain):
 
 def test_an_object_without_score_texts_is_refused(plain):
     with pytest.raises(
-        ConfigError, match=r"class_name 'my_scorer:NoScorer' makes a NoScorer, which has no method score_"
+        ConfigError,
+        match=r"'my_scorer:NoScorer' is not a class with the method score_texts\(texts\), so it is not called",
     ):
         build_scorer({"class_name": "my_scorer:NoScorer"})
 
@@ -164,7 +165,10 @@ def test_what_is_no_list_of_lists_of_scores_is_refused(package, returned, messag
             "No module named 'no_such_module'. Is its package installed, or its folder in PYTHONPATH",
         ),
         ("my_scorer:Missing", "has no attribute 'Missing'"),
-        ("my_scorer:instance", r"class_name 'my_scorer:instance' is a Minimal; it must be a class, or a function"),
+        (
+            "my_scorer:instance",
+            r"'my_scorer:instance' is a Minimal; it must be a class with the method score_texts\(texts\), or a function",
+        ),
         ("my_scorer:3", "is not named as 'package.module:ClassName'"),
         (":Own", "is not named as"),
         (".my_scorer:Minimal", "is not named as"),
@@ -176,7 +180,7 @@ def test_names_that_lead_nowhere(plain, package, name, message):
     with (package / "my_scorer.py").open("a") as file:
         file.write("instance = Minimal()\n")
     (package / "broken_syntax.py").write_text("def (:\n")
-    (package / "broken_import.py").write_text("from os import nothing\n")
+    (package / "broken_import.py").write_text("from os import nothing as Own\n")
     with pytest.raises(ConfigError, match=message):
         build_scorer({"class_name": name})
 
