@@ -53,7 +53,7 @@ def read_pretrained(load: Callable[..., Any], name: str, key: str, *, advice: st
         with without_progress_bar():
             return load(name, trust_remote_code=False, **settings)
     except UNREADABLE as error:
-        raise ConfigError(f"{key}: '{name}' cannot be loaded: {_reason(error)} {advice}") from error
+        raise ConfigError(f"{key}: '{name}' cannot be loaded: {first_sentence(error)} {advice}") from error
 
 
 def load_model(
@@ -117,7 +117,13 @@ def _check_weights(
     def is_of_head(weight: str) -> bool:
         return not weight.startswith(base) or ".pooler." in weight
 
-    missing = [weight for weight in info["missing_keys"] if not (has_new_head and is_of_head(weight))]
+    lacking = set(info["missing_keys"])
+    tied_to = getattr(model, "all_tied_weights_keys", None) or {}
+    missing = [
+        weight
+        for weight in model.state_dict()  # in the order of the model
+        if weight in lacking and tied_to.get(weight) not in lacking and not (has_new_head and is_of_head(weight))
+    ]
     mismatched = [item for item in info["mismatched_keys"] if not (has_new_head and is_of_head(item[0]))]
     unused = [weight for weight in info["unexpected_keys"] if not (has_new_head and is_of_head(weight))]
     known = {*model.state_dict(), *(buffer for buffer, _ in model.named_buffers())}
@@ -130,7 +136,7 @@ def _check_weights(
         elif any(".lora_" in weight or ".base_layer." in weight for weight in info["unexpected_keys"]):
             hint = " (it has a LoRA adapter, which must be merged: merge_and_unload of peft)"
         raise ConfigError(
-            f"{key}: {_and_more(missing)} not in '{name}'{hint}, and would be random numbers. {missing_advice}"
+            f"{key}: {_and_more(missing, missing[0])} not in '{name}'{hint}, and would be random numbers. {missing_advice}"
         )
     if mismatched:
         weight, held, wanted = min(mismatched, key=lambda item: item[0])
@@ -177,9 +183,9 @@ def _unwrapped(weight: str, real_names: Mapping[str, str]) -> str | None:
     return real_names.get(rest) if rest != weight else None
 
 
-def _and_more(names: list[str]) -> str:
+def _and_more(names: list[str], first: str | None = None) -> str:
     """The first name, how many more, and the verb that goes with them."""
-    return min(names) + (f" and {len(names) - 1} more are" if len(names) > 1 else " is")
+    return (first or min(names)) + (f" and {len(names) - 1} more are" if len(names) > 1 else " is")
 
 
 def _adapter(key: str, name: str) -> str:
@@ -189,11 +195,16 @@ def _adapter(key: str, name: str) -> str:
     )
 
 
-def _reason(error: Exception) -> str:
-    """The first line of what transformers says that helps the reader of one line, as a sentence."""
+def first_sentence(error: Exception) -> str:
+    """What transformers says that helps the reader of one line, as a sentence."""
     if isinstance(error, pickle.UnpicklingError):  # torch's own words say how to run it all the same
         return "its weights hold more than tensors, and what could run code is not read."
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first = lines[0] if lines else type(error).__name__
+    if isinstance(error, StrictDataclassError) and len(lines) > 1:  # its first line only names the field
+        first = lines[1].removeprefix("TypeError: ").removeprefix("ValueError: ")
+    if isinstance(error, KeyError):
+        first = f"it does not know {first}"
     return first if first.endswith((".", "!", "?")) else f"{first}."
 
 

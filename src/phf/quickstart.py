@@ -77,8 +77,8 @@ def tokens_in(minutes: float, announce: Callable[[str], None]) -> float:
     class Vocabulary:
         eos_token_id = 0
 
-        def __len__(self) -> int:
-            return vocab_size
+        def get_vocab(self) -> dict[str, int]:
+            return {str(i): i for i in range(vocab_size)}
 
     module = ObjectiveLM(load_lm(config.model, Vocabulary(), seq_length, 0), MLE())
     optimizer = torch.optim.AdamW(module.parameters())

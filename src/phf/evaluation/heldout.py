@@ -57,7 +57,7 @@ def held_out_loss(
             ids = np.stack([ids for ids, _ in batch])
             scores = np.stack([scores for _, scores in batch])[:, 1:]
             tensor = torch.from_numpy(ids).to(device)
-            nll = module.token_nll(tensor, tensor)[:, 1:].double().cpu().numpy()
+            nll = module.token_nll(tensor, tensor)[:, 1:].cpu().double().numpy()  # not every device has float64
             check_nats(nll, getattr(module, "lm", module))
             is_control = np.isin(ids[:, 1:], control_ids)
             is_eos = ids[:, 1:] == eos_id

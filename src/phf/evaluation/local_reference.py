@@ -42,8 +42,8 @@ class LocalReference:
         settings = {} if self.revision is None else {"revision": self.revision}
         tokenizer = prepare_tokenizer(pretrained_tokenizer(self.name, KEY, **settings), None)
         has_gpu = torch.cuda.is_available()
-        model: Any = pretrained_lm(self.name, KEY, dtype="auto" if has_gpu else torch.float32, **settings)
-        model.to("cuda" if has_gpu else "cpu")
+        device, dtype = ("cuda", "auto") if has_gpu else ("cpu", torch.float32)
+        model: Any = pretrained_lm(self.name, KEY, device, dtype=dtype, **settings)
         start = document_start(self.name, tokenizer)
         check_context(model, len(start) + section.max_tokens)
         banned = banned_ids(tokenizer, model)

@@ -56,7 +56,7 @@ def sequence_logprobs(
                 row = torch.tensor(rows[index].ids)
                 ids[line, : len(row)] = row
                 labels[line, : len(row)] = row.masked_fill(torch.tensor(rows[index].is_given), IGNORE_INDEX)
-            nll = module.token_nll(ids.to(model.device), labels.to(model.device), banned_ids).double().cpu().numpy()
+            nll = module.token_nll(ids.to(model.device), labels.to(model.device), banned_ids).cpu().double().numpy()
             for line, index in enumerate(batch):
                 found[index] = -nll[line, : len(rows[index].ids)][~np.array(rows[index].is_given)]
                 check_nats(found[index], model)

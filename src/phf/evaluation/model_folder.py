@@ -47,7 +47,7 @@ def load_folder_lm(folder: Path) -> Any:
     transformers_logging.disable_progress_bar()
     device = processes().device if torch.cuda.is_available() else torch.device("cpu")
     dtype = "auto" if device.type == "cuda" else torch.float32
-    return pretrained_lm(str(folder), "MODEL_DIR", dtype=dtype).to(device)
+    return pretrained_lm(str(folder), "MODEL_DIR", device, dtype=dtype)
 
 
 def model_hashes(folder: Path) -> dict[str, str]:

@@ -1,17 +1,28 @@
 """From the `tokenizer` and `model` sections of a configuration to a tokenizer and a causal language model."""
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from phf.config import ModelConfig, TokenizerConfig
 from phf.data.tokenizer import prepare_tokenizer, train_tokenizer
 from phf.errors import ConfigError
+from phf.models.architecture import (
+    HUB_ARGUMENTS,
+    KEY,
+    build_lm,
+    check_context,
+    fit_special_ids,
+    load_architecture,
+    read_architecture,
+)
+from phf.models.causality import check_causal
 from phf.pretrained import load_model, read_pretrained
-from phf.registry import did_you_mean
+
+logger = logging.getLogger(__name__)
 
 NEW_EMBEDDING_NOISE = 0.01
 """Standard deviation around the mean of the old embeddings, so that new tokens are not sampled too often at first."""
@@ -27,7 +38,8 @@ def load_tokenizer(config: TokenizerConfig, model: ModelConfig, corpus: Callable
             raise ConfigError(
                 "tokenizer: name one in tokenizer.path_or_name, or set tokenizer.train_from_corpus to a vocabulary size."
             )
-        tokenizer = pretrained_tokenizer(name, "tokenizer.path_or_name")
+        source = {} if config.path_or_name else {k: v for k, v in model.model_kwargs.items() if k in HUB_ARGUMENTS}
+        tokenizer = pretrained_tokenizer(name, "tokenizer.path_or_name", **source)
     control_tokens = config.special_tokens
     return prepare_tokenizer(tokenizer, None if control_tokens is None else (control_tokens[0], control_tokens[1]))
 
@@ -35,35 +47,45 @@ def load_tokenizer(config: TokenizerConfig, model: ModelConfig, corpus: Callable
 def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> PreTrainedModel:
     """The causal LM: from scratch under `seed`, or pretrained; with embeddings for all of `tokenizer`.
 
-    Embeddings of added tokens, input and output, start at the mean of the old ones plus noise.
+    Embeddings of added tokens, input and output, start at the mean of the old ones plus noise. Parameters are float32
+    unless `model_kwargs.dtype` says otherwise. Raises `ConfigError` for a model that is not causal.
     """
     torch.manual_seed(seed)
-    arguments = {key: value for key, value in config.model_kwargs.items() if key != "value_head_config"}
-    if "trust_remote_code" in arguments:
-        raise ConfigError(
-            "model.model_kwargs.trust_remote_code: code that comes with a model is never run; leave it out."
-        )
+    architecture = read_architecture(config)
     new_ids = config_special_tokens(config, tokenizer)
+    vocabulary = tokenizer.get_vocab()
     if config.from_scratch:
-        lm_config = _lm_config(config, arguments)
-        if config.path_or_name is None:
-            lm_config.vocab_size = len(tokenizer) - len(new_ids)
-        for key in ("bos_token_id", "eos_token_id"):
-            setattr(lm_config, key, tokenizer.eos_token_id)
-        # A model neither starts nor trains the embedding of its padding token; ours, EOS, opens each document.
-        lm_config.pad_token_id = None
-        lm = AutoModelForCausalLM.from_config(lm_config)
+        old_rows = 1 + max(set(vocabulary.values()) - set(new_ids))
+        text_config = architecture.config.get_text_config(decoder=True)
+        if architecture.vocab_size is not None and architecture.vocab_size < old_rows:
+            raise ConfigError(
+                f"model.config_kwargs.vocab_size is {architecture.vocab_size}, but the tokenizer has ids up to "
+                f"{old_rows - 1}. Set it to {old_rows} or more, or leave it out."
+            )
+        if config.path_or_name is None and architecture.vocab_size is None:
+            text_config.vocab_size = old_rows
+        fit_special_ids(architecture.config, tokenizer.eos_token_id)
+        check_context(architecture.config, seq_length)
+        lm = build_lm(architecture)
+        _start_padding_row(lm)
     else:
         assert config.path_or_name is not None
-        settings = {**config.gpt2_config_kwargs, **config.config_kwargs, **arguments}
-        lm = pretrained_lm(config.path_or_name, "model.path_or_name", **{"dtype": torch.float32, **settings})
-        known = _own_vocabulary(config.path_or_name) if new_ids else {}
+        check_context(architecture.config, seq_length)
+        lm = load_architecture(config, architecture)
+        known = _own_vocabulary(config.path_or_name, architecture.source) if new_ids else {}
         new_ids = [i for i in new_ids if tokenizer.convert_ids_to_tokens(i) not in known]
-    context = getattr(lm.config, "max_position_embeddings", None)
-    if context is not None and seq_length > context:
-        raise ConfigError(f"dataset.seq_length is {seq_length}, but the model's context is {context} tokens.")
+        num_rows = lm.get_input_embeddings().weight.size(0)
+        without_row = sorted(i for i in vocabulary.values() if i >= num_rows and i not in new_ids)
+        if without_row:
+            logger.warning(
+                "%s: '%s' has %d rows of embeddings, so %d tokens of the tokenizer start at the mean of the others. "
+                "Is it the tokenizer of this model?",
+                *(KEY, config.path_or_name, num_rows, len(without_row)),
+            )
+            new_ids = new_ids + without_row
+    check_causal(lm, KEY if config.path_or_name is not None else "model.model_type")
     add_embeddings(lm, tokenizer, new_ids)
-    lm.get_input_embeddings().padding_idx = None  # see above
+    lm.get_input_embeddings().padding_idx = None  # it would not be trained; ours, EOS, opens each document
     return lm
 
 
@@ -76,9 +98,14 @@ def pretrained_tokenizer(name: str, key: str, **settings: Any) -> Any:
     return tokenizer
 
 
-def pretrained_lm(name: str, key: str, **settings: Any) -> PreTrainedModel:
-    """The causal LM in a folder or on the Hub. Raises `ConfigError` naming `key` where it cannot be loaded."""
-    return load_model(AutoModelForCausalLM, name, key, **settings)
+def pretrained_lm(name: str, key: str, device: torch.device | str = "cpu", **settings: Any) -> PreTrainedModel:
+    """The causal LM in a folder or on the Hub, on `device`.
+
+    Raises `ConfigError` naming `key` where it cannot be loaded, lacks weights, or is not causal.
+    """
+    lm = load_model(AutoModelForCausalLM, name, key, **settings).to(device)
+    check_causal(lm, key)
+    return lm
 
 
 def config_special_tokens(config: ModelConfig, tokenizer: Any) -> list[int]:
@@ -92,49 +119,40 @@ def config_special_tokens(config: ModelConfig, tokenizer: Any) -> list[int]:
 
 @torch.no_grad()
 def add_embeddings(lm: PreTrainedModel, tokenizer: Any, new_ids: list[int]) -> None:
-    """Make room for every id of `tokenizer` and start the rows of `new_ids` at the mean of the others + noise."""
-    num_old = lm.get_input_embeddings().weight.size(0)
-    if len(tokenizer) > num_old:
-        lm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    """Make room for every id of `tokenizer` and start the rows of `new_ids` at the mean of the others + noise.
+
+    The bias of an output head belongs to its rows: new ones start at the mean of the old ones.
+    """
+    ids = set(tokenizer.get_vocab().values())
+    num_old, num_rows = lm.get_input_embeddings().weight.size(0), max(ids) + 1
+    if num_rows > num_old:
+        lm.resize_token_embeddings(num_rows, mean_resizing=False)
     if not new_ids:
         return
     weights = [lm.get_input_embeddings().weight]
     output = lm.get_output_embeddings()
     if output is not None and output.weight.data_ptr() != weights[0].data_ptr():
         weights.append(output.weight)
-    old_ids = [index for index in range(min(num_old, len(tokenizer))) if index not in set(new_ids)]
+    old_ids = sorted(i for i in ids - set(new_ids) if i < num_old)
     for weight in weights:
         mean = weight[old_ids].mean(dim=0)
         weight[new_ids] = mean + NEW_EMBEDDING_NOISE * torch.randn_like(weight[new_ids])
+    if getattr(output, "bias", None) is not None:
+        output.bias[new_ids] = output.bias[old_ids].mean()
 
 
-def _own_vocabulary(name: str) -> dict[str, int]:
+@torch.no_grad()
+def _start_padding_row(lm: PreTrainedModel) -> None:
+    """Where a configuration insists on a padding token, the embedding that it leaves at zero starts like the others."""
+    embeddings = lm.get_input_embeddings()
+    padding = getattr(embeddings, "padding_idx", None)
+    if padding is not None and not embeddings.weight[padding].any():
+        embeddings.weight[padding] = embeddings.weight.std() * torch.randn_like(embeddings.weight[padding])
+
+
+def _own_vocabulary(name: str, source: dict[str, Any]) -> dict[str, int]:
     """Token -> id of the tokenizer that comes with a pretrained model; empty without one."""
     try:
-        return pretrained_tokenizer(name, "model.path_or_name").get_vocab()
+        return pretrained_tokenizer(name, KEY, **source).get_vocab()
     except ConfigError:
         return {}
-
-
-def _lm_config(config: ModelConfig, arguments: dict[str, Any]) -> Any:
-    settings = {**config.gpt2_config_kwargs, **config.config_kwargs}
-    if config.path_or_name is not None:
-        lm_config = read_pretrained(AutoConfig.from_pretrained, config.path_or_name, "model.path_or_name", **arguments)
-    elif config.model_type not in CONFIG_MAPPING:
-        raise ConfigError(
-            f"model.model_type '{config.model_type}'. {did_you_mean(str(config.model_type), CONFIG_MAPPING)}"
-        )
-    else:
-        lm_config = AutoConfig.for_model(config.model_type)
-    known = set(lm_config.to_dict()) | set(lm_config.attribute_map)
-    for key in settings:
-        if key not in known:
-            raise ConfigError(
-                f"model.config_kwargs.{key} is no setting of {lm_config.model_type}. {did_you_mean(key, known)}"
-            )
-    if config.path_or_name is None:
-        # built anew: what it works out from other settings (width of a head, kind of each layer) must follow these
-        return AutoConfig.for_model(config.model_type, **settings)
-    for key, value in settings.items():
-        setattr(lm_config, key, value)
-    return lm_config

@@ -37,11 +37,10 @@ class HuggingFaceRedLM(PromptedRedLM):
     ) -> None:
         where = "redteam.red_lm.path_or_name"
         source = {} if revision is None else {"revision": revision}
-        self._tokenizer = pretrained_tokenizer(path_or_name, where)
+        self._tokenizer = pretrained_tokenizer(path_or_name, where, **source)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = "auto" if device == "cuda" else torch.float32
-        self._model = pretrained_lm(path_or_name, where, dtype=dtype, **source)
-        self._model.to(device)
+        self._model = pretrained_lm(path_or_name, where, device, dtype=dtype, **source)
         has_template = self._tokenizer.chat_template is not None
         if is_chat and not has_template:
             raise ConfigError(
@@ -63,8 +62,8 @@ class HuggingFaceRedLM(PromptedRedLM):
         """Replies under `seed` alone; the random state of the process stays as it was."""
         model, tokenizer = self._model, self._tokenizer
         encoded = tokenizer(prompt, return_tensors="pt", add_special_tokens=add_special_tokens)
-        inputs: dict[str, Any] = {key: encoded[key].to(model.device) for key in ("input_ids", "attention_mask")}
-        width = inputs["input_ids"].shape[1]
+        ids = encoded["input_ids"].to(model.device)
+        width = ids.shape[1]
         self._check_room(width)
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         config = GenerationConfig(
@@ -78,7 +77,7 @@ class HuggingFaceRedLM(PromptedRedLM):
         devices = [model.device.index or 0] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices), evaluation_mode(model), finite_logits(model), torch.inference_mode():
             torch.manual_seed(seed)
-            output = model.generate(**inputs, generation_config=config)
+            output = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
         return tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
 
     def _check_room(self, width: int) -> None:

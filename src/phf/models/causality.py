@@ -1,0 +1,110 @@
+"""Whether a language model sees the tokens that it should predict, found by trying."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phf.errors import ConfigError
+
+LENGTHS = (2, 16)
+"""Tokens of the probes. In short texts a token that is seen weighs most; long ones show what is only seen from afar."""
+TOLERANCE = 1e-4
+"""Largest relative change of a hidden state in float32 that is put down to rounding."""
+HALF_TOLERANCE = 0.05
+"""The same for models in half precision that are too large to be copied."""
+COPIED_PARAMETERS = 1_000_000_000
+"""Models in half precision with at most this many parameters are tried in float32."""
+SETTINGS = {
+    "is_decoder": True,
+    "use_bidirectional_attention": False,
+    "causal": True,
+    "is_causal": True,
+    "attn_type": "uni",
+}
+"""Settings of transformers' configurations, and the value that makes a model causal."""
+
+
+def check_causal(lm: Any, key: str) -> None:
+    """Raises `ConfigError` where earlier hidden states change with later tokens: `lm` would be given its answers.
+
+    `key` opens the message: what names the model, e.g. `model.path_or_name`.
+    """
+    if any(parameter.is_meta or not parameter.numel() for parameter in lm.parameters()):
+        return  # not in this process: nothing can be tried
+    is_exact = all(parameter.dtype in (torch.float32, torch.float64) for parameter in lm.parameters())
+    if not is_exact and lm.num_parameters() <= COPIED_PARAMETERS:
+        lm, is_exact = copy.deepcopy(lm).float(), True
+    if change_by_later_tokens(lm) <= (TOLERANCE if is_exact else HALF_TOLERANCE):
+        return
+    raise ConfigError(
+        f"{key}: {type(lm).__name__} is not a causal language model: it sees the tokens that it should predict. "
+        f"{_advice(lm.config, key)}"
+    )
+
+
+@torch.no_grad()
+def change_by_later_tokens(lm: Any) -> float:
+    """Largest relative change of a hidden state when tokens behind it change; 0 for a causal model, but for rounding.
+
+    The texts that are compared are rows of one batch, so that rounding is the same for both.
+    """
+    was_training = {module: module.training for module in lm.modules()}
+    lm.eval()
+    try:
+        return max(_change(lm, length) for length in LENGTHS)
+    finally:
+        for module, training in was_training.items():
+            module.training = training
+
+
+def _change(lm: Any, length: int) -> float:
+    rows, changed = _probe(lm, length)
+    hidden = _last_hidden_state(lm, rows.to(lm.device)).float()
+    largest = 0.0
+    for row, position in enumerate(changed, start=1):
+        before, after = hidden[0, :position], hidden[row, :position]
+        scale = before.norm(dim=-1).clamp_min(torch.finfo(torch.float32).tiny)
+        largest = max(largest, float(((after - before).norm(dim=-1) / scale).nan_to_num(0.0).max()))
+    return largest
+
+
+def _probe(lm: Any, length: int) -> tuple[Tensor, list[int]]:
+    """[rows, length] ids: a text, and copies of it with one token changed; and where it is in each copy."""
+    config = lm.config.get_text_config(decoder=True)
+    named = {getattr(config, key, None) for key in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    num_rows = lm.get_input_embeddings().weight.size(0)
+    special = {i for value in named for i in (value if isinstance(value, list | tuple) else [value])}
+    plain = [i for i in range(min(num_rows, 64)) if i not in special] or [0]
+    text = torch.tensor([plain[(7 * i + 1) % len(plain)] for i in range(length)])
+    changed = sorted({1, length // 2, length - 1})
+    rows = text.repeat(len(changed) + 1, 1)
+    for row, position in enumerate(changed, start=1):
+        rows[row, position] = plain[(7 * position + 4) % len(plain)]
+    return rows, changed
+
+
+def _last_hidden_state(lm: Any, ids: Tensor) -> Tensor:
+    """[rows, length, width]: what the output embedding is given; the logits where that cannot be seen."""
+    head = lm.get_output_embeddings()
+    seen: list[Tensor] = []
+    handle = None if head is None else head.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
+    try:
+        logits = lm(input_ids=ids, use_cache=False).logits
+    finally:
+        if handle is not None:
+            handle.remove()
+    is_whole = len(seen) == 1 and seen[0].shape[:2] == ids.shape
+    return seen[0] if is_whole else logits
+
+
+def _advice(config: Any, key: str) -> str:
+    for part in (config, config.get_text_config(decoder=True)):
+        for name, value in SETTINGS.items():
+            if getattr(part, name, value) != value:
+                written = str(value).lower() if isinstance(value, bool) else value
+                if key.startswith("model."):
+                    return f"Set model.config_kwargs.{name}: {written}, or choose another model."
+                return f"Set {name} to {written} in its config.json if it was trained so, or choose another model."
+    return "Choose another model."
