@@ -59,6 +59,7 @@ def run_glue(model_folder: Path, section: GlueConfig, output_dir: Path) -> dict[
     files = model_hashes(model_folder)
     settings: dict[str, dict[str, Any]] = {name: {"model": files, **_settings(section, name)} for name in section.tasks}
     tokenizer = prepare_tokenizer(pretrained_tokenizer(str(model_folder), "MODEL_DIR"), None)
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]  # some leave the mask out, and padding would be read
     tokenizer.padding_side = "right"
     finished = _read_finished(output_dir / RESULTS, settings)
     missing = {name: [seed for seed in section.seeds if (name, seed) not in finished] for name in section.tasks}

@@ -1,7 +1,5 @@
 """A red LM that runs on this machine."""
 
-from typing import Any
-
 import torch
 from transformers import GenerationConfig
 
