@@ -236,7 +236,7 @@ def _apply(config: ModelConfig, lm_config: Any, settings: dict[str, tuple[str, A
             )
             raise ConfigError(f"{where}: {first_sentence(error)}") from error
     for key, (where, value) in settings.items():
-        part = getattr(lm_config, key, None)
+        part: Any = getattr(lm_config, key, None)
         try:
             if isinstance(value, dict) and hasattr(part, "to_dict"):
                 for inner, inner_value in value.items():
