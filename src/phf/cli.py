@@ -83,13 +83,22 @@ def annotate(
     push_to_hub: Annotated[
         str | None, typer.Option(help="Upload the dataset to this private Hub repository; needs HF_TOKEN.")
     ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of the text; default: text, texts, content or raw_content.")
+    ] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Column to keep in meta; repeat it for more.")] = None,
+    on_error: Annotated[str, typer.Option(help="Of a row that cannot be read: stop, or skip and count it.")] = "stop",
 ) -> None:
     """Score every segment of a corpus."""
+    from phf.annotate.checks import notices
     from phf.annotate.hub import check_push, push_dataset
     from phf.annotate.runner import annotate as run
+    from phf.data.row_policy import ReadOptions
 
     if backend not in ("local", "ray"):
         raise ConfigError(f"--backend {backend}: it must be local or ray.")
+    if on_error not in ("stop", "skip"):
+        raise ConfigError(f"--on-error {on_error}: it must be stop or skip.")
     if push_to_hub is not None:
         check_push(push_to_hub)
     with scoring_progress(console, "Scoring") as show:
@@ -103,6 +112,9 @@ def annotate(
             backend=backend,  # type: ignore[arg-type]
             ray_address=ray_address,
             time_limit=time_limit or None,
+            options=ReadOptions(text_column, tuple(keep or ())),
+            on_error=on_error,  # type: ignore[arg-type]
+            announce=lambda message: _say(message, "yellow"),
         )
     _say(
         f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, unscored: {manifest.num_unscored:,}. "
@@ -110,6 +122,8 @@ def annotate(
     )
     for reason, count in manifest.unscored_reasons.items():
         _say(f"Unscored: {count:,} segments, {reason}", "yellow")
+    for notice in notices(manifest):
+        _say(notice, "yellow")
 
     if push_to_hub is not None:
         _say(f"Uploaded to {push_dataset(output, push_to_hub)}")

@@ -133,7 +133,7 @@ def test_parquet_that_is_damaged_or_no_text_names_the_file(tmp_path):
 
     invalid = pa.array([b"\xff"]).view(pa.string())
     pq.write_table(pa.table({"text": invalid}), tmp_path / "a.parquet")
-    with pytest.raises(CorpusError, match=r"a\.parquet: is not a readable Parquet file after row 0: 'utf-8' codec"):
+    with pytest.raises(CorpusError, match=r"a\.parquet, row 0: its 'text' is not UTF-8 \('utf-8' codec"):
         texts(tmp_path / "a.parquet")
     content = (tmp_path / "a.parquet").read_bytes()
     (tmp_path / "b.parquet").write_bytes(content[:4] + b"\0" * 20 + content[24:])

@@ -8,10 +8,10 @@ import pytest
 
 from phf.annotate.runner import annotate
 from phf.data.dataset import write_shard
+from phf.data.duplicates import DuplicateCounter
 from phf.data.sources import AnnotatedDocument
 from phf.data.tokenizer import train_tokenizer
 from phf.errors import CorpusError
-from phf.profile.duplicates import DuplicateCounter
 from phf.profile.histogram import histogram
 from phf.profile.measure import profile_dataset
 

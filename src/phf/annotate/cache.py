@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from phf.annotate.runner import FORMAT, ShowProgress, annotate
 from phf.data.listing import MANIFEST
+from phf.data.parts import common_prefixes, list_corpus, names_clash
 from phf.data.sources import fingerprint, is_annotated
 from phf.scorers import build_scorer
 
@@ -27,16 +29,33 @@ def ensure_annotated(
     workers: int | None = None,
     progress: ShowProgress | None = None,
     announce: Callable[[str], None] | None = None,
+    prefix: str = "",
 ) -> str:
-    """`source` itself if it is annotated, else the folder of its cached annotation, which is made now if need be."""
+    """`source` itself if it is annotated, else the folder of its cached annotation, which is made now if need be.
+
+    `prefix`: put before the ids of documents that have none, where other sources of the same job have the same ones.
+    """
     if is_annotated(source):
         return source
     scorer = build_scorer(scorer_config)
     segmenter = segmenter or scorer.segmenter
-    parts = [FORMAT, fingerprint(source), scorer.describe(), segmenter]
+    parts = [FORMAT, fingerprint(source), scorer.describe(), segmenter, *([prefix] if prefix else [])]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
-    folder = cache_root() / "annotated" / f"{Path(source).name}-{key}"
+    folder = cache_root() / "annotated" / f"{_file_name(source)}-{key}"
     if announce is not None and not (folder / MANIFEST).is_file():
         announce(f"Scoring {source} with {scorer_config['class_name']} (once; kept in {folder})")
-    annotate([source], scorer_config, segmenter, folder, workers, progress)
+    annotate([source], scorer_config, segmenter, folder, workers, progress, announce=announce, prefix=prefix)
     return str(folder)
+
+
+def distinct_prefixes(sources: Sequence[str]) -> dict[str, str]:
+    """Raw source -> what makes the ids of its documents differ from those of the others; "" where they differ anyway."""
+    raw = [source for source in dict.fromkeys(sources) if not is_annotated(source)]
+    if len(raw) < 2 or not names_clash([list_corpus([source]) for source in raw]):
+        return dict.fromkeys(raw, "")
+    return dict(zip(raw, common_prefixes(raw), strict=True))
+
+
+def _file_name(source: str) -> str:
+    """The last part of a source's name, as far as a folder may be called so."""
+    return re.sub(r"[^\w.=*-]+", "_", Path(source).name) or "corpus"

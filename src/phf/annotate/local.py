@@ -15,6 +15,7 @@ from typing import Any
 
 from phf import errors
 from phf.annotate.shard import ShardResult, ShardTask, score_shard
+from phf.data.row_policy import ReadOptions
 from phf.errors import OutputError, PhfError, ScorerError
 from phf.scorers import build_scorer
 
@@ -38,6 +39,10 @@ class Job:
     output: Path
     time_limit: float | None = None
     """Seconds that a document, or a batch of short ones, may take before its worker is replaced; None: for ever."""
+    options: ReadOptions | None = None
+    """How the corpus is read; None: by the defaults."""
+    is_strict: bool = True
+    """Whether a row that cannot be read ends the job."""
 
 
 def score_here(job: Job, tasks: Iterator[ShardTask]) -> Iterator[ShardResult]:

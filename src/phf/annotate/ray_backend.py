@@ -10,7 +10,9 @@ from typing import Any
 
 from phf.annotate.local import Job
 from phf.annotate.shard import ShardResult, score_shard, shard_tasks
-from phf.data.sources import DocumentReader, Part
+from phf.data.parts import Part
+from phf.data.row_policy import ReadNotes
+from phf.data.sources import DocumentReader
 from phf.errors import ConfigError, MissingExtraError, PhfError
 from phf.scorers import build_scorer
 
@@ -26,7 +28,7 @@ def score_on_ray(
     workers: int | None,
     wants_gpu: bool,
     address: str | None,
-    part_done: Callable[[Part], None],
+    part_done: Callable[[Part, ReadNotes], None],
 ) -> Iterator[ShardResult]:
     """Results as they finish; see `phf.annotate.runner.annotate`. `workers`: scoring actors; None: all the cluster fits."""
     try:
@@ -68,7 +70,7 @@ def _score(
     parts: Sequence[Part],
     workers: int | None,
     wants_gpu: bool,
-    part_done: Callable[[Part], None],
+    part_done: Callable[[Part, ReadNotes], None],
 ) -> Iterator[ShardResult]:
     resources = ray.cluster_resources()
     num_cpus, num_gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
@@ -83,15 +85,16 @@ def _score(
         max_restarts=RETRIES,
         max_task_retries=RETRIES,
     )
+    notes = ray.remote(_Notes).options(num_cpus=0).remote()
     scorers = [scorer_class.remote(job) for _ in range(num_scorers)]
     free = [scorer for scorer in scorers for _ in range(SHARDS_AHEAD)]
     unread = list(enumerate(parts))[::-1]
-    streams: dict[Any, Part] = {}
+    streams: dict[Any, tuple[int, Part]] = {}
     scoring: dict[Any, Any] = {}
     while unread or streams or scoring:
         while unread and len(streams) < num_readers:
             number, part = unread.pop()
-            streams[read.remote(number, part, number + 1 == len(parts))] = part
+            streams[read.remote(job, number, part, number + 1 == len(parts), notes)] = number, part
         # only as many shards are taken from the readers as there are places at the scorers
         waiting = [*scoring, *(streams if free else [])]
         ready, _ = ray.wait(waiting, num_returns=1, fetch_local=False)
@@ -100,7 +103,8 @@ def _score(
                 try:
                     task = next(item)
                 except StopIteration:
-                    part_done(streams.pop(item))
+                    number, part = streams.pop(item)
+                    part_done(part, ray.get(notes.of.remote(number)))
                     continue
                 scorer = free.pop()
                 scoring[scorer.score.remote(task)] = scorer
@@ -118,9 +122,26 @@ def _result(ray: Any, reference: Any) -> ShardResult:
         raise
 
 
-def _read(number: int, part: Part, is_last_part: bool) -> Iterator[Any]:
-    """The shards of one part."""
-    yield from shard_tasks(number, DocumentReader(part), is_last_part=is_last_part)
+def _read(job: Job, number: int, part: Part, is_last_part: bool, notes: Any) -> Iterator[Any]:
+    """The shards of one part; what was not read of it is told to `notes`."""
+    import ray
+
+    reader = DocumentReader(part, job.options, is_strict=job.is_strict)
+    yield from shard_tasks(number, reader, is_last_part=is_last_part)
+    ray.get(notes.put.remote(number, reader.notes))
+
+
+class _Notes:
+    """What was not read of each part, however often a reader had to begin again."""
+
+    def __init__(self) -> None:
+        self._notes: dict[int, ReadNotes] = {}
+
+    def put(self, number: int, notes: ReadNotes) -> None:
+        self._notes[number] = notes
+
+    def of(self, number: int) -> ReadNotes:
+        return self._notes[number]
 
 
 class _ScoringActor:

@@ -9,30 +9,33 @@ import logging
 import os
 import re
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import phf
+from phf.annotate.checks import check_columns, check_shards, count_duplicate_ids
+from phf.annotate.corpus_reading import CorpusReading
 from phf.annotate.local import Job, score_here, score_in_processes
+from phf.annotate.on_disk import OnDisk
 from phf.annotate.shard import (
     LAST_SHARDS,
     LEAST_SHARD_CHARS,
     SHARD_CHARS,
     SHARD_DOCUMENTS,
     ShardResult,
-    ShardTask,
-    shard_tasks,
 )
 from phf.data.dataset import Manifest, read_manifest
-from phf.data.files import is_unused, only_job, sync_file, write_json_atomic
-from phf.data.listing import JOB, MANIFEST, text_files
+from phf.data.files import is_unused, only_job, write_json_atomic
+from phf.data.listing import JOB, MANIFEST, list_source
+from phf.data.parts import list_corpus
+from phf.data.row_policy import ReadNotes, ReadOptions
 from phf.data.segment import segmenter as check_segmenter
-from phf.data.sources import DocumentReader, Part, fingerprint, parts
+from phf.data.shards import whole_shard
+from phf.data.sources import fingerprint
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.reading import read_json_as, without_surrogates
 from phf.scorers import Scorer, build_scorer
@@ -47,6 +50,7 @@ TOTALS = ("num_documents", "num_chars", "num_unscored")
 """Counts of shards that `Progress` sums up."""
 
 Backend = Literal["local", "ray"]
+OnError = Literal["stop", "skip"]
 ScorerSections = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
@@ -84,6 +88,10 @@ def annotate(
     backend: Backend = "local",
     ray_address: str | None = None,
     time_limit: float | None = None,
+    options: ReadOptions | None = None,
+    on_error: OnError = "stop",
+    announce: Callable[[str], None] | None = None,
+    prefix: str = "",
 ) -> Manifest:
     """Score every segment of `sources` and write the annotated dataset to the folder `output`.
 
@@ -99,6 +107,10 @@ def annotate(
         backend: processes of this machine, or a Ray cluster, which must share the file system of `output` and `sources`.
         ray_address: of an existing cluster; None starts a local one (or uses the one Ray's environment names).
         time_limit: seconds that a document may take before it is left unscored; local backend only.
+        options: column of the text, and columns kept in `meta`.
+        on_error: whether a row that cannot be read ends the job, or is counted in the manifest and skipped.
+        announce: called with what is worth knowing of the corpus before it is scored.
+        prefix: put before the ids that are made for documents without one.
 
     Raises `OutputError` where `output` holds another job's work, is in use or cannot be written, `CorpusError` for a
     broken or empty corpus.
@@ -109,40 +121,51 @@ def annotate(
     segmenter = segmenter or next(iter(scorers.values())).segmenter
     check_segmenter(segmenter)
     _check_apart(sources, output)
+    options = options or ReadOptions()
+    options.check()
+    corpus = list_corpus(sources, options, prefix)
     settings = {
         "format": FORMAT,
         "scorers": {column: scorer.describe() for column, scorer in scorers.items()},
         "segmenter": segmenter,
         "sources": without_surrogates(list(sources)),
-        "fingerprint": "+".join(fingerprint(source) for source in sources),
+        "fingerprint": "+".join(fingerprint(source, options) for source in sources),
         "shard": [SHARD_DOCUMENTS, SHARD_CHARS, LAST_SHARDS, LEAST_SHARD_CHARS],
+        **options.settings(),
+        **({"prefix": prefix} if prefix else {}),
     }
     if (manifest := _finished(output, settings)) is not None:  # nothing is written: not even leave to write is needed
         return manifest
+    check_columns(corpus, options)
     with _claimed(output, settings):
         if (manifest := _finished(output, settings)) is not None:
             return manifest
         (output / MANIFEST).unlink(missing_ok=True)  # somebody has deleted shards: they are made again
-        job = Job(columns, segmenter, output, time_limit)
-        corpus = _Corpus([part for source in sources for part in parts(source)])
+        if announce is not None:
+            for warning in corpus.warnings:
+                announce(warning)
+        job = Job(columns, segmenter, output, time_limit, options, is_strict=on_error == "stop")
+        reading = CorpusReading(job, corpus)
         results: list[ShardResult] = []
         totals: Counter[str] = Counter(dict.fromkeys(TOTALS, 0))
         start = time.monotonic()
-        with _OnDisk() as on_disk:
-            for result in _score(job, corpus, scorers, workers, backend, ray_address):
+        with OnDisk() as on_disk:
+            for result in _score(job, reading, scorers, workers, backend, ray_address):
                 on_disk.add(output / result.name)
                 results.append(result)
                 totals.update({key: vars(result)[key] for key in TOTALS})
                 if progress is not None:
-                    progress(Progress(**totals, seconds=time.monotonic() - start, fraction=corpus.fraction))
+                    progress(Progress(**totals, seconds=time.monotonic() - start, fraction=reading.fraction))
         if not results:
-            raise CorpusError(f"{', '.join(sources)}: holds no documents; there is nothing to annotate.")
+            raise CorpusError(f"{', '.join(sources)}: holds no documents; there is nothing to annotate.{reading.why()}")
         made = {result.name for result in results}
         for path in output.glob("shard-*.parquet"):
             if path.name not in made:  # the corpus was longer when this job began
                 path.unlink()
                 path.with_name(f"{path.name}.json").unlink(missing_ok=True)
-        manifest = _manifest(settings, sorted(results, key=lambda result: result.name))
+        manifest = _manifest(settings, sorted(results, key=lambda result: result.name), on_disk.sizes, reading.notes)
+        check_shards(output, on_disk.sizes)
+        manifest = replace(manifest, reading=options.settings(), num_duplicate_ids=count_duplicate_ids(output, made))
         manifest.write(output)
         return manifest
 
@@ -166,36 +189,9 @@ def column_prefix(class_name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-class _Corpus:
-    """The parts of a corpus, read one after the other, and how far reading is."""
-
-    def __init__(self, parts: list[Part]) -> None:
-        self.parts = parts
-        self._reader: DocumentReader | None = None
-        self._bytes_done = 0
-
-    def tasks(self) -> Iterator[ShardTask]:
-        for number, part in enumerate(self.parts):
-            self._reader = DocumentReader(part)
-            yield from shard_tasks(number, self._reader, is_last_part=number + 1 == len(self.parts))
-            self._reader = None
-            self.part_done(part)
-
-    def part_done(self, part: Part) -> None:
-        self._bytes_done += part.num_bytes or 0
-
-    @property
-    def fraction(self) -> float | None:
-        sizes = [part.num_bytes for part in self.parts]
-        if None in sizes or not sum(size or 0 for size in sizes):
-            return None
-        current = 0.0 if self._reader is None else self._reader.fraction * (self._reader.part.num_bytes or 0)
-        return (self._bytes_done + current) / sum(size or 0 for size in sizes)
-
-
 def _score(
     job: Job,
-    corpus: _Corpus,
+    reading: CorpusReading,
     scorers: Mapping[str, Scorer],
     workers: int | None,
     backend: Backend,
@@ -208,14 +204,14 @@ def _score(
 
         # the nodes may have GPUs where this machine has none: only a scorer that asks for another device wants none
         wants_gpu = any(str(scorer.settings.get("device") or "cuda").startswith("cuda") for scorer in with_device)
-        yield from score_on_ray(job, corpus.parts, workers, wants_gpu, ray_address, corpus.part_done)
+        yield from score_on_ray(job, reading.parts, workers, wants_gpu, ray_address, reading.part_done)
         return
     num_gpus = _gpus_to_share({str(getattr(scorer, "device", None)) for scorer in with_device})
     workers = workers or num_gpus or (1 if with_device else os.cpu_count() or 1)
     if workers == 1 and job.time_limit is None:
-        yield from score_here(job, corpus.tasks())
+        yield from score_here(job, reading.tasks())
     else:
-        yield from score_in_processes(job, corpus.tasks(), workers, num_gpus)
+        yield from score_in_processes(job, reading.tasks(), workers, num_gpus)
 
 
 def _parts(scorers: Iterable[Scorer]) -> Iterator[Scorer]:
@@ -236,35 +232,15 @@ def _gpus_to_share(devices: set[str]) -> int:
     return torch.cuda.device_count()
 
 
-class _OnDisk:
-    """Waits for the disk beside the scoring: when the block has ended, the shards that were added are safe."""
-
-    def __enter__(self) -> "_OnDisk":
-        self._thread = ThreadPoolExecutor(1)
-        self._waiting: deque[Future[None]] = deque()
-        return self
-
-    def add(self, path: Path) -> None:
-        self._waiting.append(self._thread.submit(sync_file, path))
-        while self._waiting and self._waiting[0].done():
-            self._waiting.popleft().result()
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        self._thread.shutdown(cancel_futures=error is not None)
-        if error is None:
-            for future in self._waiting:
-                future.result()
-
-
 def _check_apart(sources: Sequence[str], output: Path) -> None:
     """A folder of text must not grow by what is made of it: it would be read, and the job be another one next time."""
     for folder in map(Path, sources):
         if not folder.is_dir() or not output.resolve().is_relative_to(folder.resolve()):
             continue
         is_hidden = any(name[0] == "." for name in output.resolve().relative_to(folder.resolve()).parts)
-        if not is_hidden and text_files(str(folder)) is not None:
+        if not is_hidden and (listing := list_source(str(folder))) is not None and listing.is_deep:
             raise OutputError(
-                f"{output} is inside the corpus {folder}, as whose text it would be read. Name another folder."
+                f"{output} is inside the corpus {folder}, as part of which it would be read. Choose another folder."
             )
 
 
@@ -303,7 +279,7 @@ def _finished(output: Path, settings: dict[str, Any]) -> Manifest | None:
     """The manifest, where this very job is done and nobody has deleted shards since."""
     if not (output / JOB).is_file() or (manifest := read_manifest(output)) is None:
         return None
-    is_whole = all((output / shard["name"]).is_file() for shard in manifest.shards)
+    is_whole = all(whole_shard(output, shard) for shard in manifest.shards)
     return manifest if is_whole and not _differences(_read_job(output / JOB), settings) else None
 
 
@@ -316,7 +292,9 @@ def _read_job(path: Path) -> dict[str, Any]:
     return read_json_as(dict[str, Any], path, OutputError, "Name another folder, or delete that one.")
 
 
-def _manifest(settings: dict[str, Any], results: Sequence[ShardResult]) -> Manifest:
+def _manifest(
+    settings: dict[str, Any], results: Sequence[ShardResult], sizes: Mapping[str, int], notes: ReadNotes
+) -> Manifest:
     reasons: Counter[str] = Counter()
     for result in results:
         reasons.update(result.reasons)
@@ -331,5 +309,9 @@ def _manifest(settings: dict[str, Any], results: Sequence[ShardResult]) -> Manif
         num_segments=sum(r.num_segments for r in results),
         num_unscored=sum(r.num_unscored for r in results),
         unscored_reasons=dict(sorted(reasons.items())),
-        shards=[{"name": r.name, "sha256": r.sha256, "num_documents": r.num_documents} for r in results],
+        shards=[
+            {"name": r.name, "sha256": r.sha256, "num_documents": r.num_documents, "num_bytes": sizes[r.name]}
+            for r in results
+        ],
+        **notes.to_json(),
     )

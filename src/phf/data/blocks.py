@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from phf.data.dataset import read_annotated
 from phf.data.packing import PackedChunk, PackingConfig, PackingCounts, pack_documents
+from phf.data.parts import distinct_parts
 from phf.data.sources import AnnotatedDocument, fingerprint
 from phf.data.tokenizer import token_dtype, tokenizer_fingerprint
 from phf.errors import CorpusError, OutputError
@@ -120,7 +121,10 @@ def cache_key(sources: Sequence[str], tokenizer: "PreTrainedTokenizerBase", conf
 
 def read_sources(sources: Sequence[str], scores_column: str) -> Iterator[AnnotatedDocument]:
     """The annotated documents of all sources, one source after the other."""
-    return chain.from_iterable(read_annotated(source, scores_column) for source in sources)
+    named = distinct_parts(sources)
+    return chain.from_iterable(
+        read_annotated(source, scores_column, parts) for source, parts in zip(sources, named, strict=True)
+    )
 
 
 def cut_into_blocks(chunks: Iterable[PackedChunk], seq_length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -10,16 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from phf.data.columns import floats, integers, lists, strings
 from phf.data.files import atomic_write, write_json_atomic
-from phf.data.listing import MANIFEST, text_files
-from phf.data.sources import (
-    PYTHON_STDLIB,
-    AnnotatedDocument,
-    Record,
-    mean_score,
-    read_records,
-    record_id,
-    record_meta,
-)
+from phf.data.listing import is_text
+from phf.data.parts import PYTHON_STDLIB, Part
+from phf.data.row_policy import Chosen
+from phf.data.shards import MANIFEST
+from phf.data.sources import AnnotatedDocument, Record, mean_score, parts, read_part, record_id, record_meta
 from phf.errors import CorpusError
 from phf.reading import read_json_as
 
@@ -50,7 +45,15 @@ class Manifest:
     scorers: dict[str, dict[str, Any]] = field(default_factory=dict)
     """column of scores -> its scorer, as in `scorer`, which is that of the first column"""
     shards: list[dict[str, Any]] = field(default_factory=list)
-    """name, sha256, num_documents of each"""
+    """name, sha256, num_documents, num_bytes of each"""
+    reading: dict[str, Any] = field(default_factory=dict)
+    """text_column and keep, where they were given"""
+    left_out: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """reason -> files that are not of the corpus: count, and the first by name"""
+    skipped: dict[str, Any] = field(default_factory=dict)
+    """bad rows: count, and the first with their place and reason"""
+    num_duplicate_ids: int = 0
+    """Documents that have the id of an earlier one."""
 
     def write(self, folder: Path) -> None:
         """Write it beside the shards, atomically."""
@@ -104,26 +107,36 @@ def _score_columns(name: str, scores: Sequence[Scores], lengths: Sequence[int]) 
     }
 
 
-def read_annotated(source: str, scores_column: str = "scores") -> Iterator[AnnotatedDocument]:
+def read_annotated(
+    source: str, scores_column: str = "scores", its_parts: Sequence[Part] | None = None
+) -> Iterator[AnnotatedDocument]:
     """The annotated documents of a source, validated row by row.
 
-    `scores_column` names the scores of another scorer, e.g. "pii_scores". Raises `CorpusError` naming file and row for
-    a missing column, `texts` and scores of different lengths, or a score that is not a finite number or null.
+    `scores_column` names the scores of another scorer, e.g. "pii_scores"; other columns than these, `texts`, `id` and
+    `meta` are not read. `its_parts`: of the source, with the names that ids are made of. Raises `CorpusError` naming file
+    and row for a missing column, `texts` and scores of different lengths, or a score that is not a finite number or null.
     """
-    if source == PYTHON_STDLIB or text_files(source) is not None:
+    if source == PYTHON_STDLIB or is_text(source):
         raise CorpusError(f"{source} is raw text, without scores; annotate the corpus first (phf annotate).")
-    for record in read_records(source):
-        texts, scores = record.values.get("texts"), record.values.get(scores_column)
-        if not isinstance(texts, list):
-            raise CorpusError(f"{record.where}: has no 'texts'; annotate the corpus first (phf annotate).")
-        if not isinstance(scores, list):
-            columns = sorted(key for key in record.values if key.endswith("scores"))
-            raise CorpusError(
-                f"{record.where}: has no '{scores_column}'. Columns of scores there: {', '.join(columns) or 'none'}; "
-                "set dataset.scores_column, or annotate the corpus first (phf annotate)."
-            )
-        _check(record, texts, scores, scores_column)
-        yield AnnotatedDocument(record_id(record), texts, scores, record_meta(record))
+
+    def choose(names: Sequence[str]) -> Chosen:
+        wanted = Chosen(["texts", scores_column], ["id", "meta"])
+        found = Chosen(*([name for name in some if name in names] for some in wanted))
+        return found if any(found) else Chosen([], list(names)[:1])
+
+    for part in parts(source) if its_parts is None else its_parts:
+        for record in read_part(part, choose):
+            texts, scores = record.values.get("texts"), record.values.get(scores_column)
+            if not isinstance(texts, list):
+                raise CorpusError(f"{record.where}: has no 'texts'; annotate the corpus first (phf annotate).")
+            if not isinstance(scores, list):
+                columns = sorted(key for key in record.columns if key.endswith("scores"))
+                raise CorpusError(
+                    f"{record.where}: has no '{scores_column}'. Columns of scores there: {', '.join(columns) or 'none'}; "
+                    "set dataset.scores_column, or annotate the corpus first (phf annotate)."
+                )
+            _check(record, texts, scores, scores_column)
+            yield AnnotatedDocument(record_id(record), texts, scores, record_meta(record))
 
 
 def in_batches(

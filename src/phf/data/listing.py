@@ -1,65 +1,116 @@
-"""Finding the files of a source: records (Parquet or JSON Lines), or text."""
+"""Finding the files of a source: records, or text; and saying which files of a folder are neither."""
 
-import glob
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from itertools import takewhile
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from phf.data.formats import OWN_FILES, Kind, kind_by_content, kind_by_name
+from phf.data.row_policy import ReadNotes, ReadOptions
+from phf.data.shards import MANIFEST, listed_shards
+from phf.data.stored import StoredFile, is_url, reading
+from phf.data.tree import JOB, Tree, find, is_direct, is_folder
 from phf.errors import CorpusError
 
-JOB = "job.json"
-"""In a folder that `phf annotate` writes: what its shards are made of. Written first, so a folder says whose it is."""
-MANIFEST = "manifest.json"
-"""In a folder that `phf annotate` has finished. Written last."""
-JSON_SUFFIXES = tuple(f".{kind}{how}" for kind in ("jsonl", "ndjson", "json") for how in ("", ".gz", ".zst"))
-RECORD_SUFFIXES = (".parquet", *JSON_SUFFIXES)
-"""A .json file is one of records where it is named, by itself or in a glob; in a folder it may be anything."""
+__all__ = ["JOB", "MANIFEST", "Listing", "is_saved_dataset", "is_text", "list_source", "record_files"]
+
+SNIFFED = 20
+"""Files of a folder, of unknown kinds, that are looked into; all are, where one of these holds records."""
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+    "eval": "test",
+    "evaluation": "test",
+}
+_SPLIT = re.compile(rf"(?:^|[/._-])({'|'.join(SPLITS)})(?=[/._-]|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A file of a source."""
+
+    name: str
+    """Its path below the root of the source, with slashes."""
+    stored: StoredFile
+    kind: Kind
+
+
+@dataclass
+class Listing:
+    """What a source that exists on disk, or at a URL, consists of."""
+
+    source: str
+    kind: Literal["records", "text"]
+    root: str
+    files: list[ListedFile] = field(default_factory=list)
+    notes: ReadNotes = field(default_factory=ReadNotes)
+    warnings: list[str] = field(default_factory=list)
+    is_deep: bool = False
+    """Whether files of subfolders are read too."""
+
+
+def list_source(source: str, options: ReadOptions | None = None) -> Listing | None:
+    """The files that `source` names, in the order in which they are read; None if nothing here has that name.
+
+    Raises `CorpusError` for the folder of an annotation that is unfinished or damaged, for a folder that has little else
+    than records in its subfolders, and for a glob that matches nothing but folders.
+    """
+    options = options or ReadOptions()
+    if not is_url(source) and Path(source).is_dir():
+        path = Path(source)
+        if _is_unfinished(path):
+            raise CorpusError(
+                f"{source}: its annotation is unfinished. Run the same phf annotate again to finish it, or name what "
+                f"there is as '{path / '*.parquet'}'."
+            )
+        if (shards := listed_shards(path)) is not None:
+            files = [ListedFile(shard.name, shard, "parquet") for shard in shards]
+            return Listing(source, "records", source, files)
+    tree = find(source)
+    if tree is None:
+        return None
+    if not tree.files and tree.folders:
+        raise CorpusError(
+            f"{source}: matches folders only, such as {tree.folders[0]}. Name what is in them, e.g. "
+            f"'{source.rstrip('/')}/*'."
+        )
+    if len(tree.files) == 1 and not tree.folders and not is_folder(source):
+        return _one_file(source, tree, options)
+    listing = _records(source, tree, options)
+    if listing is None:
+        _refuse_hidden_records(source, tree)
+        listing = Listing(source, "text", tree.root, [ListedFile(n, f, "text") for n, f in tree.files], tree.notes)
+        listing.is_deep = True
+    for folder in tree.folders:
+        listing.notes.leave_out(f"{folder}/", "folders that the glob matches")
+    return listing
 
 
 def record_files(source: str) -> list[Path]:
-    """The Parquet and JSON Lines files that `source` names, sorted; empty if it names none.
+    """The files of records of this machine that `source` names, in the order in which they are read."""
+    listing = None if is_url(source) else list_source(source)
+    return [Path(file.stored.location) for file in listing.files] if listing and listing.kind == "records" else []
 
-    Raises `CorpusError` for the folder of an annotation that has not come to its end.
-    """
-    path = Path(source)
+
+def is_text(source: str) -> bool:
+    """Whether `source` names files that are a document each."""
+    listing = None if is_saved_dataset(source) else list_source(source)
+    return listing is not None and listing.kind == "text"
+
+
+def is_saved_dataset(source: str) -> bool:
+    """Whether `source` is a folder that `datasets.save_to_disk` wrote."""
     with reading(source):
-        if path.is_file():
-            candidates: Iterable[Path] = [path]
-        elif path.is_dir():
-            if _is_unfinished(path):
-                raise CorpusError(
-                    f"{source}: its annotation is unfinished. Run the same phf annotate again to finish it, or name what "
-                    f"there is as '{path / '*.parquet'}'."
-                )
-            candidates = (p for p in path.iterdir() if p.suffix != ".json")
-        else:
-            candidates = _matches(source)
-        return sorted(p for p in candidates if _holds_records(p) and p.is_file() and p.name[0] != ".")
-
-
-def text_files(source: str) -> list[Path] | None:
-    """The files of a folder, a glob (or one file) of plain text, sorted; None if `source` is something else.
-
-    Raises `CorpusError` for a folder of little else than records in its subfolders.
-    """
-    path = Path(source)
-    with reading(source):
-        if path.is_file():
-            return None if _holds_records(path) else [path]
-        if record_files(source) or is_saved_dataset(source):
-            return None
-        if not path.is_dir():
-            return sorted(p for p in _matches(source) if p.is_file()) or None
-        files = sorted(_files_below(path))
-        records = [p for p in files if _holds_records(p) and p.suffix != ".json"]
-        if records and sum(p.stat().st_size for p in records) > sum(p.stat().st_size for p in files) / 2:
-            raise CorpusError(
-                f"{source}: most of it is records in its subfolders, such as {records[0]}, but it would be read as text. "
-                f"Name a subfolder, or all of them by a glob like '{path / '**' / '*'}{records[0].suffix}'."
-            )
-        return files
+        return any((Path(source) / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
 
 
 def _is_unfinished(folder: Path) -> bool:
@@ -68,42 +119,95 @@ def _is_unfinished(folder: Path) -> bool:
     return begun and not (folder / MANIFEST).is_file()
 
 
-def _holds_records(path: Path) -> bool:
-    return path.name.endswith(RECORD_SUFFIXES)
+def _one_file(source: str, tree: Tree, options: ReadOptions) -> Listing:
+    ((name, file),) = tree.files
+    kind = kind_by_name(name)[0] or kind_by_content(file, options)[0]
+    return Listing(
+        source, "text" if kind == "text" else "records", tree.root, [ListedFile(name, file, kind)], tree.notes
+    )
 
 
-def _matches(pattern: str) -> Iterator[Path]:
-    """Of a glob; like a shell it passes over hidden files."""
-    return map(Path, glob.iglob(pattern, recursive=True))
+def _records(source: str, tree: Tree, options: ReadOptions) -> Listing | None:
+    """The listing of a folder or glob of records; None if it is one of text."""
+    in_folder = is_folder(source)
+    here = [item for item in tree.files if not in_folder or is_direct(item[0])]
+    certain = {name for name, _ in here if _is_certain(name, source, in_folder)}
+    unsure = [(name, file) for name, file in here if name not in certain]
+    step = max(1, len(unsure) // SNIFFED)
+    found = {name: kind_by_content(file, options) for name, file in unsure[::step]}
+    if certain or any(kind != "text" for kind, _ in found.values()):
+        found |= {name: kind_by_content(file, options) for name, file in unsure if name not in found}
+    recognised = {name for name, (kind, _) in found.items() if kind != "text"}
+    if not certain:
+        in_records = sum(file.num_bytes for name, file in here if name in recognised)
+        if not recognised or in_records <= sum(file.num_bytes for _, file in tree.files) / 2:
+            return None
+    listing = Listing(source, "records", tree.root, notes=tree.notes)
+    for name, file in tree.files:
+        if in_folder and not is_direct(name):
+            listing.notes.leave_out(name, f"in subfolders (to read them too: '{source.rstrip('/')}/**/*')")
+        elif name in certain:
+            kind = kind_by_name(name)[0]
+            assert kind is not None
+            listing.files.append(ListedFile(name, file, kind))
+        elif name in recognised:
+            listing.files.append(ListedFile(name, file, found[name][0]))
+        elif OWN_FILES.fullmatch(file.name):
+            listing.notes.leave_out(name, "written by Spark for itself")
+        else:
+            listing.notes.leave_out(name, "empty (0 bytes)" if not file.num_bytes else found[name][1])
+    listing.is_deep = any("/" in file.name for file in listing.files)
+    listing.warnings = [*_split_warning(source, listing.files, in_folder), *_format_warning(source, listing.files)]
+    return listing
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """All but hidden ones."""
-    for name, subfolders, files in os.walk(folder, onerror=_raise):
-        subfolders[:] = [subfolder for subfolder in subfolders if subfolder[0] != "."]
-        yield from (path for path in (Path(name, file) for file in files if file[0] != ".") if path.is_file())
+def _is_certain(name: str, source: str, in_folder: bool) -> bool:
+    """Whether a name alone makes a file one of records: of what may be something else, where a glob asks for it."""
+    kind, is_ambiguous = kind_by_name(name)
+    if kind is None or not is_ambiguous:
+        return kind is not None
+    return not in_folder and kind_by_name(source.replace("*", "x"))[0] == kind
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _refuse_hidden_records(source: str, tree: Tree) -> None:
+    """A folder of little else than records in its subfolders is not one of text."""
+    kinds = {name: kind_by_name(name) for name, _ in tree.files}
+    certain = [(n, f) for n, f in tree.files if kinds[n][0] is not None and not kinds[n][1]]
+    probable = [(n, f) for n, f in tree.files if kinds[n][0] is not None and not n.lower().endswith(".json")]
+    num_bytes = sum(file.num_bytes for _, file in tree.files)
+    for found, least in ((certain, 1), (probable, len(tree.files) / 2)):
+        if len(found) >= least and found and sum(file.num_bytes for _, file in found) > num_bytes / 2:
+            name, file = found[0]
+            folder = source.rstrip("/") if is_folder(source) else tree.root
+            raise CorpusError(
+                f"{source}: most of it is records in its subfolders, such as {file.location}, but it would be read as "
+                f"text. Name a subfolder, or all of them by a glob like '{folder}/**/*{Path(name).suffix}'."
+            )
 
 
-def root_of(source: str) -> Path:
-    """Of a source of text: what the names of its documents begin below."""
-    path = Path(source)
-    if path.is_dir():
-        return path
-    return path.parent if path.is_file() else Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
+def _split_warning(source: str, files: Sequence[ListedFile], in_folder: bool) -> list[str]:
+    found: Counter[str] = Counter()
+    names: dict[str, str] = {}
+    for file in files:
+        if (match := _SPLIT.search(file.name)) is not None:
+            split = SPLITS[match[1].lower()]
+            found[split] += 1
+            folder, _, last = file.name.rpartition("/")
+            inner = f"{folder}/" if folder and not _SPLIT.search(folder) else ""
+            inner += f"{match[1]}*" if last.startswith(match[1]) else f"**/*{match[1]}*"
+            names.setdefault(split, inner)
+    if len(found) < 2:
+        return []
+    root = source.rstrip("/") if in_folder else os.path.dirname(source.partition("*")[0])
+    counts = ", ".join(f"{split} ({count})" for split, count in sorted(found.items()))
+    split = "train" if "train" in found else min(found)
+    pattern = f"{root}/{names[split]}" if root else names[split]
+    return [f"{source}: all of its splits are read: {counts} files. To read one, name its files, e.g. '{pattern}'."]
 
 
-@contextmanager
-def reading(name: object) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CorpusError(f"{error.filename or name} cannot be read: {error.strerror or error}.") from error
-
-
-def is_saved_dataset(source: str) -> bool:
-    """Whether `source` is a folder that `datasets.save_to_disk` wrote."""
-    return any((Path(source) / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
+def _format_warning(source: str, files: Sequence[ListedFile]) -> list[str]:
+    found = Counter(file.kind for file in files)
+    if len(found) < 2:
+        return []
+    counts = ", ".join(f"{kind} ({count})" for kind, count in sorted(found.items()))
+    return [f"{source}: files of several formats are read: {counts}. Is the same text there twice?"]

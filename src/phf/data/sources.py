@@ -1,34 +1,46 @@
 """Sources of documents: whatever a corpus or a dataset may be named as.
 
-A Hub name or saved `datasets` folder; a file, folder or glob of Parquet or JSON Lines (plain, .gz, .zst); a file,
-folder or glob of text or source code; `python-stdlib`. What exists on disk wins over a Hub name. Records hold raw
-documents (`text`) or annotated ones (`texts`, `scores`).
+A Hub name or saved `datasets` folder; a file, folder or glob of records (Parquet, JSON, CSV, Arrow, ORC), plain or
+compressed, here or at a URL; a file, folder or glob of text or source code; `python-stdlib`. What exists on disk wins
+over a Hub name. Records hold raw documents (`text`) or annotated ones (`texts`, `scores`).
 """
 
-import codecs
 import hashlib
 import os
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from phf.data import stdlib
-from phf.data.jsonlines import ReadProgress, ignore_progress, read_json_lines
-from phf.data.listing import (
-    JSON_SUFFIXES,
-    RECORD_SUFFIXES,
-    is_saved_dataset,
-    reading,
-    record_files,
-    root_of,
-    text_files,
+from phf.data.hub_datasets import hub_rows, saved_rows
+from phf.data.jsonlines import ReadProgress, ignore_progress
+from phf.data.listing import is_saved_dataset, is_text, list_source
+from phf.data.parts import PYTHON_STDLIB, Part, list_corpus
+from phf.data.plain_text import not_a_document, read_text
+from phf.data.row_policy import (
+    BadRowError,
+    Choose,
+    Chosen,
+    OnBad,
+    ReadNotes,
+    ReadOptions,
+    all_columns,
+    json_ready,
+    no_text,
+    stop,
 )
+from phf.data.rows import Record, read_file
+from phf.data.stored import is_url
 from phf.errors import CorpusError
 from phf.reading import parse_json, without_surrogates
 
-PYTHON_STDLIB = "python-stdlib"
+__all__ = ["PYTHON_STDLIB", "Part", "Record"]
+
+LONGEST_DOCUMENT = 2**31 - 2**24
+"""Bytes of UTF-8: text of a shard is addressed by 32 bits, and a shard may hold a little beside its last document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,82 +73,74 @@ def mean_score(scores: Iterable[float | None]) -> float | None:
     return sum(scored) / len(scored) if scored else None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One row of a source as it was found, and where: `file`, `row` (0-based), for ids and error messages."""
-
-    file: str
-    row: int
-    values: dict[str, Any]
-
-    @property
-    def where(self) -> str:
-        is_line = self.file.endswith(JSON_SUFFIXES)
-        return f"{self.file}, line {self.row + 1}" if is_line else f"{self.file}, row {self.row}"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What is read from its start to its end by one reader: a file of records, or a whole source of another kind."""
-
-    source: str
-    file: str | None = None
-    """A Parquet or JSON Lines file of `source`; None: all of `source`."""
-    num_bytes: int | None = None
-    """Size on disk; None where it cannot be known."""
-
-
 class DocumentReader:
     """The raw documents of one part in a fixed order; annotated ones are joined.
 
-    Raises `CorpusError` naming file and row for a record without text, broken JSON or invalid UTF-8.
+    `notes.is_strict`: a record without text, broken JSON or invalid UTF-8 raises `CorpusError` naming file and row;
+    otherwise it is counted in `notes` and left out.
     """
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, options: ReadOptions | None = None, *, is_strict: bool = True) -> None:
         self.part = part
         self.fraction = 0.0
         """How much of the part has been read, in [0, 1]; stays 0 where its size is not known."""
+        self.notes = ReadNotes(is_strict=is_strict)
+        """What of the part was not read."""
+        self._options = options or ReadOptions()
 
     def __iter__(self) -> Iterator[Document]:
         yield from self._documents()
         self.fraction = 1.0
 
     def _documents(self) -> Iterator[Document]:
-        source = self.part.source
-        if self.part.file is not None:
-            for record in _read_file(Path(self.part.file), self._set_fraction):
-                yield Document(record_id(record), _joined_text(record), record_meta(record))
-        elif source == PYTHON_STDLIB:
+        part = self.part
+        if part.kind == "text":
+            yield from self._texts()
+        elif part.kind == "stdlib":
+            before = f"{part.name}/" if part.name else ""
             for (name, text), done in stdlib.read_files():
                 self.fraction = done
-                yield Document(name, text)
-        elif (files := text_files(source)) is not None:
-            root = root_of(source)
-            for number, path in enumerate(files, start=1):
-                content = _read_text(path)
-                self.fraction = number / len(files)
-                if content is None and path == Path(source):
-                    raise CorpusError(
-                        f"{path}: is binary. Text is read, and records of the kinds {', '.join(RECORD_SUFFIXES)}."
-                    )
-                if content is not None:
-                    yield Document(without_surrogates(path.relative_to(root).as_posix()), content)
+                yield Document(before + name, text)
         else:
-            for record in _read_dataset(source):
-                yield Document(record_id(record), _joined_text(record), record_meta(record))
+            for record in read_part(part, self._options.columns, self.notes.bad, self._set_fraction, self.notes):
+                try:
+                    document = self._document(record)
+                except CorpusError as error:
+                    self.notes.bad(error)
+                else:
+                    yield document
+
+    def _texts(self) -> Iterator[Document]:
+        files = self.part.files
+        is_one = len(files) == 1 and os.path.basename(self.part.source) == files[0].stored.name
+        for number, file in enumerate(files, start=1):
+            try:
+                text, reason = read_text(file.stored, LONGEST_DOCUMENT)
+                if reason is not None and is_one:
+                    raise not_a_document(file.stored, reason)
+            except CorpusError as error:
+                self.notes.bad(error)
+                continue
+            finally:
+                self.fraction = number / len(files)
+            if text is None:
+                self.notes.leave_out(file.name, str(reason))
+            else:
+                yield Document(file.name, text)
+
+    def _document(self, record: Record) -> Document:
+        document = Document(record_id(record), _text(record, self._options), record_meta(record, self._options.keep))
+        if len(document.text) > LONGEST_DOCUMENT // 4 and len(document.text.encode()) > LONGEST_DOCUMENT:
+            raise BadRowError(record.where, f"its text is longer than {LONGEST_DOCUMENT:,} bytes.")
+        return document
 
     def _set_fraction(self, fraction: float) -> None:
         self.fraction = fraction
 
 
 def parts(source: str) -> list[Part]:
-    """The parts of a source, in order: one a file of records, else one in all."""
-    if not is_saved_dataset(source) and source != PYTHON_STDLIB and (files := record_files(source)):
-        return [Part(source, str(path), path.stat().st_size) for path in files]
-    if source == PYTHON_STDLIB:
-        return [Part(source, num_bytes=stdlib.num_bytes())]
-    files = text_files(source) or []
-    return [Part(source, num_bytes=sum(path.stat().st_size for path in files) if files else None)]
+    """The parts of a source, in order: files of records, or all of it."""
+    return list_corpus([source]).parts
 
 
 def read_documents(source: str) -> Iterator[Document]:
@@ -147,131 +151,103 @@ def read_documents(source: str) -> Iterator[Document]:
 
 def is_annotated(source: str) -> bool:
     """Whether the first record of a source has `texts`: already cut into segments."""
-    if source == PYTHON_STDLIB or text_files(source) is not None:
+    if source == PYTHON_STDLIB or is_text(source):
         return False
-    first = next(iter(read_records(source)), None)
-    return first is not None and "texts" in first.values
+    first = next(iter(read_records(source, lambda names: Chosen([], list(names)[:1]))), None)
+    return first is not None and "texts" in first.columns
 
 
-def read_records(source: str) -> Iterator[Record]:
-    """The rows of a Parquet, JSON Lines, saved or Hub dataset."""
-    if is_saved_dataset(source) or not (files := record_files(source)):
-        yield from _read_dataset(source)
+def read_records(source: str, choose: Choose = all_columns) -> Iterator[Record]:
+    """The rows of a source of records, with the columns that `choose` takes, at least."""
+    if source == PYTHON_STDLIB or is_text(source):
+        raise CorpusError(f"{source} is text, not records. Name a file, folder or glob of records.")
+    for part in parts(source):
+        yield from read_part(part, choose)
+
+
+def read_part(
+    part: Part,
+    choose: Choose,
+    bad: OnBad = stop,
+    progress: ReadProgress = ignore_progress,
+    notes: ReadNotes | None = None,
+) -> Iterator[Record]:
+    """The rows of a part of records, or of a dataset; `progress` is told the share of all its files."""
+    if not part.files:
+        names: list[str] = []
+
+        def choosing(known: Sequence[str]) -> Chosen:
+            names[:] = known if len(known) > len(names) else names  # of batches, only chosen columns are left
+            return choose(known)
+
+        is_saved = part.kind == "saved"
+        found = (
+            saved_rows(part.source, choosing, bad, notes or ReadNotes())
+            if is_saved
+            else hub_rows(part.source, choosing, bad)
+        )
+        yield from (Record(part.source, row, values, None, part.name, names) for row, values in found)
         return
-    for path in files:
-        yield from _read_file(path)
+    num_bytes, done = max(part.num_bytes or 0, 1), 0
+    for file in part.files:
+        start, size = done / num_bytes, file.stored.num_bytes / num_bytes
+        yield from read_file(file, choose, bad, lambda share, a=start, b=size: progress(a + b * share))  # type: ignore[misc]
+        done += file.stored.num_bytes
 
 
 def record_id(record: Record) -> str:
     """The record's own `id`, or one made of its file and row."""
     own = record.values.get("id")
-    return f"{without_surrogates(Path(record.file).name)}:{record.row}" if own is None else str(own)
+    if own is None:
+        return f"{record.name}:{record.row}"
+    return own.decode("utf-8", "replace") if isinstance(own, bytes) else str(own)
 
 
-def record_meta(record: Record) -> dict[str, Any]:
-    """`meta` as a dict, whether it was a struct, a JSON string, anything else or absent."""
+def record_meta(record: Record, keep: Sequence[str] = ()) -> dict[str, Any]:
+    """`meta` as a dict that JSON can hold, whether it was a struct, a map, a JSON string, anything else or absent.
+
+    `keep`: further columns that it holds under their own names, in place of what has the same name in it.
+    """
     meta = record.values.get("meta")
     if isinstance(meta, str):
-        try:
+        with suppress(CorpusError):
             meta = without_surrogates(parse_json(meta, "meta"))
-        except CorpusError:
-            return {"meta": meta}
+    found = json_ready(meta)
     if meta is None:
-        return {}
-    return meta if isinstance(meta, dict) else {"meta": meta}
+        found = {}
+    elif not isinstance(found, dict):
+        found = {"meta": found}
+    for name in keep:
+        if name in record.values:
+            found[name] = json_ready(record.values[name])
+    return found
 
 
-def fingerprint(source: str) -> str:
+def fingerprint(source: str, options: ReadOptions | None = None) -> str:
     """Hash of what a source is now: names, sizes and modification times of its files, or its Hub name."""
     if source == PYTHON_STDLIB:
-        parts = stdlib.describe()
+        described = stdlib.describe()
+    elif not is_url(source) and is_saved_dataset(source):
+        files = sorted(path for path in Path(source).rglob("*") if path.is_file())
+        described = [f"{p.resolve()}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files]
     else:
-        files = text_files(source) or record_files(source)
-        if is_saved_dataset(source):
-            files = sorted(p for p in Path(source).rglob("*") if p.is_file())
-        if not files:
-            parts = [f"hub:{source}"]
-        else:
-            parts = [f"{p.resolve()}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files]
-    return hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()[:32]
+        listing = list_source(source, options)
+        described = [f"hub:{source}"] if listing is None else [file.stored.identity for file in listing.files]
+    return hashlib.sha256(os.fsencode("\n".join(described))).hexdigest()[:32]
 
 
-def _read_file(path: Path, progress: ReadProgress = ignore_progress) -> Iterator[Record]:
-    if path.name.endswith(".parquet"):
-        yield from _read_parquet(path, progress)
-    else:
-        yield from (Record(str(path), row, values) for row, values in read_json_lines(path, progress))
-
-
-def _read_parquet(path: Path, progress: ReadProgress) -> Iterator[Record]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    row = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=256):
-                progress((row + len(batch)) / file.metadata.num_rows)
-                for values in batch.to_pylist():
-                    yield Record(str(path), row, values)
-                    row += 1
-    except (pa.ArrowException, OSError, UnicodeError) as error:
-        raise CorpusError(f"{path}: is not a readable Parquet file after row {row}: {error}") from error
-
-
-def _read_dataset(source: str) -> Iterator[Record]:
-    """A saved dataset, or a Hub one, streamed."""
-    import datasets
-
-    try:
-        if is_saved_dataset(source):
-            loaded = datasets.load_from_disk(source)
-            if isinstance(loaded, datasets.DatasetDict) and "train" not in loaded:
-                raise CorpusError(
-                    f"{source}: has the splits {', '.join(loaded)}, but no train. Name the folder of one split, e.g. "
-                    f"{Path(source) / next(iter(loaded), 'train')}."
-                )
-            dataset = loaded["train"] if isinstance(loaded, datasets.DatasetDict) else loaded
-        else:
-            dataset = datasets.load_dataset(source, split="train", streaming=True)
-        rows = iter(dataset)
-    except CorpusError:
-        raise
-    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
-        raise CorpusError(
-            f"'{source}' is no file, folder or glob here, nor could a Hugging Face dataset of that name be loaded "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}). "
-            "Check the name and the network, or name a local source such as python-stdlib."
-        ) from error
-    for row, values in enumerate(rows):
-        yield Record(source, row, values)
-
-
-def _joined_text(record: Record) -> str:
+def _text(record: Record, options: ReadOptions) -> str:
     values = record.values
-    if isinstance(values.get("text"), str):
-        return values["text"]
-    texts = values.get("texts")
-    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
-        return "".join(texts)
-    if "text" in values:
-        raise CorpusError(f"{record.where}: its 'text' is {reprlib.repr(values['text'])}, not a string.")
-    raise CorpusError(
-        f"{record.where}: has no 'text' (string) nor 'texts' (list of strings); its keys are {sorted(values)}. "
-        "Name the column that holds the text 'text'."
-    )
-
-
-def _read_text(path: Path) -> str | None:
-    """The text of a file; None for a binary one (it has a NUL byte, and is no UTF-16)."""
-    with reading(path):
-        content = path.read_bytes()
-    if b"\0" in content and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return None
     try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise CorpusError(
-            f"{path}, line {line}: is not UTF-8 (byte {error.start}). Convert the file or remove it."
-        ) from None
+        names = options.text_columns(values)
+    except CorpusError as error:
+        raise BadRowError(record.where, str(error)) from None
+    for name in names:
+        value = values[name]
+        if isinstance(value, str):
+            return value
+        if name != "text" and isinstance(value, list) and all(isinstance(text, str) for text in value):
+            return "".join(value)
+    if not names or names == ["texts"]:
+        raise BadRowError(record.where, no_text(record.columns, options.text_column))
+    raise BadRowError(record.where, f"its '{names[0]}' is {reprlib.repr(values[names[0]])}, not a string.")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from phf.annotate.cache import cache_root, ensure_annotated
+from phf.annotate.cache import cache_root, distinct_prefixes, ensure_annotated
 from phf.config import Config
 from phf.config.percentile import number
 from phf.data.blocks import TokenBlocks, build_blocks
@@ -18,7 +18,11 @@ Announce = Callable[[str], None]
 def annotated_sources(config: Config, sources: list[str], announce: Announce) -> list[str]:
     """The sources, the raw ones replaced by their annotation, which is made now if need be."""
     scorer = config.generation.scorer_config
-    return [ensure_annotated(source, scorer, config.dataset.segment, announce=announce) for source in sources]
+    prefixes = distinct_prefixes(sources)
+    return [
+        ensure_annotated(source, scorer, config.dataset.segment, announce=announce, prefix=prefixes.get(source, ""))
+        for source in sources
+    ]
 
 
 def held_out_blocks(

@@ -7,6 +7,7 @@ from typing import Any
 
 from phf.data import stdlib
 from phf.data.listing import record_files
+from phf.data.row_policy import Chosen
 from phf.data.sources import PYTHON_STDLIB, read_records
 from phf.errors import CorpusError
 from phf.registry import did_you_mean
@@ -49,8 +50,12 @@ def _shipped_file(name: str) -> str:
 
 
 def _prompts(source: str, column: str, where: Mapping[str, Any]) -> Iterator[str]:
-    for record in read_records(source):
-        place = f"{Path(record.file).name}, line {record.row + 1}" if Path(record.file).is_file() else record.where
+    columns = {key.partition(".")[0] for key in (column, *where)}
+    for record in read_records(
+        source, lambda names: Chosen([], [name for name in names if name in columns] or [*names])
+    ):
+        is_line = record.line is not None and Path(record.file).is_file()
+        place = f"{Path(record.file).name}, line {record.line}" if is_line else record.where
         if any(_value(record.values, key, place) != wanted for key, wanted in where.items()):
             continue
         text = _value(record.values, column, place)

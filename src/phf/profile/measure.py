@@ -12,10 +12,10 @@ import numpy as np
 import phf
 from phf.data.dataset import in_batches, read_annotated, read_manifest
 from phf.data.distribution import CHARS, COUNT, TOKENS, Distribution, ScoreDistributions
+from phf.data.duplicates import DuplicateCounter
 from phf.data.listing import JOB
 from phf.data.sources import AnnotatedDocument, fingerprint
 from phf.errors import CorpusError
-from phf.profile.duplicates import DuplicateCounter
 from phf.profile.examples import Example, ExampleSample
 from phf.profile.groups import Group, GroupCounter
 from phf.profile.histogram import Bin, histogram

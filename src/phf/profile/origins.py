@@ -5,7 +5,9 @@ from collections import Counter
 
 from phf.data.dataset import Manifest
 from phf.data.listing import is_saved_dataset, record_files
-from phf.data.sources import fingerprint, parts
+from phf.data.parts import list_corpus
+from phf.data.row_policy import ReadOptions
+from phf.data.sources import fingerprint
 
 SHARD = re.compile(r"(shard-(\d+))-\d+\.parquet")
 """The first number is that of a part of the sources."""
@@ -35,6 +37,7 @@ def origins(source: str, manifest: Manifest | None) -> tuple[str, dict[str, str]
 
 def _parts_then(manifest: Manifest) -> dict[int, str]:
     """Number of a part -> its name; empty where the sources have changed or are out of reach."""
-    if "+".join(map(fingerprint, manifest.sources)) != manifest.fingerprint:
+    options = ReadOptions.of(manifest.reading)
+    if "+".join(fingerprint(source, options) for source in manifest.sources) != manifest.fingerprint:
         return {}
-    return dict(enumerate(part.file or part.source for source in manifest.sources for part in parts(source)))
+    return dict(enumerate(part.label for part in list_corpus(manifest.sources, options).parts))

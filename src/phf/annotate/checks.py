@@ -1,0 +1,92 @@
+"""What is checked before a job's first shard and after its last one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from phf.data.dataset import Manifest
+from phf.data.duplicates import DuplicateCounter
+from phf.data.parts import Corpus, Part
+from phf.data.row_policy import ReadOptions, listed, no_text
+from phf.data.rows import Record
+from phf.data.sources import read_part
+from phf.errors import CorpusError, OutputError
+
+ROWS_LOOKED_AT = 1000
+
+
+def check_columns(corpus: Corpus, options: ReadOptions) -> None:
+    """Look whether the columns that are asked for are in the first rows of a corpus: a name that is misspelled would leave
+    everything out, or keep nothing.
+
+    Raises `CorpusError` naming the columns that there are.
+    """
+    part = next((part for part in corpus.parts if part.kind in ("records", "saved")), None)
+    wanted = [*options.keep, *([] if options.text_column is None else [options.text_column])]
+    if part is None or not wanted:
+        if wanted and not any(part.kind == "hub" for part in corpus.parts):
+            raise CorpusError(f"There are no columns in text files, so none called {wanted[0]}. Leave the option out.")
+        return
+    rows = list(islice(_rows(part, options), ROWS_LOOKED_AT))
+    if not rows:
+        return
+    found = {name for row in rows for name in row.values}
+    if options.text_column is not None and options.text_column not in found:
+        raise CorpusError(f"{part.label}: {no_text(found, options.text_column)}")
+    for name in options.keep:
+        if name not in found:
+            raise CorpusError(
+                f"{part.label}: has no column '{name}', which --keep names; those of its first {len(rows):,} rows are "
+                f"{listed(found)}."
+            )
+
+
+def _rows(part: Part, options: ReadOptions) -> Iterable[Record]:
+    """The rows that can be read; what else is wrong is said when it is their turn."""
+    return read_part(part, options.columns, bad=lambda error: None)
+
+
+def count_duplicate_ids(output: Path, shards: Iterable[str]) -> int:
+    """Documents that have the id of an earlier one: they are held out together or not at all."""
+    import pyarrow.parquet as pq
+
+    counter = DuplicateCounter()
+    for name in shards:
+        with pq.ParquetFile(output / name) as file:
+            for batch in file.iter_batches(batch_size=1000, columns=["id"]):
+                for value in batch.column("id").to_pylist():
+                    counter.add(value)
+    return counter.num_duplicates
+
+
+def check_shards(output: Path, sizes: Mapping[str, int]) -> None:
+    """Raise `OutputError` unless every shard of a job is there as it was written."""
+    for name, size in sizes.items():
+        path = output / name
+        if not path.is_file() or path.stat().st_size != size:
+            raise OutputError(
+                f"{path} was written, but has gone or changed since. Run the same command again: what is there is kept."
+            )
+
+
+def notices(manifest: Manifest, shown: int = 5) -> list[str]:
+    """Lines for whoever ran a job: what was not read of its corpus, and ids that are there more than once."""
+    lines = [_line(reason, found, shown) for reason, found in manifest.left_out.items()]
+    if count := manifest.skipped.get("count"):
+        rows = manifest.skipped["rows"]
+        lines.append(f"Skipped: {count:,} bad {'row' if count == 1 else 'rows'} (listed in the manifest), such as:")
+        lines += [f"  {': '.join(filter(None, (row['where'], row['reason'])))}" for row in rows[:shown]]
+    if manifest.num_duplicate_ids:
+        lines.append(
+            f"{manifest.num_duplicate_ids:,} documents have the id of an earlier one. A held-out split is chosen by ids, so "
+            "these go together."
+        )
+    return lines
+
+
+def _line(reason: str, found: Mapping[str, object], shown: int) -> str:
+    files, count = found["files"], found["count"]
+    assert isinstance(files, Sequence)
+    assert isinstance(count, int)
+    more = ", ..." if count > shown else ""
+    return f"Not read: {count:,} {'file' if count == 1 else 'files'} ({reason}): {', '.join(files[:shown])}{more}"

@@ -1,0 +1,94 @@
+"""Compressed files, read as what they hold: gzip, zstd, xz and bzip2, told by their first bytes rather than their names."""
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from typing import Any, BinaryIO, cast
+
+from phf.errors import CorpusError, MissingExtraError
+
+MAGIC = {"gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd", "xz": b"\xfd7zXZ\0", "bz2": b"BZh"}
+"""Compression -> how its files begin."""
+SUFFIXES = {"gz": "gz", "gzip": "gz", "zst": "zst", "zstd": "zst", "xz": "xz", "bz2": "bz2"}
+"""Last part of a file's name, in lower case -> compression."""
+SKIPPABLE_ZSTD = tuple(bytes([first, 0x2A, 0x4D, 0x18]) for first in range(0x50, 0x60))
+"""A .zst file may begin with a frame that holds notes: pzstd writes them."""
+DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
+"""What reading raises where compressed data is damaged or cut off."""
+MAX_ZSTD_WINDOW = 2**31
+"""Of `zstd --long=31`, the longest there is; the decompressor refuses more than 128 MiB unless told."""
+COMPRESSED_BYTES = 2**14
+"""Of a .zst file, decompressed at a time: a small number, as each may stand for thousands."""
+
+
+def compression_of(name: str, head: bytes) -> str | None:
+    """The compression of a file by its first bytes, else by its name; None for a plain one.
+
+    A plain file of JSON that is named as if it were compressed (some downloads are) is plain.
+    """
+    for compression, magic in MAGIC.items():
+        if head.startswith(magic):
+            return compression
+    if head.startswith(SKIPPABLE_ZSTD):
+        return "zst"
+    named = SUFFIXES.get(name.rpartition(".")[2].lower())
+    return None if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[") else named
+
+
+def decompressed(raw: BinaryIO, compression: str | None, name: str) -> BinaryIO:
+    """What a file holds. Reading it raises one of `DAMAGE`, or an `OSError`, where it is damaged or cut off."""
+    if compression is None:
+        return raw
+    if compression == "zst":
+        return cast(BinaryIO, io.BufferedReader(_ZstdFrames(raw, name)))
+    if compression == "gz":
+        return cast(BinaryIO, gzip.open(raw, "rb"))
+    return cast(BinaryIO, bz2.open(raw, "rb") if compression == "bz2" else lzma.open(raw, "rb"))
+
+
+def damage(place: str, error: BaseException) -> CorpusError:
+    """The error for a file that is damaged or cut off after `place` ("a.gz, after line 3")."""
+    return CorpusError(f"{place}: compressed data is damaged or cut off: {error}.")
+
+
+class _ZstdFrames(io.RawIOBase):
+    """What a .zst file holds, all its frames. zstandard's own reader takes a frame that is cut off for a whole one."""
+
+    def __init__(self, raw: BinaryIO, name: str) -> None:
+        try:
+            import zstandard
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(f"Reading {name}", "zstandard", "zstd") from error
+        self._raw = raw
+        self._error = zstandard.ZstdError
+        self._new_frame = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW).decompressobj
+        self._frame: Any = None
+        """The one being read; None between two."""
+        self._compressed = b""
+        self._content = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """As of `io.RawIOBase`. Raises `EOFError` for a frame that is cut off or damaged."""
+        while not self._content:
+            compressed = self._compressed or self._raw.read(COMPRESSED_BYTES)
+            if not compressed:
+                if self._frame is not None:
+                    raise EOFError("the file ends inside a frame")
+                return 0
+            self._frame = self._frame or self._new_frame()
+            try:
+                self._content = memoryview(self._frame.decompress(compressed))
+            except self._error as error:
+                raise EOFError(str(error)) from error
+            self._compressed = b""
+            if self._frame.eof:
+                self._compressed, self._frame = self._frame.unused_data, None
+        count = min(len(buffer), len(self._content))
+        buffer[:count] = self._content[:count]
+        self._content = self._content[count:]
+        return count
