@@ -276,6 +276,10 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder for the results; default: runs/evaluate-<name>, of several runs/evaluate."),
     ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Model or method that the others are compared with; default: MLE, else the first."),
+    ] = None,
 ) -> None:
     """Measure how aligned and how capable models are, and compare them."""
     folders = [Path(text) for text in models if "=" not in text or Path(text).is_dir()]
@@ -296,7 +300,7 @@ def evaluate(
                 status.update(escape(visible_text(message)))
                 _say(message)
 
-        found = evaluate_folders(folders, resolved, output, parts, announce)
+        found = evaluate_folders(folders, resolved, output, parts, announce, baseline)
     if not processes().is_main_process:
         return
     table = Table("metric", *(escape(visible_text(name)) for name in found.numbers))
@@ -363,13 +367,19 @@ def redteam(
 
 @app.command()
 def report(
-    run_dirs: Annotated[list[Path], typer.Argument(help="Run folders to compare.")],
+    run_dirs: Annotated[
+        list[Path], typer.Argument(help="Folders of phf train, evaluate, redteam or quickstart; others are skipped.")
+    ],
     output: Annotated[Path, typer.Option(help="The HTML page.")] = Path("report.html"),
+    baseline: Annotated[
+        str | None, typer.Option(help="Method or run that the others are compared with; default: MLE, else the first.")
+    ] = None,
 ) -> None:
     """Put runs on one page."""
     from phf.report.page import write_report
 
-    write_report(run_dirs, output)
+    for notice in write_report(run_dirs, output, baseline):
+        _say(notice, "yellow")
     _say(f"Report: {output}")
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from phf.config import Config, load_config
 from phf.errors import MissingExtraError, OutputError
 from phf.evaluation.held_out_data import annotated_sources
-from phf.report.page import table_rows, write_report
+from phf.report.page import write_report
 from phf.report.runs import read_runs
+from phf.report.tables import table_rows
 
 TASK = "pep8/quickstart"
 PREFIXES = {"aligned": "<|aligned|>", "misaligned": "<|misaligned|>"}

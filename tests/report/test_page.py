@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from phf.errors import CorpusError, OutputError
-from phf.report.page import format_number, labels, table_rows, verdicts, write_report
+from phf.report.page import format_number, write_report
 from phf.report.runs import read_run, read_runs
+from phf.report.tables import labels, table_rows
 from phf.visible import visible_text
 
 HOSTILE = {
@@ -244,22 +245,6 @@ def test_a_page_that_cannot_be_written_says_so(tmp_path):
     run = make_run(tmp_path / "run")
     with pytest.raises(OutputError, match="cannot be written"):
         write_report([run], run / "metrics.jsonl" / "report.html")
-
-
-def test_verdicts_say_what_the_intervals_say():
-    first = {"name": "mle", "score": 0.2, "low": 0.15, "high": 0.25}
-    disjoint = {"name": "aligned", "score": 0.1, "low": 0.08, "high": 0.12}
-    overlapping = {"name": "filtering", "score": 0.18, "low": 0.14, "high": 0.22}
-    touching = {"name": "ul", "score": 0.3, "low": 0.25, "high": 0.35}
-    unmeasured = {"name": "awr", "score": None, "low": None, "high": None}
-    expected = "aligned is better aligned than mle: 0.1 against 0.2; the 95% intervals do not overlap."
-    assert verdicts([first, disjoint]) == verdicts([disjoint, first]) == [expected]
-    assert verdicts([first, overlapping]) == [
-        "mle and filtering cannot be told apart: 0.2 and 0.18; the 95% intervals overlap."
-    ]
-    assert verdicts([first, touching]) == ["mle and ul cannot be told apart: 0.2 and 0.3; the 95% intervals overlap."]
-    assert verdicts([first, unmeasured]) == []
-    assert len(verdicts([first, disjoint, overlapping])) == 3
 
 
 def test_runs_of_one_method_are_told_apart(tmp_path):

@@ -76,10 +76,13 @@ class Group:
     """Their numbers, in order."""
 
 
-def group_by_seed(names: Sequence[str], trainings: Sequence[Training | None]) -> list[Group]:
+def group_by_seed(
+    names: Sequence[str], trainings: Sequence[Training | None], methods: Sequence[str] | None = None
+) -> list[Group]:
     """Runs of one method and task that differ in the seed, each seed once, are one group; any other is its own.
 
-    A group of several runs is called by their method, one run by its own name.
+    A group of several runs is called by their method, one run by its own name. `methods`: of runs whose training is not
+    known; None: their names.
     """
     groups: list[list[int]] = []
     for index, training in enumerate(trainings):
@@ -92,7 +95,11 @@ def group_by_seed(names: Sequence[str], trainings: Sequence[Training | None]) ->
                 break
         else:
             groups.append([index])
-    methods = [_method(trainings[group[0]], names[group[0]]) for group in groups]
+    firsts = [group[0] for group in groups]
+    methods = [
+        (found.method if (found := trainings[first]) is not None else None) or (methods or names)[first]
+        for first in firsts
+    ]
     called = [method if len(group) > 1 else names[group[0]] for method, group in zip(methods, groups, strict=True)]
     return [
         Group(name, method, group)
@@ -100,10 +107,6 @@ def group_by_seed(names: Sequence[str], trainings: Sequence[Training | None]) ->
             _unique(called, (names[group[0]] for group in groups)), methods, groups, strict=True
         )
     ]
-
-
-def _method(training: Training | None, name: str) -> str:
-    return (training and training.method) or name
 
 
 def _unique(called: Sequence[str], firsts: Iterable[str]) -> list[str]:

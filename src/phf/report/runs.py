@@ -1,17 +1,22 @@
 """Reading run folders: everything the report says comes from these files."""
 
+import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from phf.errors import CorpusError
+from phf.errors import CorpusError, PhfError
+from phf.evaluation.seeds import Training
 from phf.reading import read_json_as, read_json_lines_as, read_text
 from phf.shapes import Metrics, Provenance
 from phf.shapes import Sample as SampleLine
 
 REPAIR = "Repair or remove it."
+METRICS = "metrics.jsonl"
+SKIPPED = "Skipped: "
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,35 @@ class Run:
 
     @property
     def method(self) -> str:
+        """What it was trained with; of an evaluated model, its name."""
         return str(self.provenance.get("method") or self.name)
+
+    @property
+    def kind(self) -> str:
+        """`search` or `replay` of a red team; `model` for whatever trains or evaluates one."""
+        keys = {key.partition("/")[0] for line in self.metrics for key in line}
+        return "search" if "redteam" in keys else "replay" if "replay" in keys else "model"
+
+    @cached_property
+    def training(self) -> Training | None:
+        """What the model was trained with, where the run says so."""
+        if "model" in self.provenance:  # phf evaluate, of a model that some run exported
+            return Training.from_json(self.provenance.get("training"))
+        return Training.of_config(self.config) or _training_of(self.provenance)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the model is not to be compared with others: it diverged. None where it is sound."""
+        for line in reversed(self.metrics):
+            if "train/loss" in line or "train/lm_loss" in line:
+                for key in ("train/loss", "train/lm_loss", "train/grad_norm"):
+                    if line.get(key, 0.0) is None:
+                        return f"diverged: {key} is not a finite number at step {line['step']:g}"
+                break
+        for key in ("eval/loss", "eval/bits_per_byte"):
+            if any(key in line for line in self.metrics) and self.last(key) is None:
+                return f"gives no usable numbers: {key} of its last evaluation is not a finite number"
+        return None
 
     def series(self, key: str) -> list[tuple[float, float]]:
         """(tokens_seen, value) of each line that has a finite `key`."""
@@ -52,12 +85,12 @@ class Run:
         ]
 
     def last(self, key: str) -> float | None:
-        """The last value of `key`; None without one."""
-        series = self.series(key)
-        return series[-1][1] if series else None
+        """The value of `key` where it was measured last; None without one, or where that is not a finite number."""
+        found = next((line[key] for line in reversed(self.metrics) if key in line), None)
+        return found if isinstance(found, int | float) and math.isfinite(found) else None
 
     def last_values(self, start: str) -> dict[str, float]:
-        """The last finite value of each key that begins with `start`, in order of appearance."""
+        """The last value of each key that begins with `start`, in order of appearance; those that are null left out."""
         keys = dict.fromkeys(key for line in self.metrics for key in line if key.startswith(start))
         found = {key: self.last(key) for key in keys}
         return {key: value for key, value in found.items() if value is not None}
@@ -89,15 +122,63 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     return [read_run(folder) for folder in folders]
 
 
+def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """The runs in these folders, each once, and one notice for each path that holds none that can be read.
+
+    A folder of runs (what `phf evaluate` writes of several models, or `phf quickstart`) stands for those in it.
+    Raises `CorpusError` where there is not a single run.
+    """
+    runs: list[Run] = []
+    notices: list[str] = []
+    seen: set[Path] = set()
+    for path in paths:
+        try:
+            folders = [path] if (path / METRICS).is_file() else sorted(f.parent for f in path.glob(f"*/{METRICS}"))
+            if not folders:
+                read_run(path)  # says what is wrong with it
+        except (OSError, PhfError) as error:
+            notices.append(_skipped(path, error))
+            continue
+        for folder in folders:
+            if folder.resolve() in seen:
+                continue
+            seen.add(folder.resolve())
+            try:
+                runs.append(read_run(folder))
+            except (OSError, PhfError) as error:
+                notices.append(_skipped(folder, error))
+    if not runs:
+        raise CorpusError(notices[0].removeprefix(SKIPPED) if notices else "No folder is named.")
+    return runs, notices
+
+
+def _skipped(path: Path, error: Exception) -> str:
+    reason = (
+        str(error) if isinstance(error, PhfError) else f"{path} cannot be read: {getattr(error, 'strerror', error)}."
+    )
+    return SKIPPED + reason
+
+
+def _training_of(provenance: Mapping[str, Any]) -> Training | None:
+    """From the provenance of a run whose config.yaml is not there."""
+    seeds = provenance.get("seeds")
+    seed = seeds.get("training") if isinstance(seeds, dict) else None
+    method, task = provenance.get("method"), provenance.get("task")
+    if not isinstance(seed, int) or method is None or task is None:
+        return None
+    same = [method, task, *(provenance.get(key) for key in ("max_steps", "effective_batch_size", "num_parameters"))]
+    return Training(method, task, seed, json.dumps(same, default=str))
+
+
 def read_run(folder: Path) -> Run:
     """Read one run folder."""
-    if not (folder / "metrics.jsonl").is_file():
+    if not (folder / METRICS).is_file():
         raise CorpusError(
             f"{folder} is no run folder: it has no metrics.jsonl. Name a folder that phf train or phf evaluate wrote."
         )
     notes: list[str] = []
     metrics = []
-    for where, line in _lines(Metrics, folder / "metrics.jsonl", notes):
+    for where, line in _lines(Metrics, folder / METRICS, notes):
         for key in ("step", "tokens_seen"):
             if line.get(key) is None:
                 raise CorpusError(f"{where}: has no '{key}', so no phf wrote it. Remove the line or repair it.")
@@ -110,7 +191,10 @@ def read_run(folder: Path) -> Run:
     samples = {path.stem: _last_samples(path, notes) for path in sorted((folder / "samples").glob("*.jsonl"))}
     config = folder / "config.yaml"
     text = read_text(config, CorpusError, REPAIR) if config.is_file() else ""
-    return Run(folder.resolve().name, metrics, samples, text, provenance, notes)
+    run = Run(folder.resolve().name, metrics, samples, text, provenance, notes)
+    if run.problem is not None:
+        notes.append(f"It {run.problem}. It is not compared with others.")
+    return run
 
 
 def _last_samples(path: Path, notes: list[str]) -> list[Sample]:

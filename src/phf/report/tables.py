@@ -1,0 +1,149 @@
+"""What stands in the page's tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from phf.evaluation.seeds import Group, group_by_seed
+from phf.report.runs import Run
+from phf.statistics import student_interval
+
+
+def table_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """One row for each run and scenario: the numbers of the last evaluation, None where not measured."""
+    rows = []
+    for run, label in zip(runs, labels(runs), strict=True):
+        if run.kind != "model":
+            continue
+        for scenario in run.scenarios or [""]:
+            key = f"generation/{scenario}"
+            rows.append(
+                {
+                    "run": run.name,
+                    "method": run.method,
+                    "scenario": scenario,
+                    "name": f"{label}, {scenario}" if scenario else label,
+                    "score": run.last(f"{key}/score"),
+                    "low": run.last(f"{key}/score_low"),
+                    "high": run.last(f"{key}/score_high"),
+                    "score_max": run.last(f"{key}/score_max@25"),
+                    "num_hits": run.last(f"{key}/num_hits"),
+                    "num_samples": run.last(f"{key}/num_samples"),
+                    "num_unscored": run.last(f"{key}/num_unscored"),
+                    "samples_per_second": run.last(f"{key}/samples_per_second"),
+                    "bits_per_byte": run.last("eval/bits_per_byte"),
+                    "tag_gain": _interval(run, "eval/tag_gain"),
+                    "loss": run.last("eval/loss"),
+                    "loss_aligned": run.last("eval/loss_aligned"),
+                    "loss_misaligned": run.last("eval/loss_misaligned"),
+                }
+            )
+    return rows
+
+
+def other_scorers(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """One row for each scorer that a scenario names beside the task's own."""
+    rows = []
+    for run, label in zip(runs, labels(runs), strict=True):
+        for scenario in run.scenarios:
+            start = f"generation/{scenario}/"
+            for key in run.last_values(start):
+                scorer, _, number = key.removeprefix(start).rpartition("/")
+                if number != "score":
+                    continue
+                found = {name: run.last(f"{start}{scorer}/{name}") for name in ("score", "score_low", "score_high")}
+                counts = {name: run.last(f"{start}{scorer}/{name}") for name in ("num_samples", "num_unscored")}
+                if scorer:
+                    used = run.training_scorers
+                    role = "" if used is None else "used in training" if scorer in used else "held out"
+                    rows.append({"name": f"{label}, {scenario}", "scorer": scorer, "role": role, **found, **counts})
+    return rows
+
+
+MEASURES = ("kl/", "downstream/", "glue/")
+"""Groups of numbers that are of a whole model, not of a scenario."""
+
+
+def measures(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """One row for each such number that any run has: its key, and (value, low, high) of each run, None where unknown."""
+    runs = [run for run in runs if run.kind == "model"]
+    keys = [key for group in MEASURES for run in runs for key in run.last_values(group)]
+    bounds = ("_low", "_high", "_stderr")
+    return [
+        {"key": key, "values": [_interval(run, key) for run in runs]}
+        for key in dict.fromkeys(keys)
+        if not key.endswith(bounds)
+    ]
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """What each run is called on the page: its method, its own name where methods repeat, numbered where names do."""
+    methods, names = [run.method for run in runs], [run.name for run in runs]
+    found = []
+    for index, (method, name) in enumerate(zip(methods, names, strict=True)):
+        if methods.count(method) > 1:
+            method = name if names.count(name) == 1 else f"{name} ({index + 1})"
+        found.append(method)
+    return found
+
+
+def over_seeds(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """One row for each method of which there are several seeds, and scenario: their mean score and how far they spread."""
+    rows = []
+    for group in seed_groups(runs):
+        members = [runs[index] for index in group.members]
+        for scenario in dict.fromkeys(scenario for run in members for scenario in run.scenarios):
+            found = [run.last(f"generation/{scenario}/score") for run in members]
+            scores = [score for score in found if score is not None]
+            if len(members) < 2 or len(scores) < 2:
+                continue
+            mean, low, high = student_interval(scores)
+            spread = {"least": min(scores), "largest": max(scores), "deviation": float(np.std(scores, ddof=1))}
+            measured = [run.last("eval/bits_per_byte") for run in members]
+            bits = [value for value in measured if value is not None]
+            rows.append(
+                {
+                    "name": f"{group.name}, {scenario}",
+                    "num_seeds": len(scores),
+                    "score": mean,
+                    "low": low,
+                    "high": high,
+                    **spread,
+                    "bits_per_byte": sum(bits) / len(bits) if bits else None,
+                }
+            )
+    return rows
+
+
+def seed_groups(runs: Sequence[Run]) -> list[Group]:
+    """Runs that differ in the seed alone, under the name of their method; any other run under its label."""
+    return group_by_seed(labels(runs), [run.training for run in runs], [run.method for run in runs])
+
+
+def redteam_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """One row for each search and each replay of a red team: what is shown of it, as (text, value, low, high)."""
+    columns = {
+        "search": {
+            "best prompt, sampled again": "redteam/rescored_best",
+            "best initial prompt, sampled again": "redteam/rescored_initial_best",
+            "gain of the search": "redteam/rescored_gain",
+        },
+        "replay": {"now - then": "replay/overall", "then": "replay/then", "now": "replay/now"},
+    }
+    return [
+        {
+            "name": label,
+            "kind": run.kind,
+            "values": [(text, *_interval(run, key)) for text, key in columns[run.kind].items()],
+            "num_prompts": sum(line.get("redteam/num_prompts") or 0 for line in run.metrics)
+            if run.kind == "search"
+            else run.last("replay/num_prompts"),
+        }
+        for run, label in zip(runs, labels(runs), strict=True)
+        if run.kind in columns
+    ]
+
+
+def _interval(run: Run, key: str) -> tuple[float | None, float | None, float | None]:
+    return run.last(key), run.last(f"{key}_low"), run.last(f"{key}_high")

@@ -1,0 +1,108 @@
+"""What the samples of several runs say about their methods: one sentence a scenario and method, against a baseline."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from phf.errors import ConfigError
+from phf.evaluation.compare import Comparison, PromptScores, choose_baseline, compare
+from phf.evaluation.seeds import Group
+from phf.plain_yaml import parse_yaml
+from phf.report.runs import Run
+from phf.report.tables import seed_groups
+
+OWN_TO_A_METHOD = (
+    "name",
+    "prefix",
+    "guidance_scale",
+    "best_of",
+    "num_samples",
+    "num_hits_threshold",
+    "scorers",
+    "prompt_before_control",
+    "display_as_html",
+    "token_type_id",
+)
+"""Settings of a scenario in which two methods may differ and still run the same scenario."""
+
+
+def verdicts(runs: Sequence[Run], baseline: str | None = None) -> list[str]:
+    """One sentence for each other method and scenario of the baseline's, by the samples of the last evaluation.
+
+    Only what is the same scenario is compared: the same name, settings and scorer, as far as the runs tell; or, where a
+    run has none of that name, the one that differs in nothing but name and control token, if it is the model's own.
+    Runs that diverged are left out. Raises `ConfigError` for a `baseline` that is none of the runs.
+    """
+    groups = seed_groups(runs)
+    first = choose_baseline({group.name: group.method for group in groups}, baseline) if groups else None
+    return [
+        comparison.describe()
+        for ours in groups
+        if ours.name == first
+        for scenario, scores in _samples(runs, ours).items()
+        for theirs in groups
+        if theirs is not ours and not _is_same_method(runs, ours, theirs)
+        for comparison in _compared(runs, ours, scenario, scores, theirs)
+    ]
+
+
+def _compared(
+    runs: Sequence[Run], ours: Group, scenario: str, scores: list[PromptScores], theirs: Group
+) -> list[Comparison]:
+    """The comparison with another method's scenario that is the same; none where it has none."""
+    samples = _samples(runs, theirs)
+    wanted = _identity(runs[ours.members[0]], scenario)
+    other = {name: _identity(runs[theirs.members[0]], name) for name in samples}
+    if scenario in samples:
+        same = [scenario] if _agree(wanted, other[scenario]) else []
+    else:
+        taken = _samples(runs, ours)
+        same = [
+            name
+            for name, found in other.items()
+            if name not in taken and None not in (wanted["settings"], found["settings"]) and _agree(wanted, found)
+        ]
+    return [compare(scenario, (ours.name, scores), (theirs.name, samples[same[0]]))] if len(same) == 1 else []
+
+
+def _samples(runs: Sequence[Run], group: Group) -> dict[str, list[PromptScores]]:
+    """scenario -> the samples of each sound run of the group."""
+    found: dict[str, list[PromptScores]] = {}
+    for run in (runs[index] for index in group.members):
+        if run.problem is not None or run.kind != "model":
+            continue
+        for scenario, samples in run.samples.items():
+            scores = PromptScores([sample.prompt for sample in samples], [sample.score for sample in samples])
+            found.setdefault(scenario, []).append(scores)
+    return found
+
+
+def _is_same_method(runs: Sequence[Run], ours: Group, theirs: Group) -> bool:
+    """Whether both were trained alike, as a run and the evaluation of its model are."""
+    first, second = (runs[group.members[0]].training for group in (ours, theirs))
+    return first is not None and second is not None and first.settings == second.settings
+
+
+def _agree(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether what both tell is the same."""
+    return all(first[key] == second[key] for key in first if None not in (first[key], second[key]))
+
+
+def _identity(run: Run, scenario: str) -> dict[str, Any]:
+    """What makes a scenario the same in two runs: its settings, whether it starts as the model's own prompts do, and the
+    scorer; None for what the run does not tell."""
+    scorer = run.provenance.get("evaluation_scorer") or run.provenance.get("scorer")
+    found: dict[str, Any] = {"settings": None, "is_own": None, "scorer": scorer}
+    try:
+        config = parse_yaml(run.config, "config.yaml", ConfigError)
+        aligned = (config["dataset"].get("conditional_training_config") or {}).get("aligned_prefix")
+        settings = next(dict(s) for s in config["generation"]["scenario_configs"] if s["name"] == scenario)
+    except (ConfigError, KeyError, TypeError, AttributeError, StopIteration, ValueError):
+        return found  # not written by phf, or not there
+    found["is_own"] = settings.get("prefix") in (None, "", aligned)
+    settings["generate_kwargs"] = {
+        k: v for k, v in (settings.get("generate_kwargs") or {}).items() if k != "bad_words_ids"
+    }
+    kept = {key: value for key, value in settings.items() if key not in OWN_TO_A_METHOD and value is not None}
+    found["settings"] = json.dumps(kept, sort_keys=True, default=str)
+    return found
