@@ -66,6 +66,8 @@ class DatasetConfig(Section):
     """Held-out sources, instead of `eval_fraction`."""
     max_eval_tokens: int = Field(default=1_000_000, ge=1)
     """At most this many held-out tokens are used in one evaluation."""
+    max_altered_documents: float = Field(default=0.01, ge=0.0, le=1.0)
+    """Largest share of documents that the tokenizer may change (characters it lacks, lower-casing) and not be refused."""
     streaming: bool = False
     """Pack while training instead of caching blocks on disk: for a corpus that does not fit."""
     concat_token: str | None = None

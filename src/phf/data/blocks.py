@@ -25,7 +25,7 @@ from phf.errors import CorpusError, OutputError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 """Part of every cache key: raise it when the same input packs into other blocks or files."""
 
 

@@ -17,7 +17,7 @@ class DocumentsEncoder(Protocol):
 
 
 class SegmentEncoder:
-    """Encodes each segment apart.
+    """Encodes each segment apart; together their tokens decode to the document.
 
     Text repeats a lot, so a distinct piece of it is encoded once as long as it stays in the cache, which is emptied when
     it holds more than `max_cached_tokens`. Pieces are words, where the tokenizer is known to work word by word, or else
@@ -33,6 +33,8 @@ class SegmentEncoder:
     def encode(self, documents: Sequence[list[str]]) -> tuple[np.ndarray, np.ndarray]:
         if len(self._ids) > self._max_cached_tokens:
             self._empty_cache()
+        if self._encoder.has_dummy_space:
+            documents = [self._opened(segments) for segments in documents]
         pieces_of_segments = [self._pieces(segment) for segments in documents for segment in segments]
         pieces = list(chain.from_iterable(pieces_of_segments))
         self._remember([piece for piece in dict.fromkeys(pieces) if piece not in self._rows])
@@ -43,6 +45,11 @@ class SegmentEncoder:
         ends = np.concatenate([[0], np.cumsum(lengths)])[np.cumsum(num_pieces)]
         return ids, np.diff(ends, prepend=0)
 
+    def _opened(self, segments: list[str]) -> list[str]:
+        """The segments with the tokenizer's dummy space in front of the first one that has text."""
+        first = next((index for index, segment in enumerate(segments) if segment), len(segments))
+        return [*segments[:first], *map(self._encoder.opening, segments[first : first + 1]), *segments[first + 1 :]]
+
     def _empty_cache(self) -> None:
         self._rows: dict[str, int] = {}
         self._ids = np.empty(0, self._encoder.dtype)
@@ -50,7 +57,7 @@ class SegmentEncoder:
         self._lengths = np.empty(0, np.int64)
 
     def _remember(self, pieces: list[str]) -> None:
-        ids, lengths = self._encoder.encode(pieces)
+        ids, lengths = self._encoder.encode_inside(pieces)
         starts = len(self._ids) + np.cumsum(lengths) - lengths
         self._rows.update(zip(pieces, range(len(self._rows), len(self._rows) + len(pieces)), strict=True))
         self._ids = np.concatenate([self._ids, ids])

@@ -1,4 +1,4 @@
-"""Annotated documents -> one stream of tokens with a score each: EOS, control tokens, filter, held-out split."""
+"""Annotated documents -> one stream of tokens with a score each: starts, control tokens, filter, held-out split."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from phf.data.altered import AlteredDocuments
 from phf.data.dataset import BATCH_CHARS, in_batches
 from phf.data.encoding import DocumentsEncoder, SegmentEncoder, WholeDocumentEncoder
 from phf.data.hashing import hash64, splitmix64, uniform
@@ -52,6 +53,10 @@ class PackingConfig:
     split: Literal["train", "eval"] = "train"
     """The held-out split is the same for every method: nothing is filtered, dropped or skipped in it."""
     scores_column: str = "scores"
+    document_start: tuple[int, ...] | None = None
+    """Ids in front of each document; None: EOS. One that does not have EOS stands behind it, so that ends are learnt."""
+    max_altered_documents: float = 0.01
+    """Largest share of documents, in [0, 1], that the tokenizer may change (characters it lacks, lower-casing)."""
 
     def __post_init__(self) -> None:
         _require(self.seq_length >= 1, "seq_length", self.seq_length, "at least 1")
@@ -62,6 +67,9 @@ class PackingConfig:
         _require(self.skip_tokens >= 0, "skip_tokens", self.skip_tokens, "at least 0")
         _require(0 <= self.eval_fraction < 1, "eval_fraction", self.eval_fraction, "at least 0 and below 1")
         _require(self.split in ("train", "eval"), "split", self.split, "train or eval")
+        _require(
+            0 <= self.max_altered_documents <= 1, "max_altered_documents", self.max_altered_documents, "between 0 and 1"
+        )
 
 
 @dataclass(kw_only=True)
@@ -75,6 +83,8 @@ class PackingCounts:
     """Documents left out by `filter_threshold` or `unscored`."""
     num_documents_skipped: int = 0
     """Documents left out by `skip_tokens`."""
+    num_documents_altered: int = 0
+    """Documents packed whose tokens do not decode to their text; see `PackingConfig.max_altered_documents`."""
     num_segments: int = 0
     """Segments packed, that is, those with at least one token."""
     num_unscored_segments: int = 0
@@ -82,7 +92,7 @@ class PackingCounts:
     """Scored segments at or below the control tokens' threshold, whether or not their token was dropped."""
     num_misaligned_segments: int = 0
     num_tokens: int = 0
-    """All tokens: text, control tokens and one EOS a document."""
+    """All tokens: text, control tokens and what opens each document (one EOS, unless `document_start` has more)."""
     num_text_tokens: int = 0
     num_control_tokens: int = 0
     num_bytes: int = 0
@@ -101,7 +111,7 @@ class PackedChunk:
     ids: np.ndarray
     """uint16 or uint32 [num_tokens]."""
     scores: np.ndarray
-    """float32 [num_tokens], NaN for tokens of unscored segments; EOS and control tokens score as the segment they precede."""
+    """float32 [num_tokens], NaN for tokens of unscored segments; starts and control tokens score as the segment they precede."""
 
 
 def pack_documents(
@@ -114,20 +124,32 @@ def pack_documents(
 ) -> Iterator[PackedChunk]:
     """Pack the documents of the configured split, in order. `counts` is updated as they go by.
 
-    EOS stands before each document; a control token stands before each scored segment that has a token, if
-    `config.conditioning` asks for it. Scores and thresholds are compared in float32, as scores are stored.
+    EOS, or the start that `config` names, stands before each document; a control token stands before each scored
+    segment that has a token, if `config.conditioning` asks for it. Scores and thresholds are compared in float32, as
+    scores are stored. Raises `ConfigError` where the tokenizer changes more documents than `config` allows.
     """
     counts = PackingCounts() if counts is None else counts
     plain = PlainEncoder(tokenizer)
     encoder = SegmentEncoder(plain) if config.tokenization == "segments" else WholeDocumentEncoder(plain)
+    altered = AlteredDocuments(plain, config.max_altered_documents)
+    opening = _opening_ids(tokenizer.eos_token_id, config)
     in_split = (document for document in documents if _is_in_split(document, config))
     batches = in_batches(in_split, batch_chars)
     if config.split == "train":
-        batches = _without_skipped(batches, encoder, config, counts)
+        batches = _without_skipped(batches, encoder, len(opening), config, counts)
         batches = _without_filtered(batches, config, counts)
     for batch in batches:
         if batch:
-            yield _pack(batch, encoder, tokenizer.eos_token_id, config, counts)
+            text_ids, lengths = encoder.encode([document.texts for document in batch])
+            altered.look(batch, text_ids, lengths)
+            counts.num_documents_altered = altered.num_altered
+            yield _pack(batch, text_ids, lengths, opening, config, counts)
+    altered.check()
+
+
+def _opening_ids(eos_id: int, config: PackingConfig) -> list[int]:
+    start = list(config.document_start or ())
+    return start if eos_id in start else [eos_id, *start]
 
 
 def _is_in_split(document: AnnotatedDocument, config: PackingConfig) -> bool:
@@ -136,14 +158,18 @@ def _is_in_split(document: AnnotatedDocument, config: PackingConfig) -> bool:
 
 
 def _without_skipped(
-    batches: Iterable[list[AnnotatedDocument]], encoder: DocumentsEncoder, config: PackingConfig, counts: PackingCounts
+    batches: Iterable[list[AnnotatedDocument]],
+    encoder: DocumentsEncoder,
+    num_opening: int,
+    config: PackingConfig,
+    counts: PackingCounts,
 ) -> Iterator[list[AnnotatedDocument]]:
     num_passed = 0
     for batch in batches:
         if num_passed >= config.skip_tokens:
             yield batch
             continue
-        ends = num_passed + np.cumsum(_plain_lengths(batch, encoder))
+        ends = num_passed + np.cumsum(_plain_lengths(batch, encoder, num_opening))
         starts = [num_passed, *ends[:-1]]
         kept = [document for document, start in zip(batch, starts, strict=True) if start >= config.skip_tokens]
         counts.num_documents_skipped += len(batch) - len(kept)
@@ -151,11 +177,11 @@ def _without_skipped(
         yield kept
 
 
-def _plain_lengths(batch: list[AnnotatedDocument], encoder: DocumentsEncoder) -> np.ndarray:
-    """Tokens of each document without control tokens, EOS included."""
+def _plain_lengths(batch: list[AnnotatedDocument], encoder: DocumentsEncoder, num_opening: int) -> np.ndarray:
+    """Tokens of each document without control tokens, the `num_opening` in front of it included."""
     _, lengths = encoder.encode([document.texts for document in batch])
     num_text_tokens = np.bincount(_document_of_segment(batch), weights=lengths, minlength=len(batch)).astype(np.int64)
-    return num_text_tokens + (num_text_tokens > 0)
+    return num_text_tokens + num_opening * (num_text_tokens > 0)
 
 
 def _without_filtered(
@@ -176,26 +202,31 @@ def _passes_filter(document: AnnotatedDocument, config: PackingConfig) -> bool:
 
 
 def _pack(
-    batch: list[AnnotatedDocument], encoder: DocumentsEncoder, eos_id: int, config: PackingConfig, counts: PackingCounts
+    batch: list[AnnotatedDocument],
+    text_ids: np.ndarray,
+    lengths: np.ndarray,
+    opening: list[int],
+    config: PackingConfig,
+    counts: PackingCounts,
 ) -> PackedChunk:
-    text_ids, lengths = encoder.encode([document.texts for document in batch])
     scores = np.array([score for document in batch for score in document.scores], np.float32)
     control_ids = _control_ids(batch, scores, lengths, config)
     has_control = control_ids >= 0
-    has_eos = _opens_document(_document_of_segment(batch), lengths)
+    opens = _opens_document(_document_of_segment(batch), lengths)
 
-    widths = lengths + has_eos + has_control  # in this order: two booleans would add up to one
+    widths = lengths + len(opening) * opens + has_control
     starts = np.cumsum(widths) - widths
-    control_positions = (starts + has_eos)[has_control]
+    opening_positions = (starts[opens][:, None] + np.arange(len(opening))).ravel()
+    control_positions = (starts + len(opening) * opens)[has_control]
     ids = np.empty(widths.sum(), text_ids.dtype)
     is_text = np.ones(len(ids), bool)
-    is_text[starts[has_eos]] = is_text[control_positions] = False
-    ids[starts[has_eos]] = eos_id
+    is_text[opening_positions] = is_text[control_positions] = False
+    ids[opening_positions] = np.tile(opening, int(opens.sum()))
     ids[control_positions] = control_ids[has_control]
     ids[is_text] = text_ids
 
-    counts.num_documents += int(has_eos.sum())
-    counts.num_documents_empty += len(batch) - int(has_eos.sum())
+    counts.num_documents += int(opens.sum())
+    counts.num_documents_empty += len(batch) - int(opens.sum())
     counts.num_tokens += len(ids)
     counts.num_text_tokens += len(text_ids)
     counts.num_control_tokens += len(control_positions)

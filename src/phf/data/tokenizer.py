@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from phf.data.spelling import is_same_text, keeps_every_text, remove_dummy_space
 from phf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -109,18 +110,48 @@ class PlainEncoder:
         self.dtype = token_dtype(tokenizer)
         self.splits_like_gpt2 = _splits_like_gpt2(self._backend)
         """Whether encoding a text is encoding its `words_like_gpt2` one after the other."""
+        self.keeps_every_text = keeps_every_text(self._backend)
+        self.has_dummy_space = remove_dummy_space(self._backend)
+        """Whether the tokenizer puts a space in front of a text. Here only the beginning of a document gets it."""
+        self._decoder_drops_it = self.has_dummy_space and not self._decode([self._ids_of(" a")])[0].startswith(" ")
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """-> (ids of all texts one after the other, number of tokens of each text)."""
-        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        return self._flatten(encodings)
+        """Texts that documents begin with -> (ids of all one after the other, number of tokens of each text)."""
+        return self.encode_inside([self.opening(text) for text in texts])
+
+    def encode_inside(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The same of texts that follow on other text, whose tokens decode to both texts together."""
+        return self._flatten(self._backend.encode_batch_fast(texts, add_special_tokens=False))
 
     def encode_with_starts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """-> (ids, number of tokens of each text, position in its text of each token's first character)."""
-        encodings = self._backend.encode_batch(texts, add_special_tokens=False)
+        opened = [self.opening(text) for text in texts]
+        encodings = self._backend.encode_batch(opened, add_special_tokens=False)
         ids, lengths = self._flatten(encodings)
         starts = np.fromiter((start for encoding in encodings for start, _ in encoding.offsets), np.int64, len(ids))
-        return ids, lengths, starts
+        num_added = [len(one) - len(text) for one, text in zip(opened, texts, strict=True)]
+        return ids, lengths, np.maximum(starts - np.repeat(num_added, lengths), 0)
+
+    def opening(self, text: str) -> str:
+        """`text` as the tokenizer spells it at the beginning of a document: behind its dummy space, if it has one."""
+        if not self.has_dummy_space or not text or (text.startswith(" ") and not self._decoder_drops_it):
+            return text
+        return " " + text
+
+    def altered(self, documents: Sequence[np.ndarray], texts: Sequence[str]) -> list[tuple[int, str]]:
+        """(index, what the ids decode to) of the documents whose ids do not decode to their texts."""
+        if self.keeps_every_text:
+            return []
+        decoded = self._decode([ids.tolist() for ids in documents])
+        pairs = enumerate(zip(texts, decoded, strict=True))
+        shows_dummy = self.has_dummy_space and not self._decoder_drops_it
+        return [(i, found) for i, (text, found) in pairs if not is_same_text(text, found, shows_dummy)]
+
+    def _decode(self, rows: list[list[int]]) -> list[str]:
+        return self._backend.decode_batch(rows, skip_special_tokens=False)
+
+    def _ids_of(self, text: str) -> list[int]:
+        return self._backend.encode(text, add_special_tokens=False).ids
 
     def _flatten(self, encodings: list[Any]) -> tuple[np.ndarray, np.ndarray]:
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))

@@ -8,6 +8,7 @@ from phf.annotate.cache import cache_root, distinct_prefixes, ensure_annotated
 from phf.config import Config
 from phf.config.percentile import number
 from phf.data.blocks import TokenBlocks, build_blocks
+from phf.data.document_start import document_start
 from phf.data.packing import Conditioning, PackingConfig
 from phf.errors import ConfigError
 from phf.evaluation.heldout import held_out_loss
@@ -64,6 +65,7 @@ def held_out_numbers(
         threshold=threshold,
         control_ids=control_ids,
         eos_id=tokenizer.eos_token_id,
+        start_ids=document_start(tokenizer),
         bytes_per_text_token=blocks.counts.num_bytes / max(blocks.counts.num_text_tokens, 1),
         batch_size=batch_size,
         max_tokens=max_tokens,
@@ -96,6 +98,8 @@ def packing_config(config: Config, tokenizer: Any) -> PackingConfig:
         skip_tokens=dataset.skip_tokens,
         eval_fraction=dataset.eval_fraction,
         scores_column=dataset.scores_column,
+        document_start=tuple(document_start(tokenizer)),
+        max_altered_documents=dataset.max_altered_documents,
     )
 
 

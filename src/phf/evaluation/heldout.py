@@ -28,6 +28,7 @@ def held_out_loss(
     bytes_per_text_token: float,
     batch_size: int,
     max_tokens: int,
+    start_ids: Sequence[int] = (),
 ) -> dict[str, float]:
     """Numbers of one held-out evaluation.
 
@@ -36,6 +37,7 @@ def held_out_loss(
         threshold: a segment is aligned iff its score <= threshold.
         control_ids: ids of control tokens; empty for other methods.
         bytes_per_text_token: UTF-8 bytes of the held-out text / tokens it was encoded to.
+        start_ids: what opens a document besides EOS, such as BOS: given like a control token, and charged to nobody.
         max_tokens: at most about this many tokens are used, in whole blocks spread evenly over `blocks`.
 
     Returns:
@@ -61,7 +63,7 @@ def held_out_loss(
             check_nats(nll, getattr(module, "lm", module))
             is_control = np.isin(ids[:, 1:], control_ids)
             is_eos = ids[:, 1:] == eos_id
-            is_text = ~is_control & ~is_eos
+            is_text = ~is_control & ~is_eos & ~np.isin(ids[:, 1:], start_ids)
             masks = {
                 "text": is_text,
                 "control": is_control,

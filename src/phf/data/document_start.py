@@ -1,0 +1,39 @@
+"""What opens a document: the one place that decides it, for training, sampling, evaluation, red team and export."""
+
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Any
+
+
+def own_prefix(tokenizer: Any) -> list[int]:
+    """Ids that the tokenizer itself puts in front of a text: those of an exported model its document start and, for a
+    conditional one, the aligned token; of others a BOS or nothing."""
+    encoding = tokenizer("a", return_special_tokens_mask=True)
+    pairs = zip(encoding["input_ids"], encoding["special_tokens_mask"], strict=True)
+    return [token for token, _ in takewhile(lambda pair: pair[1], pairs)]
+
+
+def document_start(tokenizer: Any) -> list[int]:
+    """Ids that a document opens with: what the tokenizer puts there itself (a BOS, for one), or else EOS.
+
+    A BOS that a tokenizer has and does not add is not used: its model has not seen it there either. Tokenizers of models
+    that `phf` trains are made to open documents as these do, without control token; see `open_documents_with`.
+    """
+    return own_prefix(tokenizer) or [tokenizer.eos_token_id]
+
+
+def open_documents_with(tokenizer: Any, start: Sequence[int]) -> None:
+    """Make `tokenizer` put `start` in front of every text, in place of whatever it does now."""
+    from tokenizers.processors import TemplateProcessing
+
+    if own_prefix(tokenizer) == list(start) and len(tokenizer("").input_ids) == len(start):
+        return
+    tokens = tokenizer.convert_ids_to_tokens(list(start))
+    # A template reads "$" and ":" as its own, so such a token goes by another name in it.
+    names = [f"start{i}" if set("$:") & set(token) else token for i, token in enumerate(tokens)]
+    special = [
+        {"id": name, "ids": [id_], "tokens": [token]} for name, id_, token in zip(names, start, tokens, strict=True)
+    ]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=[*names, "$A"], pair=[*names, "$A", "$B"], special_tokens=special
+    )

@@ -1,0 +1,48 @@
+"""How the model of a folder opens documents: as its export recorded, or as its tokenizer does by itself."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import cached_file
+
+from phf.data.document_start import open_documents_with
+from phf.errors import ConfigError
+from phf.models.export import DOCUMENT_START, PROMPTING
+
+
+def open_as_exported(tokenizer: Any, name: str, revision: str | None = None) -> Any:
+    """`tokenizer`, of the folder or Hub model `name`, changed to open documents as the model does, control token aside.
+
+    Nothing is changed for a model that `phf` did not export: its tokenizer says itself what opens a document. An export
+    that does not say was trained on documents behind EOS.
+    """
+    path = _prompting_file(name, revision)
+    if path is None:
+        return tokenizer
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8")).get(DOCUMENT_START, [tokenizer.eos_token])
+        ids = tokenizer.convert_tokens_to_ids(recorded)
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise ConfigError(
+            f"{path}: does not say how the model is prompted ({error}). Export the model again."
+        ) from error
+    if not ids or None in ids or tokenizer.convert_ids_to_tokens(ids) != recorded:
+        raise ConfigError(f"{path}: {DOCUMENT_START} names {recorded}, which its tokenizer lacks. Export it again.")
+    open_documents_with(tokenizer, ids)
+    return tokenizer
+
+
+def _prompting_file(name: str, revision: str | None) -> Path | None:
+    if Path(name).is_dir():
+        path = Path(name) / PROMPTING
+        return path if path.is_file() else None
+    found = cached_file(
+        name,
+        PROMPTING,
+        revision=revision,
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if found is None else Path(found)
