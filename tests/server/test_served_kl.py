@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from phf.config import KLConfig
 from phf.data.tokenizer import encode_plain, prepare_tokenizer
 from phf.evaluation.kl import kl_from_samples, measure_kl
-from phf.evaluation.local_reference import document_start
+from phf.evaluation.local_reference import reference_start
 from phf.evaluation.logprob import after_prefix, banned_ids, sequence_logprobs
 from phf.evaluation.reference import reference_samples
 from phf.evaluation.server import CompletionsServer
@@ -58,7 +58,7 @@ def samples(section, tmp_path_factory):
 
 def scored_here(samples, same, tokenizer, folder):
     """The samples with the log-probabilities of the model loaded here instead of the server's."""
-    start, end = document_start(folder, tokenizer), [tokenizer.eos_token_id]
+    start, end = reference_start(folder, tokenizer), [tokenizer.eos_token_id]
     encoded = encode_plain(tokenizer, [sample.shared_text for sample in samples])
     rows = [[*(sample.ids or []), *end * sample.is_ended] for sample in samples]
     rows += [[*ids.tolist(), *end * sample.is_ended] for ids, sample in zip(encoded, samples, strict=True)]
@@ -78,7 +78,7 @@ def test_kl_by_server_is_kl_by_the_same_model_loaded_here(by, samples, same, oth
         samples, here = ([replace(sample, ids=None) for sample in given] for given in (samples, here))
     elif any(sample.ids is None for sample in samples):
         pytest.skip("this server does not return token ids")
-    start = document_start(folder, tokenizer)
+    start = reference_start(folder, tokenizer)
     served, local = (kl_from_samples(other, tokenizer, given, prefix_ids=start) for given in (samples, here))
     record_property("figures", f"by {by}: served {served}, local {local}")
     assert local["kl/nats_per_sequence"] > 1
@@ -87,7 +87,7 @@ def test_kl_by_server_is_kl_by_the_same_model_loaded_here(by, samples, same, oth
 
 
 def test_the_served_model_is_at_no_distance_from_itself(samples, same, tokenizer, folder, record_property):
-    found = kl_from_samples(same, tokenizer, samples, prefix_ids=document_start(folder, tokenizer))
+    found = kl_from_samples(same, tokenizer, samples, prefix_ids=reference_start(folder, tokenizer))
     record_property("figures", f"from itself: {found}")
     assert abs(found["kl/nats_per_sequence"]) / MAX_TOKENS < 1e-3
 
@@ -96,7 +96,7 @@ def test_samples_of_the_server_and_of_the_model_loaded_here_tell_the_same(
     section, other, tokenizer, folder, tmp_path, record_property
 ):
     """Two independent draws: their intervals overlap."""
-    start = document_start(folder, tokenizer)
+    start = reference_start(folder, tokenizer)
     local = section.model_copy(update={"reference": KLConfig(reference={"path_or_name": folder}).reference})
     served, here = (measure_kl(other, tokenizer, kl, prefix_ids=start, cache_dir=tmp_path) for kl in (section, local))
     record_property("figures", f"two draws: served {served}, local {here}")

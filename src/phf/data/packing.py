@@ -111,7 +111,7 @@ class PackedChunk:
     ids: np.ndarray
     """uint16 or uint32 [num_tokens]."""
     scores: np.ndarray
-    """float32 [num_tokens], NaN for tokens of unscored segments; starts and control tokens score as the segment they precede."""
+    """float32 [num_tokens], NaN where unscored; starts and control tokens score as the segment they precede."""
 
 
 def pack_documents(

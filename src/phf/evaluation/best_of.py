@@ -1,10 +1,11 @@
 """Best-of-n by the model's own value head."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from phf.evaluation.cache import accepts, pad_left, positions_of
+from phf.evaluation.continuation import until_end
 from phf.evaluation.finite import check_values
 from phf.models.value_head import ValueHead
 
@@ -15,11 +16,12 @@ def keep_best(
     prompts: list[list[int]],
     candidates: list[list[int]],
     best_of: int,
-    eos: int,
+    ends: int | Sequence[int],
     batch_size: int,
 ) -> list[list[int]]:
     """Of each `best_of` candidates in a row, which belong to one prompt, the one with the highest value."""
-    texts = [ids[: ids.index(eos)] if eos in ids else ids for ids in candidates]
+    ends = [ends] if isinstance(ends, int) else ends
+    texts = [until_end(ids, ends) for ids in candidates]
     values = mean_values(model, value_head, [p for p in prompts for _ in range(best_of)], texts, batch_size)
     best = [max(range(start, start + best_of), key=values.__getitem__) for start in range(0, len(candidates), best_of)]
     return [candidates[index] for index in best]
@@ -39,13 +41,16 @@ def mean_values(
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(continuations[i]))
     for begin in range(0, len(order), batch_size):
         batch = order[begin : begin + batch_size]
-        ids, mask = pad_left([prompts[i] + continuations[i] for i in batch], 0, model.device)
-        arguments = {"position_ids": positions_of(mask)} if accepts(trunk, "position_ids") else {}
+        rows = [prompts[i] + continuations[i] for i in batch]
+        width = max(map(len, rows))
+        # padding stands behind, where no token sees it
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=model.device)
         with torch.no_grad():
-            hidden = trunk(input_ids=ids, attention_mask=mask, use_cache=False, **arguments).last_hidden_state
-            found = head(hidden)
-            check_values(found[mask.bool()], model)
-        for index, row in zip(batch, found, strict=True):
-            length = len(continuations[index])
-            values[index] = (row[-1 - length : -1] if length else row[-1:]).mean().item()
+            found = head(trunk(input_ids=ids, use_cache=False).last_hidden_state)
+        for row, values_of_row in zip(rows, found, strict=True):
+            check_values(values_of_row[: len(row)], model)
+        for index, row, values_of_row in zip(batch, rows, found, strict=True):
+            length = max(len(continuations[index]), 1)
+            end = len(row) - 1 if continuations[index] else len(row)
+            values[index] = values_of_row[end - length : end].mean().item()
     return values

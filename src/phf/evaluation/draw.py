@@ -33,13 +33,20 @@ class Drawer:
     depend on it.
     """
 
-    eos: int
+    eos: int | Sequence[int]
+    """The id, or the ids, that end a text."""
     banned: Sequence[int] = ()
     do_sample: bool = False
     temperature: float = 1.0
     top_k: int = DEFAULT_TOP_K
     top_p: float = 1.0
     first_width: int = field(default=0)
+    _banned: Tensor | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def ends(self) -> list[int]:
+        """All ids that end a text."""
+        return [self.eos] if isinstance(self.eos, int) else list(self.eos)
 
     @classmethod
     def of(cls, config: Any, device_type: str) -> "Drawer":
@@ -59,12 +66,15 @@ class Drawer:
 
         Args:
             logits: [rows, vocab], float32, overwritten.
-            may_end: [rows], false where EOS is not allowed yet.
+            may_end: [rows], false where no end is allowed yet.
             uniforms: [rows] in [0, 1), what decides; not read where `do_sample` is false.
         """
-        logits[:, self.eos].masked_fill_(~may_end, -torch.inf)
+        for end in self.ends:
+            logits[:, end].masked_fill_(~may_end, -torch.inf)
         if self.banned:
-            logits[:, list(self.banned)] = -torch.inf
+            if self._banned is None or self._banned.device != logits.device:
+                self._banned = torch.tensor(list(self.banned), device=logits.device)
+            logits.index_fill_(1, self._banned, -torch.inf)
         if not self.do_sample:
             return logits.argmax(-1)
         if self.temperature != 1:
@@ -113,3 +123,8 @@ def uniforms(seed: int, index: int, candidate: int, count: int) -> np.ndarray:
     """`count` numbers in [0, 1), float32: those of candidate `candidate` of sample `index`, whatever else is drawn."""
     bits = np.random.Philox(key=np.array([seed % 2**64, index], dtype=np.uint64), counter=[0, 0, 0, candidate])
     return np.random.Generator(bits).random(count, dtype=np.float32)
+
+
+def uniforms_of(rows: Sequence[int], best_of: int, seed: int, count: int) -> Tensor:
+    """[rows, count] the numbers that decide each row; the `best_of` candidates of a sample have rows in a row."""
+    return torch.from_numpy(np.stack([uniforms(seed, row // best_of, row % best_of, count) for row in rows]))

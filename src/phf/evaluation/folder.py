@@ -12,6 +12,7 @@ from typing import Any
 
 from phf.annotate.cache import cache_root
 from phf.config import ConditionalTrainingConfig, Config, GlueConfig
+from phf.data.document_start import document_start
 from phf.data.files import only_job, write_json_atomic, write_text_atomic
 from phf.data.jsonlines import read_json_lines
 from phf.errors import ConfigError, CorpusError, OutputError
@@ -33,6 +34,7 @@ from phf.evaluation.model_folder import (
 from phf.evaluation.scenarios import GenerationScenario
 from phf.evaluation.seeds import Group, Training, group_by_seed
 from phf.models import ObjectiveLM, read_prompting
+from phf.models.export import PROMPTING
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
 from phf.objectives import MLE
 from phf.reading import read_json_as
@@ -159,8 +161,8 @@ class _ModelEvaluation:
 
     @property
     def prefix_ids(self) -> list[int]:
-        """EOS and, for a conditional model, its aligned token."""
-        tokens = [self.tokenizer.eos_token_id]
+        """What opens a document and, for a conditional model, its aligned token."""
+        tokens = document_start(self.tokenizer)
         if self.conditional is not None:
             tokens.append(self.tokenizer.convert_tokens_to_ids(self.conditional.aligned_prefix))
         return tokens
@@ -243,6 +245,8 @@ class _ModelEvaluation:
             "filter_threshold": None,
             "skip_tokens": 0,
         }
+        if not (self.folder / PROMPTING).is_file():  # trained elsewhere, on texts encoded whole
+            update["tokenization"] = "document"
         config = self.config.model_copy(update={"dataset": dataset.model_copy(update=update)})
         blocks = held_out_blocks(config, self.tokenizer, None, self.announce)
         assert blocks is not None, "called for tasks with held-out data"
@@ -278,7 +282,7 @@ class _ModelEvaluation:
     def downstream(self) -> dict[str, float]:
         """Tasks of lm-evaluation-harness, the prefix in front."""
         assert self.config.downstream is not None, "called for tasks with downstream tasks"
-        if self.conditional is None:  # what the tokenizer itself puts in front: EOS for an exported model
+        if self.conditional is None:  # what the tokenizer itself puts in front: the start of an exported model, a BOS
             return run_downstream(self.lm, self.tokenizer, self.config.downstream, prefix_ids=[])
         prompted = GenerationScenario(name="downstream", prefix=self.conditional.aligned_prefix)
         return run_downstream(

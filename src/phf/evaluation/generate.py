@@ -1,13 +1,11 @@
 """Sampling from a model without leaving a trace in it: mode, random state and tokenizer stay as they were."""
 
-import copy
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from transformers import GenerationConfig
@@ -15,12 +13,15 @@ from transformers.generation import MinPLogitsWarper, TemperatureLogitsWarper, T
 
 from phf.errors import ConfigError
 from phf.evaluation.best_of import keep_best
-from phf.evaluation.cache import pad_left, runs_own_loop
-from phf.evaluation.draw import HANDLED, Drawer, uniforms
-from phf.evaluation.finite import finite_logits
+from phf.evaluation.by_generate import draw_with_generate, generate_with
+from phf.evaluation.cache import runs_own_loop
+from phf.evaluation.continuation import BehindPrompt, decode, until_end
+from phf.evaluation.draw import HANDLED, Drawer, uniforms_of
+from phf.evaluation.padding import batches, reads_padding
 from phf.evaluation.sampling import Guidance, Lengths, sample_batch
 from phf.evaluation.scenarios import GenerationScenario
 from phf.models.value_head import ValueHead
+from phf.models.vocabulary import end_ids, ids_without_token
 from phf.registry import did_you_mean
 
 RELEASED_ONLY = ("bad_words_ids", "eos_token_id", "pad_token_id", "suppress_tokens")
@@ -76,8 +77,8 @@ def generate_samples(
 
     Prompts are sorted by length into batches padded on the left, so little is wasted; results come back in the
     scenario's order. The random state of the process is untouched; `seed` alone decides. Banned tokens are never drawn.
-    Where the own loop runs (see `uses_own_loop`), a sample depends on the seed, its number and its prompt, and on
-    `batch_size` and the other samples by rounding errors only.
+    A sample depends on the seed, its number and its prompt, and on `batch_size` and the other samples by rounding errors
+    only; unless an argument of `generate_kwargs` is known to `model.generate` alone, which then samples in its own way.
 
     Args:
         batch_size: rows that the model is run on at once; a guided sample is two of them.
@@ -90,7 +91,7 @@ def generate_samples(
     """
     prompts = scenario.prompts()
     prompt_ids = scenario.prompt_ids(tokenizer, prompts)
-    config = sampling_config(scenario, tokenizer, banned_token_ids)
+    config = sampling_config(scenario, tokenizer, banned_token_ids, model)
     check_lengths(scenario, config, prompt_ids, model)
     check_steering(scenario, model, negative_prefix, value_head)
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
@@ -104,11 +105,15 @@ def generate_samples(
             drawn = _draw_samples(model, prompt_ids, away, scenario, config, seed, batch_size)
         else:
             torch.manual_seed(seed)
-            drawn = _draw_with_generate(model, prompt_ids, scenario, config, batch_size)
+            drawn = _draw_with_generate(model, prompt_ids, scenario, config, seed, batch_size)
         if scenario.best_of > 1:
             assert value_head is not None
             drawn = keep_best(model, value_head, prompt_ids, drawn, scenario.best_of, config.eos_token_id, batch_size)
-        continuations = [decode(tokenizer, ids, special) for ids in drawn]
+        num_start = len(scenario.start_ids(tokenizer))
+        texts = [BehindPrompt(tokenizer, ids[num_start:]) for ids in prompt_ids]
+        continuations = [
+            decode(text, until_end(ids, config.eos_token_id), special) for text, ids in zip(texts, drawn, strict=True)
+        ]
     return Samples(prompts, continuations, time.perf_counter() - start)
 
 
@@ -124,9 +129,12 @@ def unknown_to_own_loop(scenario: GenerationScenario) -> list[str]:
 
 
 def sampling_config(
-    scenario: GenerationScenario, tokenizer: Any = None, banned_token_ids: Sequence[int] = ()
+    scenario: GenerationScenario, tokenizer: Any = None, banned_token_ids: Sequence[int] = (), model: Any = None
 ) -> GenerationConfig:
-    """What `generate` is called with. Raises `ConfigError` for an unknown argument or a bad value, tokenizer or not."""
+    """What `generate` is called with. Raises `ConfigError` for an unknown argument or a bad value, tokenizer or not.
+
+    All ids that end a text for `model` end a sample, and ids that the tokenizer has no token for are never drawn.
+    """
     where = f"Scenario '{scenario.name}': generate_kwargs"
     known = {key for key in vars(GenerationConfig()) if not key.startswith("_")}
     settings = {key: value for key, value in scenario.generate_kwargs.items() if key not in RELEASED_ONLY}
@@ -138,16 +146,20 @@ def sampling_config(
         is_bad_length = key.endswith(("length", "new_tokens", "top_k")) and not (type(value) is int and value >= 0)
         if value is not None and is_bad_length:
             raise ConfigError(f"{where}.{key} is {value!r}; it must be a whole number of tokens.")
+    eos = tokenizer and tokenizer.eos_token_id
+    ends, banned = eos, list(banned_token_ids)
+    if model is not None:
+        ends, banned = end_ids(model, tokenizer), sorted({*banned, *ids_without_token(model, tokenizer)})
     try:
         for key, warper in WARPERS.items():
             if settings.get(key) is not None:
                 warper(settings[key])
         return GenerationConfig(
             **settings,
-            bos_token_id=tokenizer and tokenizer.eos_token_id,
-            eos_token_id=tokenizer and tokenizer.eos_token_id,
+            bos_token_id=eos,
+            eos_token_id=ends,
             pad_token_id=tokenizer and tokenizer.pad_token_id,
-            suppress_tokens=list(banned_token_ids) or None,
+            suppress_tokens=banned or None,
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{where}: {error}") from error
@@ -162,7 +174,7 @@ def check_lengths(
     context = getattr(model.config, "max_position_embeddings", None)
     if longest >= limit:
         raise ConfigError(
-            f"Scenario '{scenario.name}': its longest prompt is {longest} tokens with EOS and control token, but max_length "
+            f"Scenario '{scenario.name}': its longest prompt is {longest} tokens with start and control token, but max_length "
             f"is {limit}. Raise generate_kwargs.max_length or set max_new_tokens instead."
         )
     if context is not None and limit > context:
@@ -230,17 +242,17 @@ def _draw_samples(
     drawer = Drawer.of(config, model.device.type)
     drawn: list[list[int]] = [[]] * (len(prompt_ids) * scenario.best_of)
     rows_at_once = batch_size if away_ids is None else max(1, batch_size // 2)
-    for batch in _batches([len(prompt_ids[row // scenario.best_of]) for row in range(len(drawn))], rows_at_once):
+    for batch in _batches(model, prompt_ids, scenario, rows_at_once, in_own_loop=True):
         samples = [row // scenario.best_of for row in batch]
         prompts = [prompt_ids[i] for i in samples]
         most = [_max_length(config, len(p)) - len(p) for p in prompts]
         fewest = [_min_new_tokens(config, len(p)) for p in prompts]
-        noise = np.stack([uniforms(seed, row // scenario.best_of, row % scenario.best_of, max(most)) for row in batch])
+        noise = uniforms_of(batch, scenario.best_of, seed, max(most))
         guidance = None
         if away_ids is not None:
             assert scenario.guidance_scale is not None
             guidance = Guidance([away_ids[i] for i in samples], scenario.guidance_scale)
-        found = sample_batch(model, prompts, Lengths(most, fewest), drawer, torch.from_numpy(noise), guidance)
+        found = sample_batch(model, prompts, Lengths(most, fewest), drawer, noise, guidance)
         for row, ids in zip(batch, found, strict=True):
             drawn[row] = ids
     return drawn
@@ -251,22 +263,34 @@ def _draw_with_generate(
     prompt_ids: list[list[int]],
     scenario: GenerationScenario,
     config: GenerationConfig,
+    seed: int,
     batch_size: int,
 ) -> list[list[int]]:
-    """The same from `model.generate`, which knows every model and argument."""
+    """The same from `model.generate`; the own draws decide as long as they know all of the scenario's arguments."""
+    drawer = None if unknown_to_own_loop(scenario) else Drawer.of(config, model.device.type)
     drawn: list[list[int]] = [[]] * (len(prompt_ids) * scenario.best_of)
-    for batch in _batches([len(prompt_ids[row // scenario.best_of]) for row in range(len(drawn))], batch_size):
-        found = _generate(model, [prompt_ids[row // scenario.best_of] for row in batch], config)
+    for batch in _batches(model, prompt_ids, scenario, batch_size, in_own_loop=False):
+        prompts = [prompt_ids[row // scenario.best_of] for row in batch]
+        room = [_max_length(config, len(p)) - len(p) for p in prompts]
+        if drawer is None:
+            found = generate_with(model, prompts, room, config)
+        else:
+            fewest = [_min_new_tokens(config, len(p)) for p in prompts]
+            noise = uniforms_of(batch, scenario.best_of, seed, max(room))
+            found = draw_with_generate(model, prompts, room, config, drawer, fewest, noise)
         for row, ids in zip(batch, found, strict=True):
             drawn[row] = ids
     return drawn
 
 
-def _batches(lengths: list[int], batch_size: int) -> Iterator[list[int]]:
-    """Rows in order of length, `batch_size` at a time."""
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    for begin in range(0, len(order), batch_size):
-        yield order[begin : begin + batch_size]
+def _batches(
+    model: Any, prompt_ids: list[list[int]], scenario: GenerationScenario, batch_size: int, *, in_own_loop: bool
+) -> Iterator[list[int]]:
+    """Rows of prompts to run together: of one length only, if the model would read the padding of the shorter ones."""
+    lengths = [len(prompt) for prompt in prompt_ids for _ in range(scenario.best_of)]
+    is_mixed = batch_size > 1 and len(set(lengths)) > 1
+    needs_one_length = is_mixed and reads_padding(model, in_own_loop=in_own_loop)
+    return batches(lengths, batch_size, needs_one_length=needs_one_length)
 
 
 def _min_new_tokens(config: GenerationConfig, prompt_length: int) -> int:
@@ -274,29 +298,3 @@ def _min_new_tokens(config: GenerationConfig, prompt_length: int) -> int:
     if config.min_new_tokens is not None:
         return config.min_new_tokens
     return max((config.min_length or 0) - prompt_length, 0)
-
-
-def _generate(model: Any, prompts: list[list[int]], config: GenerationConfig) -> list[list[int]]:
-    """Ids of the continuations, special tokens included.
-
-    Each prompt has the room that it would have alone, however long the others of its batch are; `min_length` counts
-    the padding, as it does in transformers.
-    """
-    room = [_max_length(config, len(p)) - len(p) for p in prompts]
-    ids, mask = pad_left(prompts, config.pad_token_id, model.device)
-    width = ids.size(1)
-    # what the shortest prompt needs, as far as the longest one does not run out of positions
-    context = getattr(model.config, "max_position_embeddings", None)
-    num_new = max(room) if context is None else min(max(room), context - width)
-    own = copy.deepcopy(config)
-    own.max_length, own.max_new_tokens = None, num_new
-    with finite_logits(model):
-        output = model.generate(input_ids=ids, attention_mask=mask, generation_config=own)[:, width:].tolist()
-    return [ids[:length] for ids, length in zip(output, room, strict=True)]
-
-
-def decode(tokenizer: Any, ids: list[int], special: set[int]) -> str:
-    """Text up to the first EOS, without special tokens: removed by id, so text that spells one stays."""
-    if tokenizer.eos_token_id in ids:
-        ids = ids[: ids.index(tokenizer.eos_token_id)]
-    return tokenizer.decode([i for i in ids if i not in special], clean_up_tokenization_spaces=False)

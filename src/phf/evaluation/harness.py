@@ -8,14 +8,19 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import normalize_gen_kwargs
+from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+from tqdm import tqdm
 from transformers import GenerationConfig
 
 from phf.data.tokenizer import PlainEncoder
 from phf.errors import ConfigError, CorpusError
+from phf.evaluation.cache import pad_left
+from phf.evaluation.continuation import BehindPrompt, decode, until_end
 from phf.evaluation.model_folder import processes
+from phf.evaluation.padding import batches, reads_padding
 from phf.evaluation.prefix import own_prefix
+from phf.models.vocabulary import end_ids, ids_without_token
 
 MAX_NEW_TOKENS = 256
 """Tokens generated for a task that does not say how many."""
@@ -60,15 +65,14 @@ class HarnessLM(HFLM):
                 f"The model's context of {self.max_length} tokens has no room for a text behind its prefix of "
                 f"{len(self._prefix)} tokens."
             )
-        ends = {tokenizer.eos_token_id, *_as_list(model.generation_config.eos_token_id)}
+        self._ends = end_ids(model, tokenizer)
+        self._special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
         if banned_token_ids is None:
-            is_conditional = bool(set(self._prefix) - ends - {tokenizer.bos_token_id})
-            special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-            banned_token_ids = sorted(special - ends) if is_conditional else []
+            is_conditional = bool(set(self._prefix) - {*self._ends} - {tokenizer.bos_token_id})
+            banned_token_ids = sorted(self._special - {*self._ends}) if is_conditional else []
+        banned = sorted({*banned_token_ids, *ids_without_token(model, tokenizer)})
         self._generation_config = GenerationConfig(
-            eos_token_id=sorted(ends),
-            pad_token_id=tokenizer.pad_token_id,
-            suppress_tokens=list(banned_token_ids) or None,
+            eos_token_id=self._ends, pad_token_id=tokenizer.pad_token_id, suppress_tokens=banned or None
         )
 
     @property
@@ -111,24 +115,37 @@ class HarnessLM(HFLM):
             settings = normalize_gen_kwargs(settings, self.max_gen_toks)
             settings["max_gen_toks"] = min(settings["max_gen_toks"], self.max_length // 2)
             own.append(dataclasses.replace(request, arguments=(context, settings)))
-        generate = super().generate_until
         is_quiet = disable_tqdm or not self._processes.is_main_process
-        return self._share(requests, own, lambda mine: generate(mine, is_quiet))
+        return self._share(requests, own, lambda mine: self._continuations(mine, is_quiet))
 
-    def tok_batch_encode(
-        self,
-        strings: Sequence[str],
-        padding_side: str = "left",
-        left_truncate_len: int | None = None,
-        truncation: bool = False,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Prompts with their prefix -> ([batch, seq] ids padded on the left, [batch, seq] mask)."""
-        rows = [self._in_front(ids, left_truncate_len or self.max_length) for ids in self._encode(strings)]
-        width = max(map(len, rows))
-        pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-        return ids, mask
+    def _continuations(self, requests: list[Any], is_quiet: bool) -> list[str]:
+        """What follows each context when both are decoded together, up to a stop string or the end of text."""
+        groups: dict[str, list[int]] = {}
+        for index, request in enumerate(requests):
+            groups.setdefault(repr(sorted(request.args[1].items())), []).append(index)
+        found = [""] * len(requests)
+        progress = tqdm(total=len(requests), disable=is_quiet, desc="Running generate_until requests")
+        for indices in groups.values():
+            settings = dict(requests[indices[0]].args[1])
+            until = handle_stop_sequences(settings.pop("until", None), eos=self.tokenizer.eos_token)
+            num_new = settings.pop("max_gen_toks")
+            texts = self._encode([requests[index].args[0] for index in indices])
+            rows = [self._in_front(ids, self.max_length - num_new) for ids in texts]
+            lengths = [len(row) for row in rows]
+            alone = len(set(lengths)) > 1 and self.batch_size > 1 and reads_padding(self.model, in_own_loop=False)
+            for batch in batches(lengths, self.batch_size, needs_one_length=alone):
+                ids, mask = pad_left([rows[i] for i in batch], self.tokenizer.pad_token_id, self.device)
+                width = ids.size(1)
+                output = self._model_generate(
+                    ids, max_length=width + num_new, stop=until, attention_mask=mask, **dict(settings)
+                )
+                for i, new in zip(batch, output[:, width:].tolist(), strict=True):
+                    shown = BehindPrompt(self.tokenizer, rows[i][len(self._prefix) :])
+                    text = decode(shown, until_end(new, self._ends), self._special)
+                    found[indices[i]] = postprocess_generated_text(text, stop=until, think_end_token=None)
+                progress.update(len(batch))
+        progress.close()
+        return found
 
     def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **settings: Any) -> torch.Tensor:
         if settings.get("do_sample"):
@@ -192,7 +209,3 @@ def _split_before_space(context: str, continuation: str) -> tuple[str, str]:
     """White space at the end of the context belongs to the continuation, whose first word was encoded with it."""
     stripped = context.rstrip()
     return stripped, context[len(stripped) :] + continuation
-
-
-def _as_list(ids: int | list[int] | None) -> list[int]:
-    return [] if ids is None else ids if isinstance(ids, list) else [ids]

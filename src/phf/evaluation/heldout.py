@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from phf.evaluation.document_rows import predicted_tokens
 from phf.evaluation.finite import check_nats
 from phf.evaluation.generate import evaluation_mode
 
@@ -37,7 +38,8 @@ def held_out_loss(
         threshold: a segment is aligned iff its score <= threshold.
         control_ids: ids of control tokens; empty for other methods.
         bytes_per_text_token: UTF-8 bytes of the held-out text / tokens it was encoded to.
-        start_ids: what opens a document besides EOS, such as BOS: given like a control token, and charged to nobody.
+        start_ids: what opens a document; where that is not EOS but, for one, a BOS, it is given, charged to nobody, and
+            each document is read by itself behind it, as such a model is prompted.
         max_tokens: at most about this many tokens are used, in whole blocks spread evenly over `blocks`.
 
     Returns:
@@ -56,14 +58,11 @@ def held_out_loss(
     with evaluation_mode(module), torch.no_grad():
         for start in range(0, num_blocks, batch_size):
             batch = [blocks.block(i) for i in chosen[start : start + batch_size]]
-            ids = np.stack([ids for ids, _ in batch])
-            scores = np.stack([scores for _, scores in batch])[:, 1:]
-            tensor = torch.from_numpy(ids).to(device)
-            nll = module.token_nll(tensor, tensor)[:, 1:].cpu().double().numpy()  # not every device has float64
+            ids, scores, nll = predicted_tokens(module, batch, () if eos_id in start_ids else start_ids, device)
             check_nats(nll, getattr(module, "lm", module))
-            is_control = np.isin(ids[:, 1:], control_ids)
-            is_eos = ids[:, 1:] == eos_id
-            is_text = ~is_control & ~is_eos & ~np.isin(ids[:, 1:], start_ids)
+            is_control = np.isin(ids, control_ids)
+            is_eos = ids == eos_id
+            is_text = ~is_control & ~is_eos & ~np.isin(ids, start_ids)
             masks = {
                 "text": is_text,
                 "control": is_control,

@@ -2,9 +2,9 @@
 
 Estimated as the mean of log p_reference - log p_model over samples of the reference. Both are charged for the same
 thing: where the model's tokenizer reads the drawn ids as the reference's does, these very tokens; otherwise the text,
-each as its own tokenizer encodes it. The end of a sample is charged where the reference drew it. The released system
-charged conditional models for their own control token; here what is given in front of the text is free, and
-probability on control tokens is spread over the others, as in sampling.
+each as its own tokenizer encodes it. The end of a sample is charged where the reference drew it, as the probability of
+any id that ends a text. The released system charged conditional models for their own control token; here what is given
+in front of the text is free, and probability on control tokens is spread over the others, as in sampling.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from phf.config import KLConfig
+from phf.data.encoding import SegmentEncoder
 from phf.data.segment import segment
-from phf.data.tokenizer import encode_plain
-from phf.evaluation.logprob import Row, banned_ids, sequence_logprobs
+from phf.data.tokenizer import PlainEncoder
+from phf.evaluation.logprob import EndedRow, Row, banned_ids, ended_logprobs
 from phf.evaluation.reference import ReferenceSample, reference_samples
+from phf.models.vocabulary import end_ids
 from phf.statistics import mean_interval
 
 
@@ -34,7 +36,7 @@ def measure_kl(
     """The numbers of `kl_from_samples` for the reference that `section` names; its samples are drawn once and kept.
 
     Args:
-        prefix_ids: what the model is given before each sample, EOS first, then the control token if there is one.
+        prefix_ids: what the model is given before each sample, its document start, then the control token if there is one.
         cache_dir: folder of the reference's samples.
         announce: told when samples are drawn.
     """
@@ -60,7 +62,7 @@ def kl_from_samples(
     """KL(reference || model) of any causal LM.
 
     Args:
-        prefix_ids: EOS, and the control token if there is one; given, not charged for.
+        prefix_ids: document start, and the control token if there is one; given, not charged for.
         inserts_prefix: give the control token again before every later line.
 
     Returns:
@@ -76,16 +78,21 @@ def kl_from_samples(
         reference = [sample.text_logprob for sample in samples]
         texts = [sample.shared_text for sample in samples]
         rows = _encode(tokenizer, texts, by_line=inserts_prefix)
-    cannot_spell = {tokenizer.unk_token_id} - {None, tokenizer.eos_token_id}
+    ends = end_ids(model, tokenizer)
+    cannot_spell = {tokenizer.unk_token_id} - {None, *ends}
     is_scored = [r is not None and not cannot_spell & {*ids} for r, ids in zip(reference, rows, strict=True)]
     line_ends = _line_ends(tokenizer, rows) if inserts_prefix and len(prefix_ids) > 1 else set()
     given = [
-        _with_prefix(prefix_ids, ids, [tokenizer.eos_token_id] * sample.is_ended, line_ends)
+        EndedRow(_with_prefix(prefix_ids, ids, line_ends), sample.is_ended)
         for ids, sample in zip(rows, samples, strict=True)
     ]
     scored = [i for i in range(len(samples)) if is_scored[i]]
-    found = sequence_logprobs(
-        model, [given[i] for i in scored], banned_ids=banned_ids(tokenizer, model), batch_size=batch_size
+    found = ended_logprobs(
+        model,
+        [given[i] for i in scored],
+        ends=ends,
+        banned_ids=banned_ids(tokenizer, model),
+        batch_size=batch_size,
     )
     charged = [reference[i] for i in scored]
     nats = [r - float(logprobs.sum()) for r, logprobs in zip(charged, found, strict=True) if r is not None]
@@ -117,8 +124,10 @@ def _same_tokens(tokenizer: Any, samples: Sequence[ReferenceSample]) -> list[lis
 def _encode(tokenizer: Any, texts: Sequence[str], *, by_line: bool) -> list[list[int]]:
     """Ids of each text, encoded whole, or line by line as where each line has a control token of its own."""
     parts = [segment(text, "lines") if by_line else [text] for text in texts]
-    encoded = iter(encode_plain(tokenizer, [part for text in parts for part in text]))
-    return [[i for _ in text for i in next(encoded).tolist()] for text in parts]
+    ids, lengths = SegmentEncoder(PlainEncoder(tokenizer)).encode(parts)
+    num_parts = np.cumsum([0, *map(len, parts)])
+    ends = np.concatenate([[0], np.cumsum(lengths)])[num_parts]
+    return [ids[start:end].tolist() for start, end in pairwise(ends)]
 
 
 def _line_ends(tokenizer: Any, rows: Sequence[list[int]]) -> set[int]:
@@ -127,7 +136,7 @@ def _line_ends(tokenizer: Any, rows: Sequence[list[int]]) -> set[int]:
     return {i for i in used if tokenizer.decode([i], clean_up_tokenization_spaces=False).endswith("\n")}
 
 
-def _with_prefix(prefix_ids: list[int], ids: list[int], end: list[int], line_ends: set[int]) -> Row:
+def _with_prefix(prefix_ids: list[int], ids: list[int], line_ends: set[int]) -> Row:
     """The sample behind its prefix, whose control token is given again between two lines."""
     row, is_given = [*prefix_ids, *ids[:1]], [True] * len(prefix_ids) + [False] * len(ids[:1])
     for before, token in pairwise(ids):
@@ -136,4 +145,4 @@ def _with_prefix(prefix_ids: list[int], ids: list[int], end: list[int], line_end
             is_given.append(True)
         row.append(token)
         is_given.append(False)
-    return Row(row + end, is_given + [False] * len(end))
+    return Row(row, is_given)

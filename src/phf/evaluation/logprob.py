@@ -10,6 +10,7 @@ from phf.errors import ConfigError
 from phf.evaluation.finite import check_nats
 from phf.evaluation.generate import evaluation_mode
 from phf.models import ObjectiveLM
+from phf.models.vocabulary import end_ids, ids_without_token, num_rows
 from phf.objectives import IGNORE_INDEX, MLE
 
 
@@ -24,6 +25,33 @@ def after_prefix(prefix_ids: Sequence[int], ids: Iterable[int]) -> Row:
     """`ids` behind a prefix that is given."""
     ids = list(ids)
     return Row([*prefix_ids, *ids], [True] * len(prefix_ids) + [False] * len(ids))
+
+
+class EndedRow(NamedTuple):
+    """A sequence, and whether the text ends behind it, which is charged too."""
+
+    row: Row
+    is_ended: bool
+
+
+def ended_logprobs(
+    model: Any, rows: Sequence[EndedRow], *, ends: Sequence[int], banned_ids: Sequence[int], batch_size: int
+) -> list[np.ndarray]:
+    """`sequence_logprobs` of each row and, last, of the end where there is one: that any of the ids `ends` comes next."""
+    given = [(row, Row([*row.ids, ends[0]], [*row.is_given, False])) for row, _ in rows]
+    found = sequence_logprobs(
+        model,
+        [with_end if is_ended else row for (row, with_end), (_, is_ended) in zip(given, rows, strict=True)],
+        banned_ids=banned_ids,
+        batch_size=batch_size,
+    )
+    ended = [i for i, (_, is_ended) in enumerate(rows) if is_ended]
+    for end in ends[1:]:
+        others = [Row([*rows[i].row.ids, end], [True] * len(rows[i].row.ids) + [False]) for i in ended]
+        more = sequence_logprobs(model, others, banned_ids=banned_ids, batch_size=batch_size)
+        for i, logprob in zip(ended, more, strict=True):
+            found[i][-1] = np.logaddexp(found[i][-1], logprob[0])
+    return found
 
 
 def sequence_logprobs(
@@ -64,8 +92,6 @@ def sequence_logprobs(
 
 
 def banned_ids(tokenizer: Any, model: Any) -> list[int]:
-    """Ids that stand for no text: special tokens but EOS, and rows of the embedding that have no token."""
-    num_rows = model.get_output_embeddings().weight.size(0)
-    text = {i for i in tokenizer.get_vocab().values() if i < num_rows}
-    text -= {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return sorted(set(range(num_rows)) - text - {tokenizer.eos_token_id})
+    """Ids that stand for no text: special tokens but ends, and rows of the embedding that have no token."""
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special and i < num_rows(model)}
+    return sorted({*special, *ids_without_token(model, tokenizer)} - {*end_ids(model, tokenizer)})

@@ -11,7 +11,7 @@ from transformers.utils import logging as transformers_logging
 from phf.data.files import file_sha256
 from phf.data.tokenizer import prepare_tokenizer
 from phf.errors import CorpusError
-from phf.models import pretrained_lm, pretrained_tokenizer
+from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer
 
 MODEL_FILES = (".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt")
 LONGEST_WAIT = timedelta(days=1)
@@ -38,8 +38,12 @@ def processes() -> PartialState:
 
 
 def load_folder_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model folder. Raises `ConfigError` for one without."""
-    return prepare_tokenizer(pretrained_tokenizer(str(folder), "MODEL_DIR"), None)
+    """The tokenizer of a model folder, which opens documents as the model does; a control token is left to the caller.
+
+    Raises `ConfigError` for a folder without tokenizer.
+    """
+    tokenizer = prepare_tokenizer(pretrained_tokenizer(str(folder), "MODEL_DIR"), None)
+    return open_as_exported(tokenizer, str(folder))
 
 
 def load_folder_lm(folder: Path) -> Any:

@@ -12,7 +12,7 @@ from phf.data.files import atomic_write
 from phf.errors import CorpusError
 from phf.reading import read_json_as, typed
 
-FORMAT = 1
+FORMAT = 2
 REPLACEMENT = "\ufffd"
 """What bytes that are no UTF-8 are decoded to."""
 

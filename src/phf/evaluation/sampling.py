@@ -14,6 +14,7 @@ from torch import Tensor
 
 from phf.errors import ModelError
 from phf.evaluation.cache import accepts, pad_left, positions_of, preallocated_cache
+from phf.evaluation.continuation import until_end
 from phf.evaluation.draw import Drawer
 from phf.evaluation.finite import not_finite, usable_rows
 
@@ -47,7 +48,7 @@ def sample_batch(
     uniforms: Tensor,
     guidance: Guidance | None = None,
 ) -> list[list[int]]:
-    """Ids of the continuations, up to and including EOS.
+    """Ids of the continuations, up to and including the first end.
 
     Args:
         model: one that `runs_own_loop`, in eval mode; the caller switches gradients off.
@@ -57,10 +58,13 @@ def sample_batch(
     Raises `ModelError` where the model's logits are not finite.
     """
     device = model.device
-    rows = _Rows(model, prompts, max(len(p) + most for p, most in zip(prompts, lengths.most, strict=True)), guidance)
+    rows = PromptRows(
+        model, prompts, max(len(p) + most for p, most in zip(prompts, lengths.most, strict=True)), guidance
+    )
     uniforms = uniforms.to(device)
     most, fewest = (torch.tensor(values, device=device) for values in (lengths.most, lengths.fewest))
-    drawn = torch.full((len(prompts), max(lengths.most)), drawer.eos, device=device)
+    ends = torch.tensor(drawer.ends, device=device)
+    drawn = torch.full((len(prompts), max(lengths.most)), drawer.ends[0], device=device)
     live = torch.arange(len(prompts), device=device)
     is_finished = torch.zeros(len(prompts), dtype=torch.bool, device=device)
     is_usable = torch.ones((), dtype=torch.bool, device=device)
@@ -69,7 +73,7 @@ def sample_batch(
         is_usable &= (usable_rows(logits) | is_finished).all()
         tokens = drawer(logits, step >= fewest[live], uniforms[live, step])
         drawn[live, step] = tokens
-        is_finished |= (tokens == drawer.eos) | (step + 1 >= most[live])
+        is_finished |= torch.isin(tokens, ends) | (step + 1 >= most[live])
         if device.type == "cpu" or (step + 1) % LOOK_EVERY == 0 or rows.is_full or step + 1 == drawn.size(1):
             if not is_usable:
                 raise ModelError(not_finite(model))
@@ -81,10 +85,11 @@ def sample_batch(
                 rows.keep(left)
                 tokens, live, is_finished = tokens[left], live[left], is_finished[left]
         logits = rows.step(tokens)
-    return [_until_eos(ids[:length], drawer.eos) for ids, length in zip(drawn.tolist(), lengths.most, strict=True)]
+    rows_of_ids = zip(drawn.tolist(), lengths.most, strict=True)
+    return [_with_end(ids[:length], drawer.ends) for ids, length in rows_of_ids]
 
 
-class _Rows:
+class PromptRows:
     """The rows of a batch as the model sees them: cache, mask and positions; under guidance both halves of each."""
 
     def __init__(self, model: Any, prompts: list[list[int]], capacity: int, guidance: Guidance | None) -> None:
@@ -158,5 +163,6 @@ def guided(logits: Tensor, scale: float) -> Tensor:
     return (away + scale * (towards - away)).masked_fill(towards.isneginf() & away.isneginf(), -torch.inf)
 
 
-def _until_eos(ids: Sequence[int], eos: int) -> list[int]:
-    return list(ids[: ids.index(eos) + 1]) if eos in ids else list(ids)
+def _with_end(ids: Sequence[int], ends: Sequence[int]) -> list[int]:
+    """`ids` up to and including the first end."""
+    return list(ids[: len(until_end(ids, ends)) + 1])

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from phf.data.document_start import document_start
 from phf.data.tokenizer import encode_plain
 from phf.errors import ConfigError
 from phf.evaluation.prompts import read_prompts
@@ -33,9 +34,9 @@ class GenerationScenario:
     """Samples in a row of the same prompt. 25 and more give the expected maximum over 25 and the probability of a hit
     among 25 (RealToxicityPrompts, arXiv 2009.11462), of the first num_samples / samples_per_prompt prompts."""
     prefix: str | None = None
-    """Control token that stands behind EOS and in front of the prompt."""
+    """Control token that stands behind the document start (EOS or BOS) and in front of the prompt."""
     generate_kwargs: dict[str, Any] = field(default_factory=dict)
-    """Arguments of `generate`; `max_length` counts EOS, prefix and prompt."""
+    """Arguments of `generate`; `max_length` counts document start, prefix and prompt."""
     guidance_scale: float | None = None
     """Classifier-free guidance from the other control token towards `prefix`: 1 is plain sampling, more steers harder."""
     best_of: int = 1
@@ -76,11 +77,14 @@ class GenerationScenario:
         return [prompts[i // self.samples_per_prompt % len(prompts)] for i in range(self.num_samples)]
 
     def prompt_ids(self, tokenizer: Any, prompts: list[str]) -> list[list[int]]:
-        """EOS, control token and prompt of each sample as ids; the prompt is encoded as text only."""
-        start = [tokenizer.eos_token_id]
-        if self.prefix:
-            start.append(control_token_id(tokenizer, self.prefix, self.name))
+        """Start, control token and prompt of each sample as ids; the prompt is encoded as text only."""
+        start = self.start_ids(tokenizer)
         return [start + ids.tolist() for ids in encode_plain(tokenizer, prompts)]
+
+    def start_ids(self, tokenizer: Any) -> list[int]:
+        """What each sample begins with: the tokenizer's document start and the control token, if there is one."""
+        control = [control_token_id(tokenizer, self.prefix, self.name)] if self.prefix else []
+        return document_start(tokenizer) + control
 
 
 def build_scenario(config: Mapping[str, Any]) -> GenerationScenario:

@@ -3,6 +3,7 @@
 from phf.models.export import export_model, read_prompting
 from phf.models.load import load_lm, load_tokenizer, pretrained_lm, pretrained_tokenizer
 from phf.models.module import ObjectiveLM
+from phf.models.prompting import open_as_exported
 from phf.models.value_head import ValueHead, load_value_head
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "load_lm",
     "load_tokenizer",
     "load_value_head",
+    "open_as_exported",
     "pretrained_lm",
     "pretrained_tokenizer",
     "read_prompting",

@@ -19,6 +19,8 @@ from phf.shapes import Prompting
 
 PROMPTING = "phf.json"
 """How the model is prompted; read by `phf evaluate`, ignored by transformers."""
+DOCUMENT_START = "document_start"
+"""Its key for the tokens that open a document, without the control token."""
 
 
 def export_model(

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from phf.config import ModelConfig, TokenizerConfig
+from phf.data.document_start import document_start, open_documents_with
 from phf.data.tokenizer import prepare_tokenizer, train_tokenizer
 from phf.errors import ConfigError
 from phf.models.architecture import (
@@ -20,6 +21,7 @@ from phf.models.architecture import (
     read_architecture,
 )
 from phf.models.causality import check_causal
+from phf.models.prompting import open_as_exported
 from phf.pretrained import load_model, read_pretrained
 
 logger = logging.getLogger(__name__)
@@ -29,11 +31,14 @@ NEW_EMBEDDING_NOISE = 0.01
 
 
 def load_tokenizer(config: TokenizerConfig, model: ModelConfig, corpus: Callable[[], Iterable[str]]) -> Any:
-    """The tokenizer named by `path_or_name`, one trained on `corpus()`, or else the model's own; control tokens added."""
+    """The tokenizer named by `path_or_name`, one trained on `corpus()`, or else the model's own; control tokens added.
+
+    It opens documents as the pretrained model does, and with EOS for a model from scratch.
+    """
+    name, source = config.path_or_name or model.path_or_name, {}
     if config.train_from_corpus is not None:
-        tokenizer = train_tokenizer(corpus(), config.train_from_corpus)
+        name, tokenizer = None, train_tokenizer(corpus(), config.train_from_corpus)
     else:
-        name = config.path_or_name or model.path_or_name
         if name is None:
             raise ConfigError(
                 "tokenizer: name one in tokenizer.path_or_name, or set tokenizer.train_from_corpus to a vocabulary size."
@@ -41,7 +46,12 @@ def load_tokenizer(config: TokenizerConfig, model: ModelConfig, corpus: Callable
         source = {} if config.path_or_name else {k: v for k, v in model.model_kwargs.items() if k in HUB_ARGUMENTS}
         tokenizer = pretrained_tokenizer(name, "tokenizer.path_or_name", **source)
     control_tokens = config.special_tokens
-    return prepare_tokenizer(tokenizer, None if control_tokens is None else (control_tokens[0], control_tokens[1]))
+    tokenizer = prepare_tokenizer(tokenizer, None if control_tokens is None else (control_tokens[0], control_tokens[1]))
+    if not model.from_scratch and name is not None:
+        return open_as_exported(tokenizer, name, source.get("revision"))
+    if document_start(tokenizer) != [tokenizer.eos_token_id]:
+        open_documents_with(tokenizer, [tokenizer.eos_token_id])
+    return tokenizer
 
 
 def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> PreTrainedModel:

@@ -4,9 +4,11 @@ import torch
 from transformers import GenerationConfig
 
 from phf.errors import ConfigError
+from phf.evaluation.continuation import BehindPrompt, decode, until_end
 from phf.evaluation.finite import finite_logits
 from phf.evaluation.generate import evaluation_mode
 from phf.models import pretrained_lm, pretrained_tokenizer
+from phf.models.vocabulary import end_ids, ids_without_token
 from phf.redteam.prompted import PromptedRedLM
 
 
@@ -63,20 +65,23 @@ class HuggingFaceRedLM(PromptedRedLM):
         ids = encoded["input_ids"].to(model.device)
         width = ids.shape[1]
         self._check_room(width)
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        ends = end_ids(model, tokenizer)
         config = GenerationConfig(
             **self._config,
             do_sample=True,
             top_k=0,
             num_return_sequences=num_replies,
-            eos_token_id=model.generation_config.eos_token_id or tokenizer.eos_token_id,
-            pad_token_id=pad,
+            eos_token_id=ends or None,
+            pad_token_id=ends[0] if ends else 0,
+            suppress_tokens=ids_without_token(model, tokenizer) or None,
         )
         devices = [model.device.index or 0] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices), evaluation_mode(model), finite_logits(model), torch.inference_mode():
             torch.manual_seed(seed)
             output = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
-        return tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
+        special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+        behind = BehindPrompt(tokenizer, [i for i in ids[0].tolist() if i not in special])
+        return [decode(behind, until_end(new, ends), special) for new in output[:, width:].tolist()]
 
     def _check_room(self, width: int) -> None:
         context = getattr(self._model.config, "max_position_embeddings", None)

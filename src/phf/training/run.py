@@ -16,6 +16,7 @@ from phf.annotate.cache import cache_root
 from phf.config import Config, KLConfig, dump_config
 from phf.config.percentile import number
 from phf.data.blocks import TokenBlocks
+from phf.data.document_start import document_start
 from phf.data.files import only_job, write_json_atomic, write_text_atomic
 from phf.data.order import OrderedBlocks
 from phf.data.streaming import StreamingBlocks
@@ -219,8 +220,8 @@ def _kl_measure(
 
     The reference is sampled now: one that cannot be used is better found before training than hours into it.
     """
-    start = [tokenizer.eos_token, *([section.prefix] if section.prefix else [])]
-    prefix_ids = tokenizer.convert_tokens_to_ids(start)
+    control = [tokenizer.convert_tokens_to_ids(section.prefix)] if section.prefix else []
+    prefix_ids = document_start(tokenizer) + control
     samples = reference_samples(section, cache_root() / "references", announce)
     return lambda lm: kl_from_samples(
         lm,

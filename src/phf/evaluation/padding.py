@@ -1,0 +1,106 @@
+"""Models that read the padding in front of a prompt as text, found by trying, and batches that do without padding."""
+
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
+
+from phf.evaluation.cache import pad_left
+from phf.evaluation.sampling import PromptRows
+from phf.models.vocabulary import num_rows
+
+LENGTHS = (2, 7)
+"""Tokens of the two prompts that are tried."""
+NUM_STEPS = 3
+"""Tokens added to them: positions may go wrong only then."""
+TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-4}
+"""Difference of logits, relative to their standard deviation, that counts as rounding; other dtypes: `COARSE`."""
+COARSE = 0.05
+NOISE_FACTOR = 10
+"""Differences up to so many times those that the size of the batch makes by itself count as rounding, too."""
+
+_known: WeakKeyDictionary[PreTrainedModel, dict[bool, bool]] = WeakKeyDictionary()
+
+
+def batches(lengths: list[int], batch_size: int, *, needs_one_length: bool) -> Iterator[list[int]]:
+    """Rows in order of length, `batch_size` at a time; of one length each where that is needed."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    begin = 0
+    while begin < len(order):
+        end = min(begin + batch_size, len(order))
+        if needs_one_length:
+            end = next((i for i in range(begin, end) if lengths[order[i]] != lengths[order[begin]]), end)
+        yield order[begin:end]
+        begin = end
+
+
+def reads_padding(model: PreTrainedModel, *, in_own_loop: bool) -> bool:
+    """Whether a prompt that is padded on the left is continued in another way than by itself.
+
+    Recurrent and convolutional layers often ignore the attention mask, and some models count positions from the padding.
+    Tried once for each model, in eval mode: fixed tokens behind a short prompt, alone and beside a long one.
+
+    Args:
+        in_own_loop: tried in the own loop, which hands out masks and positions itself; else by `model.generate`.
+    """
+    known = _known.setdefault(model, {})
+    if in_own_loop not in known:
+        known[in_own_loop] = _try(model, in_own_loop)
+    return known[in_own_loop]
+
+
+@torch.inference_mode()
+def _try(model: PreTrainedModel, in_own_loop: bool) -> bool:
+    context = getattr(model.config, "max_position_embeddings", None)
+    if context is not None and context < max(LENGTHS) + NUM_STEPS:
+        return True  # too short to try; so short that batches of one length cost nothing
+    size = num_rows(model)
+    short, long = ([(number * 7 + 3) % size for number in range(length)] for length in LENGTHS)
+    other = [(token + 1) % size for token in short]
+    run = _run_own_loop if in_own_loop else _run_generate
+    alone, beside, padded = (run(model, prompts)[:, 0] for prompts in ([short], [short, other], [short, long]))
+    noise, difference = (float((found - alone).abs().max()) for found in (beside, padded))
+    rounding = TOLERANCES.get(alone.dtype if model.dtype == torch.float32 else model.dtype, COARSE) * float(alone.std())
+    return not difference <= max(rounding, NOISE_FACTOR * noise)
+
+
+def _forced(model: PreTrainedModel) -> list[int]:
+    return [(number * 11 + 5) % num_rows(model) for number in range(NUM_STEPS)]
+
+
+def _run_own_loop(model: PreTrainedModel, prompts: list[list[int]]) -> Tensor:
+    """[steps, prompts, vocab] logits behind the prompts, then behind each forced token."""
+    rows = PromptRows(model, prompts, max(map(len, prompts)) + NUM_STEPS, None)
+    start = rows.start()
+    forced = [torch.full((len(prompts),), token, device=model.device) for token in _forced(model)[:-1]]
+    return torch.stack([start, *map(rows.step, forced)])
+
+
+class _Force(LogitsProcessor):
+    def __init__(self, tokens: list[int], width: int) -> None:
+        self.tokens = tokens
+        self.width = width
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        token = self.tokens[input_ids.size(1) - self.width]
+        forced = torch.full_like(scores, -torch.inf)
+        forced[:, token] = 0.0
+        return forced
+
+
+def _run_generate(model: PreTrainedModel, prompts: list[list[int]]) -> Tensor:
+    """The same by `model.generate`."""
+    ids, mask = pad_left(prompts, 0, model.device)
+    config = GenerationConfig(
+        max_new_tokens=NUM_STEPS, do_sample=False, pad_token_id=0, output_logits=True, return_dict_in_generate=True
+    )
+    force = LogitsProcessorList([_Force(_forced(model), ids.size(1))])
+    own = model.generation_config
+    model.generation_config = GenerationConfig()  # generate() would fill in from it what is left open
+    try:
+        output = model.generate(input_ids=ids, attention_mask=mask, generation_config=config, logits_processor=force)
+    finally:
+        model.generation_config = own
+    return torch.stack(output.logits).float()

@@ -1,0 +1,34 @@
+"""Which ids of a model end a text, and which stand for none."""
+
+from typing import Any
+
+
+def end_ids(model: Any, tokenizer: Any) -> list[int]:
+    """The tokenizer's EOS first, then the other ids that end a text: those that the model's configurations name.
+
+    Many chat models list several. A single id that is an ordinary token of the tokenizer is a default that nobody set
+    for this model, such as the 2 of `LlamaConfig`, and does not count.
+    """
+    eos = tokenizer.eos_token_id
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    known = set(tokenizer.get_vocab().values())
+    configs = [getattr(model, "generation_config", None), model.config, model.config.get_text_config(decoder=True)]
+    found = []
+    for config in configs:
+        ids = getattr(config, "eos_token_id", None)
+        if isinstance(ids, (list, tuple)):
+            found += [i for i in ids if i in known]
+        elif ids in special:
+            found.append(ids)
+    return [*([] if eos is None else [eos]), *sorted({*found} - {eos})]
+
+
+def ids_without_token(model: Any, tokenizer: Any) -> list[int]:
+    """Rows of the model's vocabulary that the tokenizer has no token for, sorted: padding, and holes."""
+    return sorted(set(range(num_rows(model))) - set(tokenizer.get_vocab().values()))
+
+
+def num_rows(model: Any) -> int:
+    """Size of the vocabulary that the model has logits for."""
+    weight = getattr(model.get_output_embeddings(), "weight", None)
+    return model.config.get_text_config(decoder=True).vocab_size if weight is None else weight.size(0)
