@@ -1,25 +1,21 @@
 """From the `training` section to `TrainingArguments`, with the arithmetic of batch sizes, steps and tokens."""
 
-import dataclasses
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments, get_scheduler
 
 from phf.config import TrainingConfig
 from phf.errors import ConfigError
 from phf.models.module import cpu_has_bfloat16
-from phf.registry import did_you_mean
+from phf.pretrained import first_sentence
+from phf.training.keys import check_keys
 
-NOT_OURS = {
-    "output_dir": "the run folder is --output-dir / --run-name",
-    "run_name": "the run's name is --run-name",
-    "gradient_accumulation_steps": "it follows from effective_batch_size",
-    "eval_strategy": "held-out loss is measured with the generation scenarios (generation.every_n_steps)",
-}
-"""TrainingArguments that follow from something else here."""
+OPTIMIZERS_OF_LAYERS = {"galore": "galore-torch", "apollo": "apollo-torch", "lomo": "lomo-optim"}
+"""Optimisers that are made from a model's layers, and the packages they come from."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ class Arithmetic:
 def work_out(config: TrainingConfig, seq_length: int, world_size: int) -> Arithmetic:
     """The arithmetic of a run. Raises `ConfigError` for a batch size that cannot be met, or tokens that make no step."""
     extra = config.model_extra or {}
-    per_device = int(extra.get("per_device_train_batch_size", 8))
+    per_device = int(float(extra.get("per_device_train_batch_size", 8)))
     effective = config.effective_batch_size or per_device * world_size
     if effective % world_size:
         raise ConfigError(
@@ -66,7 +62,7 @@ def work_out(config: TrainingConfig, seq_length: int, world_size: int) -> Arithm
             f"training.effective_batch_size is {effective}, no multiple of per_device_train_batch_size x processes = "
             f"{per_device} x {world_size} = {per_device * world_size}. Change one of them."
         )
-    max_steps = int(extra.get("max_steps", -1))
+    max_steps = int(float(extra.get("max_steps", -1)))
     if config.num_tokens is not None:
         max_steps = int((config.num_tokens - config.tokens_already_seen) // (effective * seq_length))
     if max_steps < 1:
@@ -89,15 +85,7 @@ def training_arguments(
     config: TrainingConfig, seq_length: int, run_dir: Path
 ) -> tuple[TrainingArguments, Arithmetic, list[str]]:
     """`TrainingArguments` for a run, its arithmetic, and warnings. Raises `ConfigError` for an unknown or bad key."""
-    extra = dict(config.model_extra or {})
-    known = {f.name for f in dataclasses.fields(TrainingArguments)}
-    own = set(TrainingConfig.model_fields)
-    for key in extra:
-        if key not in known:
-            raise ConfigError(f"training.{key} is unknown. {did_you_mean(key, known | own)}")
-    warnings = [
-        f"training.{key} is ignored: {why}." for key, why in NOT_OURS.items() if extra.pop(key, None) is not None
-    ]
+    extra, warnings = check_keys(config)
     if not torch.cuda.is_available():
         if extra.pop("fp16", False):
             warnings.append("training.fp16 needs a GPU; training in float32.")
@@ -130,8 +118,30 @@ def training_arguments(
             "per_device_train_batch_size": arithmetic.per_device_train_batch_size,
             "gradient_accumulation_steps": arithmetic.gradient_accumulation_steps,
         }
-        return TrainingArguments(**settings), arithmetic, warnings
+        arguments = TrainingArguments(**settings)
+        _check_optimizer(arguments)
+        return arguments, arithmetic, warnings
     except ConfigError:
         raise
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"training: transformers refuses these arguments: {error}") from error
+    except (ValueError, TypeError, ImportError, RuntimeError, AttributeError, LookupError, OSError) as error:
+        said = first_sentence(error)
+        blamed = [key for key, value in extra.items() if key in said or (isinstance(value, str) and value in said)]
+        where = f"training.{blamed[0]}" if len(blamed) == 1 else "training"
+        raise ConfigError(f"{where}: transformers refuses this: {said}") from error
+
+
+def _check_optimizer(arguments: TrainingArguments) -> None:
+    """Raises what transformers raises for an optimiser or schedule that is not installed or lacks settings."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    package = next((name for part, name in OPTIMIZERS_OF_LAYERS.items() if part in str(arguments.optim)), None)
+    if package is None:
+        Trainer.get_optimizer_cls_and_kwargs(arguments)
+    elif importlib.util.find_spec(package.replace("-", "_")) is None:
+        raise ConfigError(f"training.optim is '{arguments.optim}', whose package is missing: pip install {package}")
+    get_scheduler(
+        arguments.lr_scheduler_type,
+        torch.optim.SGD([parameter], lr=1.0),
+        num_warmup_steps=arguments.get_warmup_steps(arguments.max_steps),
+        num_training_steps=arguments.max_steps,
+        scheduler_specific_kwargs=arguments.lr_scheduler_kwargs,
+    )

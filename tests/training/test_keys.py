@@ -1,0 +1,144 @@
+"""Every key of the `training` section is applied, said to be ignored, or refused by name."""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import pytest
+from transformers import TrainingArguments
+
+from phf.config import TrainingConfig
+from phf.errors import ConfigError
+from phf.training import keys
+from phf.training.arguments import training_arguments
+
+FIELDS = {field.name for field in dataclasses.fields(TrainingArguments)}
+SECTION = {"effective_batch_size": 4, "per_device_train_batch_size": 2, "max_steps": 10}
+
+
+def arguments(**settings):
+    config = TrainingConfig.model_validate({**SECTION, **settings})
+    return training_arguments(config, 32, Path("/tmp/run"))
+
+
+def test_what_is_said_of_keys_is_said_of_keys_that_there_are():
+    for table in (keys.IGNORED, keys.SAME_AS_OURS, keys.REFUSED, keys.AT_LEAST, keys.ABOVE_ZERO, keys.SHARES):
+        assert set(table) <= FIELDS
+    assert set(keys.SAME_AS_OURS) <= set(keys.IGNORED)
+    assert not set(keys.IGNORED) & set(keys.REFUSED)
+
+
+@pytest.mark.parametrize("key", sorted(keys.IGNORED))
+def test_a_key_without_effect_is_said_to_be_ignored(key):
+    field = next(field for field in dataclasses.fields(TrainingArguments) if field.name == key)
+    value = {bool: not keys.SAME_AS_OURS.get(key, False), int: 7, float: 7.0, str: "x"}.get(field.type)
+    value = value if value is not None else {"eval_strategy": "steps", "include_for_metrics": ["x"]}.get(key, "7")
+    if key in ("greater_is_better", "hub_private_repo"):
+        value = True
+    if key == "disable_tqdm":
+        value = False
+    if key == "hub_strategy":
+        value = "end"
+    if key == "label_names":
+        value = ["x"]
+    _, _, warnings = arguments(**{key: value})
+    assert [warning for warning in warnings if warning.startswith(f"training.{key} is ignored: ")]
+
+
+@pytest.mark.parametrize("key", sorted(keys.SAME_AS_OURS))
+def test_nothing_is_said_of_a_key_that_says_what_happens_anyway(key):
+    assert arguments(**{key: keys.SAME_AS_OURS[key]})[2] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"per_device_train_batch_size": 0}, "per_device_train_batch_size is 0: it must be at least 1"),
+        ({"per_device_train_batch_size": -1}, "per_device_train_batch_size is -1: it must be at least 1"),
+        ({"per_device_train_batch_size": 1.5}, r"per_device_train_batch_size is 1\.5: .*integer"),
+        ({"learning_rate": "fast"}, r"training\.learning_rate is 'fast'"),
+        ({"learning_rate": True}, r"training\.learning_rate is True: it must be a number"),
+        ({"learning_rate": float("nan")}, r"training\.learning_rate is nan: it must be a finite number"),
+        ({"learning_rate": -0.1}, r"training\.learning_rate is -0\.1: it must be at least 0"),
+        ({"learning_rate": [1]}, r"training\.learning_rate is \[1\]"),
+        ({"save_steps": -3}, r"save_steps is -3\.0: it must be above 0. For never, set save_strategy: no"),
+        ({"logging_steps": 0}, "For never, set logging_strategy: no"),
+        ({"save_steps": 2.5}, "must be a whole number"),
+        ({"max_steps": 0}, r"training\.max_steps is 0"),
+        ({"max_steps": 2.5}, r"training\.max_steps is 2\.5"),
+        ({"adam_beta2": 1.0}, r"adam_beta2 is 1\.0: it must be at least 0 and below 1"),
+        ({"save_total_limit": 0}, "save_total_limit is 0: it must be at least 1"),
+        ({"dataloader_num_workers": -1}, "dataloader_num_workers is -1"),
+        ({"log_level": "loud"}, "log_level is 'loud': it must be one of debug"),
+        ({"fp16": "perhaps"}, r"training\.fp16 is 'perhaps'"),
+        ({"save_strategy": "never"}, r"training\.save_strategy: transformers refuses this: never is not a valid"),
+        ({"save_strategy": "best"}, "checkpoints are not compared"),
+        ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "needs transformers' evaluation"),
+        ({"lr_scheduler_type": "cosine_with_min_lr"}, "min_lr or min_lr_rate should be set"),
+        ({"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"bad": 1}}, "unexpected keyword argument 'bad'"),
+        ({"optim": "adamw_torc"}, r"training\.optim: transformers refuses this: adamw_torc"),
+        ({"use_liger_kernel": True}, r"training\.use_liger_kernel cannot be set: "),
+        ({"label_smoothing_factor": 0.1}, r"training\.label_smoothing_factor cannot be set: "),
+        ({"eval_on_start": True}, r"set generation\.run_on_train_start"),
+        ({"load_best_model_at_end": True}, "the model of the last step is exported"),
+        ({"auto_find_batch_size": True}, "lower per_device_train_batch_size"),
+        ({"ignore_data_skip": True}, "would train on the same blocks again"),
+        ({"parallelism_config": {"tp_size": 2}}, "torchrun"),
+        ({"report_to": ["wanbd"]}, "there is no tracker 'wanbd'. Did you mean 'wandb'"),
+        ({"learning_rat": 1}, r"training\.learning_rat is unknown\. Did you mean 'learning_rate', '\w+' or '\w+'\?$"),
+        ({"zzz": 1}, r"training\.zzz is unknown\. Did you mean '\w+', '\w+' or '\w+'\?$"),
+    ],
+)
+def test_a_bad_key_or_value_is_refused_by_name(settings, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        arguments(**settings)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("tracker", sorted(keys.TRACKERS))
+def test_a_tracker_that_is_not_installed_is_named_with_its_package(tracker, monkeypatch):
+    module, package = keys.TRACKERS[tracker]
+    if module is None:
+        return
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for written in (tracker, [tracker]):
+        with pytest.raises(ConfigError, match=f"{tracker} is not installed. Install it with: pip install {package}"):
+            keys.check_keys(TrainingConfig.model_validate({"report_to": written}))
+
+
+@pytest.mark.parametrize("key", ["deepspeed"])
+def test_an_engine_that_is_not_installed_is_named_with_its_package(key, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=f"pip install {key}"):
+        keys.check_keys(TrainingConfig.model_validate({key: {"zero_optimization": {"stage": 3}}}))
+
+
+@pytest.mark.parametrize("key", ["save_strategy", "logging_strategy", "eval_strategy"])
+def test_no_is_no_though_yaml_reads_it_as_false(key):
+    found, _, warnings = arguments(**{key: False})
+    assert getattr(found, key).value == "no"
+    assert warnings == []
+
+
+def test_no_tracker_may_be_written_in_any_way():
+    for nothing in (False, None, [], "none", "no"):
+        assert arguments(report_to=nothing)[0].report_to == []
+
+
+def test_values_are_of_their_types():
+    found, arithmetic, _ = arguments(learning_rate="5e-4", per_device_train_batch_size="2", logging_steps="3", bf16=0)
+    assert (found.learning_rate, found.logging_steps, arithmetic.per_device_train_batch_size) == (5e-4, 3, 2)
+    assert found.bf16 is False
+
+
+def test_steps_that_tokens_override_are_said_to_be_ignored():
+    _, arithmetic, warnings = arguments(num_tokens=3 * 4 * 32)
+    assert arithmetic.max_steps == 3
+    assert warnings == ["training.max_steps is ignored: training.num_tokens says how many steps there are."]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 0, -1])
+def test_nonsense_numbers_of_tokens_are_refused(value):
+    with pytest.raises(ValueError, match="num_tokens"):
+        TrainingConfig.model_validate({"num_tokens": value})
