@@ -132,16 +132,6 @@ def test_our_own_bugs_are_not_dressed_up_as_mistakes(monkeypatch):
     assert isinstance(phf("train", "--task", "pep8").exception, ZeroDivisionError)
 
 
-def test_an_interruption_says_how_to_go_on(monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "_load", interrupted)
-    result = phf("train", "--task", "pep8")
-    assert result.exit_code == 130
-    assert result.stderr.startswith("Interrupted. Finished shards and checkpoints are kept")
-
-
 @pytest.mark.parametrize("escape", ["\x1b[31m", "\x07", "\u202e"])
 def test_messages_do_not_steer_the_terminal(monkeypatch, escape):
     def fail(*_):

@@ -13,6 +13,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from phf.errors import ConfigError, PhfError
+from phf.interruption import Terminated, ending_on_signals, exit_status
 from phf.progress import redteam_progress, scoring_progress, training_progress
 from phf.visible import visible_text
 
@@ -25,8 +26,22 @@ errors = Console(highlight=False, emoji=False, stderr=True)
 SCORER_FORM = "Write it like {class_name: NAME, key: value}."
 
 
+AGAIN = "Run the same command again to continue."
+KEPT = {
+    "annotate": f"Finished shards are kept. {AGAIN}",
+    "train": "Checkpoints are kept. Add --resume to continue from the last one.",
+    "evaluate": f"Finished parts are kept. {AGAIN}",
+    "redteam": f"Finished rounds are kept. {AGAIN}",
+    "quickstart": f"What is finished is kept. {AGAIN}",
+    "profile": "Run the same command again.",
+    "report": "Run the same command again.",
+}
+"""Verb -> what an interruption leaves behind."""
+
+
 class Verbs(TyperGroup):
-    """The verbs in the order of this file. A user's mistake ends in one message and its status, an interruption in 130."""
+    """The verbs in the order of this file. A user's mistake ends in one message and its status; an interruption in a
+    message and 130, or 143 for SIGTERM."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)
@@ -37,10 +52,11 @@ class Verbs(TyperGroup):
         except PhfError as error:
             errors.print(f"[bold red]Error[/] {escape(visible_text(str(error)))}", soft_wrap=True)
             raise typer.Exit(error.exit_status) from None
-        except KeyboardInterrupt:
-            message = "Interrupted. Finished shards and checkpoints are kept; run again to go on (train: --resume)."
-            errors.print(message, soft_wrap=True)
-            raise typer.Exit(130) from None
+        except KeyboardInterrupt as error:
+            if os.environ.get("RANK", "0") == "0":  # of the processes of a launcher one speaks
+                how = "Ended by SIGTERM" if isinstance(error, Terminated) else "Interrupted"
+                errors.print(f"{how}. {KEPT.get(ctx.invoked_subcommand or '', AGAIN)}", soft_wrap=True)
+            raise typer.Exit(exit_status(error)) from None
 
 
 app = typer.Typer(
@@ -493,4 +509,5 @@ def _quiet() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    with ending_on_signals():
+        app()

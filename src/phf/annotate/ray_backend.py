@@ -14,6 +14,7 @@ from phf.data.parts import Part
 from phf.data.row_policy import ReadNotes
 from phf.data.sources import DocumentReader
 from phf.errors import ConfigError, MissingExtraError, PhfError
+from phf.interruption import keeping_handlers
 from phf.scorers import build_scorer
 
 SHARDS_AHEAD = 2
@@ -40,7 +41,8 @@ def score_on_ray(
     if started_here:
         _check_address(address)
         try:
-            ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
+            with keeping_handlers():
+                ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
         except ConnectionError as error:
             raise _no_cluster(address, error) from error
     try:
