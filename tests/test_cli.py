@@ -1,5 +1,6 @@
 """The command line: verbs in pipeline order, mistakes in one message, and the pipeline end to end on tiny data."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -86,6 +87,71 @@ def test_list_of_each_kind(what, expected):
     assert result.exit_code == 0
     for text in expected:
         assert text in result.output
+
+
+def test_a_bare_list_has_all_there_is_with_what_it_is():
+    result = phf("list")
+    assert result.exit_code == 0
+    shown = " ".join(result.output.split())
+    for name, what in (
+        ("PEP8Scorer", "PEP 8 violations"),
+        ("AWR", "likelihood weighted"),
+        ("NGramStats", "distinct n-grams"),
+        ("MutationRedLM", "needs no model"),
+        ("pep8/quickstart", "no account, no network"),
+        ("generic/ul", "raise the likelihood"),
+    ):
+        assert name in shown
+        assert what in shown
+
+
+def test_the_version():
+    result = phf("--version")
+    assert (result.exit_code, result.output) == (0, f"phf {importlib.metadata.version('phf')}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--task", "pep8", "--task", "pii"],
+        ["train", "--task", "pep8", "--method", "mle", "--override", "training.seed=1", "--method=awr"],
+        ["train", "--config", "a.yml", "--config", "b.yml"],
+        ["evaluate", "m", "--task", "pep8", "--output", "a", "--task", "pep8"],
+        ["annotate", "c", "--scorer", "PEP8Scorer", "--scorer", "PIIScorer", "--output", "a", "--output", "b"],
+        ["report", "r", "--output", "a", "--output", "b"],
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(arguments):
+    result = phf(*arguments)
+    assert result.exit_code == 2
+    assert "is given 2 times; it takes one value" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("objective.betta=1", "objective.betta is not a setting of MLE"),
+        ("objective={name: AWL}", "There is no objective called 'AWL'"),
+        ("generaton.batch_size=3", "unknown key 'generaton'"),
+        ("dataset.conditional_training_config={threshold: 0, alignd_prefix: a}", "config.alignd_prefix'"),
+        ("training.lerning_rate=1", "training.lerning_rate"),
+        ("generation.scenario_configs.0.num_sampels=3", "unknown key 'num_sampels'"),
+        ("generation.scenario_configs.0.num_samples=-1", "num_samples is -1"),
+        ("generation.scenario_configs.0.prompts_path=no/such.jsonl", "no/such.jsonl"),
+        ("generation.metrics_configs=[{class_name: NGramStats, n: 0}]", "n is 0; it must be at least 1"),
+        ("tokenizer.special_tokens=[a]", "belong to conditional training"),
+        ("dataset.seq_length=long", "Input should be a valid integer"),
+        ("dataset.seq_length=[", "is not valid YAML"),
+    ],
+)
+def test_a_mistake_in_an_override_is_the_overrides(override, message):
+    others = ["--override", "training.seed=3", "dataset.eval_fraction=0.1"]
+    result = phf("train", "--task", "pep8/quickstart", "--method", "mle", *others, "--override", override, "--dry-run")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert f"--override {override}" in result.stderr
+    assert "training.seed=3" not in result.stderr
+    assert "configs/pep8" not in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
+from phf.blame import set_by
 from phf.errors import ConfigError, PhfError
 from phf.interruption import Terminated, ending_on_signals, exit_status
 from phf.progress import redteam_progress, scoring_progress, training_progress
@@ -46,11 +47,26 @@ class Verbs(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As of any group; an option that is given twice, of which all but the last would be ignored, is refused."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            parser = command.make_parser(command.context_class(command, info_name=name, parent=ctx))
+            _, _, given = parser.parse_args(args=list(rest))
+            parameter: Any
+            for parameter in given:
+                takes_one = parameter.param_type_name == "option" and not parameter.multiple and not parameter.is_flag
+                if takes_one and given.count(parameter) > 1:
+                    ctx.fail(f"{parameter.opts[0]} is given {given.count(parameter)} times; it takes one value.")
+        ctx.obj = tuple(rest)  # the list itself is used up by parsing
+        return name, command, rest
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except PhfError as error:
-            errors.print(f"[bold red]Error[/] {escape(visible_text(str(error)))}", soft_wrap=True)
+            message = str(error) + set_by(str(error), ctx.obj or ())
+            errors.print(f"[bold red]Error[/] {escape(visible_text(message))}", soft_wrap=True)
             raise typer.Exit(error.exit_status) from None
         except KeyboardInterrupt as error:
             if os.environ.get("RANK", "0") == "0":  # of the processes of a launcher one speaks
@@ -62,7 +78,6 @@ class Verbs(TyperGroup):
 app = typer.Typer(
     cls=Verbs,
     name="phf",
-    help="Pretraining language models with human feedback: score a corpus, train on the scores, show the evidence.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -75,6 +90,23 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--override", help="section.key=value; repeat it or list several.")
 ]
 MoreOverrides = Annotated[list[str] | None, typer.Argument(hidden=True)]
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        import phf
+
+        _say(f"phf {phf.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version, and stop.")
+    ] = False,
+) -> None:
+    """Pretraining language models with human feedback: score a corpus, train on the scores, show the evidence."""
 
 
 @app.command()
@@ -401,23 +433,26 @@ def report(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="scorers, objectives, metrics, red-lms, tasks or methods.")],
+    what: Annotated[
+        str | None,
+        typer.Argument(help="scorers, objectives, metrics, red-lms, tasks or methods; default: all of them."),
+    ] = None,
 ) -> None:
     """List what can be named."""
     from phf.config import shipped_files
     from phf.registry import METRICS, OBJECTIVES, RED_LMS, SCORERS, did_you_mean
 
     registries = {"scorers": SCORERS, "objectives": OBJECTIVES, "metrics": METRICS, "red-lms": RED_LMS}
-    table = Table(show_header=False, box=None)
-    if what in registries:
-        for name, summary in registries[what].describe().items():
-            table.add_row(f"[bold]{escape(name)}[/]", escape(summary))
-    elif what in ("tasks", "methods"):
-        for name in shipped_files()[what]:
-            table.add_row(f"[bold]{escape(name)}[/]")
-    else:
-        raise ConfigError(f"There is no list of '{what}'. {did_you_mean(what, [*registries, 'tasks', 'methods'])}")
-    console.print(table)
+    found = {kind: registry.describe() for kind, registry in registries.items()} | shipped_files()
+    if what not in (None, *found):
+        raise ConfigError(f"There is no list of '{what}'. {did_you_mean(what or '', found)}")
+    for kind in found if what is None else [what or ""]:
+        if what is None:
+            _say(kind)
+        table = Table(show_header=False, box=None, padding=(0, 1, 0, 0 if what else 2))
+        for name, summary in found[kind].items():
+            table.add_row(f"[bold]{escape(visible_text(name))}[/]", escape(visible_text(summary)))
+        console.print(table)
 
 
 @app.command()

@@ -28,7 +28,7 @@ def exit_status(error: KeyboardInterrupt) -> int:
 
 @contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """In this block SIGTERM raises `Terminated`, once, and a second signal, or `GRACE_SECONDS` after the first, ends the process.
+    """In this block SIGTERM raises `Terminated`, once; a second signal, or the end of `GRACE_SECONDS`, ends the process.
 
     The second works even while the main thread is inside a library and hears nothing. For the main thread of a program;
     where SIGTERM has another handler already, that one stays.

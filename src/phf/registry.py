@@ -69,7 +69,10 @@ class Registry:
         name = settings.pop(name_key, None)
         if not isinstance(name, str):
             raise ConfigError(f"{where}.{name_key} is missing. {did_you_mean('', self.describe())}")
-        target = self.resolve(name)
+        try:
+            target = self.resolve(name)
+        except ConfigError as error:
+            raise ConfigError(f"{where}.{name_key}: {error}") from error
         try:
             parameters = inspect.signature(target).parameters
         except (TypeError, ValueError) as error:  # no callable, or one that is not written in Python
@@ -88,7 +91,12 @@ class Registry:
             is_named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
             if is_named and parameter.default is parameter.empty and key not in settings:
                 raise ConfigError(f"{where}.{key} is missing: {name} needs it.")
-        return target(**settings)
+        try:
+            return target(**settings)
+        except ConfigError as error:
+            if where in str(error):
+                raise
+            raise ConfigError(f"{where}: {error}") from error
 
 
 def _parsed(value: Any, annotation: Any, where: str) -> Any:

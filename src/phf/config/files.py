@@ -83,23 +83,19 @@ def dump_config(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
 
 
-def shipped_files() -> dict[str, list[str]]:
-    """Names of the shipped tasks and methods: {"tasks": ["pep8/pretrain", ...], "methods": ["pep8/awr", ...]}."""
-    names = sorted(
-        f"{folder.name}/{file.name.removesuffix('.yml')}"
-        for folder in SHIPPED.iterdir()
-        if folder.is_dir()
-        for file in folder.iterdir()
-        if file.name.endswith(".yml")
-    )
-    tasks = [name for name in names if name.split("/")[1] in TASK_FILES]
-    return {"tasks": tasks, "methods": [name for name in names if name not in tasks]}
+def shipped_files() -> dict[str, dict[str, str]]:
+    """The shipped "tasks" and "methods": name ("pep8/awr") -> what the first line of the file says."""
+    found: dict[str, dict[str, str]] = {"tasks": {}, "methods": {}}
+    for path in sorted(Path(str(SHIPPED)).glob("*/*.yml")):
+        summary = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
+        found["tasks" if path.stem in TASK_FILES else "methods"][f"{path.parent.name}/{path.stem}"] = summary
+    return found
 
 
 def find_task(task: str) -> Path:
     """Path of a task file, from a path or a shipped name."""
     name = task if "/" in task else f"{task}/pretrain"
-    return _find(task, f"{name}.yml", shipped_files()["tasks"], "task")
+    return _find(task, f"{name}.yml", list(shipped_files()["tasks"]), "task")
 
 
 def find_method(method: str, task_file: Path) -> Path:
@@ -174,6 +170,7 @@ def _apply_override(values: dict[str, Any], override: str, origins: dict[KeyPath
         if isinstance(target, dict):
             if target.get(key) is None:
                 target[key] = {}
+                _set_origin(origins, tuple(at), f"--override {override}")
             target = target[key]
         else:
             target = _item(target, key, override, keys[:depth])

@@ -1,0 +1,34 @@
+"""Whose mistake it is: a key that an error names may have been set on the command line."""
+
+import re
+from collections.abc import Sequence
+
+_OVERRIDE = re.compile(r"(?:--override=)?(?P<all>(?P<key>[A-Za-z_]\w*(?:\.\w+)*)=(?P<value>.*))", re.DOTALL)
+
+
+def set_by(message: str, arguments: Sequence[str]) -> str:
+    """ " Set by --override KEY=VALUE." of the last argument that sets what the message is about; "" for none.
+
+    Errors of the schema say by themselves which file or override a value is from; those that are found later, when a
+    scorer, an objective or the arguments of the trainer are built, know the key alone.
+    """
+    for argument in reversed(arguments):
+        found = _OVERRIDE.fullmatch(argument)
+        if found is not None and found["all"] not in message and _is_about(message, found["key"], found["value"]):
+            return f" Set by --override {found['all'].strip()}."
+    return ""
+
+
+def _is_about(message: str, key: str, value: str) -> bool:
+    """Whether it names the key or one below it; of an item of a list the last name; or the value, if that is a name."""
+    names = key.split(".")
+    is_item = any(name.isdecimal() for name in names)
+    value = value.strip("[]'\" \n")
+    is_telling = (
+        len(value) > 3 and not value.replace(".", "").isdecimal() and value.lower() not in ("true", "false", "null")
+    )
+    return _has(message, names[-1] if is_item else key) or (is_telling and value in message)
+
+
+def _has(message: str, name: str) -> bool:
+    return re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", message) is not None
