@@ -55,6 +55,7 @@ class Prompting(TypedDict):
     control_tokens: list[Annotated[str, Field(min_length=1)]] | None
     tag_every_segment_when_sampling: bool
     threshold: NotRequired[Number | None]
+    document_start: NotRequired[Annotated[list[str], Field(min_length=1)]]
 
 
 class EvaluationFile(TypedDict):

@@ -1,6 +1,5 @@
 """How the model of a folder opens documents: as its export recorded, or as its tokenizer does by itself."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,8 @@ from transformers.utils import cached_file
 from phf.data.document_start import open_documents_with
 from phf.errors import ConfigError
 from phf.models.export import DOCUMENT_START, PROMPTING
+from phf.reading import read_json_as
+from phf.shapes import Prompting
 
 
 def open_as_exported(tokenizer: Any, name: str, revision: str | None = None) -> Any:
@@ -20,14 +21,10 @@ def open_as_exported(tokenizer: Any, name: str, revision: str | None = None) -> 
     path = _prompting_file(name, revision)
     if path is None:
         return tokenizer
-    try:
-        recorded = json.loads(path.read_text(encoding="utf-8")).get(DOCUMENT_START, [tokenizer.eos_token])
-        ids = tokenizer.convert_tokens_to_ids(recorded)
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise ConfigError(
-            f"{path}: does not say how the model is prompted ({error}). Export the model again."
-        ) from error
-    if not ids or None in ids or tokenizer.convert_ids_to_tokens(ids) != recorded:
+    recorded = read_json_as(Prompting, path, ConfigError, "Export the model again.").get(DOCUMENT_START)
+    recorded = recorded or [tokenizer.eos_token]
+    ids = tokenizer.convert_tokens_to_ids(recorded)
+    if None in ids or tokenizer.convert_ids_to_tokens(ids) != recorded:
         raise ConfigError(f"{path}: {DOCUMENT_START} names {recorded}, which its tokenizer lacks. Export it again.")
     open_documents_with(tokenizer, ids)
     return tokenizer

@@ -25,7 +25,7 @@ from phf.evaluation import Evaluator
 from phf.evaluation.held_out_data import held_out_numbers
 from phf.evaluation.kl import kl_from_samples
 from phf.evaluation.reference import reference_samples
-from phf.models import ObjectiveLM, ValueHead, export_model, load_lm
+from phf.models import ObjectiveLM, ValueHead, check_exportable, export_model, load_lm
 from phf.objectives import Objective, build_objective
 from phf.profile.thresholds import percentile_thresholds, with_thresholds
 from phf.reading import read_json_as, read_text
@@ -146,6 +146,8 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
     metrics = MetricsFile(run_dir / "metrics.jsonl", plan.arithmetic)
     evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, seed)
     evaluator.check(lm, data.tokenizer, value_head)
+    if is_main:
+        check_exportable(data.tokenizer, prompting(config), lm.config)
     latest: dict[str, float] = {}
     kl = config.kl_gpt3_callback
     if kl is not None and kl.reference is None:
