@@ -69,6 +69,7 @@ def held_out_numbers(
         bytes_per_text_token=blocks.counts.num_bytes / max(blocks.counts.num_text_tokens, 1),
         batch_size=batch_size,
         max_tokens=max_tokens,
+        with_tag_gain=True,
     )
 
 

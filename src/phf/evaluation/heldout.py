@@ -10,6 +10,7 @@ import torch
 from phf.evaluation.document_rows import predicted_tokens
 from phf.evaluation.finite import check_nats
 from phf.evaluation.generate import evaluation_mode
+from phf.evaluation.tag_gain import TagGain
 
 
 class Blocks(Protocol):
@@ -30,6 +31,7 @@ def held_out_loss(
     batch_size: int,
     max_tokens: int,
     start_ids: Sequence[int] = (),
+    with_tag_gain: bool = False,
 ) -> dict[str, float]:
     """Numbers of one held-out evaluation.
 
@@ -41,6 +43,7 @@ def held_out_loss(
         start_ids: what opens a document; where that is not EOS but, for one, a BOS, it is given, charged to nobody, and
             each document is read by itself behind it, as such a model is prompted.
         max_tokens: at most about this many tokens are used, in whole blocks spread evenly over `blocks`.
+        with_tag_gain: measure `tag_gain` too, where there are control tokens; takes as long again.
 
     Returns:
         `loss`: nats per text token (EOS included), control tokens given. `loss_aligned`, `loss_misaligned`: the same
@@ -48,6 +51,7 @@ def held_out_loss(
         tokens and EOS too, / ln 2 / bytes of text. Charging the control tokens makes it an upper bound on what the
         model needs for the text alone, so that a conditional model cannot gain by being told the scores.
         `bits_per_byte_given_tags`: without the nats of control tokens. `num_tokens`: text tokens evaluated.
+        `tag_gain`, `tag_gain_low`, `tag_gain_high`: see `TagGain`.
     """
     num_blocks = max(1, min(len(blocks), max_tokens // len(blocks.block(0)[0])))
     # evenly spread, since neighbours in a corpus are alike
@@ -55,11 +59,14 @@ def held_out_loss(
     device = next(module.parameters()).device
     totals = dict.fromkeys(("text", "control", "eos", "aligned", "misaligned"), 0.0)
     counts = dict.fromkeys(totals, 0)
+    gain = TagGain(control_ids, eos_id, start_ids) if with_tag_gain and len(control_ids) > 1 else None
     with evaluation_mode(module), torch.no_grad():
         for start in range(0, num_blocks, batch_size):
             batch = [blocks.block(i) for i in chosen[start : start + batch_size]]
             ids, scores, nll = predicted_tokens(module, batch, () if eos_id in start_ids else start_ids, device)
             check_nats(nll, getattr(module, "lm", module))
+            if gain is not None:
+                gain.add(module, chosen[start : start + batch_size], batch, nll, device)
             is_control = np.isin(ids, control_ids)
             is_eos = ids == eos_id
             is_text = ~is_control & ~is_eos & ~np.isin(ids, start_ids)
@@ -75,7 +82,7 @@ def held_out_loss(
                 counts[name] += int(mask.sum())
     bits_per_nat_and_byte = 1 / math.log(2) / max(counts["text"] * bytes_per_text_token, 1)
     text_nats = totals["text"] + totals["eos"]
-    return {
+    numbers = {
         "loss": text_nats / max(counts["text"] + counts["eos"], 1),
         "loss_aligned": totals["aligned"] / counts["aligned"] if counts["aligned"] else math.nan,
         "loss_misaligned": totals["misaligned"] / counts["misaligned"] if counts["misaligned"] else math.nan,
@@ -83,3 +90,7 @@ def held_out_loss(
         "bits_per_byte_given_tags": text_nats * bits_per_nat_and_byte,
         "num_tokens": counts["text"],
     }
+    if gain is not None:
+        for key, value in zip(("", "_low", "_high"), gain.interval(), strict=True):
+            numbers[f"tag_gain{key}"] = value
+    return numbers
