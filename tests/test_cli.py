@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 
@@ -216,7 +217,9 @@ def test_dry_run_prints_configuration_and_arithmetic_and_writes_nothing(config_f
         "train", "--config", config_file, "--dry-run", "--override", "training.seed=7", "dataset.seq_length=32"
     )
     assert result.exit_code == 0, result.output
-    text, arithmetic = result.stdout.rstrip("\n").rsplit("\n", 1)
+    lines = result.stdout.splitlines()
+    place = next(number for number, line in enumerate(lines) if " steps x " in line)
+    text, arithmetic, (epochs, duration) = "\n".join(lines[:place]), lines[place], lines[place + 1 :]
     printed = Config.model_validate(yaml.safe_load(text))
     assert (printed.training.seed, printed.dataset.seq_length) == (7, 32)
     assert (
@@ -226,6 +229,8 @@ def test_dry_run_prints_configuration_and_arithmetic_and_writes_nothing(config_f
     assert arithmetic == (
         "4 steps x 4 blocks x 32 tokens = 512 tokens; 2 blocks a device x 2 accumulation x 1 processes; 0 tokens seen before"
     )
+    assert re.fullmatch(r"The data has about [\d,]+ tokens .* so 512 tokens are 0\.\d+ epochs", epochs)
+    assert re.fullmatch(r"Training [\d,]+ parameters takes about .* (seconds|minutes) here, .*measured.*", duration)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -297,10 +297,17 @@ def train(
     for warning in plan.warnings if is_main else ():
         _say(warning, "yellow")
     if dry_run:
+        from phf.training.outlook import outlook
+
+        found = outlook(plan)
         _say(dump_config(resolved))
         for note in percentile_notes(resolved):
             _say(note)
         _print_arithmetic(plan.arithmetic)
+        for note in found.notes:
+            _say(note)
+        for warning in found.warnings:
+            _say(warning, "yellow")
         return
     _train(name, resolved, output_dir / name, resume)
     if is_main:

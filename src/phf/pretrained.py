@@ -9,7 +9,7 @@ import pickle
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
+from phf.data.hub_datasets import offline_where_unreachable
 from phf.errors import ConfigError
 from phf.visible import visible
 
@@ -44,13 +45,15 @@ INNER_WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wr
 """Parts of a weight's name that torch, accelerate and DeepSpeed put in where they wrap a module."""
 WRAPPERS = (*INNER_WRAPPERS, "lm", "model", "base_model", "pretrained_model", "policy")
 """What stands in front of the names of all weights where a model was saved as a part of something else."""
+NETWORK_ERRORS = ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ReadTimeout")
+"""Names of what huggingface_hub, datasets and their HTTP libraries raise without a network."""
 _LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
 def read_pretrained(load: Callable[..., Any], name: str, key: str, *, advice: str = ADVICE, **settings: Any) -> Any:
     """`load(name, **settings)` of transformers, without remote code. Raises `ConfigError` naming `key`, with `advice`."""
     try:
-        with without_progress_bar():
+        with without_progress_bar(), nullcontext() if Path(name).exists() else offline_where_unreachable():
             return load(name, trust_remote_code=False, **settings)
     except UNREADABLE as error:
         raise ConfigError(f"{key}: '{name}' cannot be loaded: {first_sentence(error)} {advice}") from error
@@ -193,6 +196,15 @@ def _adapter(key: str, name: str) -> str:
         f"{key}: '{name}' is an adapter (LoRA), not a model. Merge it into its base model (merge_and_unload of peft), "
         "save that with its tokenizer, and name the folder."
     )
+
+
+def is_unreachable(error: BaseException | None) -> bool:
+    """Whether an error comes from a Hub that cannot be reached, rather than from what was found or not found there."""
+    while error is not None:
+        if isinstance(error, ConnectionError) or type(error).__name__ in NETWORK_ERRORS:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def first_sentence(error: Exception) -> str:

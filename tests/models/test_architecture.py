@@ -175,8 +175,8 @@ def test_shapes_that_do_not_fit_the_checkpoint_are_found_without_reading_it(tmp_
     folder = saved(tmp_path / "m")
     with pytest.raises(ConfigError, match=r"c_attn\.bias has the shape \[48\] in '.*', but \[192\]"):
         check_architecture(from_folder(folder, config_kwargs={"n_embd": 64}), 32)
-    num_parameters, warnings = check_architecture(from_folder(folder), 32)
-    assert num_parameters == load_lm(from_folder(folder), tiny_tokenizer(), 32, 0).num_parameters()
+    lm, warnings = check_architecture(from_folder(folder), 32)
+    assert lm.num_parameters() == load_lm(from_folder(folder), tiny_tokenizer(), 32, 0).num_parameters()
     assert warnings == []
 
 

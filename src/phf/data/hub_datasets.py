@@ -80,7 +80,7 @@ def hub_rows(source: str, choose: Choose, bad: OnBad) -> Iterator[tuple[int, dic
     if wanted.revision is not None:
         options["revision"] = wanted.revision
     try:
-        with _offline_where_unreachable():
+        with offline_where_unreachable():
             dataset = datasets.load_dataset(wanted.name, **options)
     except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
         hint = _nearby(source) or "."
@@ -118,7 +118,7 @@ def _chosen(names: list[str], choose: Choose, source: str) -> Chosen:
 
 
 @contextmanager
-def _offline_where_unreachable() -> Iterator[None]:
+def offline_where_unreachable() -> Iterator[None]:
     """Do not wait half a minute for a Hub that cannot be reached: then only what is in the cache of `datasets` counts."""
     import datasets
     from huggingface_hub import constants

@@ -1,6 +1,7 @@
 """From the `model` section to a transformers configuration in which every setting is applied or refused by name."""
 
 import copy
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,8 +133,8 @@ def build_lm(architecture: Architecture, where: str = "model") -> PreTrainedMode
     return lm.float() if architecture.dtype == torch.float32 else lm
 
 
-def check_architecture(config: ModelConfig, seq_length: int) -> tuple[int, list[str]]:
-    """Everything about the model that can be known before its tokenizer is: number of parameters, and warnings.
+def check_architecture(config: ModelConfig, seq_length: int) -> tuple[PreTrainedModel, list[str]]:
+    """Check all of the model that can be known before its tokenizer is; returns it without numbers, and warnings.
 
     Raises `ConfigError` for settings, shapes, weights or packages that would stop the run once its data is ready.
     """
@@ -142,10 +143,9 @@ def check_architecture(config: ModelConfig, seq_length: int) -> tuple[int, list[
     shown = "model.config_kwargs" if config.path_or_name is None else KEY
     with torch.device("meta"):
         lm = build_lm(architecture, shown)
-    num_parameters = lm.num_parameters()
     if not config.from_scratch:
         load_architecture(config, architecture, device_map="meta")
-    num_built = num_parameters - lm.get_input_embeddings().weight.numel()
+    num_built = lm.num_parameters() - lm.get_input_embeddings().weight.numel()
     if num_built <= PROBED_PARAMETERS:
         small = copy.deepcopy(architecture.config)
         text = small.get_text_config(decoder=True)
@@ -153,7 +153,27 @@ def check_architecture(config: ModelConfig, seq_length: int) -> tuple[int, list[
         fit_special_ids(small, 0)
         with torch.random.fork_rng(devices=[]):
             check_causal(build_lm(Architecture(small, torch.float32, {}, architecture.arguments, None), shown), shown)
-    return num_parameters, architecture.warnings
+    return lm, architecture.warnings
+
+
+def check_vocabulary(config: ModelConfig, ids: Iterable[int], new_ids: Collection[int]) -> int:
+    """Rows that a model from scratch needs for `ids` without the control tokens `new_ids`, which are added later.
+
+    Raises `ConfigError` where `vocab_size` says fewer.
+    """
+    num_rows = 1 + max(set(ids) - set(new_ids))
+    for section, settings in (
+        ("model_kwargs", config.model_kwargs),
+        ("gpt2_config_kwargs", config.gpt2_config_kwargs),
+        ("config_kwargs", config.config_kwargs),
+    ):
+        given = settings.get("vocab_size")
+        if config.from_scratch and given is not None and given < num_rows:
+            raise ConfigError(
+                f"model.{section}.vocab_size is {given}, but the tokenizer has ids up to {num_rows - 1}. Set it to "
+                f"{num_rows} or more, or leave it out."
+            )
+    return num_rows
 
 
 def load_architecture(config: ModelConfig, architecture: Architecture, **settings: Any) -> Any:

@@ -14,8 +14,10 @@ from phf.errors import ConfigError
 from phf.models.architecture import (
     HUB_ARGUMENTS,
     KEY,
+    Architecture,
     build_lm,
     check_context,
+    check_vocabulary,
     fit_special_ids,
     load_architecture,
     read_architecture,
@@ -61,31 +63,21 @@ def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> 
     unless `model_kwargs.dtype` says otherwise. Raises `ConfigError` for a model that is not causal.
     """
     torch.manual_seed(seed)
-    architecture = read_architecture(config)
     new_ids = config_special_tokens(config, tokenizer)
-    vocabulary = tokenizer.get_vocab()
     if config.from_scratch:
-        old_rows = 1 + max(set(vocabulary.values()) - set(new_ids))
-        text_config = architecture.config.get_text_config(decoder=True)
-        if architecture.vocab_size is not None and architecture.vocab_size < old_rows:
-            raise ConfigError(
-                f"model.config_kwargs.vocab_size is {architecture.vocab_size}, but the tokenizer has ids up to "
-                f"{old_rows - 1}. Set it to {old_rows} or more, or leave it out."
-            )
-        if config.path_or_name is None and architecture.vocab_size is None:
-            text_config.vocab_size = old_rows
-        fit_special_ids(architecture.config, tokenizer.eos_token_id)
+        architecture = fitted_architecture(config, tokenizer)
         check_context(architecture.config, seq_length)
         lm = build_lm(architecture)
         _start_padding_row(lm)
     else:
         assert config.path_or_name is not None
+        architecture = read_architecture(config)
         check_context(architecture.config, seq_length)
         lm = load_architecture(config, architecture)
         known = _own_vocabulary(config.path_or_name, architecture.source) if new_ids else {}
         new_ids = [i for i in new_ids if tokenizer.convert_ids_to_tokens(i) not in known]
         num_rows = lm.get_input_embeddings().weight.size(0)
-        without_row = sorted(i for i in vocabulary.values() if i >= num_rows and i not in new_ids)
+        without_row = sorted(i for i in tokenizer.get_vocab().values() if i >= num_rows and i not in new_ids)
         if without_row:
             logger.warning(
                 "%s: '%s' has %d rows of embeddings, so %d tokens of the tokenizer start at the mean of the others. "
@@ -97,6 +89,17 @@ def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> 
     add_embeddings(lm, tokenizer, new_ids)
     lm.get_input_embeddings().padding_idx = None  # it would not be trained; ours, EOS, opens each document
     return lm
+
+
+def fitted_architecture(config: ModelConfig, tokenizer: Any) -> Architecture:
+    """The architecture of a model from scratch, with rows for `tokenizer`, except its control tokens, and its ids."""
+    architecture = read_architecture(config)
+    new_ids = config_special_tokens(config, tokenizer)
+    num_rows = check_vocabulary(config, tokenizer.get_vocab().values(), new_ids)
+    if config.path_or_name is None and architecture.vocab_size is None:
+        architecture.config.get_text_config(decoder=True).vocab_size = num_rows
+    fit_special_ids(architecture.config, tokenizer.eos_token_id)
+    return architecture
 
 
 def pretrained_tokenizer(name: str, key: str, **settings: Any) -> Any:

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch.utils.data import Dataset, IterableDataset
 from transformers import PrinterCallback
+from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import logging as transformers_logging
 
 from phf.annotate.cache import cache_root
@@ -32,6 +33,7 @@ from phf.reading import read_json_as, read_text
 from phf.shapes import TrainerState
 from phf.training.arguments import Arithmetic, training_arguments
 from phf.training.data import prepare_data, resolve_percentiles
+from phf.training.preflight import check_value_head, preflight
 from phf.training.provenance import describe_run, scorer_warnings
 from phf.training.trainer import (
     EvaluationCallback,
@@ -88,7 +90,7 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
             f"kl_gpt3_callback names no reference LM of its own{named}, so KL is not measured: the GPT-3 models are no "
             "longer served. Set kl_gpt3_callback.reference.path_or_name, or base_url and model of a server."
         )
-    warnings += scorer_warnings(config.dataset, scorer)
+    warnings += scorer_warnings(config.dataset, scorer) + check_value_head(config, objective)
     return Plan(config, run_dir, arguments, arithmetic, objective, scorer, warnings)
 
 
@@ -110,6 +112,9 @@ def train(
     if plan.arguments.process_index > 0:
         return _train(plan, resume, _silent, _silent)
     _refuse_started(run_dir, resume)
+    if not is_deepspeed_zero3_enabled():  # under which a model is built by all processes together
+        for warning in preflight(config, plan.objective).warnings:
+            announce(warning)
     with only_job(run_dir):
         return _train(plan, resume, announce, show)
 
@@ -304,9 +309,6 @@ def _value_head(plan: Plan, lm: Any) -> ValueHead | None:
     if not plan.objective.uses_values:
         return None
     settings = plan.config.model.model_kwargs.get("value_head_config") or {}
-    unknown = set(settings) - {"is_detached"}
-    if unknown:
-        raise ConfigError(f"model.model_kwargs.value_head_config.{unknown.pop()} is unknown. Known: is_detached.")
     return ValueHead(lm.get_output_embeddings().weight.size(1), is_detached=bool(settings.get("is_detached", False)))
 
 
