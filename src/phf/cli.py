@@ -149,6 +149,12 @@ def annotate(
         raise ConfigError(f"--on-error {on_error}: it must be stop or skip.")
     if push_to_hub is not None:
         check_push(push_to_hub)
+    announced: list[str] = []
+
+    def announce(message: str) -> None:
+        announced.append(message)
+        _say(message, "yellow")
+
     with scoring_progress(console, "Scoring") as show:
         manifest = run(
             sources,
@@ -162,7 +168,7 @@ def annotate(
             time_limit=time_limit or None,
             options=ReadOptions(text_column, tuple(keep or ())),
             on_error=on_error,  # type: ignore[arg-type]
-            announce=lambda message: _say(message, "yellow"),
+            announce=announce,
         )
     _say(
         f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, unscored: {manifest.num_unscored:,}. "
@@ -171,7 +177,8 @@ def annotate(
     for reason, count in manifest.unscored_reasons.items():
         _say(f"Unscored: {count:,} segments, {reason}", "yellow")
     for notice in notices(manifest):
-        _say(notice, "yellow")
+        if notice not in announced:
+            _say(notice, "yellow")
 
     if push_to_hub is not None:
         _say(f"Uploaded to {push_dataset(output, push_to_hub)}")

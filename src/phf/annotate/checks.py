@@ -1,14 +1,15 @@
 """What is checked before a job's first shard and after its last one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
 from phf.data.dataset import Manifest
 from phf.data.duplicates import DuplicateCounter
 from phf.data.parts import Corpus, Part
-from phf.data.row_policy import ReadOptions, listed, no_text
+from phf.data.row_policy import ReadNotes, ReadOptions, listed, no_text
 from phf.data.rows import Record
+from phf.data.shards import MANIFEST
 from phf.data.sources import read_part
 from phf.errors import CorpusError, OutputError
 
@@ -69,24 +70,26 @@ def check_shards(output: Path, sizes: Mapping[str, int]) -> None:
             )
 
 
+def describe_left_out(notes: ReadNotes | Manifest, shown: int = 5) -> list[str]:
+    """A line for each reason why files were not read: how many, and the first of them."""
+    left_out = notes.left_out if isinstance(notes, Manifest) else notes.to_json()["left_out"]
+    return [
+        f"Not read: {found['count']:,} {'file' if found['count'] == 1 else 'files'} ({reason}): "
+        f"{', '.join(found['files'][:shown])}{', ...' if found['count'] > shown else ''}"
+        for reason, found in left_out.items()
+    ]
+
+
 def notices(manifest: Manifest, shown: int = 5) -> list[str]:
     """Lines for whoever ran a job: what was not read of its corpus, and ids that are there more than once."""
-    lines = [_line(reason, found, shown) for reason, found in manifest.left_out.items()]
+    lines = describe_left_out(manifest, shown)
     if count := manifest.skipped.get("count"):
         rows = manifest.skipped["rows"]
-        lines.append(f"Skipped: {count:,} bad {'row' if count == 1 else 'rows'} (listed in the manifest), such as:")
-        lines += [f"  {': '.join(filter(None, (row['where'], row['reason'])))}" for row in rows[:shown]]
-    if manifest.num_duplicate_ids:
+        lines.append(f"Skipped: {count:,} bad {'row' if count == 1 else 'rows'} (listed in {MANIFEST}), such as:")
+        lines += [f"  {row['where']}: {row['reason']}" for row in rows[:shown]]
+    if count := manifest.num_duplicate_ids:
         lines.append(
-            f"{manifest.num_duplicate_ids:,} documents have the id of an earlier one. A held-out split is chosen by ids, so "
-            "these go together."
+            f"{count:,} {'document has' if count == 1 else 'documents have'} the id of an earlier one. A held-out split is "
+            "chosen by ids: documents of one id are held out together, or not at all."
         )
     return lines
-
-
-def _line(reason: str, found: Mapping[str, object], shown: int) -> str:
-    files, count = found["files"], found["count"]
-    assert isinstance(files, Sequence)
-    assert isinstance(count, int)
-    more = ", ..." if count > shown else ""
-    return f"Not read: {count:,} {'file' if count == 1 else 'files'} ({reason}): {', '.join(files[:shown])}{more}"

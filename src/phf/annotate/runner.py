@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import phf
-from phf.annotate.checks import check_columns, check_shards, count_duplicate_ids
+from phf.annotate.checks import check_columns, check_shards, count_duplicate_ids, describe_left_out
 from phf.annotate.corpus_reading import CorpusReading
 from phf.annotate.local import Job, score_here, score_in_processes
 from phf.annotate.on_disk import OnDisk
@@ -32,7 +32,7 @@ from phf.data.dataset import Manifest, read_manifest
 from phf.data.files import is_unused, only_job, write_json_atomic
 from phf.data.listing import JOB, MANIFEST, list_source
 from phf.data.parts import list_corpus
-from phf.data.row_policy import ReadNotes, ReadOptions
+from phf.data.row_policy import BadRowError, ReadNotes, ReadOptions
 from phf.data.segment import segmenter as check_segmenter
 from phf.data.shards import whole_shard
 from phf.data.sources import fingerprint
@@ -142,20 +142,23 @@ def annotate(
             return manifest
         (output / MANIFEST).unlink(missing_ok=True)  # somebody has deleted shards: they are made again
         if announce is not None:
-            for warning in corpus.warnings:
-                announce(warning)
+            for line in [*corpus.warnings, *describe_left_out(corpus.notes)]:
+                announce(line)
         job = Job(columns, segmenter, output, time_limit, options, is_strict=on_error == "stop")
         reading = CorpusReading(job, corpus)
         results: list[ShardResult] = []
         totals: Counter[str] = Counter(dict.fromkeys(TOTALS, 0))
         start = time.monotonic()
-        with OnDisk() as on_disk:
-            for result in _score(job, reading, scorers, workers, backend, ray_address):
-                on_disk.add(output / result.name)
-                results.append(result)
-                totals.update({key: vars(result)[key] for key in TOTALS})
-                if progress is not None:
-                    progress(Progress(**totals, seconds=time.monotonic() - start, fraction=reading.fraction))
+        try:
+            with OnDisk() as on_disk:
+                for result in _score(job, reading, scorers, workers, backend, ray_address):
+                    on_disk.add(output / result.name)
+                    results.append(result)
+                    totals.update({key: vars(result)[key] for key in TOTALS})
+                    if progress is not None:
+                        progress(Progress(**totals, seconds=time.monotonic() - start, fraction=reading.fraction))
+        except BadRowError as error:
+            raise CorpusError(f"{error} To leave such rows out, and have them counted: --on-error skip.") from None
         if not results:
             raise CorpusError(f"{', '.join(sources)}: holds no documents; there is nothing to annotate.{reading.why()}")
         made = {result.name for result in results}

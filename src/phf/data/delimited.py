@@ -47,7 +47,7 @@ def delimited_rows(
                 names = values
                 if len(set(names)) < len(names):
                     raise CorpusError(f"{place}: two of its columns have the same name: {names}.")
-                choose(names)
+                _check(names, choose, place)
             else:
                 number += 1
                 if number % LINES_BETWEEN_PROGRESS == 0:
@@ -68,6 +68,13 @@ def delimited_rows(
             bad(BadRowError(f"{place}, after line {rows.line_num}", f"is not {error.encoding} ({error.reason})."))
             return
         line = rows.line_num + 1
+
+
+def _check(names: list[str], choose: Choose, place: str) -> None:
+    try:
+        choose(names)
+    except CorpusError as error:
+        raise CorpusError(f"{place}, line 1, which names the columns: {error}") from None
 
 
 def _row(names: list[str], values: list[str], place: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from phf.data.tables import BATCH_ROWS, batch_rows
 from phf.errors import CorpusError
 
 _NAME = re.compile(
-    r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:\[(?P<config>[^\[\]]+)\])?(?::(?P<split>[^:@\s]+))?(?:@(?P<revision>\S+))?"
+    r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:\[(?P<config>[^\[\]]+)\])?(?::(?P<split>[^:@\s/\\]+))?(?:@(?P<revision>\S+))?"
 )
 SECONDS_TO_CONNECT = 5.0
 PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -163,9 +163,10 @@ def _looks_local(name: str) -> str:
 
 def _nearby(source: str) -> str:
     """ ", but there is ...": names that are like the first part of a path that is missing."""
+    source = os.path.expanduser(source)
     is_absolute = source.startswith("/")
     place = "/" if is_absolute else ""
-    parts = os.path.expanduser(source).strip("/").split("/")
+    parts = source.removeprefix("./").strip("/").split("/")
     for number, part in enumerate(parts):
         here = os.path.join(place, part)
         if glob.has_magic(part):
@@ -177,7 +178,7 @@ def _nearby(source: str) -> str:
                 if found:
                     return f", but there is {', '.join(os.path.join(place, name) for name in found)}"
                 if number or is_absolute:
-                    return f": there is no {part} in {place or '.'}"
+                    return f": there is no {part} in {place}"
             return ""
         place = here
     return ""

@@ -148,6 +148,8 @@ class _Text:
                 if self._is_whole or not _may_be_cut_off(error, len(self._text)):
                     line = self.line + self._text.count("\n", self._start, error.pos)
                     raise BadRowError(f"{self._place}, line {line}", f"is not valid JSON: {error.msg}.") from None
+            except BadRowError:
+                raise
             except (ValueError, RecursionError) as error:
                 reason = f"is JSON that cannot be read: {str(error).partition(';')[0]}."
                 raise BadRowError(f"{self._place}, line {self.line}", reason) from None
@@ -186,7 +188,8 @@ def is_laid_out(head: bytes) -> bool:
     try:
         json.loads(first)
     except json.JSONDecodeError as error:  # a string cannot go on in the next line, an object can
-        return error.pos >= len(first) - 1 and not error.msg.startswith("Unterminated string")
+        end = len(first) - first.endswith(",")  # a newer Python blames the comma, an older one what should follow
+        return error.pos >= end and not error.msg.startswith("Unterminated string")
     except (ValueError, RecursionError):
         return False
     return False

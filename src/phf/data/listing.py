@@ -110,7 +110,9 @@ def is_text(source: str) -> bool:
 def is_saved_dataset(source: str) -> bool:
     """Whether `source` is a folder that `datasets.save_to_disk` wrote."""
     with reading(source):
-        return any((Path(source) / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
+        folder = Path(source)
+        is_split = (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
+        return is_split or (folder / "dataset_dict.json").is_file()
 
 
 def _is_unfinished(folder: Path) -> bool:
@@ -132,7 +134,7 @@ def _records(source: str, tree: Tree, options: ReadOptions) -> Listing | None:
     in_folder = is_folder(source)
     here = [item for item in tree.files if not in_folder or is_direct(item[0])]
     certain = {name for name, _ in here if _is_certain(name, source, in_folder)}
-    unsure = [(name, file) for name, file in here if name not in certain]
+    unsure = [(name, file) for name, file in here if name not in certain and not OWN_FILES.fullmatch(file.name)]
     step = max(1, len(unsure) // SNIFFED)
     found = {name: kind_by_content(file, options) for name, file in unsure[::step]}
     if certain or any(kind != "text" for kind, _ in found.values()):

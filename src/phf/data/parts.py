@@ -62,6 +62,8 @@ def list_corpus(sources: Sequence[str], options: ReadOptions | None = None, pref
     `prefix`: put before every name that is made. A file or source that is named twice is read
     once. Raises `CorpusError` for a source that is neither here nor can be a Hub dataset's name.
     """
+    if not all(sources):
+        raise CorpusError("A source has no name. Name a file, folder, glob or dataset.")
     listings = [_listed(source, options) for source in sources]
     prefixes = _prefixes(sources, listings)
     corpus = Corpus()
@@ -69,7 +71,7 @@ def list_corpus(sources: Sequence[str], options: ReadOptions | None = None, pref
     for source, listing, before in zip(sources, listings, prefixes, strict=True):
         before = "/".join(filter(None, (prefix, before)))
         if listing is None:
-            place = os.path.abspath(source) if is_saved_dataset(source) else source
+            place = _saved_place(source) if is_saved_dataset(source) else source
             if place in seen:
                 corpus.warnings.append(f"{source} is named twice, and read once.")
             else:
@@ -155,6 +157,12 @@ def _root(source: str, listing: Listing | None) -> str | None:
 def _place(file: ListedFile) -> str:
     place = file.stored.location
     return place if is_url(place) else os.path.abspath(place)
+
+
+def _saved_place(source: str) -> str:
+    """The folder that is read of a saved dataset: of several splits, the one called train."""
+    has_splits = os.path.isfile(os.path.join(source, "dataset_dict.json"))
+    return os.path.join(os.path.abspath(source), *(["train"] if has_splits else []))
 
 
 def _special(source: str, prefix: str) -> Part:

@@ -5,7 +5,7 @@ import io
 import tokenize
 
 from phf.data.row_policy import BadRowError
-from phf.data.stored import LFS_POINTER, StoredFile, reaching
+from phf.data.stored import LFS_POINTER, StoredFile, head_of, reaching
 from phf.errors import CorpusError
 
 PYTHON_SUFFIXES = (".py", ".pyi", ".pyw")
@@ -42,8 +42,12 @@ def not_a_document(file: StoredFile, reason: str) -> CorpusError:
     """The error for a file that was named by itself."""
     if reason == POINTER:
         return CorpusError(f"{file.location}: is a Git LFS pointer, not the data. Get it with: git lfs pull")
+    compression = head_of(file)[0]
+    what = (
+        "binary" if compression is None else f"binary: text compressed with {compression}, which has to be decompressed"
+    )
     return CorpusError(
-        f"{file.location}: is binary. Text is read, and records of the kinds that the documentation lists."
+        f"{file.location}: is {what}. Text is read, and records: JSON Lines, JSON, CSV, Parquet, Arrow, ORC."
     )
 
 

@@ -23,10 +23,15 @@ class BadRowError(CorpusError):
         self.place = place
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["BadRowError"], tuple[str, str]]:
+        return BadRowError, (self.place, self.reason)
+
     @classmethod
     def of(cls, place: str, message: str) -> "BadRowError":
-        """Of a message that begins with the place."""
-        return cls(place, message.removeprefix(f"{place}: "))
+        """Of a message that begins with the place, or with a place in it."""
+        rest = message.removeprefix(place)
+        within, _, reason = rest.partition(": ")
+        return cls(place + within, reason) if message.startswith(place) and reason else cls(place, message)
 
 
 OnBad = Callable[[CorpusError], None]

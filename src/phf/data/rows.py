@@ -8,9 +8,9 @@ from phf.data.delimited import delimited_rows
 from phf.data.formats import kind_by_magic
 from phf.data.jsonlines import ReadProgress, ignore_progress, is_laid_out, json_elements, json_lines
 from phf.data.listing import ListedFile
-from phf.data.row_policy import Choose, Chosen, OnBad, stop
+from phf.data.row_policy import BadRowError, Choose, Chosen, OnBad, stop
 from phf.data.stored import Opened, opened
-from phf.data.tables import TABLE_KINDS, table_rows
+from phf.data.tables import KIND_NAMES, table_rows
 from phf.errors import CorpusError
 
 
@@ -50,10 +50,11 @@ def read_file(
     that cannot be read, and once for a file, or the rest of one, that cannot.
     """
     place, name = file.stored.location, file.name
+    bad = _with_place(place, bad)
     try:
         with opened(file.stored) as found:
             kind = kind_by_magic(found.head) or file.kind
-            if kind in TABLE_KINDS:
+            if kind in KIND_NAMES:
                 yield from _table(file, kind, found, choose, bad, progress)
             elif kind == "csv":
                 # a header without text is an error at once; of the rows, nothing but text can be bad
@@ -69,12 +70,25 @@ def read_file(
         bad(error)
 
 
+def _with_place(place: str, bad: OnBad) -> OnBad:
+    """The same, told of a file as of a row, by its place and what is wrong."""
+
+    def placed(error: CorpusError) -> None:
+        bad(error if isinstance(error, BadRowError) else BadRowError.of(place, str(error)))
+
+    return placed
+
+
 def _table(
     file: ListedFile, kind: str, found: Opened, choose: Choose, bad: OnBad, progress: ReadProgress
 ) -> Iterator[Record]:
     place = file.stored.location
+    if not file.stored.num_bytes:
+        raise CorpusError(f"{place}: is empty (0 bytes), unlike any {KIND_NAMES[kind]} file.")
     if found.compression is not None:
-        raise CorpusError(f"{place}: is a compressed {kind} file. Decompress it first: it has to be read at any place.")
+        raise CorpusError(
+            f"{place}: is a compressed {KIND_NAMES[kind]} file. Decompress it first: it has to be read at any place."
+        )
     names: list[str] = []
 
     def choosing(known: Sequence[str]) -> Chosen:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +65,16 @@ def _checked(folder: Path, shard: Mapping[str, Any]) -> StoredFile:
     if not path.is_file():
         raise CorpusError(f"{path} is missing, which {MANIFEST} lists. {REMEDY}")
     file = replace(StoredFile.local(path), num_rows=shard.get("num_documents"))
-    if "num_bytes" in shard:
-        if file.num_bytes != shard["num_bytes"]:
-            raise CorpusError(
-                f"{path} has {file.num_bytes:,} bytes, but {shard['num_bytes']:,} by {MANIFEST}. {REMEDY}"
-            )
-    elif file.num_rows is not None:
-        file.check_rows(_num_rows(path))
+    if file.num_bytes != shard.get("num_bytes", file.num_bytes):
+        raise CorpusError(f"{path} has {file.num_bytes:,} bytes, but {shard['num_bytes']:,} by {MANIFEST}. {REMEDY}")
+    if file.num_rows is not None:
+        file.check_rows(_num_rows(path, file.num_bytes, file.stamp))
     return file
 
 
-def _num_rows(path: Path) -> int:
+@lru_cache(2**17)
+def _num_rows(path: Path, num_bytes: int, stamp: str) -> int:
+    """By the footer of the file, which is read once as long as the file stays as it is."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -15,7 +15,7 @@ from phf.errors import CorpusError, MissingExtraError
 HEAD_BYTES = 2**16
 """Of the content of a file, enough to tell what it is."""
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z0-9+.-]+::")
+_URL = re.compile(r"(?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
 EXTRAS = {
     "s3": ("s3fs", "s3"),
     "s3a": ("s3fs", "s3"),
@@ -168,11 +168,15 @@ def opened(file: StoredFile) -> Iterator[Opened]:
         compression = compression_of(file.name, first)
         if compression is not None and not first:
             raise CorpusError(f"{file.location}: is empty (0 bytes), which a compressed file cannot be.")
-        content: Any = decompressed(raw, compression, file.name)
-        if not hasattr(content, "peek"):
-            content = io.BufferedReader(content)
+        content = _peekable(decompressed(raw, compression, file.name))
         try:
             head = content.peek(HEAD_BYTES)
         except (*DAMAGE, OSError):
-            head = b""  # said when it is read
+            # what has raised once says nothing the second time: the damage is for whoever reads from the start
+            raw.seek(0)
+            content, head = _peekable(decompressed(raw, compression, file.name)), b""
         yield Opened(raw, content, head, compression)
+
+
+def _peekable(content: BinaryIO) -> Any:
+    return content if hasattr(content, "peek") else io.BufferedReader(cast(io.RawIOBase, content))

@@ -14,19 +14,18 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 256
 FEATHER_V1 = b"FEA1"
-TABLE_KINDS = ("parquet", "arrow", "orc")
+KIND_NAMES = {"parquet": "Parquet", "arrow": "Arrow", "orc": "ORC"}
 
 
 def table_rows(
     file: StoredFile, kind: str, content: BinaryIO, choose: Choose, bad: OnBad, progress: ReadProgress
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(row from 0, column -> value) of a file of one of `TABLE_KINDS`; `content` is seekable."""
+    """(row from 0, column -> value) of a file of a kind of `KIND_NAMES`; `content` is seekable."""
     import pyarrow as pa
 
     # Arrow reads a file of this machine by itself, without asking Python for every piece of it
     place: Any = content if is_url(file.location) else file.location
     readers = {"parquet": _parquet, "arrow": _arrow, "orc": _orc}
-    names = {"parquet": "Parquet", "arrow": "Arrow", "orc": "ORC"}
     row = 0
     try:
         for batch, chosen, num_rows in readers[kind](place, choose, file):
@@ -38,7 +37,7 @@ def table_rows(
         bad(error)
     except (pa.ArrowException, OSError, UnicodeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        bad(CorpusError(f"{file.location}: is not a readable {names[kind]} file after row {row}: {reason}"))
+        bad(CorpusError(f"{file.location}: is not a readable {KIND_NAMES[kind]} file after row {row}: {reason}"))
 
 
 def batch_rows(

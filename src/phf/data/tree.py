@@ -109,7 +109,10 @@ def _matches(pattern: str) -> Tree | None:
             tree.files.append((name, StoredFile.local(match)))
         elif os.path.isdir(match) and is_partition(os.path.basename(match)):
             below = _below(Path(match))
-            tree.files += [(f"{name}/{inner}", file) for inner, file in below.files]
+            tree.files += [(f"{name}/{inner}", file) for inner, file in below.files if is_direct(inner)]
+            for inner, _ in below.files:
+                if not is_direct(inner):
+                    tree.notes.leave_out(f"{name}/{inner}", "in subfolders of a table")
             for reason, found in below.notes.left_out.items():
                 for inner in found.names:
                     tree.notes.leave_out(f"{name}/{inner}", reason)

@@ -1,0 +1,176 @@
+"""What a job says of its corpus: rows that it skipped, files that it left out, ids that are there twice."""
+
+import gzip
+import json
+import pickle
+
+import pytest
+from tests.data.corpora import put, put_parquet
+from typer.testing import CliRunner
+
+from phf.annotate import runner
+from phf.annotate.checks import notices
+from phf.annotate.runner import annotate
+from phf.cli import app
+from phf.data.dataset import read_annotated, read_manifest
+from phf.data.row_policy import MAX_LISTED, BadRowError, ReadOptions
+from phf.errors import CorpusError, OutputError
+
+SCORER = {"class_name": "PEP8Scorer"}
+
+
+def run(folder, output, **options):
+    return annotate([str(folder)], SCORER, None, output, **options)
+
+
+@pytest.fixture
+def bad_corpus(tmp_path):
+    """Nine documents, and one of each kind of badness."""
+    folder = tmp_path / "corpus"
+    put(folder / "a.jsonl", '{"text": "x"}\n{"text": null}\n{broken\n[1]\n{"text": 3}\n{"other": 1}\n{"text": "y"}\n')
+    put(folder / "b.jsonl", b'{"text": "\xff"}\n{"text": "x"}\n')
+    put(folder / "c.jsonl.gz", gzip.compress(b'{"text": "x"}\n' * 3)[:-6])
+    put(folder / "d.jsonl.gz", b"")
+    put(folder / "e.parquet", "junk")
+    put_parquet(folder / "f.parquet", text=["x", None, "y"])
+    put(folder / "g.csv", "id,text\n1\n2,x\n")
+    put(folder / "h.parquet", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    return folder
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bad_rows_are_skipped_counted_and_listed(bad_corpus, tmp_path, workers):
+    with pytest.raises(CorpusError, match=r"a\.jsonl, line 2: its 'text' is None, not a string\. .*--on-error skip"):
+        run(bad_corpus, tmp_path / "out", workers=workers)
+    manifest = run(bad_corpus, tmp_path / "out", workers=workers, on_error="skip")  # goes on with the same folder
+    assert manifest.num_documents == len(list(read_annotated(str(tmp_path / "out")))) == 9
+    rows = manifest.skipped["rows"]
+    assert manifest.skipped["count"] == len(rows) == 12
+    assert [row["where"].rpartition("/")[2] for row in rows] == [
+        *(f"a.jsonl, line {line}" for line in range(2, 7)),
+        "b.jsonl, line 1",
+        "c.jsonl.gz, after line 3",
+        "d.jsonl.gz",
+        "e.parquet",
+        "f.parquet, row 1",
+        "g.csv, line 2",
+        "h.parquet",
+    ]
+    assert all(row["reason"] for row in rows)
+    assert read_manifest(tmp_path / "out") == manifest
+    found = notices(manifest)
+    assert found[0] == "Skipped: 12 bad rows (listed in manifest.json), such as:"
+    assert len(found) == 6
+
+
+def test_a_long_list_of_bad_rows_is_counted_whole_and_listed_in_part(tmp_path):
+    put(tmp_path / "a.jsonl", '{"text": "x"}\n' + '{"text": null}\n' * 1000)
+    manifest = run(tmp_path / "a.jsonl", tmp_path / "out", on_error="skip")
+    assert manifest.skipped["count"] == 1000
+    assert len(manifest.skipped["rows"]) == MAX_LISTED
+    put(tmp_path / "b.jsonl", '{"text": null}\n' * 10)
+    with pytest.raises(
+        CorpusError, match=r"holds no documents.* All of its 10 rows were skipped, such as .*line 1: its"
+    ):
+        run(tmp_path / "b.jsonl", tmp_path / "none", on_error="skip")
+
+
+def test_counts_are_whole_after_an_interruption(bad_corpus, tmp_path):
+    def interrupt(progress):
+        if progress.num_documents >= 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(bad_corpus, tmp_path / "out", on_error="skip", progress=interrupt)
+    assert run(bad_corpus, tmp_path / "out", on_error="skip").skipped["count"] == 12
+
+
+def test_a_bad_row_travels_between_processes():
+    error = pickle.loads(pickle.dumps(BadRowError("a.jsonl, line 2", "is bad.")))  # noqa: S301
+    assert (str(error), error.place, error.reason) == ("a.jsonl, line 2: is bad.", "a.jsonl, line 2", "is bad.")
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_a_column_that_is_not_there_is_said_before_anything_is_scored(tmp_path, on_error):
+    put(tmp_path / "a.jsonl", '{"text": "x", "lang": "en"}\n' * 3)
+    for options, message in (
+        (ReadOptions("body"), r"no column 'body', which --text-column names; its columns are \['lang', 'text'\]"),
+        (ReadOptions(keep=("language",)), r"no column 'language', which --keep names.*\['lang', 'text'\]"),
+    ):
+        with pytest.raises(CorpusError, match=message):
+            run(tmp_path / "a.jsonl", tmp_path / "out", options=options, on_error=on_error)
+        assert not (tmp_path / "out").exists()
+    put(tmp_path / "a.py", "x = 1\n")
+    with pytest.raises(CorpusError, match="There are no columns in text files"):
+        run(tmp_path / "a.py", tmp_path / "out", options=ReadOptions(keep=("lang",)))
+
+
+def test_other_columns_are_another_job(tmp_path):
+    put(tmp_path / "a.jsonl", '{"text": "x", "content": "y", "lang": "en"}\n{"text": "x", "content": "z"}\n')
+    manifest = run(tmp_path / "a.jsonl", tmp_path / "out", options=ReadOptions("content", ("lang",)))
+    assert manifest.reading == {"text_column": "content", "keep": ["lang"]}
+    assert [(document.texts, document.meta) for document in read_annotated(str(tmp_path / "out"))] == [
+        (["y"], {"lang": "en"}),
+        (["z"], {}),
+    ]
+    with pytest.raises(OutputError, match=r"text_column|keep"):
+        run(tmp_path / "a.jsonl", tmp_path / "out", options=ReadOptions("text", ("lang",)))
+
+
+def test_documents_with_the_id_of_another_are_counted(tmp_path):
+    put(
+        tmp_path / "a.jsonl",
+        '{"id": 1, "text": "x"}\n{"id": "1", "text": "y"}\n{"text": "z"}\n{"id": "1", "text": ""}\n',
+    )
+    manifest = run(tmp_path / "a.jsonl", tmp_path / "out")
+    assert manifest.num_duplicate_ids == 2
+    assert "2 documents have the id of an earlier one" in notices(manifest)[0]
+
+
+def test_many_small_files_are_a_few_shards_and_a_change_of_one_leaves_the_others(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("phf.data.parts.GROUP_FILES", 50)
+    for i in range(300):
+        put(tmp_path / "corpus" / f"{i:03d}.jsonl", json.dumps({"text": f"x = {i}\n"}) + "\n")
+    run(tmp_path / "corpus", tmp_path / "out")
+    shards = sorted((tmp_path / "out").glob("*.parquet"))
+    assert 3 <= len(shards) <= 20
+    assert [document.texts for document in read_annotated(str(tmp_path / "out"))] == [
+        [f"x = {i}\n"] for i in range(300)
+    ]
+    (tmp_path / "out" / "manifest.json").unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in shards}
+    put(tmp_path / "corpus" / "123.jsonl", '{"text": "changed"}\n')
+    run(tmp_path / "corpus", tmp_path / "out")
+    assert sum((tmp_path / "out" / name).stat().st_mtime_ns != then for name, then in before.items()) == 1
+    assert [document.texts for document in read_annotated(str(tmp_path / "out"))][123] == ["changed"]
+
+
+def test_a_shard_that_goes_while_the_job_runs_is_no_finished_dataset(tmp_path, monkeypatch):
+    put(tmp_path / "a.jsonl", '{"text": "x"}\n' * 2500)
+    real = runner.count_duplicate_ids
+
+    def lose(path):
+        if path.name == "shard-00000-000001.parquet":
+            path.unlink()
+
+    monkeypatch.setattr("phf.annotate.on_disk.sync_file", lose)
+    with pytest.raises(OutputError, match=r"shard-00000-000001\.parquet was written, but has gone or changed since"):
+        run(tmp_path / "a.jsonl", tmp_path / "out")
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    monkeypatch.undo()
+    assert runner.count_duplicate_ids is real
+    assert run(tmp_path / "a.jsonl", tmp_path / "out").num_documents == 2500
+
+
+def test_the_command_says_it_all_once(tmp_path):
+    put(tmp_path / "c" / "train.jsonl", '{"text": "x", "n": 1}\n{"text": null, "n": 2}\n')
+    put(tmp_path / "c" / "test.jsonl", '{"text": "y", "n": 3}\n')
+    put(tmp_path / "c" / "notes.md", "Notes.\n")
+    arguments = ["annotate", str(tmp_path / "c"), "--scorer", "PEP8Scorer", "--output", str(tmp_path / "o")]
+    found = CliRunner().invoke(app, [*arguments, "--workers", "1", "--on-error", "skip", "--keep", "n"])
+    assert found.exit_code == 0, found.output
+    for said in ("Not read: 1 file (not records): notes.md", "all of its splits are read", "Skipped: 1 bad row"):
+        assert found.output.count(said) == 1
+    assert "train.jsonl, line 2: its 'text' is None" in found.output
+    assert [document.meta for document in read_annotated(str(tmp_path / "o"))] == [{"n": 3}, {"n": 1}]
+    assert CliRunner().invoke(app, [*arguments, "--on-error", "ignore"]).exit_code == 2
