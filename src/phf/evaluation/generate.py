@@ -17,7 +17,7 @@ from phf.evaluation.by_generate import draw_with_generate, generate_with
 from phf.evaluation.cache import runs_own_loop
 from phf.evaluation.continuation import BehindPrompt, decode, until_end
 from phf.evaluation.draw import HANDLED, Drawer, uniforms_of
-from phf.evaluation.padding import batches, reads_padding
+from phf.evaluation.padding import Together, batches, runs_together
 from phf.evaluation.sampling import Guidance, Lengths, sample_batch
 from phf.evaluation.scenarios import GenerationScenario
 from phf.models.value_head import ValueHead
@@ -286,11 +286,11 @@ def _draw_with_generate(
 def _batches(
     model: Any, prompt_ids: list[list[int]], scenario: GenerationScenario, batch_size: int, *, in_own_loop: bool
 ) -> Iterator[list[int]]:
-    """Rows of prompts to run together: of one length only, if the model would read the padding of the shorter ones."""
+    """Rows of prompts to run together, so that none is continued in another way than by itself."""
     lengths = [len(prompt) for prompt in prompt_ids for _ in range(scenario.best_of)]
-    is_mixed = batch_size > 1 and len(set(lengths)) > 1
-    needs_one_length = is_mixed and reads_padding(model, in_own_loop=in_own_loop)
-    return batches(lengths, batch_size, needs_one_length=needs_one_length)
+    needs_trying = batch_size > 1 and not (in_own_loop and len(set(lengths)) == 1)
+    together = runs_together(model, in_own_loop=in_own_loop) if needs_trying else Together.ANY
+    return batches(lengths, batch_size, together)
 
 
 def _min_new_tokens(config: GenerationConfig, prompt_length: int) -> int:

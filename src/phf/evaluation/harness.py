@@ -18,7 +18,7 @@ from phf.errors import ConfigError, CorpusError
 from phf.evaluation.cache import pad_left
 from phf.evaluation.continuation import BehindPrompt, decode, until_end
 from phf.evaluation.model_folder import processes
-from phf.evaluation.padding import batches, reads_padding
+from phf.evaluation.padding import Together, batches, runs_together
 from phf.evaluation.prefix import own_prefix
 from phf.models.vocabulary import end_ids, ids_without_token
 
@@ -131,9 +131,8 @@ class HarnessLM(HFLM):
             num_new = settings.pop("max_gen_toks")
             texts = self._encode([requests[index].args[0] for index in indices])
             rows = [self._in_front(ids, self.max_length - num_new) for ids in texts]
-            lengths = [len(row) for row in rows]
-            alone = len(set(lengths)) > 1 and self.batch_size > 1 and reads_padding(self.model, in_own_loop=False)
-            for batch in batches(lengths, self.batch_size, needs_one_length=alone):
+            together = runs_together(self.model, in_own_loop=False) if self.batch_size > 1 else Together.ANY
+            for batch in batches([len(row) for row in rows], self.batch_size, together):
                 ids, mask = pad_left([rows[i] for i in batch], self.tokenizer.pad_token_id, self.device)
                 width = ids.size(1)
                 output = self._model_generate(

@@ -15,6 +15,7 @@ from phf.evaluation.finite import finite_logits
 from phf.evaluation.generate import evaluation_mode
 from phf.evaluation.logprob import EndedRow, after_prefix, banned_ids, ended_logprobs
 from phf.evaluation.model_folder import model_hashes
+from phf.evaluation.padding import Together, runs_together
 from phf.evaluation.reference import ReferenceSample, shared_text
 from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer, read_prompting
 from phf.models.vocabulary import end_ids
@@ -110,8 +111,10 @@ def _sample(
     devices = [model.device.index or 0] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices), evaluation_mode(model), finite_logits(model):
         torch.manual_seed(section.seed)
-        for begin in range(0, section.num_samples, section.batch_size):
-            size = min(section.batch_size, section.num_samples - begin)
+        is_mixed = section.batch_size > 1 and runs_together(model, in_own_loop=False) is Together.ALONE
+        at_once = 1 if is_mixed else section.batch_size
+        for begin in range(0, section.num_samples, at_once):
+            size = min(at_once, section.num_samples - begin)
             ids = torch.tensor([start] * size, device=model.device)
             output = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
             for line in output[:, len(start) :].tolist():

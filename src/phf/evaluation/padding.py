@@ -1,6 +1,8 @@
-"""Models that read the padding in front of a prompt as text, found by trying, and batches that do without padding."""
+"""Models whose samples depend on their batch, such as those that read padding as text: found by trying, and batched so
+that it makes no difference."""
 
 from collections.abc import Iterator
+from enum import Enum
 from weakref import WeakKeyDictionary
 
 import torch
@@ -15,32 +17,41 @@ LENGTHS = (2, 7)
 """Tokens of the two prompts that are tried."""
 NUM_STEPS = 3
 """Tokens added to them: positions may go wrong only then."""
-TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-4}
+TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-3}
 """Difference of logits, relative to their standard deviation, that counts as rounding; other dtypes: `COARSE`."""
-COARSE = 0.05
-NOISE_FACTOR = 10
-"""Differences up to so many times those that the size of the batch makes by itself count as rounding, too."""
-
-_known: WeakKeyDictionary[PreTrainedModel, dict[bool, bool]] = WeakKeyDictionary()
+COARSE = 0.3
 
 
-def batches(lengths: list[int], batch_size: int, *, needs_one_length: bool) -> Iterator[list[int]]:
-    """Rows in order of length, `batch_size` at a time; of one length each where that is needed."""
+class Together(Enum):
+    """Which prompts a model may be run on at once, for each to be continued as by itself."""
+
+    ANY = "of any lengths, padded on the left"
+    ONE_LENGTH = "of one length: padding is read as text"
+    ALONE = "one at a time: rows of a batch are mixed up"
+
+
+_known: WeakKeyDictionary[PreTrainedModel, dict[bool, Together]] = WeakKeyDictionary()
+
+
+def batches(lengths: list[int], batch_size: int, together: Together) -> Iterator[list[int]]:
+    """Rows in order of length, at most `batch_size` at a time, and only such as may go together."""
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    size = 1 if together is Together.ALONE else batch_size
     begin = 0
     while begin < len(order):
-        end = min(begin + batch_size, len(order))
-        if needs_one_length:
+        end = min(begin + size, len(order))
+        if together is Together.ONE_LENGTH:
             end = next((i for i in range(begin, end) if lengths[order[i]] != lengths[order[begin]]), end)
         yield order[begin:end]
         begin = end
 
 
-def reads_padding(model: PreTrainedModel, *, in_own_loop: bool) -> bool:
-    """Whether a prompt that is padded on the left is continued in another way than by itself.
+def runs_together(model: PreTrainedModel, *, in_own_loop: bool) -> Together:
+    """Which prompts may share a batch of `model`, which is in eval mode.
 
-    Recurrent and convolutional layers often ignore the attention mask, and some models count positions from the padding.
-    Tried once for each model, in eval mode: fixed tokens behind a short prompt, alone and beside a long one.
+    Recurrent and convolutional layers often ignore the attention mask, some models count positions from the padding, and
+    some mix up the rows of a batch. Tried once for each model, with fixed tokens behind a short prompt: alone, beside one
+    of the same length, and beside a long one.
 
     Args:
         in_own_loop: tried in the own loop, which hands out masks and positions itself; else by `model.generate`.
@@ -52,18 +63,19 @@ def reads_padding(model: PreTrainedModel, *, in_own_loop: bool) -> bool:
 
 
 @torch.inference_mode()
-def _try(model: PreTrainedModel, in_own_loop: bool) -> bool:
+def _try(model: PreTrainedModel, in_own_loop: bool) -> Together:
     context = getattr(model.config, "max_position_embeddings", None)
     if context is not None and context < max(LENGTHS) + NUM_STEPS:
-        return True  # too short to try; so short that batches of one length cost nothing
+        return Together.ALONE  # too short to try, and so short that it costs nothing
     size = num_rows(model)
     short, long = ([(number * 7 + 3) % size for number in range(length)] for length in LENGTHS)
     other = [(token + 1) % size for token in short]
     run = _run_own_loop if in_own_loop else _run_generate
     alone, beside, padded = (run(model, prompts)[:, 0] for prompts in ([short], [short, other], [short, long]))
-    noise, difference = (float((found - alone).abs().max()) for found in (beside, padded))
-    rounding = TOLERANCES.get(alone.dtype if model.dtype == torch.float32 else model.dtype, COARSE) * float(alone.std())
-    return not difference <= max(rounding, NOISE_FACTOR * noise)
+    rounding = TOLERANCES.get(model.dtype, COARSE) * float(alone.std())
+    if not float((beside - alone).abs().max()) <= rounding:
+        return Together.ALONE
+    return Together.ANY if float((padded - alone).abs().max()) <= rounding else Together.ONE_LENGTH
 
 
 def _forced(model: PreTrainedModel) -> list[int]:

@@ -28,8 +28,10 @@ PROBES = (
 """Texts that must get the same tokens from the tokenizer that is read back."""
 GENERIC_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Tokenizer classes that take tokenizer.json as it is; others build a tokenizer of their own from its vocabulary."""
-NO_REMOTE_CODE = {"AutoTokenizer": [None, "tokenizers.PreTrainedTokenizerFast"]}
-"""Keeps transformers from putting the class that it has on record for an architecture in place of the one named."""
+OWN_CLASS = {"AutoTokenizer": [None, "tokenizer_class.PreTrainedTokenizerFast"]}
+"""Keeps transformers from using the class that it has on record for an architecture (Qwen2, for one) instead."""
+OWN_CLASS_FILE = "from transformers import PreTrainedTokenizerFast\n\n__all__ = ['PreTrainedTokenizerFast']\n"
+"""What `OWN_CLASS` names, tokenizer_class.py: it runs only where a user trusts the folder's code, and does nothing."""
 
 
 def save_tokenizer(tokenizer: Any, prompting: dict[str, Any], folder: Path) -> None:
@@ -47,6 +49,8 @@ def save_tokenizer(tokenizer: Any, prompting: dict[str, Any], folder: Path) -> N
         if settings:
             path = folder / "tokenizer_config.json"
             write_json_atomic(path, {**json.loads(path.read_text(encoding="utf-8")), **settings})
+        if "auto_map" in settings:
+            (folder / "tokenizer_class.py").write_text(OWN_CLASS_FILE, encoding="utf-8")
         found = _problem(folder, exported, tokenizer, prefix)
         if found is None:
             return
@@ -73,7 +77,7 @@ def _forms() -> Iterator[dict[str, Any]]:
     yield {}
     for name in GENERIC_CLASSES:
         yield {"tokenizer_class": name}
-    yield {"tokenizer_class": GENERIC_CLASSES[-1], "auto_map": NO_REMOTE_CODE}
+    yield {"tokenizer_class": GENERIC_CLASSES[-1], "auto_map": OWN_CLASS}
 
 
 def _with_prefix(tokenizer: Any, prefix: list[int], control: list[str]) -> Any:

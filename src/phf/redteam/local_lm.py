@@ -7,6 +7,7 @@ from phf.errors import ConfigError
 from phf.evaluation.continuation import BehindPrompt, decode, until_end
 from phf.evaluation.finite import finite_logits
 from phf.evaluation.generate import evaluation_mode
+from phf.evaluation.padding import Together, runs_together
 from phf.models import pretrained_lm, pretrained_tokenizer
 from phf.models.vocabulary import end_ids, ids_without_token
 from phf.redteam.prompted import PromptedRedLM
@@ -70,7 +71,6 @@ class HuggingFaceRedLM(PromptedRedLM):
             **self._config,
             do_sample=True,
             top_k=0,
-            num_return_sequences=num_replies,
             eos_token_id=ends or None,
             pad_token_id=ends[0] if ends else 0,
             suppress_tokens=ids_without_token(model, tokenizer) or None,
@@ -78,10 +78,19 @@ class HuggingFaceRedLM(PromptedRedLM):
         devices = [model.device.index or 0] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices), evaluation_mode(model), finite_logits(model), torch.inference_mode():
             torch.manual_seed(seed)
-            output = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
+            is_mixed = num_replies > 1 and runs_together(model, in_own_loop=False) is Together.ALONE
+            at_once = 1 if is_mixed else num_replies
+            rows = ids.expand(at_once, -1)
+            replies = [
+                row[width:]
+                for _ in range(num_replies // at_once)
+                for row in model.generate(
+                    input_ids=rows, attention_mask=torch.ones_like(rows), generation_config=config
+                ).tolist()
+            ]
         special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
         behind = BehindPrompt(tokenizer, [i for i in ids[0].tolist() if i not in special])
-        return [decode(behind, until_end(new, ends), special) for new in output[:, width:].tolist()]
+        return [decode(behind, until_end(reply, ends), special) for reply in replies]
 
     def _check_room(self, width: int) -> None:
         context = getattr(self._model.config, "max_position_embeddings", None)
