@@ -54,7 +54,7 @@ class PackingConfig:
     """The held-out split is the same for every method: nothing is filtered, dropped or skipped in it."""
     scores_column: str = "scores"
     document_start: tuple[int, ...] | None = None
-    """Ids in front of each document; None: EOS. One that does not have EOS stands behind it, so that ends are learnt."""
+    """Ids in front of each document, behind an EOS if they do not begin with it, so that ends are learnt; None: EOS."""
     max_altered_documents: float = 0.01
     """Largest share of documents, in [0, 1], that the tokenizer may change (characters it lacks, lower-casing)."""
 
@@ -149,7 +149,7 @@ def pack_documents(
 
 def _opening_ids(eos_id: int, config: PackingConfig) -> list[int]:
     start = list(config.document_start or ())
-    return start if eos_id in start else [eos_id, *start]
+    return start if start[:1] == [eos_id] else [eos_id, *start]
 
 
 def _is_in_split(document: AnnotatedDocument, config: PackingConfig) -> bool:

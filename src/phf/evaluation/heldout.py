@@ -30,7 +30,7 @@ def held_out_loss(
     bytes_per_text_token: float,
     batch_size: int,
     max_tokens: int,
-    start_ids: Sequence[int] = (),
+    start_ids: list[int] | None = None,
     with_tag_gain: bool = False,
 ) -> dict[str, float]:
     """Numbers of one held-out evaluation.
@@ -53,6 +53,7 @@ def held_out_loss(
         `bits_per_byte_given_tags`: without the nats of control tokens. `num_tokens`: text tokens evaluated.
         `tag_gain`, `tag_gain_low`, `tag_gain_high`: see `TagGain`.
     """
+    start_ids = start_ids or [eos_id]
     num_blocks = max(1, min(len(blocks), max_tokens // len(blocks.block(0)[0])))
     # evenly spread, since neighbours in a corpus are alike
     chosen = [i * len(blocks) // num_blocks for i in range(num_blocks)]
@@ -63,7 +64,7 @@ def held_out_loss(
     with evaluation_mode(module), torch.no_grad():
         for start in range(0, num_blocks, batch_size):
             batch = [blocks.block(i) for i in chosen[start : start + batch_size]]
-            ids, scores, nll = predicted_tokens(module, batch, () if eos_id in start_ids else start_ids, device)
+            ids, scores, nll = predicted_tokens(module, batch, () if start_ids[:1] == [eos_id] else start_ids, device)
             check_nats(nll, getattr(module, "lm", module))
             if gain is not None:
                 gain.add(module, chosen[start : start + batch_size], batch, nll, device)

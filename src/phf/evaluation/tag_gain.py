@@ -47,7 +47,7 @@ class TagGain:
             for old, new in zip(swapped, np.roll(swapped, -1), strict=True):
                 replaced[ids == old] = new
             rows.append((replaced, self._documents(ids)))
-        start_ids = () if self.eos_id in self.start_ids else self.start_ids
+        start_ids = () if list(self.start_ids[:1]) == [self.eos_id] else self.start_ids
         with torch.no_grad():
             _, documents, wrong = predicted_tokens(module, rows, start_ids, device)
         check_nats(wrong, getattr(module, "lm", module))
