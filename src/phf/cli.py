@@ -236,10 +236,12 @@ def profile(
         str | None, typer.Option(help="With --estimate: lines, sentences or document; default: the scorer's own.")
     ] = None,
     sample: Annotated[int, typer.Option(min=2, help="With --estimate: documents to score.")] = 200,
+    text_column: Annotated[str | None, typer.Option(help="With --estimate: column of the text.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the files; default: the dataset's own.")] = None,
 ) -> None:
     """See the scores of an annotated dataset, or what annotating a corpus will take."""
     _quiet()
+    from phf.data.row_policy import ReadOptions
     from phf.profile.estimate import estimate_corpus
     from phf.profile.files import write_estimate, write_profile
     from phf.profile.measure import LEVELS, profile_dataset
@@ -249,7 +251,7 @@ def profile(
         if scorer is None:
             raise ConfigError("--estimate needs --scorer; see phf list scorers.")
         with console.status("Scoring a sample..."):
-            prediction = estimate_corpus(dataset, _scorer_section(scorer), segment, sample)
+            prediction = estimate_corpus(dataset, _scorer_section(scorer), segment, sample, ReadOptions(text_column))
         show_estimate(prediction, console)
         if output is not None:
             _say(f"Written to {write_estimate(prediction, output)}")

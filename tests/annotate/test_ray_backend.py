@@ -53,6 +53,18 @@ def test_errors_of_scorer_and_corpus_arrive_as_they_are(corpus, tmp_path, cluste
         run(str(tmp_path / "broken.jsonl"), "LengthScorer", tmp_path / "broken")
 
 
+def test_bad_rows_are_skipped_and_counted_whichever_node_read_them(corpus, tmp_path, cluster):
+    for name in "ab":
+        with open(f"{corpus}/{name}.jsonl", "a") as file:
+            file.write('{"text": null}\n{broken\n')
+    scorer = {"class_name": f"{OWN}:LengthScorer"}
+    on_ray = annotate(
+        [corpus], scorer, None, tmp_path / "ray", backend="ray", ray_address=cluster.address, on_error="skip"
+    )
+    assert on_ray.skipped["count"] == 4
+    assert on_ray == annotate([corpus], scorer, None, tmp_path / "here", on_error="skip")
+
+
 def test_three_nodes_of_which_one_dies_write_the_bytes_of_one_process(corpus, cluster, tmp_path, monkeypatch):
     seconds = {"class_name": f"{OWN}:LengthScorer", "seconds": 0.05}
     nodes = list(cluster.worker_nodes)

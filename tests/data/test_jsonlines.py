@@ -91,3 +91,7 @@ def test_lines_are_counted_from_zero_for_other_readers(tmp_path):
     path = put(tmp_path / "a.jsonl", '\n{"a": 1}\n')
     assert list(read_json_lines(path)) == [(1, {"a": 1})]
     assert ids(put(tmp_path / "b.json", '[{"text": "x", "id": 7}, {"text": "x"}]')) == ["7", "b.json:1"]
+    assert ids(put(tmp_path / "c.jsonl", '{"text": "x", "id": ""}\n{"text": "x", "id": NaN}\n')) == [
+        "c.jsonl:0",
+        "c.jsonl:1",
+    ]

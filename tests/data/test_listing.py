@@ -38,6 +38,7 @@ def test_what_is_not_read_is_said_with_its_reason(tmp_path):
     put(tmp_path / "LICENSE", "MIT")
     put(tmp_path / "image.png", b"\x89PNG\0")
     put(tmp_path / "empty.txt", "")
+    put(tmp_path / "empty.jsonl", "")
     put(tmp_path / "_SUCCESS", "")
     put(tmp_path / ".part.crc", "x")
     put(tmp_path / ".git" / "config", "x")
@@ -48,7 +49,7 @@ def test_what_is_not_read_is_said_with_its_reason(tmp_path):
         "JSON that is not records with text": ["broken.json"],
         "records without a column of text": ["dataset_info.json", "numbers.csv"],
         "not records": ["LICENSE", "image.png"],
-        "empty (0 bytes)": ["empty.txt"],
+        "empty (0 bytes)": ["empty.jsonl", "empty.txt"],
         "written by Spark for itself": ["_SUCCESS"],
         "hidden": [".git/", ".part.crc"],
         f"in subfolders (to read them too: '{tmp_path}/**/*')": ["more/b.jsonl"],

@@ -6,9 +6,11 @@ import random
 
 import numpy as np
 import pytest
+from tests.data.corpora import put_parquet
 from typer.testing import CliRunner
 
 from phf.cli import app
+from phf.data.row_policy import ReadOptions
 from phf.errors import CorpusError
 from phf.profile import estimate as module
 from phf.profile.estimate import estimate_corpus, ratio_interval, read_sample
@@ -142,3 +144,9 @@ def test_on_the_command_line(tmp_path):
     assert "30 documents" in result.output
     assert "Sample: 10 documents" in result.output
     assert json.loads((tmp_path / "out" / "estimate.json").read_text())["num_sampled"] == 10
+
+
+def test_the_column_of_the_text_can_be_chosen(tmp_path):
+    put_parquet(tmp_path / "a.parquet", body=["x = 1\n"] * 3)
+    reading = read_sample(str(tmp_path), 2, options=ReadOptions("body"))
+    assert (reading.num_documents, reading.num_chars) == (3, 18)

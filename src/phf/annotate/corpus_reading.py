@@ -25,11 +25,11 @@ class CorpusReading:
         for number, part in enumerate(self.parts):
             self._reader = DocumentReader(part, self._job.options, is_strict=self._job.is_strict)
             yield from shard_tasks(number, self._reader, is_last_part=number + 1 == len(self.parts))
-            notes, self._reader = self._reader.notes, None
-            self.part_done(part, notes)
+            self.notes.update(self._reader.notes)
+            self._reader = None
+            self.part_done(part)
 
-    def part_done(self, part: Part, notes: ReadNotes) -> None:
-        self.notes.update(notes)
+    def part_done(self, part: Part) -> None:
         self._bytes_done += part.num_bytes or 0
 
     def why(self) -> str:

@@ -29,7 +29,8 @@ def score_on_ray(
     workers: int | None,
     wants_gpu: bool,
     address: str | None,
-    part_done: Callable[[Part, ReadNotes], None],
+    part_done: Callable[[Part], None],
+    noted: Callable[[ReadNotes], None],
 ) -> Iterator[ShardResult]:
     """Results as they finish; see `phf.annotate.runner.annotate`. `workers`: scoring actors; None: all the cluster fits."""
     try:
@@ -46,7 +47,7 @@ def score_on_ray(
         except ConnectionError as error:
             raise _no_cluster(address, error) from error
     try:
-        yield from _score(ray, job, parts, workers, wants_gpu, part_done)
+        yield from _score(ray, job, parts, workers, wants_gpu, part_done, noted)
     finally:
         if started_here:
             ray.shutdown()
@@ -72,7 +73,8 @@ def _score(
     parts: Sequence[Part],
     workers: int | None,
     wants_gpu: bool,
-    part_done: Callable[[Part, ReadNotes], None],
+    part_done: Callable[[Part], None],
+    noted: Callable[[ReadNotes], None],
 ) -> Iterator[ShardResult]:
     resources = ray.cluster_resources()
     num_cpus, num_gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
@@ -87,16 +89,20 @@ def _score(
         max_restarts=RETRIES,
         max_task_retries=RETRIES,
     )
-    notes = ray.remote(_Notes).options(num_cpus=0).remote()
+    # beside the driver: if that node dies, the job ends anyway
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=False
+    )
+    notes = ray.remote(_Notes).options(num_cpus=0, scheduling_strategy=here).remote()
     scorers = [scorer_class.remote(job) for _ in range(num_scorers)]
     free = [scorer for scorer in scorers for _ in range(SHARDS_AHEAD)]
     unread = list(enumerate(parts))[::-1]
-    streams: dict[Any, tuple[int, Part]] = {}
+    streams: dict[Any, Part] = {}
     scoring: dict[Any, Any] = {}
     while unread or streams or scoring:
         while unread and len(streams) < num_readers:
             number, part = unread.pop()
-            streams[read.remote(job, number, part, number + 1 == len(parts), notes)] = number, part
+            streams[read.remote(job, number, part, number + 1 == len(parts), notes)] = part
         # only as many shards are taken from the readers as there are places at the scorers
         waiting = [*scoring, *(streams if free else [])]
         ready, _ = ray.wait(waiting, num_returns=1, fetch_local=False)
@@ -105,14 +111,17 @@ def _score(
                 try:
                     task = next(item)
                 except StopIteration:
-                    number, part = streams.pop(item)
-                    part_done(part, ray.get(notes.of.remote(number)))
+                    part_done(streams.pop(item))
                     continue
                 scorer = free.pop()
                 scoring[scorer.score.remote(task)] = scorer
             else:
                 free.append(scoring.pop(item))
                 yield _result(ray, item)
+    found = ray.get(notes.all.remote())
+    assert len(found) == len(parts)
+    for what in found:
+        noted(what)
 
 
 def _result(ray: Any, reference: Any) -> ShardResult:
@@ -142,8 +151,8 @@ class _Notes:
     def put(self, number: int, notes: ReadNotes) -> None:
         self._notes[number] = notes
 
-    def of(self, number: int) -> ReadNotes:
-        return self._notes[number]
+    def all(self) -> list[ReadNotes]:
+        return [self._notes[number] for number in sorted(self._notes)]
 
 
 class _ScoringActor:

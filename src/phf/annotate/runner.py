@@ -207,7 +207,9 @@ def _score(
 
         # the nodes may have GPUs where this machine has none: only a scorer that asks for another device wants none
         wants_gpu = any(str(scorer.settings.get("device") or "cuda").startswith("cuda") for scorer in with_device)
-        yield from score_on_ray(job, reading.parts, workers, wants_gpu, ray_address, reading.part_done)
+        yield from score_on_ray(
+            job, reading.parts, workers, wants_gpu, ray_address, reading.part_done, reading.notes.update
+        )
         return
     num_gpus = _gpus_to_share({str(getattr(scorer, "device", None)) for scorer in with_device})
     workers = workers or num_gpus or (1 if with_device else os.cpu_count() or 1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from phf.data.compression import compression_of
 from phf.data.formats import OWN_FILES, Kind, kind_by_content, kind_by_name
 from phf.data.row_policy import ReadNotes, ReadOptions
 from phf.data.shards import MANIFEST, listed_shards
@@ -17,6 +18,7 @@ from phf.errors import CorpusError
 
 __all__ = ["JOB", "MANIFEST", "Listing", "is_saved_dataset", "is_text", "list_source", "record_files"]
 
+EMPTY = "empty (0 bytes)"
 SNIFFED = 20
 """Files of a folder, of unknown kinds, that are looked into; all are, where one of these holds records."""
 SPLITS = {
@@ -151,13 +153,16 @@ def _records(source: str, tree: Tree, options: ReadOptions) -> Listing | None:
         elif name in certain:
             kind = kind_by_name(name)[0]
             assert kind is not None
+            if not file.num_bytes and kind == "json" and compression_of(name, b"") is None:
+                listing.notes.leave_out(name, EMPTY)  # it holds nothing; of other kinds, it is damaged
+                continue
             listing.files.append(ListedFile(name, file, kind))
         elif name in recognised:
             listing.files.append(ListedFile(name, file, found[name][0]))
         elif OWN_FILES.fullmatch(file.name):
             listing.notes.leave_out(name, "written by Spark for itself")
         else:
-            listing.notes.leave_out(name, "empty (0 bytes)" if not file.num_bytes else found[name][1])
+            listing.notes.leave_out(name, EMPTY if not file.num_bytes else found[name][1])
     listing.is_deep = any("/" in file.name for file in listing.files)
     listing.warnings = [*_split_warning(source, listing.files, in_folder), *_format_warning(source, listing.files)]
     return listing

@@ -123,7 +123,7 @@ def no_text(names: Iterable[str], wanted: str | None = None) -> str:
         return f"has no column '{wanted}', which --text-column names; its columns are {listed(names)}."
     return (
         f"has no 'text' (string) nor 'texts' (list of strings); its keys are {listed(names)}. "
-        "Choose the column that holds the text with --text-column."
+        "Choose the column that holds the text with phf annotate --text-column."
     )
 
 

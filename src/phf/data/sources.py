@@ -196,9 +196,9 @@ def read_part(
 
 
 def record_id(record: Record) -> str:
-    """The record's own `id`, or one made of its file and row."""
+    """The record's own `id`, or one made of its file and row where it has none."""
     own = record.values.get("id")
-    if own is None:
+    if own is None or own == "" or own != own:  # NaN, as some writers have for nothing
         return f"{record.name}:{record.row}"
     return own.decode("utf-8", "replace") if isinstance(own, bytes) else str(own)
 

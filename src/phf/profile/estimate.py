@@ -15,8 +15,10 @@ import numpy as np
 import phf
 from phf.annotate.shard import ShardTask, score_shard
 from phf.data.hashing import splitmix64
+from phf.data.parts import Part, list_corpus
+from phf.data.row_policy import ReadOptions
 from phf.data.segment import segment
-from phf.data.sources import Document, DocumentReader, Part, parts
+from phf.data.sources import Document, DocumentReader
 from phf.errors import CorpusError
 from phf.scorers import Scorer, build_scorer
 
@@ -87,7 +89,11 @@ class Estimate:
 
 
 def estimate_corpus(
-    source: str, scorer_config: Mapping[str, Any], segmenter: str | None = None, num_sampled: int = NUM_SAMPLED
+    source: str,
+    scorer_config: Mapping[str, Any],
+    segmenter: str | None = None,
+    num_sampled: int = NUM_SAMPLED,
+    options: ReadOptions | None = None,
 ) -> Estimate:
     """Score a sample of the documents of `source` and scale up to all of it by the sizes of its files.
 
@@ -97,7 +103,7 @@ def estimate_corpus(
     """
     scorer = build_scorer(scorer_config, "scorer")
     segmenter = segmenter or scorer.segmenter
-    reading = read_sample(source, num_sampled)
+    reading = read_sample(source, num_sampled, options=options)
     _timed(scorer, segmenter, reading.sample[:1])  # loads and warms up
     sizes, wall, cpu = _timed(scorer, segmenter, reading.sample)
     output_bytes, num_segments, num_unscored = _written(reading.sample, scorer, segmenter)
@@ -127,9 +133,11 @@ def estimate_corpus(
     )
 
 
-def read_sample(source: str, num_sampled: int, read_chars: int = READ_CHARS) -> Reading:
+def read_sample(
+    source: str, num_sampled: int, read_chars: int = READ_CHARS, options: ReadOptions | None = None
+) -> Reading:
     """Read some of a source and draw documents from it, uniformly, by hashes of their positions."""
-    all_parts = parts(source)
+    all_parts = list_corpus([source], options).parts
     num_bytes = sum(part.num_bytes or 0 for part in all_parts)
     if not num_bytes or any(part.num_bytes is None for part in all_parts):
         raise CorpusError(
@@ -140,7 +148,7 @@ def read_sample(source: str, num_sampled: int, read_chars: int = READ_CHARS) -> 
     num_documents = num_chars = num_seen = 0
     bytes_read = 0.0
     for part in chosen:
-        taken = _Taken(part, read_chars // len(chosen))
+        taken = _Taken(part, read_chars // len(chosen), options)
         for document in taken:
             num_seen += 1
             if not document.text:
@@ -170,14 +178,15 @@ def read_sample(source: str, num_sampled: int, read_chars: int = READ_CHARS) -> 
 class _Taken:
     """The first documents of a part, up to a number of characters, and what share of the part they are."""
 
-    def __init__(self, part: Part, max_chars: int) -> None:
+    def __init__(self, part: Part, max_chars: int, options: ReadOptions | None) -> None:
+        self._options = options
         self._part = part
         self._max_chars = max_chars
         self.num_documents = self.num_chars = 0
         self.share = 1.0
 
     def __iter__(self) -> Iterator[Document]:
-        reader = DocumentReader(self._part)
+        reader = DocumentReader(self._part, self._options)
         first = last = -1.0
         for document in reader:
             # A reader tells how far it is now and then: between two such moments, documents and share belong together.
