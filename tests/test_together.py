@@ -43,6 +43,7 @@ def test_two_runs_at_once_are_what_each_is_alone(source, tmp_path):
 def test_an_error_of_one_run_is_raised_as_it_is_and_ends_the_other(source, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "config.yaml").write_text("not: this\n")
+    (tmp_path / "bad" / "metrics.jsonl").write_text('{"step": 1, "tokens_seen": 8}\n')
     jobs = {
         "good": (tiny_config(source, **{"training.num_tokens": 10**8}), tmp_path / "good"),
         "bad": (tiny_config(source), tmp_path / "bad"),

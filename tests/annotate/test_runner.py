@@ -115,7 +115,7 @@ def test_the_same_name_in_another_directory_is_another_corpus(tmp_path, monkeypa
     (tmp_path / "out" / "manifest.json").unlink()
     shards = content(tmp_path / "out")
     monkeypatch.chdir(tmp_path / "other")
-    with pytest.raises(OutputError, match="holds another annotation: its fingerprint"):
+    with pytest.raises(OutputError, match=r"holds another annotation\. They differ in: fingerprint"):
         annotate(["a.jsonl"], SCORER, None, tmp_path / "out")
     assert content(tmp_path / "out") == shards
 
@@ -327,7 +327,7 @@ def test_a_finished_folder_needs_no_leave_to_write(corpus, tmp_path, monkeypatch
 
 def test_another_job_on_the_folder_is_refused(corpus, tmp_path):
     annotate([corpus], SCORER, None, tmp_path / "out")
-    with pytest.raises(OutputError, match="its segmenter is 'lines', this one's is 'document'"):
+    with pytest.raises(OutputError, match="segmenter: 'lines' -> 'document'"):
         annotate([corpus], SCORER, "document", tmp_path / "out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
@@ -442,3 +442,12 @@ def test_output_that_cannot_be_a_folder_says_so(corpus, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         annotate([corpus], SCORER, None, tmp_path / "file" / "out")
+
+
+def test_a_refused_annotation_names_the_settings_that_differ(corpus, tmp_path):
+    scorer = {"class_name": "CompositeScorer", "scorers": [{"class_name": "PEP8Scorer"}], "weights": [1.0]}
+    annotate([str(corpus)], scorer, "lines", tmp_path / "out")
+    with pytest.raises(OutputError) as error:
+        annotate([str(corpus)], {**scorer, "weights": [2.0]}, "document", tmp_path / "out")
+    for difference in ("scorers.scores.settings.weights.0: 1.0 -> 2.0", "segmenter: 'lines' -> 'document'"):
+        assert difference in str(error.value)

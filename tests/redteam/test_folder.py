@@ -92,7 +92,7 @@ def test_a_folder_with_other_work_is_refused(model, output, tmp_path, monkeypatc
     begun.mkdir()
     (begun / "job.json").write_bytes((output / "job.json").read_bytes())
     other = attack_config(SHORT, seed=7)
-    with pytest.raises(OutputError, match=r"another redteam: seed: it is 42, this one's is 7"):
+    with pytest.raises(OutputError, match=r"redteam.seed: 42 -> 7"):
         redteam_folder(model, other, begun, quiet)
 
 

@@ -121,7 +121,7 @@ def test_a_cut_off_checkpoint_is_passed_over(tmp_path):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()
         for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json"):
-            (folder / name).write_text("{}")
+            (folder / name).write_text('{"global_step": 2, "log_history": []}')
     (tmp_path / "checkpoint-4" / "trainer_state.json").write_text('{"global_st')
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
     (tmp_path / "checkpoint-2" / "optimizer.pt").unlink()
@@ -130,8 +130,8 @@ def test_a_cut_off_checkpoint_is_passed_over(tmp_path):
 
 def test_a_finished_run_is_not_overwritten(corpus, tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "metrics.jsonl").write_text("")
-    with pytest.raises(OutputError, match=r"holds a run already\. Go on with --resume"):
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "tokens_seen": 8}\n')
+    with pytest.raises(OutputError, match=r"holds a run already\. Continue it with --resume"):
         train(tiny_config(corpus), tmp_path / "run")
 
 
@@ -143,6 +143,7 @@ def test_a_run_that_is_still_going_is_not_resumed_beside_itself(corpus, tmp_path
 def test_resuming_with_another_configuration_is_refused(corpus, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text("dataset: {}\n")
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "tokens_seen": 8}\n')
     with pytest.raises(ConfigError, match="would mix two runs"):
         train(tiny_config(corpus), tmp_path / "run", resume=True)
 

@@ -36,6 +36,7 @@ from phf.data.row_policy import BadRowError, ReadNotes, ReadOptions
 from phf.data.segment import segmenter as check_segmenter
 from phf.data.shards import whole_shard
 from phf.data.sources import fingerprint
+from phf.differences import differences
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.reading import read_json_as, without_surrogates
 from phf.scorers import Scorer, build_scorer
@@ -270,10 +271,12 @@ def _claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
             )
             write_json_atomic(path, job)
             changed = []
-        for key in changed:
+        if changed:
+            now = json.loads(json.dumps(settings))
+            what = differences({key: found.get(key) for key in changed}, {key: now[key] for key in changed})
             raise OutputError(
-                f"{output} holds another annotation: its {key} is {found.get(key)!r}, this one's is {settings[key]!r}. "
-                "Name another folder, or delete that one to start over."
+                f"{output} holds another annotation. They differ in: {what} (that annotation's -> this one's). "
+                "Choose another folder, or delete that one to start over."
             )
         for partial in output.glob(".*.partial"):  # of a job that was killed
             partial.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.data.files import is_unused, only_job, write_json_atomic, write_text_atomic
+from phf.differences import differences
 from phf.errors import CorpusError, OutputError
 from phf.reading import read_json_as
 from phf.redteam.pool import PoolEntry
@@ -85,22 +86,9 @@ def _claim(output: Path, wanted: dict[str, Any]) -> None:
         write_json_atomic(path, wanted)
         return
     found = read_json_as(dict[str, Any], path, OutputError, "Name another folder with --output, or delete that one.")
-    for key, value in wanted.items():
-        if found.get(key) != value:
-            raise OutputError(
-                f"{output} holds an unfinished job with another {key}: {_difference(found.get(key), value)}. "
-                "Name another folder with --output, or delete that one to start over."
-            )
-
-
-def _difference(before: Any, now: Any) -> str:
-    """Where two values differ first, in few words."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        key = next(key for key in {**before, **now} if before.get(key) != now.get(key))
-        return f"{key}: {_difference(before.get(key), now.get(key))}"
-    return f"it is {_short(before)}, this one's is {_short(now)}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    before = {key: found.get(key) for key in wanted}
+    if what := differences(before, wanted):
+        raise OutputError(
+            f"{output} holds an unfinished job with other settings: {what} (that job's -> this one's). "
+            "Choose another folder with --output, or delete that one to start over."
+        )

@@ -29,12 +29,13 @@ from phf.evaluation.reference import reference_samples
 from phf.models import ObjectiveLM, ValueHead, check_exportable, export_model, load_lm
 from phf.objectives import Objective, build_objective
 from phf.profile.thresholds import percentile_thresholds, with_thresholds
-from phf.reading import read_json_as, read_text
+from phf.reading import read_json_as
 from phf.shapes import TrainerState
 from phf.training.arguments import Arithmetic, training_arguments
 from phf.training.data import prepare_data, resolve_percentiles
 from phf.training.preflight import check_value_head, preflight
 from phf.training.provenance import describe_run, scorer_warnings
+from phf.training.run_folder import clear_failed_start, has_steps, is_started, refuse_other_configuration, step_of
 from phf.training.trainer import (
     EvaluationCallback,
     KLCallback,
@@ -259,7 +260,7 @@ def prompting(config: Config) -> dict[str, Any]:
 
 def last_checkpoint(run_dir: Path) -> Path | None:
     """The newest checkpoint that was written to its end; its state file is the last thing Trainer writes."""
-    found = sorted(run_dir.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    found = sorted((path for path in run_dir.glob("checkpoint-*") if step_of(path) >= 0), key=step_of, reverse=True)
     for path in found:
         if all(any(any(path.glob(form)) for form in forms) for forms in CHECKPOINT_PARTS):
             try:
@@ -271,28 +272,27 @@ def last_checkpoint(run_dir: Path) -> Path | None:
 
 
 def _refuse_started(run_dir: Path, resume: bool) -> bool:
-    """Whether the folder holds a run; an error if it does and is not to be resumed."""
-    started = (run_dir / "metrics.jsonl").is_file() or (run_dir / "config.yaml").is_file()
-    if started and not resume:
+    """Whether the folder holds steps of a run; an error if it does and is not to be resumed."""
+    has_run = is_started(run_dir) and has_steps(run_dir)
+    if has_run and not resume:
         raise OutputError(
-            f"{run_dir} holds a run already. Go on with --resume, name another with --run-name, or delete the folder."
+            f"{run_dir} holds a run already. Continue it with --resume, choose another name with --run-name, or delete "
+            "the folder."
         )
-    return started
+    return has_run
 
 
 def _open_run_dir(plan: Plan, resume: bool, announce: Callable[[str], None]) -> Path | None:
     """Make the run folder, or find the checkpoint to resume from."""
     run_dir = plan.run_dir
-    started = _refuse_started(run_dir, resume)
-    resolved = dump_config(plan.config)
-    if started and read_text(run_dir / "config.yaml", OutputError) != resolved:
-        raise ConfigError(
-            f"{run_dir}/config.yaml is not the configuration of this command, so resuming would mix two runs. "
-            f"Go on with: phf train --config {run_dir}/config.yaml --run-name {run_dir.name} --resume"
-        )
-    checkpoint = last_checkpoint(run_dir) if resume else None
-    step = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
-    if resume and started:
+    if is_started(run_dir) and not _refuse_started(run_dir, resume):
+        clear_failed_start(run_dir)
+        announce(f"The run in {run_dir} ended before its first step: from the start")
+    checkpoint = None
+    if is_started(run_dir):
+        refuse_other_configuration(run_dir, plan.config)
+        checkpoint = last_checkpoint(run_dir)
+        step = 0 if checkpoint is None else step_of(checkpoint)
         announce(
             f"Resuming {run_dir} from step {step}"
             if checkpoint
@@ -301,7 +301,8 @@ def _open_run_dir(plan: Plan, resume: bool, announce: Callable[[str], None]) -> 
         # without a checkpoint even the lines of step 0 are written again
         for path in [run_dir / "metrics.jsonl", *sorted((run_dir / "samples").glob("*.jsonl"))]:
             cut_after_step(path, step if checkpoint is not None else -1)
-    write_text_atomic(run_dir / "config.yaml", resolved)
+    else:
+        write_text_atomic(run_dir / "config.yaml", dump_config(plan.config))
     return checkpoint
 
 

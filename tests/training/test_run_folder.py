@@ -1,0 +1,117 @@
+"""A start that failed does not block its name; a refused resume says what differs."""
+
+import json
+
+import pytest
+import yaml
+from tests.tiny import tiny_config, tiny_corpus
+
+from phf.config import dump_config
+from phf.errors import ConfigError, CorpusError, OutputError
+from phf.training import run as training
+from phf.training.run import last_checkpoint, train
+from phf.training.run_folder import clear_failed_start, has_steps, refuse_other_configuration
+
+STEP_0 = '{"step": 0, "tokens_seen": 0, "eval/loss": 1.0}\n'
+STEP_1 = '{"step": 1, "tokens_seen": 8, "train/loss": 1.0}\n'
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return tiny_config(tiny_corpus(tmp_path_factory.mktemp("corpus")))
+
+
+def folder_of(tmp_path, **files):
+    for name, text in files.items():
+        path = tmp_path / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, False),
+        ({"config_yaml": "a: 1"}, False),
+        ({"metrics_jsonl": STEP_0, "samples__a_jsonl": "{}"}, False),
+        ({"metrics_jsonl": STEP_0 + STEP_0[:30]}, False),
+        ({"metrics_jsonl": ""}, False),
+        ({"metrics_jsonl": STEP_0 + STEP_1}, True),
+        ({"metrics_jsonl": STEP_0 + STEP_1[:20]}, True),
+        ({"metrics_jsonl": "not ours\n"}, True),
+        ({"checkpoint-1__optimizer_pt": ""}, True),
+        ({"model__config_json": ""}, True),
+    ],
+)
+def test_what_counts_as_a_step(files, expected, tmp_path):
+    assert has_steps(folder_of(tmp_path, **files)) == expected
+
+
+def test_a_start_that_failed_is_taken_over_by_another_configuration(config, tmp_path, monkeypatch):
+    run_dir = tmp_path / "run"
+    with monkeypatch.context() as patch:
+
+        def fail(*_, **__):
+            raise CorpusError("no corpus")
+
+        patch.setattr(training, "prepare_data", fail)
+        with pytest.raises(CorpusError, match="no corpus"):
+            train(config, run_dir)
+    assert (run_dir / "config.yaml").is_file()
+    (run_dir / "metrics.jsonl").write_text(STEP_0)
+    (run_dir / "samples").mkdir()
+    (run_dir / "samples" / "old.jsonl").write_text("{}\n")
+    changed = config.model_copy(update={"training": config.training.model_copy(update={"seed": 7})})
+    said = []
+    train(changed, run_dir, announce=said.append)
+    assert any("ended before its first step" in text for text in said)
+    assert (run_dir / "config.yaml").read_text() == dump_config(changed)
+    assert not (run_dir / "samples" / "old.jsonl").exists()
+    steps = [json.loads(line)["step"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+    assert json.loads((run_dir / "provenance.json").read_text())["seeds"] == {"training": 7}
+    with pytest.raises(OutputError, match="holds a run already"):
+        train(changed, run_dir)
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "replay.json", "pool.jsonl", "manifest.json"])
+def test_the_folder_of_another_verb_is_not_taken_over(config, name, tmp_path):
+    folder_of(tmp_path, metrics_jsonl=STEP_0)
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(OutputError, match=f"was not written by phf train: it has {name}"):
+        clear_failed_start(tmp_path)
+    with pytest.raises(OutputError, match="was not written by phf train"):
+        train(config, tmp_path)
+    assert (tmp_path / "metrics.jsonl").read_text() == STEP_0
+
+
+def test_a_refused_resume_names_the_keys_that_differ(config, tmp_path):
+    folder_of(tmp_path, config_yaml=dump_config(config), metrics_jsonl=STEP_1)
+    dataset = config.dataset.model_copy(update={"seq_length": 32})
+    changed = config.model_copy(update={"dataset": dataset, "training": config.training.model_copy(update={"seed": 7})})
+    seq_length, seed = config.dataset.seq_length, config.training.seed
+    with pytest.raises(
+        ConfigError, match=rf"dataset.seq_length: {seq_length} -> 32; training.seed: {seed} -> 7 \(the run's"
+    ):
+        train(changed, tmp_path, resume=True)
+
+
+def test_a_configuration_that_means_the_same_is_the_same(config, tmp_path):
+    older = yaml.safe_load(dump_config(config))
+    del older["dataset"]["tokenization"], older["glue"]
+    folder_of(tmp_path, config_yaml=yaml.safe_dump(older))
+    refuse_other_configuration(tmp_path, config)
+
+
+@pytest.mark.parametrize("text", ["[1]", "a: [", "dataset: 3", "\x00", "a: &a [*a]"])
+def test_a_damaged_configuration_is_an_error_of_ours(config, text, tmp_path):
+    folder_of(tmp_path, config_yaml=text, metrics_jsonl=STEP_1)
+    with pytest.raises(ConfigError, match=r"config\.yaml"):
+        train(config, tmp_path, resume=True)
+
+
+def test_folders_that_are_called_like_checkpoints_are_left_alone(tmp_path):
+    for name in ("checkpoint-x", "checkpoint-", "checkpoint-best-1a"):
+        (tmp_path / name).mkdir()
+    assert last_checkpoint(tmp_path) is None
