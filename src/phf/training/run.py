@@ -21,7 +21,7 @@ from phf.data.document_start import document_start
 from phf.data.files import only_job, write_json_atomic, write_text_atomic
 from phf.data.order import OrderedBlocks
 from phf.data.streaming import StreamingBlocks
-from phf.errors import ConfigError, CorpusError, OutputError
+from phf.errors import CorpusError, OutputError
 from phf.evaluation import Evaluator
 from phf.evaluation.held_out_data import held_out_numbers
 from phf.evaluation.kl import kl_from_samples
