@@ -6,6 +6,7 @@ pycodestyle's own functions. With a pycodestyle that this was not verified for, 
 Checker.
 """
 
+import copy
 import re
 import tokenize
 from bisect import bisect_left
@@ -25,6 +26,7 @@ from phf.scorers.pep8_choice import (
     text_checks,
     token_checks,
 )
+from phf.scorers.pep8_linear import LINEAR
 from phf.scorers.pep8_plain import Plain
 from phf.scorers.pep8_report import Violations
 from phf.scorers.pep8_rows import read_rows
@@ -62,14 +64,17 @@ def find_violations(file_lines: list[str]) -> list[tuple[int, int, str]]:
     `file_lines` are as `phf.data.segment.lines` cuts them: none is empty, "\\n" is only at an end. Raises whatever
     pycodestyle raises on text that it cannot handle.
     """
-    options = _default_options()
+    checker = checker_class()
+    options = _default_options() if checker is pycodestyle.Checker else _linear_options()
     report = Violations(options.ignore)
-    checker = pycodestyle.Checker if _is_strange("".join(file_lines)) else checker_class()
+    if checker is Checker and _is_strange("".join(file_lines)):
+        checker = LinearChecker
     # A Checker cuts a byte order mark off its own first line, hence the copy.
     checker(lines=list(file_lines), options=options, report=report).check_all()
     return report.found
 
 
+_SPACE = re.compile(r"\s*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TEMPLATE_TOKENS = frozenset(
     getattr(tokenize, f"{kind}_{part}", -1) for kind in ("FSTRING", "TSTRING") for part in ("START", "MIDDLE", "END")
@@ -90,9 +95,19 @@ def _is_strange(text: str) -> bool:
 
 
 @cache
+def _linear_options() -> Any:
+    """The default options, with the checks that are quicker on long lines and files."""
+    options = copy.copy(_default_options())
+    options.logical_checks = [
+        (name, LINEAR.get(name, check), arguments) for name, check, arguments in options.logical_checks
+    ]
+    return options
+
+
+@cache
 def _checks() -> dict[str, tuple[Callable[..., Any], Callable[[Any], Any], bool]]:
     """The function of each check, what takes its arguments from a Checker, and whether they are several."""
-    options = _default_options()
+    options = _linear_options()
     return {
         name: (check, attrgetter(*arguments), len(arguments) > 1)
         for name, check, arguments in [*options.physical_checks, *options.logical_checks]
@@ -103,7 +118,42 @@ def _noqa(line: str) -> Any:
     return line and pycodestyle.noqa(line)
 
 
-class Checker(pycodestyle.Checker):
+def _is_joined(line: str, end: int) -> bool:
+    """Whether a backslash that joins lines is all that follows."""
+    if not line.endswith("\\\n"):
+        return False
+    space = _SPACE.match(line, end)
+    return space is not None and space.end() == len(line) - 2
+
+
+class LinearChecker(pycodestyle.Checker):
+    """A `pycodestyle.Checker` that takes time linear in a line of many tokens."""
+
+    fstring_start = tstring_start = 0
+
+    def maybe_check_physical(self, token: tokenize.TokenInfo, prev_physical: str) -> None:
+        """pycodestyle's, but for a copy of the rest of the line that it makes at each token."""
+        token_type, text, start, end, line = token
+        kind = tokenize.tok_name[token_type]
+        if kind == "FSTRING_START":
+            self.fstring_start = start[0]
+        elif kind == "TSTRING_START":
+            self.tstring_start = start[0]
+        elif token_type in pycodestyle.NEWLINE or _is_joined(line, end[1]):
+            self.check_physical(line or prev_physical)
+        elif (kind == "STRING" and "\n" in text) or kind in ("FSTRING_END", "TSTRING_END"):
+            if pycodestyle.noqa(line):
+                return
+            starts = {"STRING": start[0], "FSTRING_END": self.fstring_start, "TSTRING_END": self.tstring_start}
+            self.multiline = True
+            self.line_number = starts[kind]
+            for number in range(starts[kind], end[0]):
+                self.check_physical(self.lines[number - 1] + "\n")
+                self.line_number += 1
+            self.multiline = False
+
+
+class Checker(LinearChecker):
     """A `pycodestyle.Checker` that reports the same violations in the same order, with pycodestyle's defaults."""
 
     def check_all(self, expected: Any = None, line_offset: int = 0) -> int:
@@ -154,7 +204,7 @@ class Checker(pycodestyle.Checker):
                 self._has_templates = True
                 self.noqa = _noqa(line)
                 self.maybe_check_physical(token, previous_line)
-            elif line[end[1] :].lstrip() == "\\\n":
+            elif _is_joined(line, end[1]):
                 self.noqa = _noqa(line)
                 self.check_physical(line)
             elif token_type == tokenize.STRING and "\n" in text:
@@ -270,12 +320,13 @@ class Checker(pycodestyle.Checker):
         if not kept:
             return start, ""
         position = start[1]
+        parts = []
         for token in kept:
             if token[0] == tokenize.STRING:
-                self.logical_line += line[position : token[2][1]] + pycodestyle.mute_string(token[1])
+                parts += (line[position : token[2][1]], pycodestyle.mute_string(token[1]))
                 position = token[3][1]
         end = kept[-1].end[1]
-        self.logical_line += line[position:end]
+        self.logical_line = "".join([*parts, line[position:end]])
         return start, line[end : end + 1]
 
     def _run(self, names: list[str], start: tuple[int, int], mapping: Any = None) -> None:
@@ -284,6 +335,7 @@ class Checker(pycodestyle.Checker):
         Without a `mapping`, the logical line is a part of the row, and begins at `start`.
         """
         checks = _checks()
+        offsets = [mapped for mapped, _ in mapping or ()]
         names.sort()
         for name in names:
             check, arguments, are_several = checks[name]
@@ -291,7 +343,7 @@ class Checker(pycodestyle.Checker):
                 if not isinstance(offset, tuple):
                     token_offset, position = 0, start
                     if mapping:
-                        token_offset, position = mapping[bisect_left([mapped for mapped, _ in mapping], offset)]
+                        token_offset, position = mapping[bisect_left(offsets, offset)]
                     offset = (position[0], position[1] + offset - token_offset)
                 self.report_error(offset[0], offset[1], text, check)
 

@@ -4,7 +4,7 @@ import re
 import sys
 import tokenize
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from tokenize import COMMENT, DEDENT, ENDMARKER, ERRORTOKEN, INDENT, NAME, NEWLINE, NL, NUMBER, OP, STRING, TokenInfo
 
 from phf.scorers.pep8_plain import Plain, plain_row
@@ -52,9 +52,9 @@ class _OpenString:
     """A string that did not end in the row where it began."""
 
     start: tuple[int, int]
-    text: str
-    line: str
     quotes: str
+    first_line: str
+    more_lines: list[str] = field(default_factory=list)
 
 
 class _Rows:
@@ -118,15 +118,17 @@ class _Rows:
             raise tokenize.TokenError("EOF in multi-line string", string.start)
         match = _STRING_ENDS[string.quotes].match(line)
         if match is not None:
-            end, token_type, token_line = match.end(), STRING, string.line + line
+            end, token_type, last_line = match.end(), STRING, line
             self._must_join = False  # not so below, by an oversight in tokenize: triple quotes are affected, too
         elif self._must_join and not line.endswith("\\\n"):
-            end, token_type, token_line = len(line), ERRORTOKEN, string.line
+            end, token_type, last_line = len(line), ERRORTOKEN, ""
         else:
-            string.text += line
-            string.line += line
+            string.more_lines.append(line)
             return len(line)
-        tokens.append(TokenInfo(token_type, string.text + line[:end], string.start, (self._number, end), token_line))
+        before = "".join(string.more_lines)
+        text = string.first_line[string.start[1] :] + before + line[:end]
+        token_line = string.first_line + before + last_line
+        tokens.append(TokenInfo(token_type, text, string.start, (self._number, end), token_line))
         self._string = None
         return end
 
@@ -179,7 +181,7 @@ class _Rows:
                 quotes = _QUOTES.search(text)
                 assert quotes is not None
                 self._must_join = self._must_join or len(quotes[0]) == 1
-                self._string = _OpenString((number, start), line[start:], line, quotes[0])
+                self._string = _OpenString((number, start), quotes[0], line)
                 break
             elif kind == _JOIN:
                 self._is_joined = True
