@@ -3,7 +3,7 @@
 import sys
 
 from phf.data.segment import lines
-from phf.scorers.pep8_checker import PYCODESTYLE_VERSION, find_violations
+from phf.scorers.pep8_checker import LONGEST_SLOW_LINE, PYCODESTYLE_VERSION, LongLineError, find_violations
 from phf.scorers.violations import Violation, ViolationScorer
 
 
@@ -26,5 +26,7 @@ class PEP8Scorer(ViolationScorer):
 def _violations(text: str) -> list[Violation] | str:
     try:
         return find_violations(lines(text))
+    except LongLineError:
+        return f"line of over {LONGEST_SLOW_LINE:,} characters that pycodestyle is too slow for"
     except Exception as error:  # noqa: BLE001 - whatever a checker of hostile text raises means "no answer"
         return f"pycodestyle raised {type(error).__name__}"

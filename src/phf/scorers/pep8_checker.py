@@ -8,6 +8,7 @@ Checker.
 
 import copy
 import re
+import sys
 import tokenize
 from bisect import bisect_left
 from collections.abc import Callable
@@ -32,6 +33,14 @@ from phf.scorers.pep8_report import Violations
 from phf.scorers.pep8_rows import read_rows
 
 PYCODESTYLE_VERSION: str = pycodestyle.__version__
+HAS_SLOW_TOKENIZER = (3, 12) <= sys.version_info < (3, 12, 4)
+"""Whether Python's tokenizer takes time quadratic in a line (python/cpython#119118)."""
+LONGEST_SLOW_LINE = 50_000
+"""Characters of a line where there is no way in linear time: with NUL or a surrogate and a backslash, for example."""
+
+
+class LongLineError(Exception):
+    """A line that would take too long."""
 
 
 @cache
@@ -62,13 +71,18 @@ def find_violations(file_lines: list[str]) -> list[tuple[int, int, str]]:
     """(line from 1, column from 0, code) of each violation, as pycodestyle finds them with its defaults.
 
     `file_lines` are as `phf.data.segment.lines` cuts them: none is empty, "\\n" is only at an end. Raises whatever
-    pycodestyle raises on text that it cannot handle.
+    pycodestyle raises on text that it cannot handle, and `LongLineError` where it would take too long.
     """
     checker = checker_class()
     options = _default_options() if checker is pycodestyle.Checker else _linear_options()
     report = Violations(options.ignore)
-    if checker is Checker and _is_strange("".join(file_lines)):
+    is_strange = _is_strange("".join(file_lines))
+    if checker is Checker and is_strange:
         checker = LinearChecker
+    for line in file_lines if checker is not Checker or HAS_SLOW_TOKENIZER else ():
+        # strings with backslashes are what takes long where only the tokens are not ours
+        if len(line) > LONGEST_SLOW_LINE and (checker is not LinearChecker or HAS_SLOW_TOKENIZER or "\\" in line):
+            raise LongLineError
     # A Checker cuts a byte order mark off its own first line, hence the copy.
     checker(lines=list(file_lines), options=options, report=report).check_all()
     return report.found
@@ -320,7 +334,7 @@ class Checker(LinearChecker):
         if not kept:
             return start, ""
         position = start[1]
-        parts = []
+        parts: list[str] = []
         for token in kept:
             if token[0] == tokenize.STRING:
                 parts += (line[position : token[2][1]], pycodestyle.mute_string(token[1]))

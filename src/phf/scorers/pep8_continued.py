@@ -172,9 +172,7 @@ def continued_indentation(
         yield (start[0], indents.values[0] + indent_size), f"{code} with same indent as next logical line"
 
 
-def _broken(
-    hang: int, indent: int, is_closing: bool, hangs: list[int | None], depth: int, indent_size: int
-) -> str:
+def _broken(hang: int, indent: int, is_closing: bool, hangs: list[int | None], depth: int, indent_size: int) -> str:
     """The violation of an indentation that is neither visual nor hanging."""
     if hang <= 0:
         return "E122 continuation line missing indentation or outdented"

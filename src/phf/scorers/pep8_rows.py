@@ -38,6 +38,12 @@ _KINDS = [
     (NAME, r"\w++"),
 ]
 _TOKEN = re.compile(rf"[ \f\t]*+(?:{'|'.join(f'({pattern})' for _, pattern in _KINDS)}|\Z)|((?s:.))")
+_WITHOUT_STRING = re.compile(
+    rf"[ \f\t]*+(?:{'|'.join('((?!))' if kind == STRING else f'({pattern})' for kind, pattern in _KINDS)}|\Z)|((?s:.))"
+)
+"""The same where no string can end: `_TOKEN` would look for that as far as the line goes, at every quote."""
+_QUOTE_AHEAD = re.compile(rf"[ \f\t]*+{_PREFIX}(?:(')(?!'')|(\")(?!\"\"))")
+_LONG_LINE = 1_000
 _TYPES = [0, *(token_type for token_type, _ in _KINDS), ERRORTOKEN]
 _OPERATOR, _NEWLINE, _OPEN, _JOIN, _OTHER_NAME = 2, 6, 7, 8, 9
 _STRING_ENDS = {quote: re.compile(pattern) for quote, pattern in _ENDS.items()}
@@ -162,7 +168,8 @@ class _Rows:
     def _scan(self, line: str, position: int, tokens: list[TokenInfo]) -> None:
         """Add the tokens of `line` from `position` on."""
         number, depth = self._number, self._depth
-        for match in _TOKEN.finditer(line, position):
+        is_simple = len(line) <= _LONG_LINE or "\\" not in line
+        for match in _TOKEN.finditer(line, position) if is_simple else _matches(line, position):
             kind = match.lastindex
             if kind is None:
                 break
@@ -200,6 +207,35 @@ class _Rows:
             here = (self._number, 0)
             dedents = [TokenInfo(DEDENT, "", here, here, "") for _ in self._indents[1:]]
             yield [*dedents, TokenInfo(ENDMARKER, "", here, here, "")], 0
+
+
+def _matches(line: str, position: int) -> Iterator[re.Match[str]]:
+    """What `_TOKEN.finditer` yields, in time linear in the line."""
+    ends: dict[str, bytearray] = {}
+    while True:
+        pattern = _TOKEN
+        if (ahead := _QUOTE_AHEAD.match(line, position)) is not None:
+            quote = ahead[1] or ahead[2]
+            if quote not in ends:
+                ends[quote] = _string_ends(line, quote)
+            if not ends[quote][ahead.end()]:
+                pattern = _WITHOUT_STRING
+        match = pattern.match(line, position)
+        assert match is not None
+        yield match
+        position = match.end()
+
+
+def _string_ends(line: str, quote: str) -> bytearray:
+    """For each place: whether a string that has come so far ends in the line, or goes on in the next one."""
+    ends = bytearray(len(line) + 2)
+    for place in range(len(line) - 1, -1, -1):
+        letter = line[place]
+        if letter == "\\":
+            ends[place] = line[place + 1 : place + 2] == "\n" or ends[place + 2]
+        elif letter != "\n":
+            ends[place] = letter == quote or ends[place + 1]
+    return ends
 
 
 class _RowsOfTokenize:
