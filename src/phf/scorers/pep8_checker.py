@@ -27,6 +27,7 @@ from phf.scorers.pep8_choice import (
     text_checks,
     token_checks,
 )
+from phf.scorers.pep8_line_ends import LinearChecker, is_joined
 from phf.scorers.pep8_linear import LINEAR
 from phf.scorers.pep8_plain import Plain
 from phf.scorers.pep8_report import Violations
@@ -88,7 +89,6 @@ def find_violations(file_lines: list[str]) -> list[tuple[int, int, str]]:
     return report.found
 
 
-_SPACE = re.compile(r"\s*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TEMPLATE_TOKENS = frozenset(
     getattr(tokenize, f"{kind}_{part}", -1) for kind in ("FSTRING", "TSTRING") for part in ("START", "MIDDLE", "END")
@@ -130,41 +130,6 @@ def _checks() -> dict[str, tuple[Callable[..., Any], Callable[[Any], Any], bool]
 
 def _noqa(line: str) -> Any:
     return line and pycodestyle.noqa(line)
-
-
-def _is_joined(line: str, end: int) -> bool:
-    """Whether a backslash that joins lines is all that follows."""
-    if not line.endswith("\\\n"):
-        return False
-    space = _SPACE.match(line, end)
-    return space is not None and space.end() == len(line) - 2
-
-
-class LinearChecker(pycodestyle.Checker):
-    """A `pycodestyle.Checker` that takes time linear in a line of many tokens."""
-
-    fstring_start = tstring_start = 0
-
-    def maybe_check_physical(self, token: tokenize.TokenInfo, prev_physical: str) -> None:
-        """pycodestyle's, but for a copy of the rest of the line that it makes at each token."""
-        token_type, text, start, end, line = token
-        kind = tokenize.tok_name[token_type]
-        if kind == "FSTRING_START":
-            self.fstring_start = start[0]
-        elif kind == "TSTRING_START":
-            self.tstring_start = start[0]
-        elif token_type in pycodestyle.NEWLINE or _is_joined(line, end[1]):
-            self.check_physical(line or prev_physical)
-        elif (kind == "STRING" and "\n" in text) or kind in ("FSTRING_END", "TSTRING_END"):
-            if pycodestyle.noqa(line):
-                return
-            starts = {"STRING": start[0], "FSTRING_END": self.fstring_start, "TSTRING_END": self.tstring_start}
-            self.multiline = True
-            self.line_number = starts[kind]
-            for number in range(starts[kind], end[0]):
-                self.check_physical(self.lines[number - 1] + "\n")
-                self.line_number += 1
-            self.multiline = False
 
 
 class Checker(LinearChecker):
@@ -218,7 +183,7 @@ class Checker(LinearChecker):
                 self._has_templates = True
                 self.noqa = _noqa(line)
                 self.maybe_check_physical(token, previous_line)
-            elif _is_joined(line, end[1]):
+            elif is_joined(line, end[1]):
                 self.noqa = _noqa(line)
                 self.check_physical(line)
             elif token_type == tokenize.STRING and "\n" in text:
