@@ -55,6 +55,11 @@ class TokenBlocks:
         """-> (ids int64 [seq_length], scores float32 [seq_length]), both copies."""
         return self._ids[index].astype(np.int64), np.array(self._scores[index])
 
+    def score_batches(self, num_blocks: int = 4096) -> Iterator[np.ndarray]:
+        """The scores of all tokens, `num_blocks` blocks at a time."""
+        for start in range(0, len(self), num_blocks):
+            yield self._scores[start : start + num_blocks]
+
     @property
     def seq_length(self) -> int:
         """Tokens in a block."""

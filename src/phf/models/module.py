@@ -86,10 +86,6 @@ class ObjectiveLM(nn.Module):
         """Called by Trainer after a checkpoint without the tied weights was loaded."""
         self.lm.tie_weights()
 
-    def get_input_embeddings(self) -> nn.Module:
-        """Asked for by Trainer, which adds noise to them where `neftune_noise_alpha` is set."""
-        return self.lm.get_input_embeddings()
-
     def gradient_checkpointing_enable(self, **settings: Any) -> None:
         """Called by Trainer; recomputes activations in the backward pass."""
         self.lm.gradient_checkpointing_enable(**settings)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from phf.errors import ConfigError
 from phf.objectives import IGNORE_INDEX
@@ -126,12 +127,15 @@ def probing(lm: PreTrainedModel, training: bool) -> Iterator[None]:
     modes = {module: module.training for module in lm.modules()}
     device = lm.get_input_embeddings().weight.device
     lm.train(training)
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # a probe is no news
     try:
         with torch.random.fork_rng(
             [device] if device.type not in ("cpu", "meta") else [], device_type=_rng_device(device)
         ):
             yield
     finally:
+        transformers_logging.set_verbosity(verbosity)
         for module, mode in modes.items():
             module.training = mode
 

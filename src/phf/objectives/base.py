@@ -119,7 +119,8 @@ class Objective:
             nll, log_one_minus_p = F.cross_entropy(shifted, targets, reduction="none"), None
         losses, token_logs = called(token_loss, nll, scores, values, log_one_minus_p)
         totals = LogTotals()
-        totals.add_tokens({"lm_loss": nll, **token_logs})
+        totals.add_nll(nll)
+        totals.add_tokens(token_logs)
         loss = losses.sum() / (max(targets.numel(), 1) if num_items is None else num_items)
         return LossOutput(loss, totals.means(), totals.totals)
 

@@ -215,6 +215,7 @@ def _token_gradients(
         losses, token_logs = called(token_loss, nll, scores, values, log_one_minus_p if both else None)
         loss = losses.sum()
         grads = torch.autograd.grad(loss, leaves, allow_unused=True)
-    totals.add_tokens({"lm_loss": nll, **token_logs})
+    totals.add_nll(nll)
+    totals.add_tokens(token_logs)
     grad_log_odds = torch.zeros_like(log_odds) if grads[0] is None else grads[0]
     return loss.detach(), grad_log_odds, grads[1] if len(grads) > 1 else None

@@ -28,6 +28,11 @@ class LogTotals:
     def __init__(self, totals: dict[str, Total] | None = None) -> None:
         self.totals: dict[str, Total] = dict(totals or {})
 
+    def add_nll(self, nll: Tensor) -> None:
+        """Add -log p of `[tokens]` as `lm_loss`. A NaN among them is not left out: the mean is then NaN."""
+        nll = nll.detach()
+        self._add("lm_loss", Total(nll.sum(dtype=_sum_dtype(nll)), torch.tensor(nll.numel(), device=nll.device)))
+
     def add_tokens(self, token_logs: dict[str, Tensor]) -> None:
         """Add `[tokens]` tensors, without the tokens that are NaN."""
         for name, tensor in token_logs.items():

@@ -81,6 +81,21 @@ def work_out(config: TrainingConfig, seq_length: int, world_size: int) -> Arithm
     )
 
 
+def use_one_gpu(arguments: TrainingArguments) -> list[str]:
+    """Use one of several visible GPUs where no launcher has started a process for each, and say how to use all.
+
+    Trainer would wrap the model in `DataParallel`, which multiplies the batch and so makes every count wrong.
+    """
+    num_gpus = arguments.n_gpu
+    if num_gpus <= 1:
+        return []
+    arguments._n_gpu = 1
+    return [
+        f"{num_gpus} GPUs are visible and one of them is used. To use all: "
+        f"torchrun --nproc-per-node {num_gpus} -m phf train ..."
+    ]
+
+
 def training_arguments(
     config: TrainingConfig, seq_length: int, run_dir: Path
 ) -> tuple[TrainingArguments, Arithmetic, list[str]]:
@@ -109,6 +124,7 @@ def training_arguments(
         "train_sampling_strategy": "sequential",  # the order is already in the dataset
         "remove_unused_columns": False,
         "disable_tqdm": True,
+        "logging_nan_inf_filter": False,  # it would log the mean of earlier losses, or 0.0, for one that is not finite
     }
     try:
         world_size = TrainingArguments(**settings).world_size
@@ -120,6 +136,7 @@ def training_arguments(
         }
         arguments = TrainingArguments(**settings)
         _check_optimizer(arguments)
+        warnings += use_one_gpu(arguments)
         return arguments, arithmetic, warnings
     except ConfigError:
         raise

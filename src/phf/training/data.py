@@ -11,6 +11,7 @@ from phf.data.packing import PackingConfig
 from phf.data.streaming import StreamingBlocks
 from phf.evaluation.held_out_data import Announce, annotated_sources, held_out_blocks, packing_config
 from phf.models import load_tokenizer
+from phf.objectives import Objective
 from phf.profile.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds, with_thresholds
 
 
@@ -52,6 +53,13 @@ def prepare_data(config: Config, announce: Announce) -> RunData:
         train = build_blocks(sources, tokenizer, packing, blocks_dir)
     evaluation = held_out_blocks(config, tokenizer, sources, announce)
     return RunData(sources, tokenizer, packing, train, evaluation)
+
+
+def check_scores(train: TokenBlocks | StreamingBlocks, objective: Objective) -> None:
+    """Raises `CorpusError` for a score that the objective cannot use. Streamed blocks are looked at as they come."""
+    if objective.score_range is not None and isinstance(train, TokenBlocks):
+        for scores in train.score_batches():
+            objective.check_scores(scores, "the training data")
 
 
 def resolve_percentiles(config: Config, announce: Announce) -> tuple[Config, dict[str, str]]:

@@ -39,6 +39,7 @@ IGNORED = {
     "disable_tqdm": "phf shows its own progress",
     "include_num_input_tokens_seen": "metrics.jsonl has tokens_seen in every line",
     "skip_memory_metrics": "memory is not among the numbers that are written",
+    "logging_nan_inf_filter": "a loss that is not finite ends training",
     "log_on_each_node": "the main process writes metrics.jsonl",
     "local_rank": "the launcher sets it",
     "do_train": "phf train trains",
@@ -78,6 +79,7 @@ SAME_AS_OURS: dict[str, Any] = {
     "include_num_input_tokens_seen": "no",
     "use_cache": False,
     "skip_memory_metrics": True,
+    "logging_nan_inf_filter": False,
     "bf16_full_eval": False,
     "fp16_full_eval": False,
     "hub_always_push": False,
@@ -95,6 +97,7 @@ REFUSED = {
     "ignore_data_skip": (False, "a resumed run would train on the same blocks again"),
     "use_liger_kernel": (False, "the head and the loss are computed in chunks already, so it does not apply"),
     "liger_kernel_config": (None, "liger's kernels are not used"),
+    "dataloader_in_order": (True, "the order of the blocks would depend on how fast workers are"),
     "parallelism_config": (None, "processes are started by torchrun, and share a model by fsdp or deepspeed"),
     "hub_token": (None, "secrets are not kept in configurations; set HF_TOKEN"),
 }

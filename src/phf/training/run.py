@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
-from torch.utils.data import Dataset, IterableDataset
 from transformers import PrinterCallback
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import logging as transformers_logging
@@ -19,9 +17,7 @@ from phf.config.percentile import number
 from phf.data.blocks import TokenBlocks
 from phf.data.document_start import document_start
 from phf.data.files import only_job, write_json_atomic, write_text_atomic
-from phf.data.order import OrderedBlocks
-from phf.data.streaming import StreamingBlocks
-from phf.errors import CorpusError, OutputError
+from phf.errors import CorpusError, DivergedError, ModelError, OutputError, PhfError
 from phf.evaluation import Evaluator
 from phf.evaluation.held_out_data import held_out_numbers
 from phf.evaluation.kl import kl_from_samples
@@ -32,7 +28,9 @@ from phf.profile.thresholds import percentile_thresholds, with_thresholds
 from phf.reading import read_json_as
 from phf.shapes import TrainerState
 from phf.training.arguments import Arithmetic, training_arguments
-from phf.training.data import prepare_data, resolve_percentiles
+from phf.training.data import check_scores, prepare_data, resolve_percentiles
+from phf.training.dataset import Collator, training_dataset
+from phf.training.divergence import divergence
 from phf.training.preflight import check_value_head, preflight
 from phf.training.provenance import describe_run, scorer_warnings
 from phf.training.run_folder import clear_failed_start, has_steps, is_started, refuse_other_configuration, step_of
@@ -42,7 +40,6 @@ from phf.training.trainer import (
     LogCallback,
     MetricsFile,
     ObjectiveTrainer,
-    collate,
     cut_after_step,
 )
 from phf.training.whole import WholeModel
@@ -130,6 +127,7 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
         else:
             checkpoint = last_checkpoint(run_dir) if resume else None
         data = prepare_data(config, announce)
+        check_scores(data.train, plan.objective)
     seed = config.training.seed
     lm = load_lm(config.model, data.tokenizer, config.dataset.seq_length, seed)
     value_head = _value_head(plan, lm)
@@ -190,20 +188,31 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
             if module is not None and measure_kl is not None:
                 report(step, measure_kl(module.lm))
 
+    def check_weights() -> None:
+        trainer.check_weights()
+
     log = LogCallback(metrics, num_parameters, lambda step, numbers: show(step, plan.arithmetic.max_steps, numbers))
     trainer = ObjectiveTrainer(
         model=module,
         args=plan.arguments,
-        train_dataset=_dataset(data.train, plan),
-        data_collator=collate,
+        train_dataset=training_dataset(
+            data.train,
+            plan.arithmetic,
+            seed,
+            splits_in_workers=plan.arguments.accelerator_config.dispatch_batches is False,
+        ),
+        data_collator=Collator(plan.objective),
         callbacks=[
             log,
-            EvaluationCallback(evaluate, config.generation, log),
-            *([] if kl is None else [KLCallback(evaluate_kl, kl, log)]),
+            EvaluationCallback(evaluate, config.generation, log, check_weights),
+            *([] if kl is None else [KLCallback(evaluate_kl, kl, log, check_weights)]),
         ],
     )
     trainer.remove_callback(PrinterCallback)  # `show` is what the reader sees
-    log.trainer = trainer
+    trainer.complete = log.complete
+    trainer.diverged = lambda what, step, documents: divergence(what, step, [], run_dir, last_checkpoint)
+    if checkpoint is not None:
+        log.resumed = lambda: trainer.resume_window(checkpoint)
     whole = WholeModel(module, trainer)
     announce(f"Training {num_parameters:,} parameters on {plan.arithmetic.max_steps:,} steps; results in {run_dir}")
     try:
@@ -215,6 +224,7 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
         raise OutputError(
             f"The run folder {run_dir} cannot be written: {reason}. Make room, then go on with --resume."
         ) from error
+    trainer.check_weights()
     with whole.on_main() as trained:
         if trained is not None:
             export_model(trained.lm, data.tokenizer, run_dir / "model", prompting(config), trained.value_head)
@@ -320,30 +330,3 @@ def alignment_threshold(config: Config) -> float:
         return number(conditional.threshold)
     threshold = getattr(build_objective(config.objective), "alignment_threshold", None)
     return 0.0 if threshold is None else float(threshold)
-
-
-class _MapDataset(Dataset):
-    """Torch's type around our blocks."""
-
-    def __init__(self, items: OrderedBlocks) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.items[index]
-
-
-class _StreamDataset(IterableDataset):
-    def __init__(self, stream: StreamingBlocks) -> None:
-        self.stream = stream
-
-    def __iter__(self) -> Any:
-        return iter(self.stream)
-
-
-def _dataset(blocks: TokenBlocks | StreamingBlocks, plan: Plan) -> torch.utils.data.Dataset:
-    if isinstance(blocks, StreamingBlocks):
-        return _StreamDataset(blocks)
-    return _MapDataset(OrderedBlocks(blocks, plan.arithmetic.num_samples, plan.config.training.seed))

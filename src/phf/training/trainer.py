@@ -4,10 +4,11 @@ Trainer's loop, as far as we hook into it:
 
     on_train_begin                      -> evaluate, if asked to: samples and held-out loss; KL
     for each step:
-        training_step -> compute_loss   -> the module's loss; its logs are kept until the next log
+        training_step -> compute_loss   -> the module's loss; what it logs is added up until the next log
+        _get_grad_norm                  -> the run ends if loss or gradient norm is not finite
         on_step_end                     -> evaluate, every n steps
-        on_log                          -> one line of metrics.jsonl
-        on_save                         -> checkpoint-<step>
+        log, on_log                     -> one line of metrics.jsonl
+        _save_checkpoint                -> checkpoint-<step>, unless a weight is not finite
     on_train_end                        -> evaluate, if asked to
 """
 
@@ -18,54 +19,137 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor
 from transformers import Trainer, TrainerCallback
+from transformers.integrations.neftune import activate_neftune, deactivate_neftune
 
 from phf.data.files import atomic_write
-from phf.errors import CorpusError, OutputError
-from phf.objectives import IGNORE_INDEX
+from phf.errors import CorpusError, DivergedError, OutputError
+from phf.objectives.logs import LogTotals, merged
 from phf.reading import parse_json, read_bytes, typed
 from phf.training.arguments import Arithmetic
+from phf.training.divergence import MAX_SKIPPED_STEPS, in_any_process, is_finite_total
+from phf.training.window import load_window, save_window
+
+SECONDS_UNTIL_SHOWN = 5.0
+"""After which the step is shown between two lines of the log."""
 
 
 class ObjectiveTrainer(Trainer):
-    """Trainer whose model is a `phf.models.ObjectiveLM`; keeps the objective's logs."""
+    """Trainer whose model is a `phf.models.ObjectiveLM`: it keeps the objective's logs and ends a run that diverges.
+
+    Attributes:
+        window: what the objective has logged since the last line.
+        complete: called in each process with (step, what Trainer logs); returns what else belongs into the line.
+        diverged: called in each process with (what is not finite, step, the [batch, 2] `documents` of its batches);
+            returns the error to raise.
+    """
+
+    complete: Callable[[int, dict[str, float]], dict[str, float]]
+    diverged: Callable[[str, int, list[Tensor]], DivergedError]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.objective_logs: dict[str, list[Tensor]] = {}
+        self.window = LogTotals()
+        self._documents: list[Tensor] = []
+        self._documents_step = -1
+        self._num_skipped = 0
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, with noise on the embeddings where `neftune_noise_alpha` asks for it.
+
+        Trainer would ask our module for its embeddings, and accelerate would then divide them apart from the rest (FSDP).
+        """
+        alpha = self.args.neftune_noise_alpha
+        self.neftune_noise_alpha = None
+        if alpha is None:
+            return super().train(*args, **kwargs)
+        assert self.model is not None
+        lm = self.model.lm
+        handle = activate_neftune(lm, alpha)
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            deactivate_neftune(lm, handle)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
+        inputs = dict(inputs)
+        documents = inputs.pop("documents", None)
+        if self.state.global_step != self._documents_step:
+            self._documents, self._documents_step = [], self.state.global_step
+        if documents is not None:
+            self._documents.append(documents)
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
-        for name, value in outputs["logs"].items():
-            self.objective_logs.setdefault(name, []).append(value.detach())
+        self.window.add(outputs["totals"])
         return (loss, outputs) if return_outputs else loss
 
-    def drain_objective_logs(self) -> dict[str, float]:
-        """Mean of each of the objective's logs since the last call (maximum and minimum for `_max` and `_min`)."""
-        logs = {}
-        for name, values in self.objective_logs.items():
-            stacked = torch.stack(values).float()
-            reduce = torch.amax if name.endswith("_max") else torch.amin if name.endswith("_min") else torch.nanmean
-            logs[name] = reduce(stacked).item()
-        self.objective_logs = {}
-        return logs
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """Called by Trainer between the backward pass and the update of the weights."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        self._end_if_not_finite(norm)
+        return norm
 
+    def _end_if_not_finite(self, norm: Any) -> None:
+        if norm is not None and hasattr(norm, "full_tensor"):
+            norm = norm.full_tensor()
+        norm = self._tr_loss if norm is None else torch.as_tensor(norm)
+        is_bad_loss, is_bad_norm = in_any_process(self.accelerator, [~self._tr_loss.isfinite(), ~norm.isfinite()])
+        # fp16's loss scaling overflows now and then, skips the step, and goes on with a smaller scale
+        scales = self.accelerator.scaler is not None or (self.is_deepspeed_enabled and self.args.fp16)
+        self._num_skipped = self._num_skipped + 1 if is_bad_norm else 0
+        if not is_bad_loss and (not is_bad_norm or (scales and self._num_skipped < MAX_SKIPPED_STEPS)):
+            return
+        self.state.global_step += 1  # the step that is not made
+        numbers = {"loss": self._tr_loss.item() / (self.state.global_step - self._globalstep_last_logged)}
+        self.log({**numbers, "grad_norm": norm.item(), "learning_rate": self._get_learning_rate()})
+        what = "the loss is not finite" if is_bad_loss else "the norm of the gradient is not finite"
+        if is_bad_norm and scales and not is_bad_loss:
+            what += f" for {MAX_SKIPPED_STEPS} steps in a row, whatever fp16's loss scale"
+        raise self.diverged(what, self.state.global_step, self._documents)
 
-def collate(items: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
-    """Blocks -> a batch: `input_ids`, `labels`, `token_scores`, each [batch, seq].
+    def check_weights(self) -> None:
+        """Raises `DivergedError` where a weight is not finite. All processes must call this."""
+        assert self.model is not None
+        is_finite = is_finite_total(self.model.parameters())
+        if in_any_process(self.accelerator, [~is_finite])[0]:
+            what = "its update of the weights left some that are not finite"
+            raise self.diverged(what, self.state.global_step, self._documents)
 
-    The first label is no target, since nothing predicts it; saying so lets Trainer count targets exactly.
-    """
-    ids = torch.from_numpy(np.stack([item["input_ids"] for item in items]))
-    labels = ids.clone()
-    labels[:, 0] = IGNORE_INDEX
-    scores = torch.from_numpy(np.stack([item["token_scores"] for item in items]))
-    return {"input_ids": ids, "labels": labels, "token_scores": scores}
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.check_weights()
+        super()._save_checkpoint(model, trial)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Called by Trainer in each process, before the file that marks a checkpoint as whole."""
+        super()._save_rng_state(output_dir)
+        save_window(
+            Path(output_dir),
+            self.args.process_index,
+            self.window,
+            self._tr_loss.item(),
+            self._globalstep_last_logged,
+        )
+        self.accelerator.wait_for_everyone()
+
+    def resume_window(self, checkpoint: Path) -> None:
+        """Go on with the sums of a checkpoint; called when Trainer has set its own to nothing."""
+        args = self.args
+        found = load_window(checkpoint, args.process_index, self.accelerator.num_processes, args.device)
+        if found is not None:
+            self.window, loss, self._globalstep_last_logged = found
+            self._tr_loss += loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Complete what Trainer logs of training, in each process, before any callback sees it."""
+        if "loss" in logs:
+            logs |= merged(gather_object([self.window.pairs()]))
+            logs |= self.complete(self.state.global_step, logs)
+            self.window = LogTotals()
+        super().log(logs, start_time)
 
 
 class MetricsFile:
@@ -100,7 +184,7 @@ def cut_after_step(path: Path, step: int) -> None:
 
 
 class LogCallback(TrainerCallback):
-    """Writes what Trainer logs, and the objective's logs, as `train/...`."""
+    """Writes the lines of training into metrics.jsonl, as `train/...`, and completes them before trackers see them."""
 
     def __init__(
         self, metrics: MetricsFile, num_parameters: int, show: Callable[[int, dict[str, float]], None]
@@ -108,9 +192,11 @@ class LogCallback(TrainerCallback):
         self.metrics = metrics
         self.num_parameters = num_parameters
         self.show = show
-        self.trainer: ObjectiveTrainer | None = None
+        self.resumed: Callable[[], None] = lambda: None
+        """Called when training begins."""
         self._last: tuple[int, float] | None = None
         self._paused = 0.0
+        self._shown = time.perf_counter()
 
     def pause(self, seconds: float) -> None:
         """Leave out time that was not spent training."""
@@ -118,34 +204,58 @@ class LogCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._last = (state.global_step, time.perf_counter())
+        self.resumed()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        if not state.is_world_process_zero or logs is None or "loss" not in logs or self.trainer is None:
-            return
-        step = state.global_step
-        numbers: dict[str, float] = {key: logs[key] for key in ("loss", "learning_rate", "grad_norm") if key in logs}
-        numbers |= self.trainer.drain_objective_logs()
-        numbers["theoretical_loss"] = chinchilla_loss(self.num_parameters, self.metrics.arithmetic.tokens_seen(step))
+    def complete(self, step: int, logs: dict[str, float]) -> dict[str, float]:
+        """What belongs into the line of `step` besides `logs`."""
+        numbers = {
+            "theoretical_loss": chinchilla_loss(self.num_parameters, self.metrics.arithmetic.tokens_seen(step)),
+        }
         now = time.perf_counter()
         if self._last is not None and step > self._last[0]:
             tokens = (step - self._last[0]) * self.metrics.arithmetic.tokens_per_step
             numbers["tokens_per_second"] = tokens / max(now - self._last[1] - self._paused, 1e-9)
         self._last, self._paused = (step, now), 0.0
-        self.metrics.append(step, {f"train/{key}": value for key, value in numbers.items()})
+        return numbers
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        if not state.is_world_process_zero or logs is None or "loss" not in logs:
+            return
+        numbers = {key: value for key, value in logs.items() if key not in NOT_OF_THE_LINE}
+        self.metrics.append(state.global_step, {f"train/{key}": value for key, value in numbers.items()})
+        self._show(state.global_step, numbers)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero and time.perf_counter() - self._shown > SECONDS_UNTIL_SHOWN:
+            self._show(state.global_step, {})
+
+    def _show(self, step: int, numbers: dict[str, float]) -> None:
+        self._shown = time.perf_counter()
         self.show(step, numbers)
+
+
+NOT_OF_THE_LINE = {"epoch", "num_input_tokens_seen", "train_runtime", "train_tokens_per_second"}
+"""What Trainer adds to what it logs."""
 
 
 class EvaluationCallback(TrainerCallback):
     """Calls `evaluate(step)` at the start, every n steps, at chosen steps and at the end, as a section says.
 
     The section is `generation`, which samples are drawn and held-out loss is measured by.
-    It is called in every process, so that none runs ahead for long.
+    It is called in every process, so that none runs ahead for long; `check` before it, in every process too.
     """
 
-    def __init__(self, evaluate: Callable[[int], None], config: Any, log: LogCallback) -> None:
+    def __init__(
+        self,
+        evaluate: Callable[[int], None],
+        config: Any,
+        log: LogCallback,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self.evaluate = evaluate
         self.config = config
         self.log = log
+        self.check = check
         self._done_at: int | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -165,6 +275,7 @@ class EvaluationCallback(TrainerCallback):
     def _run(self, step: int) -> None:
         if step == self._done_at:
             return
+        self.check()
         start = time.perf_counter()
         self.evaluate(step)
         self._done_at = step

@@ -1,0 +1,45 @@
+"""What has been logged since the last line of metrics.jsonl, as sums; part of each checkpoint.
+
+Without them the first line after a resume would be of fewer steps than that line of a run that never stopped.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from phf.data.files import write_json_atomic
+from phf.objectives.logs import LogTotals
+
+FILE = "log_window_{}.json"
+"""In a checkpoint, one for each process."""
+
+
+def save_window(folder: Path, process: int, totals: LogTotals, loss: float, since: int) -> None:
+    """Write the sums of one process: its `totals`, Trainer's running `loss`, and the step of the last line."""
+    pairs = {name: pair for name, pair in totals.pairs().items() if pair[1] > 0}
+    write_json_atomic(folder / FILE.format(process), {"since": since, "loss": loss, "totals": pairs}, sync=False)
+
+
+def load_window(
+    folder: Path, process: int, num_processes: int, device: torch.device
+) -> tuple[LogTotals, float, int] | None:
+    """-> (totals, running loss, step of the last line) for this process; None for a checkpoint that holds none.
+
+    Where another number of processes wrote them, the first one takes all totals and each the mean of the losses: what is
+    logged of them is the same.
+    """
+    found: list[dict[str, Any]] = []
+    while (folder / FILE.format(len(found))).is_file():
+        found.append(json.loads((folder / FILE.format(len(found))).read_text(encoding="utf-8")))
+    if not found:
+        return None
+    mine = [found[process]] if len(found) == num_processes else found
+    totals = LogTotals()
+    if len(mine) == 1 or process == 0:
+        for part in mine:
+            one = LogTotals()
+            one.set_pairs(part["totals"], device)
+            totals.add(one.totals)
+    return totals, sum(part["loss"] for part in mine) / len(mine), found[0]["since"]
