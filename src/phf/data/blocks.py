@@ -25,15 +25,15 @@ from phf.errors import CorpusError, OutputError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 """Part of every cache key: raise it when the same input packs into other blocks or files."""
 
 
 class TokenBlocks:
     """The blocks of one cache folder: token ids and scores, mapped into memory and read when asked for.
 
-    Item i is {"input_ids": int64 [seq_length], "token_scores": float32 [seq_length], NaN where unscored}. Travels to
-    data-loading processes as a path, not as data.
+    Item i is {"input_ids": int64 [seq_length], "token_scores": float32 [seq_length], NaN where unscored, "documents":
+    int64 [2], the keys of the first and the last document in it}. Travels to data-loading processes as a path, not as data.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ class TokenBlocks:
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         ids, scores = self.block(index)
-        return {"input_ids": ids, "token_scores": scores}
+        return {"input_ids": ids, "token_scores": scores, "documents": np.array(self._documents[index])}
 
     def block(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """-> (ids int64 [seq_length], scores float32 [seq_length]), both copies."""
@@ -78,8 +78,12 @@ class TokenBlocks:
     def _scores(self) -> np.ndarray:
         return self._mapped("scores.bin", np.dtype(np.float32))
 
-    def _mapped(self, name: str, dtype: np.dtype) -> np.ndarray:
-        mapped = np.memmap(self.folder / name, dtype, "r", shape=(len(self), self.seq_length))
+    @cached_property
+    def _documents(self) -> np.ndarray:
+        return self._mapped("documents.bin", np.dtype(np.int64), 2)
+
+    def _mapped(self, name: str, dtype: np.dtype, width: int | None = None) -> np.ndarray:
+        mapped = np.memmap(self.folder / name, dtype, "r", shape=(len(self), width or self.seq_length))
         # A plain view of the mapping: indexing the memmap class itself is several times slower.
         return mapped.view(np.ndarray)
 
@@ -132,19 +136,36 @@ def read_sources(sources: Sequence[str], scores_column: str) -> Iterator[Annotat
     )
 
 
-def cut_into_blocks(chunks: Iterable[PackedChunk], seq_length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Join the chunks and cut them -> (ids, scores), each [num_blocks, seq_length], several blocks at a time.
+def cut_into_blocks(
+    chunks: Iterable[PackedChunk], seq_length: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Join the chunks and cut them -> (ids, scores), each [num_blocks, seq_length], several blocks at a time, and the keys
+    of the documents that the first and the last token of each block belong to, int64 [num_blocks, 2].
 
     Only the tail of the last chunk is dropped, where it does not fill a block.
     """
     rest: PackedChunk | None = None
     for chunk in chunks:
-        ids = chunk.ids if rest is None else np.concatenate([rest.ids, chunk.ids])
-        scores = chunk.scores if rest is None else np.concatenate([rest.scores, chunk.scores])
-        end = len(ids) - len(ids) % seq_length
+        joined = chunk if rest is None else _joined(rest, chunk)
+        end = len(joined.ids) - len(joined.ids) % seq_length
+        starts, keys = joined.document_starts, joined.document_keys
         if end:
-            yield ids[:end].reshape(-1, seq_length), scores[:end].reshape(-1, seq_length)
-        rest = PackedChunk(ids[end:], scores[end:])
+            firsts = np.arange(0, end, seq_length)
+            spans = np.stack([firsts, firsts + seq_length - 1], axis=1)
+            documents = keys[np.searchsorted(starts, spans, side="right") - 1]
+            shape = (-1, seq_length)
+            yield joined.ids[:end].reshape(shape), joined.scores[:end].reshape(shape), documents
+        kept = max(int(np.searchsorted(starts, end, side="right")) - 1, 0)
+        rest = PackedChunk(joined.ids[end:], joined.scores[end:], starts[kept:] - end, keys[kept:])
+
+
+def _joined(first: PackedChunk, second: PackedChunk) -> PackedChunk:
+    return PackedChunk(
+        np.concatenate([first.ids, second.ids]),
+        np.concatenate([first.scores, second.scores]),
+        np.concatenate([first.document_starts, second.document_starts + len(first.ids)]),
+        np.concatenate([first.document_keys, second.document_keys]),
+    )
 
 
 def no_block_error(counts: PackingCounts, config: PackingConfig) -> CorpusError:
@@ -196,11 +217,16 @@ def _write(
     chunks = pack_documents(read_sources(sources, config.scores_column), tokenizer, config, counts=counts)
     blocks = cut_into_blocks(chunks, config.seq_length)
     num_blocks = 0
-    with _created(folder / "ids.bin") as ids_file, _created(folder / "scores.bin") as scores_file:
-        for ids, scores in blocks:
+    with (
+        _created(folder / "ids.bin") as ids_file,
+        _created(folder / "scores.bin") as scores_file,
+        _created(folder / "documents.bin") as documents_file,
+    ):
+        for ids, scores, documents in blocks:
             with _output_errors(folder):
                 ids_file.write(ids.data)
                 scores_file.write(scores.data)
+                documents_file.write(documents.data)
             num_blocks += len(ids)
             if progress is not None:
                 progress(counts)
@@ -225,6 +251,7 @@ def _is_complete(folder: Path) -> bool:
     blocks = TokenBlocks(folder)
     num_tokens = len(blocks) * blocks.seq_length
     sizes = {"ids.bin": num_tokens * np.dtype(blocks.meta["dtype"]).itemsize, "scores.bin": num_tokens * 4}
+    sizes["documents.bin"] = len(blocks) * 16
     return all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items())
 
 

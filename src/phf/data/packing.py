@@ -112,6 +112,10 @@ class PackedChunk:
     """uint16 or uint32 [num_tokens]."""
     scores: np.ndarray
     """float32 [num_tokens], NaN where unscored; starts and control tokens score as the segment they precede."""
+    document_starts: np.ndarray
+    """int64 [num_documents], position of the first token of each document, ascending."""
+    document_keys: np.ndarray
+    """int64 [num_documents], `document_key` of each."""
 
 
 def pack_documents(
@@ -133,7 +137,7 @@ def pack_documents(
     encoder = SegmentEncoder(plain) if config.tokenization == "segments" else WholeDocumentEncoder(plain)
     altered = AlteredDocuments(plain, config.max_altered_documents)
     opening = _opening_ids(tokenizer.eos_token_id, config)
-    in_split = (document for document in documents if _is_in_split(document, config))
+    in_split = (document for document in documents if is_in_split(document, config))
     batches = in_batches(in_split, batch_chars)
     if config.split == "train":
         batches = _without_skipped(batches, encoder, len(opening), config, counts)
@@ -152,7 +156,13 @@ def _opening_ids(eos_id: int, config: PackingConfig) -> list[int]:
     return start if start[:1] == [eos_id] else [eos_id, *start]
 
 
-def _is_in_split(document: AnnotatedDocument, config: PackingConfig) -> bool:
+def document_key(document_id: str) -> int:
+    """A number for a document, which fits int64: blocks carry it in place of the id; see `phf.data.locate`."""
+    return hash64("document", document_id) - 2**63
+
+
+def is_in_split(document: AnnotatedDocument, config: PackingConfig) -> bool:
+    """Whether a document belongs to the split that is packed."""
     is_held_out = hash64("eval split", document.id) < config.eval_fraction * 2**64
     return is_held_out == (config.split == "eval")
 
@@ -188,12 +198,13 @@ def _without_filtered(
     batches: Iterable[list[AnnotatedDocument]], config: PackingConfig, counts: PackingCounts
 ) -> Iterator[list[AnnotatedDocument]]:
     for batch in batches:
-        kept = [document for document in batch if _passes_filter(document, config)]
+        kept = [document for document in batch if passes_filter(document, config)]
         counts.num_documents_filtered += len(batch) - len(kept)
         yield kept
 
 
-def _passes_filter(document: AnnotatedDocument, config: PackingConfig) -> bool:
+def passes_filter(document: AnnotatedDocument, config: PackingConfig) -> bool:
+    """Whether a document's scores let it into the training split."""
     if config.unscored == "drop" and None in document.scores:
         return False
     if config.filter_threshold is None or document.avg_score is None:
@@ -212,7 +223,8 @@ def _pack(
     scores = np.array([score for document in batch for score in document.scores], np.float32)
     control_ids = _control_ids(batch, scores, lengths, config)
     has_control = control_ids >= 0
-    opens = _opens_document(_document_of_segment(batch), lengths)
+    owners = _document_of_segment(batch)
+    opens = _opens_document(owners, lengths)
 
     widths = lengths + len(opening) * opens + has_control
     starts = np.cumsum(widths) - widths
@@ -232,7 +244,8 @@ def _pack(
     counts.num_control_tokens += len(control_positions)
     counts.num_bytes += sum(len("".join(document.texts).encode()) for document in batch)
     _count_segments(scores[lengths > 0], config, counts)
-    return PackedChunk(ids, np.repeat(scores, widths))
+    keys = np.array([document_key(batch[i].id) for i in owners[opens]], np.int64)
+    return PackedChunk(ids, np.repeat(scores, widths), starts[opens], keys)
 
 
 def _count_segments(scores: np.ndarray, config: PackingConfig, counts: PackingCounts) -> None:

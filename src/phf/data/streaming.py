@@ -13,7 +13,7 @@ from phf.data.packing import PackingConfig, PackingCounts, pack_documents
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Block = tuple[np.ndarray, np.ndarray]
+Block = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class StreamingBlocks:
@@ -41,8 +41,8 @@ class StreamingBlocks:
         for position, window in enumerate(self._windows()):
             rng = np.random.default_rng(hash64("stream", self.config.seed, number, position))
             for index in rng.permutation(len(window)):
-                ids, scores = window[index]
-                yield {"input_ids": ids.astype(np.int64), "token_scores": np.array(scores)}
+                ids, scores, documents = window[index]
+                yield {"input_ids": ids.astype(np.int64), "token_scores": np.array(scores), "documents": documents}
 
     def _windows(self) -> Iterator[list[Block]]:
         """Consecutive blocks in corpus order, `window` at a time; the last list may be shorter."""
@@ -51,8 +51,8 @@ class StreamingBlocks:
         counts = PackingCounts()
         documents = read_sources(self.sources, self.config.scores_column)
         chunks = pack_documents(documents, self.tokenizer, self.config, counts=counts)
-        for ids, scores in cut_into_blocks(chunks, self.config.seq_length):
-            for block in zip(ids, scores, strict=True):
+        for blocks in cut_into_blocks(chunks, self.config.seq_length):
+            for block in zip(*blocks, strict=True):
                 window.append(block)
                 if len(window) == self.window:
                     yield window

@@ -1,5 +1,6 @@
 """Blocks as torch's datasets, for any number of processes and data-loading workers, and as batches."""
 
+import os
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -71,6 +72,8 @@ class StreamDataset(IterableDataset):
         if worker is None:
             yield from self.stream
             return
+        # the threads of the tokenizer did not come with the fork; waiting for them would never end
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
         blocks = iter(self.stream)
         while True:
             for number in range(worker.num_workers):

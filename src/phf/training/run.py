@@ -1,12 +1,15 @@
 """One training run: from a resolved configuration to a run folder with metrics, samples and an exported model."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import gather_object
 from safetensors import SafetensorError
+from torch import Tensor
 from transformers import PrinterCallback
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import logging as transformers_logging
@@ -17,6 +20,7 @@ from phf.config.percentile import number
 from phf.data.blocks import TokenBlocks
 from phf.data.document_start import document_start
 from phf.data.files import only_job, write_json_atomic, write_text_atomic
+from phf.data.locate import documents_in
 from phf.errors import CorpusError, DivergedError, ModelError, OutputError, PhfError
 from phf.evaluation import Evaluator
 from phf.evaluation.held_out_data import held_out_numbers
@@ -163,8 +167,18 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
         latest.update(numbers)
         show(step, plan.arithmetic.max_steps, numbers)
 
+    @contextmanager
+    def ends_if_diverged(step: int) -> Iterator[None]:
+        """Logits that are not finite, of weights that still are, come of training if any was done."""
+        try:
+            yield
+        except ModelError as error:
+            if step == 0:
+                raise
+            raise divergence(f"evaluation failed. {error}", step, [], run_dir, last_checkpoint) from error
+
     def evaluate(step: int) -> None:
-        with whole.on_main() as module:
+        with whole.on_main() as module, ends_if_diverged(step):
             if module is not None:
                 report(step, numbers_now(module, step))
 
@@ -184,9 +198,18 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
         return numbers
 
     def evaluate_kl(step: int) -> None:
-        with whole.on_main() as module:
+        with whole.on_main() as module, ends_if_diverged(step):
             if module is not None and measure_kl is not None:
                 report(step, measure_kl(module.lm))
+
+    def diverged(what: str, step: int, documents: list[Tensor]) -> DivergedError:
+        mine = [(first, last) for batch in documents for first, last in batch.tolist()]
+        spans = [span for of_one in gather_object([mine]) for span in of_one]
+        try:
+            named = documents_in(spans, data.sources, data.packing) if is_main else []
+        except (PhfError, OSError):  # the corpus is gone: that is not what this error is about
+            named = []
+        return divergence(what, step, named, run_dir, last_checkpoint)
 
     def check_weights() -> None:
         trainer.check_weights()
@@ -210,7 +233,7 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
     )
     trainer.remove_callback(PrinterCallback)  # `show` is what the reader sees
     trainer.complete = log.complete
-    trainer.diverged = lambda what, step, documents: divergence(what, step, [], run_dir, last_checkpoint)
+    trainer.diverged = diverged
     if checkpoint is not None:
         log.resumed = lambda: trainer.resume_window(checkpoint)
     whole = WholeModel(module, trainer)

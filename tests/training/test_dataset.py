@@ -1,0 +1,103 @@
+"""Batches: each block of a stream once, for any number of workers; several GPUs without a launcher."""
+
+import json
+
+import numpy as np
+import pytest
+from tests.tiny import tiny_config, tiny_tokenizer
+from torch.utils.data import DataLoader
+
+from phf.data.packing import PackingConfig
+from phf.data.streaming import StreamingBlocks
+from phf.errors import CorpusError
+from phf.objectives import IGNORE_INDEX, Unlikelihood
+from phf.training import arguments as training_arguments
+from phf.training.dataset import Collator, StreamDataset
+from phf.training.run import plan_run, train
+
+QUIET = {"generation.run_on_train_start": False, "generation.run_on_train_end": False, "dataset.eval_fraction": 0.0}
+
+
+def write_corpus(folder, score=0.5):
+    with (folder / "corpus.jsonl").open("w") as file:
+        for i in range(30):
+            file.write(json.dumps({"id": f"d{i}", "texts": [f"x{i} = {i}\n" * 6], "scores": [score]}) + "\n")
+    return str(folder / "corpus.jsonl")
+
+
+@pytest.fixture
+def stream(tmp_path):
+    return StreamingBlocks([write_corpus(tmp_path)], tiny_tokenizer(), PackingConfig(seq_length=16), window=7)
+
+
+def batches(stream, num_workers, batch_size, num_batches):
+    loader = DataLoader(
+        StreamDataset(stream, batch_size),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=Collator(),
+        multiprocessing_context="fork" if num_workers else None,
+    )
+    iterator = iter(loader)
+    return [next(iterator)["input_ids"].tolist() for _ in range(num_batches)]
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 3])
+def test_workers_give_the_batches_that_no_worker_gives(num_workers, stream, monkeypatch):
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")  # as the command line sets it: threads do not survive a fork
+    num_blocks = sum(1 for _ in stream.epoch(0))
+    num_batches = 2 * num_blocks // 3  # two epochs
+    expected = batches(stream, 0, 3, num_batches)
+    assert batches(stream, num_workers, 3, num_batches) == expected
+    first_epoch = [tuple(block) for batch in expected for block in batch][:num_blocks]
+    assert len(set(first_epoch)) == num_blocks
+
+
+@pytest.mark.slow
+def test_a_streamed_run_with_workers_is_the_run_without_and_resumes(tmp_path):
+    source = write_corpus(tmp_path)
+    found = {}
+    for workers in (0, 2):
+        changes = {"dataset.streaming": True, "training.dataloader_num_workers": workers, **QUIET}
+        config = tiny_config(source, **changes)
+        run_dir = tmp_path / str(workers)
+        train(config, run_dir)
+        if workers:
+            for folder in ("checkpoint-6", "checkpoint-4", "model"):
+                (run_dir / folder).rename(tmp_path / folder)
+            train(config, run_dir, resume=True)
+        lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+        found[workers] = {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
+    assert found[2] == found[0]
+    assert sorted(found[0]) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_batch_has_no_target_at_its_first_position_and_the_scores_that_the_objective_can_use():
+    item = {"input_ids": np.array([3, 4, 5]), "token_scores": np.array([0.5, np.nan, 1.0], np.float32)}
+    batch = Collator(Unlikelihood(score_threshold=None, alpha=1.0))([item, item])
+    assert batch["labels"].tolist() == [[IGNORE_INDEX, 4, 5]] * 2
+    item["token_scores"][2] = 1.5
+    with pytest.raises(CorpusError, match=r"scores in \[0, 1\], but a block of the training data has 1.5"):
+        Collator(Unlikelihood(score_threshold=None, alpha=1.0))([item])
+
+
+def test_scores_that_the_objective_cannot_use_are_refused_before_a_model_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("phf.training.run.load_lm", None)
+    soft = {"objective.score_threshold": None, "objective.alpha": 1.0, **QUIET}
+    config = tiny_config(write_corpus(tmp_path, score=2.0), "ul", **soft)
+    with pytest.raises(CorpusError, match=r"scores in \[0, 1\], but the training data has 2"):
+        train(config, tmp_path / "run")
+
+
+def test_one_of_several_visible_gpus_is_used_and_the_plan_says_how_to_use_all(tmp_path, monkeypatch):
+    class FourGPUs(training_arguments.TrainingArguments):
+        def __post_init__(self):
+            super().__post_init__()
+            self._n_gpu = 4
+
+    monkeypatch.setattr(training_arguments, "TrainingArguments", FourGPUs)
+    plan = plan_run(tiny_config(write_corpus(tmp_path)), tmp_path / "run")
+    assert plan.arguments.n_gpu == 1  # Trainer makes a DataParallel of more
+    assert plan.arguments.train_batch_size == plan.arithmetic.per_device_train_batch_size
+    assert [w for w in plan.warnings if "4 GPUs are visible and one of them is used" in w]
+    assert "torchrun --nproc-per-node 4 -m phf train" in " ".join(plan.warnings)
