@@ -118,8 +118,9 @@ def test_the_command_ends_with_a_status_of_its_own_and_samples_nothing_of_a_dive
     else:
         assert "Training diverged at step 3: the loss is not finite." in message
         assert lines(tmp_path / "run")[-1]["train/loss"] is None
-    sampled = {json.loads(line)["step"] for line in (tmp_path / "run/samples/unconditional.jsonl").open()}
-    assert max(sampled) <= 1  # the first step of the warmup changes nothing
+    samples = tmp_path / "run/samples/unconditional.jsonl"
+    sampled = {json.loads(line)["step"] for line in samples.open()} if samples.exists() else set()
+    assert sampled <= {1}  # the first step of the warmup changes nothing
 
 
 def test_fp16_may_skip_steps_but_not_for_ever(source, tmp_path, monkeypatch):
