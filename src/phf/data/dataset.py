@@ -14,7 +14,16 @@ from phf.data.listing import is_text
 from phf.data.parts import PYTHON_STDLIB, Part
 from phf.data.row_policy import Chosen
 from phf.data.shards import MANIFEST
-from phf.data.sources import AnnotatedDocument, Record, mean_score, parts, read_part, record_id, record_meta
+from phf.data.sources import (
+    AnnotatedDocument,
+    Record,
+    mean_score,
+    parts,
+    read_part,
+    read_records,
+    record_id,
+    record_meta,
+)
 from phf.errors import CorpusError
 from phf.reading import read_json_as
 
@@ -130,13 +139,36 @@ def read_annotated(
             if not isinstance(texts, list):
                 raise CorpusError(f"{record.where}: has no 'texts'; annotate the corpus first (phf annotate).")
             if not isinstance(scores, list):
-                columns = sorted(key for key in record.columns if key.endswith("scores"))
-                raise CorpusError(
-                    f"{record.where}: has no '{scores_column}'. Columns of scores there: {', '.join(columns) or 'none'}; "
-                    "set dataset.scores_column, or annotate the corpus first (phf annotate)."
-                )
+                raise _no_scores(record, scores_column)
             _check(record, texts, scores, scores_column)
             yield AnnotatedDocument(record_id(record), texts, scores, record_meta(record))
+
+
+def check_scores(source: str, scores_column: str) -> None:
+    """Look whether the first record of a source has the scores that training wants, before anything costly is done.
+
+    A raw source, which is annotated on the way, gets the column `scores` and no other. Raises `CorpusError`.
+    """
+    is_records = source != PYTHON_STDLIB and not is_text(source)
+    records = read_records(source, lambda names: Chosen([], list(names)[:1])) if is_records else iter(())
+    first = next(iter(records), None)
+    if first is not None and "texts" in first.columns:
+        if scores_column not in first.columns:
+            raise _no_scores(first, scores_column)
+    elif scores_column != "scores":
+        raise CorpusError(
+            f"{source} is raw text: annotating it makes the column 'scores', but dataset.scores_column is "
+            f"'{scores_column}'. Leave scores_column out, or make that column first (phf annotate with several --scorer)."
+        )
+
+
+def _no_scores(record: Record, scores_column: str) -> CorpusError:
+    columns = sorted(key for key in record.columns if key.endswith("scores"))
+    found = f"Columns of scores there: {', '.join(columns)}" if columns else "There are no columns of scores there"
+    return CorpusError(
+        f"{record.where}: has no '{scores_column}'. {found}; set dataset.scores_column (phf profile: --scores-column), or "
+        "annotate the corpus first (phf annotate)."
+    )
 
 
 def in_batches(

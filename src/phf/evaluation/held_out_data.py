@@ -8,6 +8,7 @@ from phf.annotate.cache import cache_root, distinct_prefixes, ensure_annotated
 from phf.config import Config
 from phf.config.percentile import number
 from phf.data.blocks import TokenBlocks, build_blocks
+from phf.data.dataset import check_scores
 from phf.data.document_start import document_start
 from phf.data.packing import Conditioning, PackingConfig
 from phf.errors import ConfigError
@@ -18,6 +19,8 @@ Announce = Callable[[str], None]
 
 def annotated_sources(config: Config, sources: list[str], announce: Announce) -> list[str]:
     """The sources, the raw ones replaced by their annotation, which is made now if need be."""
+    for source in dict.fromkeys([*sources, *config.dataset.eval_datasets]):
+        check_scores(source, config.dataset.scores_column)
     scorer = config.generation.scorer_config
     prefixes = distinct_prefixes(sources)
     return [

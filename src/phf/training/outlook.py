@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from phf.data.sources import Document, is_annotated, parts
+from phf.data.dataset import check_scores
+from phf.data.sources import Document, parts
 from phf.data.tokenizer import PlainEncoder
 from phf.errors import PhfError
 from phf.models import ObjectiveLM, load_lm, load_tokenizer
@@ -61,9 +62,9 @@ def outlook(plan: Any) -> Outlook:
         if not is_unreachable(error):
             raise
         found.warnings.append(f"Not checked, the run would stop here: {error}")
-    corpora = [_read(source, found) for source in config.dataset.datasets]
+    corpora = [_read(source, config.dataset.scores_column, found) for source in config.dataset.datasets]
     for source in config.dataset.eval_datasets:
-        _read(source, found)
+        _read(source, config.dataset.scores_column, found)
     read = [corpus for corpus in corpora if corpus is not None]
     if len(read) < len(corpora):
         found.notes.append("How many epochs that is cannot be told: the size of the data is not known.")
@@ -79,11 +80,11 @@ def outlook(plan: Any) -> Outlook:
     return found
 
 
-def _read(source: str, found: Outlook) -> _Corpus | None:
+def _read(source: str, scores_column: str, found: Outlook) -> _Corpus | None:
     """A sample of a source, and how large it is; None where that is not known."""
     try:
+        check_scores(source, scores_column)  # reads the first record
         if any(part.num_bytes is None for part in parts(source)):
-            is_annotated(source)  # reads the first record
             return None
         reading = read_sample(source, SAMPLED_DOCUMENTS, SAMPLED_CHARS)
     except PhfError as error:
