@@ -1,6 +1,7 @@
 """Finetuning on GLUE: tiny local tasks, standard metrics by hand, and mistakes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -145,3 +146,21 @@ def test_mistakes_are_named_before_any_training(model_folder, data, tmp_path, mo
         run_glue(model_folder, section(data), tmp_path / "out")
     with pytest.raises(CorpusError, match=r"nyu-mll/glue cannot be loaded.*set glue\.data_dir"):
         run_glue(model_folder, section(data, data_dir=None), tmp_path / "other")
+
+
+def test_padding_is_masked_though_the_tokenizer_gives_no_mask(model_folder, data, tmp_path, monkeypatch):
+    folder = shutil.copytree(model_folder, tmp_path / "maskless")
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_input_names": ["input_ids"]}))
+
+    class Seen(Exception):
+        pass
+
+    def look(_folder, tokenizer, *_):
+        padded = tokenizer.pad([{"input_ids": [1, 2, 3]}, {"input_ids": [4]}])
+        assert padded["attention_mask"] == [[1, 1, 1], [1, 0, 0]]
+        raise Seen
+
+    monkeypatch.setattr(glue, "_finetune", look)
+    with pytest.raises(Seen):
+        run_glue(folder, section(data), tmp_path / "out")

@@ -63,6 +63,15 @@ def test_a_padded_vocabulary_is_honoured_and_a_small_one_refused():
         load_lm(from_scratch(config_kwargs={**GPT2, "vocab_size": 100}), tokenizer, 32, 0)
 
 
+@pytest.mark.parametrize("model_type", ["bart", "marian", "whisper"])
+def test_the_decoder_of_an_encoder_decoder_family_fits_its_tokenizer_too(model_type):
+    size = {"d_model": 16, "decoder_layers": 1, "decoder_ffn_dim": 16, "decoder_attention_heads": 2}
+    tokenizer = tiny_tokenizer()
+    lm = load_lm(ModelConfig(model_type=model_type, config_kwargs=size), tokenizer, 32, 0)
+    assert lm.get_input_embeddings().weight.size(0) == len(tokenizer)
+    assert lm.config.eos_token_id == tokenizer.eos_token_id
+
+
 class WithHoles:
     """A tokenizer of ids 0 to 9, 20, and two control tokens at 30 and 31."""
 

@@ -103,6 +103,27 @@ def test_whatever_loads_a_causal_model_tries_it(tmp_path):
     load_lm(repaired, tiny_tokenizer(), 32, 0)
 
 
+def test_a_model_whose_own_code_fails_on_text_is_an_error_of_one_line():
+    """A rotary dimension that does not fit the heads is only found by running the model."""
+    lm = build("gpt2", **TINY_MODELS["gpt2"], vocab_size=300)
+    lm.transformer.h[0].attn.c_proj = torch.nn.Linear(3, 16)
+    with pytest.raises(
+        ConfigError, match=r"GPT2LMHeadModel cannot be run on plain text: .*Change model\.config_kwargs"
+    ):
+        check_causal(lm, "model.model_type")
+
+
+@pytest.mark.parametrize("model_type", ["roberta", "camembert"])
+def test_models_that_count_positions_by_what_is_no_padding_can_be_made(model_type):
+    settings = {key: value for key, value in BERT.items() if key != "vocab_size"}
+    config = ModelConfig(model_type=model_type, config_kwargs={**settings, "is_decoder": True})
+    lm = load_lm(config, tiny_tokenizer(), 32, 0)
+    embeddings = lm.get_input_embeddings()
+    assert embeddings.weight[0].norm() > 0
+    assert embeddings.padding_idx is None
+    assert lm(torch.tensor([[0, 5, 6]])).logits.isfinite().all()
+
+
 def test_trying_changes_nothing():
     lm = tiny_lm("gpt2", tiny_tokenizer())
     state = torch.get_rng_state()

@@ -91,6 +91,14 @@ def test_a_local_model_is_seeded_and_leaves_the_random_state_alone(folder):
     assert len(found.prompts) + len(found.unreadable) == 2  # 5 prompts a reply: two replies of one fence each
 
 
+def test_a_tokenizer_that_gives_no_attention_mask_will_do(folder):
+    with_mask, without = local_lm(folder), local_lm(folder)
+    without._tokenizer.model_input_names = ["input_ids"]
+    assert "attention_mask" not in without._tokenizer("x")
+    examples = [entry("x", 0.5)]
+    assert without.propose(examples, examples, 8, 3) == with_mask.propose(examples, examples, 8, 3)
+
+
 def test_examples_that_do_not_fit_the_red_lm_are_refused(folder):
     with pytest.raises(ConfigError, match=r"the context of the red LM is 64. Lower redteam.red_lm.max_new_tokens"):
         local_lm(folder).propose([entry("x1 " * 40, 0.5)], [], 5, 0)

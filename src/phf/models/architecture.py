@@ -13,7 +13,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from phf.config import ModelConfig
 from phf.errors import ConfigError
-from phf.models.causality import check_causal
+from phf.models.causality import can_run, check_causal
 from phf.pretrained import UNREADABLE, first_sentence, load_model, read_pretrained
 from phf.registry import did_you_mean
 
@@ -102,7 +102,7 @@ def read_architecture(config: ModelConfig) -> Architecture:
     lm_config = _apply(config, lm_config, settings)
     dtype = _dtype(asked)
     if dtype == "auto" and config.from_scratch:
-        dtype = getattr(lm_config.get_text_config(decoder=True), "dtype", None) or torch.float32
+        dtype = getattr(text_part(lm_config), "dtype", None) or torch.float32
     if type(lm_config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         where = "model.model_type" if config.path_or_name is None else KEY
         raise ConfigError(
@@ -123,7 +123,7 @@ def build_lm(architecture: Architecture, where: str = "model") -> PreTrainedMode
         lm = AutoModelForCausalLM.from_config(
             copy.deepcopy(architecture.config), dtype=architecture.dtype, **architecture.arguments
         )
-    except (*UNREADABLE, ZeroDivisionError) as error:
+    except (*UNREADABLE, ZeroDivisionError, AssertionError) as error:
         given = [
             f"model.model_kwargs.{key}" for key, value in architecture.arguments.items() if _is_about(error, value)
         ]
@@ -131,6 +131,18 @@ def build_lm(architecture: Architecture, where: str = "model") -> PreTrainedMode
         raise ConfigError(f"{where}: transformers cannot build this model: {first_sentence(error)}") from error
     # sub-configurations and parameters made by hand may have taken another default
     return lm.float() if architecture.dtype == torch.float32 else lm
+
+
+def build_causal_lm(architecture: Architecture, where: str = "model") -> PreTrainedModel:
+    """`build_lm` of a model that was tried and is causal; raises `ConfigError` for others."""
+    lm = build_lm(architecture, where)
+    text_config = text_part(architecture.config)
+    if text_config.pad_token_id is None and not can_run(lm):
+        # some (RoBERTa, XLM, ProphetNet) count what is not padding, and need to be told what is
+        text_config.pad_token_id = architecture.config.pad_token_id = text_config.eos_token_id
+        lm = build_lm(architecture, where)
+    check_causal(lm, where)
+    return lm
 
 
 def check_architecture(config: ModelConfig, seq_length: int) -> tuple[PreTrainedModel, list[str]]:
@@ -148,11 +160,11 @@ def check_architecture(config: ModelConfig, seq_length: int) -> tuple[PreTrained
     num_built = lm.num_parameters() - lm.get_input_embeddings().weight.numel()
     if num_built <= PROBED_PARAMETERS:
         small = copy.deepcopy(architecture.config)
-        text = small.get_text_config(decoder=True)
+        text = text_part(small)
         text.vocab_size = min(text.vocab_size, PROBED_ROWS)
-        fit_special_ids(small, 0)
+        fit_special_ids(small, 0)  # any id: nothing is trained
         with torch.random.fork_rng(devices=[]):
-            check_causal(build_lm(Architecture(small, torch.float32, {}, architecture.arguments, None), shown), shown)
+            build_causal_lm(Architecture(small, torch.float32, {}, architecture.arguments, None), shown)
     return lm, architecture.warnings
 
 
@@ -194,9 +206,15 @@ def load_architecture(config: ModelConfig, architecture: Architecture, **setting
 
 def check_context(lm_config: Any, seq_length: int) -> None:
     """Raises `ConfigError` where a block does not fit."""
-    context = getattr(lm_config.get_text_config(decoder=True), "max_position_embeddings", None)
+    context = getattr(text_part(lm_config), "max_position_embeddings", None)
     if context is not None and 0 < context < seq_length:
         raise ConfigError(f"dataset.seq_length is {seq_length}, but the model's context is {context} tokens.")
+
+
+def text_part(lm_config: Any) -> Any:
+    """The part of a configuration that describes the language model: a section of it, or all of it."""
+    # of an encoder-decoder family it would be a copy
+    return lm_config if lm_config.is_encoder_decoder else lm_config.get_text_config(decoder=True)
 
 
 def fit_special_ids(lm_config: Any, eos_id: int) -> None:
@@ -204,7 +222,7 @@ def fit_special_ids(lm_config: Any, eos_id: int) -> None:
 
     Where a configuration needs a padding token it is `eos_id` too.
     """
-    for part in {id(part): part for part in (lm_config, lm_config.get_text_config(decoder=True))}.values():
+    for part in {id(part): part for part in (lm_config, text_part(lm_config))}.values():
         part.bos_token_id = part.eos_token_id = eos_id
         try:
             part.pad_token_id = None
@@ -219,7 +237,10 @@ def _stored_config(config: ModelConfig, source: dict[str, Any]) -> Any:
         raise ConfigError(
             f"model.model_type '{config.model_type}'. {did_you_mean(str(config.model_type), CONFIG_MAPPING)}"
         )
-    return AutoConfig.for_model(config.model_type)
+    try:
+        return AutoConfig.for_model(config.model_type)
+    except UNREADABLE as error:
+        raise ConfigError(f"model.model_type '{config.model_type}': {first_sentence(error)}") from error
 
 
 def _settings(config: ModelConfig, lm_config: Any, arguments: dict[str, Any]) -> dict[str, tuple[str, Any]]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from phf.errors import ConfigError
+from phf.pretrained import UNREADABLE, first_sentence
 
 LENGTHS = (2, 16)
 """Tokens of the probes. In short texts a token that is seen weighs most; long ones show what is only seen from afar."""
@@ -16,6 +17,7 @@ HALF_TOLERANCE = 0.05
 """The same for models in half precision that are too large to be copied."""
 COPIED_PARAMETERS = 1_000_000_000
 """Models in half precision with at most this many parameters are tried in float32."""
+RAISED_BY_MODELS = (*UNREADABLE, AssertionError, ZeroDivisionError)
 SETTINGS = {
     "is_decoder": True,
     "use_bidirectional_attention": False,
@@ -31,17 +33,35 @@ def check_causal(lm: Any, key: str) -> None:
 
     `key` opens the message: what names the model, e.g. `model.path_or_name`.
     """
-    if any(parameter.is_meta or not parameter.numel() for parameter in lm.parameters()):
-        return  # not in this process: nothing can be tried
+    if _is_elsewhere(lm):
+        return
     is_exact = all(parameter.dtype in (torch.float32, torch.float64) for parameter in lm.parameters())
     if not is_exact and lm.num_parameters() <= COPIED_PARAMETERS:
         lm, is_exact = copy.deepcopy(lm).float(), True
-    if change_by_later_tokens(lm) <= (TOLERANCE if is_exact else HALF_TOLERANCE):
+    try:
+        change = change_by_later_tokens(lm)
+    except RAISED_BY_MODELS as error:
+        raise ConfigError(
+            f"{key}: {type(lm).__name__} cannot be run on plain text: {first_sentence(error)} Change "
+            "model.config_kwargs, or choose another model."
+        ) from error
+    if change <= (TOLERANCE if is_exact else HALF_TOLERANCE):
         return
     raise ConfigError(
         f"{key}: {type(lm).__name__} is not a causal language model: it sees the tokens that it should predict. "
         f"{_advice(lm.config, key)}"
     )
+
+
+def can_run(lm: Any) -> bool:
+    """Whether `lm` takes token ids and nothing else; True where that cannot be tried."""
+    if _is_elsewhere(lm):
+        return True
+    try:
+        change_by_later_tokens(lm)
+    except RAISED_BY_MODELS:
+        return False
+    return True
 
 
 @torch.no_grad()
@@ -57,6 +77,11 @@ def change_by_later_tokens(lm: Any) -> float:
     finally:
         for module, training in was_training.items():
             module.training = training
+
+
+def _is_elsewhere(lm: Any) -> bool:
+    """Whether parameters are not in this process (on no device, or divided among processes): nothing can be tried."""
+    return any(parameter.is_meta or not parameter.numel() for parameter in lm.parameters())
 
 
 def _change(lm: Any, length: int) -> float:
@@ -95,7 +120,7 @@ def _last_hidden_state(lm: Any, ids: Tensor) -> Tensor:
     finally:
         if handle is not None:
             handle.remove()
-    is_whole = len(seen) == 1 and seen[0].shape[:2] == ids.shape
+    is_whole = len(seen) == 1 and seen[0].dim() == 3 and seen[0].shape[:2] == ids.shape
     return seen[0] if is_whole else logits
 
 

@@ -15,12 +15,13 @@ from phf.models.architecture import (
     HUB_ARGUMENTS,
     KEY,
     Architecture,
-    build_lm,
+    build_causal_lm,
     check_context,
     check_vocabulary,
     fit_special_ids,
     load_architecture,
     read_architecture,
+    text_part,
 )
 from phf.models.causality import check_causal
 from phf.models.prompting import open_as_exported
@@ -67,13 +68,14 @@ def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> 
     if config.from_scratch:
         architecture = fitted_architecture(config, tokenizer)
         check_context(architecture.config, seq_length)
-        lm = build_lm(architecture)
+        lm = build_causal_lm(architecture, KEY if config.path_or_name is not None else "model.model_type")
         _start_padding_row(lm)
     else:
         assert config.path_or_name is not None
         architecture = read_architecture(config)
         check_context(architecture.config, seq_length)
         lm = load_architecture(config, architecture)
+        check_causal(lm, KEY)
         known = _own_vocabulary(config.path_or_name, architecture.source) if new_ids else {}
         new_ids = [i for i in new_ids if tokenizer.convert_ids_to_tokens(i) not in known]
         num_rows = lm.get_input_embeddings().weight.size(0)
@@ -85,7 +87,6 @@ def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> 
                 *(KEY, config.path_or_name, num_rows, len(without_row)),
             )
             new_ids = new_ids + without_row
-    check_causal(lm, KEY if config.path_or_name is not None else "model.model_type")
     add_embeddings(lm, tokenizer, new_ids)
     lm.get_input_embeddings().padding_idx = None  # it would not be trained; ours, EOS, opens each document
     return lm
@@ -97,7 +98,10 @@ def fitted_architecture(config: ModelConfig, tokenizer: Any) -> Architecture:
     new_ids = config_special_tokens(config, tokenizer)
     num_rows = check_vocabulary(config, tokenizer.get_vocab().values(), new_ids)
     if config.path_or_name is None and architecture.vocab_size is None:
-        architecture.config.get_text_config(decoder=True).vocab_size = num_rows
+        part = text_part(architecture.config)
+        part.vocab_size = num_rows
+        if getattr(part, "decoder_vocab_size", None) is not None:
+            part.decoder_vocab_size = num_rows  # Marian's
     fit_special_ids(architecture.config, tokenizer.eos_token_id)
     return architecture
 
@@ -139,7 +143,13 @@ def add_embeddings(lm: PreTrainedModel, tokenizer: Any, new_ids: list[int]) -> N
     ids = set(tokenizer.get_vocab().values())
     num_old, num_rows = lm.get_input_embeddings().weight.size(0), max(ids) + 1
     if num_rows > num_old:
-        lm.resize_token_embeddings(num_rows, mean_resizing=False)
+        try:
+            lm.resize_token_embeddings(num_rows, mean_resizing=False)
+        except (AttributeError, NotImplementedError) as error:
+            raise ConfigError(
+                f"{type(lm).__name__} cannot be given rows for more tokens: {error}. Set model.config_kwargs.vocab_size to "
+                f"{num_rows} or more."
+            ) from error
     if not new_ids:
         return
     weights = [lm.get_input_embeddings().weight]
