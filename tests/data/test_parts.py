@@ -147,6 +147,16 @@ def test_raw_sources_of_one_training_keep_apart_where_their_names_are_the_same(t
     assert ensure_annotated(same[0], scorer, None) != folders[0]
 
 
+def test_what_training_does_not_read_is_logged_once(tmp_path, caplog):
+    row = json.dumps({"texts": ["a"], "scores": [0.5]}) + "\n"
+    for name in ("train.jsonl", "test.jsonl", "notes.md"):
+        put(tmp_path / name, row if name.endswith("l") else "Notes.\n")
+    for _ in range(2):
+        assert len(list(read_sources([str(tmp_path)], "scores"))) == 2
+    assert [record.getMessage().count("notes.md") for record in caplog.records] == [0, 1]
+    assert "all of its splits are read" in caplog.text
+
+
 def test_annotated_sources_without_ids_keep_apart_where_their_names_are_the_same(tmp_path):
     row = json.dumps({"texts": ["a"], "scores": [0.5]}) + "\n"
     sources = [str(put(tmp_path / name / "a.jsonl", row).parent) for name in ("en", "de")]

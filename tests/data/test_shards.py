@@ -98,6 +98,30 @@ def test_no_reader_takes_a_part_for_the_whole(whole, tmp_path, damage, message):
             pytest.fail(f"{name} reads it: {read(str(folder))}")
 
 
+@pytest.mark.parametrize("damage", [lose, cut, swap_unnoticed_by_size])
+def test_neither_does_a_glob_of_shards_and_a_single_one_is_what_was_asked_for(whole, tmp_path, damage):
+    folder = shutil.copytree(whole, tmp_path / "dataset")
+    damage(folder)
+    with pytest.raises(CorpusError, match=r"manifest"):
+        list(read_annotated(str(folder / "*.parquet")))
+    assert len(list(read_annotated(str(folder / "shard-00000-000000.parquet")))) == 1000
+
+
+@pytest.mark.parametrize("damage", [lose, cut, add, None], ids=lambda value: getattr(value, "__name__", "whole"))
+def test_the_same_at_a_url(whole, tmp_path, damage):
+    folder = shutil.copytree(whole, tmp_path / "dataset")
+    url = f"file://{folder}"
+    if damage is None:
+        assert [document.texts for document in read_annotated(url)] == [[f"x = {i}\n"] for i in range(2500)]
+        (folder / MANIFEST).unlink()
+        with pytest.raises(CorpusError, match="its annotation is unfinished"):
+            list(read_annotated(url))
+        return
+    damage(folder)
+    with pytest.raises(CorpusError, match=r"manifest\.json"):
+        list(read_annotated(url))
+
+
 def test_whole_ones_are_read_with_and_without_sizes_and_what_lies_beside(whole, tmp_path):
     folder = shutil.copytree(whole, tmp_path / "dataset")
     put(folder / "README.md", "A card.")

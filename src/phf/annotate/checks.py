@@ -7,7 +7,7 @@ from pathlib import Path
 from phf.data.dataset import Manifest
 from phf.data.duplicates import DuplicateCounter
 from phf.data.parts import Corpus, Part
-from phf.data.row_policy import ReadNotes, ReadOptions, listed, no_text
+from phf.data.row_policy import ReadOptions, describe_left_out, listed, no_text
 from phf.data.rows import Record
 from phf.data.shards import MANIFEST
 from phf.data.sources import read_part
@@ -70,19 +70,9 @@ def check_shards(output: Path, sizes: Mapping[str, int]) -> None:
             )
 
 
-def describe_left_out(notes: ReadNotes | Manifest, shown: int = 5) -> list[str]:
-    """A line for each reason why files were not read: how many, and the first of them."""
-    left_out = notes.left_out if isinstance(notes, Manifest) else notes.to_json()["left_out"]
-    return [
-        f"Not read: {found['count']:,} {'file' if found['count'] == 1 else 'files'} ({reason}): "
-        f"{', '.join(found['files'][:shown])}{', ...' if found['count'] > shown else ''}"
-        for reason, found in left_out.items()
-    ]
-
-
 def notices(manifest: Manifest, shown: int = 5) -> list[str]:
     """Lines for whoever ran a job: what was not read of its corpus, and ids that are there more than once."""
-    lines = describe_left_out(manifest, shown)
+    lines = describe_left_out(manifest.left_out, shown)
     if count := manifest.skipped.get("count"):
         rows = manifest.skipped["rows"]
         lines.append(f"Skipped: {count:,} bad {'row' if count == 1 else 'rows'} (listed in {MANIFEST}), such as:")

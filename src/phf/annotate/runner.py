@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import phf
-from phf.annotate.checks import check_columns, check_shards, count_duplicate_ids, describe_left_out
+from phf.annotate.checks import check_columns, check_shards, count_duplicate_ids
 from phf.annotate.corpus_reading import CorpusReading
 from phf.annotate.local import Job, score_here, score_in_processes
 from phf.annotate.on_disk import OnDisk
@@ -143,7 +143,7 @@ def annotate(
             return manifest
         (output / MANIFEST).unlink(missing_ok=True)  # somebody has deleted shards: they are made again
         if announce is not None:
-            for line in [*corpus.warnings, *describe_left_out(corpus.notes)]:
+            for line in [*corpus.warnings, *corpus.notes.describe_left_out()]:
                 announce(line)
         job = Job(columns, segmenter, output, time_limit, options, is_strict=on_error == "stop")
         reading = CorpusReading(job, corpus)

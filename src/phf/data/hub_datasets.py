@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from phf.data.formats import kind_by_name
 from phf.data.row_policy import Choose, Chosen, OnBad, ReadNotes
+from phf.data.stored import reaching
 from phf.data.tables import BATCH_ROWS, batch_rows
 from phf.errors import CorpusError
 
@@ -90,7 +91,8 @@ def hub_rows(source: str, choose: Choose, bad: OnBad) -> Iterator[tuple[int, dic
             "Check the name and the network, or name a local source such as python-stdlib. A configuration, split and "
             "revision are written NAME[CONFIG]:SPLIT@REVISION."
         ) from error
-    yield from _rows(dataset, source, choose, bad)
+    with reaching(source):  # rows come over the network
+        yield from _rows(dataset, source, choose, bad)
 
 
 def _rows(dataset: Any, source: str, choose: Choose, bad: OnBad) -> Iterator[tuple[int, dict[str, Any]]]:

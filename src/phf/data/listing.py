@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from typing import Literal
 from phf.data.compression import compression_of
 from phf.data.formats import OWN_FILES, Kind, kind_by_content, kind_by_name
 from phf.data.row_policy import ReadNotes, ReadOptions
-from phf.data.shards import MANIFEST, listed_shards
+from phf.data.shards import MANIFEST, listed_remote_shards, listed_shards
 from phf.data.stored import StoredFile, is_url, reading
 from phf.data.tree import JOB, Tree, find, is_direct, is_folder
 from phf.errors import CorpusError
@@ -69,17 +69,24 @@ def list_source(source: str, options: ReadOptions | None = None) -> Listing | No
     options = options or ReadOptions()
     if not is_url(source) and Path(source).is_dir():
         path = Path(source)
-        if _is_unfinished(path):
-            raise CorpusError(
-                f"{source}: its annotation is unfinished. Run the same phf annotate again to finish it, or name what "
-                f"there is as '{path / '*.parquet'}'."
-            )
+        if _is_unfinished({path.name for path in path.iterdir()}):
+            raise _unfinished(source)
         if (shards := listed_shards(path)) is not None:
             files = [ListedFile(shard.name, shard, "parquet") for shard in shards]
             return Listing(source, "records", source, files)
     tree = find(source)
     if tree is None:
         return None
+    if is_url(source) and is_folder(source):
+        there = {name: file for name, file in tree.files if "/" not in name}
+        if _is_unfinished(there.keys()):
+            raise _unfinished(source)
+        if (shards := listed_remote_shards(source, there)) is not None:
+            return Listing(source, "records", tree.root, [ListedFile(shard.name, shard, "parquet") for shard in shards])
+    elif not is_url(source):  # a glob: what it takes of a dataset is of one that is whole
+        for parent in {Path(file.location).parent for name, file in tree.files if name.endswith(".parquet")}:
+            if len(tree.files) > 1:
+                listed_shards(parent, alone=False)
     if not tree.files and tree.folders:
         raise CorpusError(
             f"{source}: matches folders only, such as {tree.folders[0]}. Name what is in them, e.g. "
@@ -117,10 +124,17 @@ def is_saved_dataset(source: str) -> bool:
         return is_split or (folder / "dataset_dict.json").is_file()
 
 
-def _is_unfinished(folder: Path) -> bool:
-    """Whether `phf annotate` has begun in a folder and not written its manifest, which comes last."""
-    begun = (folder / JOB).is_file() and any(folder.glob("shard-*.parquet"))
-    return begun and not (folder / MANIFEST).is_file()
+def _is_unfinished(names: Collection[str]) -> bool:
+    """Whether `phf annotate` has begun in a folder of such files and not written its manifest, which comes last."""
+    begun = JOB in names and any(name.startswith("shard-") and name.endswith(".parquet") for name in names)
+    return begun and MANIFEST not in names
+
+
+def _unfinished(source: str) -> CorpusError:
+    return CorpusError(
+        f"{source}: its annotation is unfinished. Run the same phf annotate again to finish it, or name what there is as "
+        f"'{source.rstrip('/')}/*.parquet'."
+    )
 
 
 def _one_file(source: str, tree: Tree, options: ReadOptions) -> Listing:

@@ -1,5 +1,6 @@
 """A corpus of one or several sources as parts that are read one by one, with names that are unique in it."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from phf.data.row_policy import ReadNotes, ReadOptions
 from phf.data.stored import is_url
 from phf.errors import CorpusError
 from phf.reading import without_surrogates
+from phf.visible import visible_text
 
 PYTHON_STDLIB = "python-stdlib"
 GROUPED_ABOVE = 16
@@ -23,6 +25,10 @@ GROUP_FILES = 500
 """About as much is put together."""
 COMPRESSED_FACTOR = 4
 """How much larger the content of a compressed file is, about."""
+
+_said: set[str] = set()
+"""Of corpora that were read in this process: once is enough, however often they are read."""
+logger = logging.getLogger(__name__)
 
 Kind = Literal["records", "text", "saved", "hub", "stdlib"]
 
@@ -109,13 +115,21 @@ def common_prefixes(sources: Sequence[str]) -> list[str]:
 
 
 def distinct_parts(sources: Sequence[str]) -> list[list[Part]]:
-    """The parts of each of several sources; where two would give their documents the same names, they are told apart."""
+    """The parts of each of several sources; where two would give their documents the same names, they are told apart.
+
+    What is not read of them is logged, once.
+    """
     corpora = [list_corpus([source]) for source in sources]
     if names_clash(corpora):
         corpora = [
             list_corpus([source], prefix=before)
             for source, before in zip(sources, common_prefixes(sources), strict=True)
         ]
+    for corpus in corpora:
+        for line in [*corpus.warnings, *corpus.notes.describe_left_out()]:
+            if line not in _said:
+                _said.add(line)
+                logger.warning("%s", visible_text(line))
     return [corpus.parts for corpus in corpora]
 
 
@@ -172,7 +186,7 @@ def _special(source: str, prefix: str) -> Part:
     if is_saved_dataset(source):
         name = os.path.basename(os.path.abspath(source))
         return Part(source, "saved", without_surrogates("/".join(filter(None, (prefix, name)))))
-    return Part(source, "hub", prefix or source.rpartition("/")[2])
+    return Part(source, "hub", prefix or parse_hub_name(source).name.rpartition("/")[2])
 
 
 def _parts(listing: Listing, prefix: str) -> list[Part]:

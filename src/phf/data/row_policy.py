@@ -181,12 +181,25 @@ class ReadNotes:
             self.left_out.setdefault(reason, Named()).update(files)
         self.skipped.update(other.skipped)
 
+    def describe_left_out(self) -> list[str]:
+        """A line for each reason why files were not read."""
+        return describe_left_out(self.to_json()["left_out"])
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
             "left_out": {reason: {"count": n.count, "files": n.names} for reason, n in self.left_out.items()},
             "skipped": {"count": self.skipped.count, "rows": self.skipped.names},
         }
+
+
+def describe_left_out(left_out: Mapping[str, Mapping[str, Any]], shown: int = 5) -> list[str]:
+    """A line for each reason why files were not read (`ReadNotes.to_json`): how many, and the first of them."""
+    return [
+        f"Not read: {found['count']:,} {'file' if found['count'] == 1 else 'files'} ({reason}): "
+        f"{', '.join(found['files'][:shown])}{', ...' if found['count'] > shown else ''}"
+        for reason, found in left_out.items()
+    ]
 
 
 def json_ready(value: Any) -> Any:

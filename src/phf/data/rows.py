@@ -1,6 +1,7 @@
 """The rows of one file of records, whatever its format, each with its place."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from phf.data.formats import kind_by_magic
 from phf.data.jsonlines import ReadProgress, ignore_progress, is_laid_out, json_elements, json_lines
 from phf.data.listing import ListedFile
 from phf.data.row_policy import BadRowError, Choose, Chosen, OnBad, stop
-from phf.data.stored import Opened, opened
+from phf.data.stored import Opened, is_url, opened, reaching
 from phf.data.tables import KIND_NAMES, table_rows
 from phf.errors import CorpusError
 
@@ -52,7 +53,8 @@ def read_file(
     place, name = file.stored.location, file.name
     bad = _with_place(place, bad)
     try:
-        with opened(file.stored) as found:
+        # the library behind a URL may fail at any read
+        with reaching(place) if is_url(place) else nullcontext(), opened(file.stored) as found:
             kind = kind_by_magic(found.head) or file.kind
             if kind in KIND_NAMES:
                 yield from _table(file, kind, found, choose, bad, progress)

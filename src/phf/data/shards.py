@@ -1,36 +1,51 @@
 """The shards of an annotated dataset, checked against its manifest: a folder that has lost one is not the dataset."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from phf.data.formats import kind_by_name
-from phf.data.stored import StoredFile
+from phf.data.stored import StoredFile, reaching
 from phf.errors import CorpusError
-from phf.reading import read_json
+from phf.reading import parse_json, read_json
 
 MANIFEST = "manifest.json"
 """In a folder that `phf annotate` has finished. Written last."""
 REMEDY = f"Copy the dataset again, or delete {MANIFEST} and run the same phf annotate again."
 
 
-def listed_shards(folder: Path) -> list[StoredFile] | None:
+def listed_shards(folder: Path, *, alone: bool = True) -> list[StoredFile] | None:
     """The shards that the manifest of `folder` lists, in order; None for a folder without a manifest of ours.
 
-    Raises `CorpusError` where a shard is missing or not as large as it was, and where there are others.
+    Raises `CorpusError` where a shard is missing or not as large as it was, and, if they are to be `alone`, where there are
+    other files of records.
     """
-    if not (folder / MANIFEST).is_file() or (shards := _shards_of(folder / MANIFEST)) is None:
+    path = folder / MANIFEST
+    if not path.is_file() or (shards := _shards_of(read_json(path, CorpusError, REMEDY), str(path))) is None:
         return None
-    files = [_checked(folder, shard) for shard in shards]
-    known = {shard["name"] for shard in shards}
-    others = sorted(path.name for path in folder.iterdir() if path.name not in known and _is_shard(path))
-    if others:
-        raise CorpusError(
-            f"{folder}: holds {_count(len(others), 'file')} of records that {MANIFEST} does not list, such as {others[0]}. "
-            "Move them to a folder of their own."
-        )
+    there = {name: StoredFile.local(folder / name) for name in _names(shards) if (folder / name).is_file()}
+    files = [_checked(str(folder), shard, there) for shard in shards]
+    for file in files:
+        if file.num_rows is not None:
+            file.check_rows(_num_rows(file.location, file.num_bytes, file.stamp))
+    if alone:
+        _refuse_others(str(folder), [path.name for path in folder.iterdir() if path.is_file()], shards)
+    return files
+
+
+def listed_remote_shards(folder: str, there: Mapping[str, StoredFile]) -> list[StoredFile] | None:
+    """The same of a folder at a URL, whose files are `there` by name; numbers of rows are checked when they are read."""
+    if MANIFEST not in there:
+        return None
+    where = f"{folder.rstrip('/')}/{MANIFEST}"
+    with there[MANIFEST].open() as file, reaching(where):
+        content = file.read()
+    if (shards := _shards_of(parse_json(content, where, CorpusError, REMEDY), where)) is None:
+        return None
+    files = [_checked(folder, shard, there) for shard in shards]
+    _refuse_others(folder, [name for name in there if "/" not in name], shards)
     return files
 
 
@@ -40,14 +55,17 @@ def whole_shard(folder: Path, shard: Mapping[str, Any]) -> bool:
     return path.is_file() and path.stat().st_size == shard.get("num_bytes", path.stat().st_size)
 
 
-def _shards_of(path: Path) -> list[dict[str, Any]] | None:
-    found = read_json(path, CorpusError, REMEDY)
-    if not isinstance(found, dict) or not {"phf_version", "shards"} <= found.keys():
+def _shards_of(manifest: Any, where: str) -> list[dict[str, Any]] | None:
+    if not isinstance(manifest, dict) or not {"phf_version", "shards"} <= manifest.keys():
         return None  # somebody else's file of that name
-    shards = found["shards"]
+    shards = manifest["shards"]
     if not isinstance(shards, list) or not all(_is_described(shard) for shard in shards):
-        raise CorpusError(f"{path}: its 'shards' are not a list of names with their counts. {REMEDY}")
+        raise CorpusError(f"{where}: its 'shards' are not a list of names with their counts. {REMEDY}")
     return shards
+
+
+def _names(shards: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [shard["name"] for shard in shards]
 
 
 def _is_described(shard: Any) -> bool:
@@ -60,20 +78,28 @@ def _is_described(shard: Any) -> bool:
     return all(isinstance(shard.get(key, 0), int) for key in ("num_documents", "num_bytes"))
 
 
-def _checked(folder: Path, shard: Mapping[str, Any]) -> StoredFile:
-    path = folder / shard["name"]
-    if not path.is_file():
-        raise CorpusError(f"{path} is missing, which {MANIFEST} lists. {REMEDY}")
-    file = replace(StoredFile.local(path), num_rows=shard.get("num_documents"))
+def _checked(folder: str, shard: Mapping[str, Any], there: Mapping[str, StoredFile]) -> StoredFile:
+    name = f"{folder.rstrip('/')}/{shard['name']}"
+    if shard["name"] not in there:
+        raise CorpusError(f"{name} is missing, which {MANIFEST} lists. {REMEDY}")
+    file = replace(there[shard["name"]], num_rows=shard.get("num_documents"))
     if file.num_bytes != shard.get("num_bytes", file.num_bytes):
-        raise CorpusError(f"{path} has {file.num_bytes:,} bytes, but {shard['num_bytes']:,} by {MANIFEST}. {REMEDY}")
-    if file.num_rows is not None:
-        file.check_rows(_num_rows(path, file.num_bytes, file.stamp))
+        raise CorpusError(f"{name} has {file.num_bytes:,} bytes, but {shard['num_bytes']:,} by {MANIFEST}. {REMEDY}")
     return file
 
 
+def _refuse_others(folder: str, names: Sequence[str], shards: Sequence[Mapping[str, Any]]) -> None:
+    known = set(_names(shards))
+    others = sorted(name for name in names if _is_shard(name) and name not in known)
+    if others:
+        raise CorpusError(
+            f"{folder}: holds {len(others):,} {'file' if len(others) == 1 else 'files'} of records that {MANIFEST} does not "
+            f"list, such as {others[0]}. Move what is not of the dataset to a folder of its own."
+        )
+
+
 @lru_cache(2**17)
-def _num_rows(path: Path, num_bytes: int, stamp: str) -> int:
+def _num_rows(path: str, num_bytes: int, stamp: str) -> int:
     """By the footer of the file, which is read once as long as the file stays as it is."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -85,11 +111,7 @@ def _num_rows(path: Path, num_bytes: int, stamp: str) -> int:
         raise CorpusError(f"{path}: is not a readable Parquet file: {reason}. {REMEDY}") from error
 
 
-def _is_shard(path: Path) -> bool:
+def _is_shard(name: str) -> bool:
     """Whether a file beside the shards would be read as records, were there no manifest."""
-    kind, is_ambiguous = kind_by_name(path.name)
-    return kind is not None and not is_ambiguous and path.name[0] != "." and path.is_file()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    kind, is_ambiguous = kind_by_name(name)
+    return kind is not None and not is_ambiguous and name[0] != "."
