@@ -48,7 +48,19 @@ def held_out_blocks(
     if dataset.eval_datasets:
         # the whole source is held out: packed as it stands, without filter or skip
         packing = replace(packing, split="train", filter_threshold=None, skip_tokens=0, unscored="keep")
-    return build_blocks(sources, tokenizer, packing, cache_root() / "blocks")
+    blocks = build_blocks(sources, tokenizer, packing, cache_root() / "blocks")
+    announce_altered(blocks, "held-out", announce)
+    return blocks
+
+
+def announce_altered(blocks: TokenBlocks, split: str, announce: Announce) -> None:
+    """Say how many documents the tokenizer changed, if any."""
+    counts = blocks.counts
+    if counts.num_documents_altered:
+        announce(
+            f"The tokenizer changes the text of {counts.num_documents_altered:,} of {counts.num_documents:,} {split} "
+            "documents (characters that it lacks, or its sign for a space)"
+        )
 
 
 def held_out_numbers(

@@ -9,7 +9,13 @@ from phf.config import Config
 from phf.data.blocks import TokenBlocks, build_blocks, read_sources
 from phf.data.packing import PackingConfig
 from phf.data.streaming import StreamingBlocks
-from phf.evaluation.held_out_data import Announce, annotated_sources, held_out_blocks, packing_config
+from phf.evaluation.held_out_data import (
+    Announce,
+    annotated_sources,
+    announce_altered,
+    held_out_blocks,
+    packing_config,
+)
 from phf.models import load_tokenizer
 from phf.objectives import Objective
 from phf.profile.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds, with_thresholds
@@ -51,6 +57,7 @@ def prepare_data(config: Config, announce: Announce) -> RunData:
         train = StreamingBlocks(sources, tokenizer, packing)
     else:
         train = build_blocks(sources, tokenizer, packing, blocks_dir)
+        announce_altered(train, "training", announce)
     evaluation = held_out_blocks(config, tokenizer, sources, announce)
     return RunData(sources, tokenizer, packing, train, evaluation)
 
