@@ -30,8 +30,13 @@ GENERIC_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Tokenizer classes that take tokenizer.json as it is; others build a tokenizer of their own from its vocabulary."""
 OWN_CLASS = {"AutoTokenizer": [None, "tokenizer_class.PreTrainedTokenizerFast"]}
 """Keeps transformers from using the class that it has on record for an architecture (Qwen2, for one) instead."""
-OWN_CLASS_FILE = "from transformers import PreTrainedTokenizerFast\n\n__all__ = ['PreTrainedTokenizerFast']\n"
-"""What `OWN_CLASS` names, tokenizer_class.py: it runs only where a user trusts the folder's code, and does nothing."""
+OWN_CLASS_FILE = """import transformers
+
+
+class PreTrainedTokenizerFast(transformers.PreTrainedTokenizerFast):
+    pass
+"""
+"""What `OWN_CLASS` names, tokenizer_class.py: it runs only where a user trusts the folder's code, and changes nothing."""
 
 
 def save_tokenizer(tokenizer: Any, prompting: dict[str, Any], folder: Path) -> None:
@@ -124,6 +129,6 @@ def _chat_problem(found: Any, exported: Any, prefix: list[int]) -> str | None:
     for template in templates:
         for text in rendered(found, template):
             ids = found(text, add_special_tokens=False).input_ids
-            if ids[: len(prefix)] != prefix or ids[len(prefix) : 2 * len(prefix)] == prefix:
-                return f"a conversation starts with {found.convert_ids_to_tokens(ids[: 2 * len(prefix)])}"
+            if ids[: len(prefix)] != prefix:
+                return f"a conversation starts with {found.convert_ids_to_tokens(ids[: len(prefix)])}"
     return None
