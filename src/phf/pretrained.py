@@ -45,6 +45,8 @@ INNER_WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wr
 """Parts of a weight's name that torch, accelerate and DeepSpeed put in where they wrap a module."""
 WRAPPERS = (*INNER_WRAPPERS, "lm", "model", "base_model", "pretrained_model", "policy")
 """What stands in front of the names of all weights where a model was saved as a part of something else."""
+HEADS = ("score", "classifier", "classification_head", "logits_proj", "sequence_summary", "pooler", "lm_head")
+"""What heads are called in models that do not keep what is below them in a module of its own."""
 NETWORK_ERRORS = ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ReadTimeout")
 """Names of what huggingface_hub, datasets and their HTTP libraries raise without a network."""
 _LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
@@ -116,9 +118,11 @@ def _check_weights(
 ) -> None:
     """`info`: `missing_keys`, `unexpected_keys` and `mismatched_keys` of `from_pretrained(output_loading_info=True)`."""
     base = f"{model.base_model_prefix}."
+    is_wrapped = model.base_model is not model
 
     def is_of_head(weight: str) -> bool:
-        return not weight.startswith(base) or ".pooler." in weight
+        is_outside = not weight.startswith(base) if is_wrapped else weight.partition(".")[0] in HEADS
+        return is_outside or ".pooler." in weight
 
     lacking = set(info["missing_keys"])
     tied_to = getattr(model, "all_tied_weights_keys", None) or {}

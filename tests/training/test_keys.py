@@ -132,6 +132,12 @@ def test_values_are_of_their_types():
     assert found.bf16 is False
 
 
+def test_a_device_batch_that_is_cut_down_is_said():
+    assert arguments(per_device_train_batch_size=16)[2] == [
+        "training.per_device_train_batch_size is 16, but a step has 4 blocks for 1 processes: 4 are used."
+    ]
+
+
 def test_steps_that_tokens_override_are_said_to_be_ignored():
     _, arithmetic, warnings = arguments(num_tokens=3 * 4 * 32)
     assert arithmetic.max_steps == 3

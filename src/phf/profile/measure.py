@@ -218,7 +218,7 @@ def _encoder(tokenizer: str) -> "PlainEncoder":
     from phf.data.tokenizer import PlainEncoder
 
     try:
-        return PlainEncoder(AutoTokenizer.from_pretrained(tokenizer))
+        return PlainEncoder(AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False))
     except (OSError, ValueError) as error:
         first = str(error).partition("\n")[0]
         raise CorpusError(

@@ -134,6 +134,12 @@ def training_arguments(
             "per_device_train_batch_size": arithmetic.per_device_train_batch_size,
             "gradient_accumulation_steps": arithmetic.gradient_accumulation_steps,
         }
+        given = extra.get("per_device_train_batch_size", 0)
+        if given > arithmetic.per_device_train_batch_size:
+            warnings.append(
+                f"training.per_device_train_batch_size is {given}, but a step has {arithmetic.effective_batch_size} blocks "
+                f"for {world_size} processes: {arithmetic.per_device_train_batch_size} are used."
+            )
         arguments = TrainingArguments(**settings)
         _check_optimizer(arguments)
         warnings += use_one_gpu(arguments)
