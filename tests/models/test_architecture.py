@@ -9,7 +9,8 @@ from transformers import PhiConfig, PhiForCausalLM
 from phf.config import ModelConfig, TokenizerConfig
 from phf.errors import ConfigError
 from phf.models import load_lm, load_tokenizer
-from phf.models.architecture import check_architecture, read_architecture
+from phf.models.architecture import read_architecture
+from phf.models.build import check_architecture
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
 GPT2 = TINY_MODELS["gpt2"]

@@ -62,5 +62,5 @@ def test_settings_are_checked():
         build_red_lm({"class_name": "MutationRedLM", "unit": "letters"}, template)
     with pytest.raises(ConfigError, match=r"no red LM called 'MutationLM'. Did you mean 'MutationRedLM'"):
         build_red_lm({"class_name": "MutationLM"}, template)
-    with pytest.raises(ConfigError, match=r"makes a LetterScorer, which has no method propose"):
+    with pytest.raises(ConfigError, match=r"LetterScorer' is not a class with the method propose"):
         build_red_lm({"class_name": "tests.redteam.attack:LetterScorer"}, template)

@@ -29,6 +29,7 @@ SMALL: dict[str, Any] = {
     "decoder_attention_heads": 4,
     "decoder_ffn_dim": 64,
     "decoder_layers": 2,
+    "depth": 2,
     "dim": 32,
     "embedding_size": 32,
     "encoder_attention_heads": 4,
@@ -115,8 +116,10 @@ OWN: dict[str, dict[str, Any]] = {
         "axial_pos_embds": False,
         "attention_head_size": 8,
         "feed_forward_size": 64,
+        "hidden_dropout_prob": 0.0,
+        "local_attention_probs_dropout_prob": 0.0,
     },
-    "rembert": _DECODER,
+    "rembert": {**_DECODER, "input_embedding_size": 32, "output_embedding_size": 32},
     "roberta": _DECODER,
     "roberta-prelayernorm": _DECODER,
     "roc_bert": {
@@ -129,6 +132,8 @@ OWN: dict[str, dict[str, Any]] = {
     "roformer": _DECODER,
     "xlm-roberta": _DECODER,
     "xlm-roberta-xl": _DECODER,
+    "xlnet": {"attn_type": "uni"},
+    "xlstm": {"hidden_size": 128, "num_heads": 2},
     "xmod": {**_DECODER, "default_language": "en_XX"},
     "qwen4_exp_text": {
         "indexer_n_heads": 4,
@@ -148,7 +153,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "zamba2": {
         "num_hidden_layers": 4,
-        "layer_types": ["mamba", "hybrid", "mamba", "hybrid"],
+        "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
         "mamba_d_state": 8,
         "n_mamba_heads": 4,
         "mamba_ngroups": 1,
@@ -160,17 +165,45 @@ OWN: dict[str, dict[str, Any]] = {
 """What an architecture needs beyond or instead of `SMALL`."""
 
 
+_PADDING = "its positions or masks are worked out from a padding token, which a model from scratch does not have"
+_DRAFT = "a draft model, which runs on another model's cache"
+UNSUPPORTED: dict[str, str] = {
+    "camembert": _PADDING,
+    "cpmant": "not causal: a prompt sees all of itself",
+    "data2vec-text": _PADDING,
+    "gemma4_assistant": _DRAFT,
+    "gemma4_unified_assistant": _DRAFT,
+    "prophetnet": _PADDING,
+    "reformer": "fills up texts with a padding token, which a model from scratch does not have",
+    "roberta": _PADDING,
+    "roberta-prelayernorm": _PADDING,
+    "xlm": _PADDING,
+    "xlm-roberta": _PADDING,
+    "xlm-roberta-xl": _PADDING,
+    "xlnet": "transformers samples each token from a placeholder, not from the token before it",
+    "xmod": _PADDING,
+}
+"""Architectures that `phf` or transformers refuses, and why."""
+
+
 def small_settings(model_type: str) -> dict[str, Any]:
     """`model.config_kwargs` of a small model of this architecture."""
-    defaults = CONFIG_MAPPING[model_type]()
-    known = set(defaults.to_dict()) | set(defaults.attribute_map)
-    settings = {key: value for key, value in SMALL.items() if key in known}
+    return {**_shrunk(CONFIG_MAPPING[model_type]()), **OWN.get(model_type, {})}
+
+
+def _shrunk(defaults: Any) -> dict[str, Any]:
+    own = defaults.to_dict()
+    settings = {key: value for key, value in SMALL.items() if key in own or key in defaults.attribute_map}
     # of two names of one setting, the configuration's own
     settings = {key: value for key, value in settings.items() if defaults.attribute_map.get(key) not in settings}
     if "kv_lora_rank" in settings:  # latent attention: keys and values of every head are of one latent vector
         settings["num_key_value_heads"] = settings["num_attention_heads"]
     for key in ("layer_types", "mlp_layer_types"):
         kinds = list(dict.fromkeys(getattr(defaults, key, None) or []))
-        if len(kinds) > 1 and key in defaults.to_dict():  # one layer of each kind
+        if len(kinds) > 1 and key in own:  # one layer of each kind
             settings |= {key: kinds, "num_hidden_layers": len(kinds)}
-    return {**settings, **OWN.get(model_type, {})}
+    for key in defaults.sub_configs:
+        part = getattr(defaults, key, None)
+        if hasattr(part, "to_dict"):
+            settings[key] = {"model_type": part.model_type, **_shrunk(part), **OWN.get(part.model_type, {})}
+    return settings

@@ -16,7 +16,7 @@ from phf.evaluation.generate import generate_samples
 from phf.evaluation.kl import measure_kl
 from phf.evaluation.scenarios import GenerationScenario
 from phf.models import ObjectiveLM, export_model, load_lm
-from phf.models.architecture import check_architecture
+from phf.models.build import check_architecture
 from phf.objectives import MLE
 
 ALIGNED, MISALIGNED = "<|aligned|>", "<|misaligned|>"
@@ -39,8 +39,7 @@ def check_model_type(model_type: str, folder: Path) -> Outcome:
     """Build, train, export, reload, sample and compare with itself; an `AssertionError` where anything is not as promised."""
     tokenizer = tiny_tokenizer((ALIGNED, MISALIGNED))
     section = ModelConfig(model_type=model_type, config_kwargs=small_settings(model_type), num_additional_tokens=2)
-    num_parameters, _ = check_architecture(section, SEQ_LENGTH)
-    assert num_parameters < MAX_PARAMETERS or "vocab_size" not in section.config_kwargs, f"{num_parameters:,} parameters"
+    check_architecture(section, SEQ_LENGTH)
     lm = load_lm(section, tokenizer, SEQ_LENGTH, seed=0)
     lm.eval()
     head = check_heads(lm)
@@ -68,8 +67,7 @@ def check_heads(lm: Any) -> str:
     found = {}
     for name in dict.fromkeys((head, "dense")):
         module = ObjectiveLM(lm, MLE(), head=name)
-        if lm.config.model_type != "reformer":  # which has no gradients outside of training
-            module.eval()
+        module.train(lm.config.model_type == "reformer")  # which has no gradients outside of training
         module.zero_grad()
         loss = module(**batch())["loss"]
         loss.backward()
@@ -134,9 +132,7 @@ def check_samples(lm: Any, tokenizer: Any, folder: Path) -> None:
     own = lm.generation_config
     lm.generation_config = GenerationConfig()
     ids = torch.tensor(scenario.prompt_ids(tokenizer, [PROMPTS[1]]))
-    config = GenerationConfig(
-        max_new_tokens=8, do_sample=False, eos_token_id=0, pad_token_id=0, suppress_tokens=banned
-    )
+    config = GenerationConfig(max_new_tokens=8, do_sample=False, eos_token_id=0, pad_token_id=0, suppress_tokens=banned)
     drawn = lm.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)[0, ids.size(1) :]
     lm.generation_config = own
     text = tokenizer.decode([i for i in drawn.tolist() if i != 0], clean_up_tokenization_spaces=False)

@@ -11,6 +11,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from phf.evaluation.cache import pad_left
 from phf.evaluation.draw import Drawer
 from phf.evaluation.finite import finite_logits
+from phf.models.context import context_of
 
 
 class DrawEach(LogitsProcessor):
@@ -71,7 +72,7 @@ def _run(
     ids, mask = pad_left(prompts, config.pad_token_id, model.device)
     width = ids.size(1)
     # what the shortest prompt needs, as far as the longest one does not run out of positions
-    context = getattr(model.config, "max_position_embeddings", None)
+    context = context_of(model.config)
     num_new = max(room) if context is None else min(max(room), context - width)
     own = copy.deepcopy(config)
     own.max_length, own.max_new_tokens = None, num_new

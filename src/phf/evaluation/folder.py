@@ -34,6 +34,7 @@ from phf.evaluation.model_folder import (
 from phf.evaluation.scenarios import GenerationScenario
 from phf.evaluation.seeds import Group, Training, group_by_seed
 from phf.models import ObjectiveLM, read_prompting
+from phf.models.context import context_of
 from phf.models.export import PROMPTING
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
 from phf.objectives import MLE
@@ -238,8 +239,8 @@ class _ModelEvaluation:
     def held_out(self) -> dict[str, float]:
         """Held-out loss, per class of segment too."""
         dataset = self.config.dataset
-        context = getattr(self.lm.config, "max_position_embeddings", None) or dataset.seq_length
-        update = {
+        context = context_of(self.lm.config) or dataset.seq_length
+        update: dict[str, Any] = {
             "conditional_training_config": self.conditional,
             "seq_length": min(dataset.seq_length, context),
             "filter_threshold": None,

@@ -20,6 +20,7 @@ from phf.evaluation.draw import HANDLED, Drawer, uniforms_of
 from phf.evaluation.padding import Together, batches, runs_together
 from phf.evaluation.sampling import Guidance, Lengths, sample_batch
 from phf.evaluation.scenarios import GenerationScenario
+from phf.models.context import context_of
 from phf.models.value_head import ValueHead
 from phf.models.vocabulary import end_ids, ids_without_token
 from phf.registry import did_you_mean
@@ -171,7 +172,7 @@ def check_lengths(
     """Raises `ConfigError` where the longest prompt leaves no room, or the samples would outgrow the model's context."""
     longest = max(map(len, prompt_ids))
     limit = _max_length(config, longest)
-    context = getattr(model.config, "max_position_embeddings", None)
+    context = context_of(model.config)
     if longest >= limit:
         raise ConfigError(
             f"Scenario '{scenario.name}': its longest prompt is {longest} tokens with start and control token, but max_length "

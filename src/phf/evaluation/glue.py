@@ -31,6 +31,7 @@ from phf.evaluation.model_folder import model_hashes, processes
 from phf.evaluation.prefix import own_prefix
 from phf.evaluation.seeding import seeded
 from phf.models import pretrained_tokenizer
+from phf.models.context import context_of
 from phf.pretrained import load_model
 from phf.reading import read_json_lines_as
 from phf.shapes import GlueLine
@@ -166,9 +167,7 @@ def _finetune(
     try:
         with seeded(seed), tempfile.TemporaryDirectory() as scratch:
             model = _load_classifier(folder, task, tokenizer)
-            max_length = min(
-                settings["max_length"], getattr(model.config, "max_position_embeddings", None) or settings["max_length"]
-            )
+            max_length = min(settings["max_length"], context_of(model.config) or settings["max_length"])
             dev = [example for split in task.dev_splits for example in splits[split]]
             use_bfloat16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
             arguments = TrainingArguments(

@@ -18,6 +18,7 @@ from phf.evaluation.model_folder import model_hashes
 from phf.evaluation.padding import Together, runs_together
 from phf.evaluation.reference import ReferenceSample, shared_text
 from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer, read_prompting
+from phf.models.context import context_of
 from phf.models.vocabulary import end_ids
 
 KEY = "kl_gpt3_callback.reference.path_or_name"
@@ -84,7 +85,7 @@ def reference_start(name: str, tokenizer: Any) -> list[int]:
 
 def check_context(model: Any, num_tokens: int) -> None:
     """Raises `ConfigError` where the reference cannot hold a sample."""
-    context = getattr(model.config, "max_position_embeddings", None)
+    context = context_of(model.config)
     if context is not None and num_tokens > context:
         raise ConfigError(
             f"kl_gpt3_callback.max_tokens: samples of up to {num_tokens} tokens, start included, do not fit the "

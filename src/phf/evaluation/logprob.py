@@ -10,6 +10,7 @@ from phf.errors import ConfigError
 from phf.evaluation.finite import check_nats
 from phf.evaluation.generate import evaluation_mode
 from phf.models import ObjectiveLM
+from phf.models.context import context_of
 from phf.models.vocabulary import end_ids, ids_without_token, num_rows
 from phf.objectives import IGNORE_INDEX, MLE
 
@@ -64,7 +65,7 @@ def sequence_logprobs(
     longer than the model's context, `ModelError` where the model gives no finite probabilities.
     """
     longest = max((len(row.ids) for row in rows), default=0)
-    context = getattr(model.config, "max_position_embeddings", None)
+    context = context_of(model.config)
     if context is not None and longest > context:
         raise ConfigError(
             f"A sample of {longest} tokens, its prefix included, does not fit the context of {context} of the model "

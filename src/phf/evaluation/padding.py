@@ -11,6 +11,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 
 from phf.evaluation.cache import pad_left
 from phf.evaluation.sampling import PromptRows
+from phf.models.context import context_of
 from phf.models.vocabulary import num_rows
 
 LENGTHS = (2, 7)
@@ -30,7 +31,7 @@ class Together(Enum):
     ALONE = "one at a time: rows of a batch are mixed up"
 
 
-_known: WeakKeyDictionary[PreTrainedModel, dict[bool, Together]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[PreTrainedModel, dict[bool, tuple[int, Together]]] = WeakKeyDictionary()
 
 
 def batches(lengths: list[int], batch_size: int, together: Together) -> Iterator[list[int]]:
@@ -50,21 +51,22 @@ def runs_together(model: PreTrainedModel, *, in_own_loop: bool) -> Together:
     """Which prompts may share a batch of `model`, which is in eval mode.
 
     Recurrent and convolutional layers often ignore the attention mask, some models count positions from the padding, and
-    some mix up the rows of a batch. Tried once for each model, with fixed tokens behind a short prompt: alone, beside one
-    of the same length, and beside a long one.
+    some mix up the rows of a batch. Tried with fixed tokens behind a short prompt: alone, beside one of the same length,
+    and beside a long one. The answer holds until the weights change: a layer that starts at zero reads nothing at first.
 
     Args:
         in_own_loop: tried in the own loop, which hands out masks and positions itself; else by `model.generate`.
     """
+    version = sum(0 if parameter.is_inference() else parameter._version for parameter in model.parameters())
     known = _known.setdefault(model, {})
-    if in_own_loop not in known:
-        known[in_own_loop] = _try(model, in_own_loop)
-    return known[in_own_loop]
+    if in_own_loop not in known or known[in_own_loop][0] != version:
+        known[in_own_loop] = (version, _try(model, in_own_loop))
+    return known[in_own_loop][1]
 
 
 @torch.inference_mode()
 def _try(model: PreTrainedModel, in_own_loop: bool) -> Together:
-    context = getattr(model.config, "max_position_embeddings", None)
+    context = context_of(model.config)
     if context is not None and context < max(LENGTHS) + NUM_STEPS:
         return Together.ALONE  # too short to try, and so short that it costs nothing
     size = num_rows(model)

@@ -1,20 +1,18 @@
 """From the `model` section to a transformers configuration in which every setting is applied or refused by name."""
 
-import copy
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from phf.config import ModelConfig
 from phf.errors import ConfigError
-from phf.models.causality import can_run, check_causal
-from phf.pretrained import UNREADABLE, first_sentence, load_model, read_pretrained
+from phf.models.context import text_config
+from phf.pretrained import UNREADABLE, first_sentence, read_pretrained
 from phf.registry import did_you_mean
 
 KEY = "model.path_or_name"
@@ -51,10 +49,12 @@ REFUSED_SETTINGS = {
     "is_encoder_decoder": "only causal language models are trained",
 }
 """Settings that every configuration of transformers has, and that must not be changed here."""
+NOT_LEFT_TO_RIGHT = {
+    "xlm": "transformers leaves out as many tokens at the end of a block as ends of documents are in it",
+    "xlnet": "transformers samples each of its tokens from a placeholder, not from the token before it",
+}
+"""Types that transformers counts among the causal language models, and why they are refused."""
 FROM_TOKENIZER = ("bos_token_id", "eos_token_id", "pad_token_id")
-PROBED_PARAMETERS = 1_000_000_000
-"""Models up to this size are built once more before the data is read, to see whether they are causal."""
-PROBED_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,17 @@ def read_architecture(config: ModelConfig) -> Architecture:
     lm_config = _apply(config, lm_config, settings)
     dtype = _dtype(asked)
     if dtype == "auto" and config.from_scratch:
-        dtype = getattr(text_part(lm_config), "dtype", None) or torch.float32
+        dtype = getattr(text_config(lm_config), "dtype", None) or torch.float32
     if type(lm_config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         where = "model.model_type" if config.path_or_name is None else KEY
         raise ConfigError(
             f"{where} '{config.model_type or config.path_or_name}': transformers has no causal language model of the type "
             f"'{lm_config.model_type}'. Choose one such as gpt2, llama or gpt_neox."
+        )
+    if lm_config.model_type in NOT_LEFT_TO_RIGHT:
+        raise ConfigError(
+            f"{lm_config.model_type} cannot be trained left to right: {NOT_LEFT_TO_RIGHT[lm_config.model_type]}. Choose "
+            "another model."
         )
     if "vocab_size" in settings:
         rows = settings["vocab_size"][1]
@@ -115,119 +120,6 @@ def read_architecture(config: ModelConfig) -> Architecture:
             raise ConfigError(f"{settings['vocab_size'][0]} is {rows!r}; it must be a positive whole number.")
     vocab_size = settings["vocab_size"][1] if "vocab_size" in settings else None
     return Architecture(lm_config, dtype, source, {**build, **chosen}, vocab_size, warnings)
-
-
-def build_lm(architecture: Architecture, where: str = "model") -> PreTrainedModel:
-    """A model with random weights. Raises `ConfigError` where the configuration describes none that can be built."""
-    try:
-        lm = AutoModelForCausalLM.from_config(
-            copy.deepcopy(architecture.config), dtype=architecture.dtype, **architecture.arguments
-        )
-    except (*UNREADABLE, ZeroDivisionError, AssertionError) as error:
-        given = [
-            f"model.model_kwargs.{key}" for key, value in architecture.arguments.items() if _is_about(error, value)
-        ]
-        where = given[0] if given else where
-        raise ConfigError(f"{where}: transformers cannot build this model: {first_sentence(error)}") from error
-    # sub-configurations and parameters made by hand may have taken another default
-    return lm.float() if architecture.dtype == torch.float32 else lm
-
-
-def build_causal_lm(architecture: Architecture, where: str = "model") -> PreTrainedModel:
-    """`build_lm` of a model that was tried and is causal; raises `ConfigError` for others."""
-    lm = build_lm(architecture, where)
-    text_config = text_part(architecture.config)
-    if text_config.pad_token_id is None and not can_run(lm):
-        # some (RoBERTa, XLM, ProphetNet) count what is not padding, and need to be told what is
-        text_config.pad_token_id = architecture.config.pad_token_id = text_config.eos_token_id
-        lm = build_lm(architecture, where)
-    check_causal(lm, where)
-    return lm
-
-
-def check_architecture(config: ModelConfig, seq_length: int) -> tuple[PreTrainedModel, list[str]]:
-    """Check all of the model that can be known before its tokenizer is; returns it without numbers, and warnings.
-
-    Raises `ConfigError` for settings, shapes, weights or packages that would stop the run once its data is ready.
-    """
-    architecture = read_architecture(config)
-    check_context(architecture.config, seq_length)
-    shown = "model.config_kwargs" if config.path_or_name is None else KEY
-    with torch.device("meta"):
-        lm = build_lm(architecture, shown)
-    if not config.from_scratch:
-        load_architecture(config, architecture, device_map="meta")
-    num_built = lm.num_parameters() - lm.get_input_embeddings().weight.numel()
-    if num_built <= PROBED_PARAMETERS:
-        small = copy.deepcopy(architecture.config)
-        text = text_part(small)
-        text.vocab_size = min(text.vocab_size, PROBED_ROWS)
-        fit_special_ids(small, 0)  # any id: nothing is trained
-        with torch.random.fork_rng(devices=[]):
-            build_causal_lm(Architecture(small, torch.float32, {}, architecture.arguments, None), shown)
-    return lm, architecture.warnings
-
-
-def check_vocabulary(config: ModelConfig, ids: Iterable[int], new_ids: Collection[int]) -> int:
-    """Rows that a model from scratch needs for `ids` without the control tokens `new_ids`, which are added later.
-
-    Raises `ConfigError` where `vocab_size` says fewer.
-    """
-    num_rows = 1 + max(set(ids) - set(new_ids))
-    for section, settings in (
-        ("model_kwargs", config.model_kwargs),
-        ("gpt2_config_kwargs", config.gpt2_config_kwargs),
-        ("config_kwargs", config.config_kwargs),
-    ):
-        given = settings.get("vocab_size")
-        if config.from_scratch and given is not None and given < num_rows:
-            raise ConfigError(
-                f"model.{section}.vocab_size is {given}, but the tokenizer has ids up to {num_rows - 1}. Set it to "
-                f"{num_rows} or more, or leave it out."
-            )
-    return num_rows
-
-
-def load_architecture(config: ModelConfig, architecture: Architecture, **settings: Any) -> Any:
-    """The pretrained model; with `device_map="meta"` only names and shapes of its weights are read."""
-    assert config.path_or_name is not None
-    return load_model(
-        AutoModelForCausalLM,
-        config.path_or_name,
-        KEY,
-        may_leave_out=bool(config.config_kwargs or config.gpt2_config_kwargs),
-        config=architecture.config,
-        dtype=architecture.dtype,
-        **architecture.source,
-        **architecture.arguments,
-        **settings,
-    )
-
-
-def check_context(lm_config: Any, seq_length: int) -> None:
-    """Raises `ConfigError` where a block does not fit."""
-    context = getattr(text_part(lm_config), "max_position_embeddings", None)
-    if context is not None and 0 < context < seq_length:
-        raise ConfigError(f"dataset.seq_length is {seq_length}, but the model's context is {context} tokens.")
-
-
-def text_part(lm_config: Any) -> Any:
-    """The part of a configuration that describes the language model: a section of it, or all of it."""
-    # of an encoder-decoder family it would be a copy
-    return lm_config if lm_config.is_encoder_decoder else lm_config.get_text_config(decoder=True)
-
-
-def fit_special_ids(lm_config: Any, eos_id: int) -> None:
-    """Let BOS and EOS be `eos_id`, and no token be padding: its embedding would be neither started nor trained.
-
-    Where a configuration needs a padding token it is `eos_id` too.
-    """
-    for part in {id(part): part for part in (lm_config, text_part(lm_config))}.values():
-        part.bos_token_id = part.eos_token_id = eos_id
-        try:
-            part.pad_token_id = None
-        except StrictDataclassError:
-            part.pad_token_id = eos_id
 
 
 def _stored_config(config: ModelConfig, source: dict[str, Any]) -> Any:
@@ -291,11 +183,6 @@ def _apply(config: ModelConfig, lm_config: Any, settings: dict[str, tuple[str, A
         except (StrictDataclassError, TypeError, AttributeError) as error:
             raise ConfigError(f"{where} is {value!r}: {first_sentence(error)}") from error
     return lm_config
-
-
-def _is_about(error: Exception, value: Any) -> bool:
-    """Whether an error speaks of a value, `FlashAttention2` of `flash_attention_2`."""
-    return str(value).replace("_", "").lower() in str(error).replace("_", "").lower()
 
 
 def _implementation(key: str, value: Any) -> Any:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from phf.errors import ConfigError
+from phf.models.context import text_config
 from phf.pretrained import UNREADABLE, first_sentence
 
-LENGTHS = (2, 16)
+LENGTHS = (2, 18)
 """Tokens of the probes. In short texts a token that is seen weighs most; long ones show what is only seen from afar."""
 TOLERANCE = 1e-4
 """Largest relative change of a hidden state in float32 that is put down to rounding."""
@@ -97,7 +98,7 @@ def _change(lm: Any, length: int) -> float:
 
 def _probe(lm: Any, length: int) -> tuple[Tensor, list[int]]:
     """[rows, length] ids: a text, and copies of it with one token changed; and where it is in each copy."""
-    config = lm.config.get_text_config(decoder=True)
+    config = text_config(lm.config)
     named = {getattr(config, key, None) for key in ("pad_token_id", "bos_token_id", "eos_token_id")}
     num_rows = lm.get_input_embeddings().weight.size(0)
     special = {i for value in named for i in (value if isinstance(value, list | tuple) else [value])}
@@ -125,7 +126,7 @@ def _last_hidden_state(lm: Any, ids: Tensor) -> Tensor:
 
 
 def _advice(config: Any, key: str) -> str:
-    for part in (config, config.get_text_config(decoder=True)):
+    for part in (config, text_config(config)):
         for name, value in SETTINGS.items():
             if getattr(part, name, value) != value:
                 written = str(value).lower() if isinstance(value, bool) else value

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,21 +12,20 @@ from phf.config import ModelConfig, TokenizerConfig
 from phf.data.document_start import document_start, open_documents_with
 from phf.data.tokenizer import prepare_tokenizer, train_tokenizer
 from phf.errors import ConfigError
-from phf.models.architecture import (
-    HUB_ARGUMENTS,
-    KEY,
-    Architecture,
+from phf.models.architecture import HUB_ARGUMENTS, KEY, Architecture, read_architecture
+from phf.models.build import (
     build_causal_lm,
+    build_lm,
     check_context,
     check_vocabulary,
     fit_special_ids,
     load_architecture,
-    read_architecture,
-    text_part,
 )
 from phf.models.causality import check_causal
+from phf.models.context import text_config
 from phf.models.prompting import open_as_exported
-from phf.pretrained import load_model, read_pretrained
+from phf.models.vocabulary import num_rows as num_rows_of_logits
+from phf.pretrained import UNREADABLE, load_model, read_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,9 @@ def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> 
     if config.from_scratch:
         architecture = fitted_architecture(config, tokenizer)
         check_context(architecture.config, seq_length)
+        num_rows = 1 + max(tokenizer.get_vocab().values())
+        if not _can_grow(architecture, num_rows):
+            _set_vocab_size(architecture, num_rows)
         lm = build_causal_lm(architecture, KEY if config.path_or_name is not None else "model.model_type")
         _start_padding_row(lm)
     else:
@@ -78,7 +81,7 @@ def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> 
         check_causal(lm, KEY)
         known = _own_vocabulary(config.path_or_name, architecture.source) if new_ids else {}
         new_ids = [i for i in new_ids if tokenizer.convert_ids_to_tokens(i) not in known]
-        num_rows = lm.get_input_embeddings().weight.size(0)
+        num_rows = _rows_with_logits(lm)
         without_row = sorted(i for i in tokenizer.get_vocab().values() if i >= num_rows and i not in new_ids)
         if without_row:
             logger.warning(
@@ -98,10 +101,7 @@ def fitted_architecture(config: ModelConfig, tokenizer: Any) -> Architecture:
     new_ids = config_special_tokens(config, tokenizer)
     num_rows = check_vocabulary(config, tokenizer.get_vocab().values(), new_ids)
     if config.path_or_name is None and architecture.vocab_size is None:
-        part = text_part(architecture.config)
-        part.vocab_size = num_rows
-        if getattr(part, "decoder_vocab_size", None) is not None:
-            part.decoder_vocab_size = num_rows  # Marian's
+        _set_vocab_size(architecture, num_rows)
     fit_special_ids(architecture.config, tokenizer.eos_token_id)
     return architecture
 
@@ -141,7 +141,7 @@ def add_embeddings(lm: PreTrainedModel, tokenizer: Any, new_ids: list[int]) -> N
     The bias of an output head belongs to its rows: new ones start at the mean of the old ones.
     """
     ids = set(tokenizer.get_vocab().values())
-    num_old, num_rows = lm.get_input_embeddings().weight.size(0), max(ids) + 1
+    num_old, num_rows = _rows_with_logits(lm), max(ids) + 1
     if num_rows > num_old:
         try:
             lm.resize_token_embeddings(num_rows, mean_resizing=False)
@@ -162,6 +162,36 @@ def add_embeddings(lm: PreTrainedModel, tokenizer: Any, new_ids: list[int]) -> N
         weight[new_ids] = mean + NEW_EMBEDDING_NOISE * torch.randn_like(weight[new_ids])
     if getattr(output, "bias", None) is not None:
         output.bias[new_ids] = output.bias[old_ids].mean()
+
+
+def _rows_with_logits(lm: PreTrainedModel) -> int:
+    """Tokens that the model reads and predicts: some embed more than they have logits for (Mllama its images)."""
+    return min(lm.get_input_embeddings().weight.size(0), num_rows_of_logits(lm))
+
+
+def _set_vocab_size(architecture: Architecture, num_rows: int) -> None:
+    config = text_config(architecture.config)
+    for key in ("vocab_size", "decoder_vocab_size"):  # Marian keeps two
+        if getattr(config, key, None) is not None:
+            setattr(config, key, num_rows)
+
+
+def _can_grow(architecture: Architecture, num_rows: int) -> bool:
+    """Whether this model, built small, can be given `num_rows` rows and is then what its configuration describes.
+
+    Some models keep other tensors that have a row for each token, which `resize_token_embeddings` does not know.
+    """
+    with torch.device("meta"):
+        lm = build_lm(architecture)
+        if num_rows <= _rows_with_logits(lm):
+            return True
+        try:
+            lm.resize_token_embeddings(num_rows, mean_resizing=False)
+            described = build_lm(replace(architecture, config=lm.config))
+        except UNREADABLE:
+            return False
+    shapes, expected = ({key: value.shape for key, value in model.state_dict().items()} for model in (lm, described))
+    return shapes == expected
 
 
 @torch.no_grad()

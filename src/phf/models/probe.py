@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from phf.errors import ConfigError
 from phf.objectives import IGNORE_INDEX
+from phf.pretrained import UNREADABLE
 
 PROBE_TOLERANCE = 1e-4
 """Relative difference up to which the last hidden state counts as what the output embedding was given (float32)."""
@@ -85,7 +86,10 @@ def own_loss(lm: PreTrainedModel) -> ModelLoss | None:
     if "labels" not in inspect.signature(lm.forward).parameters:
         return None
     with probing(lm, training=True):
-        output = lm(input_ids=ids, labels=ids, use_cache=False)
+        try:
+            output = lm(input_ids=ids, labels=ids, use_cache=False)
+        except UNREADABLE:  # labels of another kind, as models of images and text have
+            return None
         if output.loss is None or not torch.isfinite(output.loss):
             return None
         ignored = None

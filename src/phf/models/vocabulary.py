@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from phf.models.context import text_config
+
 
 def end_ids(model: Any, tokenizer: Any) -> list[int]:
     """The tokenizer's EOS first, then the other ids that end a text: those that the model's configurations name.
@@ -12,7 +14,7 @@ def end_ids(model: Any, tokenizer: Any) -> list[int]:
     eos = tokenizer.eos_token_id
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     known = set(tokenizer.get_vocab().values())
-    configs = [getattr(model, "generation_config", None), model.config, model.config.get_text_config(decoder=True)]
+    configs = [getattr(model, "generation_config", None), model.config, text_config(model.config)]
     found = []
     for config in configs:
         ids = getattr(config, "eos_token_id", None)
@@ -31,4 +33,4 @@ def ids_without_token(model: Any, tokenizer: Any) -> list[int]:
 def num_rows(model: Any) -> int:
     """Size of the vocabulary that the model has logits for."""
     weight = getattr(model.get_output_embeddings(), "weight", None)
-    return model.config.get_text_config(decoder=True).vocab_size if weight is None else weight.size(0)
+    return text_config(model.config).vocab_size if weight is None else weight.size(0)

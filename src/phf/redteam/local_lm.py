@@ -9,6 +9,7 @@ from phf.evaluation.finite import finite_logits
 from phf.evaluation.generate import evaluation_mode
 from phf.evaluation.padding import Together, runs_together
 from phf.models import pretrained_lm, pretrained_tokenizer
+from phf.models.context import context_of
 from phf.models.vocabulary import end_ids, ids_without_token
 from phf.redteam.prompted import PromptedRedLM
 
@@ -93,7 +94,7 @@ class HuggingFaceRedLM(PromptedRedLM):
         return [decode(behind, until_end(reply, ends), special) for reply in replies]
 
     def _check_room(self, width: int) -> None:
-        context = getattr(self._model.config, "max_position_embeddings", None)
+        context = context_of(self._model.config)
         needed = width + self._config["max_new_tokens"]
         if context is not None and needed > context:
             raise ConfigError(

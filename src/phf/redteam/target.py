@@ -14,6 +14,7 @@ from phf.evaluation.generate import check_lengths, generate_samples, sampling_co
 from phf.evaluation.model_folder import check_model_folder, load_folder_lm, load_folder_tokenizer
 from phf.evaluation.scenarios import GenerationScenario, banned_control_ids
 from phf.models import read_prompting
+from phf.models.context import context_of
 from phf.redteam.pool import PoolEntry
 from phf.scorers import Scorer, build_scorer, checked_scores
 
@@ -129,7 +130,7 @@ class Target:
         config = sampling_config(scenario, self.tokenizer, self._banned_ids)
         (start,) = scenario.prompt_ids(self.tokenizer, [""])
         check_lengths(scenario, config, [start], self.model)
-        context = getattr(self.model.config, "max_position_embeddings", None)
+        context = context_of(self.model.config)
         if config.max_new_tokens is not None:
             room = None if context is None else context - config.max_new_tokens
         else:

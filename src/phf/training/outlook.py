@@ -17,7 +17,7 @@ from phf.data.sources import Document, parts
 from phf.data.tokenizer import PlainEncoder
 from phf.errors import PhfError
 from phf.models import ObjectiveLM, load_lm, load_tokenizer
-from phf.models.architecture import build_lm
+from phf.models.build import build_lm
 from phf.models.load import fitted_architecture
 from phf.objectives import MLE
 from phf.pretrained import is_unreachable

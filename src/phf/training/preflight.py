@@ -10,7 +10,7 @@ from phf.config import Config
 from phf.errors import ConfigError
 from phf.evaluation import Evaluator
 from phf.models import ValueHead, load_tokenizer
-from phf.models.architecture import check_architecture, check_vocabulary
+from phf.models.build import check_architecture, check_vocabulary
 from phf.models.load import config_special_tokens
 from phf.objectives import Objective
 from phf.pretrained import load_model
