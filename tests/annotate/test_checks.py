@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import pickle
 
 import pytest
@@ -73,6 +74,15 @@ def test_a_long_list_of_bad_rows_is_counted_whole_and_listed_in_part(tmp_path):
         CorpusError, match=r"holds no documents.* All of its 10 rows were skipped, such as .*line 1: its"
     ):
         run(tmp_path / "b.jsonl", tmp_path / "none", on_error="skip")
+
+
+def test_files_whose_names_are_not_utf8_are_listed_too(tmp_path):
+    for name, content in ((b"\x80.jsonl", '{"text": null}\n{"text": "x"}\n'), (b"\x81.md", "Notes.\n")):
+        put(tmp_path / "c" / os.fsdecode(name), content)
+    manifest = run(tmp_path / "c", tmp_path / "o", on_error="skip")
+    assert read_manifest(tmp_path / "o") == manifest
+    assert manifest.skipped["rows"][0]["where"].endswith("\ufffd.jsonl, line 1")
+    assert manifest.left_out["not records"]["files"] == ["\ufffd.md"]
 
 
 def test_counts_are_whole_after_an_interruption(bad_corpus, tmp_path):

@@ -122,6 +122,19 @@ def test_arrow_feather_and_orc(tmp_path):
     assert len(texts(tmp_path)) == 8
 
 
+@pytest.mark.parametrize("text", [["aaaa", "bbbb"], [["aaaa"], ["bbbb"]]])
+def test_an_offset_that_leads_out_of_an_arrow_file_is_an_error_not_a_crash(tmp_path, text):
+    table = pa.table({"texts" if isinstance(text[0], list) else "text": text})
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    content = (tmp_path / "a.arrow").read_bytes()
+    for wrong in (b"\xff\xff\xff\x7f", b"\xff\xff\xff\xff", b"\0\0\0\0"):
+        damaged = content.replace(b"\x04\0\0\0\x08\0\0\0", b"\x04\0\0\0" + wrong)
+        assert damaged != content
+        with pytest.raises(CorpusError, match=r"b\.arrow: is not a readable Arrow file after row 0"):
+            texts(put(tmp_path / "b.arrow", damaged))
+
+
 def test_damaged_and_empty_files_say_so(tmp_path):
     content = put_parquet(tmp_path / "a.parquet").read_bytes()
     for damaged in (content[:-20], b"junk"):

@@ -159,7 +159,8 @@ def annotate(
                     if progress is not None:
                         progress(Progress(**totals, seconds=time.monotonic() - start, fraction=reading.fraction))
         except BadRowError as error:
-            raise CorpusError(f"{error} To leave such rows out, and have them counted: --on-error skip.") from None
+            found = str(error).removesuffix(".")
+            raise CorpusError(f"{found}. To leave out what cannot be read, and count it: --on-error skip.") from None
         if not results:
             raise CorpusError(f"{', '.join(sources)}: holds no documents; there is nothing to annotate.{reading.why()}")
         made = {result.name for result in results}

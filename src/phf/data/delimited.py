@@ -81,9 +81,17 @@ def _row(names: list[str], values: list[str], place: str) -> dict[str, Any]:
     if len(values) != len(names):
         raise BadRowError(place, f"has {len(values)} fields, but the file has {len(names)} columns.")
     for name, value in zip(names, values, strict=True):
-        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        if not value.isascii() and not _is_utf8(value):
             raise BadRowError(place, f"its '{name}' is not UTF-8.")
     return dict(zip(names, values, strict=True))
+
+
+def _is_utf8(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _encoding(head: bytes) -> str:

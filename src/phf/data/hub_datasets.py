@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from phf.data.formats import kind_by_name
 from phf.data.row_policy import Choose, Chosen, OnBad, ReadNotes
 from phf.data.stored import reaching
-from phf.data.tables import BATCH_ROWS, batch_rows
+from phf.data.tables import BATCH_ROWS, batch_rows, validate
 from phf.errors import CorpusError
 
 _NAME = re.compile(
@@ -97,6 +97,8 @@ def hub_rows(source: str, choose: Choose, bad: OnBad) -> Iterator[tuple[int, dic
 
 def _rows(dataset: Any, source: str, choose: Choose, bad: OnBad) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows by way of Arrow, so that columns which are not asked for are never made Python values."""
+    import pyarrow as pa
+
     if not hasattr(dataset, "with_format"):
         for row, values in enumerate(dataset):
             chosen = _chosen(list(values), choose, source)
@@ -108,7 +110,12 @@ def _rows(dataset: Any, source: str, choose: Choose, bad: OnBad) -> Iterator[tup
         dataset = dataset.select_columns([*chosen.strict, *chosen.lenient])
     row = 0
     for batch in dataset.with_format("arrow").iter(batch_size=BATCH_ROWS):
-        yield from batch_rows(batch, _chosen(batch.column_names, choose, source), source, row, bad)
+        chosen = _chosen(batch.column_names, choose, source)
+        try:
+            validate(batch, chosen)
+        except pa.ArrowInvalid as error:
+            raise CorpusError(f"{source}: is damaged after row {row}: {_first_line(error)}") from error
+        yield from batch_rows(batch, chosen, source, row, bad)
         row += batch.num_rows
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from phf.errors import ConfigError, CorpusError
+from phf.reading import without_surrogates
 
 TEXT_COLUMNS = ("text", "texts", "content", "raw_content")
 """What the column of a corpus that holds its text is called: Hugging Face's name, that of the annotated datasets, that of
@@ -186,11 +187,10 @@ class ReadNotes:
         return describe_left_out(self.to_json()["left_out"])
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "left_out": {reason: {"count": n.count, "files": n.names} for reason, n in self.left_out.items()},
-            "skipped": {"count": self.skipped.count, "rows": self.skipped.names},
-        }
+        """Plain values, of text that UTF-8 can hold whatever the files are called."""
+        left_out = {reason: {"count": n.count, "files": n.names} for reason, n in self.left_out.items()}
+        skipped = {"count": self.skipped.count, "rows": self.skipped.names}
+        return without_surrogates({"left_out": left_out, "skipped": skipped})  # type: ignore[no-any-return]
 
 
 def describe_left_out(left_out: Mapping[str, Mapping[str, Any]], shown: int = 5) -> list[str]:

@@ -158,7 +158,27 @@ def _arrow(place: Any, choose: Choose, file: StoredFile) -> _Batches:
     with pa.ipc.open_file(content) if is_file else pa.ipc.open_stream(content) as reader:
         chosen = _chosen(choose, reader.schema.names, file)
         batches = (reader.get_batch(number) for number in range(reader.num_record_batches)) if is_file else reader
-        yield from ((batch, chosen, 0) for batch in _cut(batches))
+        for batch in batches:
+            validate(batch, chosen)
+            yield from ((piece, chosen, 0) for piece in _cut([batch]))
+
+
+def validate(batch: "pa.RecordBatch | pa.Table", chosen: Chosen) -> None:
+    """Look at what a damaged file says of its own layout, which Arrow believes: a wrong offset would crash the process.
+
+    Whether text is UTF-8 is left to the row that it is in. Raises `pyarrow.ArrowInvalid`.
+    """
+    import pyarrow as pa
+
+    for name in (*chosen.strict, *chosen.lenient):
+        column = batch.column(name)
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            leaf = getattr(column.type, "value_type", column.type)
+            is_text = pa.types.is_string(leaf) or pa.types.is_large_string(leaf) or pa.types.is_string_view(leaf)
+            if not (is_text and "UTF8" in str(error)):
+                raise
 
 
 def _orc(place: Any, choose: Choose, file: StoredFile) -> _Batches:
