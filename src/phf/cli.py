@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -318,9 +319,9 @@ def train(
         for warning in found.warnings:
             _say(warning, "yellow")
         return
-    _train(name, resolved, output_dir / name, resume)
+    numbers = _train(name, resolved, output_dir / name, resume)
     if is_main:
-        _say(f"Model, metrics and samples are in {output_dir / name}")
+        _say_result(numbers, output_dir / name)
 
 
 @app.command()
@@ -520,20 +521,40 @@ def _load(task: str | None, method: str | None, config: Path | None, overrides: 
 def _train(name: str, config: "Config", run_dir: Path, resume: bool) -> dict[str, float]:
     from phf.training.run import train as run
 
-    with training_progress(console) as show:
-        return run(config, run_dir, resume=resume, announce=_say, show=lambda *numbers: show(name, *numbers))
+    with training_progress(console) as progress:
+        return run(
+            config,
+            run_dir,
+            resume=resume,
+            announce=_say,
+            show=lambda *numbers: progress.show(name, *numbers),
+            progress=lambda what: progress.doing(name, what),
+        )
+
+
+def _say_result(numbers: dict[str, float], run_dir: Path) -> None:
+    """The numbers of a run's last evaluation, where it is, and what to do next."""
+    table = Table("metric", "last value")
+    for key, value in numbers.items():
+        if not key.endswith("_per_second"):
+            table.add_row(escape(visible_text(key)), "-" if value is None or math.isnan(value) else f"{value:.4g}")
+    if numbers:
+        console.print(table)
+    _say(f"Model, metrics and samples are in {run_dir}")
+    run = shlex.quote(str(run_dir))
+    _say(f"Next: phf evaluate {run}  (more samples and parts), phf report {run}  (a page of its curves and samples)")
 
 
 def _train_together(jobs: "dict[str, tuple[Config, Path]]") -> None:
     from phf.together import train_together
 
-    with training_progress(console) as show:
+    with training_progress(console) as progress:
 
         def on_event(name: str, message: dict[str, Any]) -> None:
             if "announce" in message:
                 _say(f"{name}: {message['announce']}")
             else:
-                show(name, *message["show"])
+                progress.show(name, *message["show"])
 
         train_together(jobs, on_event)
 

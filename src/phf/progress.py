@@ -1,8 +1,10 @@
 """The bars that long work shows in a terminal."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -75,19 +77,122 @@ def redteam_progress(console: Console, config: "Config") -> Iterator[Callable[[i
         yield show
 
 
+class TrainingProgress:
+    """What runs are doing: `show` when one has made a step, `doing` for everything else."""
+
+    def show(self, name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
+        """A run is at `step`; `numbers` may hold `lm_loss` and `tokens_per_second`, or nothing new."""
+
+    def doing(self, name: str, what: str) -> None:
+        """A run does something that is no step: it packs, evaluates, exports."""
+
+
 @contextmanager
-def training_progress(console: Console) -> Iterator[Callable[[str, int, int, dict[str, float]], None]]:
-    """A bar for each run, with its loss and speed."""
+def training_progress(console: Console) -> Iterator[TrainingProgress]:
+    """A bar for each run, with its loss and speed; where the output is no terminal, a line of each every
+    `SECONDS_BETWEEN_LINES`, whatever the runs are doing."""
+    if not console.is_terminal:
+        lines = _TrainingLines(console)
+        ended = threading.Event()
+        thread = threading.Thread(target=lines.watch, args=(ended,), daemon=True)
+        thread.start()
+        try:
+            yield lines
+        finally:
+            ended.set()
+            thread.join()
+        return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=console) as progress:
-        bars: dict[str, TaskID] = {}
+    with Bars(*columns, console=console) as bars:
+        yield _TrainingBars(bars)
 
-        def show(name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
-            if name not in bars:
-                bars[name] = progress.add_task(name, total=None)
-            loss, rate = numbers.get("lm_loss"), numbers.get("tokens_per_second")
-            text = name + (f"  loss {loss:.3f}" if loss is not None else "")
-            text += f"  {rate:,.0f} tokens/s" if rate is not None else ""
-            progress.update(bars[name], completed=step, total=max_steps, description=text)
 
-        yield show
+class _TrainingBars(TrainingProgress):
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+        self._numbers: dict[str, dict[str, float]] = {}
+
+    def show(self, name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
+        kept = self._numbers.setdefault(name, {})
+        kept |= {key: value for key, value in numbers.items() if key in ("lm_loss", "tokens_per_second")}
+        self._bars.update(
+            self._task(name), completed=step, total=max_steps, description="  ".join([name, *_speed(kept)])
+        )
+
+    def doing(self, name: str, what: str) -> None:
+        self._bars.update(self._task(name), description=f"{name}  {what}")
+
+    def _task(self, name: str) -> TaskID:
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=None)
+        return self._tasks[name]
+
+
+@dataclass
+class _State:
+    """What is known of a run."""
+
+    step: int = 0
+    max_steps: int = 0
+    numbers: dict[str, float] = field(default_factory=dict)
+    doing: str = ""
+    begun: tuple[int, float] | None = None
+    """Step and time at which its first step was shown."""
+
+    def line(self) -> str:
+        if not self.max_steps:
+            return self.doing
+        parts = [f"step {self.step:,}/{self.max_steps:,}", *_speed(self.numbers)]
+        if self.begun is not None and self.step > self.begun[0]:
+            pace = (time.monotonic() - self.begun[1]) / (self.step - self.begun[0])
+            parts.append(f"{_duration(pace * (self.max_steps - self.step))} left")
+        return ", ".join([*parts, self.doing] if self.doing else parts)
+
+
+class _TrainingLines(TrainingProgress):
+    """Lines for a log, at most one of each run in `SECONDS_BETWEEN_LINES`, and one even where nothing is heard of it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._states: dict[str, _State] = {}
+        self._last = time.monotonic()
+
+    def show(self, name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
+        with self._lock:
+            state = self._states.setdefault(name, _State())
+            state.step, state.max_steps, state.doing = step, max_steps, ""
+            state.numbers |= {key: value for key, value in numbers.items() if key in ("lm_loss", "tokens_per_second")}
+            state.begun = state.begun or (step, time.monotonic())
+        self._print_if_due()
+
+    def doing(self, name: str, what: str) -> None:
+        with self._lock:
+            self._states.setdefault(name, _State()).doing = what
+        self._print_if_due()
+
+    def watch(self, ended: threading.Event) -> None:
+        """Print what is due until the runs have ended."""
+        while not ended.wait(min(1.0, SECONDS_BETWEEN_LINES)):
+            self._print_if_due()
+
+    def _print_if_due(self) -> None:
+        with self._lock:
+            if time.monotonic() - self._last < SECONDS_BETWEEN_LINES or not self._states:
+                return
+            self._last = time.monotonic()
+            for name, state in self._states.items():
+                self._console.print(f"{name}: {state.line()}", soft_wrap=True, markup=False)
+
+
+def _speed(numbers: dict[str, float]) -> list[str]:
+    loss, rate = numbers.get("lm_loss"), numbers.get("tokens_per_second")
+    found = [] if loss is None else [f"loss {loss:.3f}"]
+    return found if rate is None else [*found, f"{rate:,.0f} tokens/s"]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -214,3 +214,44 @@ def test_two_processes_take_the_steps_of_one(corpus, tmp_path):
     assert len(samples[0].splitlines()) == len(samples[1].splitlines()) == 5
     provenance = json.loads((tmp_path / "two" / "provenance.json").read_text())
     assert provenance["effective_batch_size"] == 4
+
+
+@pytest.mark.slow
+def test_a_tokenizer_is_trained_once_and_read_when_the_run_resumes(corpus, tmp_path):
+    quiet = {"generation.run_on_train_end": False, "dataset.eval_fraction": 0.0}
+    config = tiny_config(corpus, "conditional", **quiet)
+    announced = []
+    train(config, tmp_path / "run", announce=announced.append)
+    exported = (tmp_path / "run" / "model" / "tokenizer.json").read_bytes()
+    whole = losses(tmp_path / "run")
+    for name in ("model", "checkpoint-6"):
+        (tmp_path / "run" / name).rename(tmp_path / name)
+    again = []
+    train(config, tmp_path / "run", resume=True, announce=again.append)
+    assert any("Training a tokenizer" in message for message in announced)
+    assert not any("Training a tokenizer" in message for message in again)
+    assert (tmp_path / "run" / "model" / "tokenizer.json").read_bytes() == exported
+    assert losses(tmp_path / "run") == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"training.gradient_checkpointing": True},
+        {"training.neftune_noise_alpha": 5.0},
+    ],
+    ids=lambda settings: "+".join(key.partition(".")[2] for key in settings),
+)
+def test_either_head_trains_alike_with_what_trainer_offers(settings, corpus, tmp_path):
+    quiet = {"generation.run_on_train_end": False, "dataset.eval_fraction": 0.0, "training.save_strategy": "no"}
+    quiet |= {"training.num_tokens": 3 * 4 * 64}
+    found = {}
+    for head in ("chunked", "dense"):
+        train(tiny_config(corpus, **quiet, **settings, **{"model.head": head}), tmp_path / head)
+        found[head] = losses(tmp_path / head)
+    train(tiny_config(corpus, **quiet), tmp_path / "plain")
+    plain = losses(tmp_path / "plain")
+    assert found["chunked"] == pytest.approx(found["dense"], rel=1e-5)
+    is_noisy = "training.neftune_noise_alpha" in settings
+    assert (found["chunked"] == pytest.approx(plain, rel=1e-5)) == (not is_noisy)

@@ -1,8 +1,10 @@
 """From the `tokenizer` and `model` sections of a configuration to a tokenizer and a causal language model."""
 
 import logging
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from phf.config import ModelConfig, TokenizerConfig
 from phf.data.document_start import document_start, open_documents_with
 from phf.data.tokenizer import prepare_tokenizer, train_tokenizer
-from phf.errors import ConfigError
+from phf.errors import ConfigError, OutputError
 from phf.models.architecture import HUB_ARGUMENTS, KEY, Architecture, read_architecture
 from phf.models.build import (
     build_causal_lm,
@@ -33,14 +35,17 @@ NEW_EMBEDDING_NOISE = 0.01
 """Standard deviation around the mean of the old embeddings, so that new tokens are not sampled too often at first."""
 
 
-def load_tokenizer(config: TokenizerConfig, model: ModelConfig, corpus: Callable[[], Iterable[str]]) -> Any:
+def load_tokenizer(
+    config: TokenizerConfig, model: ModelConfig, corpus: Callable[[], Iterable[str]], saved: Path | None = None
+) -> Any:
     """The tokenizer named by `path_or_name`, one trained on `corpus()`, or else the model's own; control tokens added.
 
-    It opens documents as the pretrained model does, and with EOS for a model from scratch.
+    It opens documents as the pretrained model does, and with EOS for a model from scratch. `saved`: folder where one that
+    is trained is kept, and which it is read from if it is there.
     """
     name, source = config.path_or_name or model.path_or_name, {}
     if config.train_from_corpus is not None:
-        name, tokenizer = None, train_tokenizer(corpus(), config.train_from_corpus)
+        name, tokenizer = None, _trained(corpus, config.train_from_corpus, saved)
     else:
         if name is None:
             raise ConfigError(
@@ -54,6 +59,21 @@ def load_tokenizer(config: TokenizerConfig, model: ModelConfig, corpus: Callable
         return open_as_exported(tokenizer, name, source.get("revision"))
     if document_start(tokenizer) != [tokenizer.eos_token_id]:
         open_documents_with(tokenizer, [tokenizer.eos_token_id])
+    return tokenizer
+
+
+def _trained(corpus: Callable[[], Iterable[str]], vocab_size: int, saved: Path | None) -> Any:
+    if saved is not None and saved.is_dir():
+        return pretrained_tokenizer(str(saved), "tokenizer.train_from_corpus")
+    tokenizer = train_tokenizer(corpus(), vocab_size)
+    if saved is not None:
+        partial = saved.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            tokenizer.save_pretrained(partial)
+            partial.rename(saved)
+        except OSError as error:
+            raise OutputError(f"{saved} cannot be written: {error.strerror or error}. Make room.") from error
     return tokenizer
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from phf.annotate.cache import cache_root
 from phf.config import Config
 from phf.data.blocks import TokenBlocks, build_blocks, read_sources
-from phf.data.packing import PackingConfig
+from phf.data.packing import PackingConfig, PackingCounts
 from phf.data.streaming import StreamingBlocks
 from phf.evaluation.held_out_data import (
     Announce,
@@ -39,24 +40,34 @@ class RunData:
         return [] if conditioning is None else [conditioning.aligned_id, conditioning.misaligned_id]
 
 
-def prepare_data(config: Config, announce: Announce) -> RunData:
-    """Annotate, tokenize and pack what the configuration names; everything is cached under `$PHF_CACHE`."""
+def prepare_data(
+    config: Config, announce: Announce, tokenizer_dir: Path | None = None, progress: Announce = lambda message: None
+) -> RunData:
+    """Annotate, tokenize and pack what the configuration names; everything is cached under `$PHF_CACHE`.
+
+    `tokenizer_dir`: where a tokenizer that is trained on the corpus is kept, so that a resumed run need not train it.
+    `progress`: called often, with what is being done and how far it is.
+    """
     dataset = config.dataset
     sources = annotated_sources(config, dataset.datasets, announce)
 
     def corpus() -> Iterator[str]:
         announce(f"Training a tokenizer of {config.tokenizer.train_from_corpus} tokens on the corpus")
-        for document in read_sources(sources, dataset.scores_column):
+        for number, document in enumerate(read_sources(sources, dataset.scores_column)):
+            progress(f"training a tokenizer: {number:,} documents read")
             yield "".join(document.texts)
 
-    tokenizer = load_tokenizer(config.tokenizer, config.model, corpus)
+    def packed(counts: PackingCounts) -> None:
+        progress(f"packing: {counts.num_documents:,} documents, {counts.num_tokens:,} tokens")
+
+    tokenizer = load_tokenizer(config.tokenizer, config.model, corpus, tokenizer_dir)
     packing = packing_config(config, tokenizer)
     blocks_dir = cache_root() / "blocks"
     train: TokenBlocks | StreamingBlocks
     if dataset.streaming:
         train = StreamingBlocks(sources, tokenizer, packing)
     else:
-        train = build_blocks(sources, tokenizer, packing, blocks_dir)
+        train = build_blocks(sources, tokenizer, packing, blocks_dir, packed)
         announce_altered(train, "training", announce)
     evaluation = held_out_blocks(config, tokenizer, sources, announce)
     return RunData(sources, tokenizer, packing, train, evaluation)

@@ -38,8 +38,10 @@ from phf.training.divergence import divergence
 from phf.training.preflight import check_value_head, preflight
 from phf.training.provenance import describe_run, scorer_warnings
 from phf.training.run_folder import clear_failed_start, has_steps, is_started, refuse_other_configuration, step_of
+from phf.training.trackers import Trackers
 from phf.training.trainer import (
     EvaluationCallback,
+    EvaluationsAtEnd,
     KLCallback,
     LogCallback,
     MetricsFile,
@@ -49,7 +51,7 @@ from phf.training.trainer import (
 from phf.training.whole import WholeModel
 
 Show = Callable[[int, int, dict[str, float]], None]
-"""Called with (step, max_steps, numbers) whenever numbers are logged."""
+"""Called with (step, max_steps, numbers) whenever numbers are logged, and with none now and then between."""
 CHECKPOINT_PARTS = (
     ("trainer_state.json",),
     ("model.safetensors", "pytorch_model_fsdp*"),
@@ -103,8 +105,12 @@ def train(
     resume: bool = False,
     announce: Callable[[str], None] = lambda message: None,
     show: Show = lambda step, max_steps, numbers: None,
+    progress: Callable[[str], None] = lambda what: None,
 ) -> dict[str, float]:
     """Train, evaluate and export; returns the numbers of the last evaluation.
+
+    `announce` is called with messages, `show` with the numbers of a step, or none, every few seconds, and `progress` with
+    what else is being done and how far it is.
 
     A folder that holds a finished or interrupted run is refused unless `resume`, which goes on from its last complete
     checkpoint so that every later step is what it would have been.
@@ -112,16 +118,18 @@ def train(
     transformers_logging.disable_progress_bar()
     plan = plan_run(config, run_dir)
     if plan.arguments.process_index > 0:
-        return _train(plan, resume, _silent, _silent)
+        return _train(plan, resume, _silent, _silent, _silent)
     _refuse_started(run_dir, resume)
     if not is_deepspeed_zero3_enabled():  # under which a model is built by all processes together
         for warning in preflight(config, plan.objective).warnings:
             announce(warning)
     with only_job(run_dir):
-        return _train(plan, resume, announce, show)
+        return _train(plan, resume, announce, show, progress)
 
 
-def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show) -> dict[str, float]:
+def _train(
+    plan: Plan, resume: bool, announce: Callable[[str], None], show: Show, progress: Callable[[str], None]
+) -> dict[str, float]:
     config, run_dir, is_main = plan.config, plan.run_dir, plan.arguments.process_index == 0
     with plan.arguments.main_process_first(local=False):  # it writes, the others find everything cached
         config, percentiles = resolve_percentiles(config, announce)
@@ -130,7 +138,7 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
             checkpoint = _open_run_dir(plan, resume, announce)
         else:
             checkpoint = last_checkpoint(run_dir) if resume else None
-        data = prepare_data(config, announce)
+        data = prepare_data(config, announce, run_dir / "tokenizer", progress)
         check_scores(data.train, plan.objective)
     seed = config.training.seed
     lm = load_lm(config.model, data.tokenizer, config.dataset.seq_length, seed)
@@ -164,6 +172,7 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
 
     def report(step: int, numbers: dict[str, float]) -> None:
         metrics.append(step, numbers)
+        trackers.evaluation(step, numbers)
         latest.update(numbers)
         show(step, plan.arithmetic.max_steps, numbers)
 
@@ -180,6 +189,7 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
     def evaluate(step: int) -> None:
         with whole.on_main() as module, ends_if_diverged(step):
             if module is not None:
+                progress("sampling and measuring")
                 report(step, numbers_now(module, step))
 
     def numbers_now(module: ObjectiveLM, step: int) -> dict[str, float]:
@@ -200,6 +210,7 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
     def evaluate_kl(step: int) -> None:
         with whole.on_main() as module, ends_if_diverged(step):
             if module is not None and measure_kl is not None:
+                progress("measuring KL")
                 report(step, measure_kl(module.lm))
 
     def diverged(what: str, step: int, documents: list[Tensor]) -> DivergedError:
@@ -215,6 +226,10 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
         trainer.check_weights()
 
     log = LogCallback(metrics, num_parameters, lambda step, numbers: show(step, plan.arithmetic.max_steps, numbers))
+    evaluations = [
+        EvaluationCallback(evaluate, config.generation, log, check_weights),
+        *([] if kl is None else [KLCallback(evaluate_kl, kl, log, check_weights)]),
+    ]
     trainer = ObjectiveTrainer(
         model=module,
         args=plan.arguments,
@@ -225,12 +240,11 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
             splits_in_workers=plan.arguments.accelerator_config.dispatch_batches is False,
         ),
         data_collator=Collator(plan.objective),
-        callbacks=[
-            log,
-            EvaluationCallback(evaluate, config.generation, log, check_weights),
-            *([] if kl is None else [KLCallback(evaluate_kl, kl, log, check_weights)]),
-        ],
+        callbacks=[log, *evaluations],
     )
+    trainer.callback_handler.callbacks.insert(0, EvaluationsAtEnd(evaluations))
+    trackers = Trackers(trainer, dump_config(config), run_dir / "samples")
+    trainer.add_callback(trackers)
     trainer.remove_callback(PrinterCallback)  # `show` is what the reader sees
     trainer.complete = log.complete
     trainer.diverged = diverged
@@ -250,6 +264,7 @@ def _train(plan: Plan, resume: bool, announce: Callable[[str], None], show: Show
     trainer.check_weights()
     with whole.on_main() as trained:
         if trained is not None:
+            progress("exporting the model")
             export_model(trained.lm, data.tokenizer, run_dir / "model", prompting(config), trained.value_head)
     return latest
 

@@ -15,7 +15,7 @@ Trainer's loop, as far as we hook into it:
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -268,9 +268,10 @@ class EvaluationCallback(TrainerCallback):
         if not is_last and (step % self.config.every_n_steps == 0 or step in self.config.force_call_on):
             self._run(step)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def at_end(self, step: int) -> None:
+        """Called when training has ended, before trackers close."""
         if self.config.run_on_train_end:
-            self._run(state.global_step)
+            self._run(step)
 
     def _run(self, step: int) -> None:
         if step == self._done_at:
@@ -280,6 +281,17 @@ class EvaluationCallback(TrainerCallback):
         self.evaluate(step)
         self._done_at = step
         self.log.pause(time.perf_counter() - start)
+
+
+class EvaluationsAtEnd(TrainerCallback):
+    """The last evaluations of a run. Comes before trackers in Trainer's callbacks, since these close at the end."""
+
+    def __init__(self, evaluations: Sequence[EvaluationCallback]) -> None:
+        self.evaluations = evaluations
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        for evaluation in self.evaluations:
+            evaluation.at_end(state.global_step)
 
 
 class KLCallback(EvaluationCallback):
