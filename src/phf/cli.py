@@ -4,19 +4,20 @@ import math
 import os
 import shlex
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from typer.core import TyperGroup
 
 from phf.blame import set_by
 from phf.errors import ConfigError, PhfError
 from phf.interruption import Terminated, ending_on_signals, exit_status
-from phf.progress import redteam_progress, scoring_progress, training_progress
+from phf.progress import TrainingProgress, heartbeat, redteam_progress, scoring_progress, training_progress
 from phf.visible import visible_text
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ Task = Annotated[str | None, typer.Option(help="Shipped task (pep8 is pep8/pretr
 Method = Annotated[str | None, typer.Option(help="Shipped method (mle, conditional, ...) or a YAML file.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--override", help="section.key=value; repeat it or list several.")
+]
+OwnTask = Annotated[
+    str | None, typer.Option(help="Shipped task (pep8 is pep8/pretrain) or a YAML file; default: that of the run.")
 ]
 MoreOverrides = Annotated[list[str] | None, typer.Argument(hidden=True)]
 
@@ -326,8 +330,10 @@ def train(
 
 @app.command()
 def evaluate(
-    models: Annotated[list[str], typer.Argument(help="Folders of Hugging Face causal LMs, e.g. runs/<name>/model.")],
-    task: Task = None,
+    models: Annotated[
+        list[str], typer.Argument(help="Run folders, or folders of Hugging Face causal LMs, e.g. runs/<name>/model.")
+    ],
+    task: OwnTask = None,
     override: Overrides = None,
     only: Annotated[
         list[str] | None,
@@ -350,38 +356,45 @@ def evaluate(
     folders = [Path(text) for text in models if "=" not in text or Path(text).is_dir()]
     if not folders:
         raise ConfigError(f"{' '.join(models)}: names no model folder. Name one or more before --override.")
-    resolved = _load(task, None, None, [*(override or []), *(text for text in models if Path(text) not in folders)])
+    overrides = [*(override or []), *(text for text in models if Path(text) not in folders)]
     _quiet()
     from phf.evaluation.folder import chosen_parts, evaluate_folders
-    from phf.evaluation.model_folder import model_name, processes
+    from phf.evaluation.model_folder import find_model, model_name, processes
 
-    parts = chosen_parts(only or (), skip or (), glue)
+    folders = [find_model(folder) for folder in folders]
+    resolved = _load_for_models(folders, task, overrides)
+    parts = chosen_parts(only or (), skip or (), glue, resolved)
     if output is None:
         output = Path("runs") / (f"evaluate-{model_name(folders[0])}" if len(folders) == 1 else "evaluate")
+    is_main = processes().is_main_process
     with console.status("Measuring...") as status:
 
         def announce(message: str) -> None:
-            if processes().is_main_process:
-                status.update(escape(visible_text(message)))
+            if is_main:
                 _say(message)
 
-        found = evaluate_folders(folders, resolved, output, parts, announce, baseline)
-    if not processes().is_main_process:
+        with heartbeat(console, lambda text: status.update(escape(visible_text(text)))) if is_main else nullcontext():
+            found = evaluate_folders(folders, resolved, output, parts, announce, baseline)
+    if not is_main:
         return
-    table = Table("metric", *(escape(visible_text(name)) for name in found.numbers))
+    names = (escape(visible_text(name)) for name in found.numbers)
+    table = Table(Column("metric", no_wrap=True), *names)
     for key in dict.fromkeys(key for numbers in found.numbers.values() for key in numbers):
         values = (numbers.get(key) for numbers in found.numbers.values())
-        table.add_row(escape(visible_text(key)), *("" if value is None else f"{value:.4g}" for value in values))
+        cells = ("" if value is None else f"{value:.4g}" if math.isfinite(value) else "–" for value in values)
+        table.add_row(escape(visible_text(key)), *cells)
     console.print(table)
     for comparison in found.comparisons:
         _say(comparison.describe())
-    _say(f"Samples and numbers are in {output}")
+    _say(f"Samples and numbers are in {output}. Next: phf report {shlex.quote(str(output))}")
 
 
 @app.command()
 def redteam(
-    model_dir: Annotated[Path, typer.Argument(help="Folder of a Hugging Face causal LM, e.g. runs/<name>/model.")],
-    task: Task = None,
+    model_dir: Annotated[
+        Path, typer.Argument(help="A run folder, or the folder of a Hugging Face causal LM, e.g. runs/<name>/model.")
+    ],
+    task: OwnTask = None,
     more: MoreOverrides = None,
     override: Overrides = None,
     output: Annotated[
@@ -395,10 +408,11 @@ def redteam(
     ] = None,
 ) -> None:
     """Search for prompts that a model continues badly, or replay those of an earlier search."""
-    resolved = _load(task, None, None, [*(override or []), *(more or [])])
     _quiet()
-    from phf.evaluation.model_folder import model_name
+    from phf.evaluation.model_folder import find_model, model_name
 
+    model_dir = find_model(model_dir)
+    resolved = _load_for_models([model_dir], task, [*(override or []), *(more or [])])
     output = output or Path("runs") / f"{'redteam' if replay is None else 'replay'}-{model_name(model_dir)}"
     if replay is None:
         from phf.redteam.folder import redteam_folder
@@ -406,14 +420,14 @@ def redteam(
 
         if fail_above is not None:
             raise ConfigError("--fail-above compares with a saved pool: name one with --replay.")
-        with redteam_progress(console, resolved) as show_round:
+        with redteam_progress(console, resolved) as show_round, heartbeat(console):
             show_search(redteam_folder(model_dir, resolved, output, show_round), console)
         _say(f"Pool, samples and numbers are in {output}")
         return
     from phf.redteam.replay import is_worse, replay_folder
     from phf.redteam.show import show_replay
 
-    with console.status("Replaying...") as status:
+    with console.status("Replaying...") as status, heartbeat(console):
         found = replay_folder(
             model_dir,
             resolved,
@@ -518,10 +532,29 @@ def _load(task: str | None, method: str | None, config: Path | None, overrides: 
     return resolved
 
 
+def _load_for_models(models: list[Path], task: str | None, overrides: list[str]) -> "Config":
+    """The task that is put to models: the one named, else that of the first one's own run."""
+    from phf.config import load_config
+    from phf.evaluation.model_folder import own_task
+
+    config = None
+    if task is None:
+        config = next(filter(None, map(own_task, models)), None)
+        if config is None:
+            raise ConfigError(
+                f"{models[0]} is not the model of a run, which would name its task: name one with --task."
+            )
+        _say(f"Task: that of {config.parent}")
+    resolved, warnings = load_config(task=task, config=config, overrides=overrides, for_models=True)
+    for warning in warnings:
+        _say(warning, "yellow")
+    return resolved
+
+
 def _train(name: str, config: "Config", run_dir: Path, resume: bool) -> dict[str, float]:
     from phf.training.run import train as run
 
-    with training_progress(console) as progress:
+    with training_progress(console) as progress, _details(name, progress):
         return run(
             config,
             run_dir,
@@ -530,6 +563,11 @@ def _train(name: str, config: "Config", run_dir: Path, resume: bool) -> dict[str
             show=lambda *numbers: progress.show(name, *numbers),
             progress=lambda what: progress.doing(name, what),
         )
+
+
+def _details(name: str, progress: TrainingProgress) -> AbstractContextManager[None]:
+    """In a terminal, how far sampling and the like are; the lines of a log have it of themselves."""
+    return heartbeat(console, lambda text: progress.doing(name, text)) if console.is_terminal else nullcontext()
 
 
 def _say_result(numbers: dict[str, float], run_dir: Path) -> None:

@@ -19,6 +19,9 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from phf.activity import current_activity
+from phf.visible import visible_text
+
 if TYPE_CHECKING:
     from phf.annotate.runner import Progress
     from phf.config import Config
@@ -57,6 +60,32 @@ def _scored(now: "Progress") -> str:
     left = "" if now.seconds_left is None else f", {now.seconds_left:,.0f} s left"
     rate = now.num_chars / max(now.seconds, 1e-9)
     return f"{now.num_documents:,} documents, {rate:,.0f} characters/s, {now.num_unscored:,} unscored{left}"
+
+
+@contextmanager
+def heartbeat(console: Console, show: Callable[[str], None] | None = None) -> Iterator[None]:
+    """While the block runs, what this process says that it is busy with: a line every `SECONDS_BETWEEN_LINES`.
+
+    `show`, where there is a terminal: is told every second instead.
+    """
+    stop = threading.Event()
+    is_shown = show is not None and console.is_terminal
+
+    def watch() -> None:
+        while not stop.wait(1.0 if is_shown else SECONDS_BETWEEN_LINES):
+            text = current_activity()
+            if is_shown and show is not None and text is not None:
+                show(text)
+            elif text is not None:
+                console.print(visible_text(text), markup=False, soft_wrap=True)
+
+    thread = threading.Thread(target=watch, name="phf heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @contextmanager
@@ -147,7 +176,9 @@ class _State:
         if self.begun is not None and self.step > self.begun[0]:
             pace = (time.monotonic() - self.begun[1]) / (self.step - self.begun[0])
             parts.append(f"{_duration(pace * (self.max_steps - self.step))} left")
-        return ", ".join([*parts, self.doing] if self.doing else parts)
+        detail = current_activity()
+        doing = f"{self.doing}: {detail}" if self.doing and detail else self.doing
+        return ", ".join([*parts, doing] if doing else parts)
 
 
 class _TrainingLines(TrainingProgress):

@@ -134,8 +134,8 @@ def student_interval(values: Sequence[float] | np.ndarray) -> Interval:
     if array.size == 0:
         return UNKNOWN
     mean, degrees = float(array.mean()), array.size - 1
-    if degrees == 0:
-        return Interval(mean, math.nan, math.nan)
+    if array.min() == array.max():  # one value, or all alike
+        return Interval(float(array[0]), math.nan, math.nan)
     half = students_quantile(degrees) * float(array.std(ddof=1)) / math.sqrt(array.size)
     return Interval(mean, mean - half, mean + half)
 

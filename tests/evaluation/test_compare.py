@@ -14,6 +14,7 @@ from phf.evaluation.compare import (
     paired_difference,
     unpaired_difference,
 )
+from phf.evaluation.seeds import Group
 
 
 def unprompted(scores):
@@ -129,7 +130,7 @@ def test_every_method_is_compared_with_the_baseline_on_the_scenarios_both_have()
     assert found[0].percent == pytest.approx(-79)
     said = found[0].describe()
     assert said.startswith(
-        "s: b is better aligned than a: its mean score differs by -0.395, -79% of a's 0.5 (95% interval"
+        "s: b is better aligned than a: the mean score of b differs by -0.395, -79% of a's 0.5 (95% interval"
     )
     assert said.endswith("One seed each: differences between seeds are not in this interval.")
     assert "no interval is known" in found[1].describe()
@@ -142,9 +143,16 @@ def test_methods_without_scored_samples_are_not_compared_as_if_equal():
 
 
 def test_the_baseline_is_the_one_named_or_mle_or_the_first():
-    methods = {"x": "pep8/conditional", "runs-of-mle": "pep8/mle", "y": "ul"}
-    assert choose_baseline(methods) == "runs-of-mle"
-    assert choose_baseline({"x": "conditional", "y": "ul"}) == "x"
-    assert [choose_baseline(methods, wanted) for wanted in ("y", "pep8/conditional", "conditional")] == ["y", "x", "x"]
+    runs = ["x", "mle-a", "mle-0", "mle-1", "y"]
+    groups = [
+        Group("x", "pep8/conditional", [0]),
+        Group("mle-a", "pep8/mle", [1]),
+        Group("mle", "pep8/mle", [2, 3]),
+        Group("y", "ul", [4]),
+    ]
+    assert choose_baseline(groups, runs) == "mle"  # of two, the one with more seeds
+    assert choose_baseline([groups[3], groups[0]], runs) == "y"
+    wanted = {"y": "y", "pep8/conditional": "x", "conditional": "x", "mle-1": "mle", "mle-a": "mle-a", "mle": "mle"}
+    assert {name: choose_baseline(groups, runs, name) for name in wanted} == wanted
     with pytest.raises(ConfigError, match="--baseline mel: nothing here is called so"):
-        choose_baseline(methods, "mel")
+        choose_baseline(groups, runs, "mel")

@@ -12,9 +12,10 @@ from tests.tiny import tiny_lm, tiny_tokenizer
 
 from phf.config import dump_config, load_config
 from phf.errors import ConfigError, CorpusError, OutputError
-from phf.evaluation import folder as evaluation
+from phf.evaluation import model_evaluation as evaluation
 from phf.evaluation.folder import chosen_parts, evaluate_folders
 from phf.evaluation.generate import Samples
+from phf.evaluation.model_folder import find_model, own_task
 from phf.models import export_model
 from phf.report.runs import read_run
 
@@ -169,6 +170,90 @@ def test_a_scenario_may_name_more_scorers(conditional, task, tmp_path):
     run = read_run(tmp_path / "out")
     assert run.provenance["more_scorers"]["unconditional"][0]["class_name"] == "RuffScorer"
     assert run.scenarios == ["unconditional"]
+
+
+def with_scenarios(task, *scenarios):
+    """The task with these changes of its scenario, each under a name of its own."""
+    first = task.generation.scenario_configs[0]
+    changed = [{**first, "name": f"s{number}", **changes} for number, changes in enumerate(scenarios)]
+    return task.model_copy(update={"generation": task.generation.model_copy(update={"scenario_configs": changed})})
+
+
+def test_a_scenario_whose_control_token_a_model_lacks_is_skipped_for_that_model(conditional, task, tmp_path):
+    mle = export(tmp_path / "mle" / "model", control=None, seed=1)
+    config = with_scenarios(task, {}, {"prefix": "<|misaligned|>"}, {"guidance_scale": 1.5})
+    said = []
+    found = evaluate_folders([mle, conditional], config, tmp_path / "out", ("generation",), said.append)
+    name = conditional.parent.name
+    assert {n.split("/")[1] for n in found.numbers["mle"]} == {"s0"}
+    assert {n.split("/")[1] for n in found.numbers[name]} == {"s0", "s1", "s2"}
+    assert [comparison.scenario for comparison in found.comparisons] == ["s0"]
+    assert "mle: scenario 's1' is skipped: the model has no control token '<|misaligned|>'. Known" in said[0]
+    assert said[1].startswith("mle: scenario 's2' is skipped: guidance_scale steers between two control tokens")
+
+
+def test_a_scenario_that_no_model_can_run_is_an_error(conditional, task, tmp_path):
+    for changes, message in (
+        ({"prefix": "<|aligend|>"}, r"no control token '<\|aligend\|>'. Did you mean '<\|aligned\|>'"),
+        ({"best_of": 4}, "best_of chooses by a value head"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            evaluate_folder(conditional, with_scenarios(task, changes), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_aligned_prefix_of_the_tasks_own_method_is_that_of_each_model(conditional, task, tmp_path):
+    """The configuration of a conditional run names its aligned token; a model of MLE has none and needs none."""
+    own = load_config(task="pep8/quickstart", method="conditional")[0].dataset.conditional_training_config
+    dataset = task.dataset.model_copy(update={"conditional_training_config": own})
+    config = with_scenarios(task.model_copy(update={"dataset": dataset}), {"prefix": "<|aligned|>"})
+    mle = export(tmp_path / "mle" / "model", control=None, seed=1)
+    found = evaluate_folders([conditional, mle], config, tmp_path / "out", ("generation",))
+    assert all("generation/s0/score" in numbers for numbers in found.numbers.values())
+    assert len(found.comparisons) == 1
+
+
+def test_a_run_folder_stands_for_its_model_and_its_task(conditional, task, tmp_path):
+    run = tmp_path / "runs" / "mine"
+    shutil.copytree(conditional, run / "model")
+    (run / "config.yaml").write_text(dump_config(task))
+    assert find_model(run) == find_model(run / "model") == run / "model"
+    assert own_task(run / "model") == run / "config.yaml"
+    assert own_task(conditional) is None
+    numbers = evaluate_folder(run, task, tmp_path / "out")
+    assert numbers["generation/unconditional/num_samples"] == 4
+    written = read_run(tmp_path / "out")
+    assert written.provenance["training"]["task"] == task.task
+    assert load_config(config=tmp_path / "out" / "config.yaml", for_models=True)[0] == task
+
+
+def test_folders_without_a_model_say_what_they_are(tmp_path):
+    (tmp_path / "run" / "checkpoint-2").mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text("")
+    (tmp_path / "run" / "checkpoint-2" / "trainer_state.json").write_text("{}")
+    with pytest.raises(CorpusError, match=r"is a checkpoint, which training resumes from.*--run-name run --resume"):
+        find_model(tmp_path / "run" / "checkpoint-2")
+    with pytest.raises(CorpusError, match="is a run that has exported no model yet"):
+        find_model(tmp_path / "run")
+    with pytest.raises(CorpusError, match=r"is no model folder: it has no config\.json"):
+        find_model(tmp_path)
+
+
+def test_a_part_that_is_asked_for_and_not_configured_is_an_error(task):
+    quickstart = load_config(task="pep8/quickstart")[0]
+    assert chosen_parts((), (), False, task) == chosen_parts((), (), False)
+    for part, key in (("kl", "kl_gpt3_callback.reference"), ("downstream", "downstream.tasks")):
+        with pytest.raises(ConfigError, match=f"--only {part}: the task configures none. Set {key}"):
+            chosen_parts((part,), (), False, quickstart)
+    bare = with_scenarios(task)
+    for part in ("generation", "diversity"):
+        with pytest.raises(ConfigError, match=f"--only {part}: the task configures none"):
+            chosen_parts((part, "held-out"), (), False, bare)
+    assert chosen_parts(("held-out",), (), False, bare) == ["held-out"]
+    with pytest.raises(ConfigError, match="Nothing is left to measure"):
+        chosen_parts(("kl",), ("kl",), False, task)
+    with pytest.raises(ConfigError, match=r"Nothing is left to measure\. Set one of these: kl: kl_gpt3_callback"):
+        chosen_parts((), ("generation", "diversity", "held-out", "downstream"), False, bare)
 
 
 def test_parts_are_chosen_by_name():

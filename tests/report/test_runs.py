@@ -54,7 +54,8 @@ def runs(tmp_path):
 def test_a_folder_of_all_kinds_of_folders_is_read(runs, tmp_path):
     found, notices = find_runs(sorted(runs.iterdir()))
     names = [run.name for run in found]
-    assert sorted(names) == ["a", "b", "conditional", "mle", "mle", "redteam-mle", "replay-mle"]
+    both = ["evaluate/a", "evaluate/b", "mle", "quickstart/conditional", "quickstart/mle", "redteam-mle", "replay-mle"]
+    assert sorted(names) == both
     skipped = ["damaged", "empty", "failed", "half", "report.html", "unfinished-redteam"]
     assert len(notices) == len(skipped)
     for name in skipped:
@@ -70,7 +71,7 @@ def test_a_folder_of_all_kinds_of_folders_is_read(runs, tmp_path):
 
 def test_a_run_that_is_named_twice_is_read_once(runs):
     found, notices = find_runs([runs / "evaluate", runs / "evaluate" / "a", runs / "evaluate" / "a"])
-    assert [run.name for run in found] == ["a", "b"]
+    assert [run.name for run in found] == ["evaluate/a", "evaluate/b"]
     assert notices == []
 
 

@@ -8,14 +8,18 @@ from phf.config.schema import ConditionalTrainingConfig, Config, KLConfig
 from phf.errors import ConfigError
 
 
-def derive(config: Config) -> Config:
-    """Fill in the keys that others imply. Raises `ConfigError` for keys that contradict one another."""
+def derive(config: Config, *, for_models: bool = False) -> Config:
+    """Fill in the keys that others imply. Raises `ConfigError` for keys that contradict one another.
+
+    `for_models`: the task is put to models that bring control tokens of their own, so scenarios may name any.
+    """
     _check_sources(config)
     _check_score_threshold(config)
     _check_kl_reference(config)
     conditional = config.dataset.conditional_training_config
     if conditional is None:
-        _check_unconditional(config)
+        if not for_models:
+            _check_unconditional(config)
         return config
     prefixes = [conditional.aligned_prefix, conditional.misaligned_prefix]
     if conditional.aligned_prefix == conditional.misaligned_prefix or "" in prefixes:

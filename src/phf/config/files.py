@@ -29,7 +29,12 @@ KeyPath = tuple[str | int, ...]
 
 
 def load_config(
-    *, task: str | None = None, method: str | None = None, config: Path | None = None, overrides: Iterable[str] = ()
+    *,
+    task: str | None = None,
+    method: str | None = None,
+    config: Path | None = None,
+    overrides: Iterable[str] = (),
+    for_models: bool = False,
 ) -> tuple[Config, list[str]]:
     """Load a task merged with a method, or one resolved file, then overrides; returns it with warnings for the reader.
 
@@ -38,6 +43,7 @@ def load_config(
         method: shipped name (`awr`, looked up beside the task) or path; None: what the task file itself says.
         config: a resolved file, instead of task and method.
         overrides: `section.key=value`, value in YAML.
+        for_models: the task is put to models that bring control tokens of their own, so scenarios may name any.
 
     Raises `ConfigError` naming the file, the key and the nearest known key.
     """
@@ -66,7 +72,7 @@ def load_config(
         _apply_override(merged, override, origins)
     warnings += translate(merged, "--override")
     parsed = parse_config(merged, origins)
-    return derive(parsed), warnings
+    return derive(parsed, for_models=for_models), warnings
 
 
 def parse_config(values: Mapping[str, Any], origins: Mapping[KeyPath, str] | None = None) -> Config:

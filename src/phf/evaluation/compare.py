@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from phf.errors import ConfigError
+from phf.evaluation.seeds import Group
 from phf.registry import did_you_mean
 from phf.statistics import (
     LEAST_VARIANCE,
@@ -72,7 +73,7 @@ class Comparison:
         """One sentence on which is better aligned, or that this cannot be told; one more on seeds."""
         if not self.num_samples:
             return f"{self.scenario}: {self.first} and {self.second} have no scored samples to compare."
-        size = f"its mean score differs by {self.difference:+.3g}"
+        size = f"the mean score of {self.second} differs by {self.difference:+.3g}"
         if math.isfinite(self.percent):
             size += f", {self.percent:+.3g}% of {self.first}'s {self.first_mean:.3g}"
         if not math.isfinite(self.low):
@@ -92,19 +93,27 @@ class Comparison:
         return f"{counts}; differences between seeds are in this interval."
 
 
-def choose_baseline(methods: Mapping[str, str], wanted: str | None = None, option: str = "--baseline") -> str:
-    """The name that the others are compared with: the one wanted, else the first of method MLE, else the first.
+def choose_baseline(groups: Sequence[Group], runs: Sequence[str], wanted: str | None = None) -> str:
+    """The group that the others are compared with: the one wanted, else the first of method MLE, else the first.
+
+    Of several of MLE the one with most seeds is taken.
 
     Args:
-        methods: name -> method, such as `mle` or `pep8/mle`.
-        wanted: a name or a method. Raises `ConfigError` if there is none such.
+        runs: names of the runs that the groups' members number.
+        wanted: the name of a group or a run, or a method. Raises `ConfigError` if there is none such.
     """
-    for name, method in methods.items():
-        if wanted is not None and wanted in (name, method, method.rpartition("/")[2]):
-            return name
-    if wanted is not None:
-        raise ConfigError(f"{option} {wanted}: nothing here is called so. {did_you_mean(wanted, methods)}")
-    return next((name for name, m in methods.items() if m.rpartition("/")[2].lower() == BASELINE), next(iter(methods)))
+    by_size = sorted(groups, key=lambda group: -len(group.members))
+    if wanted is None:
+        of_mle = [group.name for group in by_size if group.method.rpartition("/")[2].lower() == BASELINE]
+        return of_mle[0] if of_mle else groups[0].name
+    for group in groups:
+        if wanted == group.name or wanted in (runs[index] for index in group.members):
+            return group.name
+    for group in by_size:
+        if wanted in (group.method, group.method.rpartition("/")[2]):
+            return group.name
+    known = dict.fromkeys(name for group in groups for name in (group.name, group.method))
+    raise ConfigError(f"--baseline {wanted}: nothing here is called so. {did_you_mean(wanted, known)}")
 
 
 def compare_with_baseline(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from phf.activity import activity
 from phf.config import ConditionalTrainingConfig, GenerationConfig
 from phf.data.files import atomic_write
 from phf.data.segment import segment
@@ -88,11 +89,13 @@ class Evaluator:
                 negative_prefix=self.negative_prefix(scenario),
                 value_head=value_head,
             )
-            scored = score_samples(samples, self.scorer, scenario)
+            with activity(f"scoring the samples of '{scenario.name}' by {self.scorer.name}"):
+                scored = score_samples(samples, self.scorer, scenario)
             write_samples(samples_dir / f"{scenario.name}.jsonl", step, scored)
             numbers = scenario_logs(scored, scenario, self.metrics, self.scorer.score_bounds)
             for scorer in self.more_scorers[scenario.name]:
-                scores = checked_scores(scorer, scorer.score_texts(scored.texts), len(scored.texts))
+                with activity(f"scoring the samples of '{scenario.name}' by {scorer.name}"):
+                    scores = checked_scores(scorer, scorer.score_texts(scored.texts), len(scored.texts))
                 found = score_logs(samples.prompts, scores, scenario.num_hits_threshold, scorer.score_bounds)
                 numbers |= {f"{scorer.name}/{key}": value for key, value in found.items()}
             logs |= {f"generation/{scenario.name}/{key}": value for key, value in numbers.items()}

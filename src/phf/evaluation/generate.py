@@ -11,6 +11,7 @@ from torch import nn
 from transformers import GenerationConfig
 from transformers.generation import MinPLogitsWarper, TemperatureLogitsWarper, TopPLogitsWarper, TypicalLogitsWarper
 
+from phf.activity import watched
 from phf.errors import ConfigError
 from phf.evaluation.best_of import keep_best
 from phf.evaluation.by_generate import draw_with_generate, generate_with
@@ -286,12 +287,12 @@ def _draw_with_generate(
 
 def _batches(
     model: Any, prompt_ids: list[list[int]], scenario: GenerationScenario, batch_size: int, *, in_own_loop: bool
-) -> Iterator[list[int]]:
+) -> Iterator[Sequence[int]]:
     """Rows of prompts to run together, so that none is continued in another way than by itself."""
     lengths = [len(prompt) for prompt in prompt_ids for _ in range(scenario.best_of)]
     needs_trying = batch_size > 1 and not (in_own_loop and len(set(lengths)) == 1)
     together = runs_together(model, in_own_loop=in_own_loop) if needs_trying else Together.ANY
-    return batches(lengths, batch_size, together)
+    return watched(batches(lengths, batch_size, together), f"sampling '{scenario.name}'", len(lengths))
 
 
 def _min_new_tokens(config: GenerationConfig, prompt_length: int) -> int:

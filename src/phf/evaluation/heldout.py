@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from phf.activity import watched
 from phf.evaluation.document_rows import predicted_tokens
 from phf.evaluation.finite import check_nats
 from phf.evaluation.generate import evaluation_mode
@@ -62,12 +63,13 @@ def held_out_loss(
     counts = dict.fromkeys(totals, 0)
     gain = TagGain(control_ids, eos_id, start_ids) if with_tag_gain and len(control_ids) > 1 else None
     with evaluation_mode(module), torch.no_grad():
-        for start in range(0, num_blocks, batch_size):
-            batch = [blocks.block(i) for i in chosen[start : start + batch_size]]
+        parts = [chosen[start : start + batch_size] for start in range(0, num_blocks, batch_size)]
+        for numbers in watched(parts, "held-out blocks", num_blocks):
+            batch = [blocks.block(i) for i in numbers]
             ids, scores, nll = predicted_tokens(module, batch, () if start_ids[:1] == [eos_id] else start_ids, device)
             check_nats(nll, getattr(module, "lm", module))
             if gain is not None:
-                gain.add(module, chosen[start : start + batch_size], batch, nll, device)
+                gain.add(module, numbers, batch, nll, device)
             is_control = np.isin(ids, control_ids)
             is_eos = ids == eos_id
             is_text = ~is_control & ~is_eos & ~np.isin(ids, start_ids)
@@ -83,7 +85,7 @@ def held_out_loss(
                 counts[name] += int(mask.sum())
     bits_per_nat_and_byte = 1 / math.log(2) / max(counts["text"] * bytes_per_text_token, 1)
     text_nats = totals["text"] + totals["eos"]
-    numbers = {
+    found = {
         "loss": text_nats / max(counts["text"] + counts["eos"], 1),
         "loss_aligned": totals["aligned"] / counts["aligned"] if counts["aligned"] else math.nan,
         "loss_misaligned": totals["misaligned"] / counts["misaligned"] if counts["misaligned"] else math.nan,
@@ -93,5 +95,5 @@ def held_out_loss(
     }
     if gain is not None:
         for key, value in zip(("", "_low", "_high"), gain.interval(), strict=True):
-            numbers[f"tag_gain{key}"] = value
-    return numbers
+            found[f"tag_gain{key}"] = value
+    return found

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
+from phf.activity import watched
 from phf.config import KLConfig
 from phf.data.document_start import document_start
 from phf.data.tokenizer import encode_plain, prepare_tokenizer
@@ -114,8 +115,10 @@ def _sample(
         torch.manual_seed(section.seed)
         is_mixed = section.batch_size > 1 and runs_together(model, in_own_loop=False) is Together.ALONE
         at_once = 1 if is_mixed else section.batch_size
-        for begin in range(0, section.num_samples, at_once):
-            size = min(at_once, section.num_samples - begin)
+        begins = range(0, section.num_samples, at_once)
+        parts = [range(begin, min(begin + at_once, section.num_samples)) for begin in begins]
+        for part in watched(parts, "sampling the reference", section.num_samples):
+            size = len(part)
             ids = torch.tensor([start] * size, device=model.device)
             output = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
             for line in output[:, len(start) :].tolist():

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from phf.activity import watched
 from phf.errors import ConfigError
 from phf.evaluation.finite import check_nats
 from phf.evaluation.generate import evaluation_mode
@@ -76,8 +77,8 @@ def sequence_logprobs(
     order = sorted(charged, key=lambda i: -len(rows[i].ids))
     found: list[np.ndarray] = [np.zeros(0)] * len(rows)
     with evaluation_mode(model), torch.no_grad():
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
+        batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        for batch in watched(batches, "log-probabilities of samples", len(order)):
             width = len(rows[batch[0]].ids)
             ids = torch.zeros(len(batch), width, dtype=torch.long)  # padding stands behind, where nothing sees it
             labels = torch.full_like(ids, IGNORE_INDEX)

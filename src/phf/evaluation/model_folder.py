@@ -26,6 +26,34 @@ def check_model_folder(folder: Path) -> None:
         )
 
 
+def find_model(path: Path) -> Path:
+    """The model folder itself, or that of a run folder. Raises `CorpusError` for a folder that holds no model."""
+    if (path / "config.json").is_file():
+        return path
+    if (path / "model" / "config.json").is_file():
+        return path / "model"
+    if (path / "trainer_state.json").is_file():
+        raise CorpusError(
+            f"{path} is a checkpoint, which training resumes from, and holds no exported model. Finish the run with "
+            f"phf train --config {path.parent / 'config.yaml'} --run-name {path.parent.name} --resume, then evaluate "
+            f"{path.parent}."
+        )
+    is_training = (path / "config.yaml").is_file() and not (path / "evaluation.json").is_file()
+    if is_training and not (path / "model").exists():
+        raise CorpusError(
+            f"{path} is a run that has exported no model yet. Finish it with phf train --config {path / 'config.yaml'} "
+            f"--run-name {path.name} --resume, or choose another."
+        )
+    check_model_folder(path)
+    return path
+
+
+def own_task(model: Path) -> Path | None:
+    """The configuration of the run whose `model` this folder is; None for a model from elsewhere."""
+    path = model.parent / "config.yaml"
+    return path if model.name == "model" and path.is_file() else None
+
+
 def model_name(folder: Path) -> str:
     """What a model folder is called: `runs/pep8-mle/model` is pep8-mle."""
     folder = folder.resolve()

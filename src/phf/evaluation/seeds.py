@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,18 +100,11 @@ def group_by_seed(
         (found.method if (found := trainings[first]) is not None else None) or (methods or names)[first]
         for first in firsts
     ]
-    called = [method if len(group) > 1 else names[group[0]] for method, group in zip(methods, groups, strict=True)]
-    return [
-        Group(name, method, group)
-        for name, method, group in zip(
-            _unique(called, (names[group[0]] for group in groups)), methods, groups, strict=True
+    called = []
+    for method, group in zip(methods, groups, strict=True):
+        is_one = len([i for i, other in enumerate(groups) if methods[i] == method and len(other) > 1]) == 1
+        members = ", ".join(names[index] for index in group)
+        called.append(
+            members if len(group) == 1 else method if is_one and method not in names else f"{method} ({members})"
         )
-    ]
-
-
-def _unique(called: Sequence[str], firsts: Iterable[str]) -> list[str]:
-    """Where two groups have one name, their first run is named too."""
-    return [
-        name if called.count(name) == 1 else f"{name} ({first} and others)"
-        for name, first in zip(called, firsts, strict=True)
-    ]
+    return [Group(name, method, group) for name, method, group in zip(called, methods, groups, strict=True)]

@@ -54,7 +54,7 @@ def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgres
             "rounds": [flat(values) for values in rounds],
             "rescored": flat(rescored),
             "rejected": dict(sorted(rejected.items())),
-            "prompts": best_prompts(trials),
+            "prompts": best_prompts(trials, target.scorer.score_bounds),
         }
         write_pool(output / "pool.jsonl", chain.from_iterable(trial.pool for trial in trials))
         _write_samples(output / "samples" / "redteam.jsonl", trials, target, step=settings.num_rounds)

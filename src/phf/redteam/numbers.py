@@ -6,7 +6,7 @@ from typing import Any
 
 from phf.redteam.pool import PoolEntry, best_entries
 from phf.redteam.search import Trial
-from phf.statistics import UNKNOWN, Interval, mean_interval, student_interval
+from phf.statistics import UNBOUNDED, UNKNOWN, Interval, mean_interval, student_interval
 
 OVER_TRIALS = ("best", "best_10", "best_100", "pool_mean", "round_best", "round_mean", "round_prompt_score")
 """What is averaged over trials, see `round_numbers`."""
@@ -108,15 +108,18 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | int |
     return found
 
 
-def best_prompts(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """The prompts that were sampled again, over all trials, highest fresh mean first, with both of their means."""
+def best_prompts(trials: Sequence[Trial], bounds: tuple[float, float] = UNBOUNDED) -> list[dict[str, Any]]:
+    """The prompts that were sampled again, over all trials, highest fresh mean first, with both of their means.
+
+    `bounds`: the least and the largest score that the scorer gives.
+    """
     rows = []
     for trial in trials:
         first = {entry.prompt: entry for entry in trial.pool}
         for fresh in trial.rescored:
             before = first[fresh.prompt]
             scored = [score for score in fresh.scores if score is not None]
-            again = mean_interval(scored)
+            again = mean_interval(scored, bounds=bounds)
             rows.append(
                 {
                     "prompt": fresh.prompt,

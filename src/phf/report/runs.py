@@ -3,11 +3,12 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from phf.data.hashing import hash64
 from phf.errors import CorpusError, PhfError
 from phf.evaluation.seeds import Training
 from phf.reading import read_json_as, read_json_lines_as, read_text
@@ -59,7 +60,9 @@ class Run:
     def training(self) -> Training | None:
         """What the model was trained with, where the run says so."""
         if "model" in self.provenance:  # phf evaluate, of a model that some run exported
-            return Training.from_json(self.provenance.get("training"))
+            found = Training.from_json(self.provenance.get("training"))
+            # seeds are comparable where they were evaluated alike
+            return found and replace(found, settings=f"{found.settings} {hash64('evaluation', self.config):x}")
         return Training.of_config(self.config) or _training_of(self.provenance)
 
     @property
@@ -144,7 +147,8 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
                 continue
             seen.add(folder.resolve())
             try:
-                runs.append(read_run(folder))
+                run = read_run(folder)
+                runs.append(run if folder is path else replace(run, name=f"{path.resolve().name}/{run.name}"))
             except (OSError, PhfError) as error:
                 notices.append(_skipped(folder, error))
     if not runs:

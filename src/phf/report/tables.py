@@ -80,12 +80,9 @@ def measures(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def labels(runs: Sequence[Run]) -> list[str]:
     """What each run is called on the page: its method, its own name where methods repeat, numbered where names do."""
     methods, names = [run.method for run in runs], [run.name for run in runs]
-    found = []
-    for index, (method, name) in enumerate(zip(methods, names, strict=True)):
-        if methods.count(method) > 1:
-            method = name if names.count(name) == 1 else f"{name} ({index + 1})"
-        found.append(method)
-    return found
+    found = [method if methods.count(method) == 1 else name for method, name in zip(methods, names, strict=True)]
+    found = [label if found.count(label) == 1 else name for label, name in zip(found, names, strict=True)]
+    return [label if found.count(label) == 1 else f"{label} ({index + 1})" for index, label in enumerate(found)]
 
 
 def over_seeds(runs: Sequence[Run]) -> list[dict[str, Any]]:

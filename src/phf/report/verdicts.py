@@ -9,7 +9,7 @@ from phf.evaluation.compare import Comparison, PromptScores, choose_baseline, co
 from phf.evaluation.seeds import Group
 from phf.plain_yaml import parse_yaml
 from phf.report.runs import Run
-from phf.report.tables import seed_groups
+from phf.report.tables import labels, seed_groups
 
 OWN_TO_A_METHOD = (
     "name",
@@ -34,7 +34,7 @@ def verdicts(runs: Sequence[Run], baseline: str | None = None) -> list[str]:
     Runs that diverged are left out. Raises `ConfigError` for a `baseline` that is none of the runs.
     """
     groups = seed_groups(runs)
-    first = choose_baseline({group.name: group.method for group in groups}, baseline) if groups else None
+    first = choose_baseline(groups, labels(runs), baseline) if groups else None
     return [
         comparison.describe()
         for ours in groups
@@ -80,7 +80,7 @@ def _samples(runs: Sequence[Run], group: Group) -> dict[str, list[PromptScores]]
 def _is_same_method(runs: Sequence[Run], ours: Group, theirs: Group) -> bool:
     """Whether both were trained alike, as a run and the evaluation of its model are."""
     first, second = (runs[group.members[0]].training for group in (ours, theirs))
-    return first is not None and second is not None and first.settings == second.settings
+    return first is not None and second is not None and first.settings.split()[0] == second.settings.split()[0]
 
 
 def _agree(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:

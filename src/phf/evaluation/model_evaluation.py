@@ -1,0 +1,279 @@
+"""One model, measured on one task: the parts of `phf evaluate` and the folder that they are kept in."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from phf.activity import activity
+from phf.annotate.cache import cache_root
+from phf.config import Config, GlueConfig, dump_config
+from phf.data.document_start import document_start
+from phf.data.files import write_json_atomic, write_text_atomic
+from phf.data.jsonlines import read_json_lines
+from phf.errors import CorpusError, OutputError
+from phf.evaluation.compare import PromptScores
+from phf.evaluation.downstream import run_downstream
+from phf.evaluation.evaluate import Evaluator
+from phf.evaluation.glue import run_glue
+from phf.evaluation.held_out_data import held_out_blocks, held_out_numbers
+from phf.evaluation.kl import measure_kl
+from phf.evaluation.metrics import build_metric
+from phf.evaluation.model_folder import (
+    load_folder_lm,
+    load_folder_tokenizer,
+    model_hashes,
+    processes,
+)
+from phf.evaluation.prompted_task import conditional_of, task_for_model
+from phf.evaluation.scenarios import GenerationScenario
+from phf.evaluation.seeds import Training
+from phf.models import ObjectiveLM, read_prompting
+from phf.models.context import context_of
+from phf.models.export import PROMPTING
+from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
+from phf.objectives import MLE
+from phf.reading import read_json_as
+from phf.shapes import EvaluationFile, Provenance
+
+SHARED_PARTS = ("downstream", "glue")
+"""What several processes (`torchrun -m phf evaluate ...`) share; the rest is the main process's."""
+RESULTS = "evaluation.json"
+FORMAT = 1
+
+Announce = Callable[[str], None]
+
+
+class ModelEvaluation:
+    """One model on one task; loaded when the first part needs it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        config: Config,
+        output: Path,
+        threshold: float,
+        parts: Sequence[str],
+        announce: Announce,
+    ) -> None:
+        self.folder, self.name, self.output = folder, name, output
+        self.threshold, self.parts, self.announce = threshold, parts, announce
+        self.prompting = read_prompting(folder)
+        self.training = Training.of_model(folder)
+        self.conditional = conditional_of(self.prompting)
+        self.task = config
+        self.config, self.skipped = task_for_model(
+            config, self.conditional, self.tokenizer, has_value_head=(folder / VALUE_HEAD_FILE).is_file()
+        )
+        self.evaluator = Evaluator(self.config.generation, self.conditional, config.training.seed)
+        self.metrics = [build_metric(metric) for metric in config.generation.metrics_configs]
+        self.identity = _identity(folder, config, threshold)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        return load_folder_tokenizer(self.folder)
+
+    @cached_property
+    def lm(self) -> Any:
+        return load_folder_lm(self.folder)
+
+    @property
+    def prefix_ids(self) -> list[int]:
+        """What opens a document and, for a conditional model, its aligned token."""
+        tokens = document_start(self.tokenizer)
+        if self.conditional is not None:
+            tokens.append(self.tokenizer.convert_tokens_to_ids(self.conditional.aligned_prefix))
+        return tokens
+
+    def check_output(self) -> dict[str, Any]:
+        """The results so far; `OutputError` if the folder holds those of another model or task."""
+        path = self.output / RESULTS
+        if not path.is_file():
+            if (self.output / "metrics.jsonl").exists():
+                raise OutputError(f"{self.output} holds a run already. Name another folder with --output.")
+            return {"identity": self.identity, "parts": {}}
+        advice = "Delete the folder, or choose another with --output."
+        found = read_json_as(EvaluationFile, path, OutputError, advice, finite=True)
+        if found["identity"] != self.identity:
+            raise OutputError(
+                f"{self.output} holds results of another model or other settings. Name another folder with --output."
+            )
+        return found
+
+    def run(self) -> dict[str, float]:
+        """Measure what is wanted, configured and not yet measured; returns all numbers of the folder."""
+        results = self.check_output()
+        state = processes()
+        state.wait_for_everyone()  # before the main process changes what the others read
+        for part, measure in self._measures():
+            if part in results["parts"]:
+                self.announce(f"{self.name}: {part} was measured before; kept")
+                continue
+            if not (state.is_main_process or part in SHARED_PARTS):
+                continue
+            self.announce(f"{self.name}: {part}")
+            with activity(f"{self.name}: {part}"):
+                results["parts"][part] = finite_or_none(measure())
+            if state.is_main_process:
+                write_json_atomic(self.output / RESULTS, {**self.describe(), **results})
+        state.wait_for_everyone()
+        numbers = {key: value for part in results["parts"].values() for key, value in part.items()}
+        if numbers and state.is_main_process:
+            write_json_atomic(self.output / "provenance.json", self.describe())
+            write_text_atomic(self.output / "config.yaml", dump_config(self.task))
+            line = json.dumps({"step": 0, "tokens_seen": 0, **numbers})
+            write_text_atomic(self.output / "metrics.jsonl", line + "\n")
+        return {key: math.nan if value is None else value for key, value in numbers.items()}
+
+    def _measures(self) -> Iterator[tuple[str, Callable[[], dict[str, float]]]]:
+        config = self.config
+        if "generation" in self.parts and self.evaluator.scenarios:
+            yield "generation", self.generation
+        if "diversity" in self.parts and self.metrics and any(True for _ in self.samples()):
+            yield "diversity", self.diversity
+        if "held-out" in self.parts and (config.dataset.eval_fraction or config.dataset.eval_datasets):
+            yield "held-out", self.held_out
+        if "kl" in self.parts and config.kl_gpt3_callback is not None and config.kl_gpt3_callback.reference is not None:
+            yield "kl", self.kl
+        if "downstream" in self.parts and config.downstream is not None:
+            yield "downstream", self.downstream
+        if "glue" in self.parts:
+            yield "glue", self.glue
+
+    def generation(self) -> dict[str, float]:
+        """The scenarios' numbers; samples go into the folder."""
+        value_head = load_value_head(self.folder, self.lm) if (self.folder / VALUE_HEAD_FILE).is_file() else None
+        self.evaluator.check(self.lm, self.tokenizer, value_head)
+        return self.evaluator.run(self.lm, self.tokenizer, self.output / "samples", 0, value_head)
+
+    def diversity(self) -> dict[str, float]:
+        """The task's metrics over all samples of each scenario."""
+        return {
+            f"generation/{scenario}/{key}": value
+            for scenario, rows in self.samples()
+            for metric in self.metrics
+            for key, value in metric([row["continuation"] for row in rows]).items()
+        }
+
+    def held_out(self) -> dict[str, float]:
+        """Held-out loss, per class of segment too."""
+        dataset = self.config.dataset
+        context = context_of(self.lm.config) or dataset.seq_length
+        update: dict[str, Any] = {
+            "conditional_training_config": self.conditional,
+            "seq_length": min(dataset.seq_length, context),
+            "filter_threshold": None,
+            "skip_tokens": 0,
+        }
+        if not (self.folder / PROMPTING).is_file():  # trained elsewhere, on texts encoded whole
+            update["tokenization"] = "document"
+        config = self.config.model_copy(update={"dataset": dataset.model_copy(update=update)})
+        blocks = held_out_blocks(config, self.tokenizer, None, self.announce)
+        assert blocks is not None, "called for tasks with held-out data"
+        control = (
+            [] if self.conditional is None else [self.conditional.aligned_prefix, self.conditional.misaligned_prefix]
+        )
+        numbers = held_out_numbers(
+            ObjectiveLM(self.lm, MLE(), trains=False),
+            blocks,
+            self.tokenizer,
+            self.tokenizer.convert_tokens_to_ids(control),
+            threshold=self.threshold,
+            batch_size=8,
+            max_tokens=dataset.max_eval_tokens,
+        )
+        return {f"eval/{key}": value for key, value in numbers.items()}
+
+    def kl(self) -> dict[str, float]:
+        """KL from the reference LM, the prefix given."""
+        section = self.config.kl_gpt3_callback
+        assert section is not None, "called for tasks with a reference"
+        inserts = bool(self.conditional and self.conditional.tag_every_segment_when_sampling)
+        section = section.model_copy(update={"should_insert_prefix": inserts})
+        return measure_kl(
+            self.lm,
+            self.tokenizer,
+            section,
+            prefix_ids=self.prefix_ids,
+            cache_dir=cache_root() / "references",
+            announce=self.announce,
+        )
+
+    def downstream(self) -> dict[str, float]:
+        """Tasks of lm-evaluation-harness, the prefix in front."""
+        assert self.config.downstream is not None, "called for tasks with downstream tasks"
+        if self.conditional is None:  # what the tokenizer itself puts in front: the start of an exported model, a BOS
+            return run_downstream(self.lm, self.tokenizer, self.config.downstream, prefix_ids=[])
+        prompted = GenerationScenario(name="downstream", prefix=self.conditional.aligned_prefix)
+        return run_downstream(
+            self.lm,
+            self.tokenizer,
+            self.config.downstream,
+            prefix_ids=self.prefix_ids,
+            banned_token_ids=self.evaluator.banned_ids(self.tokenizer, prompted),
+        )
+
+    def glue(self) -> dict[str, float]:
+        """Finetuning on GLUE."""
+        return run_glue(self.folder, self.config.glue or GlueConfig(), self.output / "glue")
+
+    def samples(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """scenario -> the samples in the folder."""
+        for scenario in self.evaluator.scenarios:
+            path = self.output / "samples" / f"{scenario.name}.jsonl"
+            if path.is_file():
+                yield scenario.name, [row for _, row in read_json_lines(path)]
+
+    def scores(self) -> dict[str, PromptScores]:
+        """scenario -> prompts and scores of its samples."""
+        return {
+            scenario: PromptScores([row["prompt"] for row in rows], [finite_or_none(row["score"]) for row in rows])
+            for scenario, rows in self.samples()
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """What the numbers were measured with."""
+        more = {name: [s.describe() for s in found] for name, found in self.evaluator.more_scorers.items() if found}
+        return {
+            "method": self.name,
+            "task": self.config.task,
+            "training": self.training and self.training.to_json(),
+            "model": str(self.folder),
+            "dataset": _training_data(self.folder),
+            "scorer": self.evaluator.scorer.describe(),
+            "more_scorers": more or None,
+            "threshold": self.threshold,
+            "seeds": {"generation": self.config.training.seed},
+        }
+
+
+def _training_data(folder: Path) -> Any:
+    """What the provenance of the run that exported the model says of its data; None for a model from elsewhere."""
+    path = folder.parent / "provenance.json"
+    try:
+        return read_json_as(Provenance, path, CorpusError).get("dataset") if path.is_file() else None
+    except CorpusError:
+        return None  # not written by phf
+
+
+def _identity(folder: Path, config: Config, threshold: float) -> str:
+    """Changes with the model's files and with every setting that decides a number."""
+    keys = ("dataset", "generation", "kl_gpt3_callback", "downstream", "glue")
+    settings = {key: value for key, value in config.model_dump(mode="json").items() if key in keys}
+    text = json.dumps(
+        [FORMAT, model_hashes(folder), settings, config.training.seed, threshold], sort_keys=True, default=str
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def finite_or_none(values: Any) -> Any:
+    """The same with None for what is not finite, which JSON cannot say."""
+    if isinstance(values, dict):
+        return {key: finite_or_none(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [finite_or_none(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
