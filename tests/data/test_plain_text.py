@@ -32,6 +32,8 @@ def test_python_source_is_decoded_as_it_declares(tmp_path, name, content, text):
     [
         ("a.py", b"x = 1\nx = '\xe9'\n", r"a\.py, line 2: is not UTF-8 \(byte 11\)"),
         ("a.py", b"# coding: nonsense\n", r"a\.py, line 1: cannot be decoded as it declares: unknown encoding"),
+        ("a.py", b"# coding: rot13\n", r"a\.py, line 1: cannot be decoded as it declares"),
+        ("a.py", b"# coding: undefined\n", r"a\.py, line 1: cannot be decoded as it declares"),
         ("a.py", b"\xef\xbb\xbf# coding: latin-1\n", r"a\.py, line 1: cannot be decoded as it declares"),
         ("a.py", b"# coding: ascii\n\n'\xe9'", r"a\.py, line 3: is not ascii \(byte 18\)"),
         ("a.txt", b"# coding: latin-1\n\xe9", r"a\.txt, line 2: is not UTF-8"),

@@ -69,6 +69,10 @@ def swap_unnoticed_by_size(folder):
     manifest_without_sizes(folder)
 
 
+def leave_pointer(folder):
+    (folder / SHARD).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n")
+
+
 def add(folder):
     shutil.copy(folder / SHARD, folder / "shard-00009-000000.parquet")
 
@@ -85,6 +89,7 @@ def add_other_records(folder):
         (empty, f"{SHARD} has 0 bytes, but .* by manifest.json"),
         (swap, f"{SHARD} has .* bytes, but .* by manifest.json"),
         (swap_unnoticed_by_size, f"{SHARD} has 10 rows, but 1,000 by the manifest"),
+        (leave_pointer, f"{SHARD}: is a Git LFS pointer"),
         (add, "holds 1 file of records that manifest.json does not list, such as shard-00009-000000.parquet"),
         (add_other_records, "does not list, such as more.jsonl"),
     ],

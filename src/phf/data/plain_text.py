@@ -5,7 +5,7 @@ import io
 import tokenize
 
 from phf.data.row_policy import BadRowError
-from phf.data.stored import LFS_POINTER, StoredFile, head_of, reaching
+from phf.data.stored import LFS_POINTER, LFS_POINTER_BYTES, StoredFile, head_of, reaching, refuse_pointer
 from phf.errors import CorpusError
 
 PYTHON_SUFFIXES = (".py", ".pyi", ".pyw")
@@ -23,7 +23,7 @@ def read_text(file: StoredFile, longest: int) -> tuple[str | None, str | None]:
         raise BadRowError(file.location, f"is {file.num_bytes:,} bytes long; a document may have {longest:,}.")
     with file.open() as opened, reaching(file.location):
         content = opened.read()
-    if content.startswith(LFS_POINTER) and len(content) < 1024:
+    if content.startswith(LFS_POINTER) and len(content) < LFS_POINTER_BYTES:
         return None, POINTER
     if b"\0" in content and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return None, BINARY
@@ -36,12 +36,14 @@ def read_text(file: StoredFile, longest: int) -> tuple[str | None, str | None]:
         raise BadRowError(
             f"{file.location}, line {line}", f"is not {name} (byte {error.start}). Convert the file or remove it."
         ) from None
+    except (LookupError, UnicodeError) as error:  # "rot13" and such name something else than an encoding of text
+        raise BadRowError(f"{file.location}, line 1", f"cannot be decoded as it declares: {error}.") from None
 
 
 def not_a_document(file: StoredFile, reason: str) -> CorpusError:
     """The error for a file that was named by itself."""
     if reason == POINTER:
-        return CorpusError(f"{file.location}: is a Git LFS pointer, not the data. Get it with: git lfs pull")
+        refuse_pointer(file.location, LFS_POINTER)
     compression = head_of(file)[0]
     what = (
         "binary" if compression is None else f"binary: text compressed with {compression}, which has to be decompressed"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.data.formats import kind_by_name
-from phf.data.stored import StoredFile, reaching
+from phf.data.stored import LFS_POINTER_BYTES, StoredFile, reaching, refuse_pointer
 from phf.errors import CorpusError
 from phf.reading import parse_json, read_json
 
@@ -83,6 +83,9 @@ def _checked(folder: str, shard: Mapping[str, Any], there: Mapping[str, StoredFi
     if shard["name"] not in there:
         raise CorpusError(f"{name} is missing, which {MANIFEST} lists. {REMEDY}")
     file = replace(there[shard["name"]], num_rows=shard.get("num_documents"))
+    if file.num_bytes < LFS_POINTER_BYTES:
+        with file.open() as opened:
+            refuse_pointer(name, opened.read(LFS_POINTER_BYTES))
     if file.num_bytes != shard.get("num_bytes", file.num_bytes):
         raise CorpusError(f"{name} has {file.num_bytes:,} bytes, but {shard['num_bytes']:,} by {MANIFEST}. {REMEDY}")
     return file

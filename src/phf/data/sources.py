@@ -11,6 +11,7 @@ import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,8 @@ class DocumentReader:
             yield from self._texts()
         elif part.kind == "stdlib":
             before = f"{part.name}/" if part.name else ""
-            for (name, text), done in stdlib.read_files():
+            undecodable = partial(self.notes.leave_out, reason="not decodable as it declares")
+            for (name, text), done in stdlib.read_files(undecodable):
                 self.fraction = done
                 yield Document(before + name, text)
         else:

@@ -4,7 +4,7 @@ import platform
 import re
 import sysconfig
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from phf.data.hashing import hash64
@@ -15,11 +15,11 @@ SKIPPED_FOLDERS = {"test", "tests", "idle_test", "site-packages", "dist-packages
 """Tests hold text that is wrong on purpose; packages are not the standard library."""
 
 
-def read_files() -> Iterator[tuple[tuple[str, str], float]]:
+def read_files(leave_out: Callable[[str], None] | None = None) -> Iterator[tuple[tuple[str, str], float]]:
     """((relative path, text), share of the files read) of each module, sorted by path.
 
     Text is decoded as Python decodes it, newlines as "\\n"; the few modules that do not decode by their own declaration
-    are left out.
+    are left out, and `leave_out` is called with their paths.
     """
     root = _root()
     paths = _paths(root)
@@ -28,7 +28,8 @@ def read_files() -> Iterator[tuple[tuple[str, str], float]]:
             with tokenize.open(path) as file:
                 yield (path.relative_to(root).as_posix(), file.read()), number / len(paths)
         except (SyntaxError, UnicodeDecodeError):
-            continue
+            if leave_out is not None:
+                leave_out(path.relative_to(root).as_posix())
 
 
 def function_headers() -> list[str]:

@@ -15,6 +15,8 @@ from phf.errors import CorpusError, MissingExtraError
 HEAD_BYTES = 2**16
 """Of the content of a file, enough to tell what it is."""
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+LFS_POINTER_BYTES = 1024
+"""At most, by its specification."""
 _URL = re.compile(r"(?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
 EXTRAS = {
     "s3": ("s3fs", "s3"),
@@ -140,6 +142,12 @@ def head_of(file: StoredFile) -> tuple[str | None, bytes]:
             return compression, b""
 
 
+def refuse_pointer(location: str, content: bytes) -> None:
+    """Raise `CorpusError` for what Git has in place of a large file until it is fetched."""
+    if content.startswith(LFS_POINTER):
+        raise CorpusError(f"{location}: is a Git LFS pointer, not the data. Get it with: git lfs pull")
+
+
 class Opened(NamedTuple):
     """A file that is being read."""
 
@@ -163,8 +171,7 @@ def opened(file: StoredFile) -> Iterator[Opened]:
         with reaching(file.location):
             first = raw.read(512)
             raw.seek(0)
-        if first.startswith(LFS_POINTER):
-            raise CorpusError(f"{file.location}: is a Git LFS pointer, not the data. Get it with: git lfs pull")
+        refuse_pointer(file.location, first)
         compression = compression_of(file.name, first)
         if compression is not None and not first:
             raise CorpusError(f"{file.location}: is empty (0 bytes), which a compressed file cannot be.")
