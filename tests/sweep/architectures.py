@@ -16,9 +16,9 @@ REPRESENTATIVE = (
     "llama",
     "mamba2",
     "mixtral",  # a router
+    "olmo_hybrid",  # linear and full attention
     "opt",  # a decoder inside a decoder
     "phi",  # a bias in the head
-    "qwen3_next",  # linear and full attention
     "recurrent_gemma",
 )
 """Those of the default test run."""
@@ -165,23 +165,23 @@ OWN: dict[str, dict[str, Any]] = {
 """What an architecture needs beyond or instead of `SMALL`."""
 
 
-_PADDING = "its positions or masks are worked out from a padding token, which a model from scratch does not have"
+_PARTS = "its parts (of images, sound or bytes) do not fit each other when all are small"
 _DRAFT = "a draft model, which runs on another model's cache"
 UNSUPPORTED: dict[str, str] = {
-    "camembert": _PADDING,
+    "blt": _PARTS,
     "cpmant": "not causal: a prompt sees all of itself",
-    "data2vec-text": _PADDING,
+    "dots3_note": _PARTS,
+    "emu3": "AutoModelForCausalLM cannot load what its text model saves",
+    "gemma3n": "needs timm for its images; its text model, gemma3n_text, is in the table",
+    "gemma4": "cannot be run on tokens alone; its text model, gemma4_text, is in the table",
     "gemma4_assistant": _DRAFT,
+    "gemma4_unified": "cannot be run on tokens alone; its text model, gemma4_unified_text, is in the table",
     "gemma4_unified_assistant": _DRAFT,
-    "prophetnet": _PADDING,
-    "reformer": "fills up texts with a padding token, which a model from scratch does not have",
-    "roberta": _PADDING,
-    "roberta-prelayernorm": _PADDING,
-    "xlm": _PADDING,
-    "xlm-roberta": _PADDING,
-    "xlm-roberta-xl": _PADDING,
-    "xlnet": "transformers samples each token from a placeholder, not from the token before it",
-    "xmod": _PADDING,
+    "mllama": "AutoModelForCausalLM cannot load what its text model saves",
+    "musicgen": "writes sound, not text",
+    "musicgen_melody": "writes sound, not text",
+    "xlm": "transformers leaves out as many tokens at the end of a block as ends of documents are in it",
+    "xlnet": "transformers samples each of its tokens from a placeholder, not from the token before it",
 }
 """Architectures that `phf` or transformers refuses, and why."""
 

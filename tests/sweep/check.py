@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from tests.sweep.architectures import small_settings
 from tests.tiny import tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from phf.config import KLConfig, ModelConfig
+from phf.errors import PhfError
 from phf.evaluation.cache import runs_own_loop
 from phf.evaluation.generate import generate_samples
 from phf.evaluation.kl import measure_kl
+from phf.evaluation.padding import Together, runs_together
 from phf.evaluation.scenarios import GenerationScenario
 from phf.models import ObjectiveLM, export_model, load_lm
 from phf.models.build import check_architecture
@@ -24,6 +28,8 @@ SEQ_LENGTH = 32
 MAX_PARAMETERS = 5_000_000
 PROMPTS = ("def", "def f(x):\n    return", "x", "    return x\n")
 
+BATCHES = {Together.ANY: "any", Together.ONE_LENGTH: "of one length", Together.ALONE: "alone"}
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -33,6 +39,9 @@ class Outcome:
     head: str
     """"chunked" or "dense": what `model.head: auto` chose."""
     sampling: str
+    """What draws samples: the own loop, or `generate` of the model."""
+    batches: str
+    """Which prompts share a batch."""
 
 
 def check_model_type(model_type: str, folder: Path) -> Outcome:
@@ -52,7 +61,15 @@ def check_model_type(model_type: str, folder: Path) -> Outcome:
     check_export(lm, export, start)
     check_samples(lm, tokenizer, folder)
     check_kl(lm, tokenizer, export, start, folder)
-    return Outcome(type(lm).__name__, head, "own loop" if runs_own_loop(lm) else "generate")
+    is_own = runs_own_loop(lm)
+    together = runs_together(lm, in_own_loop=is_own)
+    return Outcome(type(lm).__name__, head, "own loop" if is_own else "generate", BATCHES[together])
+
+
+def check_refused(model_type: str) -> None:
+    """What cannot be trained is refused before anything is."""
+    with pytest.raises((PhfError, StrictDataclassError)):
+        check_architecture(ModelConfig(model_type=model_type, config_kwargs=small_settings(model_type)), SEQ_LENGTH)
 
 
 def batch() -> dict[str, torch.Tensor]:

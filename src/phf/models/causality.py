@@ -1,6 +1,7 @@
 """Whether a language model sees the tokens that it should predict, found by trying."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -54,19 +55,19 @@ def check_causal(lm: Any, key: str) -> None:
     )
 
 
-def can_run(lm: Any) -> bool:
-    """Whether `lm` takes token ids and nothing else; True where that cannot be tried."""
+def can_run(lm: Any, length: int = LENGTHS[-1]) -> bool:
+    """Whether `lm` takes `length` token ids and nothing else; True where that cannot be tried."""
     if _is_elsewhere(lm):
         return True
     try:
-        change_by_later_tokens(lm)
+        change_by_later_tokens(lm, (length,))
     except RAISED_BY_MODELS:
         return False
     return True
 
 
 @torch.no_grad()
-def change_by_later_tokens(lm: Any) -> float:
+def change_by_later_tokens(lm: Any, lengths: Sequence[int] = LENGTHS) -> float:
     """Largest relative change of a hidden state when tokens behind it change; 0 for a causal model, but for rounding.
 
     The texts that are compared are rows of one batch, so that rounding is the same for both.
@@ -74,7 +75,7 @@ def change_by_later_tokens(lm: Any) -> float:
     was_training = {module: module.training for module in lm.modules()}
     lm.eval()
     try:
-        return max(_change(lm, length) for length in LENGTHS)
+        return max(_change(lm, length) for length in lengths)
     finally:
         for module, training in was_training.items():
             module.training = training

@@ -23,7 +23,7 @@ from phf.models.build import (
     fit_special_ids,
     load_architecture,
 )
-from phf.models.causality import check_causal
+from phf.models.causality import can_run, check_causal
 from phf.models.context import text_config
 from phf.models.prompting import open_as_exported
 from phf.models.vocabulary import num_rows as num_rows_of_logits
@@ -92,6 +92,11 @@ def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> 
         if not _can_grow(architecture, num_rows):
             _set_vocab_size(architecture, num_rows)
         lm = build_causal_lm(architecture, KEY if config.path_or_name is not None else "model.model_type")
+        if text_config(lm.config).pad_token_id is not None and not can_run(lm, seq_length):
+            raise ConfigError(
+                f"dataset.seq_length is {seq_length}, which is too much for {type(lm).__name__}: it counts positions from "
+                "its padding token on. Raise model.config_kwargs.max_position_embeddings, or choose another model."
+            )
         _start_padding_row(lm)
     else:
         assert config.path_or_name is not None
