@@ -6,6 +6,7 @@ import pytest
 from tests.tiny import tiny_lm, tiny_tokenizer
 from tests.tokenizer_classes import CLASSES
 
+from phf.models import pretrained_lm
 from phf.models.vocabulary import end_ids, ids_without_token, num_rows
 
 
@@ -31,6 +32,12 @@ def with_eos(tokenizer, *, generation=None, config=None):
 def test_the_tokenizers_eos_and_what_the_configurations_name_end_a_text(generation, config, expected):
     tokenizer = CLASSES["PreTrainedTokenizerFast, Llama 3"]()  # <|begin|> is 0, <|end|> 1
     assert end_ids(with_eos(tokenizer, generation=generation, config=config), tokenizer) == expected
+
+
+def test_a_folder_whose_configuration_lists_several_ends_can_be_loaded(tmp_path):
+    tokenizer = CLASSES["PreTrainedTokenizerFast, Llama 3"]()
+    with_eos(tokenizer, generation=[0, 1], config=[0, 1]).save_pretrained(tmp_path)
+    assert end_ids(pretrained_lm(str(tmp_path), "MODEL_DIR"), tokenizer) == [1, 0]
 
 
 def test_a_tokenizer_without_eos_has_the_models_ends():

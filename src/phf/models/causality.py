@@ -100,7 +100,7 @@ def _change(lm: Any, length: int) -> float:
 def _probe(lm: Any, length: int) -> tuple[Tensor, list[int]]:
     """[rows, length] ids: a text, and copies of it with one token changed; and where it is in each copy."""
     config = text_config(lm.config)
-    named = {getattr(config, key, None) for key in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    named = [getattr(config, key, None) for key in ("pad_token_id", "bos_token_id", "eos_token_id")]
     num_rows = lm.get_input_embeddings().weight.size(0)
     special = {i for value in named for i in (value if isinstance(value, list | tuple) else [value])}
     plain = [i for i in range(min(num_rows, 64)) if i not in special] or [0]
