@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock
 
 from phf.data.dataset import read_annotated
+from phf.data.duplicates import noting_repeated_ids
 from phf.data.packing import PackedChunk, PackingConfig, PackingCounts, pack_documents
 from phf.data.parts import distinct_parts
 from phf.data.sources import AnnotatedDocument, fingerprint
@@ -214,7 +215,10 @@ def _write(
     progress: Callable[[PackingCounts], None] | None,
 ) -> None:
     counts = PackingCounts()
-    chunks = pack_documents(read_sources(sources, config.scores_column), tokenizer, config, counts=counts)
+    corpus = read_sources(sources, config.scores_column)
+    if config.eval_fraction and config.split == "train":
+        corpus = noting_repeated_ids(corpus)
+    chunks = pack_documents(corpus, tokenizer, config, counts=counts)
     blocks = cut_into_blocks(chunks, config.seq_length)
     num_blocks = 0
     with (
