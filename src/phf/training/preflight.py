@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 from phf.config import Config
 from phf.errors import ConfigError
 from phf.evaluation import Evaluator
-from phf.models import ValueHead, load_tokenizer
+from phf.models import ValueHead, check_exportable, load_tokenizer
 from phf.models.build import check_architecture, check_vocabulary
 from phf.models.load import config_special_tokens
 from phf.objectives import Objective
@@ -48,10 +48,14 @@ def preflight(config: Config, objective: Objective) -> Preflight:
 
 
 def check_with_tokenizer(config: Config, objective: Objective, lm: Any, tokenizer: Any) -> None:
-    """Raises `ConfigError` where vocabulary, scenarios or their lengths do not fit `tokenizer` or the model."""
+    """Raises `ConfigError` where vocabulary, scenarios or their lengths do not fit `tokenizer` or the model, or the export
+    could not be what it should be."""
     check_vocabulary(config.model, tokenizer.get_vocab().values(), config_special_tokens(config.model, tokenizer))
     evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, config.training.seed)
     evaluator.check(lm, tokenizer, ValueHead(1) if objective.uses_values else None)
+    conditional = config.dataset.conditional_training_config
+    control = None if conditional is None else [conditional.aligned_prefix, conditional.misaligned_prefix]
+    check_exportable(tokenizer, {"control_tokens": control}, lm.config)
 
 
 def check_value_head(config: Config, objective: Objective) -> list[str]:
