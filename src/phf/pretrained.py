@@ -57,7 +57,10 @@ def read_pretrained(load: Callable[..., Any], name: str, key: str, *, advice: st
     try:
         with without_progress_bar(), nullcontext() if Path(name).exists() else offline_where_unreachable():
             return load(name, trust_remote_code=False, **settings)
-    except UNREADABLE as error:
+    except Exception as error:
+        # the tokenizers library raises nothing more special than Exception
+        if not isinstance(error, UNREADABLE) and type(error) is not Exception:
+            raise
         raise ConfigError(f"{key}: '{name}' cannot be loaded: {first_sentence(error)} {advice}") from error
 
 

@@ -22,6 +22,17 @@ Metrics = dict[str, Number | None]
 """A line of metrics.jsonl: step, tokens_seen and flat numbers."""
 
 
+class Shard(TypedDict):
+    """One of the shards that the manifest of an annotated dataset lists."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+\.parquet$")]
+    sha256: str
+    num_documents: Count
+    num_bytes: NotRequired[Count]
+
+
 class Sample(TypedDict):
     """A line of samples/<scenario>.jsonl."""
 

@@ -25,7 +25,7 @@ from phf.data.sources import (
     record_meta,
 )
 from phf.errors import CorpusError
-from phf.reading import read_json_as
+from phf.reading import read_json_as, typed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,7 +74,12 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     if not path.is_file():
         return None
-    return read_json_as(Manifest, path, CorpusError, "Is that the manifest of an annotated dataset? Annotate again.")
+    from phf.shapes import Shard  # with pydantic, a tenth of what a worker needs to start
+
+    advice = "Is that the manifest of an annotated dataset? Annotate again."
+    manifest = read_json_as(Manifest, path, CorpusError, advice)
+    typed(dict[str, list[Shard]], {"shards": manifest.shards}, str(path), CorpusError, advice)
+    return manifest
 
 
 Scores = Sequence[float | None]

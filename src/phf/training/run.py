@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import transformers
 from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from torch import Tensor
@@ -312,10 +313,11 @@ def last_checkpoint(run_dir: Path) -> Path | None:
     for path in found:
         if all(any(any(path.glob(form)) for form in forms) for forms in CHECKPOINT_PARTS):
             try:
-                read_json_as(TrainerState, path / "trainer_state.json", CorpusError)
+                state = read_json_as(TrainerState, path / "trainer_state.json", CorpusError)
             except CorpusError:
                 continue
-            return path
+            if set(state) <= {field.name for field in fields(transformers.TrainerState)}:
+                return path
     return None
 
 
