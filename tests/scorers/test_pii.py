@@ -1,6 +1,7 @@
 """PIIScorer by hand, and against the plain use of the same scrubadub detectors."""
 
 import importlib
+import random
 import re
 import sys
 import warnings
@@ -18,6 +19,7 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 from phf.errors import ConfigError, MissingExtraError
 from phf.scorers import build_scorer
 from phf.scorers.addresses import REGION_WORDS, AddressFinder, normalise
+from phf.scorers.credentials import credentials
 from phf.scorers.pii import Clues, PIIScorer, _warn_of_missing_model
 from phf.scorers.skype import SkypeFinder
 from phf.scorers.spans import count_merged
@@ -285,3 +287,63 @@ def test_settings_and_active_detectors_are_described():
     assert scorer.score_texts([GB_ADDRESS]) == [0.0]
     with pytest.raises(ConfigError, match="address_countries"):
         build_scorer({"class_name": "PIIScorer", "address_countries": ["FR"]})
+
+
+def test_credentials_are_those_of_scrubadub_on_soup():
+    from scrubadub.detectors.credential import CredentialDetector
+
+    rng = random.Random(0)
+    pieces = [
+        "username",
+        "login",
+        "u:",
+        "U:",
+        "password",
+        "pw",
+        "p:",
+        "P:",
+        ":",
+        " ",
+        "  ",
+        "\n",
+        "\t",
+        "root",
+        ".",
+        "@",
+        "é-",
+    ]
+    for _ in range(5000):
+        text = "".join(rng.choices(pieces, k=rng.randrange(1, 14)))
+        assert list(credentials(text)) == [match.span() for match in CredentialDetector.regex.finditer(text)], text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "u:" + " " * 100_000 + "x password",  # the detector's own pattern takes time cubic in the white space
+        "username" * 10_000 + " x password",
+        "SW1A 1AA " * 10_000,
+        "1 Main St, New York, NY 10001 " * 3_000,
+        "born 1/1/1980 " * 150,
+        "skype jdoeee_77 " * 5_000,
+        "(020) 7946 0958" * 500,
+    ],
+)
+def test_long_text_of_any_kind_is_scored(scorer, text):
+    (score,) = scorer.score_texts([text])  # never ends where the time is quadratic
+    assert score is not None
+
+
+def test_what_would_take_too_long_is_unscored_with_a_reason(scorer, monkeypatch):
+    scorer.unscored.clear()
+    monkeypatch.setattr("phf.scorers.spans.Work.MOST", 100)
+    monkeypatch.setattr("phf.scorers.birth_dates.MOST_NUMBERS", 5)
+    monkeypatch.setattr("phf.scorers.skype.MOST_WORDS", 1)
+    texts = [US_ADDRESS + ".\n" + "x" * 100, "born 1/1/1980 and 2/2/1981", "skype jdoeee and computter", "nothing"]
+    assert scorer.score_texts(texts) == [None, None, None, 0.0]
+    assert scorer.unscored == {
+        "too many different addresses in too long a text": 1,
+        "too many different dates in too long a text": 1,
+        "too many different words near Skype in too long a text": 1,
+    }
+    scorer.unscored.clear()

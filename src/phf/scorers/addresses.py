@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from phf.scorers.spans import Interval
+from phf.scorers.spans import Interval, Work
 
 Country = Literal["US", "GB", "CA"]
 COUNTRIES: tuple[Country, ...] = ("US", "GB", "CA")
@@ -80,13 +80,15 @@ class AddressFinder:
         if not rules:
             return
         plain = normalise(text)
+        work = Work("addresses")
         for rule in rules:
             if rule.mandatory.search(plain) is None:
                 continue
-            for match in rule.full.finditer(plain):
-                address = match["full_address"].strip(" ,;:")
+            found = dict.fromkeys(match["full_address"].strip(" ,;:") for match in rule.full.finditer(plain))
+            for address in found:
                 if is_address(address):
-                    yield from (found.span() for found in address_pattern(address).finditer(text))
+                    work.add(len(text))
+                    yield from (match.span() for match in address_pattern(address).finditer(text))
 
 
 class _Rule:

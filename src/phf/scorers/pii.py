@@ -14,8 +14,10 @@ from typing import Any
 from phf.errors import ConfigError, MissingExtraError
 from phf.scorers.addresses import COUNTRIES, AddressFinder, Country
 from phf.scorers.base import SegmentScorer
+from phf.scorers.birth_dates import BirthDateFinder
+from phf.scorers.credentials import credentials
 from phf.scorers.skype import SkypeFinder
-from phf.scorers.spans import Interval, Span, count_merged
+from phf.scorers.spans import Interval, Span, TooMuchWorkError, count_merged
 
 SPACY_MODEL = "en_core_web_sm"
 ENTITIES = frozenset({"PERSON", "PER", "ORG"})
@@ -87,6 +89,9 @@ class PIIScorer(SegmentScorer):
             return None
         try:
             return count_merged(span[:2] for span in self._find(text)) / len(text)
+        except TooMuchWorkError as error:
+            self.unscored[f"too many different {error} in too long a text"] += 1
+            return None
         except Exception as error:  # noqa: BLE001 - whatever a detector of hostile text raises means "no answer"
             self.unscored[f"scrubadub raised {type(error).__name__}"] += 1
             return None
@@ -188,16 +193,14 @@ class _Detector:
 
 
 _CONDITIONS: dict[str, Callable[[Clues], bool]] = {
-    "credential": _may_hold_credential,
     "credit_card": _may_hold_credit_card,
     "email": _may_hold_email,
     "phone": _may_hold_phone,
     "twitter": _may_hold_twitter,
     "url": _may_hold_url,
     "social_security_number": _may_hold_social_security_number,
-    "date_of_birth": _may_hold_date_of_birth,
 }
-"""scrubadub's name of a detector -> the condition; all that `Scrubber()` enables for en_US, and the date of birth."""
+"""scrubadub's name of a detector -> the condition; those that are run as they are, of what `Scrubber()` enables for en_US."""
 
 
 def _scrubadub_detectors() -> list[_Detector]:
@@ -209,7 +212,12 @@ def _scrubadub_detectors() -> list[_Detector]:
         _Detector(name, can_fire, partial(_filth_spans, detector_catalogue.get(name)(locale="en_US")))
         for name, can_fire in _CONDITIONS.items()
     ]
-    return [*detectors, _Detector("skype", _may_hold_skype, SkypeFinder().spans)]
+    return [
+        _Detector("credential", _may_hold_credential, credentials),
+        *detectors,
+        _Detector("date_of_birth", _may_hold_date_of_birth, BirthDateFinder().spans),
+        _Detector("skype", _may_hold_skype, SkypeFinder().spans),
+    ]
 
 
 def _filth_spans(detector: Any, text: str) -> Iterator[Interval]:

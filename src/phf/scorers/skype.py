@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from string import ascii_lowercase
 
-from phf.scorers.spans import Interval
+from phf.scorers.spans import Interval, TooMuchWorkError, Work
 
 _TOKEN = re.compile(r"[a-zA-Z][a-zA-Z0-9_\-,.]+")
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_\-,.]{5,31}")
 _RADIUS = 10
+MOST_WORDS = 5_000
+"""Different ones in one text; an unknown one takes milliseconds."""
 
 
 class SkypeFinder:
@@ -34,12 +36,18 @@ class SkypeFinder:
         """Every occurrence of every token that was taken for a name."""
         tokens = _TOKEN.findall(text)
         names: list[str] = []
+        words: set[str] = set()
         for index, token in enumerate(tokens):
             if "skype" in token.lower():
                 around = tokens[max(index - _RADIUS, 0) : index] + tokens[index + 1 : index + _RADIUS + 1]
-                candidates = (other.lower() if other.isupper() else other for other in around if _NAME.match(other))
+                candidates = [other.lower() if other.isupper() else other for other in around if _NAME.match(other)]
+                words.update(candidates)
+                if len(words) > MOST_WORDS:
+                    raise TooMuchWorkError("words near Skype")
                 names.extend(filter(self.is_name, candidates))
         if names:
+            names = list(dict.fromkeys(names))
+            Work("Skype names").add(len(names) * len(text))
             # Not escaped, as in scrubadub: a dot in a name matches any character.
             yield from (match.span() for match in re.finditer("|".join(names), text))
 

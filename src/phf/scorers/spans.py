@@ -26,3 +26,26 @@ def count_merged(intervals: Iterable[Interval]) -> int:
         count += begin > reached
         reached = max(reached, end)
     return count
+
+
+class TooMuchWorkError(Exception):
+    """A text that would take too long, with what there is too much of."""
+
+
+class Work:
+    """Counts characters that are looked at again for each of many different things, and raises at `MOST`.
+
+    Characters and not seconds: whether a text is scored must not depend on the machine.
+    """
+
+    MOST = 1_000_000_000
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.done = 0
+
+    def add(self, num_chars: int) -> None:
+        """Raises `TooMuchWorkError` where it is too much."""
+        self.done += num_chars
+        if self.done > self.MOST:
+            raise TooMuchWorkError(self.what)
