@@ -24,6 +24,16 @@ def test_a_log_gets_whole_lines_now_and_then(monkeypatch, seconds, expected):
     assert console.file.getvalue() == expected
 
 
+def test_a_log_is_not_silent_during_one_long_document(monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.1)
+    console = Console(file=StringIO(), width=40, highlight=False)
+    with scoring_progress(console, "Scoring"):
+        deadline = time.monotonic() + 30
+        while console.file.getvalue().count("\n") < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert console.file.getvalue().startswith("Scoring: 0 documents\nScoring: 0 documents\n")
+
+
 def test_a_terminal_gets_a_bar():
     console = Console(file=StringIO(), width=120, force_terminal=True, color_system=None)
     with scoring_progress(console, "Scoring") as show:

@@ -35,15 +35,9 @@ def scoring_progress(console: Console, title: str) -> Iterator[Callable[["Progre
     """A bar with what has been scored, the rate, what was unscored, and the time left; where the output is no terminal,
     a line of that every `SECONDS_BETWEEN_LINES`."""
     if not console.is_terminal:
-        next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-
-        def log(now: "Progress") -> None:
-            nonlocal next_line
-            if time.monotonic() >= next_line:
-                next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-                console.print(f"{title}: {_scored(now)}", soft_wrap=True)
-
-        yield log
+        lines = _ScoringLines(console, title)
+        with _ticking(lines.line):
+            yield lines.show
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Bars(*columns, console=console) as bars:
@@ -54,6 +48,47 @@ def scoring_progress(console: Console, title: str) -> Iterator[Callable[["Progre
             bars.update(bar, description=f"{title}: {_scored(now)}", completed=now.fraction or 0, total=total)
 
         yield show
+
+
+class _ScoringLines:
+    """The last state, every so often, also while one long document is scored."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console, self._title = console, title
+        self._state = "0 documents"
+        self._last = time.monotonic()
+        self._lock = threading.Lock()
+
+    def show(self, now: "Progress") -> None:
+        with self._lock:
+            self._state = _scored(now)
+        self.line()
+
+    def line(self) -> None:
+        """Print the state, if the last line was long enough ago."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._last >= SECONDS_BETWEEN_LINES:
+                self._last = now
+                self._console.print(f"{self._title}: {self._state}", soft_wrap=True, markup=False)
+
+
+@contextmanager
+def _ticking(act: Callable[[], None]) -> Iterator[None]:
+    """Call `act` now and then while the block runs."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(0.2):
+            act()
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _scored(now: "Progress") -> str:

@@ -90,3 +90,29 @@ def test_a_cluster_that_is_not_there_says_so(corpus, tmp_path):
             [corpus], {"class_name": "PEP8Scorer"}, None, tmp_path / "out", backend="ray", ray_address="127.0.0.1:1"
         )
     assert not list((tmp_path / "out").glob("shard-*"))
+
+
+def test_documents_that_kill_or_hang_are_unscored_with_the_reasons_of_one_machine(tmp_path, cluster):
+    corpus = tmp_path / "corpus.jsonl"
+    texts = ["fine\n", "kill\n", "also fine\n", "last\n"]
+    corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    for name, word, reason, limit in (
+        ("KillingScorer", "kill", "worker died (exit status 3)", None),
+        ("HangingScorer", "hang", "took longer than 2 s", 2.0),
+    ):
+        corpus.write_text(corpus.read_text().replace("kill", word))
+        settings = {"class_name": f"{OWN}:{name}"}
+        on_ray = annotate(
+            [str(corpus)],
+            settings,
+            None,
+            tmp_path / f"ray-{word}",
+            1,
+            backend="ray",
+            ray_address=cluster.address,
+            time_limit=limit,
+        )
+        assert on_ray.unscored_reasons == {reason: 1}
+        assert on_ray.num_unscored == 1
+        here = annotate([str(corpus)], settings, None, tmp_path / word, 2, time_limit=limit or 60)
+        assert on_ray == here

@@ -451,3 +451,33 @@ def test_a_refused_annotation_names_the_settings_that_differ(corpus, tmp_path):
         annotate([str(corpus)], {**scorer, "weights": [2.0]}, "document", tmp_path / "out")
     for difference in ("scorers.scores.settings.weights.0: 1.0 -> 2.0", "segmenter: 'lines' -> 'document'"):
         assert difference in str(error.value)
+
+
+def test_progress_counts_what_is_scored_and_not_what_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 5)
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps({"text": f"line {i:02}\n"}) + "\n" for i in range(20)))
+    fractions = []
+    annotate(
+        [str(corpus)],
+        {"class_name": "PEP8Scorer"},
+        None,
+        tmp_path / "out",
+        progress=lambda now: fractions.append(now.fraction),
+    )
+    # four shards at least, and all of the little corpus is read when the first one is done
+    assert len(fractions) >= 4
+    assert fractions[0] == pytest.approx(5 / 20, abs=0.02)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+
+def test_unfinished_files_of_workers_that_died_go_when_the_job_ends(tmp_path):
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text('{"text": "a"}\n')
+
+    def leave_one(progress):
+        (tmp_path / "out" / ".shard-00000-000000.parquet.1234.partial").write_bytes(b"half")
+
+    annotate([str(corpus)], {"class_name": "PEP8Scorer"}, None, tmp_path / "out", progress=leave_one)
+    assert not list((tmp_path / "out").glob(".*.partial"))

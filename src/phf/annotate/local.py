@@ -83,6 +83,27 @@ def score_in_processes(job: Job, tasks: Iterator[ShardTask], workers: int, num_g
             worker.stop()
 
 
+class Supervisor:
+    """One worker process that scores shard after shard, and is replaced as `score_in_processes` does."""
+
+    def __init__(self, job: Job) -> None:
+        self._worker = _Worker(job, None)
+
+    def score(self, task: ShardTask) -> ShardResult:
+        """The shard's result, when it is done."""
+        worker = self._worker
+        worker.start(_Assignment.of(task))
+        while True:
+            if _ready([worker]) and (result := worker.read()) is not None:
+                return result
+            if (reason := worker.failure()) is not None:
+                worker.start(worker.give_up(reason))
+
+    def stop(self) -> None:
+        """End the process."""
+        self._worker.stop()
+
+
 def _spawn_one(pool: list["_Worker"]) -> None:
     """Let one more process get ready while the first shards are read; work sent to it would wait for that."""
     for worker in pool:
@@ -236,7 +257,7 @@ def _spawn(gpu: int | None) -> "subprocess.Popen[bytes]":
     # a process group of its own: Ctrl-C reaches the parent alone, which decides what it means; but no session of its
     # own, which Linux would give a share of the processor apart from the parent's
     return subprocess.Popen(
-        [sys.executable, "-m", "phf.annotate.worker"],
+        [sys.executable, "-m", "phf.annotate.worker", str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,

@@ -8,14 +8,13 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from phf.annotate.local import Job
-from phf.annotate.shard import ShardResult, score_shard, shard_tasks
+from phf.annotate.local import Job, Supervisor
+from phf.annotate.shard import ShardResult, shard_tasks
 from phf.data.parts import Part
 from phf.data.row_policy import ReadNotes
 from phf.data.sources import DocumentReader
 from phf.errors import ConfigError, MissingExtraError, PhfError
 from phf.interruption import keeping_handlers
-from phf.scorers import build_scorer
 
 SHARDS_AHEAD = 2
 """Shards that a reader may be ahead of the scorers, and that wait at each scorer."""
@@ -156,11 +155,14 @@ class _Notes:
 
 
 class _ScoringActor:
-    """Scorers that stay loaded."""
+    """Scorers that stay loaded, in a process of their own: one that dies or hangs costs a document, not the actor."""
 
     def __init__(self, job: Job) -> None:
-        self.job = job
-        self.scorers = {column: build_scorer(config) for column, config in job.scorers.items()}
+        self._supervisor = Supervisor(job)
 
     def score(self, task: Any) -> ShardResult:
-        return score_shard(task, self.scorers, self.job.segmenter, self.job.output)
+        try:
+            return self._supervisor.score(task)
+        except PhfError:
+            self._supervisor.stop()  # it may be in the middle of something
+            raise

@@ -10,8 +10,8 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -65,7 +65,7 @@ class Progress:
     seconds: float
     """Since this run began."""
     fraction: float | None
-    """Share of the corpus that has been read, in [0, 1]; None where its size is not known."""
+    """Share of the corpus that has been scored, in [0, 1]; None where its size is not known."""
 
     @property
     def seconds_left(self) -> float | None:
@@ -107,7 +107,7 @@ def annotate(
         progress: called whenever a shard is done.
         backend: processes of this machine, or a Ray cluster, which must share the file system of `output` and `sources`.
         ray_address: of an existing cluster; None starts a local one (or uses the one Ray's environment names).
-        time_limit: seconds that a document may take before it is left unscored; local backend only.
+        time_limit: seconds that a document may take before it is left unscored.
         options: column of the text, and columns kept in `meta`.
         on_error: whether a row that cannot be read ends the job, or is counted in the manifest and skipped.
         announce: called with what is worth knowing of the corpus before it is scored.
@@ -151,11 +151,14 @@ def annotate(
         totals: Counter[str] = Counter(dict.fromkeys(TOTALS, 0))
         start = time.monotonic()
         try:
-            with OnDisk() as on_disk:
-                for result in _score(job, reading, scorers, workers, backend, ray_address):
+            # closed before the folder is given up: no worker writes to it after that
+            scored = closing(_score(job, reading, scorers, workers, backend, ray_address))
+            with OnDisk() as on_disk, scored as scored_shards:
+                for result in scored_shards:
                     on_disk.add(output / result.name)
                     results.append(result)
                     totals.update({key: vars(result)[key] for key in TOTALS})
+                    reading.scored(result.num_chars)
                     if progress is not None:
                         progress(Progress(**totals, seconds=time.monotonic() - start, fraction=reading.fraction))
         except BadRowError as error:
@@ -201,7 +204,7 @@ def _score(
     workers: int | None,
     backend: Backend,
     ray_address: str | None,
-) -> Iterator[ShardResult]:
+) -> Generator[ShardResult, None, None]:
     # a scorer with a device has a model, which uses all cores by itself
     with_device = [part for part in _parts(scorers.values()) if getattr(part, "device", None) is not None]
     if backend == "ray":
@@ -279,9 +282,16 @@ def _claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
                 f"{output} holds another annotation. They differ in: {what} (that annotation's -> this one's). "
                 "Choose another folder, or delete that one to start over."
             )
-        for partial in output.glob(".*.partial"):  # of a job that was killed
-            partial.unlink(missing_ok=True)
-        yield
+        _delete_partial(output)  # of a job that was killed
+        try:
+            yield
+        finally:
+            _delete_partial(output)  # of workers that died
+
+
+def _delete_partial(output: Path) -> None:
+    for partial in output.glob(".*.partial"):
+        partial.unlink(missing_ok=True)
 
 
 def _finished(output: Path, settings: dict[str, Any]) -> Manifest | None:

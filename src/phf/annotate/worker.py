@@ -1,4 +1,4 @@
-"""One worker process of the local backend: `python -m phf.annotate.worker`.
+"""One worker process of the local backend: `python -m phf.annotate.worker PARENT`, the process that started it.
 
 It reads JSON messages from standard input, one a line, and answers on standard output:
 
@@ -29,6 +29,8 @@ from phf.scorers import Scorer, build_scorer
 
 SECONDS_BETWEEN_ANSWERS = 0.1
 """Documents may be scored by the thousand in a second, and nobody wants to hear of each."""
+SECONDS_BETWEEN_LOOKS = 2.0
+"""For whether the parent is still there."""
 
 
 def main() -> None:
@@ -38,6 +40,7 @@ def main() -> None:
     requests = os.fdopen(os.dup(0), "rb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nor may it, or a program it starts, read what is meant for us
     messages: SimpleQueue[Any] = SimpleQueue()
+    threading.Thread(target=_watch_parent, args=(int(sys.argv[1]),), daemon=True).start()
     threading.Thread(target=_receive, args=(requests, messages), daemon=True).start()
     settings = messages.get()
     sys.path[:] = settings["path"]
@@ -88,14 +91,29 @@ class _Where:
 
 
 def _receive(requests: BinaryIO, messages: "SimpleQueue[Any]") -> None:
-    for line in requests:
-        messages.put(json.loads(line))
-    os._exit(0)  # even in the middle of a score: nobody is waiting for it any more
+    """Take in messages until the parent is gone, which may end in the middle of one, or in an error."""
+    try:
+        for line in requests:
+            if not line.endswith(b"\n"):
+                break
+            messages.put(json.loads(line))
+    finally:
+        os._exit(0)  # even in the middle of a score: nobody is waiting for it any more
+
+
+def _watch_parent(parent: int) -> None:
+    """End when the parent is gone: a process that it started may hold the other end of our input open."""
+    while os.getppid() == parent:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    os._exit(0)
 
 
 def _send(answers: TextIO, **message: Any) -> None:
-    answers.write(json.dumps(message) + "\n")
-    answers.flush()
+    try:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+    except BrokenPipeError:
+        os._exit(0)  # the parent is gone
 
 
 if __name__ == "__main__":
