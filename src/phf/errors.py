@@ -38,6 +38,10 @@ class ModelError(PhfError):
     """A model gives no usable numbers (its logits are NaN): use another checkpoint, or train again."""
 
 
+class PeerError(PhfError):
+    """Another process of a distributed run has ended: see its message, then resume."""
+
+
 class OutputError(PhfError):
     """The output cannot be written (full disk, read-only folder, another job's folder): nothing finished is lost."""
 

@@ -52,7 +52,7 @@ class BrokenAt(MLE):
     ("objective", "step", "what"),
     [
         (BrokenAt(7, math.nan), 4, "the loss is not finite"),  # two batches a step
-        (BrokenAt(6, math.inf), 3, "the loss is not finite"),
+        (BrokenAt(8, math.inf), 4, "the loss is not finite"),
         (BrokenAt(8, square=True), 4, "the norm of the gradient is not finite"),
     ],
 )
@@ -152,7 +152,14 @@ def test_only_finite_tensors_are_finite():
     assert is_finite_total([])
 
 
-def test_a_message_names_some_documents_and_counts_the_others(tmp_path):
-    message = str(divergence("x", 1, [f"d{i}" for i in range(20)], tmp_path, lambda run_dir: None))
+def test_a_message_names_some_documents_and_counts_the_others():
+    message = str(divergence("x", 1, [f"d{i}" for i in range(20)], None))
     assert "d0, d1, d2, d3, d4, d5, d6, d7 and 12 more." in message
-    assert "No checkpoint had been written yet" in message
+    assert "No good checkpoint had been written yet" in message
+
+
+def test_a_checkpoint_of_the_weights_that_gave_the_loss_is_not_called_good(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "build_objective", lambda section: BrokenAt(7, math.nan))  # at step 4
+    with pytest.raises(DivergedError, match=r"The last good checkpoint is .*checkpoint-2\."):
+        train(tiny_config(source, **QUIET, **{"training.save_steps": 1}), tmp_path / "run")
+    assert last_checkpoint(tmp_path / "run") == tmp_path / "run" / "checkpoint-3"

@@ -255,3 +255,26 @@ def test_either_head_trains_alike_with_what_trainer_offers(settings, corpus, tmp
     assert found["chunked"] == pytest.approx(found["dense"], rel=1e-5)
     is_noisy = "training.neftune_noise_alpha" in settings
     assert (found["chunked"] == pytest.approx(plain, rel=1e-5)) == (not is_noisy)
+
+
+@pytest.mark.slow
+def test_two_processes_end_together_when_one_is_killed_and_resume_to_the_same_losses(corpus, tmp_path):
+    quiet = {"generation.run_on_train_end": False, "dataset.eval_fraction": 0.0, "training.save_steps": 2}
+    config = tiny_config(corpus, "awr", **quiet, **{"training.num_tokens": 40 * 4 * 64, "training.logging_steps": 5})
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "phf"]
+    command += ["train", "--config", str(tmp_path / "config.yaml"), "--output-dir", str(tmp_path), "--run-name", "run"]
+    launcher = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run/checkpoint-4/trainer_state.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    ranks = {Path(f"/proc/{pid}/environ").read_bytes().split(b"\0LOCAL_RANK=")[1][:1]: int(pid) for pid in children}
+    os.kill(ranks[b"1"], signal.SIGKILL)
+    _, said = launcher.communicate(timeout=60)
+    assert launcher.returncode != 0
+    assert "Ended by SIGTERM" in said or "Another process of this run has ended" in said
+    assert all(not Path(f"/proc/{pid}").exists() for pid in children)
+    subprocess.run([*command, "--resume"], check=True, capture_output=True, timeout=120)
+    train(config, tmp_path / "alone")
+    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "alone"), rel=1e-3)

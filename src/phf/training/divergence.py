@@ -1,6 +1,6 @@
 """Runs whose loss, gradient or weights stop being finite: found at once, and ended with what is known about it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from phf.visible import visible_text
 
 MAX_SKIPPED_STEPS = 32
 """Consecutive steps that fp16's loss scaling may skip. Each halves the scale, which is useless long before that."""
+LOSS = "the loss is not finite"
 MAX_NAMED = 8
 """Documents that a message names; the others are counted."""
 ADVICE = (
@@ -37,18 +38,18 @@ def in_any_process(accelerator: Any, flags: Sequence[Tensor]) -> list[bool]:
     return [value > 0 for value in stacked.tolist()]
 
 
-def divergence(
-    what: str, step: int, documents: Sequence[str], run_dir: Path, last_checkpoint: Callable[[Path], Path | None]
-) -> DivergedError:
-    """The error that ends the run: what was not finite at which step, its documents, what to do, and what is kept."""
+def divergence(what: str, step: int, documents: Sequence[str], checkpoint: Path | None) -> DivergedError:
+    """The error that ends the run: what was not finite at which step, its documents, what to do, and what is kept.
+
+    `checkpoint`: the last one whose weights are known to give a finite loss.
+    """
     named = ", ".join(documents[:MAX_NAMED])
     if len(documents) > MAX_NAMED:
         named += f" and {len(documents) - MAX_NAMED:,} more"
-    checkpoint = last_checkpoint(run_dir)
     kept = (
         f"The last good checkpoint is {checkpoint}."
         if checkpoint is not None
-        else "No checkpoint had been written yet (training.save_steps)."
+        else "No good checkpoint had been written yet (training.save_steps)."
     )
     where = f" The documents of that step: {visible_text(named)}." if documents else ""
     return DivergedError(f"Training diverged at step {step:,}: {what}.{where} {kept} {ADVICE}")

@@ -1,5 +1,6 @@
 """One training run: from a resolved configuration to a run folder with metrics, samples and an exported model."""
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +36,8 @@ from phf.shapes import TrainerState
 from phf.training.arguments import Arithmetic, training_arguments
 from phf.training.data import check_scores, prepare_data, resolve_percentiles
 from phf.training.dataset import Collator, training_dataset
-from phf.training.divergence import divergence
+from phf.training.divergence import LOSS, divergence
+from phf.training.peers import lost_peers
 from phf.training.preflight import check_value_head, preflight
 from phf.training.provenance import describe_run, scorer_warnings
 from phf.training.run_folder import clear_failed_start, has_steps, is_started, refuse_other_configuration, step_of
@@ -119,12 +121,13 @@ def train(
     transformers_logging.disable_progress_bar()
     plan = plan_run(config, run_dir)
     if plan.arguments.process_index > 0:
-        return _train(plan, resume, _silent, _silent, _silent)
+        with lost_peers(plan.arithmetic.world_size):
+            return _train(plan, resume, _silent, _silent, _silent)
     _refuse_started(run_dir, resume)
     if not is_deepspeed_zero3_enabled():  # under which a model is built by all processes together
         for warning in preflight(config, plan.objective).warnings:
             announce(warning)
-    with only_job(run_dir):
+    with only_job(run_dir), lost_peers(plan.arithmetic.world_size):
         return _train(plan, resume, announce, show, progress)
 
 
@@ -185,7 +188,7 @@ def _train(
         except ModelError as error:
             if step == 0:
                 raise
-            raise divergence(f"evaluation failed. {error}", step, [], run_dir, last_checkpoint) from error
+            raise divergence(f"evaluation failed. {error}", step, [], last_checkpoint(run_dir, step)) from error
 
     def evaluate(step: int) -> None:
         with whole.on_main() as module, ends_if_diverged(step):
@@ -221,7 +224,10 @@ def _train(
             named = documents_in(spans, data.sources, data.packing) if is_main else []
         except (PhfError, OSError):  # the corpus is gone: that is not what this error is about
             named = []
-        return divergence(what, step, named, run_dir, last_checkpoint)
+        if not is_main:
+            return DivergedError(f"Training diverged at step {step:,}; the first process says more.")
+        # the weights that gave the loss may have been saved
+        return divergence(what, step, named, last_checkpoint(run_dir, step - 1 if what == LOSS else step))
 
     def check_weights() -> None:
         trainer.check_weights()
@@ -307,9 +313,12 @@ def prompting(config: Config) -> dict[str, Any]:
     }
 
 
-def last_checkpoint(run_dir: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; its state file is the last thing Trainer writes."""
-    found = sorted((path for path in run_dir.glob("checkpoint-*") if step_of(path) >= 0), key=step_of, reverse=True)
+def last_checkpoint(run_dir: Path, before: float = math.inf) -> Path | None:
+    """The newest checkpoint, of a step below `before`, that was written to its end; its state file is the last thing that
+    Trainer writes."""
+    found = sorted(
+        (path for path in run_dir.glob("checkpoint-*") if 0 <= step_of(path) < before), key=step_of, reverse=True
+    )
     for path in found:
         if all(any(any(path.glob(form)) for form in forms) for forms in CHECKPOINT_PARTS):
             try:

@@ -30,7 +30,7 @@ from phf.errors import CorpusError, DivergedError, OutputError
 from phf.objectives.logs import LogTotals, merged
 from phf.reading import parse_json, read_bytes, typed
 from phf.training.arguments import Arithmetic
-from phf.training.divergence import MAX_SKIPPED_STEPS, in_any_process, is_finite_total
+from phf.training.divergence import LOSS, MAX_SKIPPED_STEPS, in_any_process, is_finite_total
 from phf.training.window import load_window, save_window
 
 SECONDS_UNTIL_SHOWN = 5.0
@@ -106,7 +106,7 @@ class ObjectiveTrainer(Trainer):
         self.state.global_step += 1  # the step that is not made
         numbers = {"loss": self._tr_loss.item() / (self.state.global_step - self._globalstep_last_logged)}
         self.log({**numbers, "grad_norm": norm.item(), "learning_rate": self._get_learning_rate()})
-        what = "the loss is not finite" if is_bad_loss else "the norm of the gradient is not finite"
+        what = LOSS if is_bad_loss else "the norm of the gradient is not finite"
         if is_bad_norm and scales and not is_bad_loss:
             what += f" for {MAX_SKIPPED_STEPS} steps in a row, whatever fp16's loss scale"
         raise self.diverged(what, self.state.global_step, self._documents)

@@ -1,0 +1,27 @@
+"""The other processes of a run: when one of them ends, those that wait for it say so instead of showing where they waited."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch.distributed import DistError
+
+from phf.errors import PeerError
+
+SIGNS = ("closed by peer", "reset by peer", "gloo", "NCCL", "TCPStore", "Broken pipe", "Timed out waiting")
+"""What torch says, in a RuntimeError, when a process that it waits for is gone."""
+
+
+@contextmanager
+def lost_peers(num_processes: int) -> Iterator[None]:
+    """Turns what is raised where another process has gone into a `PeerError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        is_lost = isinstance(error, DistError) or any(sign in str(error) for sign in SIGNS)
+        if num_processes < 2 or not is_lost:
+            raise
+        first = next(iter(str(error).splitlines()), "")
+        raise PeerError(
+            f"Another process of this run has ended, or cannot be reached: {first} Its own message, above or in its log, "
+            "says why. Checkpoints are kept; add --resume to continue from the last one."
+        ) from error
