@@ -10,7 +10,7 @@ from tests.report.test_page import page, sample
 
 from phf.errors import ConfigError
 from phf.report.runs import read_run
-from phf.report.tables import over_seeds, seed_groups
+from phf.report.tables import over_seeds, seed_groups, table_rows
 from phf.report.verdicts import verdicts
 
 PROMPTS = [f"def f{i}(x):" for i in range(30)]
@@ -137,6 +137,11 @@ def test_a_run_that_diverged_is_never_better(numbers, tmp_path):
     assert verdicts(runs) == []
     parsed = page([tmp_path / "good", tmp_path / "bad"], tmp_path)[1]
     assert "It is not compared with others." in parsed.text
+    if "eval/bits_per_byte" not in numbers:  # what was measured before it diverged is not its result
+        bad = next(row for row in table_rows(runs) if row["run"] == "bad")
+        assert [bad[key] for key in ("score", "low", "bits_per_byte")] == [None] * 3
+        assert "diverged: no result" in parsed.text
+        assert runs[1].series("eval/bits_per_byte") == [(128, 2.0)]
     assert "better" not in parsed.text.partition("What the scores say")[2][:200]
 
 

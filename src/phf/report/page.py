@@ -113,7 +113,9 @@ def _charts(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[st
 
 def _galleries(run: Run, label: str) -> list[dict[str, Any]]:
     """Per scenario: the worst, the median, the best and some random samples, each once, offending segments marked."""
-    galleries = []
+    galleries: list[dict[str, Any]] = []
+    if run.divergence is not None:
+        return galleries
     for scenario, samples in run.samples.items():
         scored = sorted((s for s in samples if s.score is not None), key=lambda s: -(s.score or 0))
         if not scored:

@@ -65,15 +65,22 @@ class Run:
             return found and replace(found, settings=f"{found.settings} {hash64('evaluation', self.config):x}")
         return Training.of_config(self.config) or _training_of(self.provenance)
 
-    @property
-    def problem(self) -> str | None:
-        """Why the model is not to be compared with others: it diverged. None where it is sound."""
+    @cached_property
+    def divergence(self) -> str | None:
+        """Where training met a number that is not finite; None where it did not. Such a run has no result."""
         for line in reversed(self.metrics):
             if "train/loss" in line or "train/lm_loss" in line:
                 for key in ("train/loss", "train/lm_loss", "train/grad_norm"):
                     if line.get(key, 0.0) is None:
                         return f"diverged: {key} is not a finite number at step {line['step']:g}"
                 break
+        return None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the model is not to be compared with others; None where it is sound."""
+        if self.divergence is not None:
+            return self.divergence
         for key in ("eval/loss", "eval/bits_per_byte"):
             if any(key in line for line in self.metrics) and self.last(key) is None:
                 return f"gives no usable numbers: {key} of its last evaluation is not a finite number"
@@ -88,7 +95,12 @@ class Run:
         ]
 
     def last(self, key: str) -> float | None:
-        """The value of `key` where it was measured last; None without one, or where that is not a finite number."""
+        """The value of `key` where it was measured last; None without one, or where that is not a finite number.
+
+        A run that diverged has none but those of training: what was measured before is not of the model it led to.
+        """
+        if self.divergence is not None and not key.startswith("train/"):
+            return None
         found = next((line[key] for line in reversed(self.metrics) if key in line), None)
         return found if isinstance(found, int | float) and math.isfinite(found) else None
 

@@ -22,6 +22,7 @@ def table_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 {
                     "run": run.name,
                     "method": run.method,
+                    "is_diverged": run.divergence is not None,
                     "scenario": scenario,
                     "name": f"{label}, {scenario}" if scenario else label,
                     "score": run.last(f"{key}/score"),
