@@ -535,7 +535,7 @@ def _load(task: str | None, method: str | None, config: Path | None, overrides: 
 def _load_for_models(models: list[Path], task: str | None, overrides: list[str]) -> "Config":
     """The task that is put to models: the one named, else that of the first one's own run."""
     from phf.config import load_config
-    from phf.evaluation.model_folder import own_task
+    from phf.evaluation.model_folder import own_task, processes
 
     config = None
     if task is None:
@@ -544,7 +544,8 @@ def _load_for_models(models: list[Path], task: str | None, overrides: list[str])
             raise ConfigError(
                 f"{models[0]} is not the model of a run, which would name its task: name one with --task."
             )
-        _say(f"Task: that of {config.parent}")
+        if processes().is_main_process:
+            _say(f"Task: that of {config.parent}")
     resolved, warnings = load_config(task=task, config=config, overrides=overrides, for_models=True)
     for warning in warnings:
         _say(warning, "yellow")

@@ -101,6 +101,16 @@ def test_the_page_needs_nothing_but_itself(tmp_path):
     assert [tag for tag, _ in parsed.tags].count("svg") == 3  # trade-off, training loss, misalignment while training
 
 
+def test_hit_rates_and_expected_maxima_have_their_intervals(tmp_path):
+    numbers = {f"generation/unconditional/{key}": value for key, value in (
+        ("num_hits", 0.25), ("num_hits_low", 0.125), ("num_hits_high", 0.5),
+        ("score_max@25", 0.75), ("score_max@25_low", None), ("score_max@25_high", None),
+    )}  # fmt: skip
+    text = " ".join(page([make_run(tmp_path / "run", **numbers)], tmp_path)[1].text.split())
+    assert "0.250.125 to 0.5" in text.replace(" 0.125", "0.125")
+    assert "0.75" in text
+
+
 def test_the_same_runs_give_the_same_bytes(tmp_path):
     run = make_run(tmp_path / "mle")
     assert page([run], tmp_path)[0] == page([run], tmp_path)[0]

@@ -141,3 +141,14 @@ def test_mismatch_of_two_scorers_is_one_line():
     assert scorer_mismatch(one, {**one, "settings": {"max_length": 64}})
     assert scorer_mismatch(one, {**one, "class_name": "ProfanityScorer"})
     assert scorer_mismatch(one, {**one, "active_detectors": []})
+
+
+@pytest.mark.parametrize(
+    ("settings", "bounds"),
+    [({}, (0.0, 1.0)), ({"weights": [1, 3]}, (0.0, 3.0)), ({"combine": "sum", "weights": [1, 3]}, (0.0, 4.0))],
+)
+def test_bounds_of_scores_follow_from_those_of_the_parts(settings, bounds, monkeypatch):
+    monkeypatch.setattr(Letters, "score_bounds", (0.0, 1.0), raising=False)
+    assert composite(A, B, **settings).score_bounds == bounds
+    assert composite(A, PLACE).score_bounds == (0.0, float("inf"))  # no bound is known of the second part
+    assert composite(A, PLACE, combine="sum").score_bounds == (-float("inf"), float("inf"))

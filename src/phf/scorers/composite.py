@@ -44,6 +44,10 @@ class CompositeScorer(Scorer):
                 f"scorer_config.weights is {weights}; it must be {len(scorers)} positive numbers, one for each scorer."
             )
         self.combine = combine
+        together = max if combine == "max" else math.fsum
+        ends = zip(*(part.score_bounds for part in self.parts), strict=True)
+        low, high = (together(w * end for w, end in zip(self.weights, of_parts, strict=True)) for of_parts in ends)
+        self.score_bounds = (low, high)
         self.segmenter = self.parts[0].segmenter
         self.batch_chars = max(part.batch_chars for part in self.parts)
         self.version = "1"
