@@ -148,6 +148,32 @@ def test_several_splits_in_one_folder_are_pointed_out(tmp_path, names, expected)
         assert [name.partition(".")[0] for name in ids(pattern)] == [name for name in names if "train" in name]
 
 
+def test_records_by_content_in_subfolders_say_how_to_name_them(tmp_path):
+    for i in range(6):
+        put(tmp_path / f"d{i % 3}" / f"{i}.json", f'{{"text": "{i}"}}')
+    with pytest.raises(CorpusError, match=r"most of it is records in its subfolders.*/\*\*/\*\.json'"):
+        read(tmp_path)
+    assert texts(tmp_path / "**" / "*.json") == ["0", "3", "1", "4", "2", "5"]
+    for i in range(20):
+        put(tmp_path / f"{i}.md", "Text.\n" * 100)
+    assert len(ids(tmp_path)) == 26
+
+
+def test_records_in_a_folder_of_text_are_pointed_out(tmp_path):
+    put(tmp_path / "a.txt", '{"text": "a"}\n')
+    put(tmp_path / "b.txt", "Text.\n" * 100)
+    documents, _, warnings = read(tmp_path)
+    assert [document.id for document in documents] == ["a.txt", "b.txt"]
+    assert "is read as text, a document a file, though some are records: a.txt" in warnings[0]
+
+
+def test_a_folder_of_records_without_text_says_so(tmp_path):
+    put(tmp_path / "a.csv", "a,b\n1,2\n")
+    with pytest.raises(CorpusError, match=r"its records have no column of text.*a\.csv.*--text-column"):
+        read(tmp_path)
+    assert texts(tmp_path, text_column="b") == ["2"]
+
+
 def test_splits_that_are_folders(tmp_path):
     for name in ("train", "test"):
         put(tmp_path / name / "a.jsonl")

@@ -96,9 +96,14 @@ def list_source(source: str, options: ReadOptions | None = None) -> Listing | No
         return _one_file(source, tree, options)
     listing = _records(source, tree, options)
     if listing is None:
-        _refuse_hidden_records(source, tree)
+        _refuse_hidden_records(source, tree, options)
         listing = Listing(source, "text", tree.root, [ListedFile(n, f, "text") for n, f in tree.files], tree.notes)
         listing.is_deep = True
+        if tree.records_in_text:
+            examples = ", ".join(tree.records_in_text[:3])
+            listing.warnings.append(
+                f"{source}: is read as text, a document a file, though some are records: {examples}."
+            )
     for folder in tree.folders:
         listing.notes.leave_out(f"{folder}/", "folders that the glob matches")
     return listing
@@ -159,6 +164,7 @@ def _records(source: str, tree: Tree, options: ReadOptions) -> Listing | None:
     if not certain:
         in_records = sum(file.num_bytes for name, file in here if name in recognised)
         if not recognised or in_records <= sum(file.num_bytes for _, file in tree.files) / 2:
+            tree.records_in_text = sorted(recognised)
             return None
     listing = Listing(source, "records", tree.root, notes=tree.notes)
     for name, file in tree.files:
@@ -190,20 +196,41 @@ def _is_certain(name: str, source: str, in_folder: bool) -> bool:
     return not in_folder and kind_by_name(source.replace("*", "x"))[0] == kind
 
 
-def _refuse_hidden_records(source: str, tree: Tree) -> None:
+def _refuse_hidden_records(source: str, tree: Tree, options: ReadOptions) -> None:
     """A folder of little else than records in its subfolders is not one of text."""
     kinds = {name: kind_by_name(name) for name, _ in tree.files}
     certain = [(n, f) for n, f in tree.files if kinds[n][0] is not None and not kinds[n][1]]
     probable = [(n, f) for n, f in tree.files if kinds[n][0] is not None and not n.lower().endswith(".json")]
     num_bytes = sum(file.num_bytes for _, file in tree.files)
-    for found, least in ((certain, 1), (probable, len(tree.files) / 2)):
-        if len(found) >= least and found and sum(file.num_bytes for _, file in found) > num_bytes / 2:
-            name, file = found[0]
-            folder = source.rstrip("/") if is_folder(source) else tree.root
-            raise CorpusError(
-                f"{source}: most of it is records in its subfolders, such as {file.location}, but it would be read as "
-                f"text. Name a subfolder, or all of them by a glob like '{folder}/**/*{Path(name).suffix}'."
-            )
+    below = [(name, file) for name, file in tree.files if "/" in name and kinds[name][0] in (None, "json")]
+    sample = below[:: max(1, len(below) // SNIFFED)]
+    looked_into = [item for item in sample if kind_by_content(item[1], options)[0] != "text"]
+    is_records = bool(sample) and len(looked_into) > len(sample) / 2 and len(below) > len(tree.files) / 2
+    for found, is_most in (
+        (certain, _share(certain, num_bytes) > 0.5),
+        (probable, _share(probable, num_bytes) > 0.5 and len(probable) > len(tree.files) / 2),
+        (looked_into, is_records),
+    ):
+        if found and is_most:
+            raise _records_below(source, tree, found)
+
+
+def _share(files: Sequence[tuple[str, StoredFile]], num_bytes: int) -> float:
+    return sum(file.num_bytes for _, file in files) / max(num_bytes, 1)
+
+
+def _records_below(source: str, tree: Tree, found: Sequence[tuple[str, StoredFile]]) -> CorpusError:
+    name, file = found[0]
+    if all("/" not in name for name, _ in found):
+        return CorpusError(
+            f"{source}: its records have no column of text, such as those of {file.location}. Choose the column that holds "
+            "the text with phf annotate --text-column."
+        )
+    folder = source.rstrip("/") if is_folder(source) else tree.root
+    return CorpusError(
+        f"{source}: most of it is records in its subfolders, such as {file.location}, but it would be read as text. Name a "
+        f"subfolder, or all of them by a glob like '{folder}/**/*{Path(name).suffix}'."
+    )
 
 
 def _split_warning(source: str, files: Sequence[ListedFile], in_folder: bool) -> list[str]:

@@ -26,6 +26,8 @@ class Tree:
     """(path below the root, with slashes, file), sorted by the parts of the path."""
     folders: list[str] = field(default_factory=list)
     """That a glob matched."""
+    records_in_text: list[str] = field(default_factory=list)
+    """Names of files of records in what is, for the most part, text."""
     notes: ReadNotes = field(default_factory=ReadNotes)
 
     def sort(self) -> "Tree":
