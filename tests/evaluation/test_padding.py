@@ -98,3 +98,12 @@ def test_batches_hold_rows_that_may_go_together():
     assert list(batches(lengths, 4, Together.ANY)) == [[1, 4, 3, 0], [2, 5]]
     assert list(batches(lengths, 2, Together.ONE_LENGTH)) == [[1, 4], [3], [0, 2], [5]]
     assert list(batches(lengths, 4, Together.ALONE)) == [[1], [4], [3], [0], [2], [5]]
+
+
+def test_a_prompt_of_one_token_starts_from_nothing_that_another_text_left():
+    lm, tokenizer = model_of("recurrent_gemma", RECURRENT_GEMMA)
+    kwargs = {"do_sample": True, "max_new_tokens": 8, "top_k": 0, "min_new_tokens": 8}
+    scenario = GenerationScenario(name="s", num_samples=3, generate_kwargs=kwargs)  # of EOS alone
+    first, second = (generate_samples(lm, tokenizer, scenario, seed=0, batch_size=2).continuations for _ in range(2))
+    assert first == second
+    assert generate_samples(lm, tokenizer, scenario, seed=0, batch_size=1).continuations == first

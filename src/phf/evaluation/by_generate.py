@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from phf.evaluation.cache import pad_left
+from phf.evaluation.cache import forget, pad_left
 from phf.evaluation.draw import Drawer
 from phf.evaluation.finite import finite_logits
 from phf.models.context import context_of
@@ -76,6 +76,7 @@ def _run(
     num_new = max(room) if context is None else min(max(room), context - width)
     own = copy.deepcopy(config)
     own.max_length, own.max_new_tokens = None, num_new
+    forget(model, len(prompts))
     processors = LogitsProcessorList([] if draw is None else [draw])
     with finite_logits(model):
         output = model.generate(input_ids=ids, attention_mask=mask, generation_config=own, logits_processor=processors)

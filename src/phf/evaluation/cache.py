@@ -76,6 +76,15 @@ def runs_own_loop(model: Any) -> bool:
     return bool(layers) and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
 
 
+def forget(model: Any, batch: int) -> None:
+    """Clear what a model keeps in its layers from one text to the next, for a batch of so many rows.
+
+    RecurrentGemma does, and starts a prompt of a single token from what the last text left there.
+    """
+    if hasattr(model, "_setup_cache"):
+        model._setup_cache(model.config, batch, model.device, model.dtype)
+
+
 def accepts(model: Any, argument: str) -> bool:
     """Whether the model's `forward` takes an argument of this name."""
     return argument in inspect.signature(model.forward).parameters

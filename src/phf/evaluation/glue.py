@@ -92,11 +92,11 @@ def encode_examples(
     """`input_ids` (prefix, text, new line and second text of a pair) and `labels` of each example."""
     encoder, prefix = PlainEncoder(tokenizer), own_prefix(tokenizer)
 
-    def encode(texts: list[str]) -> list[list[int]]:
-        ids, lengths = encoder.encode(texts)
+    def encode(texts: list[str], is_first: bool) -> list[list[int]]:
+        ids, lengths = encoder.encode(texts) if is_first else encoder.encode_inside(["\n" + text for text in texts])
         return [part.tolist() for part in np.split(ids, np.cumsum(lengths)[:-1])]
 
-    parts = [encode([("\n" if i else "") + e[column] for e in examples]) for i, column in enumerate(task.columns)]
+    parts = [encode([e[column] for e in examples], i == 0) for i, column in enumerate(task.columns)]
     found = []
     for number, example in enumerate(examples):
         ids = prefix + _cut([texts[number] for texts in parts], max_length - len(prefix))

@@ -15,7 +15,7 @@ from transformers import GenerationConfig
 
 from phf.data.tokenizer import PlainEncoder
 from phf.errors import ConfigError, CorpusError
-from phf.evaluation.cache import pad_left
+from phf.evaluation.cache import forget, pad_left
 from phf.evaluation.continuation import BehindPrompt, decode, until_end
 from phf.evaluation.model_folder import processes
 from phf.evaluation.padding import Together, batches, runs_together
@@ -149,6 +149,7 @@ class HarnessLM(HFLM):
     def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **settings: Any) -> torch.Tensor:
         if settings.get("do_sample"):
             settings.setdefault("top_k", 0)  # else transformers samples from the 50 most likely tokens
+        forget(self.model, len(context))
         own = self.model.generation_config
         self.model.generation_config = self._generation_config  # generate() would fill in from the model's
         try:

@@ -11,6 +11,7 @@ from phf.config import KLConfig
 from phf.data.document_start import document_start
 from phf.data.tokenizer import encode_plain, prepare_tokenizer
 from phf.errors import ConfigError
+from phf.evaluation.cache import forget
 from phf.evaluation.continuation import until_end
 from phf.evaluation.finite import finite_logits
 from phf.evaluation.generate import evaluation_mode
@@ -120,6 +121,7 @@ def _sample(
         for part in watched(parts, "sampling the reference", section.num_samples):
             size = len(part)
             ids = torch.tensor([start] * size, device=model.device)
+            forget(model, size)
             output = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
             for line in output[:, len(start) :].tolist():
                 text_ids = until_end(line, ends)

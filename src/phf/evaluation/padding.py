@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
-from phf.evaluation.cache import pad_left
+from phf.evaluation.cache import forget, pad_left
 from phf.evaluation.sampling import PromptRows
 from phf.models.context import context_of
 from phf.models.vocabulary import num_rows
@@ -111,6 +111,7 @@ def _run_generate(model: PreTrainedModel, prompts: list[list[int]]) -> Tensor:
         max_new_tokens=NUM_STEPS, do_sample=False, pad_token_id=0, output_logits=True, return_dict_in_generate=True
     )
     force = LogitsProcessorList([_Force(_forced(model), ids.size(1))])
+    forget(model, len(prompts))
     own = model.generation_config
     model.generation_config = GenerationConfig()  # generate() would fill in from it what is left open
     try:

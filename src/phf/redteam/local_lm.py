@@ -4,6 +4,7 @@ import torch
 from transformers import GenerationConfig
 
 from phf.errors import ConfigError
+from phf.evaluation.cache import forget
 from phf.evaluation.continuation import BehindPrompt, decode, until_end
 from phf.evaluation.finite import finite_logits
 from phf.evaluation.generate import evaluation_mode
@@ -82,6 +83,7 @@ class HuggingFaceRedLM(PromptedRedLM):
             is_mixed = num_replies > 1 and runs_together(model, in_own_loop=False) is Together.ALONE
             at_once = 1 if is_mixed else num_replies
             rows = ids.expand(at_once, -1)
+            forget(model, at_once)
             replies = [
                 row[width:]
                 for _ in range(num_replies // at_once)
