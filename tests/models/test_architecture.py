@@ -169,7 +169,8 @@ def test_mistakes_are_found_before_the_data_is_read(settings, message, source, t
         ({"model_type": "vit"}, "has no causal language model"),
         ({"model_type": "gpt2", "config_kwargs": {"n_embd": 30, "n_head": 4}}, "divisible"),
         ({"model_type": "llama", "config_kwargs": {"hidden_size": 0}}, "cannot build"),
-        ({"model_type": "gpt2", "config_kwargs": {"vocab_size": -1}}, "vocab_size is -1"),
+        ({"model_type": "gpt2", "config_kwargs": {"vocab_size": 0}}, "vocab_size is 0"),
+        ({"model_type": "gpt2", "config_kwargs": {"n_layer": -1}}, "n_layer is -1; it must not be negative"),
         ({"model_type": "gpt2", "config_kwargs": {"vocab_size": "many"}}, "vocab_size"),
         ({"model_type": "gpt2", "config_kwargs": {"n_positions": 16}}, "context is 16 tokens"),
         ({"model_type": "gpt2", "model_kwargs": {"revision": "main"}}, "revision has no effect without"),
@@ -199,6 +200,8 @@ def test_what_has_no_effect_is_said(tmp_path):
     named = ModelConfig(path_or_name=saved(tmp_path / "m"), model_kwargs={"use_safetensors": True})
     (warning,) = read_architecture(named).warnings
     assert warning.startswith("model.model_kwargs.use_safetensors is ignored")
+    (warning,) = read_architecture(from_folder(tmp_path / "m", model_kwargs={"revision": "v1"})).warnings
+    assert warning.startswith("model.model_kwargs.revision is ignored")
 
 
 def test_the_models_own_tokenizer_comes_from_the_same_place(tmp_path):

@@ -88,6 +88,25 @@ def test_a_leak_between_neighbours_only_is_found():
         check_causal(lm, "model.model_type")
 
 
+def test_a_leak_in_long_texts_only_is_found():
+    """As in block-sparse attention, which begins where a text is long enough."""
+    lm = build("gpt2", **{**TINY_MODELS["gpt2"], "n_positions": 256}, vocab_size=300)
+
+    def mix_if_long(_module, _given, output):
+        return output + 0.1 * output.mean(dim=1, keepdim=True) if output.size(1) > 100 else output
+
+    lm.transformer.drop.register_forward_hook(mix_if_long)
+    with pytest.raises(ConfigError, match="sees the tokens"):
+        check_causal(lm, "model.model_type")
+
+
+def test_block_sparse_attention_is_refused():
+    settings = {**BERT, "max_position_embeddings": 1024, "is_decoder": True, "block_size": 16, "num_random_blocks": 1}
+    with pytest.raises(ConfigError, match="sees the tokens"):
+        check_causal(build("big_bird", **settings, attention_type="block_sparse"), "model.model_type")
+    check_causal(build("big_bird", **settings, attention_type="original_full"), "model.model_type")
+
+
 def test_whatever_loads_a_causal_model_tries_it(tmp_path):
     build("bert", **BERT).save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=r"MODEL_DIR: .*Set is_decoder to true in its config\.json"):

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
@@ -188,9 +189,21 @@ def test_a_folder_that_lacks_something_says_what(scorer, tiny_bert, tmp_path):
     AutoModel.from_pretrained(tiny_bert).save_pretrained(headless)
     shutil.copy(tiny_bert / "config.json", headless)
     with pytest.raises(
-        ConfigError, match=r"classifier\.bias and 1 more are not in .*trained for sequence classification"
+        ConfigError, match=r"classifier\.weight and 1 more are not in .*trained for sequence classification"
     ):
         scorer(path_or_name=headless).score_texts(["a"])
+
+
+def test_weights_saved_from_inside_a_wrapper_are_refused(scorer, tiny_bert, tmp_path):
+    folder = shutil.copytree(tiny_bert, tmp_path / "wrapped")
+    weights = load_file(folder / "model.safetensors")
+    save_file({"module." + name: values for name, values in weights.items()}, folder / "model.safetensors")
+    with pytest.raises(ConfigError, match=r"path_or_name: bert\.\S+ and \d+ more are not in .*it has module\.bert"):
+        scorer(path_or_name=str(folder)).score_texts(["a"])
+    spoiled = {name: values * float("nan") for name, values in weights.items()}
+    save_file(spoiled, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ConfigError, match=r"weights in .* are not finite"):
+        scorer(path_or_name=str(folder)).score_texts(["a"])
 
 
 def test_a_reward_model_that_is_a_decoder(tiny_bert, tmp_path):

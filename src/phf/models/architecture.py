@@ -1,6 +1,7 @@
 """From the `model` section to a transformers configuration in which every setting is applied or refused by name."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -84,6 +85,9 @@ def read_architecture(config: ModelConfig) -> Architecture:
     source = {key: arguments.pop(key) for key in HUB_ARGUMENTS if key in arguments}
     if source and config.path_or_name is None:
         raise ConfigError(f"model.model_kwargs.{next(iter(source))} has no effect without model.path_or_name.")
+    if config.path_or_name is not None and Path(config.path_or_name).is_dir():
+        of_hub = [key for key in source if key != "subfolder"]
+        warnings += [f"model.model_kwargs.{key} is ignored: {config.path_or_name} is a folder." for key in of_hub]
     chosen = {key: arguments.pop(key) for key in WEIGHT_ARGUMENTS if key in arguments}
     if config.from_scratch and chosen:
         warnings += [f"model.model_kwargs.{key} is ignored: from_scratch loads no weights." for key in chosen]
@@ -153,6 +157,9 @@ def _settings(config: ModelConfig, lm_config: Any, arguments: dict[str, Any]) ->
                 raise ConfigError(
                     f"{section}.{key} is no setting of {lm_config.model_type}. {did_you_mean(key, names)}"
                 )
+            is_count = key.startswith(("n_", "num_")) or key.endswith(("_size", "_layers", "_heads"))
+            if is_count and isinstance(value, int | float) and value < 0:
+                raise ConfigError(f"{section}.{key} is {value}; it must not be negative.")
             settings[key] = (f"{section}.{key}", value)
     return settings
 

@@ -8,11 +8,16 @@ import torch
 from torch import Tensor
 
 from phf.errors import ConfigError
-from phf.models.context import text_config
+from phf.models.context import context_of, text_config
 from phf.pretrained import UNREADABLE, first_sentence
 
 LENGTHS = (2, 18)
 """Tokens of the probes. In short texts a token that is seen weighs most; long ones show what is only seen from afar."""
+LONGEST = 1024
+"""Tokens of one more probe, where the context has room: some attention (BigBird's) is causal in short texts only."""
+LONG_FLOP = 1e11
+"""The long probe is left out where it takes more, unless `LONG_SETTINGS` say that attention depends on length."""
+LONG_SETTINGS = ("attention_type", "block_size", "attn_layers", "attention_window", "attention_chunk_size")
 TOLERANCE = 1e-4
 """Largest relative change of a hidden state in float32 that is put down to rounding."""
 HALF_TOLERANCE = 0.05
@@ -67,18 +72,41 @@ def can_run(lm: Any, length: int = LENGTHS[-1]) -> bool:
 
 
 @torch.no_grad()
-def change_by_later_tokens(lm: Any, lengths: Sequence[int] = LENGTHS) -> float:
+def change_by_later_tokens(lm: Any, lengths: Sequence[int] | None = None) -> float:
     """Largest relative change of a hidden state when tokens behind it change; 0 for a causal model, but for rounding.
 
-    The texts that are compared are rows of one batch, so that rounding is the same for both.
+    The texts that are compared are rows of one batch, so that rounding is the same for both. `lengths`: their tokens;
+    None: `LENGTHS`, and one that fills the context as far as that is cheap.
     """
     was_training = {module: module.training for module in lm.modules()}
     lm.eval()
     try:
-        return max(_change(lm, length) for length in lengths)
+        long = _long_change(lm) if lengths is None else 0.0
+        return max(long, *(_change(lm, length) for length in lengths or LENGTHS))
     finally:
         for module, training in was_training.items():
             module.training = training
+        if hasattr(lm.base_model, "set_attention_type"):  # BigBird, which a short text switches to full attention
+            lm.base_model.set_attention_type(lm.config.attention_type)
+
+
+def _long_change(lm: Any) -> float:
+    """`_change` in a text that fills the context, up to `LONGEST` tokens; 0 where that is left out."""
+    config = text_config(lm.config)
+    length = min(LONGEST, context_of(lm.config) or LONGEST)
+    num_tokens = length * (len(_changed(length)) + 1)
+    depends_on_length = any(hasattr(config, name) for name in LONG_SETTINGS)
+    if length <= max(LENGTHS) or (2 * lm.num_parameters() * num_tokens > LONG_FLOP and not depends_on_length):
+        return 0.0
+    try:
+        return _change(lm, length)
+    except RAISED_BY_MODELS:  # it takes texts of other lengths, and is tried with short ones
+        return 0.0
+
+
+def _changed(length: int) -> list[int]:
+    """Positions from which on the text is changed, each in a copy of its own."""
+    return sorted({1, length // 2, length - 1}) if length <= max(LENGTHS) else [length // 2]
 
 
 def _is_elsewhere(lm: Any) -> bool:
@@ -98,17 +126,20 @@ def _change(lm: Any, length: int) -> float:
 
 
 def _probe(lm: Any, length: int) -> tuple[Tensor, list[int]]:
-    """[rows, length] ids: a text, and copies of it with one token changed; and where it is in each copy."""
+    """[rows, length] ids: a text, and copies of it that are another text from some position on; and those positions."""
     config = text_config(lm.config)
     named = [getattr(config, key, None) for key in ("pad_token_id", "bos_token_id", "eos_token_id")]
     num_rows = lm.get_input_embeddings().weight.size(0)
     special = {i for value in named for i in (value if isinstance(value, list | tuple) else [value])}
     plain = [i for i in range(min(num_rows, 64)) if i not in special] or [0]
-    text = torch.tensor([plain[(7 * i + 1) % len(plain)] for i in range(length)])
-    changed = sorted({1, length // 2, length - 1})
+    half = max(len(plain) // 2, 1)
+    text, other = (
+        torch.tensor([part[7 * i % len(part)] for i in range(length)]) for part in (plain[:half], plain[-half:])
+    )
+    changed = _changed(length)
     rows = text.repeat(len(changed) + 1, 1)
     for row, position in enumerate(changed, start=1):
-        rows[row, position] = plain[(7 * position + 4) % len(plain)]
+        rows[row, position:] = other[position:]
     return rows, changed
 
 
