@@ -22,6 +22,8 @@ from phf.data.parts import distinct_parts
 from phf.data.sources import AnnotatedDocument, fingerprint
 from phf.data.tokenizer import token_dtype, tokenizer_fingerprint
 from phf.errors import CorpusError, OutputError
+from phf.reading import read_json, read_json_as
+from phf.shapes import BlocksMeta
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -39,7 +41,8 @@ class TokenBlocks:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.meta: dict[str, Any] = json.loads((folder / "meta.json").read_text())
+        advice = f"Delete {folder}: the blocks are made again."
+        self.meta: dict[str, Any] = read_json(folder / "meta.json", OutputError, advice, finite=True)
         """Counts, settings and shape of the blocks."""
 
     def __reduce__(self) -> tuple[type["TokenBlocks"], tuple[Path]]:
@@ -250,8 +253,10 @@ def _write(
 
 def _is_complete(folder: Path) -> bool:
     """Whether `folder` holds blocks. A folder gets its name when it is whole; sizes tell of damage done later."""
-    if not (folder / "meta.json").is_file():
-        return False
+    try:
+        read_json_as(BlocksMeta, folder / "meta.json", OutputError, finite=True)
+    except OutputError:
+        return False  # missing or damaged
     blocks = TokenBlocks(folder)
     num_tokens = len(blocks) * blocks.seq_length
     sizes = {"ids.bin": num_tokens * np.dtype(blocks.meta["dtype"]).itemsize, "scores.bin": num_tokens * 4}

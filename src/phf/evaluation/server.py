@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from phf.errors import ConfigError, MissingExtraError, ServerError
+from phf.errors import ConfigError, CorpusError, MissingExtraError, ServerError
+from phf.reading import parse_json
 from phf.visible import visible
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -201,8 +202,8 @@ class CompletionsServer:
         except openai.APIStatusError as error:
             raise self._refused(where, error.status_code, error.response.text) from None
         try:
-            answer = json.loads(text)
-        except (json.JSONDecodeError, RecursionError):
+            answer = parse_json(text, "the answer", CorpusError)
+        except CorpusError:
             raise self._malformed(path, f"it is no JSON: {self._shown(text)}") from None
         choices = answer.get("choices") if isinstance(answer, dict) else None
         if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):

@@ -14,6 +14,9 @@ import yaml
 from transformers import Trainer, TrainerCallback
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
+from phf.errors import OutputError
+from phf.reading import parse_json
+
 MAX_ROWS = 100
 """Of a table of samples."""
 COLUMNS = ("step", "prompt", "continuation", "score")
@@ -79,7 +82,7 @@ def _samples(path: Path, step: int) -> Iterator[list[Any]]:
         for line in lines:
             if line.startswith(start) and num_rows < MAX_ROWS:
                 num_rows += 1
-                row = json.loads(line)
+                row = parse_json(line, str(path), OutputError)
                 yield [row.get(column) for column in COLUMNS]
 
 

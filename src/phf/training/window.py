@@ -3,14 +3,16 @@
 Without them the first line after a resume would be of fewer steps than that line of a run that never stopped.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from phf.data.files import write_json_atomic
+from phf.errors import OutputError
 from phf.objectives.logs import LogTotals
+from phf.reading import read_json_as
+from phf.shapes import LogWindow
 
 FILE = "log_window_{}.json"
 """In a checkpoint, one for each process."""
@@ -32,7 +34,8 @@ def load_window(
     """
     found: list[dict[str, Any]] = []
     while (folder / FILE.format(len(found))).is_file():
-        found.append(json.loads((folder / FILE.format(len(found))).read_text(encoding="utf-8")))
+        advice = "Delete it: then the next line of the log is of fewer steps."
+        found.append(read_json_as(LogWindow, folder / FILE.format(len(found)), OutputError, advice, finite=True))
     if not found:
         return None
     mine = [found[process]] if len(found) == num_processes else found
