@@ -91,7 +91,9 @@ def test_resuming_is_a_lookup(source, tokenizer, tmp_path):
     np.testing.assert_array_equal(whole[73]["input_ids"], again[73]["input_ids"])
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 1000, b"[]", b'{"num_blocks": 1e999}', b'{"num_blocks": "1"}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff", b"[" * 1000, b"[]", b'{"num_blocks": 1e999}', b'{"num_blocks": "1"}']
+)
 def test_blocks_whose_description_is_damaged_are_not_complete(content, tmp_path):
     (tmp_path / "meta.json").write_bytes(content)
     assert not blocks_module._is_complete(tmp_path)

@@ -68,11 +68,24 @@ def load_config(
         warnings += translate(layer, origin)
         merged = _merge(merged, layer, origin, origins)
     merged |= names
+    warnings += _without_leave(merged)
     for override in overrides:
         _apply_override(merged, override, origins)
     warnings += translate(merged, "--override")
     parsed = parse_config(merged, origins)
     return derive(parsed, for_models=for_models), warnings
+
+
+def _without_leave(values: dict[str, Any]) -> list[str]:
+    """Take leave to run programs out of what files say, in place: a file may come from a stranger."""
+    downstream = values.get("downstream")
+    if not isinstance(downstream, dict) or downstream.get("allow_code_execution") in (None, False):
+        return []
+    values["downstream"] = {**downstream, "allow_code_execution": False}
+    return [
+        "downstream.allow_code_execution is ignored in a file, as it lets programs run: write --override "
+        "downstream.allow_code_execution=true on the command line."
+    ]
 
 
 def parse_config(values: Mapping[str, Any], origins: Mapping[KeyPath, str] | None = None) -> Config:

@@ -4,7 +4,7 @@ import difflib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ from phf.errors import ConfigError, CorpusError, MissingExtraError
 from phf.evaluation.finite import finite_logits
 from phf.evaluation.generate import evaluation_mode
 from phf.evaluation.seeding import seeded
+from phf.evaluation.task_files import task_files_as_data
 from phf.statistics import mean_interval
 
+LOADING_ERRORS = (OSError, ValueError, KeyError, AttributeError, ImportError, datasets.exceptions.DatasetsError)
+"""What the harness raises for task files and data that it cannot use."""
 RESAMPLES = 1000
 """Bootstrap resamples of a metric that is no mean over documents."""
 SLOW_METRICS = {"bleu": 100, "chrf": 100, "chrfpp": 100, "ter": 100}
@@ -87,6 +90,7 @@ def load_tasks(section: DownstreamConfig) -> Any:
 
     Raises `ConfigError` for names that nobody knows and for tasks that execute code without leave.
     """
+    from jinja2 import TemplateError
     from lm_eval.tasks import TaskManager
 
     if section.include_path is not None and not Path(section.include_path).is_dir():
@@ -105,8 +109,11 @@ def load_tasks(section: DownstreamConfig) -> Any:
         for name in sorted(needed & set(manager.task_index)):
             _check_safe(name, (manager.task_index[name].cfg or {}).get("unsafe_code"))
     try:
-        loaded = manager.load(section.tasks)
-    except (OSError, ValueError, KeyError, AttributeError, ImportError, datasets.exceptions.DatasetsError) as error:
+        with nullcontext() if section.allow_code_execution else task_files_as_data():
+            loaded = manager.load(section.tasks)
+    except ConfigError:
+        raise
+    except (*LOADING_ERRORS, TemplateError) as error:
         first = next(iter(str(error).splitlines()), "no details")
         raise CorpusError(
             f"downstream.tasks {', '.join(section.tasks)}: cannot be loaded ({type(error).__name__}: {first}). "
