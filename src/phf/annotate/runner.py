@@ -21,6 +21,7 @@ from phf.annotate.checks import check_columns, check_shards, count_duplicate_ids
 from phf.annotate.corpus_reading import CorpusReading
 from phf.annotate.local import Job, score_here, score_in_processes
 from phf.annotate.on_disk import OnDisk
+from phf.annotate.precision import OF_CLUSTER, check_precision, with_precision
 from phf.annotate.shard import (
     LAST_SHARDS,
     LEAST_SHARD_CHARS,
@@ -125,9 +126,10 @@ def annotate(
     options = options or ReadOptions()
     options.check()
     corpus = list_corpus(sources, options, prefix)
+    described = {column: scorer.describe() for column, scorer in scorers.items()}
     settings = {
         "format": FORMAT,
-        "scorers": {column: scorer.describe() for column, scorer in scorers.items()},
+        "scorers": with_precision(described, OF_CLUSTER) if backend == "ray" else described,
         "segmenter": segmenter,
         "sources": without_surrogates(list(sources)),
         "fingerprint": "+".join(fingerprint(source, options) for source in sources),
@@ -157,6 +159,7 @@ def annotate(
                 for result in scored_shards:
                     on_disk.add(output / result.name)
                     results.append(result)
+                    check_precision(results[0].precision, result.precision)
                     totals.update({key: vars(result)[key] for key in TOTALS})
                     reading.scored(result.num_chars)
                     if progress is not None:
@@ -317,10 +320,11 @@ def _manifest(
     reasons: Counter[str] = Counter()
     for result in results:
         reasons.update(result.reasons)
+    scorers = with_precision(settings["scorers"], results[0].precision)
     return Manifest(
         phf_version=phf.__version__,
-        scorer=next(iter(settings["scorers"].values())),
-        scorers=settings["scorers"],
+        scorer=next(iter(scorers.values())),
+        scorers=scorers,
         segmenter=settings["segmenter"],
         sources=settings["sources"],
         fingerprint=settings["fingerprint"],

@@ -16,6 +16,7 @@ from phf.data.sources import AnnotatedDocument, Document
 from phf.errors import CorpusError, PhfError, ScorerError
 from phf.reading import read_json_as
 from phf.scorers import Scorer, checked_scores
+from phf.scorers.composite import joined_precision
 from phf.visible import visible
 
 SHARD_DOCUMENTS = 1000
@@ -64,6 +65,8 @@ class ShardResult:
     """`ShardTask.fingerprint` of what it was made of."""
     sha256: str
     """Of the file."""
+    precision: str = ""
+    """`Scorer.precision` of its scorers."""
 
 
 def shard_tasks(part_number: int, documents: Iterable[Document], *, is_last_part: bool) -> Iterator[ShardTask]:
@@ -106,8 +109,11 @@ def shard_name(part_number: int, number: int) -> str:
     return f"shard-{part_number:05d}-{number:06d}.parquet"
 
 
-def finished_shard(output: Path, task: ShardTask) -> ShardResult | None:
-    """The result of a shard that is in `output` already, whole and of the same documents; None if it has to be scored."""
+def finished_shard(output: Path, task: ShardTask, precision: str = "") -> ShardResult | None:
+    """The result of a shard that is in `output` already, whole and of the same documents; None if it has to be scored.
+
+    `precision`: what it must have been scored in.
+    """
     path, counts = output / task.name, output / f"{task.name}.json"
     if not (path.is_file() and counts.is_file()):
         return None
@@ -115,6 +121,8 @@ def finished_shard(output: Path, task: ShardTask) -> ShardResult | None:
         result = read_json_as(ShardResult, counts, CorpusError, finite=True)
     except CorpusError:
         return None  # cut off when the machine lost power
+    if result.precision != precision:
+        return None
     is_whole = result.documents_sha256 == task.fingerprint() and file_sha256(path) == result.sha256
     return result if is_whole else None
 
@@ -140,7 +148,8 @@ def score_shard(
     A scorer that raises on a document leaves it unscored, and the reason is counted. Raises `ScorerError` where a
     scorer breaks its contract.
     """
-    if (found := finished_shard(output, task)) is not None:
+    precision = joined_precision(scorers.values())
+    if (found := finished_shard(output, task, precision)) is not None:
         return found
     reasons: Counter[str] = Counter()
     texts = [segment(document.text, segmenter) for document in task.documents]
@@ -165,6 +174,7 @@ def score_shard(
         reasons=dict(sorted(reasons.items())),
         documents_sha256=task.fingerprint(),
         sha256=file_sha256(output / task.name),
+        precision=precision,
     )
     write_json_atomic(output / f"{task.name}.json", vars(result), sync=False)
     return result

@@ -26,6 +26,8 @@ class Scorer:
     """Characters that `phf annotate` gives to `score_documents` at a time, about."""
     score_bounds: tuple[float, float] = (-math.inf, math.inf)
     """The least and the largest score that there can be; intervals of mean scores end there."""
+    precision: str = ""
+    """Number format and kind of device of its model, such as `bfloat16 on cuda`; "" where scores do not depend on them."""
     working_settings: frozenset[str] = frozenset()
     """Settings that say where and how fast it works, not what the scores are (device): not part of `describe()`."""
 
@@ -62,7 +64,8 @@ class Scorer:
     def describe(self) -> dict[str, Any]:
         """class_name, version and settings, for manifests."""
         settings = {key: value for key, value in self.settings.items() if key not in self.working_settings}
-        return {"class_name": self.name, "version": self.version, "settings": settings}
+        precision = {"precision": self.precision} if self.precision else {}
+        return {"class_name": self.name, "version": self.version, "settings": settings, **precision}
 
 
 class SegmentScorer(Scorer):
@@ -93,6 +96,7 @@ class _PlainScorer(Scorer):
         self.score_bounds = getattr(scorer, "score_bounds", Scorer.score_bounds)
         self.working_settings = frozenset(getattr(scorer, "working_settings", ()))
         self.device = getattr(scorer, "device", None)
+        self.precision = str(getattr(scorer, "precision", ""))
         if isinstance(own := getattr(scorer, "unscored", None), Counter):
             self.unscored = own
 
@@ -154,11 +158,15 @@ def build_scorer(config: Mapping[str, Any], where: str = "generation.scorer_conf
 def scorer_mismatch(annotated: Mapping[str, Any], evaluating: Mapping[str, Any]) -> str | None:
     """One line on how two `describe()`s differ; None where class, version, settings and all else are the same."""
     for key in dict.fromkeys(["class_name", "version", "settings", *annotated, *evaluating]):
+        if key == "precision" and key not in annotated:  # a manifest of an earlier version
+            continue
         if annotated.get(key) != evaluating.get(key):
+            how = "their scores differ by rounding, those near a threshold may fall on its other side."
+            if key != "precision":
+                how = "scores and thresholds of the two are not on one scale."
             return (
                 f"the data was scored by {annotated.get('class_name')} with {key} {annotated.get(key)!r}, samples are "
-                f"scored by {evaluating.get('class_name')} with {key} {evaluating.get(key)!r}: scores and thresholds of "
-                "the two are not on one scale."
+                f"scored by {evaluating.get('class_name')} with {key} {evaluating.get(key)!r}: {how}"
             )
     return None
 

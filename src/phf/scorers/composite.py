@@ -1,7 +1,7 @@
 """Several scorers as one: the worst of them, or their weighted sum."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from phf.errors import ConfigError
@@ -51,6 +51,7 @@ class CompositeScorer(Scorer):
         self.segmenter = self.parts[0].segmenter
         self.batch_chars = max(part.batch_chars for part in self.parts)
         self.version = "1"
+        self.precision = joined_precision(self.parts)
         self.device = next((found for part in self.parts if (found := getattr(part, "device", None)) is not None), None)
         """Device of the first part that has one; None where all work on the CPU alone."""
 
@@ -120,6 +121,11 @@ class CompositeScorer(Scorer):
         for reason, count in reasons.items():
             self.unscored[f"{part.name}: {reason}"] += count
         part.unscored.clear()
+
+
+def joined_precision(scorers: Iterable[Scorer]) -> str:
+    """Those of several scorers, each once."""
+    return ", ".join(dict.fromkeys(scorer.precision for scorer in scorers if scorer.precision))
 
 
 def _of_part(part: Scorer, span: Span) -> Span:

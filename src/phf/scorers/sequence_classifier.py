@@ -51,6 +51,8 @@ class SequenceClassifierScorer(SegmentScorer, ABC):
     def __init__(self, device: str | None, batch_tokens: int | None, max_length: int | None) -> None:
         super().__init__()
         self.device = usable_device(device)
+        self._dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        self.precision = f"{str(self._dtype).removeprefix('torch.')} on {self.device.type}"
         if batch_tokens is not None and batch_tokens < 1:
             raise ConfigError(f"{self.name}: batch_tokens is {batch_tokens}; it must be positive.")
         if self.device.type == "cuda":
@@ -138,8 +140,7 @@ class SequenceClassifierScorer(SegmentScorer, ABC):
     def _ready(self) -> tuple[Any, Any, int]:
         """Model, tokenizer and tokens in a window. Loaded late: most scorers that are built are only described."""
         if self._loaded is None:
-            dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-            model, tokenizer = self.load(dtype)
+            model, tokenizer = self.load(self._dtype)
             if not tokenizer.is_fast:
                 raise ConfigError(
                     f"{self.name}: {type(tokenizer).__name__} cannot cut windows; it needs a fast tokenizer."
@@ -148,7 +149,7 @@ class SequenceClassifierScorer(SegmentScorer, ABC):
             limit = longest_input(model, tokenizer)
             if self._max_length is not None and self._max_length > limit:
                 raise ConfigError(f"{self.name}: max_length is {self._max_length}, but the model takes {limit} tokens.")
-            model = model.to(self.device, dtype).eval()
+            model = model.to(self.device, self._dtype).eval()
             self._loaded = model, tokenizer, self._max_length or limit
         return self._loaded
 
