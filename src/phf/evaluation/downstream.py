@@ -90,7 +90,7 @@ def load_tasks(section: DownstreamConfig) -> Any:
 
     Raises `ConfigError` for names that nobody knows and for tasks that execute code without leave.
     """
-    from jinja2 import TemplateError
+    from jinja2.exceptions import SecurityError
     from lm_eval.tasks import TaskManager
 
     if section.include_path is not None and not Path(section.include_path).is_dir():
@@ -113,7 +113,7 @@ def load_tasks(section: DownstreamConfig) -> Any:
             loaded = manager.load(section.tasks)
     except ConfigError:
         raise
-    except (*LOADING_ERRORS, TemplateError) as error:
+    except (*LOADING_ERRORS, SecurityError) as error:
         first = next(iter(str(error).splitlines()), "no details")
         raise CorpusError(
             f"downstream.tasks {', '.join(section.tasks)}: cannot be loaded ({type(error).__name__}: {first}). "
