@@ -126,6 +126,15 @@ def test_no_tracker_may_be_written_in_any_way():
         assert arguments(report_to=nothing)[0].report_to == []
 
 
+@pytest.mark.parametrize("value", [True, "full_shard", ["full_shard", "auto_wrap"]])
+def test_fsdp_takes_the_forms_that_transformers_takes(value):
+    applied, warnings = keys.check_keys(TrainingConfig.model_validate({"fsdp": value}))
+    assert (applied["fsdp"], warnings) == (value, [])
+    assert keys.check_keys(TrainingConfig.model_validate({"fsdp": False})) == ({}, [])
+    with pytest.raises(ConfigError, match=r"training\.fsdp is \{'a': 1\}"):
+        keys.check_keys(TrainingConfig.model_validate({"fsdp": {"a": 1}}))
+
+
 def test_values_are_of_their_types():
     found, arithmetic, _ = arguments(learning_rate="5e-4", per_device_train_batch_size="2", logging_steps="3", bf16=0)
     assert (found.learning_rate, found.logging_steps, arithmetic.per_device_train_batch_size) == (5e-4, 3, 2)

@@ -197,8 +197,9 @@ def _named_no(value: Any, annotation: Any) -> Any:
 def _of_type(key: str, value: Any, annotation: Any) -> Any:
     if key == "report_to" and value in (False, None, [], "no"):
         return "none"
-    if key == "fsdp" and value is False:
-        return None
+    if key == "fsdp":  # its annotation names only one of the forms that it takes
+        annotation = bool | str | list[str] | None
+        value = value or None
     kinds = {annotation, *get_args(annotation)}
     is_number = bool(kinds & {int, float}) and bool not in kinds
     problem = None
