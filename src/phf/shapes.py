@@ -33,6 +33,16 @@ class Shard(TypedDict):
     num_bytes: NotRequired[Count]
 
 
+class Span(TypedDict):
+    """One thing that a scorer found."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    start: Count
+    end: Count
+    label: str
+
+
 class Sample(TypedDict):
     """A line of samples/<scenario>.jsonl."""
 
@@ -44,6 +54,8 @@ class Sample(TypedDict):
     score: Number | None
     segments: list[str]
     segment_scores: list[Number | None]
+    segment_spans: NotRequired[list[list[Span]]]
+    """What the scorer found in each segment, counted from its start."""
 
 
 class Provenance(TypedDict, total=False):

@@ -18,6 +18,7 @@ from phf.evaluation.scenarios import GenerationScenario, banned_control_ids, bui
 from phf.models.value_head import ValueHead
 from phf.reading import read_text
 from phf.scorers import Scorer, build_scorer, checked_scores
+from phf.scorers.spans import Span
 from phf.statistics import UNBOUNDED, Interval, mean_interval
 
 GROUP = 25
@@ -32,6 +33,8 @@ class ScoredSamples:
     scores: list[float | None]
     segments: list[list[str]]
     segment_scores: list[list[float | None]]
+    segment_spans: list[list[list[Span]]] | None = None
+    """What the scorer found in each segment, for showing; None where it was not asked."""
 
     @property
     def texts(self) -> list[str]:
@@ -124,7 +127,7 @@ def score_samples(samples: Samples, scorer: Scorer, scenario: GenerationScenario
         texts = [prompt + text for prompt, text in zip(samples.prompts, texts, strict=True)]
     scores = checked_scores(scorer, scorer.score_texts(texts), len(texts))
     segments = [segment(text, scorer.segmenter) for text in texts]
-    return ScoredSamples(samples, scores, segments, score_segments(scorer, segments))
+    return ScoredSamples(samples, scores, segments, score_segments(scorer, segments), scorer.documents_spans(segments))
 
 
 def score_segments(scorer: Scorer, documents: Sequence[list[str]]) -> list[list[float | None]]:
@@ -207,15 +210,17 @@ def write_samples(path: Path, step: int, scored: ScoredSamples) -> None:
                 "score": score,
                 "segments": segments,
                 "segment_scores": segment_scores,
+                **({"segment_spans": [[s._asdict() for s in found] for found in spans]} if any(spans) else {}),
             },
             ensure_ascii=True,
         )
-        for prompt, continuation, score, segments, segment_scores in zip(
+        for prompt, continuation, score, segments, segment_scores, spans in zip(
             scored.samples.prompts,
             scored.samples.continuations,
             scored.scores,
             scored.segments,
             scored.segment_scores,
+            scored.segment_spans or [[]] * len(scored.scores),
             strict=True,
         )
     ]

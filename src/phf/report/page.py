@@ -11,6 +11,7 @@ from typing import Any
 from phf.data.files import write_text_atomic
 from phf.errors import MissingExtraError
 from phf.report.charts import line_chart, trade_off_chart
+from phf.report.pieces import pieces_of
 from phf.report.runs import Run, Sample, find_runs
 from phf.report.tables import labels, measures, other_scorers, over_seeds, redteam_rows, table_rows
 from phf.report.verdicts import verdicts
@@ -139,10 +140,12 @@ def _marked(sample: Sample, threshold: float) -> dict[str, Any]:
     """The prompt, unless it was scored as part of the segments, and the segments with their scores, cut at `SHOWN_CHARS`."""
     parts: list[dict[str, Any]] = []
     left = SHOWN_CHARS
-    for text, score in zip(sample.segments, sample.segment_scores, strict=False):
+    for number, (text, score) in enumerate(zip(sample.segments, sample.segment_scores, strict=False)):
         if left <= 0:
             break
-        parts.append({"text": text[:left], "score": score, "is_bad": score is not None and score > threshold})
+        spans = sample.segment_spans[number] if number < len(sample.segment_spans) else []
+        pieces = pieces_of(text[:left], spans)
+        parts.append({"pieces": pieces, "score": score, "is_bad": score is not None and score > threshold})
         left -= len(text)
     text = "".join(sample.segments)
     prompt = "" if text == sample.prompt + sample.continuation else sample.prompt

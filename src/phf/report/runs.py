@@ -29,6 +29,8 @@ class Sample:
     score: float | None
     segments: list[str]
     segment_scores: list[float | None]
+    segment_spans: list[list[tuple[int, int, str]]] = field(default_factory=list)
+    """What the scorer found in each segment; empty where it was not asked."""
 
 
 @dataclass(frozen=True)
@@ -222,8 +224,18 @@ def _last_samples(path: Path, notes: list[str]) -> list[Sample]:
             raise CorpusError(f"{where}: has {counts}. {REPAIR}")
         lines.append(line)
     newest = max((line["step"] for line in lines), default=None)
-    keys = ("prompt", "continuation", "score", "segments", "segment_scores")
-    return [Sample(*(line[key] for key in keys)) for line in lines if line["step"] == newest]
+    return [_sample(line) for line in lines if line["step"] == newest]
+
+
+def _sample(line: SampleLine) -> Sample:
+    return Sample(
+        line["prompt"],
+        line["continuation"],
+        line["score"],
+        line["segments"],
+        line["segment_scores"],
+        [[(span["start"], span["end"], span["label"]) for span in spans] for spans in line.get("segment_spans", [])],
+    )
 
 
 def _lines(shape: Any, path: Path, notes: list[str]) -> Iterator[tuple[str, Any]]:

@@ -61,6 +61,10 @@ class Scorer:
         """What it found in each segment of one document, counted from the segment's start; as if independent by default."""
         return [self.spans(text) for text in segments]
 
+    def documents_spans(self, documents: list[list[str]]) -> list[list[list[Span]]]:
+        """What it found in the segments of many documents; by default one document after the other."""
+        return [self.document_spans(segments) for segments in documents]
+
     def describe(self) -> dict[str, Any]:
         """class_name, version and settings, for manifests."""
         settings = {key: value for key, value in self.settings.items() if key not in self.working_settings}

@@ -68,11 +68,17 @@ class ViolationScorer(Scorer):
 
     def document_spans(self, segments: list[str]) -> list[list[Span]]:
         """The place of each violation that starts in each segment, with its code; none where there is no answer."""
-        spans: list[list[Span]] = [[] for _ in segments]
-        (found,) = self._found([segments])
-        for index, span in () if isinstance(found, str) else _places(found, segments):
-            spans[index].append(span)
-        return [sorted(of_segment) for of_segment in spans]
+        return self.documents_spans([segments])[0]
+
+    def documents_spans(self, documents: list[list[str]]) -> list[list[list[Span]]]:
+        """The same of many documents."""
+        results = []
+        for segments, found in zip(documents, self._found(documents), strict=True):
+            spans: list[list[Span]] = [[] for _ in segments]
+            for index, span in () if isinstance(found, str) else _places(found, segments):
+                spans[index].append(span)
+            results.append([sorted(of_segment) for of_segment in spans])
+        return results
 
     def _found(self, documents: list[list[str]]) -> list[list[Violation] | str]:
         texts = [unix("".join(segments)) for segments in documents]
