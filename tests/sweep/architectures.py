@@ -84,10 +84,11 @@ OWN: dict[str, dict[str, Any]] = {
         "ffn_config": {"ffn_hidden_size": 32, "moe_num_experts": 4, "moe_top_k": 2},
     },
     "dots1": {"n_shared_experts": 1},
-    "dots3_note_text": {"num_key_value_heads": 4},
+    "dots3_note_text": {"num_key_value_heads": 4, "index_n_heads": 4, "index_head_dim": 8},
     "electra": _DECODER,
     "ernie": _DECODER,
     "codegen": {"rotary_dim": 4},
+    "falcon_h1": {**_MAMBA, "mamba_d_ssm": 64},
     "gemma3n_text": {
         "hidden_size_per_layer_input": 8,
         "vocab_size_per_layer_input": 400,
@@ -135,6 +136,7 @@ OWN: dict[str, dict[str, Any]] = {
     "xlnet": {"attn_type": "uni"},
     "xlstm": {"hidden_size": 128, "num_heads": 2},
     "xmod": {**_DECODER, "default_language": "en_XX"},
+    "nemotron_h": {"mamba_num_heads": 4, "mamba_head_dim": 16, "ssm_state_size": 8, "chunk_size": 16, "n_groups": 1},
     "qwen4_exp_text": {
         "indexer_n_heads": 4,
         "indexer_kv_heads": 1,
