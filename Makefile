@@ -6,13 +6,17 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 
-.PHONY: quickstart test lint format clean
+.PHONY: quickstart test sweep lint format clean
 
 quickstart: $(RUN)
 	$(BIN)/phf quickstart
 
 test: $(DEV)
 	$(BIN)/python -m pytest
+
+# Every architecture and tokenizer class of transformers, into docs/support.md; about ten minutes on two cores.
+sweep: $(DEV)
+	PHF_WRITE_TABLE=1 $(BIN)/python -m pytest -m sweep tests/sweep
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from phf.errors import ConfigError
 from phf.models.architecture import KEY, Architecture, read_architecture
 from phf.models.causality import can_run, check_causal
 from phf.models.context import context_of, text_config
+from phf.models.probe import own_loss
 from phf.pretrained import UNREADABLE, first_sentence, load_model
 
 PROBED_PARAMETERS = 1_000_000_000
@@ -78,6 +79,7 @@ def check_architecture(config: ModelConfig, seq_length: int) -> tuple[PreTrained
             probe = build_causal_lm(Architecture(small, torch.float32, {}, architecture.arguments, None), shown)
             _shake(probe)
             check_causal(probe, shown)
+            own_loss(probe)
     return lm, architecture.warnings
 
 
