@@ -296,7 +296,7 @@ def test_training_again_needs_resume_and_resuming_a_finished_run_changes_nothing
     arguments = ["train", "--config", config_file, "--run-name", run_dir.name, "--output-dir", run_dir.parent]
     refused = phf(*arguments)
     assert refused.exit_code == 2
-    assert "Go on with --resume" in refused.stderr
+    assert "Continue it with --resume" in refused.stderr
     before = read_run(run_dir)
     resumed = phf(*arguments, "--resume")
     assert resumed.exit_code == 0, resumed.output
