@@ -16,6 +16,7 @@ from phf.data.sources import AnnotatedDocument, Document
 from phf.errors import CorpusError, PhfError, ScorerError
 from phf.reading import read_json_as
 from phf.scorers import Scorer, checked_scores
+from phf.scorers.base import fitted_reasons
 from phf.scorers.composite import joined_precision
 from phf.visible import visible
 
@@ -156,8 +157,11 @@ def score_shard(
     columns: dict[str, list[list[float | None]]] = {}
     for column, scorer in scorers.items():
         scorer.unscored.clear()
-        columns[column] = _score(scorer, texts, dict(skipped or {}), one_by_one, at, reasons)
-        reasons.update(scorer.unscored)
+        own: Counter[str] = Counter()
+        columns[column] = _score(scorer, texts, dict(skipped or {}), one_by_one, at, own)
+        own.update(scorer.unscored)
+        num_unscored = sum(scores.count(None) for scores in columns[column])
+        reasons.update(fitted_reasons(own, num_unscored, f"{scorer.name} gave no reason"))
     at(None)
     first, *others = columns
     annotated = [

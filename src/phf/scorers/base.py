@@ -199,6 +199,20 @@ def checked_scores(scorer: Scorer, scores: Sequence[float | None], count: int) -
     return checked
 
 
+def fitted_reasons(reasons: Mapping[str, int], num_unscored: int, otherwise: str) -> dict[str, int]:
+    """The reasons, such that they add up to the number of segments that are unscored.
+
+    What a scorer did not count is counted as `otherwise`; where it counted too much, the rarest reasons are cut.
+    """
+    fitted: dict[str, int] = {}
+    left = num_unscored
+    for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
+        if (kept := min(count, left)) > 0:
+            fitted[reason] = kept
+            left -= kept
+    return {**fitted, otherwise: fitted.get(otherwise, 0) + left} if left else fitted
+
+
 def checked_spans(scorer: Scorer, spans: Any, text: str) -> list[Span]:
     """The spans, if each is (start, end, label) within the text; else `ScorerError`."""
     checked = []

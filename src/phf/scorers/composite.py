@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from phf.errors import ConfigError
-from phf.scorers.base import Scorer, build_scorer, checked_scores
+from phf.scorers.base import Scorer, build_scorer, checked_scores, fitted_reasons
 from phf.scorers.spans import Span
 
 
@@ -99,11 +99,18 @@ class CompositeScorer(Scorer):
     ) -> list[list[float | None]]:
         """Scores by part, document and segment -> by document and segment; counts what could not be scored."""
         weighted = []
+        counted = [[False] * len(segments) for segments in documents]  # a segment is unscored for one reason
         for part, weight, column in zip(self.parts, self.weights, columns, strict=True):
             checked = [
                 checked_scores(part, scores, len(segments)) for scores, segments in zip(column, documents, strict=True)
             ]
-            self._count_unscored(part, sum(scores.count(None) for scores in checked))
+            number = 0
+            for scores, done in zip(checked, counted, strict=True):
+                for index, score in enumerate(scores):
+                    if score is None and not done[index]:
+                        done[index] = True
+                        number += 1
+            self._count_unscored(part, number)
             weighted.append([[None if score is None else weight * score for score in scores] for scores in checked])
         return [
             [self._one(scores) for scores in zip(*of_document, strict=True)]
@@ -117,8 +124,7 @@ class CompositeScorer(Scorer):
         return max(known) if self.combine == "max" else math.fsum(known)
 
     def _count_unscored(self, part: Scorer, number: int) -> None:
-        reasons = dict(+part.unscored) or ({"unscored": number} if number else {})
-        for reason, count in reasons.items():
+        for reason, count in fitted_reasons(part.unscored, number, "unscored").items():
             self.unscored[f"{part.name}: {reason}"] += count
         part.unscored.clear()
 
