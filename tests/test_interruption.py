@@ -136,6 +136,6 @@ def test_every_verb_says_what_is_kept(arguments, kept, error, status, how, monke
         raise error
 
     monkeypatch.setattr(cli, "_load", interrupted)
-    monkeypatch.setattr(cli, "_load_for_models", interrupted)
+    monkeypatch.setattr(cli, "_quiet", interrupted)
     result = CliRunner().invoke(cli.app, arguments)
     assert (result.exit_code, result.stderr) == (status, f"{how}. {kept}\n")
