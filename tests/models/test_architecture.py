@@ -1,12 +1,17 @@
 """Every setting of the `model` section is applied, or refused by name."""
 
+import copy
+import json
+
 import pytest
 import torch
 from tests.models.test_load import from_folder, saved
 from tests.tiny import TINY_MODELS, tiny_tokenizer
-from transformers import PhiConfig, PhiForCausalLM
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, PhiConfig, PhiForCausalLM, PreTrainedTokenizerFast
 
 from phf.config import ModelConfig, TokenizerConfig
+from phf.data.tokenizer import prepare_tokenizer
 from phf.errors import ConfigError
 from phf.models import load_lm, load_tokenizer
 from phf.models.architecture import read_architecture
@@ -210,3 +215,22 @@ def test_the_models_own_tokenizer_comes_from_the_same_place(tmp_path):
     tokenizer = load_tokenizer(TokenizerConfig(), config, list)
     assert tokenizer.get_vocab() == tiny_tokenizer().get_vocab()
     assert load_lm(config, tokenizer, 32, 0).config.n_embd == GPT2["n_embd"]
+
+
+def test_control_tokens_of_a_vocabulary_with_holes_keep_their_ids_when_saved(tmp_path):
+    tokenizer = tiny_tokenizer()
+    settings = json.loads(tokenizer.backend_tokenizer.to_str())
+    last = max(settings["model"]["vocab"].values())
+    end = {"id": last + 20, "content": "<|end|>", "special": True}
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    settings["model"]["vocab"]["<|end|>"] = last + 20
+    settings["added_tokens"].append({**end, **flags})
+    holed = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(settings)), eos_token="<|endoftext|>"
+    )
+    prepared = prepare_tokenizer(holed, CONTROL)
+    assert prepared.convert_tokens_to_ids(list(CONTROL)) == [last + 21, last + 22]
+    prepared.save_pretrained(tmp_path)
+    for again in (copy.deepcopy(prepared), AutoTokenizer.from_pretrained(tmp_path)):
+        assert again.get_vocab() == prepared.get_vocab()
+        assert again("x<|aligned|>y").input_ids == prepared("x<|aligned|>y").input_ids

@@ -88,6 +88,29 @@ def _add_control_tokens(tokenizer: "PreTrainedTokenizerBase", control_tokens: tu
         if token == tokenizer.eos_token:
             raise ConfigError(f"The control token '{token}' is the EOS token of the tokenizer. Choose another name.")
     tokenizer.add_special_tokens({"extra_special_tokens": list(control_tokens)}, replace_extra_special_tokens=False)
+    _keep_ids(tokenizer, control_tokens)
+
+
+def _keep_ids(tokenizer: "PreTrainedTokenizerBase", control_tokens: Sequence[str]) -> None:
+    """Let added tokens have the same ids when the tokenizer is saved and read again.
+
+    In a vocabulary with holes `tokenizers` would number them anew, unless the vocabulary itself lists them.
+    """
+    from tokenizers import Tokenizer
+
+    backend = _backend(tokenizer)
+    ids = {token: backend.token_to_id(token) for token in control_tokens}
+    again = Tokenizer.from_str(backend.to_str())
+    if all(again.token_to_id(token) == token_id for token, token_id in ids.items()):
+        return
+    settings = json.loads(backend.to_str())
+    if isinstance(settings["model"]["vocab"], dict):
+        settings["model"]["vocab"].update(ids)
+        tokenizer._tokenizer = Tokenizer.from_str(json.dumps(settings))
+    if any(tokenizer.convert_tokens_to_ids(token) != token_id for token, token_id in ids.items()):
+        raise ConfigError(
+            f"The tokenizer '{tokenizer.name_or_path}' gives new tokens other ids when it is saved. Choose another one."
+        )
 
 
 class PlainEncoder:
