@@ -96,3 +96,12 @@ def test_mistakes_say_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'phf\[presidio\]'"):
         PresidioScorer()
+
+
+def test_a_word_of_nothing_but_marks_is_unscored_and_not_waited_for(scorer):
+    scorer.unscored.clear()
+    assert scorer.score_texts(["'" * 100_000]) == [None]
+    assert scorer.unscored == {"a word of over 2,000 marks, which spaCy is too slow for": 1}
+    assert scorer.spans("'" * 100_000) == []
+    assert scorer.score_texts(["a" * 5_000 + "'" * 50]) == [0.0]
+    scorer.unscored.clear()

@@ -1,6 +1,7 @@
 """Personally identifiable information per character, found by Microsoft Presidio."""
 
 import math
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 from phf.errors import ConfigError, MissingExtraError
 from phf.scorers.base import SegmentScorer
 from phf.scorers.spans import Span, count_merged
+
+MOST_MARKS = 2_000
+"""Characters of a word, text without white space, that are neither letters nor digits."""
 
 
 class PresidioScorer(SegmentScorer):
@@ -18,7 +22,7 @@ class PresidioScorer(SegmentScorer):
     words around a pattern, which can raise its confidence, are compared as they are written, not by lemma. Nothing is
     ever fetched: models must be installed, and top-level domains come from the list that tldextract ships with.
 
-    Unscored: empty text, and text on which Presidio raises.
+    Unscored: empty text, text on which Presidio raises, and text with a word of thousands of punctuation marks.
 
     Args:
         nlp_engine: name or folder of an installed spaCy model, e.g. en_core_web_lg.
@@ -63,6 +67,9 @@ class PresidioScorer(SegmentScorer):
         if not text:
             self.unscored["empty text"] += 1
             return None
+        if _has_endless_word(text):
+            self.unscored[f"a word of over {MOST_MARKS:,} marks, which spaCy is too slow for"] += 1
+            return None
         try:
             spans = self._find(text)
         except Exception as error:  # noqa: BLE001 - whatever a recogniser of hostile text raises means "no answer"
@@ -72,6 +79,8 @@ class PresidioScorer(SegmentScorer):
 
     def spans(self, text: str) -> list[Span]:
         """Everything that was found, with its entity type, before overlapping detections are merged; none if unscored."""
+        if _has_endless_word(text):
+            return []
         try:
             return self._find(text)
         except Exception:  # noqa: BLE001 - as above; what is unscored has nothing to show
@@ -82,6 +91,14 @@ class PresidioScorer(SegmentScorer):
             text, language=self._language, entities=self._entities, score_threshold=self._score_threshold
         )
         return [Span(result.start, result.end, result.entity_type) for result in results]
+
+
+def _has_endless_word(text: str) -> bool:
+    """Whether spaCy would take time quadratic in a word: it splits its punctuation off, one character after the other."""
+    return any(
+        sum(not letter.isalnum() for letter in word[0]) > MOST_MARKS
+        for word in re.finditer(rf"\S{{{MOST_MARKS},}}", text)
+    )
 
 
 def _build_analyzer(nlp_engine: str | None, language: str) -> Any:
