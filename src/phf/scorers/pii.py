@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from phf.errors import ConfigError, MissingExtraError
@@ -17,6 +16,7 @@ from phf.scorers.base import SegmentScorer
 from phf.scorers.birth_dates import BirthDateFinder
 from phf.scorers.credentials import credentials
 from phf.scorers.skype import SkypeFinder
+from phf.scorers.spacy_models import is_spacy_model
 from phf.scorers.spans import Interval, Span, TooMuchWorkError, count_merged
 
 SPACY_MODEL = "en_core_web_sm"
@@ -252,7 +252,7 @@ def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Interval]
         import spacy
     except ImportError as error:
         raise MissingExtraError("PIIScorer with a spaCy model", "spacy", "pii") from error
-    if not spacy.util.is_package(name) and not Path(name, "meta.json").is_file():
+    if not is_spacy_model(name):
         raise ConfigError(
             f"PIIScorer: the spaCy model '{name}' is neither installed nor a folder of a model. Get it with: "
             f"python -m spacy download {name} (from GitHub). Without it (spacy_model: none) names of persons and "

@@ -3,11 +3,11 @@
 import math
 import re
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from phf.errors import ConfigError, MissingExtraError
 from phf.scorers.base import SegmentScorer
+from phf.scorers.spacy_models import is_spacy_model
 from phf.scorers.spans import Span, count_merged
 
 MOST_MARKS = 2_000
@@ -111,7 +111,7 @@ def _build_analyzer(nlp_engine: str | None, language: str) -> Any:
         from presidio_analyzer.predefined_recognizers import EmailRecognizer
     except ImportError as error:
         raise MissingExtraError("PresidioScorer", "presidio-analyzer", "presidio") from error
-    if nlp_engine is not None and not spacy.util.is_package(nlp_engine) and not Path(nlp_engine, "meta.json").is_file():
+    if nlp_engine is not None and not is_spacy_model(nlp_engine):
         # Presidio itself would download it.
         raise ConfigError(
             f"PresidioScorer: the spaCy model '{nlp_engine}' is neither installed nor a folder of a model. Get it with: "
