@@ -1,10 +1,13 @@
 """Every causal-LM architecture of transformers, or why not."""
 
 import gc
+import re
 
 import pytest
+import transformers
 from tests.sweep.architectures import ARCHITECTURES, REPRESENTATIVE, UNSUPPORTED
 from tests.sweep.check import check_model_type, check_refused
+from tests.sweep.table import BEGIN, END, PAGE
 
 SUPPORTED = [name for name in ARCHITECTURES if name not in UNSUPPORTED]
 
@@ -30,3 +33,10 @@ def test_an_architecture_that_cannot_be_trained_is_refused(model_type):
 def test_what_cannot_be_trained_is_an_architecture_of_transformers():
     assert set(UNSUPPORTED) <= set(ARCHITECTURES)
     assert len(SUPPORTED) >= 150
+
+
+def test_the_page_lists_every_architecture_of_the_version_it_names():
+    part = PAGE.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
+    if f"transformers {transformers.__version__}," not in part:
+        pytest.skip("made with another version of transformers: make sweep")
+    assert sorted(re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)) == ARCHITECTURES
