@@ -39,4 +39,4 @@ def test_the_page_lists_every_architecture_of_the_version_it_names():
     part = PAGE.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
     if f"transformers {transformers.__version__}," not in part:
         pytest.skip("made with another version of transformers: make sweep")
-    assert sorted(re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)) == ARCHITECTURES
+    assert sorted(set(re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)) - {"model_type"}) == ARCHITECTURES
