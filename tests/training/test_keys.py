@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,16 @@ def test_steps_that_tokens_override_are_said_to_be_ignored():
 def test_nonsense_numbers_of_tokens_are_refused(value):
     with pytest.raises(ValueError, match="num_tokens"):
         TrainingConfig.model_validate({"num_tokens": value})
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [({"split_batches": True}, "split_batches"), ({"gradient_accumulation_kwargs": {"num_steps": 4}}, "num_steps")],
+)
+def test_settings_of_accelerate_that_would_change_what_a_step_is_are_refused(settings, named, tmp_path):
+    """Written into the configuration, or in a file that it names."""
+    (tmp_path / "accelerator.json").write_text(json.dumps(settings))
+    for given in (settings, str(tmp_path / "accelerator.json")):
+        with pytest.raises(ConfigError, match=rf"training\.accelerator_config.*{named} cannot be set"):
+            arguments(accelerator_config=given)
+    arguments(accelerator_config={"split_batches": False, "gradient_accumulation_kwargs": {"sync_each_batch": True}})

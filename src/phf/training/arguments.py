@@ -12,7 +12,7 @@ from phf.config import TrainingConfig
 from phf.errors import ConfigError
 from phf.models.module import cpu_has_bfloat16
 from phf.pretrained import first_sentence
-from phf.training.keys import check_keys
+from phf.training.keys import check_accelerator, check_keys
 
 OPTIMIZERS_OF_LAYERS = {"galore": "galore-torch", "apollo": "apollo-torch", "lomo": "lomo-optim"}
 """Optimisers that are made from a model's layers, and the packages they come from."""
@@ -141,6 +141,7 @@ def training_arguments(
                 f"for {world_size} processes: {arithmetic.per_device_train_batch_size} are used."
             )
         arguments = TrainingArguments(**settings)
+        check_accelerator(arguments.accelerator_config)
         _check_optimizer(arguments)
         warnings += use_one_gpu(arguments)
         return arguments, arithmetic, warnings

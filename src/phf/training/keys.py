@@ -246,6 +246,21 @@ def _check_strategies(applied: dict[str, Any]) -> None:
         )
 
 
+def check_accelerator(accelerator: Any) -> None:
+    """Raises `ConfigError` for what `training.accelerator_config` (read by transformers) would make of a step."""
+    where = "training.accelerator_config"
+    if accelerator.split_batches:
+        raise ConfigError(
+            f"{where}.split_batches cannot be set: processes would share each batch, so a step would have fewer blocks than "
+            "effective_batch_size. Leave it out."
+        )
+    if (accelerator.gradient_accumulation_kwargs or {}).get("num_steps") is not None:
+        raise ConfigError(
+            f"{where}.gradient_accumulation_kwargs.num_steps cannot be set: it follows from effective_batch_size. "
+            "Leave it out."
+        )
+
+
 def _check_trackers(applied: dict[str, Any]) -> None:
     named = applied.get("report_to", "none")
     for name in [named] if isinstance(named, str) else named or []:
