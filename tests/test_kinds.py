@@ -195,6 +195,14 @@ def test_a_scorer_of_ones_own_is_a_class_or_a_function_that_says_what_it_makes(o
     assert build_scorer({"class_name": name, **settings}).score_texts(["a", "b"]) == [score, score]
 
 
+@pytest.mark.parametrize("line", ["assert False, 'set up'", "1 / 0", "raise OSError('set up')", "import phf_not_there"])
+def test_a_module_that_fails_when_it_is_imported(tmp_path, monkeypatch, line):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "phf_failing.py").write_text(f"{line}\nclass Own:\n    def score_texts(self, texts): ...\n")
+    with pytest.raises(ConfigError, match="'phf_failing:Own' cannot be imported: "):
+        build_scorer({"class_name": "phf_failing:Own"})
+
+
 def test_metrics_objectives_and_red_lms_of_ones_own(own):
     assert build_metric({"class_name": "phf_package.own:factory", "value": 1})(["a"]) == {"n": 1}
     assert type(build_objective({"name": "phf_package.own:Own"})).__name__ == "Own"

@@ -104,6 +104,9 @@ def import_attribute(module_name: str, name: str, target: str, kind: Kind) -> An
         ) from error
     except (ImportError, SyntaxError, AttributeError) as error:
         raise ConfigError(f"The {kind.name} '{target}' cannot be imported: {error}.") from error
+    except Exception as error:
+        reason = f"{module_name} raised {type(error).__name__}: {error}"
+        raise ConfigError(f"The {kind.name} '{target}' cannot be imported: {reason}.") from error
 
 
 def _attribute(module_name: str, name: str) -> Any:

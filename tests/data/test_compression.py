@@ -34,6 +34,18 @@ def test_several_streams_in_one_file(tmp_path, suffix):
 
 
 @SUFFIXES
+def test_a_stream_with_a_damaged_header_is_not_the_end_of_the_file(tmp_path, suffix):
+    with pytest.raises(CorpusError, match="damaged or cut off"):
+        texts(put(tmp_path / f"a.jsonl.{suffix}", compressed(suffix) + b"?" + compressed(suffix)[1:]))
+
+
+@pytest.mark.parametrize("suffix", ["gz", "xz", "bz2"])
+def test_zeros_behind_a_stream_are_padding(tmp_path, suffix):
+    stream = compressed(suffix) + bytes(2**15)
+    assert len(texts(put(tmp_path / f"a.jsonl.{suffix}", stream + compressed(suffix)))) == 1000
+
+
+@SUFFIXES
 @pytest.mark.parametrize("left", [3, 12, 0.5, -1])
 def test_cut_off_anywhere(tmp_path, suffix, left):
     content = compressed(suffix)

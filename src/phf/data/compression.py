@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import zlib
+from collections.abc import Callable
 from typing import Any, BinaryIO, cast
 
 from phf.errors import CorpusError, MissingExtraError
@@ -20,7 +21,7 @@ DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
 MAX_ZSTD_WINDOW = 2**31
 """Of `zstd --long=31`, the longest there is; the decompressor refuses more than 128 MiB unless told."""
 COMPRESSED_BYTES = 2**14
-"""Of a .zst file, decompressed at a time: a small number, as each may stand for thousands."""
+"""Decompressed at a time: a small number, as each may stand for thousands."""
 
 
 def compression_of(name: str, head: bytes) -> str | None:
@@ -45,7 +46,8 @@ def decompressed(raw: BinaryIO, compression: str | None, name: str) -> BinaryIO:
         return cast(BinaryIO, io.BufferedReader(_ZstdFrames(raw, name)))
     if compression == "gz":
         return cast(BinaryIO, gzip.open(raw, "rb"))
-    return cast(BinaryIO, bz2.open(raw, "rb") if compression == "bz2" else lzma.open(raw, "rb"))
+    new_stream = bz2.BZ2Decompressor if compression == "bz2" else lzma.LZMADecompressor
+    return cast(BinaryIO, io.BufferedReader(_Streams(raw, new_stream)))
 
 
 def damage(place: str, error: BaseException) -> CorpusError:
@@ -92,3 +94,44 @@ class _ZstdFrames(io.RawIOBase):
         buffer[:count] = self._content[:count]
         self._content = self._content[count:]
         return count
+
+
+class _Streams(io.RawIOBase):
+    """What a .bz2 or .xz file holds, all its streams. Python's own readers drop everything after a damaged header."""
+
+    def __init__(self, raw: BinaryIO, new_stream: Callable[[], Any]) -> None:
+        self._raw = raw
+        self._new_stream = new_stream
+        self._stream: Any = new_stream()
+        """The one being read; None between two."""
+        self._behind = b""
+        """What has been read of what follows the last stream."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """As of `io.RawIOBase`. Raises `EOFError` for a stream that is cut off or damaged; zeros after one are padding."""
+        content = b""
+        while not content:
+            compressed = self._behind
+            if self._stream is None or (self._stream.needs_input and not compressed):
+                compressed = compressed or self._raw.read(COMPRESSED_BYTES)
+                if not compressed and self._stream is None:
+                    return 0
+                if not compressed:
+                    raise EOFError("the file ends inside a stream")
+            self._behind = b""
+            if self._stream is None:
+                compressed = compressed.lstrip(b"\0")
+                if not compressed:
+                    continue
+                self._stream = self._new_stream()
+            try:
+                content = self._stream.decompress(compressed, len(buffer))
+            except (OSError, lzma.LZMAError) as error:
+                raise EOFError(str(error)) from error
+            if self._stream.eof:
+                self._behind, self._stream = self._stream.unused_data, None
+        buffer[: len(content)] = content
+        return len(content)
