@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 
 import pytest
 import yaml
@@ -171,16 +172,16 @@ def test_a_mistake_in_an_override_is_the_overrides(override, message):
         (["annotate", "no/such", "--scorer", "PEP8Scorer", "--output", "OUT"], "no/such"),
         (["annotate", "CORPUS", "--scorer", "PEP8", "--output", "OUT"], "Did you mean 'PEP8Scorer'?"),
         (["annotate", "CORPUS", "--scorer", "PEP8Scorer", "--output", "OUT", "--segment", "line"], "'lines'"),
-        (["evaluate", "CORPUS", "--task", "pep8"], "is no model folder: it has no config.json."),
-        (["evaluate", "training.seed=1", "--task", "pep8"], "training.seed=1: names no model folder."),
-        (["report", "CORPUS"], "is no run folder: it has no metrics.jsonl."),
+        (["evaluate", "CORPUS", "--task", "pep8"], "is not a model folder: it has no config.json."),
+        (["evaluate", "training.seed=1", "--task", "pep8"], "training.seed=1: does not name a model folder."),
+        (["report", "CORPUS"], "is not a run folder: it has no metrics.jsonl."),
     ],
 )
 def test_a_mistake_is_one_message_and_status_2(arguments, message, corpus, tmp_path):
     places = {"CORPUS": corpus, "OUT": str(tmp_path / "out")}
     result = phf(*(places.get(argument, argument) for argument in arguments))
     assert result.exit_code == 2
-    assert result.stderr.startswith("Error ")
+    assert result.stderr.startswith("Error: ")
     assert message in result.stderr
     assert "Traceback" not in result.output
     assert len(result.stderr.splitlines()) == 1
@@ -190,7 +191,8 @@ def test_a_mistake_in_a_process_of_its_own_leaves_no_traceback():
     found = subprocess.run([sys.executable, "-m", "phf", "list", "x"], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (2, "")
     assert (
-        found.stderr == "Error There is no list of 'x'. Known: methods, metrics, objectives, red-lms, scorers, tasks.\n"
+        found.stderr
+        == "Error: There is no list of 'x'. Known: methods, metrics, objectives, red-lms, scorers, tasks.\n"
     )
 
 
@@ -320,3 +322,51 @@ def test_hostile_names_are_printed_as_they_are(tmp_path, monkeypatch):
     assert "[bold]" in result.output
     missing = phf("train", "--task", f"{HOSTILE}.yml")
     assert f"--task {HOSTILE}.yml: there is no such file." in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("pep8/pretrain", "pep8-pretrain"),
+        ("my_task.yml", "my_task"),
+        ("/elsewhere/configs/my.task.yaml", "my.task"),
+        ("../task.yml", "task"),
+    ],
+)
+def test_a_run_is_named_after_its_files_without_folders_and_endings(source, name):
+    assert cli._short(source) == name
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (0.0012345, "0.001234"),
+        (64, "64"),
+        (984_321.0, "984,321"),
+        (float("inf"), "–"),
+    ],
+)
+def test_numbers_at_the_end_of_a_run_are_readable(value, shown):
+    assert cli._number(value) == shown
+
+
+def test_our_warnings_are_shown_without_source_lines_and_others_as_python_does(monkeypatch, capsys):
+    def app():
+        warnings.simplefilter("always")
+        warnings.warn_explicit("a model [bold] is missing", UserWarning, cli.__file__, 1)
+        warnings.warn_explicit("of a library", UserWarning, "/elsewhere/library.py", 7)
+
+    before = warnings.showwarning
+    monkeypatch.setattr(cli, "app", app)
+    cli.main()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "a model [bold] is missing"
+    assert warnings.showwarning is before
+
+
+def test_annotate_names_the_next_commands(corpus, tmp_path):
+    output = tmp_path / "a b"
+    shown = phf("annotate", corpus, "--scorer", "PEP8Scorer", "--output", output, "--workers", 1).output
+    assert f"Next: phf profile '{output}'" in shown

@@ -1,9 +1,11 @@
 """The verbs, in pipeline order. Parses and calls; what a verb does is in the folder of its name."""
 
+import json
 import math
 import os
 import shlex
 import sys
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,7 +70,7 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except PhfError as error:
             message = str(error) + set_by(str(error), ctx.obj or ())
-            errors.print(f"[bold red]Error[/] {escape(visible_text(message))}", soft_wrap=True)
+            errors.print(f"[bold red]Error:[/] {escape(visible_text(message))}", soft_wrap=True)
             raise typer.Exit(error.exit_status) from None
         except KeyboardInterrupt as error:
             if os.environ.get("RANK", "0") == "0":  # of the processes of a launcher one speaks
@@ -140,7 +142,9 @@ def annotate(
         str | None, typer.Option(help="Column of the text; default: text, texts, content or raw_content.")
     ] = None,
     keep: Annotated[list[str] | None, typer.Option(help="Column to keep in meta; repeat it for more.")] = None,
-    on_error: Annotated[str, typer.Option(help="Of a row that cannot be read: stop, or skip and count it.")] = "stop",
+    on_error: Annotated[
+        str, typer.Option(help="At a row or file that cannot be read: stop, or skip and count it.")
+    ] = "stop",
 ) -> None:
     """Score every segment of a corpus."""
     from phf.annotate.checks import notices
@@ -184,6 +188,9 @@ def annotate(
     for notice in notices(manifest):
         if notice not in announced:
             _say(notice, "yellow")
+    override = shlex.quote(f"dataset.datasets=[{json.dumps(str(output), ensure_ascii=False)}]")
+    _say(f"Next: phf profile {shlex.quote(str(output))}  (its scores and thresholds),")
+    _say(f"      phf train --task TASK --method METHOD --override {override}")
 
     if push_to_hub is not None:
         _say(f"Uploaded to {push_dataset(output, push_to_hub)}")
@@ -295,12 +302,12 @@ def train(
     override: Overrides = None,
     run_name: Annotated[str | None, typer.Option(help="Name of the run folder; default: task-method.")] = None,
     output_dir: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last complete checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last complete checkpoint.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate, print the plan, and stop.")] = False,
 ) -> None:
     """Train a model with a method on a task."""
     resolved = _load(task, method, config, [*(override or []), *(more or [])])
-    name = run_name or "-".join(part.replace("/", "-") for part in (resolved.task, resolved.method) if part) or "run"
+    name = run_name or "-".join(map(_short, filter(None, (resolved.task, resolved.method)))) or "run"
     _quiet()
     from phf.config import dump_config
     from phf.training.data import percentile_notes
@@ -355,7 +362,7 @@ def evaluate(
     """Measure how aligned and how capable models are, and compare them."""
     folders = [Path(text) for text in models if "=" not in text or Path(text).is_dir()]
     if not folders:
-        raise ConfigError(f"{' '.join(models)}: names no model folder. Name one or more before --override.")
+        raise ConfigError(f"{' '.join(models)}: does not name a model folder. Put one or more before --override.")
     overrides = [*(override or []), *(text for text in models if Path(text) not in folders)]
     _quiet()
     from phf.evaluation.folder import chosen_parts, evaluate_folders
@@ -381,7 +388,7 @@ def evaluate(
     table = Table(Column("metric", no_wrap=True), *names)
     for key in dict.fromkeys(key for numbers in found.numbers.values() for key in numbers):
         values = (numbers.get(key) for numbers in found.numbers.values())
-        cells = ("" if value is None else f"{value:.4g}" if math.isfinite(value) else "–" for value in values)
+        cells = ("" if value is None else _number(value) for value in values)
         table.add_row(escape(visible_text(key)), *cells)
     console.print(table)
     for comparison in found.comparisons:
@@ -523,6 +530,12 @@ def _scorer_section(text: str) -> dict[str, Any]:
     return section
 
 
+def _short(source: str) -> str:
+    """A task or method in the name of a run: pep8-pretrain for pep8/pretrain, my_task for configs/my_task.yml."""
+    path = Path(source)
+    return path.stem if path.suffix in (".yml", ".yaml") else source.replace("/", "-")
+
+
 def _load(task: str | None, method: str | None, config: Path | None, overrides: list[str]) -> "Config":
     from phf.config import load_config
 
@@ -542,7 +555,7 @@ def _load_for_models(models: list[Path], task: str | None, overrides: list[str])
         config = next(filter(None, map(own_task, models)), None)
         if config is None:
             raise ConfigError(
-                f"{models[0]} is not the model of a run, which would name its task: name one with --task."
+                f"{models[0]} is not the model of a run, which would name its task. Choose one with --task."
             )
         if processes().is_main_process:
             _say(f"Task: that of {config.parent}")
@@ -571,17 +584,25 @@ def _details(name: str, progress: TrainingProgress) -> AbstractContextManager[No
     return heartbeat(console, lambda text: progress.doing(name, text)) if console.is_terminal else nullcontext()
 
 
+def _number(value: float | None) -> str:
+    """Four significant digits, large numbers whole; a dash for what was not measured."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
 def _say_result(numbers: dict[str, float], run_dir: Path) -> None:
     """The numbers of a run's last evaluation, where it is, and what to do next."""
     table = Table("metric", "last value")
     for key, value in numbers.items():
         if not key.endswith("_per_second"):
-            table.add_row(escape(visible_text(key)), "-" if value is None or math.isnan(value) else f"{value:.4g}")
+            table.add_row(escape(visible_text(key)), _number(value))
     if numbers:
         console.print(table)
     _say(f"Model, metrics and samples are in {run_dir}")
     run = shlex.quote(str(run_dir))
-    _say(f"Next: phf evaluate {run}  (more samples and parts), phf report {run}  (a page of its curves and samples)")
+    _say(f"Next: phf evaluate {run}  (more samples and parts),")
+    _say(f"      phf report {run}  (a page of its curves and samples)")
 
 
 def _train_together(jobs: "dict[str, tuple[Config, Path]]") -> None:
@@ -620,5 +641,17 @@ def _quiet() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    with ending_on_signals():
+    with ending_on_signals(), warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_plainly(
+            message: Warning | str, category: type[Warning], filename: str, *more: Any, **named: Any
+        ) -> None:
+            """Our own warnings are for the user, who has no use for the line of the source."""
+            if category is UserWarning and Path(filename).is_relative_to(Path(__file__).parent):
+                errors.print(visible_text(str(message)), style="yellow", markup=False, soft_wrap=True)
+            else:
+                show(message, category, filename, *more, **named)
+
+        warnings.showwarning = show_plainly
         app()

@@ -60,7 +60,7 @@ def test_bad_rows_are_skipped_counted_and_listed(bad_corpus, tmp_path, workers):
     assert all(row["reason"] for row in rows)
     assert read_manifest(tmp_path / "out") == manifest
     found = notices(manifest)
-    assert found[0] == "Skipped: 12 bad rows (listed in manifest.json), such as:"
+    assert found[0] == "Skipped: 12 unreadable rows or files (listed in manifest.json), such as:"
     assert len(found) == 6
 
 
@@ -179,7 +179,11 @@ def test_the_command_says_it_all_once(tmp_path):
     arguments = ["annotate", str(tmp_path / "c"), "--scorer", "PEP8Scorer", "--output", str(tmp_path / "o")]
     found = CliRunner().invoke(app, [*arguments, "--workers", "1", "--on-error", "skip", "--keep", "n"])
     assert found.exit_code == 0, found.output
-    for said in ("Not read: 1 file (not records): notes.md", "all of its splits are read", "Skipped: 1 bad row"):
+    for said in (
+        "Not read: 1 file (not records): notes.md",
+        "all of its splits are read",
+        "Skipped: 1 unreadable row or file",
+    ):
         assert found.output.count(said) == 1
     assert "train.jsonl, line 2: its 'text' is None" in found.output
     assert [document.meta for document in read_annotated(str(tmp_path / "o"))] == [{"n": 3}, {"n": 1}]

@@ -75,7 +75,9 @@ def notices(manifest: Manifest, shown: int = 5) -> list[str]:
     lines = describe_left_out(manifest.left_out, shown)
     if count := manifest.skipped.get("count"):
         rows = manifest.skipped["rows"]
-        lines.append(f"Skipped: {count:,} bad {'row' if count == 1 else 'rows'} (listed in {MANIFEST}), such as:")
+        lines.append(
+            f"Skipped: {count:,} unreadable {'row or file' if count == 1 else 'rows or files'} (listed in {MANIFEST}), such as:"
+        )
         lines += [f"  {row['where']}: {row['reason']}" for row in rows[:shown]]
     if count := manifest.num_duplicate_ids:
         lines.append(
