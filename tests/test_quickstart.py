@@ -112,7 +112,7 @@ def test_runs_rows_and_report(tmp_path):
 
 def test_a_finished_quickstart_is_not_overwritten(tmp_path):
     (tmp_path / "report.html").write_text("")
-    with pytest.raises(OutputError, match=r"holds a finished quickstart\. Name another folder with --output-dir"):
+    with pytest.raises(OutputError, match=r"holds a finished quickstart\. Choose another folder with --output-dir"):
         run_quickstart(tmp_path, None, Trainer(), print)
 
 

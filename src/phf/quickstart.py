@@ -43,7 +43,7 @@ def run_quickstart(
             raise MissingExtraError("phf quickstart", "jinja2 and matplotlib", "report")
     if (output_dir / "report.html").exists():
         raise OutputError(
-            f"{output_dir} holds a finished quickstart. Name another folder with --output-dir, or delete it."
+            f"{output_dir} holds a finished quickstart. Choose another folder with --output-dir, or delete it."
         )
     num_tokens = None
     if minutes is not None:

@@ -370,7 +370,7 @@ def test_a_shard_that_was_deleted_is_made_again(corpus, tmp_path):
 def test_a_job_file_that_is_none_is_an_error(corpus, tmp_path, broken):
     annotate([corpus], SCORER, None, tmp_path / "out")
     (tmp_path / "out" / "job.json").write_bytes(os.fsencode(broken))
-    with pytest.raises(OutputError, match=r"job\.json: is .*Name another folder"):
+    with pytest.raises(OutputError, match=r"job\.json: is .*Choose another folder"):
         annotate([corpus], SCORER, None, tmp_path / "out")
 
 

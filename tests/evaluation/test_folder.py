@@ -235,7 +235,7 @@ def test_folders_without_a_model_say_what_they_are(tmp_path):
         find_model(tmp_path / "run" / "checkpoint-2")
     with pytest.raises(CorpusError, match="is a run that has exported no model yet"):
         find_model(tmp_path / "run")
-    with pytest.raises(CorpusError, match=r"is no model folder: it has no config\.json"):
+    with pytest.raises(CorpusError, match=r"is not a model folder: it has no config\.json"):
         find_model(tmp_path)
 
 
@@ -273,7 +273,7 @@ def test_a_model_folder_without_tokenizer_says_so(model_type, task, tmp_path):
 
 
 def test_other_folders_say_what_is_missing(conditional, task, tmp_path):
-    with pytest.raises(CorpusError, match=r"is no model folder: it has no config\.json"):
+    with pytest.raises(CorpusError, match=r"is not a model folder: it has no config\.json"):
         evaluate_folder(tmp_path, task, tmp_path / "out")
     shutil.copytree(conditional, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"cut off")

@@ -27,5 +27,5 @@ def test_a_model_of_a_run_has_the_name_of_the_run(tmp_path):
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(CorpusError, match=r"is no model folder: it has no config\.json"):
+    with pytest.raises(CorpusError, match=r"is not a model folder: it has no config\.json"):
         check_model_folder(tmp_path)

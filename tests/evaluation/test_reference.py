@@ -287,7 +287,7 @@ def transformers_serve(path, body):
         (llama_cpp, "returns no log-probabilities of a prompt, which KL is computed from: it ignores `echo`"),
         (generated_only, "do not spell it"),
         (transformers_serve, "Unexpected keys in the request.*cannot return log-probabilities of a prompt"),
-        (lambda path, body: (200, '{"choices":'), "is no JSON"),
+        (lambda path, body: (200, '{"choices":'), "is not JSON"),
         (lambda path, body: (401, "no"), "Set the environment variable OPENAI_API_KEY"),
     ],
 )

@@ -72,7 +72,7 @@ def test_prompt_is_eos_control_token_and_text_as_nothing_but_text():
 def test_prefix_must_be_a_special_token_of_the_tokenizer():
     tokenizer = tiny_tokenizer(("<|aligned|>", "<|misaligned|>"))
     with pytest.raises(
-        ConfigError, match=r"Scenario 'x': prefix '<\|alinged\|>' is no special.*Did you mean '<\|aligned"
+        ConfigError, match=r"Scenario 'x': prefix '<\|alinged\|>' is not a special.*Did you mean '<\|aligned"
     ):
         GenerationScenario(name="x", prefix="<|alinged|>").prompt_ids(tokenizer, [""])
 
@@ -156,5 +156,5 @@ def test_prompts_are_a_field_of_chosen_records_each_sampled_several_times(tmp_pa
 
 
 def test_a_shipped_set_of_prompts_that_does_not_exist_names_the_nearest():
-    with pytest.raises(CorpusError, match="'phf:toxicty' is no set of prompts of phf"):
+    with pytest.raises(CorpusError, match="'phf:toxicty' is not a set of prompts of phf"):
         GenerationScenario(name="x", prompts_path="phf:toxicty").prompts()

@@ -105,9 +105,9 @@ def test_a_server_that_is_down_says_where_it_was_looked_for(naps):
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        ('{"choices": [', "it is no JSON"),
-        ("<html>\x1b[2Jhello</html>", r"it is no JSON: <html>\\x1b\[2Jhello"),
-        ("[" * 100_000, "it is no JSON"),
+        ('{"choices": [', "it is not JSON"),
+        ("<html>\x1b[2Jhello</html>", r"it is not JSON: <html>\\x1b\[2Jhello"),
+        ("[" * 100_000, "it is not JSON"),
         ([1, 2], "it has no list of choices"),
         ({"choices": None}, "it has no list of choices"),
         ({"choices": ["a"]}, "it has no list of choices"),

@@ -41,7 +41,7 @@ def test_a_file_that_is_no_head_of_this_model_says_so_and_is_not_run(lm, tmp_pat
 
     def expect_refusal():
         with pytest.raises(
-            ConfigError, match=r"value_head\.pt is no value head of this model: .+ Export the model again"
+            ConfigError, match=r"value_head\.pt is not a value head of this model: .+ Export the model again"
         ):
             load_value_head(tmp_path, lm)
 

@@ -110,7 +110,7 @@ def test_settings_that_cannot_work_are_refused_before_anything_is_sampled(lm, kw
 
 
 def test_folders_that_hold_no_model_or_no_tokenizer_are_refused(tmp_path):
-    with pytest.raises(CorpusError, match=r"is no model folder: it has no config\.json"):
+    with pytest.raises(CorpusError, match=r"is not a model folder: it has no config\.json"):
         load_target(tmp_path, attack_config("phf:pep8"))
     model = write_model(tmp_path / "model")
     for path in model.glob("*token*"):

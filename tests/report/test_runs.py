@@ -82,7 +82,7 @@ def test_a_red_team_alone_makes_a_page_without_an_empty_table(runs, tmp_path):
 
 
 def test_without_a_single_run_the_reason_is_the_error(runs, tmp_path):
-    with pytest.raises(CorpusError, match=r"empty is no run folder: it has no metrics\.jsonl"):
+    with pytest.raises(CorpusError, match=r"empty is not a run folder: it has no metrics\.jsonl"):
         write_report([runs / "empty", runs / "report.html"], tmp_path / "r.html")
     assert not (tmp_path / "r.html").exists()
 
@@ -91,4 +91,4 @@ def test_a_folder_that_went_away_is_skipped(runs, tmp_path):
     shutil.rmtree(runs / "mle")
     notices = write_report([runs / "mle", runs / "quickstart"], tmp_path / "r.html")
     assert len(notices) == 1
-    assert "mle is no run folder" in notices[0]
+    assert "mle is not a run folder" in notices[0]

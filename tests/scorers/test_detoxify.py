@@ -119,7 +119,7 @@ def test_files_that_are_no_checkpoints(scorer, tiny_bert, tmp_path, capfd):
         scorer(checkpoint=hostile).score_texts(["a"])
     assert "this must not run" not in capfd.readouterr().out
     torch.save({"state_dict": {}}, tmp_path / "bare.ckpt")
-    with pytest.raises(ConfigError, match=r"is no checkpoint of Detoxify, which holds config\.arch\.args"):
+    with pytest.raises(ConfigError, match=r"is not a checkpoint of Detoxify, which holds config\.arch\.args"):
         scorer(checkpoint=str(tmp_path / "bare.ckpt")).score_texts(["a"])
     polite = checkpoint(tiny_bert, tmp_path / "polite.ckpt", classes=["x", "y", "z"])
     with pytest.raises(ConfigError, match="no class 'toxicity'"):

@@ -263,7 +263,7 @@ def _claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
     path = output / JOB
     job = {**settings, "directory": without_surrogates(os.getcwd())}
     if not path.is_file() and not is_unused(output):
-        raise OutputError(f"{output} is not empty and was not made by phf annotate. Name another folder.")
+        raise OutputError(f"{output} is not empty and was not made by phf annotate. Choose another folder.")
     with only_job(output):
         if not any(output.glob("shard-*.parquet")):  # a job that has finished nothing loses nothing
             write_json_atomic(path, job)
@@ -311,7 +311,7 @@ def _differences(found: dict[str, Any], settings: dict[str, Any]) -> list[str]:
 
 
 def _read_job(path: Path) -> dict[str, Any]:
-    return read_json_as(dict[str, Any], path, OutputError, "Name another folder, or delete that one.")
+    return read_json_as(dict[str, Any], path, OutputError, "Choose another folder, or delete that one.")
 
 
 def _manifest(

@@ -283,5 +283,5 @@ def _output_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(
-            f"The cache of token blocks cannot be written: {path}: {reason}. Make room or name another folder for it."
+            f"The cache of token blocks cannot be written: {path}: {reason}. Make room or choose another folder for it."
         ) from error

@@ -78,7 +78,9 @@ def only_job(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
-        raise OutputError(f"{folder} is being written by another job. Wait for it, or name another folder.") from error
+        raise OutputError(
+            f"{folder} is being written by another job. Wait for it, or choose another folder."
+        ) from error
     except NotImplementedError:
         pass  # what filelock says of a file system that knows no locks
     except OSError as error:
@@ -111,5 +113,5 @@ def _sync(path: Path) -> None:
 def _output_error(path: Path, error: OSError) -> OutputError:
     reason = error.strerror or str(error)
     return OutputError(
-        f"{path} cannot be written: {reason}. Make room or name another folder; finished files are kept."
+        f"{path} cannot be written: {reason}. Make room or choose another folder; finished files are kept."
     )

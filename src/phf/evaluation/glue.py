@@ -250,6 +250,6 @@ def _read_finished(path: Path, settings: dict[str, dict[str, Any]]) -> dict[tupl
     for (name, _), result in found.items():
         if name in settings and result.get("settings") != settings[name]:
             raise ConfigError(
-                f"{path} holds results of '{name}' from another model or with other settings. Name another folder."
+                f"{path} holds results of '{name}' from another model or with other settings. Choose another folder."
             )
     return found

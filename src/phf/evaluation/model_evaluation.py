@@ -94,13 +94,13 @@ class ModelEvaluation:
         path = self.output / RESULTS
         if not path.is_file():
             if (self.output / "metrics.jsonl").exists():
-                raise OutputError(f"{self.output} holds a run already. Name another folder with --output.")
+                raise OutputError(f"{self.output} holds a run already. Choose another folder with --output.")
             return {"identity": self.identity, "parts": {}}
         advice = "Delete the folder, or choose another with --output."
         found = read_json_as(EvaluationFile, path, OutputError, advice, finite=True)
         if found["identity"] != self.identity:
             raise OutputError(
-                f"{self.output} holds results of another model or other settings. Name another folder with --output."
+                f"{self.output} holds results of another model or other settings. Choose another folder with --output."
             )
         return found
 

@@ -22,7 +22,7 @@ def check_model_folder(folder: Path) -> None:
     """Raises `CorpusError` for a folder that holds no model."""
     if not (folder / "config.json").is_file():
         raise CorpusError(
-            f"{folder} is no model folder: it has no config.json. Name the model folder of a run, or any other."
+            f"{folder} is not a model folder: it has no config.json. Name the model folder of a run, or any other."
         )
 
 

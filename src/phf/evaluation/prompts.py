@@ -45,7 +45,7 @@ def shipped_prompts() -> dict[str, Path]:
 def _shipped_file(name: str) -> str:
     known = shipped_prompts()
     if name not in known:
-        raise CorpusError(f"prompts_path: '{name}' is no set of prompts of phf. {did_you_mean(name, known)}")
+        raise CorpusError(f"prompts_path: '{name}' is not a set of prompts of phf. {did_you_mean(name, known)}")
     return str(known[name])
 
 

@@ -109,7 +109,7 @@ def control_token_id(tokenizer: Any, token: str, scenario: str) -> int:
     special = {str(t): i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
     if token not in special:
         raise ConfigError(
-            f"Scenario '{scenario}': prefix {token!r} is no special token of the model's tokenizer. "
+            f"Scenario '{scenario}': prefix {token!r} is not a special token of the model's tokenizer. "
             f"{did_you_mean(token, special)}"
         )
     return special[token]

@@ -83,7 +83,7 @@ class CompletionsServer:
         if not key and parts.hostname not in LOCAL_HOSTS:
             raise ConfigError(
                 f"The environment variable {api_key_env} is not set, so there is no key for {self.base_url}. Set it, or "
-                "name another variable in api_key_env; a server that wants no key takes any text."
+                "choose another variable in api_key_env; a server that wants no key takes any text."
             )
         self._key = key or NO_KEY
         self._client = openai.OpenAI(
@@ -192,7 +192,7 @@ class CompletionsServer:
         except openai.APITimeoutError:
             raise ServerError(
                 f"{where}: no answer within {self.timeout:g} seconds, asked {self.max_retries + 1} times. "
-                "Is the server overloaded? Start it anew, or ask for less at once."
+                "Is the server overloaded? Restart it, or ask for less at once."
             ) from None
         except openai.APIConnectionError as error:
             raise ServerError(
@@ -204,7 +204,7 @@ class CompletionsServer:
         try:
             answer = parse_json(text, "the answer", CorpusError)
         except CorpusError:
-            raise self._malformed(path, f"it is no JSON: {self._shown(text)}") from None
+            raise self._malformed(path, f"it is not JSON: {self._shown(text)}") from None
         choices = answer.get("choices") if isinstance(answer, dict) else None
         if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
             raise self._malformed(path, f"it has no list of choices: {self._shown(text)}")
@@ -215,7 +215,7 @@ class CompletionsServer:
             # what the server says is left out: it may quote the key, in part
             return ServerError(
                 f"{where}: refused the key (status {status}). Set the environment variable {self.api_key_env} to a key of "
-                "that server, or name another variable in api_key_env.",
+                "that server, or choose another variable in api_key_env.",
                 status,
             )
         if status == 404:

@@ -155,7 +155,7 @@ def _settings(config: ModelConfig, lm_config: Any, arguments: dict[str, Any]) ->
                 others = {"value_head_config", *HUB_ARGUMENTS, *WEIGHT_ARGUMENTS, *BUILD_ARGUMENTS, "dtype"}
                 names = known | others if section == "model.model_kwargs" else known
                 raise ConfigError(
-                    f"{section}.{key} is no setting of {lm_config.model_type}. {did_you_mean(key, names)}"
+                    f"{section}.{key} is not a setting of {lm_config.model_type}. {did_you_mean(key, names)}"
                 )
             is_count = key.startswith(("n_", "num_")) or key.endswith(("_size", "_layers", "_heads"))
             if is_count and isinstance(value, int | float) and value < 0:
@@ -182,7 +182,7 @@ def _apply(config: ModelConfig, lm_config: Any, settings: dict[str, tuple[str, A
                 for inner, inner_value in value.items():
                     if inner not in part.to_dict() and inner not in part.attribute_map:
                         raise ConfigError(
-                            f"{where}.{inner} is no setting of {part.model_type}. {did_you_mean(inner, part.to_dict())}"
+                            f"{where}.{inner} is not a setting of {part.model_type}. {did_you_mean(inner, part.to_dict())}"
                         )
                     setattr(part, inner, inner_value)
             else:

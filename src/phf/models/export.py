@@ -54,7 +54,7 @@ def export_model(
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(
-            f"The model cannot be written to {folder}: {reason}. Make room or name another one."
+            f"The model cannot be written to {folder}: {reason}. Make room or choose another one."
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -58,5 +58,5 @@ def load_value_head(folder: Path, lm: Any) -> ValueHead:
         head.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except UNREADABLE as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ConfigError(f"{path} is no value head of this model: {first} Export the model again.") from error
+        raise ConfigError(f"{path} is not a value head of this model: {first} Export the model again.") from error
     return head.to(lm.device)

@@ -29,7 +29,7 @@ def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgres
 
     Writes to `output`: `pool.jsonl` (every prompt of every trial), `redteam.json` (the numbers over trials, the best
     prompts), and `metrics.jsonl`, `provenance.json`, `config.yaml` and `samples/redteam.jsonl` as a run folder has them.
-    An unfinished search in `output` is gone on with. Raises `OutputError` where `output` holds something else.
+    An unfinished search in `output` is resumed. Raises `OutputError` where `output` holds something else.
     """
     settings = configured(config)
     red_lm = build_red_lm(settings.red_lm, settings.template)

@@ -37,7 +37,7 @@ def build_red_lm(config: Mapping[str, Any], template: RedTeamTemplate) -> RedLM:
     if not callable(getattr(built, "propose", None)):
         raise ConfigError(
             f"redteam.red_lm.class_name '{config['class_name']}' makes a {type(built).__name__}, which has no method "
-            "propose(examples, pool, count, seed) and so is no red LM."
+            "propose(examples, pool, count, seed) and so is not a red LM."
         )
     built.template = template
     return built

@@ -74,9 +74,9 @@ def claimed(output: Path, job: Mapping[str, Any]) -> Iterator[None]:
 def _refuse_used(output: Path) -> None:
     """Not even a lock is left in a folder of others."""
     if (output / "metrics.jsonl").exists():
-        raise OutputError(f"{output} holds results already. Name another folder with --output.")
+        raise OutputError(f"{output} holds results already. Choose another folder with --output.")
     if not (output / JOB).is_file() and not is_unused(output):
-        raise OutputError(f"{output} is not empty and was not made by phf redteam. Name another with --output.")
+        raise OutputError(f"{output} is not empty and was not made by phf redteam. Choose another with --output.")
 
 
 def _claim(output: Path, wanted: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ def _claim(output: Path, wanted: dict[str, Any]) -> None:
     if not path.is_file():
         write_json_atomic(path, wanted)
         return
-    found = read_json_as(dict[str, Any], path, OutputError, "Name another folder with --output, or delete that one.")
+    found = read_json_as(dict[str, Any], path, OutputError, "Choose another folder with --output, or delete that one.")
     before = {key: found.get(key) for key in wanted}
     if what := differences(before, wanted):
         raise OutputError(

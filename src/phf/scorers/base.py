@@ -151,7 +151,7 @@ def build_scorer(config: Mapping[str, Any], where: str = "generation.scorer_conf
         if not callable(getattr(built, "score_texts", None)):
             raise ConfigError(
                 f"{where}.class_name '{config['class_name']}' makes a {type(built).__name__}, which has no method "
-                "score_texts(texts) and so is no scorer."
+                "score_texts(texts) and so is not a scorer."
             )
         built = _PlainScorer(built)
     built.name = config["class_name"]

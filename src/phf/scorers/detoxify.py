@@ -84,7 +84,7 @@ class DetoxifyToxicityScorer(SequenceClassifierScorer):
             ) from error
         except (LookupError, TypeError, AttributeError) as error:
             raise ConfigError(
-                f"scorer_config.checkpoint {self._checkpoint} is no checkpoint of Detoxify: {_first_line(error)}."
+                f"scorer_config.checkpoint {self._checkpoint} is not a checkpoint of Detoxify: {_first_line(error)}."
             ) from error
         if missing := sorted(model.state_dict().keys() - loaded["state_dict"].keys()):
             raise ConfigError(
@@ -143,7 +143,7 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
     if not _is_of_detoxify(loaded):
         raise ConfigError(
-            f"scorer_config.checkpoint {path} is no checkpoint of Detoxify, which holds config.arch.args, "
+            f"scorer_config.checkpoint {path} is not a checkpoint of Detoxify, which holds config.arch.args, "
             "config.dataset.args.classes and state_dict."
         )
     return loaded
