@@ -13,6 +13,7 @@ from phf.cli import app
 from phf.config import dump_config
 from phf.errors import DivergedError
 from phf.objectives import MLE
+from phf.report.runs import read_run
 from phf.training import run as training
 from phf.training.divergence import divergence, is_finite_total
 from phf.training.run import last_checkpoint, train
@@ -101,6 +102,8 @@ def test_weights_that_are_not_finite_are_neither_measured_nor_saved(last_step, s
         train(config, tmp_path / "run", show=ruin)
     assert not list((tmp_path / "run").glob("checkpoint-*"))
     assert not (tmp_path / "run" / "model").exists()
+    # the loss of that step was finite, so only a line of its own tells the report what became of the run
+    assert read_run(tmp_path / "run").divergence is not None
 
 
 @pytest.mark.parametrize("every_n_steps", [1, 100])
@@ -115,6 +118,7 @@ def test_the_command_ends_with_a_status_of_its_own_and_samples_nothing_of_a_dive
     message = " ".join(result.stderr.split())
     if every_n_steps == 1:  # its weights are finite, its logits are not
         assert "Training diverged at step 2: evaluation failed." in message
+        assert read_run(tmp_path / "run").divergence == "diverged: train/loss is not a finite number at step 2"
     else:
         assert "Training diverged at step 3: the loss is not finite." in message
         assert lines(tmp_path / "run")[-1]["train/loss"] is None

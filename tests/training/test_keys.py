@@ -171,3 +171,17 @@ def test_settings_of_accelerate_that_would_change_what_a_step_is_are_refused(set
         with pytest.raises(ConfigError, match=rf"training\.accelerator_config.*{named} cannot be set"):
             arguments(accelerator_config=given)
     arguments(accelerator_config={"split_batches": False, "gradient_accumulation_kwargs": {"sync_each_batch": True}})
+
+
+@pytest.mark.slow  # the compiler is imported
+@pytest.mark.parametrize("key", ["torch_compile_mode", "torch_compile_backend"])
+def test_a_compiler_that_there_is_not_is_found_while_planning(key):
+    with pytest.raises(ConfigError, match="fastest"):
+        arguments(torch_compile=True, **{key: "fastest"})
+
+
+@pytest.mark.parametrize(("warmup_steps", "is_said"), [(10, True), (1000, True), (9, False), (0.5, False)])
+def test_a_warmup_that_never_ends_is_pointed_out(warmup_steps, is_said):
+    _, _, warnings = arguments(warmup_steps=warmup_steps)
+    assert any("never reaches training.learning_rate" in warning for warning in warnings) == is_said
+    assert not arguments(warmup_steps=warmup_steps, lr_scheduler_type="constant")[2]

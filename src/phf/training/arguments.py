@@ -141,8 +141,18 @@ def training_arguments(
                 f"for {world_size} processes: {arithmetic.per_device_train_batch_size} are used."
             )
         arguments = TrainingArguments(**settings)
+        warms_up = arguments.lr_scheduler_type != "constant"
+        if warms_up and arguments.get_warmup_steps(arguments.max_steps) >= arguments.max_steps:
+            warnings.append(
+                f"training.warmup_steps is {arguments.warmup_steps:g}, but there are {arguments.max_steps:,} steps: the "
+                "learning rate never reaches training.learning_rate."
+            )
         check_accelerator(arguments.accelerator_config)
         _check_optimizer(arguments)
+        if arguments.torch_compile:  # refuses modes and backends that it does not know
+            torch.compile(
+                torch.nn.Identity(), backend=arguments.torch_compile_backend, mode=arguments.torch_compile_mode
+            )
         warnings += use_one_gpu(arguments)
         return arguments, arithmetic, warnings
     except ConfigError:

@@ -1,5 +1,6 @@
 """Runs whose loss, gradient or weights stop being finite: found at once, and ended with what is known about it."""
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from phf.visible import visible_text
 MAX_SKIPPED_STEPS = 32
 """Consecutive steps that fp16's loss scaling may skip. Each halves the scale, which is useless long before that."""
 LOSS = "the loss is not finite"
+WEIGHTS = "its update of the weights left some that are not finite"
+NO_LOSS = {"train/loss": math.nan}
+"""The line of a step whose loss was finite, but which led to a model that has none: readers know such a run by it."""
 MAX_NAMED = 8
 """Documents that a message names; the others are counted."""
 ADVICE = (

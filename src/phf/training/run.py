@@ -36,7 +36,7 @@ from phf.shapes import TrainerState
 from phf.training.arguments import Arithmetic, training_arguments
 from phf.training.data import check_scores, prepare_data, resolve_percentiles
 from phf.training.dataset import Collator, training_dataset
-from phf.training.divergence import LOSS, divergence
+from phf.training.divergence import LOSS, NO_LOSS, WEIGHTS, divergence
 from phf.training.peers import lost_peers
 from phf.training.preflight import check_value_head, preflight
 from phf.training.provenance import describe_run, scorer_warnings
@@ -188,6 +188,7 @@ def _train(
         except ModelError as error:
             if step == 0:
                 raise
+            metrics.append(step, NO_LOSS)
             raise divergence(f"evaluation failed. {error}", step, [], last_checkpoint(run_dir, step)) from error
 
     def evaluate(step: int) -> None:
@@ -226,6 +227,8 @@ def _train(
             named = []
         if not is_main:
             return DivergedError(f"Training diverged at step {step:,}; the first process says more.")
+        if what == WEIGHTS:
+            metrics.append(step, NO_LOSS)
         # the weights that gave the loss may have been saved
         return divergence(what, step, named, last_checkpoint(run_dir, step - 1 if what == LOSS else step))
 

@@ -30,7 +30,7 @@ from phf.errors import CorpusError, DivergedError, OutputError
 from phf.objectives.logs import LogTotals, merged
 from phf.reading import parse_json, read_bytes, typed
 from phf.training.arguments import Arithmetic
-from phf.training.divergence import LOSS, MAX_SKIPPED_STEPS, in_any_process, is_finite_total
+from phf.training.divergence import LOSS, MAX_SKIPPED_STEPS, WEIGHTS, in_any_process, is_finite_total
 from phf.training.window import load_window, save_window
 
 SECONDS_UNTIL_SHOWN = 5.0
@@ -116,8 +116,7 @@ class ObjectiveTrainer(Trainer):
         assert self.model is not None
         is_finite = is_finite_total(self.model.parameters())
         if in_any_process(self.accelerator, [~is_finite])[0]:
-            what = "its update of the weights left some that are not finite"
-            raise self.diverged(what, self.state.global_step, self._documents)
+            raise self.diverged(WEIGHTS, self.state.global_step, self._documents)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self.check_weights()
