@@ -12,9 +12,11 @@ def set_by(message: str, arguments: Sequence[str]) -> str:
     Errors of the schema say by themselves which file or override a value is from; those that are found later, when a
     scorer, an objective or the arguments of the trainer are built, know the key alone.
     """
-    for argument in reversed(arguments):
-        found = _OVERRIDE.fullmatch(argument)
-        if found is not None and found["all"] not in message and _is_about(message, found["key"], found["value"]):
+    overrides = [found for argument in reversed(arguments) if (found := _OVERRIDE.fullmatch(argument)) is not None]
+    if any(f"--override {found['all'].strip()}" in message for found in overrides):
+        return ""
+    for found in overrides:
+        if found["all"] not in message and _is_about(message, found["key"], found["value"]):
             return f" Set by --override {found['all'].strip()}."
     return ""
 
