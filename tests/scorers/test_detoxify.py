@@ -132,11 +132,14 @@ def test_files_that_are_no_checkpoints(scorer, tiny_bert, tmp_path, capfd):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda loaded: loaded.pop("state_dict"), "no checkpoint of Detoxify"),
-        (lambda loaded: loaded.update(state_dict=[1]), "no checkpoint of Detoxify"),
-        (lambda loaded: loaded["config"]["dataset"]["args"].update(classes=None), "no checkpoint of Detoxify"),
-        (lambda loaded: loaded["config"]["arch"]["args"].pop("num_classes"), "no checkpoint of Detoxify.*num_classes"),
-        (lambda loaded: loaded["config"]["arch"]["args"].update(model_name="os"), "no checkpoint of Detoxify.*os"),
+        (lambda loaded: loaded.pop("state_dict"), "not a checkpoint of Detoxify"),
+        (lambda loaded: loaded.update(state_dict=[1]), "not a checkpoint of Detoxify"),
+        (lambda loaded: loaded["config"]["dataset"]["args"].update(classes=None), "not a checkpoint of Detoxify"),
+        (
+            lambda loaded: loaded["config"]["arch"]["args"].pop("num_classes"),
+            "not a checkpoint of Detoxify.*num_classes",
+        ),
+        (lambda loaded: loaded["config"]["arch"]["args"].update(model_name="os"), "not a checkpoint of Detoxify.*os"),
         (
             lambda loaded: loaded["config"]["dataset"]["args"].update(classes=["a", "b", "c", "toxic"]),
             "'toxic' is class 4, but its model has 3 outputs",
