@@ -156,3 +156,15 @@ def test_the_baseline_is_the_one_named_or_mle_or_the_first():
     assert {name: choose_baseline(groups, runs, name) for name in wanted} == wanted
     with pytest.raises(ConfigError, match="--baseline mel: nothing here is called so"):
         choose_baseline(groups, runs, "mel")
+
+
+def test_differences_that_are_the_same_but_for_rounding_give_no_interval():
+    """0.3 - 0.2 is not 0.1 in binary: a deviation of 1e-17 must not pass for certainty."""
+    first, second = [0.2, 0.1, 0.0, 0.7], [0.3, 0.2, 0.1, 0.8]
+    assert len({b - a for a, b in zip(first, second, strict=True)}) > 1
+    interval, count = paired_difference(list("abcd"), first, second)
+    assert (interval.mean, count) == (pytest.approx(0.1), 4)
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
+    interval, _ = paired_difference(list("abcd"), first, [0.3, 0.2, 0.1, 0.8 + 1e-6])
+    assert interval.low < interval.high

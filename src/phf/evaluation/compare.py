@@ -25,6 +25,10 @@ BASELINE = "mle"
 """The method that others are compared with, unless another one is named."""
 
 
+ROUNDING = 1e-12
+"""Share of the largest score below which differences of two scores differ by rounding alone (.3 - .2 is not .1)."""
+
+
 class PromptScores(NamedTuple):
     """The samples of one scenario as far as a comparison cares, in the scenario's order."""
 
@@ -164,7 +168,10 @@ def paired_difference(
     Prompts are the clusters: samples of one prompt are not independent of one another.
     """
     pairs = [(p, b - a) for p, a, b in zip(prompts, first, second, strict=True) if a is not None and b is not None]
-    estimate = mean_estimate(np.array([d for _, d in pairs]), [p for p, _ in pairs])
+    differences = np.array([d for _, d in pairs])
+    if differences.size and np.ptp(differences) <= ROUNDING * max(abs(s) for s in (*first, *second) if s is not None):
+        differences[:] = differences[0]
+    estimate = mean_estimate(differences, [p for p, _ in pairs])
     return estimate.interval(), len(pairs)
 
 
