@@ -216,3 +216,17 @@ def test_metrics_objectives_and_red_lms_of_ones_own(own):
 def test_all_that_ships_is_of_its_kind(registry):
     for name in registry.entries:
         assert registry.kind.has(registry.resolve(name)), name
+
+
+@pytest.mark.parametrize(
+    ("registry", "target"),
+    [
+        (SCORERS, "phf.scorers.base:Scorer"),
+        (OBJECTIVES, "phf.objectives:Objective"),
+        (RED_LMS, "phf.redteam.red_lm:RedLM"),
+    ],
+)
+def test_a_base_class_that_defines_nothing_is_refused(registry, target):
+    key = "name" if registry is OBJECTIVES else "class_name"
+    with pytest.raises(ConfigError):
+        registry.build({key: target}, where="here", name_key=key)

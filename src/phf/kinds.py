@@ -19,6 +19,13 @@ from typing import Any
 
 from phf.errors import ConfigError
 
+STUBS = (
+    "phf.objectives.base.Objective.token_loss",
+    "phf.redteam.red_lm.RedLM.propose",
+    "phf.scorers.base.Scorer.score_texts",
+)
+"""Methods of our base classes that a subclass has to define."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -59,6 +66,11 @@ class Kind:
         return f"a class with the method {self.method}({', '.join(self.parameters)})"
 
 
+def _is_stub(method: Any) -> bool:
+    name = f"{getattr(method, '__module__', '')}.{getattr(method, '__qualname__', '')}"
+    return getattr(method, "__isabstractmethod__", False) or name in STUBS
+
+
 def find(target: str, kind: Kind) -> Any:
     """The class, or function that makes an object of this kind, that a user names as "package.module:Name".
 
@@ -90,6 +102,8 @@ def checked(found: Any, target: str, kind: Kind) -> Any:
     if _is_standard(made.__module__) or not kind.has(made):
         what = "is" if made is found else f"returns {made.__name__}, which is"
         raise ConfigError(f"The {kind.name} '{target}' {what} not {kind.wanted()}, so it is not called.")
+    if made is found and _is_stub(inspect.getattr_static(made, kind.method, None)):
+        raise ConfigError(f"The {kind.name} '{target}' does not define {kind.method}, so it cannot be used.")
     return found
 
 

@@ -161,7 +161,14 @@ def _check_weights(
             "Remove one set of them."
         )
     patterns = {_LAYER.sub("*", weight) for weight in known}
-    left_out = [weight for weight in unused if _LAYER.sub("*", weight) in patterns]
+    own = set(model.state_dict())
+    # of layers that the model does not have, or a bias of a layer that it has without one
+    left_out = [
+        weight
+        for weight in unused
+        if _LAYER.sub("*", weight) in patterns
+        or (weight.endswith(".bias") and real_names.get(f"{weight.removesuffix('.bias')}.weight") in own)
+    ]
     if left_out and not may_leave_out:
         raise ConfigError(
             f"{key}: {_and_more(left_out)} in '{name}', but not in the model that its configuration describes, which "

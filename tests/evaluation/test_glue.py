@@ -62,7 +62,7 @@ def test_a_learnable_task_is_learned_and_not_learned_twice(model_folder, data, t
     found = run_glue(model_folder, section(data, tasks=["sst2", "stsb"]), tmp_path / "out")
     assert torch.equal(torch.get_rng_state(), state)
     assert found["glue/sst2/accuracy"] > 0.9
-    assert found["glue/sst2/score"] == found["glue/sst2/accuracy"] <= found["glue/sst2/accuracy_high"]
+    assert found["glue/sst2/score"] == found["glue/sst2/accuracy"]
     assert found["glue/stsb/pearson"] > 0.9
     assert found["glue/stsb/score"] == pytest.approx((found["glue/stsb/pearson"] + found["glue/stsb/spearman"]) / 2)
     assert found["glue/score"] == pytest.approx((found["glue/sst2/score"] + found["glue/stsb/score"]) / 2)
@@ -75,7 +75,8 @@ def test_a_learnable_task_is_learned_and_not_learned_twice(model_folder, data, t
         raise AssertionError("finetuned again")
 
     monkeypatch.setattr(glue, "_finetune", refuse)
-    assert run_glue(model_folder, section(data, tasks=["sst2", "stsb"]), tmp_path / "out") == found
+    again = run_glue(model_folder, section(data, tasks=["sst2", "stsb"]), tmp_path / "out")
+    assert again == pytest.approx(found, rel=0, abs=0, nan_ok=True)  # seeds that agree have no interval
     with pytest.raises(ConfigError, match=r"results of 'sst2' from another model or with other settings"):
         run_glue(model_folder, section(data, learning_rate=1e-3), tmp_path / "out")
 

@@ -234,3 +234,8 @@ def test_control_tokens_of_a_vocabulary_with_holes_keep_their_ids_when_saved(tmp
     for again in (copy.deepcopy(prepared), AutoTokenizer.from_pretrained(tmp_path)):
         assert again.get_vocab() == prepared.get_vocab()
         assert again("x<|aligned|>y").input_ids == prepared("x<|aligned|>y").input_ids
+
+
+def test_a_number_of_layers_that_cannot_be_meant_is_refused_at_once():
+    with pytest.raises(ConfigError, match="99,999,999,999 layers"):
+        check_architecture(ModelConfig(model_type="gpt2", config_kwargs={"n_layer": 99_999_999_999}), 32)

@@ -20,6 +20,8 @@ from phf.pretrained import UNREADABLE, first_sentence, load_model
 PROBED_PARAMETERS = 1_000_000_000
 """Models up to this size are built once more before the data is read, to see whether they are causal."""
 PROBED_ROWS = 512
+MAX_LAYERS = 10_000
+"""A number with a digit too many would otherwise keep the first check busy for hours."""
 ZERO_NOISE = 0.02
 """Standard deviation of what the probe puts in place of parameters that start at zero."""
 
@@ -60,6 +62,9 @@ def check_architecture(config: ModelConfig, seq_length: int) -> tuple[PreTrained
     architecture = read_architecture(config)
     check_context(architecture.config, seq_length)
     shown = "model.config_kwargs" if config.path_or_name is None else KEY
+    num_layers = getattr(text_config(architecture.config), "num_hidden_layers", None)
+    if isinstance(num_layers, int) and num_layers > MAX_LAYERS:
+        raise ConfigError(f"{shown}: a model of {num_layers:,} layers. phf builds models of at most {MAX_LAYERS:,}.")
     with torch.device("meta"):
         lm = build_lm(architecture, shown)
     if type(lm.config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
