@@ -128,8 +128,11 @@ def difference(first: Estimate, second: Estimate) -> Estimate:
     return Estimate(second.value - first.value, total, second.skew - first.skew, degrees)
 
 
-def student_interval(values: Sequence[float] | np.ndarray) -> Interval:
-    """Mean of a few values of about normal distribution (of seeds, of trials) with Student's 95% interval."""
+def student_interval(values: Sequence[float] | np.ndarray, bounds: tuple[float, float] = UNBOUNDED) -> Interval:
+    """Mean of a few values of about normal distribution (of seeds, of trials) with Student's 95% interval.
+
+    `bounds`: the least and the largest value there can be; the interval ends there.
+    """
     array = np.asarray(values, dtype=np.float64)
     if array.size == 0:
         return UNKNOWN
@@ -137,7 +140,7 @@ def student_interval(values: Sequence[float] | np.ndarray) -> Interval:
     if array.min() == array.max():  # one value, or all alike
         return Interval(float(array[0]), math.nan, math.nan)
     half = students_quantile(degrees) * float(array.std(ddof=1)) / math.sqrt(array.size)
-    return Interval(mean, mean - half, mean + half)
+    return Interval(mean, max(mean - half, bounds[0]), min(mean + half, bounds[1]))
 
 
 def students_quantile(degrees: float) -> float:

@@ -1,9 +1,11 @@
 """Numbers of a search, by hand."""
 
+import io
 import math
 import statistics
 
 import pytest
+from rich.console import Console
 from tests.redteam.attack import entry
 
 from phf.redteam.numbers import (
@@ -16,6 +18,7 @@ from phf.redteam.numbers import (
 )
 from phf.redteam.rounds import Round
 from phf.redteam.search import Trial
+from phf.redteam.show import ROUND_COLUMNS, show_search
 from phf.statistics import Interval
 
 
@@ -93,3 +96,26 @@ def test_lines_of_metrics_show_the_initial_best_beside_and_null_for_what_was_not
     assert "redteam/rescored_best" not in first
     assert (last["redteam/num_prompts"], last["redteam/num_unscored"]) == (2, 0)
     assert isinstance(rescored["rescored_best"], Interval)
+
+
+def test_an_interval_over_trials_ends_where_scores_do_but_that_of_their_difference_does_not():
+    found = interval_over_trials([0.0, 0.1], bounds=(0.0, 1.0))
+    assert (found.mean, found.low) == (pytest.approx(0.05), 0.0)
+    assert found.high == pytest.approx(0.05 + 12.706 * 0.05, rel=1e-3)  # Student's t with 1 degree of freedom
+
+
+def test_the_rounds_fit_a_narrow_terminal():
+    values = {f"{key}{end}": -0.123456 for key in (*ROUND_COLUMNS,) for end in ("", "_low", "_high")}
+    rescored = {
+        f"{key}{end}": 0.5
+        for key in ("rescored_best", "rescored_best_10", "rescored_initial_best", "rescored_gain")
+        for end in ("", "_low", "_high")
+    }
+    rounds = [{**values, "num_prompts": 1000, "num_unscored": 0}]
+    found = {"rounds": rounds, "rescored": rescored, "rejected": {}, "prompts": []}
+    for width, columns in ((80, 2), (160, len(ROUND_COLUMNS))):
+        console = Console(width=width, file=io.StringIO(), highlight=False)
+        show_search(found, console)
+        shown = console.file.getvalue()
+        assert "…" not in shown
+        assert shown.count("(-0.1235 to -0.1235)") == columns

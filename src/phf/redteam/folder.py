@@ -45,7 +45,7 @@ def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgres
     }
     with claimed(output, job):
         trials = [search.run_trial(number) for number in range(settings.num_trials)]
-        rounds, rescored = over_trials(trials)
+        rounds, rescored = over_trials(trials, target.scorer.score_bounds)
         rejected = sum((Counter(done.rejected) for trial in trials for done in trial.rounds), Counter[str]())
         found: dict[str, Any] = {
             "num_trials": settings.num_trials,

@@ -14,14 +14,19 @@ TOTALS = ("num_prompts", "num_unscored", "num_rejected")
 """What is added up over trials."""
 
 
-def interval_over_trials(values: Sequence[float | None]) -> Interval:
+GAIN = "rescored_gain"
+"""A difference of scores, which their bounds do not bound."""
+
+
+def interval_over_trials(values: Sequence[float | None], bounds: tuple[float, float] = UNBOUNDED) -> Interval:
     """Mean with Student's 95% interval, right for the few trials there are; NaN bounds for one trial.
 
+    `bounds`: the least and the largest value there can be.
     A trial without the number (None) makes all of it NaN: the others alone would be a selection.
     """
     if any(value is None for value in values):
         return UNKNOWN
-    return student_interval([value for value in values if value is not None])
+    return student_interval([value for value in values if value is not None], bounds)
 
 
 def round_numbers(trial: Trial) -> list[dict[str, float | None]]:
@@ -70,19 +75,27 @@ def rescored_numbers(trial: Trial) -> dict[str, float | None]:
         "rescored_best": best,
         "rescored_best_10": _mean_of_first(ranked, 10),
         "rescored_initial_best": first,
-        "rescored_gain": None if best is None or first is None else best - first,
+        GAIN: None if best is None or first is None else best - first,
     }
 
 
-def over_trials(trials: Sequence[Trial]) -> tuple[list[dict[str, Any]], dict[str, Interval]]:
-    """-> (for each round its `Interval`s and totals, the `Interval`s of the rescored numbers)."""
+def over_trials(
+    trials: Sequence[Trial], bounds: tuple[float, float] = UNBOUNDED
+) -> tuple[list[dict[str, Any]], dict[str, Interval]]:
+    """-> (for each round its `Interval`s and totals, the `Interval`s of the rescored numbers).
+
+    `bounds`: the least and the largest score that the scorer gives.
+    """
     by_trial = [round_numbers(trial) for trial in trials]
     rounds: list[dict[str, Any]] = []
     for numbers in zip(*by_trial, strict=True):
-        intervals = {key: interval_over_trials([values[key] for values in numbers]) for key in OVER_TRIALS}
+        intervals = {key: interval_over_trials([values[key] for values in numbers], bounds) for key in OVER_TRIALS}
         rounds.append({**intervals, **{key: sum(int(values[key] or 0) for values in numbers) for key in TOTALS}})
     rescored = [rescored_numbers(trial) for trial in trials]
-    return rounds, {key: interval_over_trials([values[key] for values in rescored]) for key in rescored[0]}
+    return rounds, {
+        key: interval_over_trials([values[key] for values in rescored], UNBOUNDED if key == GAIN else bounds)
+        for key in rescored[0]
+    }
 
 
 def metrics_lines(rounds: Sequence[Mapping[str, Any]], rescored: Mapping[str, Interval]) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ from phf.visible import visible
 
 SHOWN_PROMPTS = 10
 PROMPT_CHARS = 120
+WIDE = 150
+"""Columns of a terminal that all of `ROUND_COLUMNS` need."""
 ROUND_COLUMNS = {
     "best": "best",
     "best_10": "mean of best 10",
@@ -19,13 +21,15 @@ ROUND_COLUMNS = {
     "round_best": "round best",
     "round_mean": "round mean",
 }
+NARROW_COLUMNS = ("best", "pool_mean")
 
 
 def show_search(found: Mapping[str, Any], console: Console) -> None:
     """The numbers of `redteam.json`, and its worst prompts."""
-    table = Table("round", *ROUND_COLUMNS.values(), "prompts")
+    columns = [key for key in ROUND_COLUMNS if console.width >= WIDE or key in NARROW_COLUMNS]
+    table = Table("round", *(ROUND_COLUMNS[key] for key in columns), "prompts")
     for number, values in enumerate(found["rounds"]):
-        cells = [_interval(values, key) for key in ROUND_COLUMNS]
+        cells = [_interval(values, key).replace(" (", "\n(") for key in columns]
         table.add_row("initial" if number == 0 else str(number), *cells, f"{values['num_prompts']:,}")
     console.print(table)
     rescored = found["rescored"]
