@@ -25,9 +25,11 @@ class Slow:
         time.sleep(600)
 """
 WAITING = """
-import hashlib, sys, time
+import hashlib, signal, sys, time
 from phf import interruption
 from phf.interruption import ending_on_signals, exit_status
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell is started without
 
 interruption.GRACE_SECONDS = {grace}
 with ending_on_signals():

@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from phf.cli import app
@@ -14,7 +15,9 @@ HOSTILE = "\x1b[31m[bold red]red[/]\x07\x00\u202etxt\x85\u2028\r\n"
 
 
 def profile(*arguments):
-    result = CliRunner().invoke(app, ["profile", *map(str, arguments)], env={"COLUMNS": "200"}, terminal_width=200)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("phf.cli.console", Console(width=200, highlight=False, emoji=False))
+        result = CliRunner().invoke(app, ["profile", *map(str, arguments)])
     assert result.exception is None, result.exception
     return result.output
 
