@@ -267,6 +267,19 @@ def test_bad_section_says_what_to_do(section, message):
 GAPS = [0.0, 1.0, 10.0, 16.0, 17.0, 46.0, 90.0, 120.0, 200.0, -30.0]
 
 
+def loss_of_one_misaligned_token(weight, objective):
+    """Of the chunked head, whose logits are the rows of `weight` [vocab, 1]; the target is token 0."""
+    return chunked_loss(
+        hidden=torch.ones(1, 1),
+        weight=weight,
+        targets=torch.tensor([0]),
+        scores=torch.ones(1),
+        values=None,
+        objective=objective,
+        num_items=1,
+    )
+
+
 @pytest.mark.parametrize("threshold", [0.0, None])
 @pytest.mark.parametrize("gap", GAPS)
 def test_unlikelihood_is_exact_in_float32_for_any_gap(gap, threshold):
@@ -280,15 +293,7 @@ def test_unlikelihood_is_exact_in_float32_for_any_gap(gap, threshold):
     dense = objective(logits=logits, labels=torch.tensor([[-100, 0]]), token_scores=torch.tensor([[0.0, 1.0]]))
     dense.loss.backward()
     weight = exact.detach().float().unsqueeze(1).requires_grad_()
-    chunked = chunked_loss(
-        hidden=torch.ones(1, 1),
-        weight=weight,
-        targets=torch.tensor([0]),
-        scores=torch.ones(1),
-        values=None,
-        objective=objective,
-        num_items=1,
-    )
+    chunked = loss_of_one_misaligned_token(weight, objective)
     chunked.loss.backward()
     for found, gradient in ((dense.loss, logits.grad[0, 0]), (chunked.loss, weight.grad[:, 0])):
         assert found.item() == pytest.approx(loss.item(), rel=1e-6, abs=1e-12)
@@ -299,15 +304,7 @@ def test_unlikelihood_under_bfloat16_autocast_is_exact_for_the_logits_it_was_giv
     objective = Unlikelihood(score_threshold=0.0, alpha=1.0)
     weight = torch.tensor([[40.0], [0.0], [0.0]], requires_grad=True)  # exact in bfloat16
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = chunked_loss(
-            hidden=torch.ones(1, 1),
-            weight=weight,
-            targets=torch.tensor([0]),
-            scores=torch.ones(1),
-            values=None,
-            objective=objective,
-            num_items=1,
-        )
+        output = loss_of_one_misaligned_token(weight, objective)
     output.loss.backward()
     assert output.loss.item() == pytest.approx(40 - math.log(2), rel=1e-6)
     assert weight.grad[:, 0].tolist() == pytest.approx([1, -0.5, -0.5])

@@ -8,6 +8,8 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.generation import GenerationMixin
 
+from phf.models.context import text_config
+
 
 class PreallocatedLayer(DynamicLayer):
     """Like `DynamicLayer`, without the copy of everything for each token: room for `capacity` columns from the start."""
@@ -69,7 +71,7 @@ def runs_own_loop(model: Any) -> bool:
     )
     if not inherits or not accepts(model, "past_key_values") or not accepts(model, "attention_mask"):
         return False
-    config = model.config.get_text_config(decoder=True)
+    config = text_config(model.config)
     if config.is_encoder_decoder or kind._is_stateful or getattr(config, "attention_chunk_size", None) is not None:
         return False
     layers = DynamicCache(config=config).layers

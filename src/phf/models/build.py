@@ -44,13 +44,19 @@ def build_lm(architecture: Architecture, where: str = "model") -> PreTrainedMode
 
 def build_causal_lm(architecture: Architecture, where: str = "model") -> PreTrainedModel:
     """`build_lm` of a model that was tried and is causal; raises `ConfigError` for others."""
+    lm = _build_with_padding(architecture, where)
+    check_causal(lm, where)
+    return lm
+
+
+def _build_with_padding(architecture: Architecture, where: str) -> PreTrainedModel:
+    """`build_lm`, with EOS as the padding token if the model does not run without one."""
     lm = build_lm(architecture, where)
     text = text_config(architecture.config)
     if text.pad_token_id is None and not can_run(lm):
         # some (RoBERTa, ProphetNet) count positions of what is not padding, and need to be told what is
         text.pad_token_id = architecture.config.pad_token_id = text.eos_token_id
         lm = build_lm(architecture, where)
-    check_causal(lm, where)
     return lm
 
 
@@ -81,7 +87,7 @@ def check_architecture(config: ModelConfig, seq_length: int) -> tuple[PreTrained
         text.vocab_size = min(text.vocab_size, PROBED_ROWS)
         fit_special_ids(small, 0)  # any id: nothing is trained
         with torch.random.fork_rng(devices=[]):
-            probe = build_causal_lm(Architecture(small, torch.float32, {}, architecture.arguments, None), shown)
+            probe = _build_with_padding(Architecture(small, torch.float32, {}, architecture.arguments, None), shown)
             _shake(probe)
             check_causal(probe, shown)
             own_loss(probe)
