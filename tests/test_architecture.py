@@ -3,8 +3,10 @@
 import ast
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,13 @@ AT_HOME = {
 }
 """Library -> the files that may import it at module level; None: only inside functions."""
 FILES = sorted(ROOT.rglob("*.py"))
+PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DISTRIBUTIONS = {"yaml": "pyyaml", "profanity_check": "alt-profanity-check", "pydantic_core": "pydantic"}
+"""Library -> the distribution that brings it, where their names differ."""
+WITH_EXTRA = ("evaluation/harness.py",)
+"""Files that are imported only where an extra is wanted."""
+WITH_SCRUBADUB = {"sklearn", "textblob", "tldextract"}
+"""What scrubadub itself depends on, and is given by it in the versions that it needs."""
 
 
 def imports(tree: ast.AST):
@@ -91,7 +100,43 @@ def test_file_keeps_to_the_design(path):
     assert problems(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) == []
 
 
-def test_the_test_can_fail():
+def distributions(requirements: list[str]) -> set[str]:
+    """The names in a list of requirements, as libraries are named in an import."""
+    return {re.match(r"[\w.-]+", requirement)[0].lower().replace("-", "_") for requirement in requirements}
+
+
+def undeclared(path: str, source: str) -> list[str]:
+    """Libraries that a file imports and that whoever installs what `pyproject.toml` names does not have."""
+    tree = ast.parse(source)
+    top = {id(node) for node in tree.body}
+    always = distributions(PROJECT["dependencies"])
+    extras = {
+        name
+        for extra, wanted in PROJECT["optional-dependencies"].items()
+        if extra != "dev"
+        for name in distributions(wanted)
+    }
+    missing = []
+    for node, name in imports(tree):
+        library = name.split(".")[0]
+        if library in sys.stdlib_module_names or library in {"phf", *WITH_SCRUBADUB}:
+            continue
+        declared = DISTRIBUTIONS.get(library, library).lower().replace("-", "_")
+        may_be_extra = id(node) not in top or path in (AT_HOME.get(library) or ()) or path in WITH_EXTRA
+        if declared not in always and not (may_be_extra and declared in extras):
+            missing.append(f"{path} imports {library}, which pyproject.toml does not declare")
+    return missing
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_a_file_imports_is_declared(path):
+    assert undeclared(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) == []
+
+
+def test_an_undeclared_import_is_seen():
+    assert undeclared("data/x.py", "import sympy")
+    assert undeclared("data/x.py", "import ray"), "an extra, at module level"
+    assert not undeclared("data/x.py", "def f():\n    import ray")
     assert problems("data/x.py", "from phf.training.run import train")
     assert problems("scorers/x.py", "import wandb")
     assert problems("data/x.py", "eval('1')")
