@@ -39,6 +39,12 @@ def bad_corpus(tmp_path):
     return folder
 
 
+def test_the_advice_to_skip_follows_a_question_too(tmp_path):
+    path = put(tmp_path / "a.jsonl", '{"text": "x"}\n{"te')
+    with pytest.raises(CorpusError, match=r"was its writer interrupted\? To leave out"):
+        run(path, tmp_path / "out")
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_bad_rows_are_skipped_counted_and_listed(bad_corpus, tmp_path, workers):
     with pytest.raises(CorpusError, match=r"a\.jsonl, line 2: its 'text' is None, not a string\. .*--on-error skip"):

@@ -1,6 +1,8 @@
 """Which files of a folder or glob are read, and what is said of the others."""
 
+import gzip
 import os
+import re
 
 import pytest
 from tests.data.corpora import ids, left_out, put, put_parquet, read, texts
@@ -195,3 +197,28 @@ def test_a_pointer_of_git_lfs_is_not_the_data(tmp_path, name):
     path = put(tmp_path / name, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 146946961\n")
     with pytest.raises(CorpusError, match=r"is a Git LFS pointer, not the data\. Get it with: git lfs pull"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"\xef\xbb\xbf\n<!DOCTYPE html>\n<title>404</title>\n", "is an HTML page, perhaps of a failed download"),
+        (b"<HTML>\n", "is an HTML page"),
+        (b"PK\x03\x04\x14\0", "is a ZIP archive; extract the files in it"),
+        (b"7z\xbc\xaf\x27\x1c\0\x04", "is a 7z archive"),
+        (b"%PDF-1.7\n", "is a PDF document"),
+        (b"a.jsonl".ljust(257, b"\0") + b"ustar\0" + b"00".ljust(249, b"\0"), "is a tar archive"),
+        (b"a.jsonl".ljust(257, b"\0") + b"ustar  \0".ljust(255, b"\0"), "is a tar archive"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet", "a.csv", "a.jsonl.gz"])
+def test_a_file_of_records_that_is_something_else_is_named_once(tmp_path, name, content, what):
+    path = put(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)
+    with pytest.raises(CorpusError, match=f"{re.escape(str(path))}: {re.escape(what)}"):
+        read(path)
+
+
+def test_text_that_looks_like_the_start_of_an_archive_is_read(tmp_path):
+    row = '{"text": "' + "x" * 246 + 'mustard PK"}\n'
+    assert row[257:262] == "ustar"
+    assert texts(put(tmp_path / "a.jsonl", row)) == ["x" * 246 + "mustard PK"]

@@ -165,8 +165,8 @@ def annotate(
                     if progress is not None:
                         progress(Progress(**totals, seconds=time.monotonic() - start, fraction=reading.fraction))
         except BadRowError as error:
-            found = str(error).removesuffix(".")
-            raise CorpusError(f"{found}. To leave out what cannot be read, and count it: --on-error skip.") from None
+            found = str(error) if str(error).endswith((".", "?")) else f"{error}."
+            raise CorpusError(f"{found} To leave out what cannot be read, and count it: --on-error skip.") from None
         if not results:
             raise CorpusError(f"{', '.join(sources)}: holds no documents; there is nothing to annotate.{reading.why()}")
         made = {result.name for result in results}

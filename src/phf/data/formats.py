@@ -1,5 +1,6 @@
 """What kind a file is: by its first bytes, then by its name."""
 
+import codecs
 import json
 import re
 from typing import Literal
@@ -28,6 +29,15 @@ _MAGIC: dict[bytes, Kind] = {
     b"FEA1": "arrow",
     b"ORC": "orc",
 }
+_FOREIGN = {
+    b"pk\x03\x04": "a ZIP archive; extract the files in it",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive; extract the files in it",
+    b"%pdf-": "a PDF document; save its text",
+    b"<!doctype html": "an HTML page, perhaps of a failed download",
+    b"<html": "an HTML page, perhaps of a failed download",
+}
+"""First bytes in lower case -> what is often found under the name of a file of records."""
+_TAR_MAGIC = (b"ustar\0", b"ustar  \0")
 _TEXT_KEY = r'"(?:{})"\s*:'
 OWN_FILES = re.compile(r"_SUCCESS|_(common_)?metadata|_committed_.*|_started_.*|.*\.crc")
 """That Spark and Hadoop write for themselves."""
@@ -49,6 +59,16 @@ def kind_by_magic(head: bytes) -> Kind | None:
         if head.startswith(magic) and any(byte < 9 or byte > 127 for byte in head[len(magic) : 64]):
             return kind
     return "arrow" if head.startswith(b"\xff\xff\xff\xff") else None
+
+
+def refuse_foreign(place: str, head: bytes) -> None:
+    """Raise `CorpusError` for a file that holds no records in any of the formats read, and say what it is."""
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:16].lower()
+    found = next((what for magic, what in _FOREIGN.items() if start.startswith(magic)), None)
+    if head[257:].startswith(_TAR_MAGIC):  # with the NUL: text may have "mustard" there
+        found = "a tar archive; extract the files in it"
+    if found is not None:
+        raise CorpusError(f"{place}: is {found}.")
 
 
 def kind_by_content(file: StoredFile, options: ReadOptions) -> tuple[Kind, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from phf.data.delimited import delimited_rows
-from phf.data.formats import kind_by_magic
+from phf.data.formats import kind_by_magic, refuse_foreign
 from phf.data.jsonlines import ReadProgress, ignore_progress, is_laid_out, json_elements, json_lines
 from phf.data.listing import ListedFile
 from phf.data.row_policy import BadRowError, Choose, Chosen, OnBad, stop
@@ -55,6 +55,7 @@ def read_file(
     try:
         # the library behind a URL may fail at any read
         with reaching(place) if is_url(place) else nullcontext(), opened(file.stored) as found:
+            refuse_foreign(place, found.head)
             kind = kind_by_magic(found.head) or file.kind
             if kind in KIND_NAMES:
                 yield from _table(file, kind, found, choose, bad, progress)
