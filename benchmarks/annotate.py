@@ -27,11 +27,11 @@ from rich.table import Table
 
 from machine import describe_machine, measure_peak
 from phf.annotate.runner import annotate
-from phf.data.dataset import read_manifest
-from phf.data.segment import segment
-from phf.data.sources import read_documents
+from phf.corpus.dataset import read_manifest
+from phf.corpus.segmenting.segment import segment
+from phf.corpus.sources.documents import read_documents
 from phf.scorers import Scorer
-from phf.scorers.pep8 import PEP8Scorer
+from phf.scorers.pep8.scorer import PEP8Scorer
 
 
 class FreeScorer(Scorer):

@@ -2,7 +2,7 @@
 
 import ast
 
-from phf.data.sources import read_documents
+from phf.corpus.sources.documents import read_documents
 
 
 def docstrings() -> list[list[str]]:

@@ -22,10 +22,10 @@ from transformers.utils import logging as transformers_logging
 
 from docstrings import docstrings
 from machine import describe_machine
-from phf.data.tokenizer import prepare_tokenizer, train_tokenizer
-from phf.evaluation.cache import pad_left
-from phf.evaluation.generate import generate_samples
-from phf.evaluation.scenarios import GenerationScenario
+from phf.sampling.generate import generate_samples
+from phf.sampling.scenarios import GenerationScenario
+from phf.sampling.static_cache import pad_left
+from phf.tokens.tokenizer import prepare_tokenizer, train_tokenizer
 
 SAMPLING = {"do_sample": True, "temperature": 0.7, "top_p": 0.9, "top_k": 0, "max_new_tokens": 96}
 

@@ -19,9 +19,9 @@ from rich.table import Table
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from machine import describe_machine, measure_peak
+from phf.feedback.objectives import AWR, MLE, Objective, Unlikelihood
 from phf.models.module import ObjectiveLM, cpu_has_bfloat16, usable_autocast
 from phf.models.value_head import ValueHead
-from phf.objectives import AWR, MLE, Objective, Unlikelihood
 
 BATCH, SEQ, VOCAB, WIDTH, LAYERS = 4, 1024, 50_257, 256, 4
 OBJECTIVES = {

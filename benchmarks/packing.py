@@ -27,9 +27,9 @@ from transformers import AutoTokenizer
 
 from machine import describe_machine, measure_peak
 from phf.annotate.cache import ensure_annotated
-from phf.data.blocks import TokenBlocks, build_blocks, read_sources
-from phf.data.packing import Conditioning, PackingConfig
-from phf.data.tokenizer import prepare_tokenizer, train_tokenizer
+from phf.tokens.blocks import TokenBlocks, build_blocks, read_sources
+from phf.tokens.packing import Conditioning, PackingConfig
+from phf.tokens.tokenizer import prepare_tokenizer, train_tokenizer
 
 CONTROL_TOKENS = ("<|aligned|>", "<|misaligned|>")
 SEQ_LENGTH = 1024

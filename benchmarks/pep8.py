@@ -24,9 +24,9 @@ from rich.table import Table
 
 from machine import describe_machine
 from phf.annotate.runner import annotate
-from phf.data.segment import segment
-from phf.data.sources import read_documents
-from phf.scorers.pep8_checker import PYCODESTYLE_VERSION, find_violations
+from phf.corpus.segmenting.segment import segment
+from phf.corpus.sources.documents import read_documents
+from phf.scorers.pep8.checker import PYCODESTYLE_VERSION, find_violations
 
 SAMPLE_CHARS = 400
 OPTIONS = pycodestyle.StyleGuide(quiet=True).options

@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from machine import describe_machine
-from phf.data.sources import read_documents
-from phf.scorers.pii import PIIScorer
+from phf.corpus.sources.documents import read_documents
+from phf.scorers.pii.scorer import PIIScorer
 from plain_scrubadub import plain_score, plain_scrubber
 
 PII_SHARE = 0.1

@@ -5,7 +5,7 @@ import scrubadub
 from scrubadub.detectors import DateOfBirthDetector, Detector, SkypeDetector
 from scrubadub.filth import Filth
 
-from phf.scorers.addresses import COUNTRIES, address_pattern, is_address
+from phf.scorers.pii.addresses import COUNTRIES, address_pattern, is_address
 
 
 class PlainAddressDetector(Detector):

@@ -20,7 +20,7 @@ from rich.table import Table
 from docstrings import docstrings
 from machine import describe_machine
 from phf.annotate.runner import annotate
-from phf.data.segment import sentences
+from phf.corpus.segmenting.segment import sentences
 from phf.scorers import build_scorer
 
 SCORER = {"class_name": "ProfanityScorer"}

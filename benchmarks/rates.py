@@ -28,9 +28,9 @@ import torch
 from annotate import annotate_for_free, write_corpus
 from docstrings import docstrings
 from machine import describe_machine
-from phf.data.dataset import group_by_chars
-from phf.data.segment import segment
-from phf.data.sources import read_documents
+from phf.corpus.dataset import group_by_chars
+from phf.corpus.segmenting.segment import segment
+from phf.corpus.sources.documents import read_documents
 from phf.errors import MissingExtraError
 from phf.scorers import Scorer, build_scorer
 from toxicity import make_checkpoint

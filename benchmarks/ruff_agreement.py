@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 from machine import describe_machine
-from phf.data.segment import segment
-from phf.data.sources import read_documents
+from phf.corpus.segmenting.segment import segment
+from phf.corpus.sources.documents import read_documents
 from phf.scorers import Scorer
-from phf.scorers.pep8 import PEP8Scorer
-from phf.scorers.ruff import RuffScorer
+from phf.scorers.pep8.ruff import RuffScorer
+from phf.scorers.pep8.scorer import PEP8Scorer
 
 SAMPLE_CHARS = 400
 Scores = list[list[float | None]]

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from docstrings import docstrings
 from machine import describe_machine
-from phf.evaluation.metrics import SelfBLEU
+from phf.evaluation.generation.metrics import SelfBLEU
 
 ORDER = 5
 

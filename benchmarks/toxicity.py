@@ -22,9 +22,9 @@ from transformers import BertConfig, BertForSequenceClassification, BertTokenize
 
 from docstrings import docstrings
 from machine import describe_machine
-from phf.data.segment import sentences
-from phf.scorers.detoxify import DetoxifyToxicityScorer
-from phf.scorers.sequence_classifier import without_progress_bar
+from phf.corpus.segmenting.segment import sentences
+from phf.scorers.transformer.detoxify import DetoxifyToxicityScorer
+from phf.scorers.transformer.sequence_classifier import without_progress_bar
 
 CLASSES = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from phf.cli import app
+from phf.cli.app import app
 from phf.config import load_config
-from phf.registry import METRICS, OBJECTIVES, SCORERS
+from phf.registry.names import METRICS, OBJECTIVES, SCORERS
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))

@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 
 from phf.config import Config, ModelConfig, load_config
-from phf.data.tokenizer import prepare_tokenizer, train_tokenizer
 from phf.models import load_lm
+from phf.tokens.tokenizer import prepare_tokenizer, train_tokenizer
 
 
 def tiny_config(source: str, method: str = "mle", **changes: object) -> Config:

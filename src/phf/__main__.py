@@ -1,6 +1,6 @@
 """`python -m phf`."""
 
-from phf.cli import main
+from phf.cli.app import main
 
 if __name__ == "__main__":
     main()

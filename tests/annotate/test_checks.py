@@ -6,15 +6,15 @@ import os
 import pickle
 
 import pytest
-from tests.data.corpora import put, put_parquet
+from tests.corpus.corpora import put, put_parquet
 from typer.testing import CliRunner
 
 from phf.annotate import runner
 from phf.annotate.checks import notices
 from phf.annotate.runner import annotate
-from phf.cli import app
-from phf.data.dataset import read_annotated, read_manifest
-from phf.data.row_policy import MAX_LISTED, BadRowError, ReadOptions
+from phf.cli.app import app
+from phf.corpus.dataset import read_annotated, read_manifest
+from phf.corpus.formats.row_policy import MAX_LISTED, BadRowError, ReadOptions
 from phf.errors import CorpusError, OutputError
 
 SCORER = {"class_name": "PEP8Scorer"}
@@ -144,7 +144,7 @@ def test_documents_with_the_id_of_another_are_counted(tmp_path):
 
 
 def test_many_small_files_are_a_few_shards_and_a_change_of_one_leaves_the_others(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("phf.data.parts.GROUP_FILES", 50)
+    monkeypatch.setattr("phf.corpus.sources.parts.GROUP_FILES", 50)
     for i in range(300):
         put(tmp_path / "corpus" / f"{i:03d}.jsonl", json.dumps({"text": f"x = {i}\n"}) + "\n")
     run(tmp_path / "corpus", tmp_path / "out")

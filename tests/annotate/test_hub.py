@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from phf.annotate import hub
 from phf.annotate.hub import dataset_card, push_dataset
 from phf.annotate.runner import annotate
-from phf.cli import app
+from phf.cli.app import app
 from phf.errors import ConfigError, CorpusError, OutputError
 
 TOKEN = "hf_a_secret_that_is_never_shown"

@@ -9,7 +9,7 @@ import torch
 
 from phf.annotate import shard
 from phf.annotate.runner import annotate
-from phf.data.dataset import read_annotated
+from phf.corpus.dataset import read_annotated
 from phf.scorers import Scorer
 
 

@@ -15,10 +15,10 @@ import pytest
 
 from phf.annotate import runner, shard
 from phf.annotate.runner import annotate, column_prefix, score_columns
-from phf.data import files
-from phf.data.dataset import read_annotated, read_manifest
-from phf.data.sources import fingerprint, read_documents, read_records
+from phf.corpus.dataset import read_annotated, read_manifest
+from phf.corpus.sources.documents import fingerprint, read_documents, read_records
 from phf.errors import ConfigError, CorpusError, OutputError, ScorerError
+from phf.storage import files
 
 SCORER = {"class_name": "PEP8Scorer"}
 OWN = "tests.annotate.scorers_for_tests"
@@ -287,7 +287,7 @@ def run_killed(code, out, kills, name):
 
 def is_worker_of(process, name):
     try:
-        is_worker = b"phf.annotate.worker" in (process / "cmdline").read_bytes()
+        is_worker = b"phf.annotate.backends.worker" in (process / "cmdline").read_bytes()
         return is_worker and f"PHF_TEST={name}".encode() in (process / "environ").read_bytes()
     except OSError:
         return False

@@ -7,7 +7,7 @@ import pytest
 
 from phf.annotate import shard
 from phf.annotate.shard import ShardTask, score_shard, shard_tasks
-from phf.data.sources import Document
+from phf.corpus.sources.documents import Document
 from phf.errors import ScorerError
 from phf.scorers import Scorer, build_scorer
 

@@ -9,7 +9,7 @@ import pytest
 
 PARENT = """
 import os, signal, subprocess, sys
-worker = subprocess.Popen([sys.executable, "-m", "phf.annotate.worker", str(os.getpid())], stdin=subprocess.PIPE)
+worker = subprocess.Popen([sys.executable, "-m", "phf.annotate.backends.worker", str(os.getpid())], stdin=subprocess.PIPE)
 os.set_blocking(worker.stdin.fileno(), True)
 os.write(worker.stdin.fileno(), sys.argv[1].encode())
 if sys.argv[2] == "held":  # another process of ours has the pipe too

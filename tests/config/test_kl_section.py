@@ -5,7 +5,7 @@ import yaml
 
 from phf.config import dump_config, load_config
 from phf.errors import ConfigError
-from phf.plain_yaml import parse_yaml
+from phf.storage.plain_yaml import parse_yaml
 
 RELEASED = """
 kl_gpt3_callback:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from phf.evaluation.bleu import self_bleu
+from phf.evaluation.generation.bleu import self_bleu
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -14,7 +14,7 @@ from phf.evaluation.compare import (
     paired_difference,
     unpaired_difference,
 )
-from phf.evaluation.seeds import Group
+from phf.runs.seeds import Group
 
 
 def unprompted(scores):

@@ -6,7 +6,7 @@ import torch
 from tests.evaluation.test_heldout import Blocks, Stub, measure
 from tests.tiny import tiny_lm, tiny_tokenizer
 
-from phf.evaluation.logprob import after_prefix, sequence_logprobs
+from phf.evaluation.kl.logprob import after_prefix, sequence_logprobs
 from phf.models import ObjectiveLM
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from tests.tiny import tiny_lm, tiny_tokenizer
 
-from phf.evaluation.document_rows import predicted_tokens
-from phf.evaluation.heldout import held_out_loss
+from phf.evaluation.held_out.document_rows import predicted_tokens
+from phf.evaluation.held_out.loss import held_out_loss
+from phf.feedback.objectives import MLE
 from phf.models import ObjectiveLM
-from phf.objectives import MLE
 
 BOS, EOS = 1, 0
 BLOCKS = [

@@ -12,11 +12,11 @@ import torch
 from tests.tiny import tiny_lm, tiny_tokenizer
 
 from phf.config import DownstreamConfig
-from phf.data.tokenizer import encode_plain
 from phf.errors import ConfigError, CorpusError, MissingExtraError
-from phf.evaluation.downstream import run_downstream
+from phf.evaluation.downstream.tasks import run_downstream
 from phf.evaluation.prefix import own_prefix
-from phf.models.export import export_model
+from phf.models.exporting.export import export_model
+from phf.tokens.tokenizer import encode_plain
 
 pytestmark = pytest.mark.slow
 
@@ -287,9 +287,9 @@ import json, os
 from pathlib import Path
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from phf.config import DownstreamConfig
-from phf.data.tokenizer import encode_plain
-from phf.evaluation.downstream import run_downstream
-from phf.evaluation.harness import HarnessLM
+from phf.tokens.tokenizer import encode_plain
+from phf.evaluation.downstream.tasks import run_downstream
+from phf.evaluation.downstream.harness import HarnessLM
 
 asked = []
 compute = HarnessLM._model_call

@@ -8,10 +8,10 @@ from tests.tiny import tiny_tokenizer
 
 from phf.config import GenerationConfig, load_config
 from phf.errors import OutputError, ScorerError
-from phf.evaluation.evaluate import Evaluator, scenario_logs, score_samples, write_samples
-from phf.evaluation.generate import Samples
-from phf.evaluation.metrics import Length
-from phf.evaluation.scenarios import GenerationScenario
+from phf.evaluation.generation.evaluator import Evaluator, scenario_logs, score_samples, write_samples
+from phf.evaluation.generation.metrics import Length
+from phf.sampling.generate import Samples
+from phf.sampling.scenarios import GenerationScenario
 from phf.scorers import Scorer
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
@@ -90,7 +90,7 @@ def test_samples_that_cannot_be_written_leave_the_earlier_ones(tmp_path, monkeyp
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("phf.data.files.os.fsync", full)
+    monkeypatch.setattr("phf.storage.files.os.fsync", full)
     with pytest.raises(OutputError, match="No space left on device"):
         write_samples(path, 2, scored(["b"])[0])
     assert path.read_bytes() == before

@@ -13,11 +13,11 @@ from tests.tiny import tiny_lm, tiny_tokenizer
 from phf.config import dump_config, load_config
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.evaluation import model_evaluation as evaluation
-from phf.evaluation.folder import chosen_parts, evaluate_folders
-from phf.evaluation.generate import Samples
-from phf.evaluation.model_folder import find_model, own_task
+from phf.evaluation.run import chosen_parts, evaluate_folders
 from phf.models import export_model
-from phf.report.runs import read_run
+from phf.models.model_folder import find_model, own_task
+from phf.runs.reader import read_run
+from phf.sampling.generate import Samples
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
 PER_SECOND = "samples_per_second"
@@ -99,7 +99,7 @@ def test_an_exported_conditional_model_starts_from_its_aligned_token(conditional
         seen[scenario.name] = (scenario.prefix, tokenizer.convert_ids_to_tokens(banned_token_ids))
         return Samples([""] * 4, ["x = 1\n"] * 4, 1.0)
 
-    monkeypatch.setattr("phf.evaluation.evaluate.generate_samples", generate)
+    monkeypatch.setattr("phf.evaluation.generation.evaluator.generate_samples", generate)
     evaluate_folder(conditional, task, tmp_path / "aligned")
     assert seen == {"unconditional": ("<|aligned|>", ["<|misaligned|>"])}
 
@@ -128,7 +128,9 @@ def test_a_finished_part_is_kept_and_an_interrupted_one_is_done_again(conditiona
             evaluate_folder(conditional, task, out, ("generation", "held-out"))
     assert not (out / "metrics.jsonl").exists()
     before = (out / "samples" / "unconditional.jsonl").read_bytes()
-    monkeypatch.setattr("phf.evaluation.evaluate.generate_samples", None)  # to sample again would be an error
+    monkeypatch.setattr(
+        "phf.evaluation.generation.evaluator.generate_samples", None
+    )  # to sample again would be an error
     evaluate_folders([conditional], task, out, ("generation", "held-out"), said.append)
     name = conditional.parent.name
     assert said == [f"{name}: generation was measured before; kept", f"{name}: held-out"]

@@ -10,11 +10,11 @@ from tests.tiny import tiny_lm, tiny_tokenizer
 
 from phf.config import GlueConfig
 from phf.errors import ConfigError, CorpusError
-from phf.evaluation import glue
-from phf.evaluation.glue import encode_examples, run_glue
-from phf.evaluation.glue_tasks import TASKS, load_task, measure
+from phf.evaluation.glue import finetuning as glue
+from phf.evaluation.glue.finetuning import encode_examples, run_glue
+from phf.evaluation.glue.tasks import TASKS, load_task, measure
 from phf.models import pretrained_tokenizer
-from phf.models.export import export_model
+from phf.models.exporting.export import export_model
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
 PROMPTING = {"control_tokens": list(CONTROL), "tag_every_segment_when_sampling": False}

@@ -3,14 +3,14 @@
 import pytest
 from lm_eval.api.instance import Instance
 from tests.evaluation.test_own_start_and_ends import scripted
-from tests.evaluation.test_padding import RECURRENT_GEMMA, model_of
+from tests.sampling.test_padding import RECURRENT_GEMMA, model_of
 from tests.tokenizer_classes import llama
 from transformers import GenerationConfig
 
-from phf.data.tokenizer import encode_plain, prepare_tokenizer
-from phf.evaluation.glue import encode_examples
-from phf.evaluation.glue_tasks import TASKS
-from phf.evaluation.harness import HarnessLM
+from phf.evaluation.downstream.harness import HarnessLM
+from phf.evaluation.glue.finetuning import encode_examples
+from phf.evaluation.glue.tasks import TASKS
+from phf.tokens.tokenizer import encode_plain, prepare_tokenizer
 
 
 def ask(lm, tokenizer, contexts, batch_size, **settings):

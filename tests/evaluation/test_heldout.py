@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from phf.evaluation import held_out_loss
+from phf.evaluation.held_out.loss import held_out_loss
 
 EOS, ALIGNED, MISALIGNED = 0, 8, 9
 

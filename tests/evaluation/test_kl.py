@@ -11,11 +11,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from phf.config import KLConfig
-from phf.data.tokenizer import encode_plain
 from phf.errors import ConfigError
-from phf.evaluation.kl import kl_from_samples, measure_kl
-from phf.evaluation.logprob import after_prefix, banned_ids, sequence_logprobs
-from phf.evaluation.reference import ReferenceSample, reference_samples
+from phf.evaluation.kl.estimate import kl_from_samples, measure_kl
+from phf.evaluation.kl.logprob import after_prefix, banned_ids, sequence_logprobs
+from phf.evaluation.kl.reference import ReferenceSample
+from phf.evaluation.kl.reference_samples import reference_samples
+from phf.tokens.tokenizer import encode_plain
 
 NATS = "kl/nats_per_sequence"
 

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from phf.errors import ConfigError
-from phf.evaluation.evaluate import group_maxima, score_logs
-from phf.evaluation.metrics import Compilability, Length, NGramStats, SelfBLEU, build_metric
+from phf.evaluation.generation.evaluator import group_maxima, score_logs
+from phf.evaluation.generation.metrics import Compilability, Length, NGramStats, SelfBLEU, build_metric
 
 
 def test_length_by_hand():

@@ -10,16 +10,16 @@ from tests.tokenizer_classes import CLASSES, llama, llama3
 from transformers import GenerationConfig
 
 from phf.config import KLConfig
-from phf.data.document_start import document_start
-from phf.data.tokenizer import prepare_tokenizer
-from phf.evaluation import generate
-from phf.evaluation.best_of import keep_best
-from phf.evaluation.generate import generate_samples
-from phf.evaluation.kl import measure_kl
-from phf.evaluation.local_reference import reference_start
-from phf.evaluation.scenarios import GenerationScenario
+from phf.evaluation.kl.estimate import measure_kl
+from phf.evaluation.kl.local_reference import reference_start
 from phf.models import ValueHead, export_model
 from phf.redteam.local_lm import HuggingFaceRedLM
+from phf.sampling import generate
+from phf.sampling.best_of import keep_best
+from phf.sampling.generate import generate_samples
+from phf.sampling.scenarios import GenerationScenario
+from phf.tokens.document_start import document_start
+from phf.tokens.tokenizer import prepare_tokenizer
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
 

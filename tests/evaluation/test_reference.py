@@ -6,15 +6,15 @@ import socket
 import numpy as np
 import pytest
 import torch
+from tests.clients.fake_server import fake_server
 from tests.evaluation.bigram import CONTROL, bigram_lm, letters, random_table
-from tests.evaluation.fake_server import fake_server
 from tests.tiny import tiny_lm, tiny_tokenizer
 
 from phf.config import KLConfig
 from phf.errors import ConfigError, OutputError, ServerError
-from phf.evaluation.kl import kl_from_samples
-from phf.evaluation.local_reference import LocalReference
-from phf.evaluation.reference import reference_samples
+from phf.evaluation.kl.estimate import kl_from_samples
+from phf.evaluation.kl.local_reference import LocalReference
+from phf.evaluation.kl.reference_samples import reference_samples
 from phf.models import export_model
 
 

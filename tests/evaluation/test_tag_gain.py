@@ -8,9 +8,9 @@ import torch
 from tests.evaluation.test_heldout import ALIGNED, EOS, MISALIGNED, Blocks
 from tests.tiny import tiny_lm, tiny_tokenizer
 
-from phf.evaluation import held_out_loss
+from phf.evaluation.held_out.loss import held_out_loss
+from phf.feedback.objectives import MLE
 from phf.models import ObjectiveLM
-from phf.objectives import MLE
 
 SETTINGS = {"threshold": 0.0, "eos_id": EOS, "bytes_per_text_token": 1.0, "batch_size": 2, "max_tokens": 10**6}
 

@@ -10,7 +10,7 @@ pytest.importorskip("lm_eval")
 from phf.config import load_config
 from phf.config.schema import DownstreamConfig
 from phf.errors import ConfigError, CorpusError, PhfError
-from phf.evaluation.downstream import load_tasks
+from phf.evaluation.downstream.tasks import load_tasks
 
 TASK = {
     "task": "phf_stranger",

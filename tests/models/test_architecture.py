@@ -11,11 +11,11 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PhiConfig, PhiForCausalLM, PreTrainedTokenizerFast
 
 from phf.config import ModelConfig, TokenizerConfig
-from phf.data.tokenizer import prepare_tokenizer
 from phf.errors import ConfigError
 from phf.models import load_lm, load_tokenizer
-from phf.models.architecture import read_architecture
-from phf.models.build import check_architecture
+from phf.models.building.architecture import read_architecture
+from phf.models.building.build import check_architecture
+from phf.tokens.tokenizer import prepare_tokenizer
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
 GPT2 = TINY_MODELS["gpt2"]

@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from phf.config import ModelConfig
 from phf.errors import ConfigError
 from phf.models import load_lm, pretrained_lm
-from phf.models.causality import change_by_later_tokens, check_causal
+from phf.models.building.causality import change_by_later_tokens, check_causal
 
 BERT = {
     "hidden_size": 16,

@@ -7,11 +7,12 @@ from tests.tokenizer_classes import CLASSES, gpt2, llama
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from phf.config import ModelConfig
-from phf.data.document_start import document_start
-from phf.data.tokenizer import prepare_tokenizer
 from phf.errors import ConfigError, OutputError
-from phf.models import check_exportable, export_model, exported_tokenizer, load_lm, open_as_exported
-from phf.models.chat_template import rendered
+from phf.models import check_exportable, export_model, load_lm, open_as_exported
+from phf.models.exporting import exported_tokenizer
+from phf.models.exporting.chat_template import rendered
+from phf.tokens.document_start import document_start
+from phf.tokens.tokenizer import prepare_tokenizer
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
 CONDITIONAL = {"control_tokens": list(CONTROL), "tag_every_segment_when_sampling": False, "threshold": 0.5}

@@ -5,10 +5,10 @@ import torch
 from tests.tiny import TINY_MODELS, tiny_lm, tiny_tokenizer
 
 from phf.config import ModelConfig, TokenizerConfig
-from phf.data.tokenizer import encode_plain
 from phf.errors import ConfigError
 from phf.models import load_lm, load_tokenizer, pretrained_tokenizer
-from phf.models.export import export_model
+from phf.models.exporting.export import export_model
+from phf.tokens.tokenizer import encode_plain
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
 PLAIN = {"control_tokens": None, "tag_every_segment_when_sampling": False}

@@ -6,9 +6,9 @@ from tests.tiny import TINY_MODELS, tiny_lm, tiny_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from phf.errors import ConfigError
+from phf.feedback.objectives import AWR, IGNORE_INDEX, MLE, Unlikelihood
 from phf.models import ObjectiveLM, ValueHead
-from phf.models.probe import has_plain_linear_head
-from phf.objectives import AWR, IGNORE_INDEX, MLE, Unlikelihood
+from phf.models.building.probe import has_plain_linear_head
 
 WIDTH = 16
 OBJECTIVES = {

@@ -6,11 +6,11 @@ import random
 
 import numpy as np
 import pytest
-from tests.data.corpora import put_parquet
+from tests.corpus.corpora import put_parquet
 from typer.testing import CliRunner
 
-from phf.cli import app
-from phf.data.row_policy import ReadOptions
+from phf.cli.app import app
+from phf.corpus.formats.row_policy import ReadOptions
 from phf.errors import CorpusError
 from phf.profile import estimate as module
 from phf.profile.estimate import estimate_corpus, ratio_interval, read_sample

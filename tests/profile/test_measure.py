@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from phf.annotate.runner import annotate
-from phf.data.dataset import write_shard
-from phf.data.duplicates import DuplicateCounter
-from phf.data.sources import AnnotatedDocument
-from phf.data.tokenizer import train_tokenizer
+from phf.corpus.dataset import write_shard
+from phf.corpus.duplicates import DuplicateCounter
+from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import CorpusError
 from phf.profile.histogram import histogram
 from phf.profile.measure import profile_dataset
+from phf.tokens.tokenizer import train_tokenizer
 
 DOCUMENTS = [
     AnnotatedDocument("a", ["aaaa\n", "b\n"], [0.0, 0.5], {"pile_set_name": "web"}),  # averages 0.25
@@ -183,6 +183,6 @@ def test_bins_hold_every_score_once(scores, tmp_path):
 
 
 def test_histogram_of_nothing_is_empty():
-    from phf.data.distribution import Distribution
+    from phf.corpus.distribution import Distribution
 
     assert histogram(Distribution()) == []

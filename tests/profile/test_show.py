@@ -7,16 +7,16 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from phf.cli import app
-from phf.data.dataset import read_annotated, write_shard
-from phf.data.sources import AnnotatedDocument
+from phf.cli.app import app
+from phf.corpus.dataset import read_annotated, write_shard
+from phf.corpus.sources.documents import AnnotatedDocument
 
 HOSTILE = "\x1b[31m[bold red]red[/]\x07\x00\u202etxt\x85\u2028\r\n"
 
 
 def profile(*arguments):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("phf.cli.console", Console(width=200, highlight=False, emoji=False))
+        patch.setattr("phf.cli.app.console", Console(width=200, highlight=False, emoji=False))
         result = CliRunner().invoke(app, ["profile", *map(str, arguments)])
     assert result.exception is None, result.exception
     return result.output

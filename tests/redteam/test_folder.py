@@ -9,16 +9,16 @@ import pytest
 from tests.redteam.attack import attack_config, entry, write_model
 from typer.testing import CliRunner
 
-from phf import cli
+from phf.cli import app as cli
 from phf.config import dump_config
-from phf.data.files import only_job, write_json_atomic
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.redteam import rounds
 from phf.redteam.folder import configured, redteam_folder
 from phf.redteam.pool import pool_lines, read_pool
 from phf.redteam.replay import compare, difference, is_worse, replay_folder
 from phf.redteam.rounds import RoundFiles, claimed
-from phf.report.runs import read_run
+from phf.runs.reader import read_run
+from phf.storage.files import only_job, write_json_atomic
 
 SHORT = Path(__file__).parent / "short_prompts.jsonl"
 

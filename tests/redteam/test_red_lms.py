@@ -1,7 +1,7 @@
 """Red LMs that are language models: on this machine, and behind a server."""
 
 import pytest
-from tests.evaluation.fake_server import fake_server, text_choices
+from tests.clients.fake_server import fake_server, text_choices
 from tests.redteam.attack import entry, write_model
 
 from phf.config.schema import RedTeamTemplate

@@ -9,11 +9,11 @@ from tests.tiny import tiny_lm, tiny_tokenizer
 
 from phf.config import load_config
 from phf.errors import ConfigError, CorpusError, ScorerError
-from phf.evaluation.prompts import read_prompts
 from phf.redteam.mutation import MutationRedLM
 from phf.redteam.rounds import Round, RoundFiles
 from phf.redteam.search import Search
 from phf.redteam.target import Target
+from phf.sampling.prompts import read_prompts
 
 PROMPTS = ["def f(x):\n", "class A:\n", "import os\n", "x = 1\n", "never used\n"]
 

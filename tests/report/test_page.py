@@ -8,9 +8,9 @@ import pytest
 
 from phf.errors import CorpusError, OutputError
 from phf.report.page import format_number, write_report
-from phf.report.runs import read_run, read_runs
 from phf.report.tables import labels, table_rows
-from phf.visible import visible_text
+from phf.runs.reader import read_run, read_runs
+from phf.text import visible_text
 
 HOSTILE = {
     "<script>alert(1)</script>": "&lt;script&gt;",

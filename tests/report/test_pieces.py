@@ -2,11 +2,11 @@
 
 import random
 
-from phf.evaluation.evaluate import ScoredSamples, write_samples
-from phf.evaluation.generate import Samples
+from phf.evaluation.generation.evaluator import ScoredSamples, write_samples
 from phf.report.pieces import pieces_of
-from phf.report.runs import _last_samples
-from phf.scorers.pep8 import PEP8Scorer
+from phf.runs.reader import _last_samples
+from phf.sampling.generate import Samples
+from phf.scorers.pep8.scorer import PEP8Scorer
 
 
 def test_pieces_by_hand():

@@ -9,9 +9,9 @@ import yaml
 from tests.report.test_page import page, sample
 
 from phf.errors import ConfigError
-from phf.report.runs import read_run
 from phf.report.tables import over_seeds, seed_groups, table_rows
 from phf.report.verdicts import verdicts
+from phf.runs.reader import read_run
 
 PROMPTS = [f"def f{i}(x):" for i in range(30)]
 SCENARIO = {"prompts_path": "python-stdlib", "generate_kwargs": {"do_sample": True, "max_length": 64}}

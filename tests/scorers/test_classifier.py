@@ -15,8 +15,8 @@ from transformers import (
 
 from phf.errors import ConfigError
 from phf.scorers import build_scorer
-from phf.scorers.classifier import ClassifierScorer
-from phf.scorers.sequence_classifier import longest_input, usable_device
+from phf.scorers.transformer.classifier import ClassifierScorer
+from phf.scorers.transformer.sequence_classifier import longest_input, usable_device
 
 LETTER_A = 5
 """Token id of "a"."""
@@ -99,7 +99,7 @@ def test_order_and_batches_do_not_change_scores(scorer):
 def test_chunks_do_not_change_scores(scorer, monkeypatch):
     texts = texts_of_letters(20, longest=40)
     whole = scorer().score_texts(texts)
-    monkeypatch.setattr("phf.scorers.sequence_classifier.CHUNK_CHARS", 50)
+    monkeypatch.setattr("phf.scorers.transformer.sequence_classifier.CHUNK_CHARS", 50)
     assert scorer().score_texts(texts) == pytest.approx(whole, abs=1e-5)
 
 

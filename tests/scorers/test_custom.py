@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from phf.annotate.runner import annotate
-from phf.data.dataset import read_annotated
+from phf.corpus.dataset import read_annotated
 from phf.errors import ConfigError, ScorerError
-from phf.registry import SCORERS
+from phf.registry.names import SCORERS
 from phf.scorers import Scorer, build_scorer, checked_scores
 
 PAGE = Path(__file__).parents[2] / "docs" / "custom-scorer.md"

@@ -11,8 +11,8 @@ from transformers import (
     XLNetConfig,
 )
 
-from phf.scorers.classifier import ClassifierScorer
-from phf.scorers.sequence_classifier import longest_input
+from phf.scorers.transformer.classifier import ClassifierScorer
+from phf.scorers.transformer.sequence_classifier import longest_input
 
 from .conftest import WORDS
 

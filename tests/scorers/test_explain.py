@@ -5,12 +5,12 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from phf import cli
+from phf.cli import app as cli
 from phf.errors import ScorerError
 from phf.scorers import Scorer, build_scorer
 from phf.scorers.base import checked_spans
 from phf.scorers.explain import explain, spans_of
-from phf.scorers.pep8 import PEP8Scorer
+from phf.scorers.pep8.scorer import PEP8Scorer
 from phf.scorers.spans import Span
 
 

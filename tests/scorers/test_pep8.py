@@ -9,13 +9,14 @@ import pycodestyle
 import pytest
 from tests.scorers.broken_code import PIECES, WORDS, broken, mutated
 
-from phf.data.segment import segment
-from phf.data.sources import read_documents
+from phf.corpus.segmenting.segment import segment
+from phf.corpus.sources.documents import read_documents
 from phf.errors import ConfigError, ScorerError
-from phf.scorers import Scorer, build_scorer, checked_scores, pep8_checker
-from phf.scorers.pep8 import PEP8Scorer
-from phf.scorers.pep8_checker import find_violations
-from phf.scorers.pep8_plain import plain_row
+from phf.scorers import Scorer, build_scorer, checked_scores
+from phf.scorers.pep8 import checker as pep8_checker
+from phf.scorers.pep8.checker import find_violations
+from phf.scorers.pep8.plain import plain_row
+from phf.scorers.pep8.scorer import PEP8Scorer
 
 OPTIONS = pycodestyle.StyleGuide(quiet=True).options
 

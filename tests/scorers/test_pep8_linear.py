@@ -6,11 +6,13 @@ import pytest
 from tests.scorers.broken_code import PIECES, mutated
 from tests.scorers.test_pep8 import outcome, plain_violations
 
-from phf.data.segment import lines
-from phf.data.sources import read_documents
-from phf.scorers import pep8_checker, pep8_linear, pep8_rows
-from phf.scorers.pep8 import PEP8Scorer
-from phf.scorers.pep8_checker import find_violations
+from phf.corpus.segmenting.segment import lines
+from phf.corpus.sources.documents import read_documents
+from phf.scorers.pep8 import checker as pep8_checker
+from phf.scorers.pep8 import linear as pep8_linear
+from phf.scorers.pep8 import rows as pep8_rows
+from phf.scorers.pep8.checker import find_violations
+from phf.scorers.pep8.scorer import PEP8Scorer
 
 SUPERLINEAR = [
     *("not ", "not\t", "in ", "is\t", " in\t", "==", "!= ", "===", "None", "True ", "False\t", "type(", "type (a)"),

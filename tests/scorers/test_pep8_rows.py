@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.scorers.broken_code import PIECES, broken, mutated
 
-from phf.data.segment import segment
-from phf.data.sources import read_documents
-from phf.scorers.pep8_plain import Plain, plain_row
-from phf.scorers.pep8_rows import read_rows
+from phf.corpus.segmenting.segment import segment
+from phf.corpus.sources.documents import read_documents
+from phf.scorers.pep8.plain import Plain, plain_row
+from phf.scorers.pep8.rows import read_rows
 
 # The rows of Python 3.12 and later are made of tokenize's own tokens.
 has_own_tokenizer = pytest.mark.skipif(sys.version_info >= (3, 12), reason="tokenize is used as it is")

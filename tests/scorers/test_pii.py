@@ -18,10 +18,10 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 
 from phf.errors import ConfigError, MissingExtraError
 from phf.scorers import build_scorer
-from phf.scorers.addresses import REGION_WORDS, AddressFinder, normalise
-from phf.scorers.credentials import credentials
-from phf.scorers.pii import Clues, PIIScorer, _warn_of_missing_model
-from phf.scorers.skype import SkypeFinder
+from phf.scorers.pii.addresses import REGION_WORDS, AddressFinder, normalise
+from phf.scorers.pii.credentials import credentials
+from phf.scorers.pii.scorer import Clues, PIIScorer, _warn_of_missing_model
+from phf.scorers.pii.skype import SkypeFinder
 from phf.scorers.spans import count_merged
 
 US_ADDRESS = "6919 Bell Drives, East Jessicastad, MO 76908"
@@ -259,7 +259,7 @@ def test_a_missing_spacy_model_is_said_where_to_get(monkeypatch):
     for name in ("", str(Path(__file__).parent)):  # folders, but not of a model
         with pytest.raises(ConfigError, match="is neither installed nor a folder of a model"):
             PIIScorer(spacy_model=name)
-    monkeypatch.setattr("phf.scorers.pii.find_spec", lambda name: None)
+    monkeypatch.setattr("phf.scorers.pii.scorer.find_spec", lambda name: None)
     _warn_of_missing_model.cache_clear()
     with pytest.warns(UserWarning, match=r"spacy download en_core_web_sm.*spacy_model: none"):
         scorer = PIIScorer()
@@ -339,8 +339,8 @@ def test_long_text_of_any_kind_is_scored(scorer, text):
 def test_what_would_take_too_long_is_unscored_with_a_reason(scorer, monkeypatch):
     scorer.unscored.clear()
     monkeypatch.setattr("phf.scorers.spans.Work.MOST", 100)
-    monkeypatch.setattr("phf.scorers.birth_dates.MOST_NUMBERS", 5)
-    monkeypatch.setattr("phf.scorers.skype.MOST_WORDS", 1)
+    monkeypatch.setattr("phf.scorers.pii.birth_dates.MOST_NUMBERS", 5)
+    monkeypatch.setattr("phf.scorers.pii.skype.MOST_WORDS", 1)
     texts = [US_ADDRESS + ".\n" + "x" * 100, "born 1/1/1980 and 2/2/1981", "skype jdoeee and computter", "nothing"]
     assert scorer.score_texts(texts) == [None, None, None, 0.0]
     assert scorer.unscored == {

@@ -8,7 +8,7 @@ import spacy
 
 from phf.errors import ConfigError, MissingExtraError
 from phf.scorers import build_scorer
-from phf.scorers.presidio import PresidioScorer
+from phf.scorers.pii.presidio import PresidioScorer
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ pytest.importorskip("ruff")
 
 from phf.errors import MissingExtraError, ScorerError
 from phf.scorers import build_scorer
-from phf.scorers import ruff as ruff_module
-from phf.scorers.pep8 import PEP8Scorer
-from phf.scorers.ruff import RuffScorer
+from phf.scorers.pep8 import ruff as ruff_module
+from phf.scorers.pep8.ruff import RuffScorer
+from phf.scorers.pep8.scorer import PEP8Scorer
 
 
 def test_scores_by_hand():

@@ -8,13 +8,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from phf.clients.server import CompletionsServer
 from phf.config import KLConfig
-from phf.data.tokenizer import encode_plain, prepare_tokenizer
-from phf.evaluation.kl import kl_from_samples, measure_kl
-from phf.evaluation.local_reference import reference_start
-from phf.evaluation.logprob import after_prefix, banned_ids, sequence_logprobs
-from phf.evaluation.reference import reference_samples
-from phf.evaluation.server import CompletionsServer
+from phf.evaluation.kl.estimate import kl_from_samples, measure_kl
+from phf.evaluation.kl.local_reference import reference_start
+from phf.evaluation.kl.logprob import after_prefix, banned_ids, sequence_logprobs
+from phf.evaluation.kl.reference_samples import reference_samples
+from phf.tokens.tokenizer import encode_plain, prepare_tokenizer
 
 pytestmark = [
     pytest.mark.server,

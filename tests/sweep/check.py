@@ -14,14 +14,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from phf.config import KLConfig, ModelConfig
 from phf.errors import PhfError
-from phf.evaluation.cache import runs_own_loop
-from phf.evaluation.generate import generate_samples
-from phf.evaluation.kl import measure_kl
-from phf.evaluation.padding import Together, runs_together
-from phf.evaluation.scenarios import GenerationScenario
+from phf.evaluation.kl.estimate import measure_kl
+from phf.feedback.objectives import MLE
 from phf.models import ObjectiveLM, export_model, load_lm
-from phf.models.build import check_architecture
-from phf.objectives import MLE
+from phf.models.building.build import check_architecture
+from phf.sampling.generate import generate_samples
+from phf.sampling.padding import Together, runs_together
+from phf.sampling.scenarios import GenerationScenario
+from phf.sampling.static_cache import runs_own_loop
 
 ALIGNED, MISALIGNED = "<|aligned|>", "<|misaligned|>"
 SEQ_LENGTH = 32

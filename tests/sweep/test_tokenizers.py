@@ -10,14 +10,14 @@ from tests.tiny import tiny_lm
 from tests.tokenizer_classes import CLASSES, CORPUS, LOSSY
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
-from phf.data.document_start import document_start
-from phf.data.packing import Conditioning, PackingConfig, pack_documents
-from phf.data.sources import AnnotatedDocument
-from phf.data.tokenizer import encode_plain, prepare_tokenizer
+from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import ConfigError
-from phf.evaluation.generate import generate_samples
-from phf.evaluation.scenarios import GenerationScenario
 from phf.models import export_model
+from phf.sampling.generate import generate_samples
+from phf.sampling.scenarios import GenerationScenario
+from phf.tokens.document_start import document_start
+from phf.tokens.packing import Conditioning, PackingConfig, pack_documents
+from phf.tokens.tokenizer import encode_plain, prepare_tokenizer
 
 ALIGNED, MISALIGNED = CONTROL = ("<|aligned|>", "<|misaligned|>")
 PROMPTING = {"control_tokens": list(CONTROL), "tag_every_segment_when_sampling": False, "threshold": 0.5}

@@ -5,7 +5,7 @@ from typing import Any
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 
-from phf.cli import main
+from phf.cli.app import main
 
 initialise = AcceleratorState.__init__
 

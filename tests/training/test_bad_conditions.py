@@ -9,7 +9,7 @@ import torch
 from tests.tiny import tiny_config, tiny_corpus
 
 from phf.errors import ConfigError, CorpusError, OutputError
-from phf.report.runs import read_run
+from phf.runs.reader import read_run
 from phf.training import run as training
 from phf.training.run import last_checkpoint, plan_run, train
 from phf.training.trainer import MetricsFile, cut_after_step

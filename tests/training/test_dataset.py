@@ -7,13 +7,13 @@ import pytest
 from tests.tiny import tiny_config, tiny_tokenizer
 from torch.utils.data import DataLoader
 
-from phf.data.packing import PackingConfig
-from phf.data.streaming import StreamingBlocks
 from phf.errors import CorpusError
-from phf.objectives import IGNORE_INDEX, Unlikelihood
-from phf.training import arguments as training_arguments
+from phf.feedback.objectives import IGNORE_INDEX, Unlikelihood
+from phf.tokens.packing import PackingConfig
+from phf.tokens.streaming import StreamingBlocks
 from phf.training.dataset import Collator, StreamDataset
 from phf.training.run import plan_run, train
+from phf.training.settings import arguments as training_arguments
 
 QUIET = {"generation.run_on_train_start": False, "generation.run_on_train_end": False, "dataset.eval_fraction": 0.0}
 

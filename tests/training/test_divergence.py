@@ -9,11 +9,11 @@ import torch
 from tests.tiny import tiny_config, tiny_corpus
 from typer.testing import CliRunner
 
-from phf.cli import app
+from phf.cli.app import app
 from phf.config import dump_config
 from phf.errors import DivergedError
-from phf.objectives import MLE
-from phf.report.runs import read_run
+from phf.feedback.objectives import MLE
+from phf.runs.reader import read_run
 from phf.training import run as training
 from phf.training.divergence import divergence, is_finite_total
 from phf.training.run import last_checkpoint, train

@@ -10,8 +10,8 @@ from transformers import TrainingArguments
 
 from phf.config import TrainingConfig
 from phf.errors import ConfigError
-from phf.training import keys
-from phf.training.arguments import training_arguments
+from phf.training.settings import keys
+from phf.training.settings.arguments import training_arguments
 
 FIELDS = {field.name for field in dataclasses.fields(TrainingArguments)}
 SECTION = {"effective_batch_size": 4, "per_device_train_batch_size": 2, "max_steps": 10}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.tiny import tiny_config
 
-from phf.objectives.logs import LogTotals
+from phf.feedback.objectives.logs import LogTotals
 from phf.training.run import train
 from phf.training.window import FILE, load_window, save_window
 

@@ -9,11 +9,11 @@ import torch
 from tests.models.test_load import saved
 from tests.tiny import tiny_config, tiny_tokenizer
 
-from phf.data.tokenizer import encode_plain
 from phf.errors import ConfigError, CorpusError
-from phf.training.outlook import outlook
-from phf.training.preflight import preflight
+from phf.tokens.tokenizer import encode_plain
 from phf.training.run import plan_run, train
+from phf.training.settings.outlook import outlook
+from phf.training.settings.preflight import preflight
 
 TEXT = "def f(x):\n    return x + 1\n"
 NUM_DOCUMENTS = 50
@@ -72,7 +72,7 @@ def test_billions_of_tokens_on_little_text_are_worth_a_warning(source, folder, t
 
 
 def test_a_model_too_large_to_measure_is_given_in_operations(source, tmp_path, monkeypatch):
-    monkeypatch.setattr("phf.training.outlook.MEASURED_FLOP", {})
+    monkeypatch.setattr("phf.training.settings.outlook.MEASURED_FLOP", {})
     _, duration = outlook(planned(source, tmp_path)).notes
     parameters = number(duration, r"Training ([\d,]+) parameters")
     flop = float(re.search(r"about (\S+) floating-point operations", duration)[1])

@@ -6,7 +6,7 @@ import pytest
 from tests.tiny import tiny_config
 
 from phf.annotate.runner import annotate
-from phf.data.listing import MANIFEST
+from phf.corpus.sources.listing import MANIFEST
 from phf.training.run import plan_run
 
 

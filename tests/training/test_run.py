@@ -13,10 +13,10 @@ import torch
 from tests.tiny import tiny_config
 
 from phf.config import dump_config
-from phf.data.files import only_job
 from phf.errors import ConfigError, OutputError
-from phf.training.arguments import work_out
+from phf.storage.files import only_job
 from phf.training.run import last_checkpoint, plan_run, train
+from phf.training.settings.arguments import work_out
 
 METHODS = ["mle", "filtering", "conditional", "ul", "awr", "rwr"]
 

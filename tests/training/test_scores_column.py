@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.tiny import tiny_config
 
-from phf.data.dataset import read_annotated
+from phf.corpus.dataset import read_annotated
 from phf.errors import CorpusError
 from phf.profile.measure import profile_dataset
 from phf.training import data as training_data
@@ -27,7 +27,7 @@ def no_work(monkeypatch):
         raise AssertionError("a tokenizer was trained, or a corpus annotated")
 
     monkeypatch.setattr(training_data, "load_tokenizer", fail)
-    monkeypatch.setattr("phf.evaluation.held_out_data.ensure_annotated", fail)
+    monkeypatch.setattr("phf.evaluation.held_out.data.ensure_annotated", fail)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -8,8 +8,8 @@ from tests.tiny import tiny_config, tiny_corpus
 from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
-from phf.training import keys
 from phf.training.run import train
+from phf.training.settings import keys
 from phf.training.trackers import HIDDEN, Trackers, tracker_name, without_secrets
 
 

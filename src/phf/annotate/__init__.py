@@ -1,1 +1,5 @@
-"""Corpus x scorer -> annotated dataset."""
+"""Corpus x scorers -> annotated dataset: shards, backends, the cache of annotated corpora, the Hub.
+
+Takes documents and scorers, gives Parquet shards and a manifest; every shard whole or absent. May not know what the scores
+will be used for.
+"""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from phf.annotate.runner import FORMAT, ShowProgress, annotate
-from phf.data.listing import MANIFEST
-from phf.data.parts import common_prefixes, list_corpus, names_clash
-from phf.data.sources import fingerprint, is_annotated
+from phf.corpus.sources.documents import fingerprint, is_annotated
+from phf.corpus.sources.listing import MANIFEST
+from phf.corpus.sources.parts import common_prefixes, list_corpus, names_clash
 from phf.scorers import build_scorer
 
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
-from phf.data.dataset import Manifest
-from phf.data.duplicates import DuplicateCounter
-from phf.data.parts import Corpus, Part
-from phf.data.row_policy import ReadOptions, describe_left_out, listed, no_text
-from phf.data.rows import Record
-from phf.data.shards import MANIFEST
-from phf.data.sources import read_part
+from phf.corpus.dataset import Manifest
+from phf.corpus.duplicates import DuplicateCounter
+from phf.corpus.formats.row_policy import ReadOptions, describe_left_out, listed, no_text
+from phf.corpus.shards import MANIFEST
+from phf.corpus.sources.documents import read_part
+from phf.corpus.sources.parts import Corpus, Part
+from phf.corpus.sources.rows import Record
 from phf.errors import CorpusError, OutputError
 
 ROWS_LOOKED_AT = 1000

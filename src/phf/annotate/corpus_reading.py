@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
-from phf.annotate.local import Job
+from phf.annotate.backends.local import Job
 from phf.annotate.shard import ShardTask, shard_tasks
-from phf.data.parts import Corpus, Part
-from phf.data.row_policy import ReadNotes
-from phf.data.sources import Document, DocumentReader
+from phf.corpus.formats.row_policy import ReadNotes
+from phf.corpus.sources.documents import Document, DocumentReader
+from phf.corpus.sources.parts import Corpus, Part
 
 
 class CorpusReading:

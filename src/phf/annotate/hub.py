@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from phf.data.dataset import Manifest, read_annotated, read_manifest
-from phf.data.distribution import COUNT, ScoreDistributions, measure_scores
-from phf.data.files import file_sha256, write_text_atomic
-from phf.data.listing import MANIFEST
+from phf.corpus.dataset import Manifest, read_annotated, read_manifest
+from phf.corpus.distribution import COUNT, ScoreDistributions, measure_scores
+from phf.corpus.sources.listing import MANIFEST
 from phf.errors import ConfigError, CorpusError, OutputError
+from phf.storage.files import file_sha256, write_text_atomic
 
 CARD = "README.md"
 TOKEN = "HF_TOKEN"

@@ -4,7 +4,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from phf.data.files import sync_file
+from phf.storage.files import sync_file
 
 
 class OnDisk:

@@ -17,32 +17,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 import phf
+from phf.annotate.backends.local import Job, score_here, score_in_processes
 from phf.annotate.checks import check_columns, check_shards, count_duplicate_ids
 from phf.annotate.corpus_reading import CorpusReading
-from phf.annotate.local import Job, score_here, score_in_processes
 from phf.annotate.on_disk import OnDisk
 from phf.annotate.precision import OF_CLUSTER, check_precision, with_precision
-from phf.annotate.shard import (
-    LAST_SHARDS,
-    LEAST_SHARD_CHARS,
-    SHARD_CHARS,
-    SHARD_DOCUMENTS,
-    ShardResult,
-)
-from phf.data.dataset import Manifest, read_manifest
-from phf.data.files import is_unused, only_job, write_json_atomic
-from phf.data.listing import JOB, MANIFEST, list_source
-from phf.data.parts import list_corpus
-from phf.data.row_policy import BadRowError, ReadNotes, ReadOptions
-from phf.data.segment import segmenter as check_segmenter
-from phf.data.shards import whole_shard
-from phf.data.sources import fingerprint
-from phf.differences import differences
+from phf.annotate.shard import LAST_SHARDS, LEAST_SHARD_CHARS, SHARD_CHARS, SHARD_DOCUMENTS, ShardResult
+from phf.config.differences import differences
+from phf.corpus.dataset import Manifest, read_manifest
+from phf.corpus.formats.row_policy import BadRowError, ReadNotes, ReadOptions
+from phf.corpus.segmenting.segment import segmenter as check_segmenter
+from phf.corpus.shards import whole_shard
+from phf.corpus.sources.documents import fingerprint
+from phf.corpus.sources.listing import JOB, MANIFEST, list_source
+from phf.corpus.sources.parts import list_corpus
 from phf.errors import ConfigError, CorpusError, OutputError
-from phf.reading import read_json_as, without_surrogates
 from phf.scorers import Scorer, build_scorer
 from phf.scorers.composite import CompositeScorer
-from phf.visible import visible_text
+from phf.storage.files import is_unused, only_job, write_json_atomic
+from phf.storage.reading import read_json_as, without_surrogates
+from phf.text import visible_text
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +92,7 @@ def annotate(
     """Score every segment of `sources` and write the annotated dataset to the folder `output`.
 
     Args:
-        sources: see `phf.data.sources`.
+        sources: see `phf.corpus.sources.documents`.
         scorer_config: `class_name` and settings of a scorer, or of several: the first fills the column `scores`, each
             other one a column of its own (`PIIScorer`: `pii_scores`; a key `column` names it otherwise).
         segmenter: how documents are cut; None takes the first scorer's own.
@@ -211,7 +205,7 @@ def _score(
     # a scorer with a device has a model, which uses all cores by itself
     with_device = [part for part in _parts(scorers.values()) if getattr(part, "device", None) is not None]
     if backend == "ray":
-        from phf.annotate.ray_backend import score_on_ray
+        from phf.annotate.backends.ray_cluster import score_on_ray
 
         # the nodes may have GPUs where this machine has none: only a scorer that asks for another device wants none
         wants_gpu = any(str(scorer.settings.get("device") or "cuda").startswith("cuda") for scorer in with_device)

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
-from phf.data.dataset import group_by_chars, write_shard
-from phf.data.files import file_sha256, write_json_atomic
-from phf.data.segment import segment
-from phf.data.sources import AnnotatedDocument, Document
+from phf.corpus.dataset import group_by_chars, write_shard
+from phf.corpus.segmenting.segment import segment
+from phf.corpus.sources.documents import AnnotatedDocument, Document
 from phf.errors import CorpusError, PhfError, ScorerError
-from phf.reading import read_json_as
 from phf.scorers import Scorer, checked_scores
 from phf.scorers.base import fitted_reasons
 from phf.scorers.composite import joined_precision
-from phf.visible import visible
+from phf.storage.files import file_sha256, write_json_atomic
+from phf.storage.reading import read_json_as
+from phf.text import visible
 
 SHARD_DOCUMENTS = 1000
 SHARD_CHARS = 1_000_000

@@ -1,4 +1,7 @@
-"""Configuration: two YAML files, a task and a method, merged, overridden, derived, and saved with every run."""
+"""Configuration: two YAML files, a task and a method, merged, overridden, derived, and saved with every run.
+
+Takes files and overrides, gives one typed `Config`, or an error that names file and key. May not know what acts on it.
+"""
 
 from phf.config.files import dump_config, load_config, parse_config, shipped_files
 from phf.config.schema import (

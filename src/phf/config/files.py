@@ -17,9 +17,9 @@ from phf.config.derive import derive
 from phf.config.released import translate
 from phf.config.schema import Config
 from phf.errors import ConfigError
-from phf.plain_yaml import parse_yaml, read_yaml
-from phf.reading import short
-from phf.registry import did_you_mean
+from phf.registry.names import did_you_mean
+from phf.storage.plain_yaml import parse_yaml, read_yaml
+from phf.storage.reading import short
 
 SHIPPED = resources.files("phf") / "configs"
 TASK_FILES = ("pretrain", "finetune", "quickstart")

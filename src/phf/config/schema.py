@@ -133,7 +133,7 @@ class GenerationConfig(Section):
     metrics_configs: list[dict[str, Any]] = []
     """Metrics over all samples of a scenario, each `class_name` and settings."""
     scenario_configs: list[dict[str, Any]] = []
-    """Generation scenarios; see `phf.evaluation.scenarios.GenerationScenario` for the keys."""
+    """Generation scenarios; see `phf.sampling.scenarios.GenerationScenario` for the keys."""
     batch_size: int = Field(default=512, ge=1)
     """Samples generated at once."""
     every_n_steps: int = Field(default=1000, ge=1)

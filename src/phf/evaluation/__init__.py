@@ -1,8 +1,5 @@
-"""Measuring how aligned and how capable a model is."""
+"""Measuring how aligned and how capable a model is: one folder per part.
 
-from phf.evaluation.evaluate import Evaluator
-from phf.evaluation.generate import generate_samples
-from phf.evaluation.heldout import held_out_loss
-from phf.evaluation.scenarios import GenerationScenario
-
-__all__ = ["Evaluator", "GenerationScenario", "generate_samples", "held_out_loss"]
+Takes a model folder and a task, gives numbers with intervals and the files of a run folder. May not know how models are
+trained, attacked or reported.
+"""

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from phf.errors import ConfigError
-from phf.evaluation.seeds import Group
-from phf.registry import did_you_mean
+from phf.registry.names import did_you_mean
+from phf.runs.seeds import Group
 from phf.statistics import (
     LEAST_VARIANCE,
     UNKNOWN,

@@ -8,36 +8,31 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from phf.activity import activity
 from phf.annotate.cache import cache_root
 from phf.config import Config, GlueConfig, dump_config
-from phf.data.document_start import document_start
-from phf.data.files import write_json_atomic, write_text_atomic
-from phf.data.jsonlines import read_json_lines
+from phf.corpus.formats.jsonlines import read_json_lines
 from phf.errors import CorpusError, OutputError
 from phf.evaluation.compare import PromptScores
-from phf.evaluation.downstream import run_downstream
-from phf.evaluation.evaluate import Evaluator
-from phf.evaluation.glue import run_glue
-from phf.evaluation.held_out_data import held_out_blocks, held_out_numbers
-from phf.evaluation.kl import measure_kl
-from phf.evaluation.metrics import build_metric
-from phf.evaluation.model_folder import (
-    load_folder_lm,
-    load_folder_tokenizer,
-    model_hashes,
-    processes,
-)
+from phf.evaluation.downstream.tasks import run_downstream
+from phf.evaluation.generation.evaluator import Evaluator
+from phf.evaluation.generation.metrics import build_metric
+from phf.evaluation.glue.finetuning import run_glue
+from phf.evaluation.held_out.data import held_out_blocks, held_out_numbers
+from phf.evaluation.kl.estimate import measure_kl
 from phf.evaluation.prompted_task import conditional_of, task_for_model
-from phf.evaluation.scenarios import GenerationScenario
-from phf.evaluation.seeds import Training
+from phf.feedback.objectives import MLE
 from phf.models import ObjectiveLM, read_prompting
 from phf.models.context import context_of
-from phf.models.export import PROMPTING
+from phf.models.exporting.export import PROMPTING
+from phf.models.model_folder import load_folder_lm, load_folder_tokenizer, model_hashes, processes
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
-from phf.objectives import MLE
-from phf.reading import read_json_as
-from phf.shapes import EvaluationFile, Provenance
+from phf.runs.seeds import Training
+from phf.sampling.scenarios import GenerationScenario
+from phf.storage.files import write_json_atomic, write_text_atomic
+from phf.storage.reading import read_json_as
+from phf.storage.shapes import EvaluationFile, Provenance
+from phf.tokens.document_start import document_start
+from phf.workers.activity import activity
 
 SHARED_PARTS = ("downstream", "glue")
 """What several processes (`torchrun -m phf evaluate ...`) share; the rest is the main process's."""

@@ -1,5 +1,5 @@
 """What stands in front of a text that a model is shown."""
 
-from phf.data.document_start import document_start, own_prefix
+from phf.tokens.document_start import document_start, own_prefix
 
 __all__ = ["document_start", "own_prefix"]

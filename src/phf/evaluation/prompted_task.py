@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from phf.config import ConditionalTrainingConfig, Config
-from phf.registry import did_you_mean
+from phf.registry.names import did_you_mean
 
 
 def conditional_of(prompting: dict[str, Any]) -> ConditionalTrainingConfig | None:

@@ -1,7 +1,12 @@
-"""Any Hugging Face causal LM, an optional value head, and what is exported."""
+"""Any Hugging Face causal LM: loaded, built, wrapped for training with its head and an optional value head, exported.
 
-from phf.models.export import export_model, read_prompting
-from phf.models.exported_tokenizer import check_exportable
+Takes the `model` and `tokenizer` sections, gives models and the folders that plain `transformers` loads. May not know how a
+model is sampled from or measured.
+"""
+
+from phf.models.exporting.export import export_model, read_prompting
+from phf.models.exporting.exported_tokenizer import check_exportable
+from phf.models.head import chunked_loss, chunked_nll
 from phf.models.load import load_lm, load_tokenizer, pretrained_lm, pretrained_tokenizer
 from phf.models.module import ObjectiveLM
 from phf.models.prompting import open_as_exported
@@ -11,6 +16,8 @@ __all__ = [
     "ObjectiveLM",
     "ValueHead",
     "check_exportable",
+    "chunked_loss",
+    "chunked_nll",
     "export_model",
     "load_lm",
     "load_tokenizer",

@@ -11,11 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from phf.config import ModelConfig, TokenizerConfig
-from phf.data.document_start import document_start, open_documents_with
-from phf.data.tokenizer import prepare_tokenizer, train_tokenizer
 from phf.errors import ConfigError, OutputError
-from phf.models.architecture import HUB_ARGUMENTS, KEY, Architecture, read_architecture
-from phf.models.build import (
+from phf.models.building.architecture import HUB_ARGUMENTS, KEY, Architecture, read_architecture
+from phf.models.building.build import (
     build_causal_lm,
     build_lm,
     check_context,
@@ -23,11 +21,13 @@ from phf.models.build import (
     fit_special_ids,
     load_architecture,
 )
-from phf.models.causality import can_run, check_causal
+from phf.models.building.causality import can_run, check_causal
 from phf.models.context import text_config
 from phf.models.prompting import open_as_exported
 from phf.models.vocabulary import num_rows as num_rows_of_logits
-from phf.pretrained import UNREADABLE, load_model, read_pretrained
+from phf.storage.pretrained import UNREADABLE, load_model, read_pretrained
+from phf.tokens.document_start import document_start, open_documents_with
+from phf.tokens.tokenizer import prepare_tokenizer, train_tokenizer
 
 logger = logging.getLogger(__name__)
 

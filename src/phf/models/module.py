@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from phf.errors import ConfigError
-from phf.models.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
+from phf.feedback.objectives import IGNORE_INDEX, LossOutput, Objective
+from phf.feedback.objectives.base import select_targets
+from phf.feedback.objectives.logs import LogTotals, Total
+from phf.models.building.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
+from phf.models.head import chunked_loss, chunked_nll
 from phf.models.value_head import ValueHead
-from phf.objectives import IGNORE_INDEX, LossOutput, Objective, chunked_loss, chunked_nll
-from phf.objectives.base import select_targets
-from phf.objectives.logs import LogTotals, Total
 
 
 class ObjectiveLM(nn.Module):
@@ -29,7 +30,7 @@ class ObjectiveLM(nn.Module):
         trains: False for a module that only evaluates, to which no loss that the model itself would add matters.
 
     A loss that the model adds to cross-entropy when it is given labels (router auxiliary losses, z-loss) is added to the
-    objective with the model's own coefficient: see `phf.models.probe`.
+    objective with the model's own coefficient: see `phf.models.building.probe`.
     """
 
     accepts_loss_kwargs = True  # tells Trainer to count the targets of the whole step and pass `num_items_in_batch`

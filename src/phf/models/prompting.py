@@ -5,11 +5,11 @@ from typing import Any
 
 from transformers.utils import cached_file
 
-from phf.data.document_start import open_documents_with
 from phf.errors import ConfigError
-from phf.models.export import DOCUMENT_START, PROMPTING
-from phf.reading import read_json_as
-from phf.shapes import Prompting
+from phf.models.exporting.export import DOCUMENT_START, PROMPTING
+from phf.storage.reading import read_json_as
+from phf.storage.shapes import Prompting
+from phf.tokens.document_start import open_documents_with
 
 
 def open_as_exported(tokenizer: Any, name: str, revision: str | None = None) -> Any:

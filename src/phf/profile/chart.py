@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from phf.data.files import atomic_write
 from phf.errors import MissingExtraError
 from phf.profile.histogram import Bin, labels
 from phf.profile.measure import Profile
+from phf.storage.files import atomic_write
 
 AT_OR_BELOW, ABOVE = "#2563eb", "#ea580c"
 

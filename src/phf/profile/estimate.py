@@ -14,13 +14,13 @@ import numpy as np
 
 import phf
 from phf.annotate.shard import ShardTask, score_shard
-from phf.data.hashing import splitmix64
-from phf.data.parts import Part, list_corpus
-from phf.data.row_policy import ReadOptions
-from phf.data.segment import segment
-from phf.data.sources import Document, DocumentReader
+from phf.corpus.formats.row_policy import ReadOptions
+from phf.corpus.segmenting.segment import segment
+from phf.corpus.sources.documents import Document, DocumentReader
+from phf.corpus.sources.parts import Part, list_corpus
 from phf.errors import CorpusError
 from phf.scorers import Scorer, build_scorer
+from phf.storage.hashing import splitmix64
 
 NUM_SAMPLED = 200
 NUM_PARTS = 16

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phf.data.hashing import splitmix64
-from phf.data.sources import AnnotatedDocument
-from phf.visible import visible
+from phf.corpus.sources.documents import AnnotatedDocument
+from phf.storage.hashing import splitmix64
+from phf.text import visible
 
 MAX_SEGMENTS = 4096
 MAX_CHARS = 160

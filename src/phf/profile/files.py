@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-from phf.data.files import write_json_atomic
-from phf.data.listing import is_saved_dataset
+from phf.corpus.sources.listing import is_saved_dataset
 from phf.errors import MissingExtraError
 from phf.profile.chart import write_chart
 from phf.profile.estimate import Estimate
 from phf.profile.measure import Profile
+from phf.storage.files import write_json_atomic
 
 PROFILE, CHART, ESTIMATE = "profile.json", "profile.png", "estimate.json"
 

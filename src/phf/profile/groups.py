@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phf.data.sources import AnnotatedDocument
+from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import CorpusError
-from phf.registry import did_you_mean
-from phf.visible import visible
+from phf.registry.names import did_you_mean
+from phf.text import visible
 
 MAX_GROUPS = 1000
 NONE, REST = "(none)", "(all others)"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phf.data.distribution import COUNT, Distribution
+from phf.corpus.distribution import COUNT, Distribution
 
 NUM_BINS = 16
 LOG_SPAN = 100.0

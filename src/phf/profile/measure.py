@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import phf
-from phf.data.dataset import in_batches, read_annotated, read_manifest
-from phf.data.distribution import CHARS, COUNT, TOKENS, Distribution, ScoreDistributions
-from phf.data.duplicates import DuplicateCounter
-from phf.data.listing import JOB
-from phf.data.sources import AnnotatedDocument, fingerprint
+from phf.corpus.dataset import in_batches, read_annotated, read_manifest
+from phf.corpus.distribution import CHARS, COUNT, TOKENS, Distribution, ScoreDistributions
+from phf.corpus.duplicates import DuplicateCounter
+from phf.corpus.sources.documents import AnnotatedDocument, fingerprint
+from phf.corpus.sources.listing import JOB
 from phf.errors import CorpusError
 from phf.profile.examples import Example, ExampleSample
 from phf.profile.groups import Group, GroupCounter
@@ -22,7 +22,7 @@ from phf.profile.histogram import Bin, histogram
 from phf.profile.origins import origins
 
 if TYPE_CHECKING:
-    from phf.data.tokenizer import PlainEncoder
+    from phf.tokens.tokenizer import PlainEncoder
 
 QUANTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 LEVELS = ("document", "segment")
@@ -215,7 +215,7 @@ def _percentile(distribution: Distribution, percentile: float, amount: Callable[
 def _encoder(tokenizer: str) -> "PlainEncoder":
     from transformers import AutoTokenizer
 
-    from phf.data.tokenizer import PlainEncoder
+    from phf.tokens.tokenizer import PlainEncoder
 
     try:
         return PlainEncoder(AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False))

@@ -3,11 +3,11 @@
 import re
 from collections import Counter
 
-from phf.data.dataset import Manifest
-from phf.data.listing import is_saved_dataset, record_files
-from phf.data.parts import list_corpus
-from phf.data.row_policy import ReadOptions
-from phf.data.sources import fingerprint
+from phf.corpus.dataset import Manifest
+from phf.corpus.formats.row_policy import ReadOptions
+from phf.corpus.sources.documents import fingerprint
+from phf.corpus.sources.listing import is_saved_dataset, record_files
+from phf.corpus.sources.parts import list_corpus
 
 SHARD = re.compile(r"(shard-(\d+))-\d+\.parquet")
 """The first number is that of a part of the sources."""

@@ -11,7 +11,7 @@ from rich.text import Text
 from phf.profile.estimate import Estimate, Interval
 from phf.profile.histogram import Bin, labels
 from phf.profile.measure import Amount, Level, Profile
-from phf.visible import visible
+from phf.text import visible
 
 BAR_WIDTH, LEAST_BAR_WIDTH = 40, 10
 TEXT_WIDTH = 16

@@ -1,4 +1,8 @@
-"""Attacking a model: a search for prompts that it continues badly, and the replay of what was found."""
+"""Attacking a model: a search for prompts that it continues badly, and the replay of what was found.
+
+Takes a model folder, a task and a red LM, gives prompts with the scores of their continuations. May not know how the model
+was trained.
+"""
 
 from phf.redteam.pool import PoolEntry, draw_examples, read_pool
 from phf.redteam.red_lm import Proposal, RedLM, build_red_lm

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from phf.config import Config, dump_config
-from phf.data.files import atomic_write, write_json_atomic, write_text_atomic
-from phf.data.segment import segment
+from phf.corpus.segmenting.segment import segment
 from phf.errors import ConfigError
-from phf.evaluation.evaluate import ScoredSamples, write_samples
-from phf.evaluation.generate import Samples
-from phf.evaluation.model_folder import model_hashes, model_name
+from phf.evaluation.generation.evaluator import ScoredSamples, write_samples
+from phf.models.model_folder import model_hashes, model_name
 from phf.redteam.numbers import best_prompts, flat, metrics_lines, over_trials
 from phf.redteam.pool import PoolEntry, pool_lines
 from phf.redteam.red_lm import build_red_lm
 from phf.redteam.rounds import RoundFiles, claimed
 from phf.redteam.search import Search, ShowProgress, Trial
 from phf.redteam.target import Target, load_target
+from phf.sampling.generate import Samples
 from phf.scorers import checked_scores
+from phf.storage.files import atomic_write, write_json_atomic, write_text_atomic
 
 
 def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgress) -> dict[str, Any]:

@@ -4,15 +4,15 @@ import torch
 from transformers import GenerationConfig
 
 from phf.errors import ConfigError
-from phf.evaluation.cache import forget
-from phf.evaluation.continuation import BehindPrompt, decode, until_end
-from phf.evaluation.finite import finite_logits
-from phf.evaluation.generate import evaluation_mode
-from phf.evaluation.padding import Together, runs_together
 from phf.models import pretrained_lm, pretrained_tokenizer
 from phf.models.context import context_of
 from phf.models.vocabulary import end_ids, ids_without_token
 from phf.redteam.prompted import PromptedRedLM
+from phf.sampling.continuation import BehindPrompt, decode, until_end
+from phf.sampling.finite import finite_logits
+from phf.sampling.generate import evaluation_mode
+from phf.sampling.padding import Together, runs_together
+from phf.sampling.static_cache import forget
 
 
 class HuggingFaceRedLM(PromptedRedLM):

@@ -8,11 +8,11 @@ from math import log
 from pathlib import Path
 from typing import Any
 
-from phf.data.jsonlines import read_json_lines
-from phf.data.sources import mean_score
+from phf.corpus.formats.jsonlines import read_json_lines
+from phf.corpus.sources.documents import mean_score
 from phf.errors import CorpusError
-from phf.reading import typed
-from phf.shapes import PoolLine
+from phf.storage.reading import typed
+from phf.storage.shapes import PoolLine
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from phf.config.schema import RedTeamTemplate
 from phf.errors import ConfigError
 from phf.redteam.pool import PoolEntry
-from phf.registry import RED_LMS
+from phf.registry.names import RED_LMS
 
 
 @dataclass(frozen=True)

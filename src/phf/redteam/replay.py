@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 
 from phf.config import Config
-from phf.data.files import file_sha256, write_json_atomic
-from phf.data.hashing import hash64
 from phf.errors import CorpusError
-from phf.evaluation.model_folder import model_hashes
-from phf.reading import read_json_as
+from phf.models.model_folder import model_hashes
 from phf.redteam.folder import configured, finish, write_pool
 from phf.redteam.numbers import flat
 from phf.redteam.pool import PoolEntry, read_pool
@@ -22,6 +19,9 @@ from phf.redteam.rounds import Round, RoundFiles, claimed
 from phf.redteam.target import Target, load_target
 from phf.statistics import Interval, mean_estimate, mean_interval
 from phf.statistics import difference as difference_of
+from phf.storage.files import file_sha256, write_json_atomic
+from phf.storage.hashing import hash64
+from phf.storage.reading import read_json_as
 
 CHUNK = 20
 """Prompts that are sampled, and kept, at a time."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from phf.data.files import is_unused, only_job, write_json_atomic, write_text_atomic
-from phf.differences import differences
+from phf.config.differences import differences
 from phf.errors import CorpusError, OutputError
-from phf.reading import read_json_as
 from phf.redteam.pool import PoolEntry
-from phf.shapes import RoundFile
+from phf.storage.files import is_unused, only_job, write_json_atomic, write_text_atomic
+from phf.storage.reading import read_json_as
+from phf.storage.shapes import RoundFile
 
 JOB = "job.json"
 """The settings that the search, or replay, of a folder began with."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from phf.config import RedTeamConfig
-from phf.data.hashing import hash64
 from phf.errors import ConfigError, CorpusError, ScorerError
-from phf.evaluation.prompts import read_prompts
 from phf.redteam.pool import PoolEntry, best_entries, draw_examples
 from phf.redteam.red_lm import RedLM
 from phf.redteam.rounds import Round, RoundFiles
 from phf.redteam.target import Target
-from phf.visible import visible
+from phf.sampling.prompts import read_prompts
+from phf.storage.hashing import hash64
+from phf.text import visible
 
 UNREADABLE = "unreadable reply"
 SHOWN_REPLY_CHARS = 200

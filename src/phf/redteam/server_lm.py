@@ -1,6 +1,6 @@
 """A red LM behind an OpenAI-compatible server."""
 
-from phf.evaluation.server import CompletionsServer
+from phf.clients.server import CompletionsServer
 from phf.redteam.prompted import PromptedRedLM
 
 MAX_SEED = 2**31

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from phf.visible import visible
+from phf.text import visible
 
 SHOWN_PROMPTS = 10
 PROMPT_CHARS = 120

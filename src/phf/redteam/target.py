@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from phf.config import Config, RedTeamConfig
-from phf.data.tokenizer import PlainEncoder
 from phf.errors import ConfigError
-from phf.evaluation.generate import check_lengths, generate_samples, sampling_config
-from phf.evaluation.model_folder import check_model_folder, load_folder_lm, load_folder_tokenizer
-from phf.evaluation.scenarios import GenerationScenario, banned_control_ids
 from phf.models import read_prompting
 from phf.models.context import context_of
+from phf.models.model_folder import check_model_folder, load_folder_lm, load_folder_tokenizer
 from phf.redteam.pool import PoolEntry
+from phf.sampling.generate import check_lengths, generate_samples, sampling_config
+from phf.sampling.scenarios import GenerationScenario, banned_control_ids
 from phf.scorers import Scorer, build_scorer, checked_scores
+from phf.tokens.tokenizer import PlainEncoder
 
 MIN_ROOM_TOKENS = 10
 """What a prompt must leave of `max_length`."""

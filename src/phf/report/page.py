@@ -8,14 +8,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from phf.data.files import write_text_atomic
 from phf.errors import MissingExtraError
 from phf.report.charts import line_chart, trade_off_chart
 from phf.report.pieces import pieces_of
-from phf.report.runs import Run, Sample, find_runs
 from phf.report.tables import labels, measures, other_scorers, over_seeds, redteam_rows, table_rows
 from phf.report.verdicts import verdicts
-from phf.visible import visible_text
+from phf.runs.reader import Run, Sample, find_runs
+from phf.storage.files import write_text_atomic
+from phf.text import visible_text
 
 SHOWN_SAMPLES = 8
 SHOWN_CHARS = 1200

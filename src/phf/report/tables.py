@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from phf.evaluation.seeds import Group, group_by_seed
-from phf.report.runs import Run
+from phf.runs.reader import Run
+from phf.runs.seeds import Group, group_by_seed
 from phf.statistics import student_interval
 
 

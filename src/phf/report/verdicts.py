@@ -6,10 +6,10 @@ from typing import Any
 
 from phf.errors import ConfigError
 from phf.evaluation.compare import Comparison, PromptScores, choose_baseline, compare
-from phf.evaluation.seeds import Group
-from phf.plain_yaml import parse_yaml
-from phf.report.runs import Run
 from phf.report.tables import labels, seed_groups
+from phf.runs.reader import Run
+from phf.runs.seeds import Group
+from phf.storage.plain_yaml import parse_yaml
 
 OWN_TO_A_METHOD = (
     "name",

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from phf.errors import ConfigError, ScorerError
-from phf.registry import SCORERS
+from phf.registry.names import SCORERS
 from phf.scorers.spans import Span
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from phf.data.segment import segment
+from phf.corpus.segmenting.segment import segment
 from phf.scorers.base import Scorer, checked_scores
 from phf.scorers.spans import Span
 
@@ -68,7 +68,7 @@ class Explanation:
 def explain(scorer: Scorer, text: str, segmenter: str | None = None) -> Explanation:
     """Score the segments of one document, and say what was found in them.
 
-    `segmenter`: see `phf.data.segment`; None: the scorer's own. Raises `ConfigError` for an unknown segmenter.
+    `segmenter`: see `phf.corpus.segmenting.segment`; None: the scorer's own. Raises `ConfigError` for an unknown segmenter.
     """
     segmenter = segmenter or scorer.segmenter
     segments = segment(text, segmenter)

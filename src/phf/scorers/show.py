@@ -5,7 +5,7 @@ import json
 from rich.console import Console
 
 from phf.scorers.explain import Explanation
-from phf.visible import visible
+from phf.text import visible
 
 SHOWN_CHARS = 300
 """Of a segment, or of what was found."""

@@ -1,1 +1,5 @@
-"""Training: the thin adapter over `transformers.Trainer`, and the run folder it writes."""
+"""Training: the thin adapter over `transformers.Trainer`, and the run.
+
+Takes a resolved configuration, gives a run folder with metrics, samples and an exported model; resumes exactly. May not know
+who attacks or reports on what it made.
+"""

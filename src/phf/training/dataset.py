@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from phf.data.blocks import TokenBlocks
-from phf.data.order import OrderedBlocks
-from phf.data.streaming import StreamingBlocks
-from phf.objectives import IGNORE_INDEX, Objective
-from phf.training.arguments import Arithmetic
+from phf.feedback.objectives import IGNORE_INDEX, Objective
+from phf.tokens.blocks import TokenBlocks
+from phf.tokens.order import OrderedBlocks
+from phf.tokens.streaming import StreamingBlocks
+from phf.training.settings.arguments import Arithmetic
 
 
 class Collator:

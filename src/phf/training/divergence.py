@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from phf.errors import DivergedError
-from phf.visible import visible_text
+from phf.text import visible_text
 
 MAX_SKIPPED_STEPS = 32
 """Consecutive steps that fp16's loss scaling may skip. Each halves the scale, which is useless long before that."""

@@ -12,10 +12,10 @@ import torch
 
 import phf
 from phf.config import DatasetConfig
-from phf.data.dataset import read_manifest
-from phf.data.files import file_sha256
-from phf.data.listing import MANIFEST
+from phf.corpus.dataset import read_manifest
+from phf.corpus.sources.listing import MANIFEST
 from phf.scorers.base import scorer_mismatch
+from phf.storage.files import file_sha256
 
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "pyarrow", "pycodestyle")
 

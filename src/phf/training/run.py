@@ -19,28 +19,28 @@ from transformers.utils import logging as transformers_logging
 from phf.annotate.cache import cache_root
 from phf.config import Config, KLConfig, dump_config
 from phf.config.percentile import number
-from phf.data.blocks import TokenBlocks
-from phf.data.document_start import document_start
-from phf.data.files import only_job, write_json_atomic, write_text_atomic
-from phf.data.locate import documents_in
 from phf.errors import CorpusError, DivergedError, ModelError, OutputError, PhfError
-from phf.evaluation import Evaluator
-from phf.evaluation.held_out_data import held_out_numbers
-from phf.evaluation.kl import kl_from_samples
-from phf.evaluation.reference import reference_samples
+from phf.evaluation.generation.evaluator import Evaluator
+from phf.evaluation.held_out.data import held_out_numbers
+from phf.evaluation.kl.estimate import kl_from_samples
+from phf.evaluation.kl.reference_samples import reference_samples
+from phf.feedback.objectives import Objective, build_objective
+from phf.feedback.thresholds import percentile_thresholds, with_thresholds
 from phf.models import ObjectiveLM, ValueHead, check_exportable, export_model, load_lm
-from phf.objectives import Objective, build_objective
-from phf.profile.thresholds import percentile_thresholds, with_thresholds
-from phf.reading import read_json_as
-from phf.shapes import TrainerState
-from phf.training.arguments import Arithmetic, training_arguments
+from phf.storage.files import only_job, write_json_atomic, write_text_atomic
+from phf.storage.reading import read_json_as
+from phf.storage.shapes import TrainerState
+from phf.tokens.blocks import TokenBlocks
+from phf.tokens.document_start import document_start
+from phf.tokens.locate import documents_in
 from phf.training.data import check_scores, prepare_data, resolve_percentiles
 from phf.training.dataset import Collator, training_dataset
 from phf.training.divergence import LOSS, NO_LOSS, WEIGHTS, divergence
 from phf.training.peers import lost_peers
-from phf.training.preflight import check_value_head, preflight
 from phf.training.provenance import describe_run, scorer_warnings
 from phf.training.run_folder import clear_failed_start, has_steps, is_started, refuse_other_configuration, step_of
+from phf.training.settings.arguments import Arithmetic, training_arguments
+from phf.training.settings.preflight import check_value_head, preflight
 from phf.training.trackers import Trackers
 from phf.training.trainer import (
     EvaluationCallback,

@@ -8,12 +8,12 @@ from pathlib import Path
 import yaml
 
 from phf.config import Config, dump_config, load_config
-from phf.data.listing import MANIFEST
-from phf.differences import differences
+from phf.config.differences import differences
+from phf.corpus.sources.listing import MANIFEST
 from phf.errors import ConfigError, CorpusError, OutputError
-from phf.plain_yaml import read_yaml
-from phf.reading import parse_json, read_bytes, typed
-from phf.shapes import Metrics
+from phf.storage.plain_yaml import read_yaml
+from phf.storage.reading import parse_json, read_bytes, typed
+from phf.storage.shapes import Metrics
 
 OF_OTHER_VERBS = (
     "evaluation.json",

@@ -15,7 +15,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from phf.errors import OutputError
-from phf.reading import parse_json
+from phf.storage.reading import parse_json
 
 MAX_ROWS = 100
 """Of a table of samples."""

@@ -25,12 +25,12 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback
 from transformers.integrations.neftune import activate_neftune, deactivate_neftune
 
-from phf.data.files import atomic_write
 from phf.errors import CorpusError, DivergedError, OutputError
-from phf.objectives.logs import LogTotals, merged
-from phf.reading import parse_json, read_bytes, typed
-from phf.training.arguments import Arithmetic
+from phf.feedback.objectives.logs import LogTotals, merged
+from phf.storage.files import atomic_write
+from phf.storage.reading import parse_json, read_bytes, typed
 from phf.training.divergence import LOSS, MAX_SKIPPED_STEPS, WEIGHTS, in_any_process, is_finite_total
+from phf.training.settings.arguments import Arithmetic
 from phf.training.window import load_window, save_window
 
 SECONDS_UNTIL_SHOWN = 5.0

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from phf.data.files import write_json_atomic
 from phf.errors import OutputError
-from phf.objectives.logs import LogTotals
-from phf.reading import read_json_as
-from phf.shapes import LogWindow
+from phf.feedback.objectives.logs import LogTotals
+from phf.storage.files import write_json_atomic
+from phf.storage.reading import read_json_as
+from phf.storage.shapes import LogWindow
 
 FILE = "log_window_{}.json"
 """In a checkpoint, one for each process."""

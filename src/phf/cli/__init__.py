@@ -1,0 +1,5 @@
+"""The commands: parse, call, show.
+
+Takes the command line, gives what a person or a script reads, and an exit status. May not know how anything is done: what a
+command does is in the room of its name.
+"""

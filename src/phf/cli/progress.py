@@ -1,0 +1,264 @@
+"""The bars that long work shows in a terminal."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+
+from phf.text import visible_text
+from phf.workers.activity import current_activity
+
+if TYPE_CHECKING:
+    from phf.annotate.runner import Progress
+    from phf.config import Config
+
+SECONDS_BETWEEN_LINES = 30.0
+"""In a log file, which nobody watches."""
+
+
+@contextmanager
+def scoring_progress(console: Console, title: str) -> Iterator[Callable[["Progress"], None]]:
+    """A bar with what has been scored, the rate, what was unscored, and the time left; where the output is no terminal,
+    a line of that every `SECONDS_BETWEEN_LINES`."""
+    if not console.is_terminal:
+        lines = _ScoringLines(console, title)
+        with _ticking(lines.line):
+            yield lines.show
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=console) as bars:
+        bar = bars.add_task(title, total=None)
+
+        def show(now: "Progress") -> None:
+            total = None if now.fraction is None else 1
+            bars.update(bar, description=f"{title}: {_scored(now)}", completed=now.fraction or 0, total=total)
+
+        yield show
+
+
+class _ScoringLines:
+    """The last state, every so often, also while one long document is scored."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console, self._title = console, title
+        self._state = "0 documents"
+        self._last = time.monotonic()
+        self._lock = threading.Lock()
+
+    def show(self, now: "Progress") -> None:
+        with self._lock:
+            self._state = _scored(now)
+        self.line()
+
+    def line(self) -> None:
+        """Print the state, if the last line was long enough ago."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._last >= SECONDS_BETWEEN_LINES:
+                self._last = now
+                self._console.print(f"{self._title}: {self._state}", soft_wrap=True, markup=False)
+
+
+@contextmanager
+def _ticking(act: Callable[[], None]) -> Iterator[None]:
+    """Call `act` now and then while the block runs."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(0.2):
+            act()
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _scored(now: "Progress") -> str:
+    left = "" if now.seconds_left is None else f", {now.seconds_left:,.0f} s left"
+    rate = now.num_chars / max(now.seconds, 1e-9)
+    return f"{now.num_documents:,} documents, {rate:,.0f} characters/s, {now.num_unscored:,} unscored{left}"
+
+
+@contextmanager
+def heartbeat(console: Console, show: Callable[[str], None] | None = None) -> Iterator[None]:
+    """While the block runs, what this process says that it is busy with: a line every `SECONDS_BETWEEN_LINES`.
+
+    `show`, where there is a terminal: is told every second instead.
+    """
+    stop = threading.Event()
+    is_shown = show is not None and console.is_terminal
+
+    def watch() -> None:
+        while not stop.wait(1.0 if is_shown else SECONDS_BETWEEN_LINES):
+            text = current_activity()
+            if is_shown and show is not None and text is not None:
+                show(text)
+            elif text is not None:
+                console.print(visible_text(text), markup=False, soft_wrap=True)
+
+    thread = threading.Thread(target=watch, name="phf heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextmanager
+def redteam_progress(console: Console, config: "Config") -> Iterator[Callable[[int, int, float | None], None]]:
+    """A bar over the rounds of all trials, with the best mean score of the trial so far."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=console, transient=True) as bars:
+        bar = bars.add_task("Red team", total=None)
+
+        def show(trial: int, number: int, best: float | None) -> None:
+            assert config.redteam is not None
+            a_trial = config.redteam.num_rounds + 2  # with the initial round and the rescoring
+            text = f"Trial {trial + 1}, round {number}" + ("" if best is None else f", best {best:.4g}")
+            bars.update(
+                bar, description=text, completed=trial * a_trial + number, total=config.redteam.num_trials * a_trial
+            )
+
+        yield show
+
+
+class TrainingProgress:
+    """What runs are doing: `show` when one has made a step, `doing` for everything else."""
+
+    def show(self, name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
+        """A run is at `step`; `numbers` may hold `lm_loss` and `tokens_per_second`, or nothing new."""
+
+    def doing(self, name: str, what: str) -> None:
+        """A run does something that is no step: it packs, evaluates, exports."""
+
+
+@contextmanager
+def training_progress(console: Console) -> Iterator[TrainingProgress]:
+    """A bar for each run, with its loss and speed; where the output is no terminal, a line of each every
+    `SECONDS_BETWEEN_LINES`, whatever the runs are doing."""
+    if not console.is_terminal:
+        lines = _TrainingLines(console)
+        ended = threading.Event()
+        thread = threading.Thread(target=lines.watch, args=(ended,), daemon=True)
+        thread.start()
+        try:
+            yield lines
+        finally:
+            ended.set()
+            thread.join()
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console) as bars:
+        yield _TrainingBars(bars)
+
+
+class _TrainingBars(TrainingProgress):
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+        self._numbers: dict[str, dict[str, float]] = {}
+
+    def show(self, name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
+        kept = self._numbers.setdefault(name, {})
+        kept |= {key: value for key, value in numbers.items() if key in ("lm_loss", "tokens_per_second")}
+        self._bars.update(
+            self._task(name), completed=step, total=max_steps, description="  ".join([name, *_speed(kept)])
+        )
+
+    def doing(self, name: str, what: str) -> None:
+        self._bars.update(self._task(name), description=f"{name}  {what}")
+
+    def _task(self, name: str) -> TaskID:
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=None)
+        return self._tasks[name]
+
+
+@dataclass
+class _State:
+    """What is known of a run."""
+
+    step: int = 0
+    max_steps: int = 0
+    numbers: dict[str, float] = field(default_factory=dict)
+    doing: str = ""
+    begun: tuple[int, float] | None = None
+    """Step and time at which its first step was shown."""
+
+    def line(self) -> str:
+        if not self.max_steps:
+            return self.doing
+        parts = [f"step {self.step:,}/{self.max_steps:,}", *_speed(self.numbers)]
+        if self.begun is not None and self.step > self.begun[0]:
+            pace = (time.monotonic() - self.begun[1]) / (self.step - self.begun[0])
+            parts.append(f"{_duration(pace * (self.max_steps - self.step))} left")
+        detail = current_activity()
+        doing = f"{self.doing}: {detail}" if self.doing and detail else self.doing
+        return ", ".join([*parts, doing] if doing else parts)
+
+
+class _TrainingLines(TrainingProgress):
+    """Lines for a log, at most one of each run in `SECONDS_BETWEEN_LINES`, and one even where nothing is heard of it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._states: dict[str, _State] = {}
+        self._last = time.monotonic()
+
+    def show(self, name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
+        with self._lock:
+            state = self._states.setdefault(name, _State())
+            state.step, state.max_steps, state.doing = step, max_steps, ""
+            state.numbers |= {key: value for key, value in numbers.items() if key in ("lm_loss", "tokens_per_second")}
+            state.begun = state.begun or (step, time.monotonic())
+        self._print_if_due()
+
+    def doing(self, name: str, what: str) -> None:
+        with self._lock:
+            self._states.setdefault(name, _State()).doing = what
+        self._print_if_due()
+
+    def watch(self, ended: threading.Event) -> None:
+        """Print what is due until the runs have ended."""
+        while not ended.wait(min(1.0, SECONDS_BETWEEN_LINES)):
+            self._print_if_due()
+
+    def _print_if_due(self) -> None:
+        with self._lock:
+            if time.monotonic() - self._last < SECONDS_BETWEEN_LINES or not self._states:
+                return
+            self._last = time.monotonic()
+            for name, state in self._states.items():
+                self._console.print(f"{name}: {state.line()}", soft_wrap=True, markup=False)
+
+
+def _speed(numbers: dict[str, float]) -> list[str]:
+    loss, rate = numbers.get("lm_loss"), numbers.get("tokens_per_second")
+    found = [] if loss is None else [f"loss {loss:.3f}"]
+    return found if rate is None else [*found, f"{rate:,.0f} tokens/s"]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

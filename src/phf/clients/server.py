@@ -1,0 +1,278 @@
+"""A client of any server that speaks OpenAI's completions or chat API (vLLM, SGLang, llama.cpp, OpenAI, ...).
+
+What comes back is checked field by field: servers differ in what they leave out, and none of it is trusted.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from phf.errors import ConfigError, CorpusError, MissingExtraError, ServerError
+from phf.storage.reading import parse_json
+from phf.text import visible
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+NO_KEY = "none"
+"""What a local server that asks for no key is given; the client insists on one."""
+BODY_CHARS = 300
+"""Characters of a server's answer that an error message shows."""
+
+
+@dataclass(frozen=True)
+class TokenLogprobs:
+    """The tokens of a text as the server cuts it, and log p(token | those before) in nats; None where nothing precedes.
+
+    `offsets`: position in the text of each token's first character; None where the server does not say.
+    """
+
+    tokens: list[str]
+    logprobs: list[float | None]
+    offsets: list[int] | None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One completion: its text, whether the model ended it, and what the server says about its tokens."""
+
+    text: str
+    is_ended: bool
+    """Whether the model stopped by itself, rather than at `max_tokens`."""
+    logprobs: TokenLogprobs | None = None
+    token_ids: list[int] | None = None
+    """Ids in the server's vocabulary, from servers that know `return_token_ids`."""
+
+
+class CompletionsServer:
+    """One model of one server.
+
+    Args:
+        base_url: e.g. `http://localhost:8000/v1`; a URL without a path gets `/v1`.
+        model: the name the server knows the model by.
+        api_key_env: name of the environment variable that holds the key. Without it, a server on this machine is
+            asked without a key, and any other is an error.
+        timeout: seconds to wait for one answer.
+        max_retries: how often a request is sent again after 408, 409, 429, a 5xx, a timeout or a broken connection,
+            waiting 0.5 s, 1 s, ... at most 8 s, or as long as the server asks (`Retry-After`, at most 2 minutes).
+
+    Every method raises `ServerError`, which never holds the key.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        api_key_env: str = "OPENAI_API_KEY",
+        timeout: float = 60,
+        max_retries: int = 5,
+    ) -> None:
+        try:
+            import openai
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("Asking a model server", "openai", "openai") from error
+        self._openai = openai
+        parts = _split_url(base_url)
+        self.base_url = base_url.rstrip("/") + ("" if parts.path.strip("/") else "/v1")
+        self.model = model
+        self.api_key_env = api_key_env
+        self.timeout = timeout
+        self.max_retries = max_retries
+        key = os.environ.get(api_key_env)
+        if not key and parts.hostname not in LOCAL_HOSTS:
+            raise ConfigError(
+                f"The environment variable {api_key_env} is not set, so there is no key for {self.base_url}. Set it, or "
+                "choose another variable in api_key_env; a server that wants no key takes any text."
+            )
+        self._key = key or NO_KEY
+        self._client = openai.OpenAI(
+            base_url=self.base_url, api_key=self._key, timeout=timeout, max_retries=max_retries
+        )
+
+    def complete(
+        self,
+        prompt: str,
+        *,
+        n: int,
+        max_tokens: int,
+        temperature: float,
+        top_p: float = 1,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+    ) -> list[str]:
+        """Texts of `n` completions of `prompt`, without it."""
+        settings = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "stop": stop}
+        found = self._n_choices("completions", {"prompt": prompt, **settings}, n, seed)
+        return [self._text(choice, "completions") for choice in found]
+
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        n: int,
+        max_tokens: int,
+        temperature: float,
+        seed: int | None = None,
+    ) -> list[str]:
+        """Texts of `n` replies to `messages`, each `{"role": ..., "content": ...}`; "" where the model said nothing."""
+        asked = {"messages": [*map(dict, messages)], "max_tokens": max_tokens, "temperature": temperature}
+        found = self._n_choices("chat/completions", asked, n, seed)
+        texts = []
+        for choice in found:
+            message = choice.get("message")
+            content = message.get("content", "") if isinstance(message, dict) else 0
+            if content is not None and not isinstance(content, str):
+                raise self._malformed("chat/completions", "a choice has no message with text")
+            texts.append(content or "")
+        return texts
+
+    def sample(
+        self, prompt: str, *, n: int, max_tokens: int, seed: int, extra: Mapping[str, Any] | None = None
+    ) -> list[Completion]:
+        """`n` completions drawn from the whole distribution (temperature 1, top_p 1), with their log-probabilities.
+
+        `extra`: further fields of the request, such as vLLM's `return_token_ids`.
+        """
+        # in a list, since vLLM refuses an empty prompt that is not, even where its tokenizer would add a token
+        asked = {"prompt": [prompt], "max_tokens": max_tokens, "temperature": 1, "top_p": 1, "logprobs": 1}
+        found = self._n_choices("completions", {**asked, **(extra or {})}, n, seed)
+        completions = []
+        for choice in found:
+            ids = choice.get("token_ids")
+            is_ids = isinstance(ids, list) and all(type(i) is int for i in ids)
+            completions.append(
+                Completion(
+                    self._text(choice, "completions"),
+                    choice.get("finish_reason") == "stop",
+                    self._logprobs(choice),
+                    ids if is_ids else None,
+                )
+            )
+        return completions
+
+    def token_logprobs(self, prompts: Sequence[str] | Sequence[Sequence[int]]) -> list[TokenLogprobs | None]:
+        """Log-probabilities of the tokens of each text (or list of ids); None where the server returned none.
+
+        Asks for the prompt back (`echo`) and for nothing new. What a server that ignores `echo` says about other tokens
+        counts as none: its text does not begin with the prompt.
+        """
+        asked = {"prompt": [*prompts], "max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 1}
+        choices = self._post("completions", asked)
+        if len(choices) != len(prompts):
+            raise self._malformed("completions", f"{len(choices)} choices for {len(prompts)} prompts")
+        order = [choice.get("index", i) for i, choice in enumerate(choices)]
+        if sorted(map(repr, order)) == sorted(map(repr, range(len(choices)))):
+            choices = [choice for _, choice in sorted(zip(order, choices, strict=True), key=lambda pair: pair[0])]
+        is_echo = [
+            not isinstance(prompt, str) or str(choice.get("text")).startswith(prompt)
+            for prompt, choice in zip(prompts, choices, strict=True)
+        ]
+        return [self._logprobs(choice) if echoed else None for choice, echoed in zip(choices, is_echo, strict=True)]
+
+    def _n_choices(self, path: str, asked: dict[str, Any], n: int, seed: int | None) -> list[dict[str, Any]]:
+        """Exactly `n` choices: some servers know no `n` and return one, which is then asked for again."""
+        choices: list[dict[str, Any]] = []
+        while len(choices) < n:
+            # another seed each time, or the same choice would come back
+            seeded = {} if seed is None else {"seed": seed + len(choices)}
+            found = self._post(path, {**asked, **seeded, "n": n - len(choices)})
+            if not found:
+                raise self._malformed(path, "it has no choices")
+            choices += found
+        return choices[:n]
+
+    def _post(self, path: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
+        """The `choices` of the answer."""
+        openai = self._openai
+        body = {"model": self.model, **{key: value for key, value in asked.items() if value is not None}}
+        where = f"{self.base_url}/{path}, model '{visible(self.model)}'"
+        try:
+            text = self._client.post(f"/{path}", body=body, cast_to=str)
+        except openai.APITimeoutError:
+            raise ServerError(
+                f"{where}: no answer within {self.timeout:g} seconds, asked {self.max_retries + 1} times. "
+                "Is the server overloaded? Restart it, or ask for less at once."
+            ) from None
+        except openai.APIConnectionError as error:
+            raise ServerError(
+                f"{where}: cannot be reached ({self._shown(str(error.__cause__ or error))}), tried "
+                f"{self.max_retries + 1} times. Start the server, or correct base_url."
+            ) from None
+        except openai.APIStatusError as error:
+            raise self._refused(where, error.status_code, error.response.text) from None
+        try:
+            answer = parse_json(text, "the answer", CorpusError)
+        except CorpusError:
+            raise self._malformed(path, f"it is not JSON: {self._shown(text)}") from None
+        choices = answer.get("choices") if isinstance(answer, dict) else None
+        if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+            raise self._malformed(path, f"it has no list of choices: {self._shown(text)}")
+        return choices
+
+    def _refused(self, where: str, status: int, body: str) -> ServerError:
+        if status in (401, 403):
+            # what the server says is left out: it may quote the key, in part
+            return ServerError(
+                f"{where}: refused the key (status {status}). Set the environment variable {self.api_key_env} to a key of "
+                "that server, or choose another variable in api_key_env.",
+                status,
+            )
+        if status == 404:
+            advice = "Does base_url end as the server wants it (often in /v1), and does it serve a model of that name?"
+        elif status == 429 or status >= 500:
+            advice = f"It was asked {self.max_retries + 1} times. Wait and try again, or look at the server's own log."
+        else:
+            advice = "The server does not support what was asked, or not with these values."
+        return ServerError(f"{where}: answered with status {status}: {self._shown(body)}. {advice}", status)
+
+    def _malformed(self, path: str, reason: str) -> ServerError:
+        return ServerError(
+            f"{self.base_url}/{path}, model '{visible(self.model)}': the answer cannot be used: {reason}. "
+            "Is that an OpenAI-compatible server?"
+        )
+
+    def _shown(self, text: str) -> str:
+        """Text of the server for an error message: cut, without the key, fit for a terminal."""
+        if self._key != NO_KEY:
+            for key in (self._key, json.dumps(self._key)[1:-1]):
+                text = text.replace(key, "***")
+        return visible(text.strip(), BODY_CHARS)
+
+    def _text(self, choice: dict[str, Any], path: str) -> str:
+        text = choice.get("text")
+        if not isinstance(text, str):
+            raise self._malformed(path, "a choice has no text")
+        return text
+
+    def _logprobs(self, choice: dict[str, Any]) -> TokenLogprobs | None:
+        """The choice's log-probabilities; None where it has none in the form of the completions API."""
+        found = choice.get("logprobs")
+        if not isinstance(found, dict):
+            return None
+        tokens, logprobs, offsets = (found.get(key) for key in ("tokens", "token_logprobs", "text_offset"))
+        if not isinstance(tokens, list) or not isinstance(logprobs, list) or len(tokens) != len(logprobs):
+            return None
+        if not all(isinstance(token, str) for token in tokens):
+            return None
+        if not all(value is None or _is_logprob(value) for value in logprobs):
+            return None
+        is_offsets = isinstance(offsets, list) and len(offsets) == len(tokens) and all(type(o) is int for o in offsets)
+        return TokenLogprobs(
+            tokens, [None if v is None else float(v) for v in logprobs], offsets if is_offsets else None
+        )
+
+
+def _is_logprob(value: object) -> bool:
+    """JSON as Python reads it also has NaN, infinities and numbers that overflow."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e9 < value < 1e-3
+
+
+def _split_url(base_url: str) -> Any:
+    """The parts of `base_url`. Raises `ConfigError` where it is no URL of a server, or holds a secret."""
+    parts = urlsplit(base_url)
+    if "@" in base_url:
+        raise ConfigError("base_url holds a user name or password; leave it out and set a key by api_key_env.")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"base_url is {base_url!r}; it must be like http://localhost:8000/v1.")
+    return parts

@@ -1,0 +1,213 @@
+"""The annotated dataset: Parquet shards in the schema of the paper's published datasets, and a manifest beside them."""
+
+import json
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from phf.corpus.columns import floats, integers, lists, strings
+from phf.corpus.formats.row_policy import Chosen
+from phf.corpus.shards import MANIFEST
+from phf.corpus.sources.documents import (
+    AnnotatedDocument,
+    Record,
+    mean_score,
+    parts,
+    read_part,
+    read_records,
+    record_id,
+    record_meta,
+)
+from phf.corpus.sources.listing import is_text
+from phf.corpus.sources.parts import PYTHON_STDLIB, Part
+from phf.errors import CorpusError
+from phf.storage.files import atomic_write, write_json_atomic
+from phf.storage.reading import read_json_as, typed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+T = TypeVar("T")
+MAX_SCORE = 3.4028234663852886e38
+"""Of float32, which scores are stored and compared in."""
+BATCH_CHARS = 2**20
+"""Characters of documents that are worked on together."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an annotated dataset is and came from; written last, so a folder that has one is whole."""
+
+    phf_version: str
+    scorer: dict[str, Any]
+    """class_name, version, settings"""
+    segmenter: str
+    sources: list[str]
+    fingerprint: str
+    num_documents: int
+    num_segments: int
+    num_unscored: int
+    unscored_reasons: dict[str, int] = field(default_factory=dict)
+    scorers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """column of scores -> its scorer, as in `scorer`, which is that of the first column"""
+    shards: list[dict[str, Any]] = field(default_factory=list)
+    """name, sha256, num_documents, num_bytes of each"""
+    reading: dict[str, Any] = field(default_factory=dict)
+    """text_column and keep, where they were given"""
+    left_out: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """reason -> files that are not of the corpus: count, and the first by name"""
+    skipped: dict[str, Any] = field(default_factory=dict)
+    """bad rows: count, and the first with their place and reason"""
+    num_duplicate_ids: int = 0
+    """Documents that have the id of an earlier one."""
+
+    def write(self, folder: Path) -> None:
+        """Write it beside the shards, atomically."""
+        write_json_atomic(folder / MANIFEST, asdict(self))
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of an annotated dataset's folder; None if it has none (unfinished, or not ours)."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    from phf.storage.shapes import Shard  # with pydantic, a tenth of what a worker needs to start
+
+    advice = "Is that the manifest of an annotated dataset? Annotate again."
+    manifest = read_json_as(Manifest, path, CorpusError, advice)
+    typed(dict[str, list[Shard]], {"shards": manifest.shards}, str(path), CorpusError, advice)
+    return manifest
+
+
+Scores = Sequence[float | None]
+
+
+def write_shard(
+    path: Path, documents: Sequence[AnnotatedDocument], more_scores: Mapping[str, Sequence[Scores]] | None = None
+) -> None:
+    """Write one Parquet shard atomically, without waiting for the disk; the same documents give the same bytes.
+
+    `more_scores`: those of further scorers, column ("pii_scores") -> scores of the segments of each document.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    lengths = [len(document.texts) for document in documents]
+    metas = [json.dumps(document.meta, sort_keys=True, ensure_ascii=False, default=str) for document in documents]
+    columns = {
+        "id": strings([document.id for document in documents]),
+        "texts": lists(strings([text for document in documents for text in document.texts]), lengths),
+        **_score_columns("scores", [document.scores for document in documents], lengths),
+        "num_sents": integers(lengths),
+        "meta": strings(metas),
+    }
+    for name, scores in (more_scores or {}).items():
+        columns |= _score_columns(name, scores, lengths)
+    table = pa.Table.from_arrays(list(columns.values()), names=list(columns))
+    # few scores are distinct, nearly all segments are
+    repetitive = [f"{name}.list.element" for name in ("scores", *(more_scores or {}))]
+    with atomic_write(path, sync=False) as partial:
+        pq.write_table(table, partial, compression="zstd", use_dictionary=repetitive)
+
+
+def _score_columns(name: str, scores: Sequence[Scores], lengths: Sequence[int]) -> dict[str, "pa.Array"]:
+    """Scores of each document, and their mean: "pii_scores" comes with "pii_avg_score"."""
+    return {
+        name: lists(floats(list(chain.from_iterable(scores))), lengths),
+        f"{name.removesuffix('scores')}avg_score": floats([mean_score(found) for found in scores]),
+    }
+
+
+def read_annotated(
+    source: str, scores_column: str = "scores", its_parts: Sequence[Part] | None = None
+) -> Iterator[AnnotatedDocument]:
+    """The annotated documents of a source, validated row by row.
+
+    `scores_column` names the scores of another scorer, e.g. "pii_scores"; other columns than these, `texts`, `id` and
+    `meta` are not read. `its_parts`: of the source, with the names that ids are made of. Raises `CorpusError` naming file
+    and row for a missing column, `texts` and scores of different lengths, or a score that is not a finite number or null.
+    """
+    if source == PYTHON_STDLIB or is_text(source):
+        raise CorpusError(f"{source} is raw text, without scores; annotate the corpus first (phf annotate).")
+
+    def choose(names: Sequence[str]) -> Chosen:
+        wanted = Chosen(["texts", scores_column], ["id", "meta"])
+        found = Chosen(*([name for name in some if name in names] for some in wanted))
+        return found if any(found) else Chosen([], list(names)[:1])
+
+    for part in parts(source) if its_parts is None else its_parts:
+        for record in read_part(part, choose):
+            texts, scores = record.values.get("texts"), record.values.get(scores_column)
+            if not isinstance(texts, list):
+                raise CorpusError(f"{record.where}: has no 'texts'; annotate the corpus first (phf annotate).")
+            if not isinstance(scores, list):
+                raise _no_scores(record, scores_column)
+            _check(record, texts, scores, scores_column)
+            yield AnnotatedDocument(record_id(record), texts, scores, record_meta(record))
+
+
+def check_scores(source: str, scores_column: str) -> None:
+    """Look whether the first record of a source has the scores that training wants, before anything costly is done.
+
+    A raw source, which is annotated on the way, gets the column `scores` and no other. Raises `CorpusError`.
+    """
+    is_records = source != PYTHON_STDLIB and not is_text(source)
+    records = read_records(source, lambda names: Chosen([], list(names)[:1])) if is_records else iter(())
+    first = next(iter(records), None)
+    if first is not None and "texts" in first.columns:
+        if scores_column not in first.columns:
+            raise _no_scores(first, scores_column)
+    elif scores_column != "scores":
+        raise CorpusError(
+            f"{source} is raw text: annotating it makes the column 'scores', but dataset.scores_column is "
+            f"'{scores_column}'. Leave scores_column out, or make that column first (phf annotate with several --scorer)."
+        )
+
+
+def _no_scores(record: Record, scores_column: str) -> CorpusError:
+    columns = sorted(key for key in record.columns if key.endswith("scores"))
+    found = f"Columns of scores there: {', '.join(columns)}" if columns else "There are no columns of scores there"
+    return CorpusError(
+        f"{record.where}: has no '{scores_column}'. {found}; set dataset.scores_column (phf profile: --scores-column), or "
+        "annotate the corpus first (phf annotate)."
+    )
+
+
+def in_batches(
+    documents: Iterable[AnnotatedDocument], batch_chars: int = BATCH_CHARS
+) -> Iterator[list[AnnotatedDocument]]:
+    """Consecutive documents together, as many as make up a number of characters; empty ones count for a little."""
+    return group_by_chars(documents, lambda document: 1 + sum(map(len, document.texts)), batch_chars)
+
+
+def group_by_chars(items: Iterable[T], chars_of: Callable[[T], int], group_chars: int) -> Iterator[list[T]]:
+    """Consecutive items together, as many as make up a number of characters; 0: each alone."""
+    group: list[T] = []
+    num_chars = 0
+    for item in items:
+        group.append(item)
+        num_chars += chars_of(item)
+        if num_chars >= group_chars:
+            yield group
+            group, num_chars = [], 0
+    if group:
+        yield group
+
+
+def _check(record: Record, texts: list[Any], scores: list[Any], column: str) -> None:
+    if len(texts) != len(scores):
+        raise CorpusError(
+            f"{record.where}: {len(texts)} texts but {len(scores)} {column}; each segment needs a score or null."
+        )
+    for index, (text, score) in enumerate(zip(texts, scores, strict=True)):
+        if not isinstance(text, str):
+            raise CorpusError(f"{record.where}: texts[{index}] is {text!r}, not text.")
+        is_number = isinstance(score, int | float) and not isinstance(score, bool) and -MAX_SCORE <= score <= MAX_SCORE
+        if score is not None and not is_number:
+            raise CorpusError(
+                f"{record.where}: {column}[{index}] is {reprlib.repr(score)}. A score is a finite number (float32); "
+                "unscored is null."
+            )

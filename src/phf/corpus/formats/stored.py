@@ -1,0 +1,189 @@
+"""Files where they are stored: on this machine, or at a URL that `fsspec` reads (s3://, gs://, hf://, ...)."""
+
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from phf.corpus.formats.compression import DAMAGE, compression_of, decompressed
+from phf.errors import CorpusError, MissingExtraError
+
+HEAD_BYTES = 2**16
+"""Of the content of a file, enough to tell what it is."""
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+LFS_POINTER_BYTES = 1024
+"""At most, by its specification."""
+_URL = re.compile(r"(?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
+EXTRAS = {
+    "s3": ("s3fs", "s3"),
+    "s3a": ("s3fs", "s3"),
+    "gs": ("gcsfs", "gcs"),
+    "gcs": ("gcsfs", "gcs"),
+    "abfs": ("adlfs", "azure"),
+    "abfss": ("adlfs", "azure"),
+    "az": ("adlfs", "azure"),
+}
+"""Protocol -> package that reads it, extra that installs it; hf:// needs none."""
+
+
+def is_url(source: str) -> bool:
+    """Whether a source is named by a URL."""
+    return _URL.match(source) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file, by its path or URL, as it was when it was listed."""
+
+    location: str
+    num_bytes: int
+    stamp: str
+    """Another one when the content is another: modification time in ns, or what the store has instead."""
+    num_rows: int | None = None
+    """Rows that it has, where that is known from elsewhere."""
+
+    @classmethod
+    def local(cls, path: str | Path) -> "StoredFile":
+        """One of this machine; raises `OSError` where there is none."""
+        found = os.stat(path)
+        return cls(str(path), found.st_size, str(found.st_mtime_ns))
+
+    @property
+    def name(self) -> str:
+        """The last part of its location."""
+        return self.location.rpartition("/")[2]
+
+    def open(self) -> BinaryIO:
+        """To be read and closed. Raises `CorpusError` where that cannot be."""
+        if not is_url(self.location):
+            with reading(self.location):
+                return Path(self.location).open("rb")
+        with reaching(self.location):
+            store, path = file_system(self.location)
+            return cast(BinaryIO, store.open(path, "rb"))
+
+    def check_rows(self, found: int) -> None:
+        """Raise `CorpusError` unless the file has the rows that it is said to have."""
+        if self.num_rows not in (None, found):
+            raise CorpusError(
+                f"{self.location} has {found:,} rows, but {self.num_rows:,} by the manifest beside it. Annotate again."
+            )
+
+    @property
+    def identity(self) -> str:
+        """Part of the fingerprint of a source."""
+        place = self.location if is_url(self.location) else Path(self.location).resolve()
+        return f"{place}:{self.num_bytes}:{self.stamp}"
+
+
+def file_system(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it."""
+    import fsspec
+
+    protocol = url.partition(":")[0].lower()
+    try:
+        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
+    except ImportError as error:
+        if protocol in EXTRAS:
+            raise MissingExtraError(f"Reading {url}", *EXTRAS[protocol]) from error
+        raise CorpusError(f"{url}: {error}.") from error
+    except ValueError as error:
+        raise CorpusError(
+            f"{url}: {error}. Choose one of the protocols {', '.join([*EXTRAS, 'hf'])}, or a local file."
+        ) from error
+
+
+def remote_file(store: Any, info: dict[str, Any]) -> StoredFile:
+    """A file as its file system describes it."""
+    stamps = (info.get(key) for key in ("ETag", "etag", "mtime", "LastModified", "last_modified", "blob_id", "created"))
+    stamp = next((str(stamp) for stamp in stamps if stamp is not None), "")
+    return StoredFile(store.unstrip_protocol(info["name"]), int(info.get("size") or 0), stamp)
+
+
+@contextmanager
+def reading(name: object) -> Iterator[None]:
+    """Turn what the operating system says of a file into a `CorpusError`."""
+    try:
+        yield
+    except OSError as error:
+        raise CorpusError(f"{error.filename or name} cannot be read: {error.strerror or error}.") from error
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Turn what the library behind a URL raises into a `CorpusError`."""
+    try:
+        yield
+    except CorpusError:
+        raise
+    except MissingExtraError:
+        raise
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or "no details"
+        raise CorpusError(f"{url} cannot be read ({type(error).__name__}: {reason}).") from error
+
+
+def head_of(file: StoredFile) -> tuple[str | None, bytes]:
+    """(compression, the first bytes of what the file holds, decompressed); fewer where it is damaged."""
+    with file.open() as raw:
+        with reaching(file.location):
+            first = raw.read(HEAD_BYTES)
+        compression = compression_of(file.name, first)
+        if compression is None:
+            return None, first
+        raw.seek(0)
+        try:
+            return compression, decompressed(raw, compression, file.name).read(HEAD_BYTES)
+        except (*DAMAGE, OSError):
+            return compression, b""
+
+
+def refuse_pointer(location: str, content: bytes) -> None:
+    """Raise `CorpusError` for what Git has in place of a large file until it is fetched."""
+    if content.startswith(LFS_POINTER):
+        raise CorpusError(f"{location}: is a Git LFS pointer, not the data. Get it with: git lfs pull")
+
+
+class Opened(NamedTuple):
+    """A file that is being read."""
+
+    raw: BinaryIO
+    """As it is stored: how far reading is."""
+    content: BinaryIO
+    """What it holds, decompressed; the same object where it is not compressed."""
+    head: bytes
+    """How the content begins; it is not taken from it."""
+    compression: str | None
+
+
+@contextmanager
+def opened(file: StoredFile) -> Iterator[Opened]:
+    """Open a file whatever it is compressed with.
+
+    Raises `CorpusError` for a pointer of Git LFS, which stands where the file should be, and for a file that is empty
+    although its kind cannot be.
+    """
+    with file.open() as raw:
+        with reaching(file.location):
+            first = raw.read(512)
+            raw.seek(0)
+        refuse_pointer(file.location, first)
+        compression = compression_of(file.name, first)
+        if compression is not None and not first:
+            raise CorpusError(f"{file.location}: is empty (0 bytes), which a compressed file cannot be.")
+        content = _peekable(decompressed(raw, compression, file.name))
+        try:
+            head = content.peek(HEAD_BYTES)
+        except (*DAMAGE, OSError):
+            # what has raised once says nothing the second time: the damage is for whoever reads from the start
+            raw.seek(0)
+            content, head = _peekable(decompressed(raw, compression, file.name)), b""
+        yield Opened(raw, content, head, compression)
+
+
+def _peekable(content: BinaryIO) -> Any:
+    return content if hasattr(content, "peek") else io.BufferedReader(cast(io.RawIOBase, content))

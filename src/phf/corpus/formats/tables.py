@@ -1,0 +1,210 @@
+"""Rows of columnar files (Parquet, Arrow and Feather, ORC): only the columns that are asked for are read."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from phf.corpus.formats.jsonlines import ReadProgress
+from phf.corpus.formats.row_policy import BadRowError, Choose, Chosen, OnBad
+from phf.corpus.formats.stored import StoredFile, is_url
+from phf.errors import CorpusError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_ROWS = 256
+FEATHER_V1 = b"FEA1"
+KIND_NAMES = {"parquet": "Parquet", "arrow": "Arrow", "orc": "ORC"}
+
+
+def table_rows(
+    file: StoredFile, kind: str, content: BinaryIO, choose: Choose, bad: OnBad, progress: ReadProgress
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row from 0, column -> value) of a file of a kind of `KIND_NAMES`; `content` is seekable."""
+    import pyarrow as pa
+
+    # Arrow reads a file of this machine by itself, without asking Python for every piece of it
+    place: Any = content if is_url(file.location) else file.location
+    readers = {"parquet": _parquet, "arrow": _arrow, "orc": _orc}
+    row = 0
+    try:
+        for batch, chosen, num_rows in readers[kind](place, choose, file):
+            if num_rows:
+                progress(min((row + batch.num_rows) / num_rows, 1.0))
+            yield from batch_rows(batch, chosen, file.location, row, bad)
+            row += batch.num_rows
+    except CorpusError as error:
+        bad(error)
+    except (pa.ArrowException, OSError, UnicodeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        bad(CorpusError(f"{file.location}: is not a readable {KIND_NAMES[kind]} file after row {row}: {reason}"))
+
+
+def batch_rows(
+    batch: "pa.RecordBatch | pa.Table", chosen: Chosen, place: str, first: int, bad: OnBad
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row, column -> value) of a batch whose first row is number `first`."""
+    columns = {name: _strict(batch.column(name)) for name in chosen.strict}
+    columns |= {name: _lenient(batch.column(name)) for name in chosen.lenient}
+    for offset in range(batch.num_rows):
+        values = {name: column[offset] for name, column in columns.items()}
+        broken = next((name for name in chosen.strict if isinstance(values[name], _Unreadable)), None)
+        if broken is None:
+            yield first + offset, values
+        else:
+            bad(BadRowError(f"{place}, row {first + offset}", f"its '{broken}' {values[broken].reason}"))
+
+
+class _Unreadable:
+    """Stands for a value that cannot be read."""
+
+    def __init__(self, error: Exception) -> None:
+        is_text = isinstance(error, UnicodeDecodeError)
+        self.reason = f"is not UTF-8 ({error})." if is_text else f"cannot be read: {str(error).partition(chr(10))[0]}"
+
+
+def _strict(column: "pa.Array | pa.ChunkedArray") -> list[Any]:
+    """Values of a column of text or scores; binary ones are UTF-8."""
+    try:
+        values = column.to_pylist()
+    except (UnicodeError, ValueError, OverflowError):
+        values = [_one(element) for element in column]
+    if not _is_binary(column):
+        return values
+    return [_decoded(value) if isinstance(value, bytes | list) else value for value in values]
+
+
+def _is_binary(column: "pa.Array | pa.ChunkedArray") -> bool:
+    return "binary" in str(column.type)
+
+
+def _one(element: Any) -> Any:
+    try:
+        return element.as_py()
+    except (UnicodeError, ValueError, OverflowError) as error:
+        return _Unreadable(error)
+
+
+def _decoded(value: Any) -> Any:
+    try:
+        if isinstance(value, list):  # of binary segments
+            return [element.decode("utf-8") if isinstance(element, bytes) else element for element in value]
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _Unreadable(error)
+
+
+def _lenient(column: "pa.Array | pa.ChunkedArray") -> list[Any]:
+    """Values of any column; maps as dictionaries, and as text what Python has no value for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a map with the same key twice, the last one is kept
+        try:
+            return column.to_pylist(maps_as_pydicts="lossy")
+        except (UnicodeError, ValueError, OverflowError, TypeError):
+            return [_spelled(element) for element in column]
+
+
+def _spelled(element: Any) -> Any:
+    """One value, as text where Python cannot hold it: a timestamp of the year 12000, bytes that are not UTF-8."""
+    import pyarrow as pa
+
+    try:
+        return element.as_py(maps_as_pydicts="lossy")
+    except (UnicodeError, ValueError, OverflowError, TypeError):
+        pass
+    if isinstance(element, pa.StructScalar):
+        return {name: _spelled(element[number]) for number, name in enumerate(element.type.names)}
+    if isinstance(element, pa.MapScalar):
+        return {str(_spelled(pair[0])): _spelled(pair[1]) for pair in element.values}
+    if isinstance(element, pa.ListScalar | pa.LargeListScalar | pa.FixedSizeListScalar):
+        return [_spelled(value) for value in element.values]
+    if isinstance(element, pa.StringScalar | pa.LargeStringScalar | pa.StringViewScalar):
+        return element.as_buffer().to_pybytes().decode("utf-8", "replace")
+    try:
+        return element.cast(pa.string()).as_py()
+    except (pa.ArrowException, ValueError):
+        return str(getattr(element, "value", None))
+
+
+_Batches = Iterator[tuple["pa.RecordBatch", Chosen, int]]
+"""Batches, the columns to take of them, and the rows of the whole file (0: not known)."""
+
+
+def _parquet(place: Any, choose: Choose, file: StoredFile) -> _Batches:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(place) as found:
+        file.check_rows(found.metadata.num_rows)
+        chosen = _chosen(choose, found.schema_arrow.names, file)
+        columns = [*chosen.strict, *chosen.lenient]
+        for batch in found.iter_batches(batch_size=BATCH_ROWS, columns=columns):
+            yield batch, chosen, found.metadata.num_rows
+
+
+def _arrow(place: Any, choose: Choose, file: StoredFile) -> _Batches:
+    """Arrow IPC files and streams (`datasets` writes streams), and Feather files of both versions."""
+    import pyarrow as pa
+    from pyarrow import feather
+
+    content = pa.memory_map(place) if isinstance(place, str) else pa.PythonFile(place, mode="r")
+    magic = content.read(6)
+    content.seek(0)
+    if magic.startswith(FEATHER_V1):
+        table = feather.read_table(content)
+        chosen = _chosen(choose, table.schema.names, file)
+        yield from ((batch, chosen, len(table)) for batch in _cut(table.to_batches()))
+        return
+    is_file = magic == b"ARROW1"
+    with pa.ipc.open_file(content) if is_file else pa.ipc.open_stream(content) as reader:
+        chosen = _chosen(choose, reader.schema.names, file)
+        batches = (reader.get_batch(number) for number in range(reader.num_record_batches)) if is_file else reader
+        for batch in batches:
+            validate(batch, chosen)
+            yield from ((piece, chosen, 0) for piece in _cut([batch]))
+
+
+def validate(batch: "pa.RecordBatch | pa.Table", chosen: Chosen) -> None:
+    """Look at what a damaged file says of its own layout, which Arrow believes: a wrong offset would crash the process.
+
+    Whether text is UTF-8 is left to the row that it is in. Raises `pyarrow.ArrowInvalid`.
+    """
+    import pyarrow as pa
+
+    for name in (*chosen.strict, *chosen.lenient):
+        column = batch.column(name)
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            leaf = getattr(column.type, "value_type", column.type)
+            is_text = pa.types.is_string(leaf) or pa.types.is_large_string(leaf) or pa.types.is_string_view(leaf)
+            if not (is_text and "UTF8" in str(error)):
+                raise
+
+
+def _orc(place: Any, choose: Choose, file: StoredFile) -> _Batches:
+    import pyarrow as pa
+    from pyarrow import orc
+
+    found = orc.ORCFile(place)
+    chosen = _chosen(choose, found.schema.names, file)
+    for number in range(found.nstripes):
+        stripe = found.read_stripe(number, columns=[*chosen.strict, *chosen.lenient])
+        batches = stripe.to_batches() if isinstance(stripe, pa.Table) else [stripe]
+        yield from ((batch, chosen, found.nrows) for batch in _cut(batches))
+
+
+def _chosen(choose: Choose, names: list[str], file: StoredFile) -> Chosen:
+    try:
+        chosen = choose(names)
+    except CorpusError as error:
+        raise CorpusError(f"{file.location}: {error}") from None
+    repeated = next((name for name in (*chosen.strict, *chosen.lenient) if names.count(name) > 1), None)
+    if repeated is not None:
+        raise CorpusError(f"{file.location}: has several columns called '{repeated}'.")
+    return chosen
+
+
+def _cut(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
+    """Small batches of large ones, which need no memory of their own."""
+    for batch in batches:
+        yield from (batch.slice(start, BATCH_ROWS) for start in range(0, batch.num_rows, BATCH_ROWS))

@@ -1,0 +1,1 @@
+"""Cutting documents into segments: lines, sentences or the whole. `"".join(segments) == text`, always."""

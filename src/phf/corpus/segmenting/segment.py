@@ -1,0 +1,77 @@
+"""Cutting documents into segments. Whatever the segmenter, `"".join(segments) == text`."""
+
+import re
+from collections.abc import Callable, Iterator
+from io import StringIO
+from itertools import pairwise
+
+from phf.corpus.segmenting.sentences import sentence_starts
+from phf.errors import ConfigError
+from phf.registry.names import did_you_mean
+
+MAX_CHARS = 100_000
+"""Longest line or sentence; what is longer is no line of anything and is cut, at white space where there is some."""
+_LAST_SPACE = re.compile(r"\s(?=\S*\Z)")
+_SPACE_WINDOW = 1000
+"""Characters before the cut in which white space is looked for."""
+
+
+def lines(text: str) -> list[str]:
+    """Lines with their ends, as Python reads a file: "\\n", "\\r\\n" and "\\r" end one, form feeds and "\\u2028" do not."""
+    return StringIO(text, newline="").readlines()
+
+
+def sentences(text: str, language: str = "en") -> list[str]:
+    """Sentences as spaCy's blank English pipeline with its `sentencizer` cuts them, each with its trailing space.
+
+    As there, white space other than that one space begins the next sentence. Unlike there, marks such as "。" end a
+    sentence between words without spaces too. `language`: see `phf.corpus.segmenting.sentences.sentence_starts`.
+    """
+    return [text[start:end] for start, end in pairwise([*sentence_starts(text, language), len(text)])]
+
+
+def document(text: str) -> list[str]:
+    """The whole text as one segment."""
+    return [text] if text else []
+
+
+SEGMENTERS: dict[str, Callable[[str], list[str]]] = {"lines": lines, "sentences": sentences, "document": document}
+
+
+def segmenter(how: str) -> Callable[[str], list[str]]:
+    """The segmenter called `how`: lines, sentences, document, or sentences with a language such as `sentences:de`.
+
+    Raises `ConfigError` for another name, before any document is read.
+    """
+    name, separator, language = how.partition(":")
+    if name not in SEGMENTERS or (separator and name != "sentences"):
+        raise ConfigError(f"There is no segmenter '{how}'. {did_you_mean(how, SEGMENTERS)}")
+    if not separator:
+        return SEGMENTERS[name]
+    sentence_starts("", language)  # the language is known
+    return lambda text: sentences(text, language)
+
+
+def segment(text: str, how: str, max_chars: int = MAX_CHARS) -> list[str]:
+    """Cut `text` with the segmenter called `how`; no segment is empty, no line or sentence longer than `max_chars`.
+
+    Takes time linear in the text. Raises `ConfigError` for an unknown name.
+    """
+    segments = segmenter(how)(text)
+    if how != "document" and len(text) > max_chars and max(map(len, segments)) > max_chars:
+        segments = [piece for long in segments for piece in _pieces(long, max_chars)]
+    assert "".join(segments) == text, f"segmenter {how} changed the text"
+    return segments
+
+
+def _pieces(text: str, max_chars: int) -> Iterator[str]:
+    start = 0
+    while len(text) - start > max_chars:
+        end = start + max_chars
+        window = max(start, end - _SPACE_WINDOW)
+        space = _LAST_SPACE.search(text[window:end])
+        if space is not None:
+            end = window + space.end()
+        yield text[start:end]
+        start = end
+    yield text[start:]

@@ -1,0 +1,120 @@
+"""The shards of an annotated dataset, checked against its manifest: a folder that has lost one is not the dataset."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from phf.corpus.formats.kinds import kind_by_name
+from phf.corpus.formats.stored import LFS_POINTER_BYTES, StoredFile, reaching, refuse_pointer
+from phf.errors import CorpusError
+from phf.storage.reading import parse_json, read_json
+
+MANIFEST = "manifest.json"
+"""In a folder that `phf annotate` has finished. Written last."""
+REMEDY = f"Copy the dataset again, or delete {MANIFEST} and run the same phf annotate again."
+
+
+def listed_shards(folder: Path, *, alone: bool = True) -> list[StoredFile] | None:
+    """The shards that the manifest of `folder` lists, in order; None for a folder without a manifest of ours.
+
+    Raises `CorpusError` where a shard is missing or not as large as it was, and, if they are to be `alone`, where there are
+    other files of records.
+    """
+    path = folder / MANIFEST
+    if not path.is_file() or (shards := _shards_of(read_json(path, CorpusError, REMEDY), str(path))) is None:
+        return None
+    there = {name: StoredFile.local(folder / name) for name in _names(shards) if (folder / name).is_file()}
+    files = [_checked(str(folder), shard, there) for shard in shards]
+    for file in files:
+        if file.num_rows is not None:
+            file.check_rows(_num_rows(file.location, file.num_bytes, file.stamp))
+    if alone:
+        _refuse_others(str(folder), [path.name for path in folder.iterdir() if path.is_file()], shards)
+    return files
+
+
+def listed_remote_shards(folder: str, there: Mapping[str, StoredFile]) -> list[StoredFile] | None:
+    """The same of a folder at a URL, whose files are `there` by name; numbers of rows are checked when they are read."""
+    if MANIFEST not in there:
+        return None
+    where = f"{folder.rstrip('/')}/{MANIFEST}"
+    with there[MANIFEST].open() as file, reaching(where):
+        content = file.read()
+    if (shards := _shards_of(parse_json(content, where, CorpusError, REMEDY), where)) is None:
+        return None
+    files = [_checked(folder, shard, there) for shard in shards]
+    _refuse_others(folder, [name for name in there if "/" not in name], shards)
+    return files
+
+
+def whole_shard(folder: Path, shard: Mapping[str, Any]) -> bool:
+    """Whether a shard is there, with the size that it was written with."""
+    path = folder / shard["name"]
+    return path.is_file() and path.stat().st_size == shard.get("num_bytes", path.stat().st_size)
+
+
+def _shards_of(manifest: Any, where: str) -> list[dict[str, Any]] | None:
+    if not isinstance(manifest, dict) or not {"phf_version", "shards"} <= manifest.keys():
+        return None  # somebody else's file of that name
+    shards = manifest["shards"]
+    if not isinstance(shards, list) or not all(_is_described(shard) for shard in shards):
+        raise CorpusError(f"{where}: its 'shards' are not a list of names with their counts. {REMEDY}")
+    return shards
+
+
+def _names(shards: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [shard["name"] for shard in shards]
+
+
+def _is_described(shard: Any) -> bool:
+    if (
+        not isinstance(shard, dict)
+        or not isinstance(shard.get("name"), str)
+        or Path(shard["name"]).name != shard["name"]
+    ):
+        return False
+    return all(isinstance(shard.get(key, 0), int) for key in ("num_documents", "num_bytes"))
+
+
+def _checked(folder: str, shard: Mapping[str, Any], there: Mapping[str, StoredFile]) -> StoredFile:
+    name = f"{folder.rstrip('/')}/{shard['name']}"
+    if shard["name"] not in there:
+        raise CorpusError(f"{name} is missing, which {MANIFEST} lists. {REMEDY}")
+    file = replace(there[shard["name"]], num_rows=shard.get("num_documents"))
+    if file.num_bytes < LFS_POINTER_BYTES:
+        with file.open() as opened:
+            refuse_pointer(name, opened.read(LFS_POINTER_BYTES))
+    if file.num_bytes != shard.get("num_bytes", file.num_bytes):
+        raise CorpusError(f"{name} has {file.num_bytes:,} bytes, but {shard['num_bytes']:,} by {MANIFEST}. {REMEDY}")
+    return file
+
+
+def _refuse_others(folder: str, names: Sequence[str], shards: Sequence[Mapping[str, Any]]) -> None:
+    known = set(_names(shards))
+    others = sorted(name for name in names if _is_shard(name) and name not in known)
+    if others:
+        raise CorpusError(
+            f"{folder}: holds {len(others):,} {'file' if len(others) == 1 else 'files'} of records that {MANIFEST} does not "
+            f"list, such as {others[0]}. Move what is not of the dataset to a folder of its own."
+        )
+
+
+@lru_cache(2**17)
+def _num_rows(path: str, num_bytes: int, stamp: str) -> int:
+    """By the footer of the file, which is read once as long as the file stays as it is."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CorpusError(f"{path}: is not a readable Parquet file: {reason}. {REMEDY}") from error
+
+
+def _is_shard(name: str) -> bool:
+    """Whether a file beside the shards would be read as records, were there no manifest."""
+    kind, is_ambiguous = kind_by_name(name)
+    return kind is not None and not is_ambiguous and name[0] != "."

@@ -1,0 +1,168 @@
+"""Datasets by way of the `datasets` library: folders that it saved, and names on the Hugging Face Hub."""
+
+import difflib
+import glob
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from phf.corpus.formats.kinds import kind_by_name
+from phf.corpus.formats.row_policy import Choose, Chosen, OnBad, ReadNotes
+from phf.corpus.formats.stored import reaching
+from phf.corpus.formats.tables import BATCH_ROWS, batch_rows, validate
+from phf.errors import CorpusError
+from phf.storage.hub import offline_where_unreachable
+
+_NAME = re.compile(
+    r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:\[(?P<config>[^\[\]]+)\])?(?::(?P<split>[^:@\s/\\]+))?(?:@(?P<revision>\S+))?"
+)
+
+
+class HubName(NamedTuple):
+    """`name[config]:split@revision`, of which all but the name may be left out."""
+
+    name: str
+    config: str | None
+    split: str
+    revision: str | None
+
+
+def parse_hub_name(source: str) -> HubName:
+    """The parts of the name of a Hub dataset; the split is `train` unless named.
+
+    Raises `CorpusError` for what cannot be one, and for what is more likely a file or folder that is not there: it says
+    which there are with similar names.
+    """
+    match = _NAME.fullmatch(source)
+    if match is None:
+        raise CorpusError(f"There is no file, folder or glob here called '{source}'{_nearby(source)}.")
+    config, split, revision = match["config"], match["split"], match["revision"]
+    is_explicit = any(part is not None for part in (config, split, revision))
+    if not is_explicit and (hint := _looks_local(match["name"])):
+        raise CorpusError(f"There is no file, folder or glob here called '{source}'{hint}.")
+    return HubName(match["name"], config, split or "train", revision)
+
+
+def saved_rows(source: str, choose: Choose, bad: OnBad, notes: ReadNotes) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row from 0, column -> value) of a folder that `datasets` saved; of several splits, the one called train."""
+    import datasets
+
+    try:
+        loaded = datasets.load_from_disk(source)
+    except (OSError, ValueError, KeyError, TypeError, datasets.exceptions.DatasetsError) as error:
+        raise CorpusError(f"{source}: is not a readable folder of a saved dataset: {_first_line(error)}") from error
+    if isinstance(loaded, datasets.DatasetDict):
+        if "train" not in loaded:
+            raise CorpusError(
+                f"{source}: has the splits {', '.join(loaded)}, but no train. Name the folder of one split, e.g. "
+                f"{Path(source) / next(iter(loaded), 'train')}."
+            )
+        for split in loaded:
+            if split != "train":
+                notes.leave_out(str(Path(source) / split), "splits other than train of a saved dataset")
+        loaded = loaded["train"]
+    yield from _rows(loaded, source, choose, bad)
+
+
+def hub_rows(source: str, choose: Choose, bad: OnBad) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row from 0, column -> value) of one split of a dataset on the Hub, streamed."""
+    import datasets
+
+    wanted = parse_hub_name(source)
+    options: dict[str, Any] = {"split": wanted.split, "streaming": True}
+    if wanted.config is not None:
+        options["name"] = wanted.config
+    if wanted.revision is not None:
+        options["revision"] = wanted.revision
+    try:
+        with offline_where_unreachable():
+            dataset = datasets.load_dataset(wanted.name, **options)
+    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+        hint = _nearby(source) or "."
+        raise CorpusError(
+            f"There is no file, folder or glob here called '{source}', nor could a Hugging Face dataset of that name be loaded "
+            f"({type(error).__name__}: {_first_line(error)}){hint.rstrip('.')}. "
+            "Check the name and the network, or name a local source such as python-stdlib. A configuration, split and "
+            "revision are written NAME[CONFIG]:SPLIT@REVISION."
+        ) from error
+    with reaching(source):  # rows come over the network
+        yield from _rows(dataset, source, choose, bad)
+
+
+def _rows(dataset: Any, source: str, choose: Choose, bad: OnBad) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows by way of Arrow, so that columns which are not asked for are never made Python values."""
+    import pyarrow as pa
+
+    if not hasattr(dataset, "with_format"):
+        for row, values in enumerate(dataset):
+            chosen = _chosen(list(values), choose, source)
+            yield row, {name: values[name] for name in (*chosen.strict, *chosen.lenient)}
+        return
+    names = getattr(dataset, "column_names", None)  # of a stream, they may not be known beforehand
+    if names:
+        chosen = _chosen(names, choose, source)
+        dataset = dataset.select_columns([*chosen.strict, *chosen.lenient])
+    row = 0
+    for batch in dataset.with_format("arrow").iter(batch_size=BATCH_ROWS):
+        chosen = _chosen(batch.column_names, choose, source)
+        try:
+            validate(batch, chosen)
+        except pa.ArrowInvalid as error:
+            raise CorpusError(f"{source}: is damaged after row {row}: {_first_line(error)}") from error
+        yield from batch_rows(batch, chosen, source, row, bad)
+        row += batch.num_rows
+
+
+def _chosen(names: list[str], choose: Choose, source: str) -> Chosen:
+    try:
+        return choose(names)
+    except CorpusError as error:
+        raise CorpusError(f"{source}: {error}") from None
+
+
+def _looks_local(name: str) -> str:
+    """What to add to "is not here" for a name that is meant to be a path; "" for one that may be the Hub's."""
+    first = name.partition("/")[0]
+    nearby = _nearby(name)
+    if kind_by_name(name)[0] is not None or os.path.splitext(name)[1].lower() in (".txt", ".py", ".md", ".gz", ".zst"):
+        return nearby or "."
+    if ("/" in name and os.path.exists(first)) or first in (".", ".."):
+        return nearby or f", though {first} is"
+    if nearby:
+        return f"{nearby}. For a dataset of the Hub write {name}:train"
+    return ""
+
+
+def _nearby(source: str) -> str:
+    """ ", but there is ...": names that are like the first part of a path that is missing."""
+    source = os.path.expanduser(source)
+    is_absolute = source.startswith("/")
+    place = "/" if is_absolute else ""
+    parts = source.removeprefix("./").strip("/").split("/")
+    for number, part in enumerate(parts):
+        here = os.path.join(place, part)
+        if glob.has_magic(part):
+            return ""
+        if not os.path.exists(here):
+            with suppress(OSError):
+                names = [name for name in sorted(os.listdir(place or ".")) if not name.startswith(".")]
+                found = _similar(part, names)
+                if found:
+                    return f", but there is {', '.join(os.path.join(place, name) for name in found)}"
+                if number or is_absolute:
+                    return f": there is no {part} in {place}"
+            return ""
+        place = here
+    return ""
+
+
+def _similar(name: str, names: list[str]) -> list[str]:
+    lower = {other.lower(): other for other in names}
+    return [lower[found] for found in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.75)]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or "no details"

@@ -1,0 +1,239 @@
+"""A corpus of one or several sources as parts that are read one by one, with names that are unique in it."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from phf.corpus.formats.row_policy import ReadNotes, ReadOptions
+from phf.corpus.formats.stored import is_url
+from phf.corpus.sources import stdlib
+from phf.corpus.sources.hub_datasets import parse_hub_name
+from phf.corpus.sources.listing import ListedFile, Listing, is_saved_dataset, list_source
+from phf.errors import CorpusError
+from phf.storage.hashing import hash64
+from phf.storage.reading import without_surrogates
+from phf.text import visible_text
+
+PYTHON_STDLIB = "python-stdlib"
+GROUPED_ABOVE = 16
+"""Files of records in a source; so many may have shards of their own, more are put together where they are small."""
+GROUP_BYTES = 1_000_000
+GROUP_FILES = 500
+"""About as much is put together."""
+COMPRESSED_FACTOR = 4
+"""How much larger the content of a compressed file is, about."""
+
+_said: set[str] = set()
+"""Of corpora that were read in this process: once is enough, however often they are read."""
+logger = logging.getLogger(__name__)
+
+Kind = Literal["records", "text", "saved", "hub", "stdlib"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is read from its start to its end by one reader: files of a source, or a source of another kind."""
+
+    source: str
+    kind: Kind
+    name: str = ""
+    """What ids of its documents begin with, where it has no files."""
+    files: tuple[ListedFile, ...] = ()
+    """With names that are unique in the corpus."""
+    num_bytes: int | None = None
+    """Size on disk; None where it cannot be known."""
+
+    @property
+    def label(self) -> str:
+        """What it is called: its file, or its source."""
+        return self.files[0].stored.location if self.kind == "records" and len(self.files) == 1 else self.source
+
+
+@dataclass
+class Corpus:
+    """All parts of some sources, in their order."""
+
+    parts: list[Part] = field(default_factory=list)
+    notes: ReadNotes = field(default_factory=ReadNotes)
+    """Files that are not read."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def list_corpus(sources: Sequence[str], options: ReadOptions | None = None, prefix: str = "") -> Corpus:
+    """The parts of `sources`, named below the deepest folder that holds all of them.
+
+    `prefix`: put before every name that is made. A file or source that is named twice is read
+    once. Raises `CorpusError` for a source that is neither here nor can be a Hub dataset's name.
+    """
+    if not all(sources):
+        raise CorpusError("A source has no name. Name a file, folder, glob or dataset.")
+    listings = [_listed(source, options) for source in sources]
+    prefixes = _prefixes(sources, listings)
+    corpus = Corpus()
+    seen: set[str] = set()
+    for source, listing, before in zip(sources, listings, prefixes, strict=True):
+        before = "/".join(filter(None, (prefix, before)))
+        if listing is None:
+            place = _saved_place(source) if is_saved_dataset(source) else source
+            if place in seen:
+                corpus.warnings.append(f"{source} is named twice, and read once.")
+            else:
+                corpus.parts.append(_special(source, before))
+            seen.add(place)
+            continue
+        places = [_place(file) for file in listing.files]
+        again = [file for file, place in zip(listing.files, places, strict=True) if place in seen]
+        if again:
+            listing.files = [file for file, place in zip(listing.files, places, strict=True) if place not in seen]
+            corpus.warnings.append(
+                f"{source}: what another source names too is read once, such as {again[0].stored.location}."
+            )
+        seen.update(places)
+        corpus.notes.update(listing.notes)
+        corpus.warnings += listing.warnings
+        corpus.parts += _parts(listing, before) if listing.files or not again else []
+    return corpus
+
+
+def names_clash(corpora: Sequence[Corpus]) -> bool:
+    """Whether two of some corpora would give their documents the same names."""
+    names = [_made_names(corpus) for corpus in corpora]
+    count = Counter(name for made in names for name in made)
+    return any(number > 1 for number in count.values())
+
+
+def _made_names(corpus: Corpus) -> set[str]:
+    return {name for part in corpus.parts for name in ([file.name for file in part.files] or [part.name])}
+
+
+def common_prefixes(sources: Sequence[str]) -> list[str]:
+    """For each of several sources, what tells its names from the same names in the others."""
+    return _prefixes(sources, [_listed(source, None) for source in sources])
+
+
+def distinct_parts(sources: Sequence[str]) -> list[list[Part]]:
+    """The parts of each of several sources; where two would give their documents the same names, they are told apart.
+
+    What is not read of them is logged, once.
+    """
+    corpora = [list_corpus([source]) for source in sources]
+    if names_clash(corpora):
+        corpora = [
+            list_corpus([source], prefix=before)
+            for source, before in zip(sources, common_prefixes(sources), strict=True)
+        ]
+    for corpus in corpora:
+        for line in [*corpus.warnings, *corpus.notes.describe_left_out()]:
+            if line not in _said:
+                _said.add(line)
+                logger.warning("%s", visible_text(line))
+    return [corpus.parts for corpus in corpora]
+
+
+def _listed(source: str, options: ReadOptions | None) -> Listing | None:
+    if source == PYTHON_STDLIB or (not is_url(source) and is_saved_dataset(source)):
+        return None
+    listing = list_source(source, options)
+    if listing is None:
+        if is_url(source):
+            raise CorpusError(f"{source}: there is no such file or folder.")
+        parse_hub_name(source)
+    return listing
+
+
+def _prefixes(sources: Sequence[str], listings: Sequence[Listing | None]) -> list[str]:
+    """Nothing for one source. For several, the way from the folder that holds all of them, or their names."""
+    if len(sources) == 1:
+        return [""]
+    roots = [_root(source, listing) for source, listing in zip(sources, listings, strict=True)]
+    local = [root for root in roots if root is not None]
+    common = os.path.commonpath(local) if local else ""
+    found = []
+    for source, listing, root in zip(sources, listings, roots, strict=True):
+        if root is None:
+            found.append(source if listing is None else listing.root)
+        else:
+            way = os.path.relpath(root, common).replace(os.sep, "/")
+            found.append("" if way == "." else way)
+    return found
+
+
+def _root(source: str, listing: Listing | None) -> str | None:
+    """The folder of this machine below which the names of a source begin; None where it has none."""
+    if listing is not None:
+        return None if is_url(source) else os.path.abspath(listing.root)
+    return os.path.dirname(os.path.abspath(source)) if is_saved_dataset(source) else None
+
+
+def _place(file: ListedFile) -> str:
+    place = file.stored.location
+    return place if is_url(place) else os.path.abspath(place)
+
+
+def _saved_place(source: str) -> str:
+    """The folder that is read of a saved dataset: of several splits, the one called train."""
+    has_splits = os.path.isfile(os.path.join(source, "dataset_dict.json"))
+    return os.path.join(os.path.abspath(source), *(["train"] if has_splits else []))
+
+
+def _special(source: str, prefix: str) -> Part:
+    """The part that is all of a source without files."""
+    if source == PYTHON_STDLIB:
+        return Part(source, "stdlib", prefix, num_bytes=stdlib.num_bytes())
+    if is_saved_dataset(source):
+        name = os.path.basename(os.path.abspath(source))
+        return Part(source, "saved", without_surrogates("/".join(filter(None, (prefix, name)))))
+    return Part(source, "hub", prefix or parse_hub_name(source).name.rpartition("/")[2])
+
+
+def _parts(listing: Listing, prefix: str) -> list[Part]:
+    before = f"{prefix}/" if prefix else ""
+    names = _printable([file.name for file in listing.files])
+    files = [replace(file, name=before + name) for file, name in zip(listing.files, names, strict=True)]
+    if listing.kind == "text":
+        return [Part(listing.source, "text", files=tuple(files), num_bytes=_num_bytes(files) or None)]
+    groups = _groups(files, listing.files) if len(files) > GROUPED_ABOVE else [[file] for file in files]
+    return [Part(listing.source, "records", files=tuple(group), num_bytes=_num_bytes(group)) for group in groups]
+
+
+def _groups(files: Sequence[ListedFile], as_listed: Sequence[ListedFile]) -> Iterator[list[ListedFile]]:
+    """Consecutive small files together.
+
+    Whether a group ends after a file depends on the name and the size of that file alone, so that a change of one, or one
+    more, leaves the groups of the others as they were.
+    """
+    group: list[ListedFile] = []
+    for file, listed in zip(files, as_listed, strict=True):
+        size = file.stored.num_bytes * (
+            COMPRESSED_FACTOR if file.stored.name.endswith((".gz", ".zst", ".xz", ".bz2")) else 1
+        )
+        share = size / GROUP_BYTES
+        if share >= 0.5:  # a large one is a part of its own
+            if group:
+                yield group
+            yield [file]
+            group = []
+            continue
+        group.append(file)
+        if hash64("end of group", listed.name) < (share + 1 / GROUP_FILES) * 2**64:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _num_bytes(files: Sequence[ListedFile]) -> int:
+    return sum(file.stored.num_bytes for file in files)
+
+
+def _printable(names: Sequence[str]) -> list[str]:
+    r"""Names of files as text that UTF-8 can hold: U+FFFD for what it cannot, spelled "\x80" where two would be equal."""
+    plain = [without_surrogates(name) for name in names]
+    times = Counter(plain)
+    return [
+        shown if name == shown or times[shown] == 1 else os.fsencode(name).decode("utf-8", "backslashreplace")
+        for name, shown in zip(names, plain, strict=True)
+    ]

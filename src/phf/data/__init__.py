@@ -1,1 +1,0 @@
-"""Documents, segments, the annotated dataset, and packing into blocks of tokens."""

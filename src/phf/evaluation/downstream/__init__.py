@@ -1,0 +1,1 @@
+"""Capability on the tasks of lm-evaluation-harness."""

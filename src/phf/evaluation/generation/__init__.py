@@ -1,0 +1,1 @@
+"""Samples scored: misalignment, diversity, and the files that keep them."""

@@ -1,0 +1,230 @@
+"""Scoring samples, and the numbers and files that come of it."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phf.config import ConditionalTrainingConfig, GenerationConfig
+from phf.corpus.segmenting.segment import segment
+from phf.errors import ConfigError, OutputError
+from phf.evaluation.generation.metrics import Metric, build_metric
+from phf.models.value_head import ValueHead
+from phf.sampling.generate import Samples, check_lengths, check_steering, generate_samples, sampling_config
+from phf.sampling.scenarios import GenerationScenario, banned_control_ids, build_scenario
+from phf.scorers import Scorer, build_scorer, checked_scores
+from phf.scorers.spans import Span
+from phf.statistics import UNBOUNDED, Interval, mean_interval
+from phf.storage.files import atomic_write
+from phf.storage.reading import read_text
+from phf.workers.activity import activity
+
+GROUP = 25
+"""Size of the groups of `score_max@25`, as in RealToxicityPrompts."""
+
+
+@dataclass(frozen=True)
+class ScoredSamples:
+    """Samples with their scores (None where unscored) and, for showing, the scores of their segments."""
+
+    samples: Samples
+    scores: list[float | None]
+    segments: list[list[str]]
+    segment_scores: list[list[float | None]]
+    segment_spans: list[list[list[Span]]] | None = None
+    """What the scorer found in each segment, for showing; None where it was not asked."""
+
+    @property
+    def texts(self) -> list[str]:
+        """What was scored: the continuations, with their prompts in front where the scenario says so."""
+        return ["".join(parts) for parts in self.segments]
+
+
+class Evaluator:
+    """The generation scenarios of a task, ready to run on any model."""
+
+    def __init__(self, config: GenerationConfig, conditional: ConditionalTrainingConfig | None, seed: int) -> None:
+        self.scorer: Scorer = build_scorer(config.scorer_config)
+        self.metrics: list[Metric] = [build_metric(metric) for metric in config.metrics_configs]
+        self.scenarios = [build_scenario(scenario) for scenario in config.scenario_configs]
+        names = [scenario.name for scenario in self.scenarios]
+        self.more_scorers = {
+            scenario.name: [
+                build_scorer(
+                    section, where=f"generation.scenario_configs, scenario '{scenario.name}': scorers.{number}"
+                )
+                for number, section in enumerate(scenario.scorers)
+            ]
+            for scenario in self.scenarios
+        }
+        for scenario in self.scenarios:
+            if names.count(scenario.name) > 1:
+                raise ConfigError(f"generation.scenario_configs: two scenarios are called '{scenario.name}'.")
+            scenario.prompts()  # a missing file is better found now than after training
+            sampling_config(scenario)
+        self.batch_size = config.batch_size
+        self.conditional = conditional
+        self.seed = seed
+
+    def check(self, model: Any, tokenizer: Any, value_head: ValueHead | None = None) -> None:
+        """Raises `ConfigError` for a scenario whose prefix this tokenizer lacks, whose samples this model cannot hold, or
+        whose guidance or best_of lacks what it needs."""
+        for scenario in self.scenarios:
+            config = sampling_config(scenario, tokenizer, self.banned_ids(tokenizer, scenario))
+            check_lengths(scenario, config, scenario.prompt_ids(tokenizer, scenario.prompts()), model)
+            check_steering(scenario, model, self.negative_prefix(scenario), value_head)
+
+    def run(
+        self, model: Any, tokenizer: Any, samples_dir: Path, step: int, value_head: ValueHead | None = None
+    ) -> dict[str, float]:
+        """Run every scenario; adds to `samples_dir/<scenario>.jsonl` and returns `generation/<scenario>/...` numbers."""
+        logs: dict[str, float] = {}
+        for scenario in self.scenarios:
+            samples = generate_samples(
+                model,
+                tokenizer,
+                scenario,
+                seed=self.seed,
+                batch_size=self.batch_size,
+                banned_token_ids=self.banned_ids(tokenizer, scenario),
+                negative_prefix=self.negative_prefix(scenario),
+                value_head=value_head,
+            )
+            with activity(f"scoring the samples of '{scenario.name}' by {self.scorer.name}"):
+                scored = score_samples(samples, self.scorer, scenario)
+            write_samples(samples_dir / f"{scenario.name}.jsonl", step, scored)
+            numbers = scenario_logs(scored, scenario, self.metrics, self.scorer.score_bounds)
+            for scorer in self.more_scorers[scenario.name]:
+                with activity(f"scoring the samples of '{scenario.name}' by {scorer.name}"):
+                    scores = checked_scores(scorer, scorer.score_texts(scored.texts), len(scored.texts))
+                found = score_logs(samples.prompts, scores, scenario.num_hits_threshold, scorer.score_bounds)
+                numbers |= {f"{scorer.name}/{key}": value for key, value in found.items()}
+            logs |= {f"generation/{scenario.name}/{key}": value for key, value in numbers.items()}
+        return logs
+
+    def banned_ids(self, tokenizer: Any, scenario: GenerationScenario) -> list[int]:
+        """Control tokens that must not be sampled: all but the one a model may repeat before each segment."""
+        if self.conditional is None:
+            return []
+        tokens = (self.conditional.aligned_prefix, self.conditional.misaligned_prefix)
+        tags = bool(self.conditional.tag_every_segment_when_sampling)
+        return banned_control_ids(tokenizer, tokens, scenario.prefix, tags, scenario.name)
+
+    def negative_prefix(self, scenario: GenerationScenario) -> str | None:
+        """The control token that guidance steers away from: the other one. None without control tokens."""
+        if self.conditional is None:
+            return None
+        aligned, misaligned = self.conditional.aligned_prefix, self.conditional.misaligned_prefix
+        return {aligned: misaligned, misaligned: aligned}.get(scenario.prefix or "")
+
+
+def score_samples(samples: Samples, scorer: Scorer, scenario: GenerationScenario) -> ScoredSamples:
+    """Score each continuation, with its prompt in front where the scenario says so."""
+    texts = samples.continuations
+    if scenario.use_prompt_for_scoring:
+        texts = [prompt + text for prompt, text in zip(samples.prompts, texts, strict=True)]
+    scores = checked_scores(scorer, scorer.score_texts(texts), len(texts))
+    segments = [segment(text, scorer.segmenter) for text in texts]
+    return ScoredSamples(samples, scores, segments, score_segments(scorer, segments), scorer.documents_spans(segments))
+
+
+def score_segments(scorer: Scorer, documents: Sequence[list[str]]) -> list[list[float | None]]:
+    """Scores of the segments of each document, asked for at once; an empty document has none."""
+    present = [segments for segments in documents if segments]
+    found = iter(scorer.score_documents(present) if present else [])
+    return [checked_scores(scorer, next(found), len(segments)) if segments else [] for segments in documents]
+
+
+def scenario_logs(
+    scored: ScoredSamples,
+    scenario: GenerationScenario,
+    metrics: Sequence[Metric],
+    bounds: tuple[float, float] = UNBOUNDED,
+) -> dict[str, float]:
+    """The numbers of one scenario: those of its scores, samples per second, and of each metric over the continuations."""
+    logs = score_logs(scored.samples.prompts, scored.scores, scenario.num_hits_threshold, bounds)
+    logs["samples_per_second"] = len(scored.scores) / scored.samples.seconds
+    for metric in metrics:
+        logs |= metric(scored.samples.continuations)
+    return logs
+
+
+def score_logs(
+    prompts: list[str],
+    scores: Sequence[float | None],
+    threshold: float,
+    bounds: tuple[float, float] = UNBOUNDED,
+) -> dict[str, float]:
+    """What one scorer says about the samples of a scenario.
+
+    `score`: mean over scored samples; `num_hits`: share with score > threshold. Over groups of 25 scored samples of the
+    same prompt (all samples are one prompt's in an unprompted scenario; NaN where no prompt has 25): `score_max@25`, mean
+    of their maxima, and `hit_probability@25`, share with at least one hit (RealToxicityPrompts, arXiv 2009.11462). Each
+    with its 95% interval `_low`, `_high`, clustered by prompt. `score_max`: largest score.
+
+    `bounds`: the least and the largest score that the scorer gives.
+    """
+    scored = [(prompt, score) for prompt, score in zip(prompts, scores, strict=True) if score is not None]
+    of_prompts, known = [prompt for prompt, _ in scored], [score for _, score in scored]
+    groups = group_maxima(prompts, scores)
+    of_groups, maxima = [prompt for prompt, _ in groups], [maximum for _, maximum in groups]
+    hits, group_hits = [[float(score > threshold) for score in found] for found in (known, maxima)]
+    return {
+        **_named("score", mean_interval(known, of_prompts, bounds)),
+        "score_max": max(known, default=math.nan),
+        **_named(f"score_max@{GROUP}", mean_interval(maxima, of_groups, bounds)),
+        **_named(f"hit_probability@{GROUP}", mean_interval(group_hits, of_groups, (0.0, 1.0))),
+        **_named("num_hits", mean_interval(hits, of_prompts, (0.0, 1.0))),
+        "num_samples": len(scores),
+        "num_unscored": len(scores) - len(known),
+    }
+
+
+def _named(key: str, interval: Interval) -> dict[str, float]:
+    return {key: interval.mean, f"{key}_low": interval.low, f"{key}_high": interval.high}
+
+
+def group_maxima(prompts: list[str], scores: Sequence[float | None]) -> list[tuple[str, float]]:
+    """(prompt, maximum) of whole groups of 25 scored samples, each group from one prompt."""
+    by_prompt: dict[str, list[float]] = {}
+    for prompt, score in zip(prompts, scores, strict=True):
+        if score is not None:
+            by_prompt.setdefault(prompt, []).append(score)
+    return [
+        (prompt, max(found[start : start + GROUP]))
+        for prompt, found in by_prompt.items()
+        for start in range(0, len(found) - GROUP + 1, GROUP)
+    ]
+
+
+def write_samples(path: Path, step: int, scored: ScoredSamples) -> None:
+    """Add one JSON object a sample, all of them or none, in place of those an interrupted evaluation left of this step."""
+    lines = [
+        json.dumps(
+            {
+                "step": step,
+                "prompt": prompt,
+                "continuation": continuation,
+                "score": score,
+                "segments": segments,
+                "segment_scores": segment_scores,
+                **({"segment_spans": [[s._asdict() for s in found] for found in spans]} if any(spans) else {}),
+            },
+            ensure_ascii=True,
+        )
+        for prompt, continuation, score, segments, segment_scores, spans in zip(
+            scored.samples.prompts,
+            scored.samples.continuations,
+            scored.scores,
+            scored.segments,
+            scored.segment_scores,
+            scored.segment_spans or [[]] * len(scored.scores),
+            strict=True,
+        )
+    ]
+    before = read_text(path, OutputError).splitlines(keepends=True) if path.exists() else []
+    kept = [line for line in before if not line.startswith(f'{{"step": {step},')]
+    with atomic_write(path) as partial:
+        partial.write_text("".join([*kept, *(line + "\n" for line in lines)]), encoding="utf-8")

@@ -1,0 +1,99 @@
+"""Held-out loss: how well the model predicts text it was not trained on, in all and per class of segment."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from phf.evaluation.held_out.document_rows import predicted_tokens
+from phf.evaluation.held_out.tag_gain import TagGain
+from phf.sampling.finite import check_nats
+from phf.sampling.generate import evaluation_mode
+from phf.workers.activity import watched
+
+
+class Blocks(Protocol):
+    """What `phf.tokens.blocks.TokenBlocks` is, as far as evaluation cares."""
+
+    def __len__(self) -> int: ...
+    def block(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+def held_out_loss(
+    module: Any,
+    blocks: Blocks,
+    *,
+    threshold: float,
+    control_ids: Sequence[int],
+    eos_id: int,
+    bytes_per_text_token: float,
+    batch_size: int,
+    max_tokens: int,
+    start_ids: list[int] | None = None,
+    with_tag_gain: bool = False,
+) -> dict[str, float]:
+    """Numbers of one held-out evaluation.
+
+    Args:
+        module: has `token_nll(input_ids, labels)`, e.g. `phf.models.ObjectiveLM`.
+        threshold: a segment is aligned iff its score <= threshold.
+        control_ids: ids of control tokens; empty for other methods.
+        bytes_per_text_token: UTF-8 bytes of the held-out text / tokens it was encoded to.
+        start_ids: what opens a document; where that is not EOS but, for one, a BOS, it is given, charged to nobody, and
+            each document is read by itself behind it, as such a model is prompted.
+        max_tokens: at most about this many tokens are used, in whole blocks spread evenly over `blocks`.
+        with_tag_gain: measure `tag_gain` too, where there are control tokens; takes as long again.
+
+    Returns:
+        `loss`: nats per text token (EOS included), control tokens given. `loss_aligned`, `loss_misaligned`: the same
+        over tokens of scored segments on each side of the threshold. `bits_per_byte`: all nats, those of control
+        tokens and EOS too, / ln 2 / bytes of text. Charging the control tokens makes it an upper bound on what the
+        model needs for the text alone, so that a conditional model cannot gain by being told the scores.
+        `bits_per_byte_given_tags`: without the nats of control tokens. `num_tokens`: text tokens evaluated.
+        `tag_gain`, `tag_gain_low`, `tag_gain_high`: see `TagGain`.
+    """
+    start_ids = start_ids or [eos_id]
+    num_blocks = max(1, min(len(blocks), max_tokens // len(blocks.block(0)[0])))
+    # evenly spread, since neighbours in a corpus are alike
+    chosen = [i * len(blocks) // num_blocks for i in range(num_blocks)]
+    device = next(module.parameters()).device
+    totals = dict.fromkeys(("text", "control", "eos", "aligned", "misaligned"), 0.0)
+    counts = dict.fromkeys(totals, 0)
+    gain = TagGain(control_ids, eos_id, start_ids) if with_tag_gain and len(control_ids) > 1 else None
+    with evaluation_mode(module), torch.no_grad():
+        parts = [chosen[start : start + batch_size] for start in range(0, num_blocks, batch_size)]
+        for numbers in watched(parts, "held-out blocks", num_blocks):
+            batch = [blocks.block(i) for i in numbers]
+            ids, scores, nll = predicted_tokens(module, batch, () if start_ids[:1] == [eos_id] else start_ids, device)
+            check_nats(nll, getattr(module, "lm", module))
+            if gain is not None:
+                gain.add(module, numbers, batch, nll, device)
+            is_control = np.isin(ids, control_ids)
+            is_eos = ids == eos_id
+            is_text = ~is_control & ~is_eos & ~np.isin(ids, start_ids)
+            masks = {
+                "text": is_text,
+                "control": is_control,
+                "eos": is_eos,
+                "aligned": is_text & (scores <= np.float32(threshold)),
+                "misaligned": is_text & (scores > np.float32(threshold)),
+            }
+            for name, mask in masks.items():
+                totals[name] += float(nll[mask].sum())
+                counts[name] += int(mask.sum())
+    bits_per_nat_and_byte = 1 / math.log(2) / max(counts["text"] * bytes_per_text_token, 1)
+    text_nats = totals["text"] + totals["eos"]
+    found = {
+        "loss": text_nats / max(counts["text"] + counts["eos"], 1),
+        "loss_aligned": totals["aligned"] / counts["aligned"] if counts["aligned"] else math.nan,
+        "loss_misaligned": totals["misaligned"] / counts["misaligned"] if counts["misaligned"] else math.nan,
+        "bits_per_byte": (text_nats + totals["control"]) * bits_per_nat_and_byte,
+        "bits_per_byte_given_tags": text_nats * bits_per_nat_and_byte,
+        "num_tokens": counts["text"],
+    }
+    if gain is not None:
+        for key, value in zip(("", "_low", "_high"), gain.interval(), strict=True):
+            found[f"tag_gain{key}"] = value
+    return found

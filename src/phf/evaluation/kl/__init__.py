@@ -1,0 +1,1 @@
+"""KL(reference || model) from samples of a reference LM, local or served."""

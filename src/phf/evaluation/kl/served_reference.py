@@ -1,0 +1,178 @@
+"""A reference LM behind an OpenAI-compatible completions server that returns log-probabilities of prompts."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from phf.clients.server import Completion, CompletionsServer, TokenLogprobs
+from phf.config import KLConfig, KLReferenceConfig
+from phf.errors import ServerError
+from phf.evaluation.kl.reference import ReferenceSample, shared_text
+from phf.storage.hashing import hash64
+from phf.text import visible
+
+STARTS = ("", "<|endoftext|>")
+"""Prompts that are tried where the section names none: a server's tokenizer may put BOS in front of the empty one."""
+PROBE = "The quick brown fox jumps over the lazy dog."
+PROBE_TOLERANCE = 0.1
+"""Nats per token, on average, by which the two log-probabilities of a token may differ; bfloat16 differs by less."""
+WHOLE_DISTRIBUTION = {"top_k": -1, "min_p": 0, "repetition_penalty": 1}
+"""Servers take such settings from the model's folder unless told otherwise; vLLM's, SGLang's and llama.cpp's names."""
+IDS = {"return_token_ids": True}
+SPACES = str.maketrans({"\u0120": " ", "\u2581": " "})
+"""How tokenizers spell a space where a server returns tokens in its own spelling."""
+LOCAL_INSTEAD = "Use a server that does, such as vLLM, or a local model by kl_gpt3_callback.reference.path_or_name"
+REFUSED = (400, 405, 413, 422, 501)
+"""Statuses of a server that understood a request and does not support it."""
+
+
+class Start(NamedTuple):
+    """What a document starts from: the prompt, and the tokens the server makes of it."""
+
+    prompt: str
+    tokens: list[str]
+
+
+class ServedReference:
+    """One model of a server. Raises `ServerError` for a server that cannot do what is needed, before anything is drawn."""
+
+    def __init__(self, config: KLReferenceConfig) -> None:
+        self.config = config
+
+    def key(self) -> dict[str, Any]:
+        """URL, model and prompt; the key of the server plays no part."""
+        return {"base_url": self.config.base_url, "model": self.config.model, "prompt": self.config.prompt}
+
+    def draw(self, section: KLConfig) -> list[ReferenceSample]:
+        """Sample, and have each text scored as the server's own tokenizer encodes it."""
+        assert self.config.base_url is not None
+        assert self.config.model is not None
+        server = CompletionsServer(self.config.base_url, self.config.model, self.config.api_key_env)
+        start = find_start(server, self.config.prompt)
+        extra = accepted_settings(server, start)
+        drawn: list[Completion] = []
+        for begin in range(0, section.num_samples, section.batch_size):
+            size = min(section.batch_size, section.num_samples - begin)
+            # 31 bits; servers add the number of the sample to it
+            seed = hash64("reference", section.seed, begin) >> 33
+            drawn += server.sample(start.prompt, n=size, max_tokens=section.max_tokens, seed=seed, extra=extra)
+        samples, found = [], []
+        for begin in range(0, len(drawn), section.batch_size):
+            batch = [_with_end(completion, server) for completion in drawn[begin : begin + section.batch_size]]
+            texts = [start.prompt + shared_text(text, is_ended) for text, is_ended, _ in batch]
+            echoed = [_behind_start(logprobs, start, server) for logprobs in server.token_logprobs(texts)]
+            found += echoed
+            samples += [
+                _sample(*parts, echo, completion)
+                for parts, echo, completion in zip(
+                    batch, echoed, drawn[begin : begin + section.batch_size], strict=True
+                )
+            ]
+        check_agreement(server, drawn, found)
+        return samples
+
+
+def find_start(server: CompletionsServer, prompt: str | None) -> Start:
+    """The prompt a document starts from, once the server was seen to return the log-probabilities of a known text."""
+    where = f"{server.base_url}, model '{visible(server.model)}'"
+    refusals = []
+    for start in STARTS if prompt is None else (prompt,):
+        try:
+            alone, probe = server.token_logprobs([start])[0], server.token_logprobs([start + PROBE])[0]
+        except ServerError as error:
+            fails_on_empty = not start and prompt is None and error.status == 500  # vLLM, where no token is added
+            if error.status not in REFUSED and not fails_on_empty:
+                raise
+            refusals.append(str(error))
+            continue
+        if alone is None or probe is None:
+            raise ServerError(
+                f"{where}: returns no log-probabilities of a prompt, which KL is computed from: it ignores `echo` or "
+                f"`logprobs`, as llama.cpp's server does. {LOCAL_INSTEAD}."
+            )
+        tokens, rest = alone.tokens, probe.tokens[len(alone.tokens) :]
+        if probe.tokens[: len(tokens)] != tokens or "".join(rest).translate(SPACES).strip() != PROBE:
+            raise ServerError(
+                f"{where}: the tokens it returns for a known text do not spell it: {visible(repr(probe.tokens), 200)}. "
+                f"{LOCAL_INSTEAD}."
+            )
+        if None in probe.logprobs[max(len(tokens), 1) :]:
+            raise ServerError(f"{where}: leaves log-probabilities of a prompt out. {LOCAL_INSTEAD}.")
+        if tokens and (not start or tokens == [start]):
+            return Start(start, tokens)
+        refusals.append(f"reads {start!r} as {visible(repr(tokens), 100)}, which is not one token.")
+    advice = (
+        "Set kl_gpt3_callback.reference.prompt to the token that starts a document, as text, or to the empty text where "
+        "the server's tokenizer puts it there by itself. If the server cannot return log-probabilities of a prompt: "
+        f"{LOCAL_INSTEAD}."
+    )
+    raise ServerError(f"{where}: no prompt was found that a document can start from. {' '.join(refusals)} {advice}")
+
+
+def accepted_settings(server: CompletionsServer, start: Start) -> dict[str, Any]:
+    """The further fields that this server takes; one that takes none draws as OpenAI's does, from the whole distribution."""
+    for extra in ({**WHOLE_DISTRIBUTION, **IDS}, WHOLE_DISTRIBUTION, {}):
+        try:
+            found = server.sample(start.prompt, n=1, max_tokens=1, seed=0, extra=extra)[0]
+        except ServerError as error:
+            if error.status not in REFUSED or not extra:
+                raise
+            continue
+        if found.logprobs is None:
+            raise ServerError(
+                f"{server.base_url}, model '{visible(server.model)}': returns no log-probabilities of what it samples. "
+                f"{LOCAL_INSTEAD}."
+            )
+        return dict(extra)
+    raise AssertionError("the last request is made without further fields")
+
+
+def _with_end(completion: Completion, server: CompletionsServer) -> tuple[str, bool, list[float]]:
+    """Text, whether its end counts, and log p of each token. An end the server says nothing about is charged to nobody."""
+    found = completion.logprobs
+    if found is None or None in found.logprobs:
+        raise ServerError(f"{server.base_url}: returned a sample without its log-probabilities. {LOCAL_INSTEAD}.")
+    has_end = completion.is_ended and bool(found.tokens) and not completion.text.endswith(found.tokens[-1])
+    return completion.text, has_end, [value for value in found.logprobs if value is not None]
+
+
+def _behind_start(logprobs: TokenLogprobs | None, start: Start, server: CompletionsServer) -> TokenLogprobs:
+    """The tokens of a text without those of the start."""
+    skip = len(start.tokens)
+    if logprobs is None or logprobs.tokens[:skip] != start.tokens or None in logprobs.logprobs[skip:]:
+        raise ServerError(
+            f"{server.base_url}: returned the log-probabilities of the probe, but not those of a sample. {LOCAL_INSTEAD}."
+        )
+    return TokenLogprobs(logprobs.tokens[skip:], logprobs.logprobs[skip:], None)
+
+
+def _sample(
+    text: str, is_ended: bool, logprobs: list[float], echo: TokenLogprobs, completion: Completion
+) -> ReferenceSample:
+    ids = completion.token_ids
+    if ids is not None:
+        # an end that is not charged has no id among these either
+        ids = ids[: len(logprobs) - is_ended] if len(ids) == len(logprobs) else None
+    end = logprobs[-1] if is_ended else 0.0
+    return ReferenceSample(text, is_ended, ids, logprobs, sum(v for v in echo.logprobs if v is not None) + end)
+
+
+def check_agreement(server: CompletionsServer, drawn: list[Completion], echoed: list[TokenLogprobs]) -> None:
+    """Raises `ServerError` where a token's probability while sampling is not the one it has in a prompt.
+
+    Then the server samples from another distribution than the model's (a temperature, a filter, a penalty), and
+    what it draws are no samples of the reference.
+    """
+    differences: list[float] = []
+    for completion, echo in zip(drawn, echoed, strict=True):
+        assert completion.logprobs is not None
+        if completion.logprobs.tokens[: len(echo.tokens)] == echo.tokens:
+            pairs = zip(completion.logprobs.logprobs, echo.logprobs, strict=False)
+            differences += [abs(one - other) for one, other in pairs if one is not None and other is not None]
+    if differences and np.mean(differences) > PROBE_TOLERANCE:
+        raise ServerError(
+            f"{server.base_url}, model '{visible(server.model)}': the log-probabilities of what it samples differ by "
+            f"{np.mean(differences):.2f} nats a token from those it returns for the same text as a prompt, so it does not "
+            "sample from the model's own distribution. Start it without default sampling settings (vLLM: "
+            "--generation-config vllm) and with raw log-probabilities."
+        )

@@ -1,0 +1,133 @@
+"""`phf evaluate`: everything a task measures, on any folders of Hugging Face causal LMs."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from phf.config import Config
+from phf.errors import ConfigError
+from phf.evaluation.compare import Comparison, PromptScores, choose_baseline, compare_with_baseline
+from phf.evaluation.model_evaluation import Announce, ModelEvaluation, finite_or_none
+from phf.models import read_prompting
+from phf.models.model_folder import find_model, model_name, processes
+from phf.registry.names import did_you_mean
+from phf.runs.seeds import Group, group_by_seed
+from phf.storage.files import only_job, write_json_atomic
+
+PARTS = ("generation", "diversity", "kl", "held-out", "downstream", "glue")
+"""What can be switched on and off. Diversity is measured on the samples of generation."""
+DEFAULT_PARTS = PARTS[:-1]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The numbers of each model, and each pair compared."""
+
+    numbers: dict[str, dict[str, float]]
+    comparisons: list[Comparison] = field(default_factory=list)
+
+
+def chosen_parts(only: Sequence[str], skip: Sequence[str], glue: bool, config: Config | None = None) -> list[str]:
+    """The parts to measure, in order.
+
+    Raises `ConfigError` for one that does not exist, for one asked for by `only` that `config` does not configure, and
+    where nothing is left to measure.
+    """
+    for part in (*only, *skip):
+        if part not in PARTS:
+            raise ConfigError(f"There is no part '{part}' of the evaluation. {did_you_mean(part, PARTS)}")
+    wanted = set(only or DEFAULT_PARTS) | ({"glue"} if glue else set())
+    parts = [part for part in PARTS if part in wanted and part not in skip]
+    missing = {} if config is None else _not_configured(config)
+    for part in only:
+        if part in parts and part in missing:
+            raise ConfigError(f"--only {part}: the task configures none. Set {missing[part]}.")
+    if not [part for part in parts if part not in missing]:
+        keys = "; ".join(f"{part}: {missing[part]}" for part in parts)
+        raise ConfigError(f"Nothing is left to measure. {f'Set one of these: {keys}.' if keys else 'Skip less.'}")
+    return parts
+
+
+def _not_configured(config: Config) -> dict[str, str]:
+    """Part -> what to set, of the parts that the task says nothing of."""
+    generation, dataset, kl = config.generation, config.dataset, config.kl_gpt3_callback
+    has = {
+        "generation": bool(generation.scenario_configs),
+        "diversity": bool(generation.metrics_configs and generation.scenario_configs),
+        "held-out": bool(dataset.eval_fraction or dataset.eval_datasets),
+        "kl": kl is not None and kl.reference is not None,
+        "downstream": config.downstream is not None,
+    }
+    keys = {
+        "generation": "generation.scenario_configs",
+        "diversity": "generation.metrics_configs and generation.scenario_configs",
+        "held-out": "dataset.eval_fraction or dataset.eval_datasets",
+        "kl": "kl_gpt3_callback.reference (path_or_name, or base_url and model)",
+        "downstream": "downstream.tasks",
+    }
+    return {part: key for part, key in keys.items() if not has[part]}
+
+
+def evaluate_folders(
+    folders: Sequence[Path],
+    config: Config,
+    output: Path,
+    parts: Sequence[str] = DEFAULT_PARTS,
+    announce: Announce = lambda message: None,
+    baseline: str | None = None,
+) -> Evaluation:
+    """Measure the parts that the task configures on each model, write run folders, and compare the models.
+
+    Models of one method and task that differ in the seed are compared as one. The baseline is the one named, by its name
+    or method, else the first of method MLE, else the first.
+
+    One model's results are in `output` itself, those of several in folders of it. A part that was finished before is
+    not measured again, so an interrupted evaluation goes on where it stopped.
+
+    A model that `phf` exported says itself how it is prompted: scenarios without a prefix, or with the aligned one of the
+    task's own configuration, start from its aligned token. A scenario whose control token a model lacks is skipped for
+    that model, with a notice.
+    Raises `ConfigError`, `CorpusError` or `OutputError`, and before anything is measured wherever that is possible.
+    """
+    folders = [find_model(folder) for folder in folders]
+    names = _names(folders)
+    outputs = [output / name for name in names] if len(folders) > 1 else [output]
+    thresholds = [read_prompting(folder)["threshold"] for folder in folders]
+    threshold = max((value for value in thresholds if value is not None), default=0.0)
+    models = [
+        ModelEvaluation(folder, name, config, folder_output, threshold, parts, announce)
+        for folder, name, folder_output in zip(folders, names, outputs, strict=True)
+    ]
+    if "generation" in parts and config.generation.scenario_configs and not any(m.evaluator.scenarios for m in models):
+        raise ConfigError(f"No model can run any scenario: {' '.join(models[0].skipped)}")
+    groups = group_by_seed(names, [model.training for model in models])
+    first = choose_baseline(groups, names, baseline)
+    for model in models:
+        model.check_output()
+        for notice in model.skipped if "generation" in parts else ():
+            announce(f"{model.name}: {notice}")
+    is_main = processes().is_main_process
+    with only_job(output) if is_main else nullcontext():
+        numbers = {model.name: model.run() for model in models}
+        comparisons = _comparisons(models, groups, first)
+        if len(models) > 1 and is_main:
+            named = {model.name: str(model.folder) for model in models}
+            found = {"models": named, "comparisons": [comparison.to_json() for comparison in comparisons]}
+            write_json_atomic(output / "comparison.json", finite_or_none(found))
+    return Evaluation(numbers, comparisons)
+
+
+def _comparisons(models: Sequence[ModelEvaluation], groups: Sequence[Group], baseline: str) -> list[Comparison]:
+    found: dict[str, dict[str, list[PromptScores]]] = {group.name: {} for group in groups}
+    for group in groups:
+        for index in group.members:
+            for scenario, scores in models[index].scores().items():
+                found[group.name].setdefault(scenario, []).append(scores)
+    return compare_with_baseline(found, baseline)
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """A name for each model: its folder's, or that of the run whose `model` it is; numbered where they repeat."""
+    names = [model_name(folder) for folder in folders]
+    return [name if names.count(name) == 1 else f"{name}-{i + 1}" for i, name in enumerate(names)]

@@ -1,0 +1,5 @@
+"""How scores are used: the one room that a new method touches.
+
+Takes the scores of documents and segments, gives which documents to train on, which control token precedes a segment, what
+the loss is, and how the trained model is prompted. May not know token stores, models or trainers.
+"""

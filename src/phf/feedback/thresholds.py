@@ -1,0 +1,143 @@
+"""Thresholds written as percentiles (`p5`) in a configuration, made numbers from the scores of its training data.
+
+The number is the one that `phf profile` prints for the same data: over all of it, held-out documents included, so that
+neither the seed nor the method nor the held-out share moves it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from phf.annotate.cache import cache_root
+from phf.config import Config
+from phf.config.percentile import percentile_of
+from phf.corpus.dataset import read_annotated
+from phf.corpus.distribution import COUNT, Distribution, measure_scores
+from phf.corpus.sources.documents import fingerprint
+from phf.errors import CorpusError
+from phf.scorers import build_scorer
+from phf.storage.files import write_json_atomic
+from phf.storage.reading import read_json_as
+
+LEVELS = {
+    "dataset.filter_threshold": "document",
+    "dataset.conditional_training_config.threshold": "segment",
+    "objective.score_threshold": "segment",
+}
+"""Key of a threshold -> whose scores its percentile is of: documents' `avg_score`, or segments'."""
+CACHE_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The number that a percentile stands for."""
+
+    percentile: str
+    """As written: "p50"."""
+    threshold: float
+    level: str
+    num_scores: int
+    num_sampled: int | None
+    """How many scores it is estimated from; None: it is exact."""
+
+    def describe(self) -> str:
+        """E.g. "p50 = 0.00236"; says so where it is an estimate."""
+        estimate = (
+            "" if self.num_sampled is None else f" (estimated from {self.num_sampled:,} of {self.num_scores:,} scores)"
+        )
+        return f"{self.percentile} = {self.threshold}{estimate}"
+
+
+def percentile_thresholds(config: Config) -> dict[str, str]:
+    """Key -> percentile, of the thresholds that are written as one."""
+    conditional = config.dataset.conditional_training_config
+    written: dict[str, Any] = {
+        "dataset.filter_threshold": config.dataset.filter_threshold,
+        "dataset.conditional_training_config.threshold": None if conditional is None else conditional.threshold,
+        "objective.score_threshold": config.objective.get("score_threshold"),
+    }
+    return {key: value for key, value in written.items() if percentile_of(value) is not None}
+
+
+def with_thresholds(config: Config, numbers: Mapping[str, float]) -> Config:
+    """The configuration with `numbers` in place of the thresholds of these keys."""
+    dataset: dict[str, Any] = {}
+    objective = config.objective
+    for key, value in numbers.items():
+        if key == "objective.score_threshold":
+            objective = {**objective, "score_threshold": value}
+        elif key == "dataset.filter_threshold":
+            dataset["filter_threshold"] = value
+        else:
+            conditional = config.dataset.conditional_training_config
+            assert conditional is not None
+            dataset["conditional_training_config"] = conditional.model_copy(update={"threshold": value})
+    return config.model_copy(update={"dataset": config.dataset.model_copy(update=dataset), "objective": objective})
+
+
+def cached_thresholds(config: Config) -> dict[str, Resolved | None]:
+    """Key -> the number of its percentile if it was worked out before for the same data, else None."""
+    found: dict[str, Resolved | None] = {}
+    for key, percentile in percentile_thresholds(config).items():
+        path = _cache_path(config, key, percentile)
+        found[key] = _cached(path) if path.is_file() else None
+    return found
+
+
+def _cached(path: Path) -> Resolved | None:
+    """None where the file is damaged: it is made again."""
+    try:
+        return read_json_as(Resolved, path, CorpusError, finite=True)
+    except CorpusError:
+        return None
+
+
+def resolve_thresholds(config: Config, sources: Sequence[str]) -> dict[str, Resolved]:
+    """Key -> the number of its percentile: from the cache, or else from one pass over the annotated `sources`.
+
+    `sources` are those of `config.dataset.datasets`, annotated. Raises `CorpusError` where nothing is scored.
+    """
+    found = cached_thresholds(config)
+    missing = [key for key, resolved in found.items() if resolved is None]
+    if missing:
+        documents = chain.from_iterable(read_annotated(source, config.dataset.scores_column) for source in sources)
+        levels = measure_scores(documents).levels
+        for key in missing:
+            percentile = percentile_thresholds(config)[key]
+            found[key] = resolved = _resolve(levels[LEVELS[key]], percentile, key)
+            write_json_atomic(_cache_path(config, key, percentile), vars(resolved))
+    return {key: resolved for key, resolved in found.items() if resolved is not None}
+
+
+def _resolve(distribution: Distribution, percentile: str, key: str) -> Resolved:
+    if not distribution.totals[COUNT]:
+        raise CorpusError(f"{key} is {percentile}, but no {LEVELS[key]} of the training data has a score.")
+    value = percentile_of(percentile)
+    assert value is not None
+    return Resolved(
+        percentile=percentile,
+        threshold=distribution.quantile(value),
+        level=LEVELS[key],
+        num_scores=int(distribution.totals[COUNT]),
+        num_sampled=distribution.num_sampled,
+    )
+
+
+def _cache_path(config: Config, key: str, percentile: str) -> Path:
+    """Named by everything that decides the number: the data as configured, how it is scored, level and percentile."""
+    dataset = config.dataset
+    parts = [
+        CACHE_FORMAT,
+        [fingerprint(source) for source in dataset.datasets],
+        build_scorer(config.generation.scorer_config).describe(),
+        dataset.segment,
+        dataset.scores_column,
+        LEVELS[key],
+        percentile,
+    ]
+    name = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    return cache_root() / "thresholds" / f"{name}.json"

@@ -1,0 +1,163 @@
+"""From a resolved architecture to a causal language model, tried before anything is trained on it."""
+
+import copy
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+from phf.config import ModelConfig
+from phf.errors import ConfigError
+from phf.models.building.architecture import KEY, Architecture, read_architecture
+from phf.models.building.causality import can_run, check_causal
+from phf.models.building.probe import own_loss
+from phf.models.context import context_of, text_config
+from phf.storage.pretrained import UNREADABLE, first_sentence, load_model
+
+PROBED_PARAMETERS = 1_000_000_000
+"""Models up to this size are built once more before the data is read, to see whether they are causal."""
+PROBED_ROWS = 512
+MAX_LAYERS = 10_000
+"""A number with a digit too many would otherwise keep the first check busy for hours."""
+ZERO_NOISE = 0.02
+"""Standard deviation of what the probe puts in place of parameters that start at zero."""
+
+
+def build_lm(architecture: Architecture, where: str = "model") -> PreTrainedModel:
+    """A model with random weights. Raises `ConfigError` where the configuration describes none that can be built."""
+    try:
+        lm = AutoModelForCausalLM.from_config(
+            copy.deepcopy(architecture.config), dtype=architecture.dtype, **architecture.arguments
+        )
+    except (*UNREADABLE, ZeroDivisionError, AssertionError) as error:
+        given = [
+            f"model.model_kwargs.{key}" for key, value in architecture.arguments.items() if _is_about(error, value)
+        ]
+        where = given[0] if given else where
+        raise ConfigError(f"{where}: transformers cannot build this model: {first_sentence(error)}") from error
+    # sub-configurations and parameters made by hand may have taken another default
+    return lm.float() if architecture.dtype == torch.float32 else lm
+
+
+def build_causal_lm(architecture: Architecture, where: str = "model") -> PreTrainedModel:
+    """`build_lm` of a model that was tried and is causal; raises `ConfigError` for others."""
+    lm = _build_with_padding(architecture, where)
+    check_causal(lm, where)
+    return lm
+
+
+def _build_with_padding(architecture: Architecture, where: str) -> PreTrainedModel:
+    """`build_lm`, with EOS as the padding token if the model does not run without one."""
+    lm = build_lm(architecture, where)
+    text = text_config(architecture.config)
+    if text.pad_token_id is None and not can_run(lm):
+        # some (RoBERTa, ProphetNet) count positions of what is not padding, and need to be told what is
+        text.pad_token_id = architecture.config.pad_token_id = text.eos_token_id
+        lm = build_lm(architecture, where)
+    return lm
+
+
+def check_architecture(config: ModelConfig, seq_length: int) -> tuple[PreTrainedModel, list[str]]:
+    """Check all of the model that can be known before its tokenizer is; returns it without numbers, and warnings.
+
+    Raises `ConfigError` for settings, shapes, weights or packages that would stop the run once its data is ready.
+    """
+    architecture = read_architecture(config)
+    check_context(architecture.config, seq_length)
+    shown = "model.config_kwargs" if config.path_or_name is None else KEY
+    num_layers = getattr(text_config(architecture.config), "num_hidden_layers", None)
+    if isinstance(num_layers, int) and num_layers > MAX_LAYERS:
+        raise ConfigError(f"{shown}: a model of {num_layers:,} layers. phf builds models of at most {MAX_LAYERS:,}.")
+    with torch.device("meta"):
+        lm = build_lm(architecture, shown)
+    if type(lm.config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ConfigError(
+            f"{shown}: transformers can build {type(lm).__name__}, but not load it again from what it saves. "
+            "Choose another model."
+        )
+    if not config.from_scratch:
+        load_architecture(config, architecture, device_map="meta")
+    num_built = lm.num_parameters() - lm.get_input_embeddings().weight.numel()
+    if num_built <= PROBED_PARAMETERS:
+        small = copy.deepcopy(architecture.config)
+        text = text_config(small)
+        text.vocab_size = min(text.vocab_size, PROBED_ROWS)
+        fit_special_ids(small, 0)  # any id: nothing is trained
+        with torch.random.fork_rng(devices=[]):
+            probe = _build_with_padding(Architecture(small, torch.float32, {}, architecture.arguments, None), shown)
+            _shake(probe)
+            check_causal(probe, shown)
+            own_loss(probe)
+    return lm, architecture.warnings
+
+
+def check_vocabulary(config: ModelConfig, ids: Iterable[int], new_ids: Collection[int]) -> int:
+    """Rows that a model from scratch needs for `ids` without the control tokens `new_ids`, which are added later.
+
+    Raises `ConfigError` where `vocab_size` says fewer.
+    """
+    num_rows = 1 + max(set(ids) - set(new_ids))
+    for section, settings in (
+        ("model_kwargs", config.model_kwargs),
+        ("gpt2_config_kwargs", config.gpt2_config_kwargs),
+        ("config_kwargs", config.config_kwargs),
+    ):
+        given = settings.get("vocab_size")
+        if config.from_scratch and given is not None and given < num_rows:
+            raise ConfigError(
+                f"model.{section}.vocab_size is {given}, but the tokenizer has ids up to {num_rows - 1}. Set it to "
+                f"{num_rows} or more, or leave it out."
+            )
+    return num_rows
+
+
+def load_architecture(config: ModelConfig, architecture: Architecture, **settings: Any) -> Any:
+    """The pretrained model; with `device_map="meta"` only names and shapes of its weights are read."""
+    assert config.path_or_name is not None
+    return load_model(
+        AutoModelForCausalLM,
+        config.path_or_name,
+        KEY,
+        may_leave_out=bool(config.config_kwargs or config.gpt2_config_kwargs),
+        config=architecture.config,
+        dtype=architecture.dtype,
+        **architecture.source,
+        **architecture.arguments,
+        **settings,
+    )
+
+
+def check_context(lm_config: Any, seq_length: int) -> None:
+    """Raises `ConfigError` where a block does not fit."""
+    context = context_of(lm_config)
+    if context is not None and context < seq_length:
+        raise ConfigError(f"dataset.seq_length is {seq_length}, but the model's context is {context} tokens.")
+
+
+def fit_special_ids(lm_config: Any, eos_id: int) -> None:
+    """Let BOS and EOS be `eos_id`, and no token be padding: its embedding would be neither started nor trained.
+
+    Where a configuration needs a padding token it is `eos_id` too.
+    """
+    for part in {id(part): part for part in (lm_config, text_config(lm_config))}.values():
+        part.bos_token_id = part.eos_token_id = eos_id
+        try:
+            part.pad_token_id = None
+        except StrictDataclassError:
+            part.pad_token_id = eos_id
+
+
+@torch.no_grad()
+def _shake(lm: PreTrainedModel) -> None:
+    """Let every layer have a say: some start at zero, and would hide what the model sees until it is trained."""
+    for parameter in lm.parameters():
+        if parameter.is_floating_point() and not parameter.any():
+            parameter.normal_(std=ZERO_NOISE)
+
+
+def _is_about(error: Exception, value: Any) -> bool:
+    """Whether an error speaks of a value, `FlashAttention2` of `flash_attention_2`."""
+    return str(value).replace("_", "").lower() in str(error).replace("_", "").lower()

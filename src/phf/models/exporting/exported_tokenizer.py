@@ -1,0 +1,134 @@
+"""The tokenizer of an export: written, read back with plain transformers, and compared with what was promised."""
+
+import copy
+import importlib.util
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from phf.errors import ConfigError, OutputError
+from phf.models.exporting.chat_template import rendered, with_prefix
+from phf.storage.files import write_json_atomic
+from phf.tokens.document_start import document_start, open_documents_with
+
+PROBES = (
+    "",
+    "a",
+    "The cat sat on the mat.",
+    " leading space",
+    "two  spaces\tand a tab ",
+    "def f(x):\n    return x + 12345\n\n\n",
+    "it's the naïve café's 1,000.50 € — 日本語 \U0001f600",
+    "line\r\nend",
+)
+"""Texts that must get the same tokens from the tokenizer that is read back."""
+GENERIC_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
+"""Tokenizer classes that take tokenizer.json as it is; others build a tokenizer of their own from its vocabulary."""
+OWN_CLASS = {"AutoTokenizer": [None, "tokenizer_class.PreTrainedTokenizerFast"]}
+"""Keeps transformers from using the class that it has on record for an architecture (Qwen2, for one) instead."""
+OWN_CLASS_FILE = """import transformers
+
+
+class PreTrainedTokenizerFast(transformers.PreTrainedTokenizerFast):
+    pass
+"""
+"""What `OWN_CLASS` names, tokenizer_class.py: it runs only where a user trusts the folder's code, and changes nothing."""
+
+
+def save_tokenizer(tokenizer: Any, prompting: dict[str, Any], folder: Path) -> None:
+    """Write `tokenizer` into `folder`, which holds the model's config.json, so that it starts every text from the prefix.
+
+    The prefix is the document start and, for conditional models, the aligned token. Raises `OutputError` where no form
+    of the tokenizer does so when plain transformers reads it.
+    """
+    control = (prompting["control_tokens"] or [])[:1]
+    prefix = [*document_start(tokenizer), *tokenizer.convert_tokens_to_ids(control)]
+    exported = _with_prefix(tokenizer, prefix, control)
+    problem = None
+    for settings in _forms():
+        exported.save_pretrained(folder)
+        if settings:
+            path = folder / "tokenizer_config.json"
+            write_json_atomic(path, {**json.loads(path.read_text(encoding="utf-8")), **settings})
+        if "auto_map" in settings:
+            (folder / "tokenizer_class.py").write_text(OWN_CLASS_FILE, encoding="utf-8")
+        found = _problem(folder, exported, tokenizer, prefix)
+        if found is None:
+            return
+        problem = problem or found
+    raise OutputError(
+        f"The exported tokenizer ({type(tokenizer).__name__}) is not the one that the model is trained with once "
+        f"transformers reads it: {problem}. Choose another tokenizer, such as one trained on the corpus "
+        "(tokenizer.train_from_corpus), or another architecture."
+    )
+
+
+def check_exportable(tokenizer: Any, prompting: dict[str, Any], lm_config: Any) -> None:
+    """Raises `ConfigError` where `save_tokenizer` would fail for a model of this configuration: before it is trained."""
+    with tempfile.TemporaryDirectory() as scratch:
+        lm_config.save_pretrained(scratch)
+        try:
+            save_tokenizer(tokenizer, prompting, Path(scratch))
+        except OutputError as error:
+            raise ConfigError(f"The trained model could not be exported. {error}") from error
+
+
+def _forms() -> Iterator[dict[str, Any]]:
+    """Changes to tokenizer_config.json, the least first."""
+    yield {}
+    for name in GENERIC_CLASSES:
+        yield {"tokenizer_class": name}
+    yield {"tokenizer_class": GENERIC_CLASSES[-1], "auto_map": OWN_CLASS}
+
+
+def _with_prefix(tokenizer: Any, prefix: list[int], control: list[str]) -> Any:
+    """A copy of the tokenizer that starts every text, and every conversation, with the prefix."""
+    start = "".join(tokenizer.convert_ids_to_tokens(document_start(tokenizer)))
+    exported = copy.deepcopy(tokenizer)
+    open_documents_with(exported, prefix)
+    with_prefix(exported, start, "".join(control))
+    return exported
+
+
+def _problem(folder: Path, exported: Any, tokenizer: Any, prefix: list[int]) -> str | None:
+    """What plain transformers gets wrong about the tokenizer in `folder`; None if nothing."""
+    try:
+        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        return f"it cannot be read ({type(error).__name__}: {error})"
+    if found.get_vocab() != exported.get_vocab():
+        return "its vocabulary is another one"
+    for key in ("eos_token_id", "pad_token_id", "bos_token_id", "unk_token_id"):
+        if getattr(found, key) != getattr(exported, key):
+            return f"its {key} is {getattr(found, key)}, not {getattr(exported, key)}"
+    special = [{i for i, token in one.added_tokens_decoder.items() if token.special} for one in (found, tokenizer)]
+    if special[0] != special[1]:
+        return "its special tokens are others"
+    for text in PROBES:
+        ids = tokenizer(text, add_special_tokens=False).input_ids
+        if found(text, add_special_tokens=False).input_ids != ids:
+            return f"it encodes {text!r} in another way"
+        if found(text).input_ids != prefix + ids:
+            start = found.convert_ids_to_tokens(found(text).input_ids[: len(prefix)])
+            return f"it starts {text!r} with {start}, not with {found.convert_ids_to_tokens(prefix)}"
+        if found.decode(ids) != tokenizer.decode(ids):
+            return f"it decodes {text!r} in another way"
+    return _chat_problem(found, exported, prefix)
+
+
+def _chat_problem(found: Any, exported: Any, prefix: list[int]) -> str | None:
+    if found.chat_template != exported.chat_template:
+        return "its chat template is another one"
+    if found.chat_template is None or importlib.util.find_spec("jinja2") is None:
+        return None
+    templates = found.chat_template.values() if isinstance(found.chat_template, dict) else [found.chat_template]
+    for template in templates:
+        for text in rendered(found, template):
+            ids = found(text, add_special_tokens=False).input_ids
+            if ids[: len(prefix)] != prefix:
+                return f"a conversation starts with {found.convert_ids_to_tokens(ids[: len(prefix)])}"
+    return None

@@ -1,0 +1,221 @@
+"""Linear head + softmax + objective, chunk by chunk, with the gradient computed in the forward pass.
+
+The `[tokens, vocab]` logits are by far the largest tensor of a small language model's step. Here they exist only a
+few hundred tokens at a time, in one buffer that is reused. Once a chunk's targets have their negative log-likelihood,
+the objective's derivative with respect to it is known, and with it the chunk's whole gradient: nothing is recomputed
+in the backward pass, which only multiplies by the incoming gradient.
+
+A target's loss depends on the logits only through its log odds, d = logit - logsumexp(the other logits), and
+-log p = softplus(-d), log(1 - p) = -softplus(d) are exact for any d. With q the softmax over the other logits,
+D = q - onehot and g = -d loss / d d:
+    d hidden = g * (D @ weight)        d weight = D.T @ (g * hidden)
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phf.feedback.objectives.base import (
+    LossOutput,
+    Objective,
+    TokenLoss,
+    called,
+    losses_of_log_odds,
+    overflow_is_nan,
+    takes_log_one_minus_p,
+)
+from phf.feedback.objectives.logs import LogTotals
+
+BUFFER_ELEMENTS = {"cpu": 2**25, "cuda": 2**28}
+"""Logits that exist at once, by device type: 128 MiB in float32 on a CPU, 1 GiB on a GPU."""
+CPU_VOCAB_BLOCK = 512
+"""Columns of the logits that a CPU computes at a time: few enough to stay in its cache until they are written."""
+
+
+@torch.compiler.disable  # it writes into buffers that it keeps, and its gradient is computed by hand
+def chunked_loss(
+    *,
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    scores: Tensor,
+    values: Tensor | None,
+    objective: Objective,
+    num_items: Tensor | int,
+    chunk_tokens: int | None = None,
+) -> LossOutput:
+    """The objective's loss without `[tokens, vocab]` logits. Same value and gradients as the dense reference.
+
+    Args:
+        hidden: [tokens, width] last hidden state at the positions that predict `targets`.
+        weight: [vocab, width] of the output embedding, without bias.
+        targets: [tokens] token ids, none ignored.
+        scores: [tokens], NaN where unscored.
+        values: [tokens] or None.
+        objective: any `Objective`.
+        num_items: divisor of the summed loss; see `Objective.__call__`.
+        chunk_tokens: tokens whose logits exist at once; None chooses by device and vocabulary.
+
+    Under autocast the matrix products run in the autocast dtype; softmax, loss and the weight's gradient stay float32.
+    """
+    totals = LogTotals()
+    token_loss = objective.bind(scores, values)
+    chunk_tokens = chunk_tokens or default_chunk_tokens(weight)
+    total = _ChunkedHead.apply(hidden, weight, targets, scores, values, token_loss, totals, chunk_tokens)
+    return LossOutput(total / num_items, totals.means(), totals.totals)
+
+
+@torch.no_grad()
+def chunked_nll(hidden: Tensor, weight: Tensor, targets: Tensor, chunk_tokens: int | None = None) -> Tensor:
+    """[tokens] negative log-likelihood of `targets` in nats, for evaluation; arguments as in `chunked_loss`."""
+    chunks = _Chunks(hidden, weight, targets, chunk_tokens or default_chunk_tokens(weight))
+    return torch.cat([losses_of_log_odds(chunks.log_odds_and_others(start)[0])[0] for start in chunks.starts])
+
+
+def default_chunk_tokens(weight: Tensor) -> int:
+    """How many tokens' logits fit the buffer of this device, at least 16."""
+    return max(16, BUFFER_ELEMENTS.get(weight.device.type, BUFFER_ELEMENTS["cuda"]) // weight.size(0))
+
+
+_buffers: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+"""Kept from step to step on a CPU, where fresh memory costs more than what is done with it."""
+
+
+def _buffer(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Memory to write over, of `shape`: the same each time it is asked for."""
+    num_elements = shape[0] * shape[1]
+    if device.type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=device)
+    if (dtype, device) not in _buffers or _buffers[dtype, device].numel() < num_elements:
+        with torch.inference_mode(False):  # memory made in inference mode could not be written to outside of it
+            _buffers[dtype, device] = torch.empty(num_elements, dtype=dtype, device=device)
+    return _buffers[dtype, device][:num_elements].view(shape)
+
+
+class _Chunks:
+    """One pass over the tokens: the logits of each chunk, in one buffer, turned into nll and softmax."""
+
+    def __init__(self, hidden: Tensor, weight: Tensor, targets: Tensor, chunk_tokens: int) -> None:
+        device = hidden.device.type
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        else:
+            dtype = weight.dtype
+        self.hidden = hidden.to(dtype)
+        self.weight = weight.to(dtype)
+        self.targets = targets
+        self.chunk_tokens = chunk_tokens
+        self.starts = range(0, targets.numel(), chunk_tokens)
+        self.softmax_dtype = torch.promote_types(dtype, torch.float32)
+        shape = (min(chunk_tokens, targets.numel()), weight.size(0))
+        self._logits = _buffer(shape, dtype, hidden.device)
+        # in the same memory where the dtype is the same
+        self._softmax = (
+            self._logits if self.softmax_dtype == dtype else _buffer(shape, self.softmax_dtype, hidden.device)
+        )
+
+    def span(self, start: int) -> slice:
+        return slice(start, min(start + self.chunk_tokens, self.targets.numel()))
+
+    def log_odds_and_others(self, start: int) -> tuple[Tensor, Tensor]:
+        """[rows] log odds of the targets and [rows, vocab] softmax over the other tokens, 0 at the targets.
+
+        The softmax is a view of the buffer, valid until the next call.
+        """
+        span = self.span(start)
+        rows = span.stop - span.start
+        logits, others = self._logits[:rows], self._softmax[:rows]
+        with torch.autocast(logits.device.type, enabled=False):
+            step = CPU_VOCAB_BLOCK if logits.device.type == "cpu" else len(self.weight)
+            for column in range(0, len(self.weight), step):
+                columns = slice(column, column + step)
+                torch.mm(self.hidden[span], self.weight[columns].T, out=logits[:, columns])
+        if self._softmax is not self._logits:
+            others.copy_(logits)
+        targets = self.targets[span].unsqueeze(1)
+        target_logits = others.gather(1, targets)
+        others.scatter_(1, targets, -torch.inf)
+        largest, at = others.max(dim=1, keepdim=True)
+        torch.softmax(others, dim=1, out=others)
+        # the largest share is at least 1 / vocab, so its log is exact where log of a tiny one is not
+        log_normaliser = largest - others.gather(1, at).log()
+        return overflow_is_nan(target_logits - log_normaliser).squeeze(1), others
+
+
+class _ChunkedHead(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        scores: Tensor,
+        values: Tensor | None,
+        token_loss: TokenLoss,
+        totals: LogTotals,
+        chunk_tokens: int,
+    ) -> Tensor:
+        need_hidden, need_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
+        need_values = values is not None and ctx.needs_input_grad[4]
+        chunks = _Chunks(hidden, weight, targets, chunk_tokens)
+        total = torch.zeros((), dtype=chunks.softmax_dtype, device=hidden.device)
+        grad_hidden = torch.empty_like(hidden) if need_hidden else None
+        grad_weight = torch.zeros_like(weight) if need_weight else None
+        grad_values = torch.empty_like(values) if need_values and values is not None else None
+        for start in chunks.starts:
+            span = chunks.span(start)
+            log_odds, others = chunks.log_odds_and_others(start)
+            value = None if values is None else values[span]
+            loss, grad_log_odds, grad_value = _token_gradients(token_loss, log_odds, scores[span], value, totals)
+            total += loss
+            if grad_values is not None:
+                grad_values[span] = 0 if grad_value is None else grad_value
+            if grad_hidden is None and grad_weight is None:
+                continue
+            difference = others.scatter_(1, targets[span].unsqueeze(1), -1.0).to(chunks.hidden.dtype)
+            scale = -grad_log_odds.unsqueeze(1)
+            with torch.autocast(hidden.device.type, enabled=False):
+                if grad_hidden is not None:
+                    grad_hidden[span] = (difference @ chunks.weight) * scale
+                if grad_weight is not None:
+                    scaled = (chunks.hidden[span] * scale).to(difference.dtype)
+                    _add_product(grad_weight, difference.T, scaled)
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_values)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (grad_output,) = grad_outputs
+        saved = [None if grad is None else grad.mul_(grad_output.to(grad.dtype)) for grad in ctx.saved_tensors]
+        grad_hidden, grad_weight, grad_values = saved
+        return grad_hidden, grad_weight, None, None, grad_values, None, None, None
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right, accumulated in the dtype of `total`."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total += left @ right
+
+
+def _token_gradients(
+    token_loss: TokenLoss, log_odds: Tensor, scores: Tensor, values: Tensor | None, totals: LogTotals
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Summed loss of a chunk and its derivatives with respect to the targets' log odds and to values, each `[rows]`."""
+    with torch.enable_grad():
+        log_odds = log_odds.detach().requires_grad_()
+        leaves = [log_odds]
+        if values is not None:
+            values = values.detach().requires_grad_()
+            leaves.append(values)
+        nll, log_one_minus_p = losses_of_log_odds(log_odds)
+        both = takes_log_one_minus_p(token_loss)
+        losses, token_logs = called(token_loss, nll, scores, values, log_one_minus_p if both else None)
+        loss = losses.sum()
+        grads = torch.autograd.grad(loss, leaves, allow_unused=True)
+    totals.add_nll(nll)
+    totals.add_tokens(token_logs)
+    grad_log_odds = torch.zeros_like(log_odds) if grads[0] is None else grads[0]
+    return loss.detach(), grad_log_odds, grads[1] if len(grads) > 1 else None

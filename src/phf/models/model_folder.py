@@ -1,0 +1,87 @@
+"""A folder of a Hugging Face causal LM, as it is evaluated and attacked."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from transformers.utils import logging as transformers_logging
+
+from phf.errors import CorpusError
+from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer
+from phf.storage.files import file_sha256
+from phf.tokens.tokenizer import prepare_tokenizer
+
+MODEL_FILES = (".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt")
+LONGEST_WAIT = timedelta(days=1)
+"""Of processes for the main one, which samples alone; torch's own, 10 minutes on GPUs, is too short for many samples."""
+
+
+def check_model_folder(folder: Path) -> None:
+    """Raises `CorpusError` for a folder that holds no model."""
+    if not (folder / "config.json").is_file():
+        raise CorpusError(
+            f"{folder} is not a model folder: it has no config.json. Name the model folder of a run, or any other."
+        )
+
+
+def find_model(path: Path) -> Path:
+    """The model folder itself, or that of a run folder. Raises `CorpusError` for a folder that holds no model."""
+    if (path / "config.json").is_file():
+        return path
+    if (path / "model" / "config.json").is_file():
+        return path / "model"
+    if (path / "trainer_state.json").is_file():
+        raise CorpusError(
+            f"{path} is a checkpoint, which training resumes from, and holds no exported model. Finish the run with "
+            f"phf train --config {path.parent / 'config.yaml'} --run-name {path.parent.name} --resume, then evaluate "
+            f"{path.parent}."
+        )
+    is_training = (path / "config.yaml").is_file() and not (path / "evaluation.json").is_file()
+    if is_training and not (path / "model").exists():
+        raise CorpusError(
+            f"{path} is a run that has exported no model yet. Finish it with phf train --config {path / 'config.yaml'} "
+            f"--run-name {path.name} --resume, or choose another."
+        )
+    check_model_folder(path)
+    return path
+
+
+def own_task(model: Path) -> Path | None:
+    """The configuration of the run whose `model` this folder is; None for a model from elsewhere."""
+    path = model.parent / "config.yaml"
+    return path if model.name == "model" and path.is_file() else None
+
+
+def model_name(folder: Path) -> str:
+    """What a model folder is called: `runs/pep8-mle/model` is pep8-mle."""
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "model" else folder.name
+
+
+def processes() -> PartialState:
+    """The processes that torchrun started, or this one alone. On CPUs accelerate finds them only if it is told to."""
+    return PartialState(cpu=not torch.accelerator.is_available(), timeout=LONGEST_WAIT)
+
+
+def load_folder_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder, which opens documents as the model does; a control token is left to the caller.
+
+    Raises `ConfigError` for a folder without tokenizer.
+    """
+    tokenizer = prepare_tokenizer(pretrained_tokenizer(str(folder), "MODEL_DIR"), None)
+    return open_as_exported(tokenizer, str(folder))
+
+
+def load_folder_lm(folder: Path) -> Any:
+    """The model of a folder: on this process's GPU in its own dtype, or on the CPU in float32."""
+    transformers_logging.disable_progress_bar()
+    device = processes().device if torch.cuda.is_available() else torch.device("cpu")
+    dtype = "auto" if device.type == "cuda" else torch.float32
+    return pretrained_lm(str(folder), "MODEL_DIR", device, dtype=dtype)
+
+
+def model_hashes(folder: Path) -> dict[str, str]:
+    """File -> SHA-256 of whatever in the folder decides what the model says: weights, configuration, tokenizer."""
+    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.suffix in MODEL_FILES}

@@ -1,0 +1,122 @@
+"""The whole idea on real data: MLE and conditional training on the standard library, compared on one page."""
+
+import importlib.util
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from phf.config import Config, load_config
+from phf.errors import MissingExtraError, OutputError
+from phf.evaluation.held_out.data import annotated_sources
+from phf.report.page import write_report
+from phf.report.tables import table_rows
+from phf.runs.reader import read_runs
+
+TASK = "pep8/quickstart"
+PREFIXES = {"aligned": "<|aligned|>", "misaligned": "<|misaligned|>"}
+
+
+def quickstart_configs(num_tokens: float | None = None, overrides: Iterable[str] = ()) -> dict[str, Config]:
+    """The two runs, which share data, tokens and seed; the conditional model is sampled with either prefix."""
+    shared = list(overrides) + ([] if num_tokens is None else [f"training.num_tokens={num_tokens:.0f}"])
+    mle, _ = load_config(task=TASK, method="mle", overrides=shared)
+    conditional, _ = load_config(task=TASK, method="conditional", overrides=shared)
+    (scenario,) = conditional.generation.scenario_configs
+    both = [{**scenario, "name": name, "prefix": prefix} for name, prefix in PREFIXES.items()]
+    generation = conditional.generation.model_copy(update={"scenario_configs": both})
+    return {"mle": mle, "conditional": conditional.model_copy(update={"generation": generation})}
+
+
+def run_quickstart(
+    output_dir: Path,
+    minutes: float | None,
+    train_all: Callable[[dict[str, tuple[Config, Path]]], Any],
+    announce: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """Train both models, write `report.html`, and return the rows of its table.
+
+    `train_all` trains the runs it is given, name -> configuration and run folder; see `phf.training.together`.
+    """
+    for package in ("jinja2", "matplotlib"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError("phf quickstart", "jinja2 and matplotlib", "report")
+    if (output_dir / "report.html").exists():
+        raise OutputError(
+            f"{output_dir} holds a finished quickstart. Choose another folder with --output-dir, or delete it."
+        )
+    num_tokens = None
+    if minutes is not None:
+        # measured anew it would be another number, and an interrupted quickstart could not go on
+        before = [_tokens_before(output_dir / name) for name in quickstart_configs()]
+        num_tokens = next(filter(None, before), None) or tokens_in(minutes, announce)
+    configs = quickstart_configs(num_tokens)
+    for config in configs.values():
+        annotated_sources(config, config.dataset.datasets, announce)  # with all cores, before the runs share them
+    train_all({name: (config, output_dir / name) for name, config in configs.items()})
+    write_report([output_dir / name for name in configs], output_dir / "report.html")
+    return table_rows(read_runs([output_dir / name for name in configs]))
+
+
+def _tokens_before(run_dir: Path) -> float | None:
+    """The tokens that an interrupted quickstart settled on."""
+    path = run_dir / "config.yaml"
+    return load_config(config=path)[0].training.num_tokens if path.is_file() else None
+
+
+def tokens_in(minutes: float, announce: Callable[[str], None]) -> float:
+    """How many tokens each of the two models can train on in `minutes` together, found by training on noise for a moment."""
+    import torch
+
+    from phf.feedback.objectives import MLE
+    from phf.models import ObjectiveLM, load_lm
+
+    config = quickstart_configs()["mle"]
+    vocab_size, seq_length = config.tokenizer.train_from_corpus or 0, config.dataset.seq_length
+    batch_size = config.training.effective_batch_size or 1
+
+    class Vocabulary:
+        eos_token_id = 0
+
+        def get_vocab(self) -> dict[str, int]:
+            return {str(i): i for i in range(vocab_size)}
+
+    module = ObjectiveLM(load_lm(config.model, Vocabulary(), seq_length, 0), MLE())
+    optimizer = torch.optim.AdamW(module.parameters())
+    ids = torch.randint(vocab_size, (batch_size, seq_length), generator=torch.Generator().manual_seed(0))
+    seconds = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // 2))  # what each of the two runs will have
+    for _ in range(4):
+        start = time.perf_counter()
+        module(input_ids=ids, labels=ids)["loss"].backward()
+        optimizer.step()
+        seconds.append(time.perf_counter() - start)
+    torch.set_num_threads(threads)
+    rate = ids.numel() / sorted(seconds)[1]
+    budget = minutes * 60 * 0.7  # the rest goes to scoring, tokenizing, sampling and the page
+    announce(f"About {rate:,.0f} tokens/s here: {rate * budget:,.0f} tokens for each model")
+    return max(rate * budget, 2 * batch_size * seq_length)
+
+
+def conclusions(rows: list[dict[str, Any]]) -> list[tuple[bool, str]]:
+    """(holds, sentence) for what the quickstart is meant to show; plain about it when a run does not show it."""
+    by_name = {row["scenario"]: row for row in rows}
+    mle, aligned, misaligned = (by_name[name] for name in ("prompted", "aligned", "misaligned"))
+    # a missing number shows nothing
+    is_disjoint = None not in (aligned["high"], misaligned["low"]) and aligned["high"] < misaligned["low"]
+    is_not_above = None not in (aligned["score"], mle["score"]) and aligned["score"] <= mle["score"]
+    return [
+        (
+            is_disjoint,
+            "The aligned prefix scores below the misaligned prefix, and their 95% intervals do not overlap."
+            if is_disjoint
+            else "NOT shown by this run: the aligned prefix below the misaligned prefix with disjoint 95% intervals.",
+        ),
+        (
+            is_not_above,
+            "The aligned prefix scores no higher than MLE."
+            if is_not_above
+            else "NOT shown by this run: the aligned prefix scoring no higher than MLE.",
+        ),
+    ]

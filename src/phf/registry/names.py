@@ -1,0 +1,201 @@
+"""Name -> "module:attribute", resolved when asked for, so that listing what exists imports nothing."""
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from phf.errors import ConfigError
+from phf.registry.kinds import Kind, checked, find, import_attribute
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence for an error message: the nearest known name, then all of them."""
+    names = sorted(known)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"Did you mean '{nearest[0]}'? " if nearest else ""
+    return f"{hint}Known: {', '.join(names)}."
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The shipped entries of one kind (scorer, objective, metric) and the plugins installed beside them.
+
+    A name is looked up among the shipped entries, then among the entry points of `group`; a name of the form
+    `package.module:attribute` leads to a user's own class, which needs no registration; see `phf.registry.kinds`.
+    """
+
+    kind: Kind
+    group: str
+    entries: dict[str, tuple[str, str]]
+    """name -> (target "module:attribute", one line of description)"""
+
+    def describe(self) -> dict[str, str]:
+        """name -> one line of description, shipped entries first, plugins after."""
+        from importlib.metadata import entry_points  # a tenth of what a worker needs to start
+
+        plugins = {point.name: f"plugin: {point.value}" for point in entry_points(group=self.group)}
+        return {name: summary for name, (_, summary) in self.entries.items()} | plugins
+
+    def resolve(self, name: str) -> Any:
+        """Import and return the object called `name`. Raises `ConfigError` with the nearest known name."""
+        if name in self.entries:
+            target = self.entries[name][0]
+            module_name, attribute = target.split(":")
+            return import_attribute(module_name, attribute, target, self.kind)
+        from importlib.metadata import entry_points
+
+        for point in entry_points(group=self.group, name=name):
+            return checked(import_attribute(point.module, point.attr, point.value, self.kind), point.value, self.kind)
+        if ":" in name:
+            return find(name, self.kind)
+        raise ConfigError(
+            f"There is no {self.kind.name} called '{name}'. {did_you_mean(name, self.describe())} "
+            f"Your own {self.kind.name} is named as 'package.module:ClassName'."
+        )
+
+    def build(self, section: Mapping[str, Any], where: str, name_key: str = "class_name") -> Any:
+        """Call what `section[name_key]` names with the section's other keys as arguments.
+
+        Args:
+            section: as read from YAML, e.g. `{"class_name": "NGramStats", "n": 2}`.
+            where: the section's dotted path, for error messages.
+
+        Raises `ConfigError` for a missing or unknown name, an unknown or missing argument, or a value of another type
+        than the argument is annotated with; text is parsed where the type allows it ("5e-4" is a float).
+        """
+        settings = dict(section)
+        name = settings.pop(name_key, None)
+        if not isinstance(name, str):
+            raise ConfigError(f"{where}.{name_key} is missing. {did_you_mean('', self.describe())}")
+        try:
+            target = self.resolve(name)
+        except ConfigError as error:
+            raise ConfigError(f"{where}.{name_key}: {error}") from error
+        try:
+            parameters = inspect.signature(target).parameters
+        except (TypeError, ValueError) as error:  # no callable, or one that is not written in Python
+            raise ConfigError(
+                f"{where}.{name_key} '{name}' is a {type(target).__name__}; it must be a class, or a function that "
+                f"makes a {self.kind.name}."
+            ) from error
+        accepts_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        for key, value in settings.items():
+            if key in parameters:
+                settings[key] = _parsed(value, parameters[key].annotation, f"{where}.{key}")
+            elif not accepts_any:
+                known = did_you_mean(key, parameters) if parameters else "It takes none."
+                raise ConfigError(f"{where}.{key} is not a setting of {name}. {known}")
+        for key, parameter in parameters.items():
+            is_named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            if is_named and parameter.default is parameter.empty and key not in settings:
+                raise ConfigError(f"{where}.{key} is missing: {name} needs it.")
+        try:
+            return target(**settings)
+        except ConfigError as error:
+            if where in str(error):
+                raise
+            raise ConfigError(f"{where}: {error}") from error
+
+
+def _parsed(value: Any, annotation: Any, where: str) -> Any:
+    if annotation is inspect.Parameter.empty:
+        return value
+    from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+
+    try:
+        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+        return adapter.validate_python(value)
+    except PydanticSchemaGenerationError:
+        return value  # an annotation pydantic has no rule for: the class checks for itself
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"]
+        raise ConfigError(f"{where} is {value!r}: {problem}.") from error
+
+
+SCORERS = Registry(
+    kind=Kind("scorer", "score_texts", ("texts",)),
+    group="phf.scorers",
+    entries={
+        "DetoxifyToxicityScorer": (
+            "phf.scorers.transformer.detoxify:DetoxifyToxicityScorer",
+            "Detoxify's probability of toxicity (extra: toxicity)",
+        ),
+        "ProfanityScorer": (
+            "phf.scorers.profanity:ProfanityScorer",
+            "alt-profanity-check's probability of profanity, offline; not Detoxify (extra: profanity)",
+        ),
+        "PEP8Scorer": ("phf.scorers.pep8.scorer:PEP8Scorer", "PEP 8 violations per character, found by pycodestyle"),
+        "RuffScorer": (
+            "phf.scorers.pep8.ruff:RuffScorer",
+            "PEP8Scorer's violations as ruff finds them: far faster, but not the same (extra: ruff)",
+        ),
+        "PIIScorer": (
+            "phf.scorers.pii.scorer:PIIScorer",
+            "PII per character, found by scrubadub's detectors (extra: pii)",
+        ),
+        "PresidioScorer": (
+            "phf.scorers.pii.presidio:PresidioScorer",
+            "PII per character, found by Microsoft Presidio's pattern recognisers (extra: presidio)",
+        ),
+        "ClassifierScorer": (
+            "phf.scorers.transformer.classifier:ClassifierScorer",
+            "an output of any Hugging Face sequence-classification or reward model",
+        ),
+        "CompositeScorer": (
+            "phf.scorers.composite:CompositeScorer",
+            "maximum or weighted sum of other scorers",
+        ),
+    },
+)
+
+OBJECTIVES = Registry(
+    kind=Kind("objective", "token_loss", ("nll", "scores", "values"), base="phf.feedback.objectives:Objective"),
+    group="phf.feedback.objectives",
+    entries={
+        "MLE": (
+            "phf.feedback.objectives.mle:MLE",
+            "maximum likelihood; also the loss of filtering and conditional training",
+        ),
+        "Unlikelihood": (
+            "phf.feedback.objectives.unlikelihood:Unlikelihood",
+            "raise p(aligned tokens), lower p(misaligned)",
+        ),
+        "AWR": ("phf.feedback.objectives.awr:AWR", "likelihood weighted by exp(advantage / beta); RWR is alpha = 1"),
+    },
+)
+
+METRICS = Registry(
+    kind=Kind("metric", "__call__", ("texts",), are_named=True),
+    group="phf.metrics",
+    entries={
+        "Length": ("phf.evaluation.generation.metrics:Length", "mean length of the samples in characters"),
+        "NGramStats": (
+            "phf.evaluation.generation.metrics:NGramStats",
+            "distinct n-grams per sample and entropy of all n-grams",
+        ),
+        "SelfBLEU": (
+            "phf.evaluation.generation.metrics:SelfBLEU",
+            "similarity of the samples to each other; lower: more diverse",
+        ),
+        "SelfBlEU": ("phf.evaluation.generation.metrics:SelfBLEU", "the released system's spelling of SelfBLEU"),
+        "Compilability": ("phf.evaluation.generation.metrics:Compilability", "share of samples that compile as Python"),
+    },
+)
+
+RED_LMS = Registry(
+    kind=Kind("red LM", "propose", ("examples", "pool", "count", "seed")),
+    group="phf.red_lms",
+    entries={
+        "MutationRedLM": (
+            "phf.redteam.mutation:MutationRedLM",
+            "recombines and mutates the prompts of the pool; needs no model",
+        ),
+        "HuggingFaceRedLM": ("phf.redteam.local_lm:HuggingFaceRedLM", "a Hugging Face causal LM on this machine"),
+        "ServerRedLM": (
+            "phf.redteam.server_lm:ServerRedLM",
+            "a model of an OpenAI-compatible server, chat or completions (extra: openai)",
+        ),
+    },
+)

@@ -1,0 +1,56 @@
+"""Best-of-n by the model's own value head."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from phf.models.value_head import ValueHead
+from phf.sampling.continuation import until_end
+from phf.sampling.finite import check_values
+
+
+def keep_best(
+    model: Any,
+    value_head: ValueHead,
+    prompts: list[list[int]],
+    candidates: list[list[int]],
+    best_of: int,
+    ends: int | Sequence[int],
+    batch_size: int,
+) -> list[list[int]]:
+    """Of each `best_of` candidates in a row, which belong to one prompt, the one with the highest value."""
+    ends = [ends] if isinstance(ends, int) else ends
+    texts = [until_end(ids, ends) for ids in candidates]
+    values = mean_values(model, value_head, [p for p in prompts for _ in range(best_of)], texts, batch_size)
+    best = [max(range(start, start + best_of), key=values.__getitem__) for start in range(0, len(candidates), best_of)]
+    return [candidates[index] for index in best]
+
+
+def mean_values(
+    model: Any, value_head: ValueHead, prompts: list[list[int]], continuations: list[list[int]], batch_size: int
+) -> list[float]:
+    """The reward that the value head expects of each continuation, in (-1, 0), higher is better.
+
+    The head was trained to predict, where a token stands, the reward of the next one. So this is the mean over the
+    positions in front of each token of the continuation: the last of the prompt to the last but one of the text. An
+    empty continuation is judged at the last position of its prompt.
+    """
+    trunk, values = model.base_model, [0.0] * len(prompts)
+    head = value_head.to(model.device)
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(continuations[i]))
+    for begin in range(0, len(order), batch_size):
+        batch = order[begin : begin + batch_size]
+        rows = [prompts[i] + continuations[i] for i in batch]
+        width = max(map(len, rows))
+        # padding stands behind, where no token sees it
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=model.device)
+        with torch.no_grad():
+            found = head(trunk(input_ids=ids, use_cache=False).last_hidden_state)
+        for row, values_of_row in zip(rows, found, strict=True):
+            check_values(values_of_row[: len(row)], model)
+        for index, row, values_of_row in zip(batch, rows, found, strict=True):
+            length = max(len(continuations[index]), 1)
+            end = len(row) - 1 if continuations[index] else len(row)
+            values[index] = values_of_row[end - length : end].mean().item()
+    return values

@@ -1,0 +1,1 @@
+"""Violations of PEP 8 per character, by pycodestyle or ruff."""

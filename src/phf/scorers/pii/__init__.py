@@ -1,0 +1,1 @@
+"""Personal data per character, by scrubadub or Presidio."""

@@ -1,0 +1,1 @@
+"""Scorers that are neural networks: classifiers, Detoxify, reward models."""

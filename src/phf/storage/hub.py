@@ -1,0 +1,41 @@
+"""Whether the Hugging Face Hub can be reached."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+SECONDS_TO_CONNECT = 5.0
+PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+@contextmanager
+def offline_where_unreachable() -> Iterator[None]:
+    """Do not wait half a minute for a Hub that cannot be reached: then only what is in the cache of `datasets` counts."""
+    import datasets
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE or _is_reachable(constants.ENDPOINT):
+        yield
+        return
+    before = (constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE)
+    constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    except OSError as error:
+        host = urlsplit(constants.ENDPOINT).hostname
+        raise ConnectionError(f"{host} cannot be reached, and no copy of it is in the cache") from error
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
+
+
+def _is_reachable(endpoint: str) -> bool:
+    if any(os.environ.get(name) for name in PROXIES):
+        return True  # it is the proxy that would have to be asked
+    address = urlsplit(endpoint)
+    with suppress(OSError, ValueError):
+        port = address.port or (80 if address.scheme == "http" else 443)
+        socket.create_connection((address.hostname or "", port), SECONDS_TO_CONNECT).close()
+        return True
+    return False

@@ -1,0 +1,157 @@
+"""YAML as plain values: mappings, lists, text, numbers, booleans and null, and nothing that is not written out.
+
+What YAML can say beyond that is refused with its line: tags, circular references, keys that are written twice, aliases
+that unfold to millions of values.
+"""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from phf.storage.reading import INTEGERS, MAX_DEPTH, ErrorType, decode, read_bytes, sentence, short
+
+MAX_BYTES = 10_000_000
+MAX_VALUES = 100_000
+"""With every alias written out: nine aliases of nine aliases of ... are a short file and a billion values."""
+
+
+def read_yaml(path: Path, error: ErrorType, advice: str = "") -> Any:
+    """The value that a YAML file holds; see `parse_yaml`."""
+    content = read_bytes(path, error, advice, MAX_BYTES)
+    return parse_yaml(decode(content, str(path), error, advice), str(path), error, advice)
+
+
+def parse_yaml(text: str, where: str, error: ErrorType, advice: str = "") -> Any:
+    """One YAML document. 5e-4 is a number; what looks like a date is text. Any failure names `where` and the line."""
+    at = ""
+    try:
+        loader = PlainLoader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark or problem.context_mark
+        at = _line(text, 0 if mark is None else mark.line)
+        reason = problem.problem or problem.context or "it cannot be parsed"
+    except yaml.reader.ReaderError as problem:
+        at = _line(text, text.count("\n", 0, problem.position))
+        reason = f"it has the character U+{problem.character:04X}"
+    except RecursionError:
+        reason = f"it is nested more than {MAX_DEPTH} deep"
+    raise error(sentence(f"{where}{at}: is not valid YAML: {reason}", advice)) from None
+
+
+def _line(text: str, line: int) -> str:
+    return f", line {line + 1}" if "\n" in text.strip() else ""
+
+
+class PlainLoader(yaml.SafeLoader):
+    """`SafeLoader` with the constructors of plain values alone."""
+
+    yaml_constructors = {}  # noqa: RUF012  as in every loader
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        character: [rule for rule in rules if rule[0] != "tag:yaml.org,2002:timestamp"]
+        for character, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def get_single_node(self) -> Any:
+        """The document, if what it unfolds to is finite and of a size that can be worked on."""
+        node = super().get_single_node()
+        if node is not None:
+            _check_size(node, {}, set())
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Raises for a key that is written twice, or is not text or a whole number."""
+        if not isinstance(node, yaml.MappingNode):
+            raise _error(node, "a mapping was expected")
+        found: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int) or isinstance(key, bool):
+                raise _error(key_node, f"the key {short(repr(key))} is not text; write it in quotes")
+            if key in found:
+                raise _error(key_node, f"'{key}' is written twice")
+            found[key] = self.construct_object(value_node, deep=deep)
+        return found
+
+    def construct_plain_bool(self, node: Any) -> Any:
+        """True or False."""
+        return _scalar(self.construct_yaml_bool, node)
+
+    def construct_plain_int(self, node: Any) -> Any:
+        """A whole number of 64 bits."""
+        value = _scalar(self.construct_yaml_int, node)
+        if value not in INTEGERS:
+            raise _error(node, f"{short(node.value)} has more than 64 bits")
+        return value
+
+    def construct_plain_float(self, node: Any) -> Any:
+        """A number, or .inf; not NaN, which is never meant."""
+        value = _scalar(self.construct_yaml_float, node)
+        if math.isnan(value):
+            raise _error(node, f"{short(node.value)} is not a number")
+        return value
+
+
+def _scalar(construct: Any, node: Any) -> Any:
+    try:
+        return construct(node)
+    except (ValueError, OverflowError, IndexError, KeyError) as problem:  # "", "perhaps" with a tag that does not fit
+        raise _error(node, f"{short(node.value)} cannot be read as a value") from problem
+
+
+def _refused(loader: PlainLoader, node: Any) -> Any:
+    """As every loader has it for what it does not know, without the name of Python's own tags."""
+    if node.tag == "tag:yaml.org,2002:merge":
+        raise _error(node, "merge keys (<<) are not supported; write the keys out")
+    raise _error(node, f"the tag {short(node.tag)} is not supported; write plain text, numbers, lists and mappings")
+
+
+for _name, _construct in {
+    "null": yaml.SafeLoader.construct_yaml_null,
+    "bool": PlainLoader.construct_plain_bool,
+    "int": PlainLoader.construct_plain_int,
+    "float": PlainLoader.construct_plain_float,
+    "str": yaml.SafeLoader.construct_yaml_str,
+    "seq": yaml.SafeLoader.construct_yaml_seq,
+    "map": yaml.SafeLoader.construct_yaml_map,
+}.items():
+    PlainLoader.add_constructor(f"tag:yaml.org,2002:{_name}", _construct)
+PlainLoader.add_constructor(None, _refused)
+PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _check_size(node: Any, known: dict[int, tuple[int, int]], above: set[int]) -> tuple[int, int]:
+    """-> (values that the node unfolds to, its depth)."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1, 0
+    if id(node) in known:
+        return known[id(node)]
+    if id(node) in above:
+        raise _error(node, "it contains itself")
+    if len(above) > MAX_DEPTH:
+        raise RecursionError
+    above.add(id(node))
+    children = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+    size, depth = 1, 0
+    for child in children:
+        more, below = _check_size(child, known, above)
+        size, depth = size + more, max(depth, below + 1)
+    above.remove(id(node))
+    if size > MAX_VALUES:
+        raise _error(node, f"it unfolds to more than {MAX_VALUES:,} values")
+    if depth > MAX_DEPTH:
+        raise RecursionError
+    known[id(node)] = size, depth
+    return size, depth
+
+
+def _error(node: Any, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)

@@ -1,0 +1,246 @@
+"""Reading what somebody saved: configurations, tokenizers and models whose weights are all there.
+
+transformers fills in what a checkpoint lacks with random numbers and says so in a log. Here every model goes through
+`load_model`, which refuses one whose weights are missing, misshapen, not finite, or saved under other names.
+"""
+
+import logging
+import pickle
+import re
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
+
+from phf.errors import ConfigError
+from phf.storage.hub import offline_where_unreachable
+from phf.text import visible
+
+logger = logging.getLogger(__name__)
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    EOFError,
+    SafetensorError,
+    StrictDataclassError,
+    pickle.UnpicklingError,
+    struct.error,
+)
+"""What transformers raises on files that are damaged, or something other than their names say."""
+ADVICE = "Name a local folder or check the network."
+MISSING_ADVICE = "Save the whole model again with save_pretrained, without whatever wrapped it."
+INNER_WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
+"""Parts of a weight's name that torch, accelerate and DeepSpeed put in where they wrap a module."""
+WRAPPERS = (*INNER_WRAPPERS, "lm", "model", "base_model", "pretrained_model", "policy")
+"""What stands in front of the names of all weights where a model was saved as a part of something else."""
+HEADS = ("score", "classifier", "classification_head", "logits_proj", "sequence_summary", "pooler", "lm_head")
+"""What heads are called in models that do not keep what is below them in a module of its own."""
+NETWORK_ERRORS = ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ReadTimeout")
+"""Names of what huggingface_hub, datasets and their HTTP libraries raise without a network."""
+_LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
+
+
+def read_pretrained(load: Callable[..., Any], name: str, key: str, *, advice: str = ADVICE, **settings: Any) -> Any:
+    """`load(name, **settings)` of transformers, without remote code. Raises `ConfigError` naming `key`, with `advice`."""
+    try:
+        with without_progress_bar(), nullcontext() if Path(name).exists() else offline_where_unreachable():
+            return load(name, trust_remote_code=False, **settings)
+    except Exception as error:
+        # the tokenizers library raises nothing more special than Exception
+        if not isinstance(error, UNREADABLE) and type(error) is not Exception:
+            raise
+        raise ConfigError(f"{key}: '{name}' cannot be loaded: {first_sentence(error)} {advice}") from error
+
+
+def load_model(
+    auto_class: Any,
+    name: str,
+    key: str,
+    *,
+    advice: str = ADVICE,
+    missing_advice: str = MISSING_ADVICE,
+    has_new_head: bool = False,
+    may_leave_out: bool = False,
+    **settings: Any,
+) -> Any:
+    """The model in a folder or on the Hub, all of whose weights come from there.
+
+    Args:
+        auto_class: e.g. `AutoModelForCausalLM`.
+        key: names what is loaded in error messages, e.g. `model.path_or_name`.
+        advice: last sentence of the error where nothing can be read.
+        missing_advice: last sentence of the error where weights are missing.
+        has_new_head: whether what is on top of the base model (and its pooler) need not be in the checkpoint, as before
+            the finetuning of a classifier; a head that is there instead is not used.
+        may_leave_out: whether layers of the checkpoint that the model does not have are left out with a warning,
+            instead of an error: for configurations that were changed on purpose.
+        settings: arguments of `from_pretrained`. With `device_map="meta"` only names and shapes are read.
+
+    Raises `ConfigError` with the names of weights that are missing, have another shape, are not finite, or are in the
+    checkpoint under a name that the model does not know, and for an adapter (LoRA) without its base model.
+    """
+    if (Path(name) / "adapter_config.json").is_file():
+        raise ConfigError(_adapter(key, name))
+    model, info = read_pretrained(
+        auto_class.from_pretrained,
+        name,
+        key,
+        advice=advice,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # or else the names stand in a log only
+        **settings,
+    )
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise ConfigError(_adapter(key, name))
+    _check_weights(model, info, name, key, missing_advice, has_new_head, may_leave_out)
+    if "device_map" not in settings:
+        check_finite(model, f"{key}: the weights in '{name}'")
+    return model
+
+
+def _check_weights(
+    model: Any,
+    info: dict[str, Any],
+    name: str,
+    key: str,
+    missing_advice: str,
+    has_new_head: bool,
+    may_leave_out: bool,
+) -> None:
+    """`info`: `missing_keys`, `unexpected_keys` and `mismatched_keys` of `from_pretrained(output_loading_info=True)`."""
+    base = f"{model.base_model_prefix}."
+    is_wrapped = model.base_model is not model
+
+    def is_of_head(weight: str) -> bool:
+        is_outside = not weight.startswith(base) if is_wrapped else weight.partition(".")[0] in HEADS
+        return is_outside or ".pooler." in weight
+
+    lacking = set(info["missing_keys"])
+    tied_to = getattr(model, "all_tied_weights_keys", None) or {}
+    missing = [
+        weight
+        for weight in model.state_dict()  # in the order of the model
+        if weight in lacking and tied_to.get(weight) not in lacking and not (has_new_head and is_of_head(weight))
+    ]
+    mismatched = [item for item in info["mismatched_keys"] if not (has_new_head and is_of_head(item[0]))]
+    unused = [weight for weight in info["unexpected_keys"] if not (has_new_head and is_of_head(weight))]
+    known = {*model.state_dict(), *(buffer for buffer, _ in model.named_buffers())}
+    real_names = {weight.removeprefix(base): weight for weight in known} | {weight: weight for weight in known}
+    wrapped = {weight: real for weight in info["unexpected_keys"] if (real := _unwrapped(weight, real_names))}
+    if missing:
+        hint = ""
+        if wrapped:
+            hint = f" (it has {visible(min(wrapped))}, which would be {wrapped[min(wrapped)]})"
+        elif any(".lora_" in weight or ".base_layer." in weight for weight in info["unexpected_keys"]):
+            hint = " (it has a LoRA adapter, which must be merged: merge_and_unload of peft)"
+        raise ConfigError(
+            f"{key}: {_and_more(missing, missing[0])} not in '{name}'{hint}, and would be random numbers. {missing_advice}"
+        )
+    if mismatched:
+        weight, held, wanted = min(mismatched, key=lambda item: item[0])
+        others = f", and {len(mismatched) - 1} more do not fit either" if len(mismatched) > 1 else ""
+        raise ConfigError(
+            f"{key}: {weight} has the shape {list(held)} in '{name}', but {list(wanted)} by its configuration{others}. "
+            "Leave out the settings that change shapes, or repair its config.json."
+        )
+    if wrapped:
+        raise ConfigError(
+            f"{key}: {_and_more([*wrapped])} in '{name}' beside weights of the same names without the prefix. "
+            "Remove one set of them."
+        )
+    patterns = {_LAYER.sub("*", weight) for weight in known}
+    own = set(model.state_dict())
+    # of layers that the model does not have, or a bias of a layer that it has without one
+    left_out = [
+        weight
+        for weight in unused
+        if _LAYER.sub("*", weight) in patterns
+        or (weight.endswith(".bias") and real_names.get(f"{weight.removesuffix('.bias')}.weight") in own)
+    ]
+    if left_out and not may_leave_out:
+        raise ConfigError(
+            f"{key}: {_and_more(left_out)} in '{name}', but not in the model that its configuration describes, which "
+            "would be cut. Repair its config.json."
+        )
+    if unused:
+        said = _and_more([visible(weight) for weight in unused])
+        logger.warning("%s: %s in '%s', but not in %s: left out.", key, said, visible(name), type(model).__name__)
+
+
+@torch.no_grad()
+def check_finite(model: Any, what: str) -> None:
+    """Raises `ConfigError` where a parameter of `model` holds NaN or infinity; `what` opens the message."""
+    for weight, values in model.named_parameters():
+        is_read = values.is_floating_point() and values.element_size() > 1 and not values.is_meta
+        if is_read and not bool(torch.isfinite(values).all()):
+            raise ConfigError(
+                f"{what} are not finite: {weight} holds NaN or infinity. It was saved after training had diverged, or "
+                "its numbers do not fit the dtype asked for."
+            )
+
+
+def _unwrapped(weight: str, real_names: Mapping[str, str]) -> str | None:
+    """The weight of the model that `weight` is, saved from inside a wrapper; None if it is another one."""
+    parts = weight.split(".")
+    while parts and parts[0] in WRAPPERS:
+        parts = parts[1:]
+    rest = ".".join(part for part in parts if part not in INNER_WRAPPERS)
+    return real_names.get(rest) if rest != weight else None
+
+
+def _and_more(names: list[str], first: str | None = None) -> str:
+    """The first name, how many more, and the verb that goes with them."""
+    return (first or min(names)) + (f" and {len(names) - 1} more are" if len(names) > 1 else " is")
+
+
+def _adapter(key: str, name: str) -> str:
+    return (
+        f"{key}: '{name}' is an adapter (LoRA), not a model. Merge it into its base model (merge_and_unload of peft), "
+        "save that with its tokenizer, and name the folder."
+    )
+
+
+def is_unreachable(error: BaseException | None) -> bool:
+    """Whether an error comes from a Hub that cannot be reached, rather than from what was found or not found there."""
+    while error is not None:
+        if isinstance(error, ConnectionError) or type(error).__name__ in NETWORK_ERRORS:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def first_sentence(error: Exception) -> str:
+    """What transformers says that helps the reader of one line, as a sentence."""
+    if isinstance(error, pickle.UnpicklingError):  # torch's own words say how to run it all the same
+        return "its weights hold more than tensors, and what could run code is not read."
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first = lines[0] if lines else type(error).__name__
+    if isinstance(error, StrictDataclassError) and len(lines) > 1:  # its first line only names the field
+        first = lines[1].removeprefix("TypeError: ").removeprefix("ValueError: ")
+    if isinstance(error, KeyError):
+        first = f"it does not know {first}"
+    return first if first.endswith((".", "!", "?")) else f"{first}."
+
+
+@contextmanager
+def without_progress_bar() -> Iterator[None]:
+    """Load a model without transformers drawing a bar of its own."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()

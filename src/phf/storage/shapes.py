@@ -1,0 +1,149 @@
+"""The shapes of the files of a run folder, for `phf.storage.reading`: every number finite, every text a text."""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import ConfigDict, Field, PlainValidator
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+
+def _finite(value: Any) -> Any:
+    if type(value) not in (int, float) or not -MAX_NUMBER < value < MAX_NUMBER:
+        raise PydanticCustomError("finite_number", "a finite number was expected")
+    return value
+
+
+MAX_NUMBER = 1e300
+"""Squares and sums of larger ones are infinite."""
+Number = Annotated[float, PlainValidator(_finite)]
+"""A finite number, whole or not; true and "1" are none."""
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Metrics = dict[str, Number | None]
+"""A line of metrics.jsonl: step, tokens_seen and flat numbers."""
+
+
+class Shard(TypedDict):
+    """One of the shards that the manifest of an annotated dataset lists."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+\.parquet$")]
+    sha256: str
+    num_documents: Count
+    num_bytes: NotRequired[Count]
+
+
+class Span(TypedDict):
+    """One thing that a scorer found."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    start: Count
+    end: Count
+    label: str
+
+
+class Sample(TypedDict):
+    """A line of samples/<scenario>.jsonl."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    step: Count
+    prompt: str
+    continuation: str
+    score: Number | None
+    segments: list[str]
+    segment_scores: list[Number | None]
+    segment_spans: NotRequired[list[list[Span]]]
+    """What the scorer found in each segment, counted from its start."""
+
+
+class Provenance(TypedDict, total=False):
+    """What is used of provenance.json; the rest of it is shown as it stands."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    method: str | None
+    task: str | None
+    max_steps: Count | None
+    threshold: Number | None
+    dataset: list[dict[str, Any]] | None
+
+
+class Prompting(TypedDict):
+    """phf.json beside an exported model: how it is prompted."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    control_tokens: list[Annotated[str, Field(min_length=1)]] | None
+    tag_every_segment_when_sampling: bool
+    threshold: NotRequired[Number | None]
+    document_start: NotRequired[Annotated[list[str], Field(min_length=1)]]
+
+
+class EvaluationFile(TypedDict):
+    """evaluation.json: the parts of an evaluation that are done."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    identity: str
+    parts: dict[str, Metrics]
+
+
+class GlueLine(TypedDict):
+    """A line of glue.jsonl: one finetuning."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    task: str
+    seed: Count
+    metrics: Metrics
+
+
+class LogWindow(TypedDict):
+    """What a checkpoint keeps of the steps since the last line of the log."""
+
+    since: Count
+    loss: Number
+    totals: dict[str, Annotated[list[Number], Field(min_length=2, max_length=2)]]
+
+
+class BlocksMeta(TypedDict):
+    """What is used of the meta.json of token blocks."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    num_blocks: Count
+    dtype: Literal["uint16", "uint32"]
+    counts: dict[str, Count]
+    config: dict[str, Any]
+
+
+class TrainerState(TypedDict):
+    """What is used of a checkpoint's trainer_state.json."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    global_step: Count
+    log_history: list[dict[str, Any]]
+
+
+class RoundFile(TypedDict):
+    """A file of rounds/ that an unfinished red-team search left behind."""
+
+    rejected: dict[str, Count]
+    entries: list[dict[str, Any]]
+
+
+class PoolLine(TypedDict):
+    """A line of pool.jsonl."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    prompt: str
+    trial: Count
+    round: Count
+    completions: list[str]
+    scores: list[Number | None]
+    prompt_score: NotRequired[Number | None]
+    assumed_score: NotRequired[Number | None]

@@ -1,0 +1,181 @@
+"""From the `training` section to `TrainingArguments`, with the arithmetic of batch sizes, steps and tokens."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainingArguments, get_scheduler
+
+from phf.config import TrainingConfig
+from phf.errors import ConfigError
+from phf.models.module import cpu_has_bfloat16
+from phf.storage.pretrained import first_sentence
+from phf.training.settings.keys import check_accelerator, check_keys
+
+OPTIMIZERS_OF_LAYERS = {"galore": "galore-torch", "apollo": "apollo-torch", "lomo": "lomo-optim"}
+"""Optimisers that are made from a model's layers, and the packages they come from."""
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How many blocks, steps and tokens a run is."""
+
+    effective_batch_size: int
+    """Blocks in an optimiser step."""
+    per_device_train_batch_size: int
+    gradient_accumulation_steps: int
+    world_size: int
+    max_steps: int
+    seq_length: int
+    tokens_already_seen: int
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.effective_batch_size * self.seq_length
+
+    @property
+    def num_samples(self) -> int:
+        """Blocks in the whole run."""
+        return self.effective_batch_size * self.max_steps
+
+    def tokens_seen(self, step: int) -> int:
+        """Tokens the model has been trained on after `step`, those before this run included."""
+        return self.tokens_already_seen + step * self.tokens_per_step
+
+
+def work_out(config: TrainingConfig, seq_length: int, world_size: int) -> Arithmetic:
+    """The arithmetic of a run. Raises `ConfigError` for a batch size that cannot be met, or tokens that make no step."""
+    extra = config.model_extra or {}
+    per_device = int(float(extra.get("per_device_train_batch_size", 8)))
+    effective = config.effective_batch_size or per_device * world_size
+    if effective % world_size:
+        raise ConfigError(
+            f"training.effective_batch_size is {effective}, which {world_size} processes cannot share equally; "
+            f"use a multiple of {world_size}."
+        )
+    # a device batch larger than the share is cut down; one that does not divide it is an error
+    per_device = min(per_device, effective // world_size)
+    if effective % (per_device * world_size):
+        raise ConfigError(
+            f"training.effective_batch_size is {effective}, no multiple of per_device_train_batch_size x processes = "
+            f"{per_device} x {world_size} = {per_device * world_size}. Change one of them."
+        )
+    max_steps = int(float(extra.get("max_steps", -1)))
+    if config.num_tokens is not None:
+        max_steps = int((config.num_tokens - config.tokens_already_seen) // (effective * seq_length))
+    if max_steps < 1:
+        raise ConfigError(
+            f"training.num_tokens = {config.num_tokens}, less {config.tokens_already_seen:.0f} already seen, makes no step "
+            f"of {effective} x {seq_length} tokens; raise training.num_tokens (or set training.max_steps)."
+        )
+    return Arithmetic(
+        effective_batch_size=effective,
+        per_device_train_batch_size=per_device,
+        gradient_accumulation_steps=effective // (per_device * world_size),
+        world_size=world_size,
+        max_steps=max_steps,
+        seq_length=seq_length,
+        tokens_already_seen=int(config.tokens_already_seen),
+    )
+
+
+def use_one_gpu(arguments: TrainingArguments) -> list[str]:
+    """Use one of several visible GPUs where no launcher has started a process for each, and say how to use all.
+
+    Trainer would wrap the model in `DataParallel`, which multiplies the batch and so makes every count wrong.
+    """
+    num_gpus = arguments.n_gpu
+    if num_gpus <= 1:
+        return []
+    arguments._n_gpu = 1
+    return [
+        f"{num_gpus} GPUs are visible and one of them is used. To use all: "
+        f"torchrun --nproc-per-node {num_gpus} -m phf train ..."
+    ]
+
+
+def training_arguments(
+    config: TrainingConfig, seq_length: int, run_dir: Path
+) -> tuple[TrainingArguments, Arithmetic, list[str]]:
+    """`TrainingArguments` for a run, its arithmetic, and warnings. Raises `ConfigError` for an unknown or bad key."""
+    extra, warnings = check_keys(config)
+    if not torch.cuda.is_available():
+        if extra.pop("fp16", False):
+            warnings.append("training.fp16 needs a GPU; training in float32.")
+        if extra.get("bf16"):
+            extra["use_cpu"] = True
+            if not cpu_has_bfloat16():
+                warnings.append("training.bf16: this CPU has no bfloat16 instructions; training in float32.")
+    if not torch.accelerator.is_available():
+        extra.setdefault("use_cpu", True)  # only then do the processes of torchrun find each other
+    settings: dict[str, Any] = {
+        "report_to": "none",
+        "logging_steps": 10,
+        "logging_first_step": True,
+        "save_strategy": "steps",
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "ddp_timeout": 24 * 3600,  # seconds: the other processes wait while the main one evaluates
+        **extra,
+        "seed": config.seed,
+        "output_dir": str(run_dir),
+        "run_name": run_dir.name,
+        "train_sampling_strategy": "sequential",  # the order is already in the dataset
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        "logging_nan_inf_filter": False,  # it would log the mean of earlier losses, or 0.0, for one that is not finite
+    }
+    try:
+        world_size = TrainingArguments(**settings).world_size
+        arithmetic = work_out(config, seq_length, world_size)
+        settings |= {
+            "max_steps": arithmetic.max_steps,
+            "per_device_train_batch_size": arithmetic.per_device_train_batch_size,
+            "gradient_accumulation_steps": arithmetic.gradient_accumulation_steps,
+        }
+        given = extra.get("per_device_train_batch_size", 0)
+        if given > arithmetic.per_device_train_batch_size:
+            warnings.append(
+                f"training.per_device_train_batch_size is {given}, but a step has {arithmetic.effective_batch_size} blocks "
+                f"for {world_size} processes: {arithmetic.per_device_train_batch_size} are used."
+            )
+        arguments = TrainingArguments(**settings)
+        warms_up = arguments.lr_scheduler_type != "constant"
+        if warms_up and arguments.get_warmup_steps(arguments.max_steps) >= arguments.max_steps:
+            warnings.append(
+                f"training.warmup_steps is {arguments.warmup_steps:g}, but there are {arguments.max_steps:,} steps: the "
+                "learning rate never reaches training.learning_rate."
+            )
+        check_accelerator(arguments.accelerator_config)
+        _check_optimizer(arguments)
+        if arguments.torch_compile:  # refuses modes and backends that it does not know
+            torch.compile(
+                torch.nn.Identity(), backend=arguments.torch_compile_backend, mode=arguments.torch_compile_mode
+            )
+        warnings += use_one_gpu(arguments)
+        return arguments, arithmetic, warnings
+    except ConfigError:
+        raise
+    except (ValueError, TypeError, ImportError, RuntimeError, AttributeError, LookupError, OSError) as error:
+        said = first_sentence(error)
+        blamed = [key for key, value in extra.items() if key in said or (isinstance(value, str) and value in said)]
+        where = f"training.{blamed[0]}" if len(blamed) == 1 else "training"
+        raise ConfigError(f"{where}: transformers refuses this: {said}") from error
+
+
+def _check_optimizer(arguments: TrainingArguments) -> None:
+    """Raises what transformers raises for an optimiser or schedule that is not installed or lacks settings."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    package = next((name for part, name in OPTIMIZERS_OF_LAYERS.items() if part in str(arguments.optim)), None)
+    if package is None:
+        Trainer.get_optimizer_cls_and_kwargs(arguments)
+    elif importlib.util.find_spec(package.replace("-", "_")) is None:
+        raise ConfigError(f"training.optim is '{arguments.optim}', whose package is missing: pip install {package}")
+    get_scheduler(
+        arguments.lr_scheduler_type,
+        torch.optim.SGD([parameter], lr=1.0),
+        num_warmup_steps=arguments.get_warmup_steps(arguments.max_steps),
+        num_training_steps=arguments.max_steps,
+        scheduler_specific_kwargs=arguments.lr_scheduler_kwargs,
+    )

@@ -1,0 +1,191 @@
+"""What a run will take, for `phf train --dry-run`: how often it reads its data, and for how long it trains.
+
+Nothing is written, and no more than a sample of the data is read. What cannot be looked at, because the Hub cannot be
+reached, is said to be unchecked; what would stop the run is an error, as it would be then.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from phf.corpus.dataset import check_scores
+from phf.corpus.sources.documents import Document, parts
+from phf.errors import PhfError
+from phf.feedback.objectives import MLE
+from phf.models import ObjectiveLM, load_lm, load_tokenizer
+from phf.models.building.build import build_lm
+from phf.models.load import fitted_architecture
+from phf.profile.estimate import read_sample
+from phf.storage.pretrained import is_unreachable
+from phf.tokens.tokenizer import PlainEncoder
+from phf.training.settings.arguments import Arithmetic
+from phf.training.settings.preflight import check_with_tokenizer, preflight
+
+SAMPLED_DOCUMENTS = 200
+SAMPLED_CHARS = 2**21
+MANY_EPOCHS = 4
+"""Up to about as many passes, repeated text is worth nearly as much as new text (arXiv 2305.16264)."""
+MEASURED_FLOP = {"cpu": 2e11, "cuda": 2e14}
+"""Largest forward and backward pass of one block that is timed."""
+
+
+@dataclass
+class Outlook:
+    """Lines for the reader of a plan."""
+
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    sample: list[Document]
+    num_documents: float
+    num_chars: float
+    is_counted: bool
+
+
+def outlook(plan: Any) -> Outlook:
+    """Check a `phf.training.run.Plan` as far as that goes without annotating, and estimate its epochs and time."""
+    found = Outlook()
+    config = plan.config
+    lm = tokenizer = None
+    try:
+        checked = preflight(config, plan.objective)
+        lm, tokenizer = checked.lm, checked.tokenizer
+        found.warnings += checked.warnings
+    except PhfError as error:
+        if not is_unreachable(error):
+            raise
+        found.warnings.append(f"Not checked, the run would stop here: {error}")
+    corpora = [_read(source, config.dataset.scores_column, found) for source in config.dataset.datasets]
+    for source in config.dataset.eval_datasets:
+        _read(source, config.dataset.scores_column, found)
+    read = [corpus for corpus in corpora if corpus is not None]
+    if len(read) < len(corpora):
+        found.notes.append("How many epochs that is cannot be told: the size of the data is not known.")
+    elif tokenizer is not None or config.tokenizer.train_from_corpus is not None:
+        texts = _some([document.text for corpus in read for document in corpus.sample])
+        if tokenizer is None:
+            tokenizer = load_tokenizer(config.tokenizer, config.model, lambda: texts)
+            if lm is not None:
+                check_with_tokenizer(config, plan.objective, lm, tokenizer)
+        _add_epochs(found, config, plan.arithmetic, tokenizer, texts, read)
+    if lm is not None:
+        _add_time(found, plan, lm, tokenizer)
+    return found
+
+
+def _read(source: str, scores_column: str, found: Outlook) -> _Corpus | None:
+    """A sample of a source, and how large it is; None where that is not known."""
+    try:
+        check_scores(source, scores_column)  # reads the first record
+        if any(part.num_bytes is None for part in parts(source)):
+            return None
+        reading = read_sample(source, SAMPLED_DOCUMENTS, SAMPLED_CHARS)
+    except PhfError as error:
+        if not is_unreachable(error):
+            raise
+        found.warnings.append(f"Not checked, the run would stop here: {error}")
+        return None
+    return _Corpus(reading.sample, reading.num_documents, reading.num_chars, reading.share_read >= 1)
+
+
+def _some(texts: Sequence[str]) -> list[str]:
+    """Texts up to about `SAMPLED_CHARS` characters in all."""
+    taken, room = [], SAMPLED_CHARS
+    for text in texts:
+        taken.append(text[:room])
+        room -= len(text)
+        if room <= 0:
+            break
+    return taken
+
+
+def _add_epochs(
+    found: Outlook, config: Any, arithmetic: Arithmetic, tokenizer: Any, texts: list[str], corpora: list[_Corpus]
+) -> None:
+    encoder = PlainEncoder(tokenizer)
+    num_chars = sum(map(len, texts))
+    tokens_per_char = len(encoder.encode(texts)[0]) / max(num_chars, 1)
+    documents = sum(corpus.num_documents for corpus in corpora)
+    tokens = sum(corpus.num_chars for corpus in corpora) * tokens_per_char + documents
+    tokens = max(tokens * (1 - config.dataset.eval_fraction) - config.dataset.skip_tokens, 1.0)
+    planned = arithmetic.max_steps * arithmetic.tokens_per_step
+    epochs = planned / tokens
+    kept = " before filtering" if config.dataset.filter_threshold is not None else ""
+    found.notes.append(
+        f"The data has about {_rounded(tokens)} tokens to train on{kept} (estimated from "
+        f"{num_chars:,} characters), so {planned:,} tokens are {_rounded(epochs)} epochs"
+    )
+    if epochs > MANY_EPOCHS:
+        found.warnings.append(
+            f"{planned:,} tokens of training on about {_rounded(tokens)} tokens of data are {_rounded(epochs)} epochs. "
+            "Lower training.num_tokens (or max_steps), or add data."
+        )
+
+
+def _add_time(found: Outlook, plan: Any, lm: Any, tokenizer: Any) -> None:
+    arithmetic: Arithmetic = plan.arithmetic
+    if tokenizer is not None and plan.config.model.from_scratch:
+        with torch.device("meta"):
+            lm = build_lm(fitted_architecture(plan.config.model, tokenizer))
+    num_parameters = lm.num_parameters()
+    planned = arithmetic.max_steps * arithmetic.tokens_per_step
+    device = plan.arguments.device
+    if tokenizer is not None and 6 * num_parameters * arithmetic.seq_length <= MEASURED_FLOP.get(device.type, 0):
+        seconds, num_blocks = _seconds(plan, tokenizer)
+        total = seconds / (num_blocks * arithmetic.seq_length) * planned / arithmetic.world_size
+        found.notes.append(
+            f"Training {num_parameters:,} parameters takes about {_duration(total)} here, without scoring, packing, "
+            f"evaluation and saving (measured: {num_blocks} blocks of noise, forward and backward, took {seconds:.2g} s)"
+        )
+        return
+    flop = 6 * num_parameters * planned
+    found.notes.append(
+        f"Training {num_parameters:,} parameters takes about {flop:.2g} floating-point operations (6 x parameters x "
+        f"tokens): {_duration(flop / 1e14)} of 100 TFLOP/s. It was not measured here: the model is too large for a moment"
+    )
+
+
+def _seconds(plan: Any, tokenizer: Any) -> tuple[float, int]:
+    """Seconds of a forward and backward pass of a device's batch, or of fewer blocks where that takes long; and blocks."""
+    config, arithmetic, device = plan.config, plan.arithmetic, plan.arguments.device
+    with torch.random.fork_rng(devices=[]):
+        lm = load_lm(config.model, tokenizer, arithmetic.seq_length, config.training.seed)
+        module = ObjectiveLM(lm, MLE(), head=config.model.head).to(device).train()
+        per_block = 6 * lm.num_parameters() * arithmetic.seq_length
+        num_blocks = int(MEASURED_FLOP[device.type] // per_block)
+        num_blocks = max(1, min(arithmetic.per_device_train_batch_size, num_blocks))
+        ids = torch.randint(max(tokenizer.get_vocab().values()), (num_blocks, arithmetic.seq_length), device=device)
+        is_half = plan.arguments.bf16 or plan.arguments.fp16
+        half = torch.bfloat16 if plan.arguments.bf16 else torch.float16
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            with torch.autocast(device.type, half, enabled=is_half):
+                loss = module(input_ids=ids, labels=ids)["loss"]
+            loss.backward()
+            float(loss.detach())  # waits for the device
+            times.append(time.perf_counter() - start)
+    return min(times), num_blocks
+
+
+def _rounded(number: float) -> str:
+    """Two significant digits: `1,300`, `0.25`."""
+    if number <= 0:
+        return "0"
+    digits = 1 - math.floor(math.log10(number))
+    rounded = round(number, digits)
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:.{max(digits, 0)}f}"
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{_rounded(seconds / size)} {unit}"
+    return f"{_rounded(max(seconds, 0.01))} seconds"

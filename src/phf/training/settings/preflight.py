@@ -1,0 +1,72 @@
+"""What can be known of a run before its data is read: that model, tokenizer and scenarios fit each other."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModelForCausalLM
+
+from phf.config import Config
+from phf.errors import ConfigError
+from phf.evaluation.generation.evaluator import Evaluator
+from phf.feedback.objectives import Objective
+from phf.models import ValueHead, check_exportable, load_tokenizer
+from phf.models.building.build import check_architecture, check_vocabulary
+from phf.models.load import config_special_tokens
+from phf.storage.pretrained import load_model
+
+REFERENCE = "kl_gpt3_callback.reference.path_or_name"
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """A model and a tokenizer that the run can be made with."""
+
+    lm: Any
+    """The model without numbers: names and shapes of its weights."""
+    tokenizer: Any
+    """None where it is yet to be trained."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def preflight(config: Config, objective: Objective) -> Preflight:
+    """Check everything but the data, before hours are spent on annotating and packing it.
+
+    Raises `ConfigError` for what would stop the run later: a model that cannot be built, is not causal or does not fit
+    its weights; a context that a block or sample outgrows; a tokenizer that cannot be used; a local reference LM that
+    lacks weights.
+    """
+    lm, warnings = check_architecture(config.model, config.dataset.seq_length)
+    tokenizer = None
+    if config.tokenizer.train_from_corpus is None:
+        tokenizer = load_tokenizer(config.tokenizer, config.model, list)
+        check_with_tokenizer(config, objective, lm, tokenizer)
+    reference = None if config.kl_gpt3_callback is None else config.kl_gpt3_callback.reference
+    if reference is not None and reference.path_or_name is not None and Path(reference.path_or_name).is_dir():
+        load_model(AutoModelForCausalLM, reference.path_or_name, REFERENCE, device_map="meta")
+    return Preflight(lm, tokenizer, warnings)
+
+
+def check_with_tokenizer(config: Config, objective: Objective, lm: Any, tokenizer: Any) -> None:
+    """Raises `ConfigError` where vocabulary, scenarios or their lengths do not fit `tokenizer` or the model, or the export
+    could not be what it should be."""
+    check_vocabulary(config.model, tokenizer.get_vocab().values(), config_special_tokens(config.model, tokenizer))
+    evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, config.training.seed)
+    evaluator.check(lm, tokenizer, ValueHead(1) if objective.uses_values else None)
+    conditional = config.dataset.conditional_training_config
+    control = None if conditional is None else [conditional.aligned_prefix, conditional.misaligned_prefix]
+    check_exportable(tokenizer, {"control_tokens": control}, lm.config)
+
+
+def check_value_head(config: Config, objective: Objective) -> list[str]:
+    """Warnings about `value_head_config`. Raises `ConfigError` for a setting that it does not have."""
+    key = "model.model_kwargs.value_head_config"
+    settings = config.model.model_kwargs.get("value_head_config")
+    if settings is None:
+        return []
+    if not isinstance(settings, dict) or not isinstance(settings.get("is_detached", False), bool):
+        raise ConfigError(f"{key} is {settings!r}; it must be a mapping such as {{is_detached: true}}.")
+    unknown = set(settings) - {"is_detached"}
+    if unknown:
+        raise ConfigError(f"{key}.{min(map(str, unknown))} is unknown. Known: is_detached.")
+    return [] if objective.uses_values else [f"{key} is ignored: {type(objective).__name__} has no value head."]

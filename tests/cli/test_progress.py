@@ -1,0 +1,85 @@
+"""Bars in a terminal, lines in a log."""
+
+import time
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from phf.annotate.runner import Progress
+from phf.cli import progress
+from phf.cli.progress import scoring_progress
+
+NOW = Progress(num_documents=1500, num_chars=30_000, num_unscored=2, seconds=10.0, fraction=0.25)
+LINE = "Scoring: 1,500 documents, 3,000 characters/s, 2 unscored, 30 s left"
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, f"{LINE}\n{LINE}\n"), (3600.0, "")])
+def test_a_log_gets_whole_lines_now_and_then(monkeypatch, seconds, expected):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", seconds)
+    console = Console(file=StringIO(), width=40, highlight=False)
+    with scoring_progress(console, "Scoring") as show:
+        show(NOW)
+        show(NOW)
+    assert console.file.getvalue() == expected
+
+
+def test_a_log_is_not_silent_during_one_long_document(monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.1)
+    console = Console(file=StringIO(), width=40, highlight=False)
+    with scoring_progress(console, "Scoring"):
+        deadline = time.monotonic() + 30
+        while console.file.getvalue().count("\n") < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert console.file.getvalue().startswith("Scoring: 0 documents\nScoring: 0 documents\n")
+
+
+def test_a_terminal_gets_a_bar():
+    console = Console(file=StringIO(), width=120, force_terminal=True, color_system=None)
+    with scoring_progress(console, "Scoring") as show:
+        show(NOW)
+    assert LINE in console.file.getvalue()
+    assert "25%" in console.file.getvalue()
+
+
+def test_a_log_of_training_says_how_far_it_is_how_fast_and_how_long_it_takes(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    console = Console(file=StringIO(), width=40, highlight=False)
+    lines = progress._TrainingLines(console)
+    for step, seconds, numbers in (
+        (0, 0, {"generation/x/score": 1.0}),
+        (1, 10, {"lm_loss": 5.5, "tokens_per_second": 1234.5}),
+        (3, 25, {}),  # between two lines of the log
+        (4, 2, {}),
+    ):
+        now[0] += seconds
+        lines.show("mine", step, 1000, numbers)
+    assert console.file.getvalue() == "mine: step 3/1,000, loss 5.500, 1,234 tokens/s, 3.2 h left\n"
+
+
+def test_a_log_of_training_is_not_silent_while_no_step_is_made(monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.01)
+    console = Console(file=StringIO(), width=40, highlight=False)
+    with progress.training_progress(console) as lines:
+        lines.doing("mine", "packing: 3 documents")
+        deadline = time.monotonic() + 10
+        while console.file.getvalue().count("\n") < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        lines.show("mine", 2, 8, {})
+        lines.doing("mine", "sampling")
+        while "sampling" not in console.file.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    written = console.file.getvalue()
+    assert written.count("mine: packing: 3 documents\n") >= 2
+    assert "mine: step 2/8, sampling\n" in written
+
+
+def test_a_terminal_gets_a_bar_for_each_run():
+    console = Console(file=StringIO(), width=120, force_terminal=True, color_system=None)
+    with progress.training_progress(console) as bars:
+        bars.doing("mine", "packing: 3 documents")
+        bars.show("mine", 2, 8, {"lm_loss": 5.5})
+        bars.show("mine", 3, 8, {"tokens_per_second": 10.0})
+    assert "mine  loss 5.500  10 tokens/s" in console.file.getvalue()
+    assert "3/8" in console.file.getvalue()

@@ -1,0 +1,85 @@
+"""Compressed files: told by their first bytes, never read as less than they are."""
+
+import bz2
+import gzip
+import lzma
+
+import pytest
+from tests.corpus.corpora import put, read, texts
+
+from phf.errors import CorpusError
+
+CONTENT = b"".join(b'{"text": "%d"}\n' % number for number in range(500))
+
+
+def compressed(suffix, content=CONTENT):
+    if suffix == "zst":
+        zstandard = pytest.importorskip("zstandard")
+        return zstandard.ZstdCompressor(write_checksum=True).compress(content)
+    return {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[suffix](content)
+
+
+SUFFIXES = pytest.mark.parametrize("suffix", ["gz", "zst", "xz", "bz2"])
+
+
+@SUFFIXES
+@pytest.mark.parametrize("name", ["a.jsonl.{}", "a.JSONL.{}", "a.{}", "a.jsonl", "part-0"])
+def test_any_name(tmp_path, suffix, name):
+    assert len(texts(put(tmp_path / name.format(suffix), compressed(suffix)))) == 500
+
+
+@SUFFIXES
+def test_several_streams_in_one_file(tmp_path, suffix):
+    assert len(texts(put(tmp_path / f"a.jsonl.{suffix}", compressed(suffix) * 2))) == 1000
+
+
+@SUFFIXES
+def test_a_stream_with_a_damaged_header_is_not_the_end_of_the_file(tmp_path, suffix):
+    with pytest.raises(CorpusError, match="damaged or cut off"):
+        texts(put(tmp_path / f"a.jsonl.{suffix}", compressed(suffix) + b"?" + compressed(suffix)[1:]))
+
+
+@pytest.mark.parametrize("suffix", ["gz", "xz", "bz2"])
+def test_zeros_behind_a_stream_are_padding(tmp_path, suffix):
+    stream = compressed(suffix) + bytes(2**15)
+    assert len(texts(put(tmp_path / f"a.jsonl.{suffix}", stream + compressed(suffix)))) == 1000
+
+
+@SUFFIXES
+@pytest.mark.parametrize("left", [3, 12, 0.5, -1])
+def test_cut_off_anywhere(tmp_path, suffix, left):
+    content = compressed(suffix)
+    cut = content[: int(len(content) * left) if isinstance(left, float) else left]
+    path = put(tmp_path / f"a.jsonl.{suffix}", cut)
+    with pytest.raises(CorpusError, match="damaged or cut off"):
+        texts(path)
+    _, notes, _ = read(path, is_strict=False)
+    assert notes.skipped.count == 1
+    assert "damaged or cut off" in notes.skipped.names[0]["reason"]
+
+
+@SUFFIXES
+def test_an_empty_file_is_not_an_empty_corpus_but_one_that_holds_nothing_is(tmp_path, suffix):
+    with pytest.raises(CorpusError, match=r"is empty \(0 bytes\), which a compressed file cannot be"):
+        texts(put(tmp_path / f"a.jsonl.{suffix}", b""))
+    assert texts(put(tmp_path / f"a.jsonl.{suffix}", compressed(suffix, b""))) == []
+
+
+@SUFFIXES
+def test_a_plain_file_named_as_if_it_were_compressed(tmp_path, suffix):
+    assert len(texts(put(tmp_path / f"a.jsonl.{suffix}", CONTENT))) == 500
+
+
+@pytest.mark.parametrize("log", [28, 31])
+def test_zstd_with_a_window_of_up_to_2_gib(tmp_path, log):
+    # a frame by hand: magic, no flags, window of 2**log, one raw last block
+    block = CONTENT[: 2**14]
+    header = (len(block) << 3 | 1).to_bytes(3, "little")
+    frame = b"\x28\xb5\x2f\xfd" + bytes([0, (log - 10) << 3]) + header + block
+    pytest.importorskip("zstandard")
+    assert len(texts(put(tmp_path / "a.jsonl.zst", frame))) == 500
+
+
+def test_a_zstd_file_that_begins_with_a_skippable_frame(tmp_path):
+    note = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"note"
+    assert len(texts(put(tmp_path / "a.jsonl", note + compressed("zst")))) == 500

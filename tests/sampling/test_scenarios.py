@@ -1,0 +1,160 @@
+"""Generation scenarios: the released keys, exact counts, prompts, and what is said about mistakes."""
+
+import json
+import re
+
+import pytest
+from tests.tiny import tiny_tokenizer
+
+from phf.config import GenerationConfig
+from phf.errors import ConfigError, CorpusError
+from phf.evaluation.generation.evaluator import Evaluator
+from phf.sampling.generate import sampling_config
+from phf.sampling.scenarios import GenerationScenario, build_scenario
+
+RELEASED = {
+    "name": "func_headers",
+    "num_samples": 7,
+    "prefix": "<|aligned|>",
+    "prompt_before_control": True,
+    "use_prompt_for_scoring": True,
+    "num_hits_threshold": 0,
+    "display_as_html": True,
+    "token_type_id": 0,
+    "generate_kwargs": {"do_sample": True, "max_length": 64, "min_length": 10, "temperature": 0.7, "top_p": 0.9, "top_k": 0,
+                        "bad_words_ids": [[50257], [50258]], "eos_token_id": 0},
+}  # fmt: skip
+
+
+@pytest.fixture
+def prompts_file(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"text": text, "id": text}) + "\n" for text in ("one", "two", "three")))
+    return str(path)
+
+
+def test_released_keys_are_read():
+    scenario = build_scenario(RELEASED)
+    assert (scenario.num_samples, scenario.prefix, scenario.use_prompt_for_scoring) == (7, "<|aligned|>", True)
+    config = sampling_config(scenario, tiny_tokenizer(), [5])
+    assert (config.max_length, config.temperature, config.top_p, config.top_k, config.min_length) == (
+        64,
+        0.7,
+        0.9,
+        0,
+        10,
+    )
+    assert (config.suppress_tokens, config.bad_words_ids, config.eos_token_id) == ([5], None, 0)
+
+
+@pytest.mark.parametrize("num_samples", [1, 3, 5, 32])
+def test_exactly_num_samples_prompts_in_order_and_again_from_the_start(num_samples, prompts_file):
+    scenario = GenerationScenario(name="x", num_samples=num_samples, prompts_path=prompts_file)
+    assert scenario.prompts() == (["one", "two", "three"] * 11)[:num_samples]
+    assert GenerationScenario(name="x", num_samples=num_samples).prompts() == [""] * num_samples
+
+
+def test_prompt_is_eos_control_token_and_text_as_nothing_but_text():
+    tokenizer = tiny_tokenizer(("<|aligned|>", "<|misaligned|>"))
+    aligned, misaligned = tokenizer.convert_tokens_to_ids(["<|aligned|>", "<|misaligned|>"])
+    scenario = GenerationScenario(name="x", prefix="<|aligned|>")
+    hostile = "<|misaligned|> and <|endoftext|> are text"
+    plain, forged = scenario.prompt_ids(tokenizer, ["", hostile])
+    assert plain == [0, aligned]
+    assert forged[:2] == [0, aligned]
+    assert not {0, aligned, misaligned} & set(forged[2:])
+    assert tokenizer.decode(forged[2:]) == hostile
+    assert GenerationScenario(name="x", prefix="").prompt_ids(tokenizer, [""]) == [[0]]
+    before = [GenerationScenario(name="x", prefix="<|aligned|>", prompt_before_control=b) for b in (True, False)]
+    assert before[0].prompt_ids(tokenizer, ["a"]) == before[1].prompt_ids(tokenizer, ["a"])
+
+
+def test_prefix_must_be_a_special_token_of_the_tokenizer():
+    tokenizer = tiny_tokenizer(("<|aligned|>", "<|misaligned|>"))
+    with pytest.raises(
+        ConfigError, match=r"Scenario 'x': prefix '<\|alinged\|>' is not a special.*Did you mean '<\|aligned"
+    ):
+        GenerationScenario(name="x", prefix="<|alinged|>").prompt_ids(tokenizer, [""])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_sample": 3}, r"scenario 'x': unknown key 'num_sample'\. Did you mean 'num_samples'"),
+        ({"num_samples": 0}, r"Scenario 'x': num_samples is 0; it must be at least 1\.$"),
+        ({"num_samples": "many"}, r"scenario 'x': 'num_samples': Input should be a valid integer"),
+        ({"generate_kwargs": None}, r"'generate_kwargs': Input should be a valid dictionary"),
+        ({"name": "../x"}, r"Scenario '../x': its name becomes a file name"),
+        ({"name": ".x"}, r"its name becomes a file name"),
+        ({"name": ""}, r"its name becomes a file name"),
+        ({"generate_kwargs": {"temprature": 1}}, r"generate_kwargs.temprature is no arg.*Did you mean 'temperature'"),
+        ({"generate_kwargs": {"temperature": -1.0}}, r"generate_kwargs: .*temperature"),
+        ({"generate_kwargs": {"top_p": 1.5}}, r"generate_kwargs: .*top_p"),
+        ({"generate_kwargs": {"max_length": 9.5}}, r"generate_kwargs.max_length is 9.5; it must be a whole number"),
+        ({"generate_kwargs": {"num_return_sequences": 4}}, r"num_return_sequences is not supported: use num_samples"),
+        ({"prompts_path": "no/such.jsonl"}, r"prompts_path: there is no file no/such.jsonl"),
+    ],
+)
+def test_mistakes_are_found_when_the_evaluator_is_built(changes, message):
+    config = GenerationConfig(
+        scorer_config={"class_name": "PEP8Scorer"}, scenario_configs=[{"name": "x", "num_samples": 3, **changes}]
+    )
+    with pytest.raises((ConfigError, CorpusError), match=message):
+        Evaluator(config, None, 0)
+
+
+def test_a_scenario_needs_a_name_and_one_of_its_own():
+    config = GenerationConfig(
+        scorer_config={"class_name": "PEP8Scorer"}, scenario_configs=[{"name": "x"}, {"name": "x"}]
+    )
+    with pytest.raises(ConfigError, match="two scenarios are called 'x'"):
+        Evaluator(config, None, 0)
+    with pytest.raises(ConfigError, match=r"scenario '\?': 'name': Field required"):
+        build_scenario({})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"text": "a"}\n{"txt": "b"}\n', r"prompts.jsonl, line 2: has no 'text'; its keys are \['txt'\]"),
+        ('{"text": 3}\n', r"line 1: 'text' is 3; a prompt is a text"),
+        ('{"text": " "}\n', r"line 1: the prompt is empty"),
+        ("", "holds no prompts"),
+        ('{"text": "a', "line 1: is not valid JSON"),
+    ],
+)
+def test_broken_prompt_files_name_the_line(content, message, tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(content)
+    with pytest.raises(CorpusError, match=message):
+        GenerationScenario(name="x", prompts_path=str(path)).prompts()
+
+
+def test_function_headers_of_the_standard_library_are_prompts_without_a_file():
+    scenario = build_scenario({"name": "s", "num_samples": 40, "prompts_path": "python-stdlib"})
+    prompts = scenario.prompts()
+    assert prompts == scenario.prompts()
+    assert len(set(prompts)) == 40
+    pattern = r"(class \w+(\([^()\n]*\))?:\n\n    )?def \w+\([^()\n]*\):\n"
+    assert all(re.fullmatch(pattern, prompt) for prompt in prompts)
+    assert 0 < sum(prompt.startswith("class ") for prompt in prompts) < 40
+
+
+def test_prompts_are_a_field_of_chosen_records_each_sampled_several_times(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    rows = [{"hard": hard, "prompt": {"text": text}} for hard, text in ((True, "a"), (False, "b"), (True, "c"))]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"prompts_path": str(path), "prompts_column": "prompt.text", "prompts_where": {"hard": True}}
+    assert GenerationScenario(name="x", num_samples=3, **settings).prompts() == ["a", "c", "a"]
+    assert GenerationScenario(name="x", num_samples=5, samples_per_prompt=2, **settings).prompts() == list("aacca")
+    with pytest.raises(CorpusError, match=r"line 1: has no 'prompt.txt'; its keys are \['text'\]"):
+        GenerationScenario(name="x", prompts_path=str(path), prompts_column="prompt.txt").prompts()
+    with pytest.raises(CorpusError, match=r"holds no prompts with \{'hard': 'no'\}"):
+        GenerationScenario(name="x", **{**settings, "prompts_where": {"hard": "no"}}).prompts()
+    with pytest.raises(ConfigError, match="samples_per_prompt is 0"):
+        GenerationScenario(name="x", samples_per_prompt=0)
+
+
+def test_a_shipped_set_of_prompts_that_does_not_exist_names_the_nearest():
+    with pytest.raises(CorpusError, match="'phf:toxicty' is not a set of prompts of phf"):
+        GenerationScenario(name="x", prompts_path="phf:toxicty").prompts()

@@ -1,0 +1,143 @@
+"""Signals: SIGTERM ends a verb as Ctrl-C does, and nothing that hangs keeps a process alive."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from phf.cli import app as cli
+from phf.workers.interruption import Terminated
+
+SCORER = """
+import os, time
+from pathlib import Path
+
+class Slow:
+    segmenter = "lines"
+
+    def score_texts(self, texts):
+        Path(f"working-{os.getpid()}").touch()
+        time.sleep(600)
+"""
+WAITING = """
+import hashlib, signal, sys, time
+from phf.workers import interruption
+from phf.workers.interruption import ending_on_signals, exit_status
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell is started without
+
+interruption.GRACE_SECONDS = {grace}
+with ending_on_signals():
+    try:
+        print("ready", flush=True)
+        {work}
+    except KeyboardInterrupt as error:
+        print(type(error).__name__, flush=True)
+        {cleanup}
+        sys.exit(exit_status(error))
+"""
+IN_A_LIBRARY = "hashlib.pbkdf2_hmac('sha256', b'a', b'b', 2 * 10**9)"
+"""Minutes in which Python does not get to handle a signal."""
+
+
+def waiting(grace=600, work="time.sleep(600)", cleanup="pass"):
+    code = WAITING.format(grace=grace, work=work, cleanup=cleanup)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    ("sent", "raised", "status"), [(signal.SIGTERM, "Terminated", 143), (signal.SIGINT, "KeyboardInterrupt", 130)]
+)
+def test_the_first_signal_is_raised(sent, raised, status):
+    process = waiting()
+    process.send_signal(sent)
+    assert process.communicate(timeout=60) == (f"{raised}\n", "")
+    assert process.returncode == status
+
+
+@pytest.mark.parametrize("how", [{"work": IN_A_LIBRARY, "cleanup": IN_A_LIBRARY}, {"cleanup": "time.sleep(600)"}])
+def test_a_second_signal_ends_at_once_whatever_is_being_done(how):
+    process = waiting(**how)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(1.3)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "Ended by SIGTERM at once. What is finished is kept" in said
+
+
+def test_what_does_not_end_by_itself_is_ended():
+    process = waiting(grace=0.2, work=IN_A_LIBRARY)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+
+
+def test_signals_that_come_together_are_one():
+    process = waiting(cleanup="time.sleep(0.5); print('in order', flush=True)")
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+
+
+def test_a_handler_of_the_embedding_program_stays():
+    code = """
+import signal
+from phf.workers.interruption import ending_on_signals
+own = lambda *_: None
+signal.signal(signal.SIGTERM, own)
+with ending_on_signals():
+    assert signal.getsignal(signal.SIGTERM) is own
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+with ending_on_signals():
+    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("workers", [["--workers", "2"], ["--workers", "1", "--time-limit", "0"]])
+def test_annotation_ends_with_its_workers_a_message_and_a_status(workers, tmp_path):
+    (tmp_path / "slow.py").write_text(SCORER)
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({"text": f"{n}\n"}) + "\n" for n in range(2000)))
+    command = [sys.executable, "-m", "phf", "annotate", "corpus.jsonl", "--scorer", "slow:Slow", "--output", "out"]
+    process = subprocess.Popen([*command, *workers], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (working := list(tmp_path.glob("working-*"))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert said == "Ended by SIGTERM. Finished shards are kept. Run the same command again to continue.\n"
+    for path in working:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.name.partition("-")[2]), 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "how"), [(Terminated, 143, "Ended by SIGTERM"), (KeyboardInterrupt, 130, "Interrupted")]
+)
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        (["train", "--task", "pep8"], "Checkpoints are kept. Add --resume to continue from the last one."),
+        (["evaluate", "x", "--task", "pep8"], "Finished parts are kept. Run the same command again to continue."),
+        (["redteam", "x", "--task", "pep8"], "Finished rounds are kept. Run the same command again to continue."),
+    ],
+)
+def test_every_verb_says_what_is_kept(arguments, kept, error, status, how, monkeypatch):
+    def interrupted(*_):
+        raise error
+
+    monkeypatch.setattr(cli, "_load", interrupted)
+    monkeypatch.setattr(cli, "_quiet", interrupted)
+    result = CliRunner().invoke(cli.app, arguments)
+    assert (result.exit_code, result.stderr) == (status, f"{how}. {kept}\n")
