@@ -1,0 +1,51 @@
+"""The sections `downstream` and `glue`: public benchmarks that `phf evaluate` runs."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from phf.config.schema.section import Section
+
+
+class DownstreamConfig(Section):
+    """Zero-shot and few-shot tasks of lm-evaluation-harness (extra `eval`)."""
+
+    tasks: list[str] = Field(min_length=1)
+    """Names of tasks, groups or tags, such as `lambada_openai` or `hellaswag`, or paths of task files."""
+    include_path: str | None = None
+    """Folder of task files of your own, searched first."""
+    num_fewshot: int | None = Field(default=None, ge=0)
+    """Solved examples in front of each question. None: what the task says, else 0. A task that fixes 0 keeps it."""
+    limit: int | None = Field(default=None, ge=1)
+    """Only the first documents of each task, for a quick look."""
+    batch_size: int = Field(default=16, ge=1)
+    """Texts in a forward pass; logits take batch_size x length x vocabulary x 8 bytes."""
+    allow_code_execution: bool = False
+    """Run programs that the model wrote, as `humaneval` does: only where they can do no harm."""
+    seed: int = Field(default=1234, ge=0)
+    """Seed of few-shot examples and of sampling; 1234 draws the examples that lm-evaluation-harness draws."""
+
+
+GlueTask = Literal["cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli"]
+
+
+class GlueConfig(Section):
+    """Finetuning on tasks of GLUE, measured on their dev sets (extra `eval`)."""
+
+    tasks: list[GlueTask] = Field(default=["cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte"], min_length=1)
+    """Names of tasks."""
+    data_dir: str | None = None
+    """Folder of `<task>/train.jsonl` and `<task>/validation.jsonl` (mnli: `validation_matched.jsonl` and
+    `validation_mismatched.jsonl`) with GLUE's columns. None: `nyu-mll/glue` on the Hub."""
+    learning_rate: float | dict[GlueTask, float] = 5e-5
+    """Peak learning rate, of all tasks or one for each."""
+    batch_size: int | dict[GlueTask, int] = 32
+    """Examples in an optimiser step, over all processes, of all tasks or one for each."""
+    epochs: int = Field(default=6, ge=1)
+    """At most this many passes over the training set."""
+    patience: int = Field(default=2, ge=1)
+    """Stop after this many epochs without a better dev score."""
+    seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
+    """One finetuning each: initialisation of the head, order of the examples, dropout."""
+    max_length: int = Field(default=128, ge=8)
+    """Tokens of an example, prefix included; longer ones lose their ends."""

@@ -1,0 +1,67 @@
+"""The section `dataset`: the training data and how it becomes blocks of tokens."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from phf.config.percentile import Threshold
+from phf.config.schema.section import Section
+
+
+class ConditionalTrainingConfig(Section):
+    """Conditional training: a control token before each segment says which side of the threshold its score is on."""
+
+    threshold: Threshold
+    """A segment is aligned iff its score <= threshold. `p5`: the 5th percentile of the segments' scores."""
+    aligned_prefix: str = "<|aligned|>"
+    """Control token of aligned segments; also the prefix that samples are generated from."""
+    misaligned_prefix: str = "<|misaligned|>"
+    """Control token of misaligned segments."""
+    drop_token_fraction: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of segments that go without their control token."""
+    tag_every_segment_when_sampling: bool | None = None
+    """Whether a model that was prompted with one control token may emit it again before later segments, as it did in
+    training. The other control token is always banned. None: whatever `bad_words_ids` of the scenarios say, else False."""
+
+
+class DatasetConfig(Section):
+    """The training data and how it becomes blocks of tokens."""
+
+    datasets: list[str] = Field(min_length=1)
+    """Sources: Hub names, saved datasets, Parquet or JSON Lines files, folders or globs, folders of text files, or
+    `python-stdlib`. Raw documents are scored first with the task's scorer."""
+    is_split_by_sentences: bool = True
+    """Segments have scores of their own. False joins each document to one segment with its average score."""
+    segment: str | None = Field(default=None, pattern=r"^(lines|document|sentences(:[a-z]{2})?)$")
+    """How raw documents are cut before scoring: lines, sentences, sentences:LANGUAGE (en, de, es, fr, zh, ja, th, or
+    xx for any) or document. None: the scorer's own way."""
+    scores_column: str = "scores"
+    """Column of an annotated dataset that holds the scores."""
+    seq_length: int = Field(default=1024, ge=2)
+    """Tokens in a block."""
+    tokenization: Literal["segments", "document"] = "segments"
+    """Encode each segment apart (the released behaviour), or whole documents, as prompts are encoded later."""
+    filter_threshold: Threshold | None = None
+    """Filtering: keep the documents whose avg_score <= filter_threshold. `p50`: the median of the documents' avg_score."""
+    conditional_training_config: ConditionalTrainingConfig | None = None
+    """Conditional training, if set."""
+    unscored: Literal["keep", "drop"] = "keep"
+    """What to do with a document that has an unscored segment: train on that segment without feedback, or drop it."""
+    skip_tokens: int = Field(default=0, ge=0)
+    """Skip this many tokens from the start of the corpus, counted in stored order, unfiltered and untagged."""
+    eval_fraction: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of documents held out, chosen by document id: the same ones for every method and seed."""
+    eval_datasets: list[str] = []
+    """Held-out sources, instead of `eval_fraction`."""
+    max_eval_tokens: int = Field(default=1_000_000, ge=1)
+    """At most this many held-out tokens are used in one evaluation."""
+    max_altered_documents: float = Field(default=0.01, ge=0.0, le=1.0)
+    """Largest share of documents that the tokenizer may change (characters it lacks, lower-casing) and not be refused."""
+    streaming: bool = False
+    """Pack while training instead of caching blocks on disk: for a corpus that does not fit."""
+    concat_token: str | None = None
+    """Released key; only the tokenizer's EOS is supported."""
+    num_of_sequences: int = 1024
+    """Released key, without effect: the packer has no buffer to size."""
+    chars_per_token: float = 3.6
+    """Released key, without effect: the packer has no buffer to size."""

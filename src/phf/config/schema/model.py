@@ -1,0 +1,39 @@
+"""The sections `tokenizer` and `model`."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from phf.config.schema.section import Section
+
+
+class TokenizerConfig(Section):
+    """The tokenizer: a pretrained one, or one trained on the corpus."""
+
+    path_or_name: str | None = None
+    """Folder or Hub name."""
+    train_from_corpus: int | None = Field(default=None, ge=300)
+    """Train a byte-level BPE of this vocabulary size on the corpus instead."""
+    special_tokens: list[str] | None = None
+    """Derived from the control tokens; written out, it must agree with them."""
+
+
+class ModelConfig(Section):
+    """The causal language model."""
+
+    path_or_name: str | None = None
+    """Folder or Hub name of a model, or with `from_scratch` of its configuration."""
+    model_type: str | None = None
+    """Architecture of a from-scratch model when no configuration is named, e.g. `gpt2`, `llama`."""
+    from_scratch: bool = True
+    """Initialise at random from the configuration, or start from the pretrained weights."""
+    config_kwargs: dict[str, Any] = {}
+    """Changes to the model's configuration, e.g. `{n_layer: 4}`; an unknown key is an error."""
+    gpt2_config_kwargs: dict[str, Any] = {}
+    """Released name of `config_kwargs`; both are applied."""
+    model_kwargs: dict[str, Any] = {}
+    """`value_head_config: {is_detached: bool}`, and arguments of `from_pretrained` such as `revision`."""
+    num_additional_tokens: int | None = None
+    """Derived from the control tokens; written out, it must agree with them."""
+    head: Literal["auto", "chunked", "dense"] = "auto"
+    """How loss and gradient are computed; `auto` is chunked wherever the model's head is a plain matrix product."""

@@ -1,0 +1,20 @@
+"""The section `training`."""
+
+from pydantic import ConfigDict, Field
+
+from phf.config.schema.section import Section
+
+
+class TrainingConfig(Section):
+    """Hugging Face `TrainingArguments`, by their own names, and these keys."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    effective_batch_size: int | None = Field(default=None, ge=1)
+    """Blocks in an optimiser step, over all processes; gradient accumulation is worked out from it."""
+    num_tokens: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Tokens to train on, those already seen included; sets max_steps."""
+    tokens_already_seen: float = Field(default=0, ge=0, allow_inf_nan=False)
+    """Tokens that the starting model was trained on before."""
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    """Seed of initialisation, dropout, data order and control-token dropout."""
