@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from phf.storage.hashing import hash64
 from phf.errors import CorpusError, PhfError
 from phf.runs.seeds import Training
+from phf.storage.hashing import hash64
 from phf.storage.reading import read_json_as, read_json_lines_as, read_text
 from phf.storage.shapes import Metrics, Provenance
 from phf.storage.shapes import Sample as SampleLine
