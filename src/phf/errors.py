@@ -28,6 +28,10 @@ class ObjectiveError(PhfError):
     """An objective broke its contract (wrong shape, no logs): fix its class; checkpoints are kept."""
 
 
+class MethodError(PhfError):
+    """A document filter or conditioning broke its contract (tags out of range, wrong length): fix its class."""
+
+
 class DivergedError(PhfError):
     """Training met a loss, gradient or weight that is not finite: change the settings; good checkpoints are kept."""
 

@@ -1,0 +1,41 @@
+"""Which control token precedes a segment: a question that a class answers with `tags(scores)`."""
+
+from typing import Protocol
+
+import numpy as np
+
+from phf.config.percentile import Threshold, number
+from phf.errors import ConfigError
+
+
+class Conditioning(Protocol):
+    """What `dataset.conditioning` names: an object that gives each segment its control token by its score.
+
+    An attribute `threshold`, where it has one, is the score up to which its user takes a segment for aligned:
+    evaluation splits held-out text there.
+    """
+
+    def tags(self, scores: np.ndarray) -> np.ndarray:
+        """[segments] float32, all scored -> [segments] integers: the index of each segment's control token, best first,
+        or -1 for none; a function of its score alone."""
+        ...
+
+
+class ScoreThresholds:
+    """The first token up to the first of ascending `thresholds`, the second up to the second, and so on; the last one above.
+
+    A score that equals a threshold belongs to the better side. `dataset.conditional_training_config` stands for this
+    with one threshold. Raises `ConfigError` for thresholds that do not ascend; equal ones leave a token unused, which
+    percentiles of scores that are often the same can do.
+    """
+
+    def __init__(self, thresholds: list[Threshold]) -> None:
+        numbers = [number(threshold) for threshold in thresholds]
+        if not numbers or sorted(numbers) != numbers:
+            raise ConfigError(f"thresholds must be one number or several that ascend, not {thresholds}.")
+        self.threshold = numbers[0]
+        self._thresholds = np.array(numbers, np.float32)
+
+    def tags(self, scores: np.ndarray) -> np.ndarray:
+        """The number of thresholds below each score, compared in float32, as scores are stored."""
+        return np.searchsorted(self._thresholds, scores, side="left")

@@ -1,0 +1,72 @@
+"""Control tokens: a small vocabulary of its own, of any size, whose tokens say how good the segment behind them is."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from phf.errors import ConfigError
+from phf.text import visible
+
+NO_TOKEN = -1
+"""The tag of a segment that has no control token in front of it."""
+MAX_TOKENS = 127
+"""Tags are stored as int8."""
+
+
+@dataclass(frozen=True)
+class ControlTokens:
+    """The control tokens of a method by name, best first; empty for a method without any.
+
+    Tags are indices into `names`. Raises `ConfigError` for names that are empty or not distinct.
+    """
+
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if "" in self.names or len({*self.names}) < len(self.names):
+            shown = ", ".join(repr(visible(name)) for name in self.names)
+            raise ConfigError(f"Control tokens must be different strings, none of them empty, not {shown}.")
+        if len(self.names) > MAX_TOKENS:
+            raise ConfigError(f"{len(self.names)} control tokens are more than the {MAX_TOKENS} that are supported.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    @property
+    def best(self) -> str | None:
+        """The token that samples are prompted with; None where there is none."""
+        return self.names[0] if self.names else None
+
+    def opposite(self, name: str | None) -> str | None:
+        """The token to steer away from when sampling behind `name`: the worst one, or the best one where `name` is the worst.
+
+        None for a name that is not one of them, and where there is no other token.
+        """
+        if name not in self.names or len(self.names) < 2:
+            return None
+        return self.names[0] if name == self.names[-1] else self.names[-1]
+
+    def ids(self, tokenizer: Any) -> list[int]:
+        """Their ids in a tokenizer that has them, found by name. Raises `ConfigError` naming those that it lacks."""
+        known = {str(token): i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+        missing = [name for name in self.names if name not in known]
+        if missing:
+            raise ConfigError(
+                f"The tokenizer has no special token {', '.join(map(repr, missing))}, so it is not the one that the model "
+                "was trained with. Use the tokenizer beside the model."
+            )
+        return [known[name] for name in self.names]
+
+
+NO_CONTROL_TOKENS = ControlTokens()
+
+
+def control_tokens(names: Sequence[str] | None) -> ControlTokens:
+    """`ControlTokens` of a list in a file, where null stands for none."""
+    return ControlTokens(tuple(names or ()))
