@@ -14,11 +14,14 @@ from tests.tiny import tiny_config, tiny_corpus
 from typer.testing import CliRunner
 
 from phf.cli import app as cli
+from phf.cli import train
+from phf.cli.terminal import number
 from phf.config import dump_config
 from phf.config.schema import Config
 from phf.corpus.dataset import read_annotated
 from phf.errors import CorpusError
 from phf.runs.reader import read_run
+from phf.scorers import pii
 
 HOSTILE = "a [bold] :fire: [/] b\\"
 
@@ -197,7 +200,7 @@ def test_a_mistake_in_a_process_of_its_own_leaves_no_traceback():
 
 
 def test_our_own_bugs_are_not_dressed_up_as_mistakes(monkeypatch):
-    monkeypatch.setattr(cli, "_load", lambda *_: 1 / 0)
+    monkeypatch.setattr(train, "load", lambda *_: 1 / 0)
     assert isinstance(phf("train", "--task", "pep8").exception, ZeroDivisionError)
 
 
@@ -206,7 +209,7 @@ def test_messages_do_not_steer_the_terminal(monkeypatch, escape):
     def fail(*_):
         raise CorpusError(f"a{escape}b")
 
-    monkeypatch.setattr(cli, "_load", fail)
+    monkeypatch.setattr(train, "load", fail)
     result = phf("train", "--task", "pep8")
     assert result.exit_code == 2
     assert escape not in result.output
@@ -229,7 +232,7 @@ def test_dry_run_prints_configuration_and_arithmetic_and_writes_nothing(config_f
         == Config.model_validate(yaml.safe_load(config_file.read_text())).training.model_extra
     )
     assert arithmetic == (
-        "4 steps x 4 blocks x 32 tokens = 512 tokens; 2 blocks a device x 2 accumulation x 1 processes; 0 tokens seen before"
+        "4 steps x 4 blocks x 32 tokens = 512 tokens; 2 blocks per device x 2 accumulation x 1 processes; 0 tokens seen before"
     )
     assert re.fullmatch(r"The data has about [\d,]+ tokens .* so 512 tokens are 0\.\d+ epochs", epochs)
     assert re.fullmatch(r"Training [\d,]+ parameters takes about .* (seconds|minutes) here, .*measured.*", duration)
@@ -334,7 +337,7 @@ def test_hostile_names_are_printed_as_they_are(tmp_path, monkeypatch):
     ],
 )
 def test_a_run_is_named_after_its_files_without_folders_and_endings(source, name):
-    assert cli._short(source) == name
+    assert train._short(source) == name
 
 
 @pytest.mark.parametrize(
@@ -349,13 +352,13 @@ def test_a_run_is_named_after_its_files_without_folders_and_endings(source, name
     ],
 )
 def test_numbers_at_the_end_of_a_run_are_readable(value, shown):
-    assert cli._number(value) == shown
+    assert number(value) == shown
 
 
 def test_our_warnings_are_shown_without_source_lines_and_others_as_python_does(monkeypatch, capsys):
     def app():
         warnings.simplefilter("always")
-        warnings.warn_explicit("a model [bold] is missing", UserWarning, cli.__file__, 1)
+        warnings.warn_explicit("a model [bold] is missing", UserWarning, pii.__file__, 1)
         warnings.warn_explicit("of a library", UserWarning, "/elsewhere/library.py", 7)
 
     before = warnings.showwarning

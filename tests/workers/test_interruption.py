@@ -137,7 +137,7 @@ def test_every_verb_says_what_is_kept(arguments, kept, error, status, how, monke
     def interrupted(*_):
         raise error
 
-    monkeypatch.setattr(cli, "_load", interrupted)
-    monkeypatch.setattr(cli, "_quiet", interrupted)
+    monkeypatch.setattr(f"phf.cli.{arguments[0]}.quiet", interrupted)
+    monkeypatch.setattr("phf.cli.train.load", interrupted)
     result = CliRunner().invoke(cli.app, arguments)
     assert (result.exit_code, result.stderr) == (status, f"{how}. {kept}\n")

@@ -1,0 +1,92 @@
+"""`phf annotate`: score every segment of a corpus."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phf.cli.options import scorer_section
+from phf.cli.progress import scoring_progress
+from phf.cli.terminal import console, say
+from phf.errors import ConfigError
+
+
+def annotate(
+    sources: Annotated[list[str], typer.Argument(help="Corpora: files, folders, globs, Hub names, python-stdlib.")],
+    scorer: Annotated[
+        list[str], typer.Option(help="Scorer (phf list scorers), or {class_name: ..., key: value}. Repeat it for more.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for the annotated dataset.")],
+    segment: Annotated[
+        str | None,
+        typer.Option(help="lines, sentences (or sentences:de, ...) or document; default: the first scorer's own."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes, or actors on Ray; default: one per CPU, or one per GPU.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster.")] = "local",
+    ray_address: Annotated[str | None, typer.Option(help="Existing Ray cluster; default: a local one.")] = None,
+    time_limit: Annotated[
+        float, typer.Option(min=0, help="Seconds until a document that hangs is left unscored; 0: none.")
+    ] = 600,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="Upload the dataset to this private Hub repository; needs HF_TOKEN.")
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of the text; default: text, texts, content or raw_content.")
+    ] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Column to keep in meta; repeat it for more.")] = None,
+    on_error: Annotated[
+        str, typer.Option(help="At a row or file that cannot be read: stop, or skip and count it.")
+    ] = "stop",
+) -> None:
+    """Score every segment of a corpus."""
+    from phf.annotate.checks import notices
+    from phf.annotate.hub import check_push, push_dataset
+    from phf.annotate.runner import annotate as run
+    from phf.corpus.formats.row_policy import ReadOptions
+
+    if backend not in ("local", "ray"):
+        raise ConfigError(f"--backend {backend}: it must be local or ray.")
+    if on_error not in ("stop", "skip"):
+        raise ConfigError(f"--on-error {on_error}: it must be stop or skip.")
+    if push_to_hub is not None:
+        check_push(push_to_hub)
+    announced: list[str] = []
+
+    def announce(message: str) -> None:
+        announced.append(message)
+        say(message, "yellow")
+
+    with scoring_progress(console, "Scoring") as show:
+        manifest = run(
+            sources,
+            [scorer_section(text) for text in scorer],
+            segment,
+            output,
+            workers,
+            show,
+            backend=backend,  # type: ignore[arg-type]
+            ray_address=ray_address,
+            time_limit=time_limit or None,
+            options=ReadOptions(text_column, tuple(keep or ())),
+            on_error=on_error,  # type: ignore[arg-type]
+            announce=announce,
+        )
+    say(
+        f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, unscored: {manifest.num_unscored:,}. "
+        f"Dataset: {output}"
+    )
+    for reason, count in manifest.unscored_reasons.items():
+        say(f"Unscored: {count:,} segments, {reason}", "yellow")
+    for notice in notices(manifest):
+        if notice not in announced:
+            say(notice, "yellow")
+    override = shlex.quote(f"dataset.datasets=[{json.dumps(str(output), ensure_ascii=False)}]")
+    say(f"Next: phf profile {shlex.quote(str(output))}  (its scores and thresholds),")
+    say(f"      phf train --task TASK --method METHOD --override {override}")
+
+    if push_to_hub is not None:
+        say(f"Uploaded to {push_dataset(output, push_to_hub)}")

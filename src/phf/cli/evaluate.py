@@ -1,0 +1,67 @@
+"""`phf evaluate`: measure models and compare them."""
+
+import shlex
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phf.cli.options import Overrides, OwnTask, load_for_models
+from phf.cli.progress import heartbeat
+from phf.cli.terminal import console, numbers_table, quiet, say, shown
+from phf.errors import ConfigError
+
+
+def evaluate(
+    models: Annotated[
+        list[str], typer.Argument(help="Run folders, or folders of Hugging Face causal LMs, e.g. runs/<name>/model.")
+    ],
+    task: OwnTask = None,
+    override: Overrides = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Measure only this: generation, diversity, held-out, kl, downstream, glue. Repeat it for more."
+        ),
+    ] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Leave this out; repeat it for more.")] = None,
+    glue: Annotated[bool, typer.Option("--glue", help="Finetune on GLUE too.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results; default: runs/evaluate-<name>, of several runs/evaluate."),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Model or method that the others are compared with; default: MLE, else the first."),
+    ] = None,
+) -> None:
+    """Measure how aligned and how capable models are, and compare them."""
+    folders = [Path(text) for text in models if "=" not in text or Path(text).is_dir()]
+    if not folders:
+        raise ConfigError(f"{' '.join(models)}: does not name a model folder. Put one or more before --override.")
+    overrides = [*(override or []), *(text for text in models if Path(text) not in folders)]
+    quiet()
+    from phf.evaluation.run import chosen_parts, evaluate_folders
+    from phf.models.model_folder import find_model, model_name, processes
+
+    folders = [find_model(folder) for folder in folders]
+    resolved = load_for_models(folders, task, overrides)
+    parts = chosen_parts(only or (), skip or (), glue, resolved)
+    if output is None:
+        output = Path("runs") / (f"evaluate-{model_name(folders[0])}" if len(folders) == 1 else "evaluate")
+    is_main = processes().is_main_process
+    with console.status("Measuring...") as status:
+
+        def announce(message: str) -> None:
+            if is_main:
+                say(message)
+
+        with heartbeat(console, lambda text: status.update(shown(text))) if is_main else nullcontext():
+            evaluation = evaluate_folders(folders, resolved, output, parts, announce, baseline)
+    if not is_main:
+        return
+    console.print(numbers_table(evaluation.numbers))
+    for comparison in evaluation.comparisons:
+        say(comparison.describe())
+    say(f"Samples and numbers are in {output}. Next: phf report {shlex.quote(str(output))}")

@@ -1,0 +1,59 @@
+"""The group of the verbs: their order, options given twice, and how a mistake or an interruption ends."""
+
+import os
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from phf.cli.blame import set_by
+from phf.cli.terminal import errors, show_error
+from phf.errors import PhfError
+from phf.workers.interruption import Terminated, exit_status
+
+AGAIN = "Run the same command again to continue."
+KEPT = {
+    "annotate": f"Finished shards are kept. {AGAIN}",
+    "train": "Checkpoints are kept. Add --resume to continue from the last one.",
+    "evaluate": f"Finished parts are kept. {AGAIN}",
+    "redteam": f"Finished rounds are kept. {AGAIN}",
+    "quickstart": f"What is finished is kept. {AGAIN}",
+    "profile": "Run the same command again.",
+    "report": "Run the same command again.",
+}
+"""Verb -> what an interruption leaves behind."""
+
+
+class Verbs(TyperGroup):
+    """The verbs in the order in which they are added. A user's mistake ends in one message and its status; an interruption in a
+    message and 130, or 143 for SIGTERM."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As of any group; an option that is given twice, of which all but the last would be ignored, is refused."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            parser = command.make_parser(command.context_class(command, info_name=name, parent=ctx))
+            _, _, given = parser.parse_args(args=list(rest))
+            parameter: Any
+            for parameter in given:
+                takes_one = parameter.param_type_name == "option" and not parameter.multiple and not parameter.is_flag
+                if takes_one and given.count(parameter) > 1:
+                    ctx.fail(f"{parameter.opts[0]} is given {given.count(parameter)} times; it takes one value.")
+        ctx.obj = tuple(rest)  # the list itself is used up by parsing
+        return name, command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PhfError as error:
+            message = str(error) + set_by(str(error), ctx.obj or ())
+            show_error(message)
+            raise typer.Exit(error.exit_status) from None
+        except KeyboardInterrupt as error:
+            if os.environ.get("RANK", "0") == "0":  # of the processes of a launcher one speaks
+                how = "Ended by SIGTERM" if isinstance(error, Terminated) else "Interrupted"
+                errors.print(f"{how}. {KEPT.get(ctx.invoked_subcommand or '', AGAIN)}", soft_wrap=True)
+            raise typer.Exit(exit_status(error)) from None

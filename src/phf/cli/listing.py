@@ -1,0 +1,32 @@
+"""`phf list`: what can be named in a configuration."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from phf.cli.terminal import console, say, shown
+from phf.errors import ConfigError
+
+
+def list_(
+    what: Annotated[
+        str | None,
+        typer.Argument(help="scorers, objectives, metrics, red-lms, tasks or methods; default: all of them."),
+    ] = None,
+) -> None:
+    """List what can be named."""
+    from phf.config import shipped_files
+    from phf.registry.names import METRICS, OBJECTIVES, RED_LMS, SCORERS, did_you_mean
+
+    registries = {"scorers": SCORERS, "objectives": OBJECTIVES, "metrics": METRICS, "red-lms": RED_LMS}
+    names = {kind: registry.describe() for kind, registry in registries.items()} | shipped_files()
+    if what not in (None, *names):
+        raise ConfigError(f"There is no list of '{what}'. {did_you_mean(what or '', names)}")
+    for kind in names if what is None else [what or ""]:
+        if what is None:
+            say(kind)
+        table = Table(show_header=False, box=None, padding=(0, 1, 0, 0 if what else 2))
+        for name, summary in names[kind].items():
+            table.add_row(f"[bold]{shown(name)}[/]", shown(summary))
+        console.print(table)

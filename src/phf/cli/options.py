@@ -1,0 +1,65 @@
+"""Options that several verbs share, and what is made of them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from phf.cli.terminal import say
+from phf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from phf.config import Config
+
+Task = Annotated[str | None, typer.Option(help="Shipped task (pep8 is pep8/pretrain) or a YAML file.")]
+Method = Annotated[str | None, typer.Option(help="Shipped method (mle, conditional, ...) or a YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--override", help="section.key=value; repeat it or list several.")
+]
+OwnTask = Annotated[
+    str | None, typer.Option(help="Shipped task (pep8 is pep8/pretrain) or a YAML file; default: that of the run.")
+]
+MoreOverrides = Annotated[list[str] | None, typer.Argument(hidden=True)]
+
+SCORER_FORM = "Write it like {class_name: NAME, key: value}."
+
+
+def scorer_section(text: str) -> dict[str, Any]:
+    """A scorer's name, or its section of a configuration written inline."""
+    if not text.lstrip().startswith("{"):
+        return {"class_name": text}
+    from phf.storage.plain_yaml import parse_yaml
+
+    section = parse_yaml(text, f"--scorer {text}", ConfigError, SCORER_FORM)
+    if not isinstance(section, dict) or not all(isinstance(key, str) for key in section):
+        raise ConfigError(f"--scorer {text}: is not a YAML mapping. {SCORER_FORM}")
+    return section
+
+
+def load(task: str | None, method: str | None, config: Path | None, overrides: list[str]) -> "Config":
+    from phf.config import load_config
+
+    resolved, warnings = load_config(task=task, method=method, config=config, overrides=overrides)
+    for warning in warnings:
+        say(warning, "yellow")
+    return resolved
+
+
+def load_for_models(models: list[Path], task: str | None, overrides: list[str]) -> "Config":
+    """The task that is put to models: the one named, else that of the first one's own run."""
+    from phf.config import load_config
+    from phf.models.model_folder import own_task, processes
+
+    config = None
+    if task is None:
+        config = next(filter(None, map(own_task, models)), None)
+        if config is None:
+            raise ConfigError(
+                f"{models[0]} is not the model of a run, which would name its task. Choose one with --task."
+            )
+        if processes().is_main_process:
+            say(f"Task: that of {config.parent}")
+    resolved, warnings = load_config(task=task, config=config, overrides=overrides, for_models=True)
+    for warning in warnings:
+        say(warning, "yellow")
+    return resolved

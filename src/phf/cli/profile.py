@@ -1,0 +1,77 @@
+"""`phf profile`: the scores of an annotated dataset, or what annotating a corpus will take."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phf.cli.options import scorer_section
+from phf.cli.terminal import console, quiet, say
+from phf.errors import ConfigError
+
+
+def profile(
+    dataset: Annotated[str, typer.Argument(help="Annotated dataset; with --estimate, a raw corpus.")],
+    scores_column: Annotated[str, typer.Option(help="Column that holds the scores.")] = "scores",
+    threshold: Annotated[float, typer.Option(help="Show what is on each side of this score.")] = 0.0,
+    percentile: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=100, help="Show the threshold of this percentile; repeat it for more."),
+    ] = None,
+    level: Annotated[str | None, typer.Option(help="Whose percentiles: document or segment; default: both.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Key of meta to group by; default: the only one, or else files.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Tokenizer to count tokens with, instead of characters.")
+    ] = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Predict what annotating a raw corpus takes.")] = False,
+    scorer: Annotated[str | None, typer.Option(help="With --estimate: the scorer; see phf list scorers.")] = None,
+    segment: Annotated[
+        str | None, typer.Option(help="With --estimate: lines, sentences or document; default: the scorer's own.")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=2, help="With --estimate: documents to score.")] = 200,
+    text_column: Annotated[str | None, typer.Option(help="With --estimate: column of the text.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the files; default: the dataset's own.")] = None,
+) -> None:
+    """See the scores of an annotated dataset, or what annotating a corpus will take."""
+    quiet()
+    from phf.corpus.formats.row_policy import ReadOptions
+    from phf.profile.estimate import estimate_corpus
+    from phf.profile.files import write_estimate, write_profile
+    from phf.profile.measure import LEVELS, profile_dataset
+    from phf.profile.show import show_estimate, show_profile
+
+    if estimate:
+        if scorer is None:
+            raise ConfigError("--estimate needs --scorer; see phf list scorers.")
+        with console.status("Scoring a sample..."):
+            prediction = estimate_corpus(dataset, scorer_section(scorer), segment, sample, ReadOptions(text_column))
+        show_estimate(prediction, console)
+        if output is not None:
+            say(f"Written to {write_estimate(prediction, output)}")
+        return
+    if not math.isfinite(threshold):
+        raise ConfigError(f"--threshold {threshold}: it must be a finite number.")
+    if level not in (None, *LEVELS):
+        raise ConfigError(f"--level {level}: it must be document or segment.")
+    with console.status("Reading...") as status:
+        profiled = profile_dataset(
+            dataset,
+            scores_column=scores_column,
+            threshold=threshold,
+            percentiles=percentile or (),
+            levels=LEVELS if level is None else (level,),
+            by=by,
+            tokenizer=tokenizer,
+            progress=lambda documents, chars: status.update(
+                f"Read {documents:,} documents, {chars / 1e6:,.1f} M characters"
+            ),
+        )
+    show_profile(profiled, console)
+    folder, note = write_profile(profiled, output)
+    if note is not None:
+        say(note, "yellow")
+    if folder is not None:
+        say(f"Written to {folder}")

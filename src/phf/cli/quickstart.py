@@ -1,0 +1,51 @@
+"""`phf quickstart`: the whole idea on the Python standard library."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from phf.cli.progress import training_progress
+from phf.cli.terminal import console, quiet, say, shown
+
+if TYPE_CHECKING:
+    from phf.config import Config
+
+
+def quickstart(
+    output_dir: Annotated[Path, typer.Option(help="Where its runs and report go.")] = Path("runs/quickstart"),
+    minutes: Annotated[
+        float | None, typer.Option(min=0.5, help="Time to take; default: a fixed number of tokens.")
+    ] = None,
+) -> None:
+    """See the whole idea work on the Python standard library."""
+    quiet()
+    from phf.quickstart.run import conclusions, run_quickstart
+    from phf.report.page import format_number
+
+    rows = run_quickstart(output_dir, minutes, _train_together, say)
+    table = Table("model, prefix", "misalignment score (95% interval)", "held-out bits/byte", "samples/s", "samples")
+    for row in rows:
+        interval = f"{format_number(row['score'])} ({format_number(row['low'])} to {format_number(row['high'])})"
+        others = (format_number(row[key]) for key in ("bits_per_byte", "samples_per_second", "num_samples"))
+        table.add_row(shown(row["name"]), interval, *others)
+    console.print(table)
+    for holds, sentence in conclusions(rows):
+        say(sentence, "green" if holds else "bold red")
+    say("One seed each; intervals are over samples. Lower is better in both columns.")
+    say(f"Report: {output_dir / 'report.html'}")
+
+
+def _train_together(jobs: "dict[str, tuple[Config, Path]]") -> None:
+    from phf.training.together import train_together
+
+    with training_progress(console) as progress:
+
+        def on_event(name: str, message: dict[str, Any]) -> None:
+            if "announce" in message:
+                say(f"{name}: {message['announce']}")
+            else:
+                progress.show(name, *message["show"])
+
+        train_together(jobs, on_event)

@@ -1,0 +1,25 @@
+"""`phf report`: runs on one page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phf.cli.terminal import say
+
+
+def report(
+    run_dirs: Annotated[
+        list[Path], typer.Argument(help="Folders of phf train, evaluate, redteam or quickstart; others are skipped.")
+    ],
+    output: Annotated[Path, typer.Option(help="The HTML page.")] = Path("report.html"),
+    baseline: Annotated[
+        str | None, typer.Option(help="Method or run that the others are compared with; default: MLE, else the first.")
+    ] = None,
+) -> None:
+    """Put runs on one page."""
+    from phf.report.page import write_report
+
+    for notice in write_report(run_dirs, output, baseline):
+        say(notice, "yellow")
+    say(f"Report: {output}")

@@ -1,0 +1,39 @@
+"""`phf score`: the score of one text, segment by segment."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from phf.cli.options import scorer_section
+from phf.cli.terminal import console, quiet
+from phf.errors import ConfigError
+
+
+def score(
+    text: Annotated[str, typer.Argument(help="The text; - reads it from standard input, in UTF-8.")],
+    scorer: Annotated[str, typer.Option(help="Scorer (phf list scorers), or {class_name: ..., key: value}.")],
+    segment: Annotated[
+        str | None, typer.Option(help="lines, sentences (or sentences:zh, ...) or document; default: the scorer's own.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """See the score of a text, segment by segment, and what the scorer found in it."""
+    quiet()
+    from phf.corpus.segmenting.segment import segmenter
+    from phf.scorers import build_scorer
+    from phf.scorers.explain import explain
+    from phf.scorers.show import json_text, show_explanation
+
+    if segment is not None:
+        segmenter(segment)
+    if text == "-":
+        try:
+            text = sys.stdin.buffer.read().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"Standard input is not UTF-8: {error}.") from error
+    explanation = explain(build_scorer(scorer_section(scorer), "--scorer"), text, segment)
+    if as_json:
+        typer.echo(json_text(explanation))
+    else:
+        show_explanation(explanation, console)

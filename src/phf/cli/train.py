@@ -1,0 +1,101 @@
+"""`phf train`: train a model with a method on a task."""
+
+import shlex
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from phf.cli.options import Method, MoreOverrides, Overrides, Task, load
+from phf.cli.progress import TrainingProgress, heartbeat, training_progress
+from phf.cli.terminal import console, numbers_table, quiet, say
+
+if TYPE_CHECKING:
+    from phf.config import Config
+
+
+def train(
+    more: MoreOverrides = None,
+    task: Task = None,
+    method: Method = None,
+    config: Annotated[Path | None, typer.Option(help="A resolved configuration, instead of task and method.")] = None,
+    override: Overrides = None,
+    run_name: Annotated[str | None, typer.Option(help="Name of the run folder; default: task-method.")] = None,
+    output_dir: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last complete checkpoint.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate, print the plan, and stop.")] = False,
+) -> None:
+    """Train a model with a method on a task."""
+    resolved = load(task, method, config, [*(override or []), *(more or [])])
+    name = run_name or "-".join(map(_short, filter(None, (resolved.task, resolved.method)))) or "run"
+    quiet()
+    from phf.config import dump_config
+    from phf.training.data import percentile_notes
+    from phf.training.run import plan_run
+
+    plan = plan_run(resolved, output_dir / name)
+    is_main = plan.arguments.process_index == 0
+    for warning in plan.warnings if is_main else ():
+        say(warning, "yellow")
+    if dry_run:
+        from phf.training.settings.outlook import outlook
+
+        expected = outlook(plan)
+        say(dump_config(resolved))
+        for note in percentile_notes(resolved):
+            say(note)
+        _show_arithmetic(plan.arithmetic)
+        for note in expected.notes:
+            say(note)
+        for warning in expected.warnings:
+            say(warning, "yellow")
+        return
+    numbers = _train(name, resolved, output_dir / name, resume)
+    if is_main:
+        _show_result(numbers, output_dir / name)
+
+
+def _short(source: str) -> str:
+    """A task or method in the name of a run: pep8-pretrain for pep8/pretrain, my_task for configs/my_task.yml."""
+    path = Path(source)
+    return path.stem if path.suffix in (".yml", ".yaml") else source.replace("/", "-")
+
+
+def _train(name: str, config: "Config", run_dir: Path, resume: bool) -> dict[str, float]:
+    from phf.training.run import train as run
+
+    with training_progress(console) as progress, _details(name, progress):
+        return run(
+            config,
+            run_dir,
+            resume=resume,
+            announce=say,
+            show=lambda *numbers: progress.show(name, *numbers),
+            progress=lambda what: progress.doing(name, what),
+        )
+
+
+def _details(name: str, progress: TrainingProgress) -> AbstractContextManager[None]:
+    """In a terminal, how far sampling and the like are; the lines of a log have it of themselves."""
+    return heartbeat(console, lambda text: progress.doing(name, text)) if console.is_terminal else nullcontext()
+
+
+def _show_result(numbers: dict[str, float], run_dir: Path) -> None:
+    """The numbers of a run's last evaluation, where it is, and what to do next."""
+    if numbers:
+        kept = {key: value for key, value in numbers.items() if not key.endswith("_per_second")}
+        console.print(numbers_table({"last value": kept}))
+    say(f"Model, metrics and samples are in {run_dir}")
+    run = shlex.quote(str(run_dir))
+    say(f"Next: phf evaluate {run}  (more samples and parts),")
+    say(f"      phf report {run}  (a page of its curves and samples)")
+
+
+def _show_arithmetic(arithmetic: Any) -> None:
+    say(
+        f"{arithmetic.max_steps:,} steps x {arithmetic.effective_batch_size:,} blocks x {arithmetic.seq_length:,} tokens = "
+        f"{arithmetic.max_steps * arithmetic.tokens_per_step:,} tokens; "
+        f"{arithmetic.per_device_train_batch_size} blocks per device x {arithmetic.gradient_accumulation_steps} accumulation "
+        f"x {arithmetic.world_size} processes; {arithmetic.tokens_already_seen:,} tokens seen before"
+    )
