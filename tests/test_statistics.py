@@ -5,6 +5,7 @@ import statistics
 
 import numpy as np
 import pytest
+from scipy.special import ndtr, ndtri
 
 from phf.statistics import difference, mean_estimate, mean_interval, ratio_estimate, student_interval
 
@@ -83,11 +84,35 @@ def test_a_long_tail_makes_the_interval_reach_further_on_its_side():
 
 
 def test_clusters_of_unequal_size_by_hand():
-    """Totals 3 of 3 and 0 of 1: 3/4; residuals 3 - 9/4 and 0 - 3/4, so the variance is 2 (3/4)^2 / 4^2 * 2 / 1."""
+    """Totals 3 of 3 and 0 of 1: 3/4. Of two wholly alike clusters of means 1 and 0 the variance is estimated as 1/2, so
+    that of the mean is 1/2 (9/16 + 1/16)."""
     found = ratio_estimate(np.array([3.0, 0.0, 0.0]), np.array([3.0, 1.0, 0.0]))
     assert found.value == 0.75
-    assert found.variance == pytest.approx(2 * 0.75**2 / 16 * 2)
-    assert found.degrees == 1
+    assert found.variance == pytest.approx(0.5 * 10 / 16)
+    assert found.degrees == pytest.approx(1)
+
+
+def test_clusters_of_equal_size_have_the_variance_of_their_means():
+    found = mean_estimate(np.array([1.0, 3.0, 5.0, 7.0, 3.0, 3.0, 9.0, 8.0]), prompts(4, 2))
+    assert found.variance == pytest.approx(statistics.variance([2, 6, 3, 8.5]) / 4)
+    assert found.degrees == pytest.approx(3)
+
+
+def test_degrees_of_freedom_are_those_of_the_prompts_that_matter():
+    """Five prompts with 30 samples each count for more than 45 with one."""
+    values = np.repeat([1.0, 2.0, 4.0, 7.0, 8.0], 30).tolist() + np.linspace(1, 8, 45).tolist()
+    found = mean_estimate(np.array(values), prompts(5, 30) + [f"single {i}" for i in range(45)])
+    assert 4 < found.degrees < 5
+
+
+def test_where_one_prompt_has_nearly_all_samples_little_is_known():
+    values = np.random.default_rng(0).normal(size=1000)
+    values[:990] += 1
+    labels = ["p"] * 990 + [str(i) for i in range(10)]
+    found = mean_interval(values, labels)
+    assert found.high - found.low > 2
+    hits = mean_interval([0.0] * 1000, labels, (0, 1))  # not: at most some 30% of what was never seen
+    assert hits.high > 0.99
 
 
 def test_a_difference_has_the_degrees_of_freedom_of_welch():
@@ -144,3 +169,52 @@ def test_the_interval_holds_the_mean_as_often_as_it_says(shape, draw, truth):
         found = mean_interval(draw(generator, shape).ravel(), clusters)
         held += found.low <= truth <= found.high
     assert 0.92 <= held / 800 <= 0.97
+
+
+def mixed(correlation, of_normal):
+    """Draws for prompts of any size: `of_normal` of a normal value that samples of a prompt have in part in common."""
+
+    def draw(generator, sizes):
+        own = np.repeat(generator.standard_normal(len(sizes)), sizes)
+        return of_normal(
+            math.sqrt(correlation) * own + math.sqrt(1 - correlation) * generator.standard_normal(own.size)
+        )
+
+    return draw
+
+
+def unskewed(normal):
+    return normal
+
+
+def long_tailed(normal):
+    return -np.log(ndtr(-normal))
+
+
+def hits(share):
+    return lambda normal: (normal < ndtri(share)) * 1.0
+
+
+FEW_LARGE = [30] * 5 + [1] * 45
+ONE_HALF = [50] + [1] * 50
+UNEVEN = {
+    "few large prompts, shares": (FEW_LARGE, mixed(0.3, hits(0.5)), 0.5),
+    "few large prompts, rarer hits": (FEW_LARGE, mixed(0.3, hits(0.1)), 0.1),
+    "few large prompts, hardly alike": (FEW_LARGE, mixed(0.1, unskewed), 0.0),
+    "one prompt with half": (ONE_HALF, mixed(0.3, unskewed), 0.0),
+    "one prompt with half, long tail": (ONE_HALF, mixed(0.3, long_tailed), 1.0),
+    "ten prompts": ([1, 2, 3, 5, 8, 12, 20, 30, 50, 80], mixed(0.3, unskewed), 0.0),
+    "two of many": ([100] * 2 + [1] * 200, mixed(0.3, unskewed), 0.0),
+    "geometric": (np.random.default_rng(1).geometric(0.05, 20).tolist(), mixed(0.3, unskewed), 0.0),
+    "geometric, much alike": (np.random.default_rng(1).geometric(0.05, 20).tolist(), mixed(0.9, unskewed), 0.0),
+}
+
+
+@pytest.mark.parametrize(("sizes", "draw", "truth"), UNEVEN.values(), ids=UNEVEN)
+def test_prompts_with_more_samples_than_others_do_not_narrow_the_interval(sizes, draw, truth):
+    generator, clusters = np.random.default_rng(5), np.repeat(np.arange(len(sizes)), sizes).tolist()
+    held = 0
+    for _ in range(800):
+        found = mean_interval(draw(generator, sizes), clusters)
+        held += found.low <= truth <= found.high
+    assert 0.92 <= held / 800 <= 0.98, held / 800

@@ -87,36 +87,80 @@ def mean_interval(
 def mean_estimate(values: np.ndarray, clusters: Sequence[Hashable] | None = None) -> Estimate:
     """The mean over all values, with the variance that the means of whole clusters have."""
     totals, counts = np.asarray(values, dtype=np.float64), np.ones(len(values))
+    independent = ratio_estimate(totals, counts)
     if clusters is not None and (codes := numbered(clusters)).max(initial=0) > 0:
-        independent = ratio_estimate(totals, counts)
-        clustered = ratio_estimate(np.bincount(codes, totals), np.bincount(codes))
-        return clustered._replace(variance=max(clustered.variance, LEAST_VARIANCE * independent.variance))
-    return ratio_estimate(totals, counts)
+        return ratio_estimate(np.bincount(codes, totals), np.bincount(codes), independent)
+    return independent
 
 
-def ratio_estimate(totals: np.ndarray, sizes: np.ndarray) -> Estimate:
+def ratio_estimate(totals: np.ndarray, sizes: np.ndarray, independent: Estimate | None = None) -> Estimate:
     """Sum of `totals` / sum of `sizes` over independent clusters, which differ in size. Empty clusters count for nothing.
 
-    The variance is that of the linearised ratio.
+    The variance is that of the linearised ratio. `independent`: see `influence_estimate`.
     """
     totals, sizes = totals[sizes > 0], sizes[sizes > 0]
     if sizes.size == 0:
         return Estimate(math.nan, math.nan, math.nan, math.nan)
+    shares = sizes / sizes.sum()
     value = float(totals.sum() / sizes.sum())
     if (totals == sizes * (totals[0] / sizes[0])).all():  # exactly alike, but for how sums are rounded
-        return Estimate(float(totals[0] / sizes[0]), 0.0 if sizes.size > 1 else math.nan, 0.0, sizes.size - 1)
-    return influence_estimate(value, (totals - value * sizes) / sizes.sum())
+        first = float(totals[0] / sizes[0])
+        return influence_estimate(first, np.zeros(sizes.size), shares)
+    return influence_estimate(value, (totals - value * sizes) / sizes.sum(), shares, independent, int(sizes.sum()))
 
 
-def influence_estimate(value: float, influence: np.ndarray) -> Estimate:
-    """An estimate whose independent parts move it by `influence`, each; their sum is 0."""
+def influence_estimate(
+    value: float,
+    influence: np.ndarray,
+    shares: np.ndarray | None = None,
+    independent: Estimate | None = None,
+    num_values: int = 0,
+) -> Estimate:
+    """An estimate whose independent parts, clusters of values, move it by `influence`, each; their sum is 0.
+
+    Args:
+        shares: of all values, those in each cluster; None for clusters of one size.
+        independent: the same estimate as if all values were independent, which tells how alike those of one cluster
+            are; without it they are taken to be wholly alike, which is the safe side where sizes differ.
+        num_values: how many values there are, with `independent`.
+    """
     count = influence.size
     if count < 2:
         return Estimate(value, math.nan, math.nan, count - 1)
-    variance = float((influence**2).sum() * count / (count - 1))
+    if shares is None:
+        shares = np.full(count, 1 / count)
+    alike = 1.0
+    if independent is not None and independent.variance > 0 and (excess := num_values * (shares**2).sum() - 1) > 1e-9:
+        # the design effect is 1 + excess * correlation; the second factor makes up for what clusters hide from the
+        # variance of independent values
+        effect = (influence**2 / (1 - shares)).sum() / independent.variance
+        alike = float(np.clip((effect - 1) / (excess * (1 + effect / (num_values - 1))), 0, 1))
+    factors, degrees = _corrections(shares, shares * (1 - alike) / max(num_values, 1) + shares**2 * alike)
+    variance = float((influence**2 * factors).sum())
     # Fisher's third k-statistic, without which few values seem less skewed than they are
-    skew = 0.0 if count < 3 else float((influence**3).sum() * count**2 / ((count - 1) * (count - 2)))
-    return Estimate(value, variance, skew, count - 1)
+    unbiased = math.sqrt(count * (count - 1)) / (count - 2) if count > 2 else 0.0
+    skew = float((influence**3 * factors**1.5).sum()) * unbiased
+    if independent is not None:
+        variance = max(variance, LEAST_VARIANCE * independent.variance)
+    return Estimate(value, variance, skew, degrees)
+
+
+def _corrections(shares: np.ndarray, variances: np.ndarray) -> tuple[np.ndarray, float]:
+    """(what each cluster's squared influence is multiplied with, degrees of freedom of their sum).
+
+    A cluster draws the mean towards itself, so a large one deviates from it less than from the truth. With the factors
+    the sum's expectation is right for clusters that move the mean by `variances` (up to a constant); the degrees of
+    freedom are those of Satterthwaite (Bell and McCaffrey, 2002, Survey Methodology 28, 169-181). For equal clusters the
+    factors are count / (count - 1), the degrees count - 1.
+    """
+    total = variances.sum()
+    kept = variances * (1 - shares) ** 2 + shares**2 * (total - variances)  # after the mean is subtracted
+    factors = variances / kept
+    # Squares of the covariances of all pairs, summed: of g and h it is total w_g w_h - w_g v_h - v_g w_h
+    own, cross, other = ((factors * x).sum() for x in (shares**2, shares * variances, variances**2))
+    pairs = 2 * own * other + 2 * cross**2 + total**2 * own**2 - 4 * total * own * cross
+    pairs -= (factors**2 * (kept - variances) ** 2).sum()
+    return factors, float(total**2 / (pairs + (variances**2).sum()))
 
 
 def difference(first: Estimate, second: Estimate) -> Estimate:
@@ -168,14 +212,15 @@ def _share_interval(estimate: Estimate, num_values: int, clusters: Sequence[Hash
 
     Where all samples agree, the clusters are all that is known to be independent.
     """
-    num_clusters = num_values if clusters is None else int(numbered(clusters).max()) + 1
-    is_clustered = 1 < num_clusters < num_values
+    sizes = np.ones(num_values) if clusters is None else np.bincount(numbered(clusters))
+    is_clustered = 1 < sizes.size < num_values
     share = estimate.value
     if num_values < 2:
         return Interval(share, math.nan, math.nan)
-    quantile = students_quantile(num_clusters - 1 if is_clustered else math.inf)
+    quantile = students_quantile(estimate.degrees if is_clustered else math.inf)
     of_one = share * (1 - share) * num_values / (num_values - 1)
-    size = of_one / estimate.variance if of_one > 0 else num_clusters if is_clustered else num_values
+    unlike = num_values**2 / float((sizes**2).sum()) if is_clustered else num_values  # Kish's effective number
+    size = of_one / estimate.variance if of_one > 0 else unlike
     spread = quantile**2 / size
     middle = (share + spread / 2) / (1 + spread)
     half = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)

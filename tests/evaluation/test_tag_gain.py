@@ -51,8 +51,8 @@ def test_a_document_goes_on_in_the_next_block_but_not_over_a_gap():
     mean, low, high = measure(ids, [8, 9], batch_size=1)
     assert mean == pytest.approx((0.2 - 0.1) / 3)  # the 1 of the second block has no tag in it
     t = 12.7062  # two documents: Student's t with 1 degree of freedom
-    residuals = np.array([0.2 - 2 * mean, -0.1 - mean]) / 3
-    assert high - mean == pytest.approx(t * math.sqrt(2 * (residuals**2).sum()), rel=1e-4)
+    of_one = (0.1 - -0.1) ** 2 / 2  # variance of the documents' means, which count for 2/3 and 1/3
+    assert high - mean == pytest.approx(t * math.sqrt(of_one * 5 / 9), rel=1e-4)
     assert low == pytest.approx(2 * mean - high)
 
 

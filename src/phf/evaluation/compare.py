@@ -11,7 +11,6 @@ from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
 from phf.runs.seeds import Group
 from phf.statistics import (
-    LEAST_VARIANCE,
     UNKNOWN,
     Estimate,
     Interval,
@@ -190,9 +189,9 @@ def unpaired_difference(first: PromptScores, second: PromptScores) -> tuple[Inte
     if prompts.max() == 0:
         return independent.interval(), count
     influence = np.concatenate([(a.mean() - a) / a.size, (b - b.mean()) / b.size])
-    clustered = influence_estimate(independent.value, np.bincount(prompts, influence))
-    variance = max(clustered.variance, LEAST_VARIANCE * independent.variance)
-    return clustered._replace(variance=variance).interval(), count
+    shares = np.bincount(prompts, np.repeat([0.5 / a.size, 0.5 / b.size], [a.size, b.size]))
+    clustered = influence_estimate(independent.value, np.bincount(prompts, influence), shares, independent, count)
+    return clustered.interval(), count
 
 
 def seeds_difference(first: Sequence[PromptScores], second: Sequence[PromptScores]) -> Interval:
