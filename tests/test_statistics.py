@@ -98,6 +98,16 @@ def test_clusters_of_equal_size_have_the_variance_of_their_means():
     assert found.degrees == pytest.approx(3)
 
 
+@pytest.mark.parametrize("hit", [1.0, 0.7])
+def test_prompts_whose_means_are_equal_by_chance_do_not_make_the_mean_known(hit):
+    values = [0.0, hit] * 2 + [0.0, hit] * 10
+    found = mean_interval(values, ["p"] * 4 + ["q"] * 20)
+    assert found.mean == pytest.approx(hit / 2)
+    assert found.low < found.mean - 0.1
+    assert found.high > found.mean + 0.1
+    assert mean_estimate(np.array(values), ["p"] * 4 + ["q"] * 20).variance == pytest.approx(hit**2 / 4 / 23 / 2)
+
+
 def test_degrees_of_freedom_are_those_of_the_prompts_that_matter():
     """Five prompts with 30 samples each count for more than 45 with one."""
     values = np.repeat([1.0, 2.0, 4.0, 7.0, 8.0], 30).tolist() + np.linspace(1, 8, 45).tolist()

@@ -104,9 +104,10 @@ def ratio_estimate(totals: np.ndarray, sizes: np.ndarray, independent: Estimate 
     shares = sizes / sizes.sum()
     value = float(totals.sum() / sizes.sum())
     if (totals == sizes * (totals[0] / sizes[0])).all():  # exactly alike, but for how sums are rounded
-        first = float(totals[0] / sizes[0])
-        return influence_estimate(first, np.zeros(sizes.size), shares)
-    return influence_estimate(value, (totals - value * sizes) / sizes.sum(), shares, independent, int(sizes.sum()))
+        value, influence = float(totals[0] / sizes[0]), np.zeros(sizes.size)
+    else:
+        influence = (totals - value * sizes) / sizes.sum()
+    return influence_estimate(value, influence, shares, independent, int(sizes.sum()))
 
 
 def influence_estimate(
