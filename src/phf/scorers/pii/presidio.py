@@ -7,8 +7,9 @@ from typing import Any
 
 from phf.errors import ConfigError, MissingExtraError
 from phf.scorers.base import SegmentScorer
+from phf.scorers.pii.presidio_limits import linear_enhancer, make_strict
 from phf.scorers.pii.spacy_models import is_spacy_model
-from phf.scorers.spans import Span, count_merged
+from phf.scorers.spans import Span, TooMuchWorkError, count_merged
 
 MOST_MARKS = 2_000
 """Characters of a word, text without white space, that are neither letters nor digits."""
@@ -22,7 +23,8 @@ class PresidioScorer(SegmentScorer):
     words around a pattern, which can raise its confidence, are compared as they are written, not by lemma. Nothing is
     ever fetched: models must be installed, and top-level domains come from the list that tldextract ships with.
 
-    Unscored: empty text, text on which Presidio raises, and text with a word of thousands of punctuation marks.
+    Unscored: empty text, text on which Presidio raises, text with a word of thousands of punctuation marks, and text on
+    which a pattern runs out of the time that Presidio gives it (60 s), where Presidio itself goes on without the pattern.
 
     Args:
         nlp_engine: name or folder of an installed spaCy model, e.g. en_core_web_lg.
@@ -72,6 +74,9 @@ class PresidioScorer(SegmentScorer):
             return None
         try:
             spans = self._find(text)
+        except TooMuchWorkError as error:
+            self.unscored[f"too many {error} in too long a text"] += 1
+            return None
         except Exception as error:  # noqa: BLE001 - whatever a recogniser of hostile text raises means "no answer"
             self.unscored[f"presidio raised {type(error).__name__}"] += 1
             return None
@@ -104,9 +109,10 @@ def _has_endless_word(text: str) -> bool:
 def _build_analyzer(nlp_engine: str | None, language: str) -> Any:
     """Presidio's `AnalyzerEngine` with its predefined recognisers, none of which reaches for the network."""
     try:
+        import presidio_analyzer
         import spacy
         import tldextract
-        from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+        from presidio_analyzer import AnalyzerEngine, PatternRecognizer, RecognizerRegistry
         from presidio_analyzer.nlp_engine import SpacyNlpEngine
         from presidio_analyzer.predefined_recognizers import EmailRecognizer
     except ImportError as error:
@@ -139,7 +145,15 @@ def _build_analyzer(nlp_engine: str | None, language: str) -> Any:
     registry.add_recognizer(OfflineEmailRecognizer(supported_language=language, name="EmailRecognizer"))
     if nlp_engine is None:
         registry.remove_recognizer("SpacyRecognizer")  # a blank model has no entities
-    return AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=[language])
+    for recognizer in registry.recognizers:
+        if isinstance(recognizer, PatternRecognizer):
+            make_strict(recognizer)
+    return AnalyzerEngine(
+        registry=registry,
+        nlp_engine=engine,
+        supported_languages=[language],
+        context_aware_enhancer=linear_enhancer(presidio_analyzer),
+    )
 
 
 def _lemmas_as_written(spacy: Any) -> str:
