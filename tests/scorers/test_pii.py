@@ -342,10 +342,11 @@ def test_what_would_take_too_long_is_unscored_with_a_reason(scorer, monkeypatch)
     monkeypatch.setattr("phf.scorers.pii.birth_dates.MOST_NUMBERS", 5)
     monkeypatch.setattr("phf.scorers.pii.skype.MOST_WORDS", 1)
     texts = [US_ADDRESS + ".\n" + "x" * 100, "born 1/1/1980 and 2/2/1981", "skype jdoeee and computter", "nothing"]
-    assert scorer.score_texts(texts) == [None, None, None, 0.0]
+    texts.append("born " + "Monday, May\n" * 3)
+    assert scorer.score_texts(texts) == [None, None, None, 0.0, None]
     assert scorer.unscored == {
         "too many different addresses in too long a text": 1,
-        "too many different dates in too long a text": 1,
+        "too many different dates in too long a text": 2,
         "too many different words near Skype in too long a text": 1,
     }
     scorer.unscored.clear()

@@ -8,8 +8,13 @@ from typing import Any
 from phf.scorers.spans import Interval, TooMuchWorkError, Work
 
 MOST_NUMBERS = 30_000
-"""Three make a date, for which dateparser takes milliseconds."""
-_NUMBER = re.compile(r"\d+")
+"""Three make a date, and so does a word alone, for which dateparser takes milliseconds."""
+_NUMBER = re.compile(
+    r"\d+|\b(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec|january|february|march|april|august|september|october"
+    r"|november|december|mon|tues?|wed|thu|thur|thurs|fri|sat|sun|monday|tuesday|wednesday|thursday|friday|saturday|sunday"
+    r"|today|yesterday|tomorrow|now|noon|midnight|ago|(?:year|month|week|day|hour|minute|second)s?)\b",
+    re.IGNORECASE,
+)
 
 
 class BirthDateFinder:
