@@ -60,7 +60,7 @@ def test_a_killed_process_says_so_and_can_be_resumed(source, tmp_path):
         for child in children:
             os.kill(int(child), signal.SIGKILL)
 
-    with pytest.raises(PhfError, match=r"that trained run ended with status -9\. Run again to go on"):
+    with pytest.raises(PhfError, match=r"that trained run ended \(signal 9\)\. Run again to resume"):
         train_together({"run": (config, tmp_path / "run")}, kill)
     train_together({"run": (config, tmp_path / "run")}, lambda name, message: None)
     assert len(losses(tmp_path / "run")) == 6

@@ -1,0 +1,124 @@
+"""Child processes that this process starts, talks to in JSON lines and replaces; see `phf.workers.parent` for their end.
+
+A process of its own rather than `multiprocessing`: it can be killed and replaced at any moment, and needs nothing of the
+program that started it, which may be a notebook or a script without a main guard.
+"""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import IO, Any
+
+from phf import errors
+from phf.errors import PhfError
+from phf.workers.parent import ATTACHED
+
+KEPT_BYTES = 2000
+"""Of what a child wrote to standard error last, for whoever has to say why it ended."""
+
+
+class Child:
+    """A process that runs `module`, which makes a `Parent` and answers requests.
+
+    Ctrl-C in a terminal reaches this process alone, which decides what becomes of the child. `echo`: whether what the
+    child writes to standard error is shown at once; the last of it is kept either way.
+    """
+
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None, *, echo: bool = True) -> None:
+        # a process group of its own, but no session of its own, which Linux would give a share of the processor apart
+        # from the parent's
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(environment or {})},
+            process_group=0,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._rest = b""
+        self._has_ended = False
+        self._said = b""
+        self._listener = threading.Thread(target=self._listen, args=(self._process.stderr, echo), daemon=True)
+        self._listener.start()
+
+    def send(self, message: Mapping[str, Any], attached: bytes = b"") -> None:
+        """Send a request. Where the child has died, `exit_status` says so; this does not."""
+        described = {**message, ATTACHED: len(attached)} if attached else message
+        try:
+            self._stdin.write(json.dumps(described, default=str).encode() + b"\n" + attached)
+            self._stdin.flush()
+        except BrokenPipeError:
+            pass
+
+    def read(self) -> list[dict[str, Any]]:
+        """The answers that have come since; waits for one if there is none. Call it when `ready` names the child.
+
+        Raises an error that the child met, of its own class.
+        """
+        received = os.read(self._stdout.fileno(), 2**16)
+        self._has_ended = not received
+        *lines, self._rest = (self._rest + received).split(b"\n")
+        answers = [json.loads(line) for line in lines]
+        for answer in answers:
+            if "error" in answer:
+                raise carried_error(*answer["error"])
+        return answers
+
+    def exit_status(self) -> str | None:
+        """How the child ended, "signal 9" or "exit status 1"; None while it lives, or has answers that were not read."""
+        # a process that it started may live on and hold the pipe open: then it is not the end of the output that says so
+        if not self._has_ended and (self._process.poll() is None or ready([self], 0)):
+            return None
+        status = self._process.wait()
+        return f"signal {-status}" if status < 0 else f"exit status {status}"
+
+    @property
+    def said(self) -> str:
+        """What it wrote to standard error last."""
+        self._listener.join(0.2)  # it may have died just now
+        return self._said.decode("utf-8", "replace").strip()
+
+    def fileno(self) -> int:
+        """Of its answers."""
+        return self._stdout.fileno()
+
+    def stop(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._stdin, self._stdout):
+            with suppress(BrokenPipeError):  # it died before it had read everything
+                stream.close()
+
+    def _listen(self, stream: IO[bytes], echo: bool) -> None:
+        with stream:
+            while received := os.read(stream.fileno(), 2**12):
+                self._said = (self._said + received)[-KEPT_BYTES:]
+                if echo:
+                    os.write(2, received)
+
+
+def ready(children: Sequence[Child], seconds: float) -> list[Child]:
+    """The children that have answered something, or ended, after at most so many seconds."""
+    with selectors.DefaultSelector() as selector:
+        for child in children:
+            selector.register(child.fileno(), selectors.EVENT_READ, child)
+        return [key.data for key, _ in selector.select(seconds)]
+
+
+def carried_error(names: Sequence[str], text: str) -> PhfError:
+    """The error that a child met; `names`: its class and the classes above it, of which the first known one is taken."""
+    known = {name: cls for name, cls in vars(errors).items() if isinstance(cls, type) and issubclass(cls, PhfError)}
+    cls = next((known[name] for name in names if name in known), PhfError)
+    error = cls.__new__(cls)  # the constructors of some make the message themselves
+    ValueError.__init__(error, text)
+    return error

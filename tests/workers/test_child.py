@@ -1,0 +1,107 @@
+"""A child process answers, fails, prints and ends as its parent expects."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from phf.errors import ConfigError, CorpusError, MissingExtraError, PhfError, ServerError
+from phf.workers.child import Child, carried_error, ready
+
+MODULE = "tests.workers.talking_child"
+ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
+
+
+@pytest.fixture
+def child():
+    child = Child(MODULE, ENVIRONMENT, echo=False)
+    yield child
+    child.stop()
+
+
+def answers(child, seconds=20.0):
+    """All answers until the child has ended, and how it did."""
+    found = []
+    deadline = time.monotonic() + seconds
+    while (status := child.exit_status()) is None and time.monotonic() < deadline:
+        if ready([child], 0.1):
+            found += child.read()
+    return found, status
+
+
+def first(child):
+    while not ready([child], 1.0):
+        assert child.exit_status() is None
+    return child.read()[0]
+
+
+def test_what_is_attached_arrives_as_it_is_and_more_than_a_pipe_holds(child):
+    content = bytes(range(256)) * 4096 + b"\n{}\n"
+    child.send({"do": "count"}, content)
+    assert first(child) == {"length": len(content), "sum": sum(content)}
+    child.send({"do": "count"})
+    assert first(child) == {"length": 0, "sum": 0}
+
+
+def test_what_libraries_print_is_kept_and_mixes_with_no_answer(child):
+    child.send({"do": "print"})
+    child.send({"do": "exit", "status": 3})
+    assert answers(child) == ([{"printed": True}], "exit status 3")
+    assert child.said == "to stdout\nto stderr"
+
+
+def test_standard_input_is_empty_for_whatever_the_work_starts(child):
+    child.send({"do": "read"})
+    assert first(child) == {"read": ["", ""]}
+
+
+@pytest.mark.parametrize("name", ["ConfigError", "BadRowError", "MissingExtraError"])
+def test_an_error_keeps_its_class_or_the_nearest_that_is_known(name, child):
+    expected = {"ConfigError": ConfigError, "BadRowError": CorpusError, "MissingExtraError": MissingExtraError}
+    child.send({"do": "raise", "name": name})
+    with pytest.raises(expected[name], match="it"):
+        first(child)
+
+
+def test_errors_whose_constructors_make_the_message_are_carried_over_too():
+    assert isinstance(carried_error(["ServerError", "PhfError"], "no answer"), ServerError)
+    assert str(carried_error(["MissingExtraError"], "install it")) == "install it"
+    assert type(carried_error(["NobodysError"], "x")) is PhfError
+
+
+def test_a_child_that_is_killed_says_by_what(child):
+    child.send({"do": "kill"})
+    assert answers(child) == ([], "signal 9")
+    child.send({"do": "count"}, b"x" * 10**6)  # nobody reads it, and nothing happens
+
+
+PARENT = """
+import sys, time
+from phf.workers.child import Child, ready
+child = Child({module!r}, echo=False)
+child.send({{"do": "sleep"}})
+ready([child], 20)
+print(child.read()[0]["pid"], flush=True)
+import os, signal
+if sys.argv[1] == "held":
+    import subprocess
+    subprocess.Popen(["sleep", "60"], pass_fds=(child._stdin.fileno(),), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("pipe", ["closed", "held"])
+def test_a_child_ends_with_its_parent_whatever_it_is_doing(pipe):
+    parent = subprocess.run(
+        [sys.executable, "-c", PARENT.format(module=MODULE), pipe],
+        stdout=subprocess.PIPE,
+        env={**os.environ, **ENVIRONMENT},
+        check=False,
+    )
+    pid = int(parent.stdout)
+    deadline = time.monotonic() + 30
+    while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not os.path.exists(f"/proc/{pid}")
