@@ -113,14 +113,14 @@ def ratio_estimate(totals: np.ndarray, sizes: np.ndarray, independent: Estimate 
 def influence_estimate(
     value: float,
     influence: np.ndarray,
-    shares: np.ndarray | None = None,
+    shares: np.ndarray,
     independent: Estimate | None = None,
     num_values: int = 0,
 ) -> Estimate:
     """An estimate whose independent parts, clusters of values, move it by `influence`, each; their sum is 0.
 
     Args:
-        shares: of all values, those in each cluster; None for clusters of one size.
+        shares: of all values, those in each cluster.
         independent: the same estimate as if all values were independent, which tells how alike those of one cluster
             are; without it they are taken to be wholly alike, which is the safe side where sizes differ.
         num_values: how many values there are, with `independent`.
@@ -128,15 +128,13 @@ def influence_estimate(
     count = influence.size
     if count < 2:
         return Estimate(value, math.nan, math.nan, count - 1)
-    if shares is None:
-        shares = np.full(count, 1 / count)
     alike = 1.0
     if independent is not None and independent.variance > 0 and (excess := num_values * (shares**2).sum() - 1) > 1e-9:
         # the design effect is 1 + excess * correlation; the second factor makes up for what clusters hide from the
         # variance of independent values
         effect = (influence**2 / (1 - shares)).sum() / independent.variance
         alike = float(np.clip((effect - 1) / (excess * (1 + effect / (num_values - 1))), 0, 1))
-    factors, degrees = _corrections(shares, shares * (1 - alike) / max(num_values, 1) + shares**2 * alike)
+    factors, degrees = corrections(shares, shares * (1 - alike) / max(num_values, 1) + shares**2 * alike)
     variance = float((influence**2 * factors).sum())
     # Fisher's third k-statistic, without which few values seem less skewed than they are
     unbiased = math.sqrt(count * (count - 1)) / (count - 2) if count > 2 else 0.0
@@ -146,7 +144,7 @@ def influence_estimate(
     return Estimate(value, variance, skew, degrees)
 
 
-def _corrections(shares: np.ndarray, variances: np.ndarray) -> tuple[np.ndarray, float]:
+def corrections(shares: np.ndarray, variances: np.ndarray) -> tuple[np.ndarray, float]:
     """(what each cluster's squared influence is multiplied with, degrees of freedom of their sum).
 
     A cluster draws the mean towards itself, so a large one deviates from it less than from the truth. With the factors

@@ -14,6 +14,7 @@ from phf.statistics import (
     UNKNOWN,
     Estimate,
     Interval,
+    corrections,
     difference,
     influence_estimate,
     mean_estimate,
@@ -210,16 +211,16 @@ def seeds_difference(first: Sequence[PromptScores], second: Sequence[PromptScore
     between = difference(*of_seeds)
     if min(map(len, groups)) == 1:
         between = between._replace(degrees=of_seeds[0].degrees)
-    shared, num_prompts = _variance_of_prompts(groups)
+    shared, of_prompts = _variance_of_prompts(groups)
     degrees = between.degrees
     if shared > 0:
         variance = between.variance + shared
-        degrees = variance**2 / (between.variance**2 / degrees + shared**2 / (num_prompts - 1))
+        degrees = variance**2 / (between.variance**2 / degrees + shared**2 / of_prompts)
     return Estimate(between.value, between.variance + shared, 0.0, degrees).interval()
 
 
-def _variance_of_prompts(groups: Sequence[Sequence[tuple[list[str], np.ndarray]]]) -> tuple[float, int]:
-    """(variance of the difference that comes from the choice of prompts, number of prompts); 0 where there are none.
+def _variance_of_prompts(groups: Sequence[Sequence[tuple[list[str], np.ndarray]]]) -> tuple[float, float]:
+    """(variance of the difference that comes from the choice of prompts, its degrees of freedom); 0 where there are none.
 
     That of whole prompts, less what the sampling of each run is to blame for: how its prompts deviate from those of the
     other seeds.
@@ -227,7 +228,10 @@ def _variance_of_prompts(groups: Sequence[Sequence[tuple[list[str], np.ndarray]]
     all_prompts = [prompt for runs in groups for prompts, _ in runs for prompt in prompts]
     codes = {prompt: number for number, prompt in enumerate(dict.fromkeys(all_prompts))}
     if len(codes) < 2:
-        return 0.0, len(codes)
+        return 0.0, 0.0
+    sizes = [np.bincount([codes[p] for prompts, _ in runs for p in prompts], minlength=len(codes)) for runs in groups]
+    shares = sum(of_side / of_side.sum() for of_side in sizes) / 2
+    factors, degrees = corrections(shares, shares**2)  # what prompts do is common to all samples of one
     moved, noise = np.zeros(len(codes)), [math.nan, math.nan]
     for side, runs in enumerate(groups):
         cells = np.stack(
@@ -238,8 +242,8 @@ def _variance_of_prompts(groups: Sequence[Sequence[tuple[list[str], np.ndarray]]
         ) / len(runs)  # [runs, prompts]
         moved += (2 * side - 1) * cells.sum(0)
         if len(runs) > 1:
-            noise[side] = float(((cells - cells.mean(0)) ** 2).sum() * len(runs) / (len(runs) - 1))
+            noise[side] = float((factors * (cells - cells.mean(0)) ** 2).sum() * len(runs) / (len(runs) - 1))
     for side in (0, 1):
         if math.isnan(noise[side]):
             noise[side] = noise[1 - side] * len(groups[1 - side])
-    return max(influence_estimate(0.0, moved).variance - sum(noise), 0.0), len(codes)
+    return max(float((factors * moved**2).sum()) - sum(noise), 0.0), degrees
