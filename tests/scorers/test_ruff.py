@@ -110,3 +110,12 @@ def test_line_ends_change_no_score():
         assert RuffScorer().score_document([line.replace("\n", end) for line in lines]) == expected
     mixed = [line.replace("\n", end) for line, end in zip(lines, ["\r\n", "\n", "\r"] * 3, strict=False)]
     assert RuffScorer().score_document(mixed) == expected
+
+
+def test_lines_that_ruff_would_take_minutes_for_are_unscored(monkeypatch):
+    monkeypatch.setattr(ruff_module, "LONGEST_LINE", 40)
+    monkeypatch.setattr(ruff_module, "LONGEST_UNICODE_LINE", 20)
+    scorer = RuffScorer()
+    texts = ["é" * 21, "x = 1\n" * 9, "'" + "a" * 38 + "'", "#" * 41, "x=1\n"]
+    assert [score is None for score in scorer.score_texts(texts)] == [True, False, False, True, False]
+    assert scorer.unscored == {"a line too long for ruff": 2}

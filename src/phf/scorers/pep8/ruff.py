@@ -24,6 +24,9 @@ ARGUMENTS = [
         "--output-format=json",
     ),
 ]
+LONGEST_LINE = 1_000_000
+LONGEST_UNICODE_LINE = 250_000
+"""Characters; ruff counts those before each violation of a line that is not ASCII, which takes quadratic time."""
 CRASHES = (-signal.SIGABRT, -signal.SIGSEGV)
 """How ruff ends where its stack overflows, on a sum of some thousand terms for example."""
 
@@ -38,8 +41,8 @@ class RuffScorer(ViolationScorer):
     r = 0.829).
 
     A document with syntax errors has one violation for the first of them. Unscored: empty text, text that is not valid
-    Unicode (lone surrogates), and text nested so deeply that ruff crashes. One process of ruff scores all documents that
-    are given at once, on all cores.
+    Unicode (lone surrogates), lines of over a million characters (250,000 if not ASCII), and text nested so deeply that
+    ruff crashes. One process of ruff scores all documents that are given at once, on all cores.
     """
 
     def __init__(self) -> None:
@@ -56,6 +59,9 @@ class RuffScorer(ViolationScorer):
         files: dict[int, bytes] = {}
         found: dict[int, list[Violation] | str] = {}
         for index, text in enumerate(texts):
+            if _has_slow_line(text):
+                found[index] = "a line too long for ruff"
+                continue
             try:
                 files[index] = text.encode()
             except UnicodeEncodeError:
@@ -102,6 +108,13 @@ class RuffScorer(ViolationScorer):
             message = result.stderr.strip()[-500:]
             raise ScorerError(f"RuffScorer: {self._binary} ended with status {result.returncode}: {message}")
         return json.loads(result.stdout)
+
+
+def _has_slow_line(text: str) -> bool:
+    """Whether ruff would take minutes for a line of the text."""
+    return len(text) > LONGEST_UNICODE_LINE and any(
+        len(line) > (LONGEST_LINE if line.isascii() else LONGEST_UNICODE_LINE) for line in text.split("\n")
+    )
 
 
 def _find_binary() -> str:
