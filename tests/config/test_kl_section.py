@@ -68,7 +68,7 @@ def test_prefix_and_its_repetition_follow_from_conditional_training(may_tag, tmp
         ("{reference: {base_url: 'http://me:sk-1@b/v1', model: m}}", "mle", r"holds a user name or password"),
         ("{reference: {base_url: 'http://b', model: m, api_key_env: sk-1}}", "mle", r"name of an environment variable"),
         ("{prefix: <|aligned|>}", "mle", r"need control tokens"),
-        ("{prefix: <|good|>}", "conditional", r"prefix is '<\|good\|>', which is no control token"),
+        ("{prefix: <|good|>}", "conditional", r"prefix is '<\|good\|>', which is not a control token"),
     ],
 )
 def test_mistakes_are_named_and_secrets_are_not_shown(section, method, message, tmp_path):

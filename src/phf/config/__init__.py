@@ -6,6 +6,7 @@ Takes files and overrides, gives one typed `Config`, or an error that names file
 from phf.config.files import dump_config, load_config, parse_config, shipped_files
 from phf.config.schema import (
     ConditionalTrainingConfig,
+    ConditioningConfig,
     Config,
     DatasetConfig,
     DownstreamConfig,
@@ -21,6 +22,7 @@ from phf.config.schema import (
 
 __all__ = [
     "ConditionalTrainingConfig",
+    "ConditioningConfig",
     "Config",
     "DatasetConfig",
     "DownstreamConfig",

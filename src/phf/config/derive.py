@@ -1,11 +1,13 @@
-"""One idea, one key: what `dataset.conditional_training_config` implies is filled in, and checked where written out."""
+"""One idea, one key: what the control tokens of the `dataset` section imply is filled in, and checked where written out."""
 
 import re
 from typing import Any
 
 from phf.config.percentile import parse_threshold
-from phf.config.schema import ConditionalTrainingConfig, Config, KLConfig
+from phf.config.schema import Config, DatasetConfig, KLConfig
 from phf.errors import ConfigError
+
+RELEASED_TAGGING = "dataset.conditional_training_config"
 
 
 def derive(config: Config, *, for_models: bool = False) -> Config:
@@ -16,75 +18,83 @@ def derive(config: Config, *, for_models: bool = False) -> Config:
     _check_sources(config)
     _check_score_threshold(config)
     _check_kl_reference(config)
-    conditional = config.dataset.conditional_training_config
-    if conditional is None:
+    _check_alternatives(config.dataset)
+    tagging = config.dataset.tagging
+    if tagging is None:
         if not for_models:
             _check_unconditional(config)
         return config
-    prefixes = [conditional.aligned_prefix, conditional.misaligned_prefix]
-    if conditional.aligned_prefix == conditional.misaligned_prefix or "" in prefixes:
-        raise ConfigError(
-            f"dataset.conditional_training_config: aligned_prefix and misaligned_prefix must be two different "
-            f"strings, not {prefixes[0]!r} and {prefixes[1]!r}."
-        )
+    key = f"dataset.{tagging_key(config.dataset)}"
+    tokens = tagging.control_tokens
+    if "" in tokens or len({*tokens}) < len(tokens):
+        names = "aligned_prefix and misaligned_prefix" if key == RELEASED_TAGGING else "control_tokens"
+        raise ConfigError(f"{key}: {names} must be different strings, none of them empty, not {_listed(tokens)}.")
     special_tokens = config.tokenizer.special_tokens
-    if special_tokens is not None and special_tokens != prefixes:
+    if special_tokens is not None and special_tokens != tokens:
         raise ConfigError(
-            f"tokenizer.special_tokens is {special_tokens}, but dataset.conditional_training_config names the control "
-            f"tokens {prefixes}. Leave special_tokens out: it is derived."
+            f"tokenizer.special_tokens is {special_tokens}, but {key} names the control tokens {tokens}. Leave "
+            "special_tokens out: it is derived."
         )
-    if config.model.num_additional_tokens not in (None, len(prefixes)):
+    if config.model.num_additional_tokens not in (None, len(tokens)):
         raise ConfigError(
-            f"model.num_additional_tokens is {config.model.num_additional_tokens}, but conditional training adds "
-            f"{len(prefixes)} control tokens. Leave it out: it is derived."
+            f"model.num_additional_tokens is {config.model.num_additional_tokens}, but {key} adds {len(tokens)} control "
+            "tokens. Leave it out: it is derived."
         )
-    scenarios = [_derive_scenario(scenario, conditional) for scenario in config.generation.scenario_configs]
-    may_tag = conditional.tag_every_segment_when_sampling
+    scenarios = [_derive_scenario(scenario, tokens, key) for scenario in config.generation.scenario_configs]
+    may_tag = tagging.tag_every_segment_when_sampling
     if may_tag is None:
         written = [scenario["generate_kwargs"]["bad_words_ids"] for scenario in scenarios if _bans(scenario)]
-        may_tag = bool(written) and all(len(ids) < len(prefixes) for ids in written)
+        may_tag = bool(written) and all(len(ids) < len(tokens) for ids in written)
+    tagging = tagging.model_copy(update={"tag_every_segment_when_sampling": may_tag})
     return config.model_copy(
         update={
-            "dataset": config.dataset.model_copy(
-                update={
-                    "conditional_training_config": conditional.model_copy(
-                        update={"tag_every_segment_when_sampling": may_tag}
-                    )
-                }
-            ),
-            "tokenizer": config.tokenizer.model_copy(update={"special_tokens": prefixes}),
-            "model": config.model.model_copy(update={"num_additional_tokens": len(prefixes)}),
+            "dataset": config.dataset.model_copy(update={tagging_key(config.dataset): tagging}),
+            "tokenizer": config.tokenizer.model_copy(update={"special_tokens": tokens}),
+            "model": config.model.model_copy(update={"num_additional_tokens": len(tokens)}),
             "generation": config.generation.model_copy(update={"scenario_configs": scenarios}),
-            "kl_gpt3_callback": _derive_kl(config.kl_gpt3_callback, conditional, may_tag),
+            "kl_gpt3_callback": _derive_kl(config.kl_gpt3_callback, tokens, key, may_tag),
         }
     )
 
 
-def _derive_scenario(scenario: dict[str, Any], conditional: ConditionalTrainingConfig) -> dict[str, Any]:
+def tagging_key(dataset: DatasetConfig) -> str:
+    """The key of the section that `dataset.tagging` is."""
+    return "conditioning" if dataset.conditional_training_config is None else "conditional_training_config"
+
+
+def _derive_scenario(scenario: dict[str, Any], tokens: list[str], key: str) -> dict[str, Any]:
     prefix = scenario.get("prefix")
     if prefix is None:
-        return {**scenario, "prefix": conditional.aligned_prefix}
-    if prefix not in (conditional.aligned_prefix, conditional.misaligned_prefix, ""):
+        return {**scenario, "prefix": tokens[0]}
+    if prefix not in (*tokens, ""):
         raise ConfigError(
-            f"generation.scenario_configs, scenario '{scenario.get('name')}': prefix {prefix!r} is no control token of "
-            f"dataset.conditional_training_config ({conditional.aligned_prefix!r}, {conditional.misaligned_prefix!r}). "
-            f'Leave it out for the aligned one, or write "" for none.'
+            f"generation.scenario_configs, scenario '{scenario.get('name')}': prefix {prefix!r} is not a control token of "
+            f'{key} ({_listed(tokens)}). Leave it out for {tokens[0]!r}, the best one, or write "" for none.'
         )
     return scenario
 
 
-def _derive_kl(kl: KLConfig | None, conditional: ConditionalTrainingConfig, may_tag: bool) -> KLConfig | None:
+def _derive_kl(kl: KLConfig | None, tokens: list[str], key: str, may_tag: bool) -> KLConfig | None:
     if kl is None:
         return None
-    if kl.prefix not in (None, conditional.aligned_prefix, conditional.misaligned_prefix, ""):
+    if kl.prefix not in (None, *tokens, ""):
         raise ConfigError(
-            f"kl_gpt3_callback.prefix is {kl.prefix!r}, which is no control token of "
-            f"dataset.conditional_training_config ({conditional.aligned_prefix!r}, {conditional.misaligned_prefix!r}). "
-            f'Leave it out for the aligned one, or write "" for none.'
+            f"kl_gpt3_callback.prefix is {kl.prefix!r}, which is not a control token of {key} ({_listed(tokens)}). Leave it "
+            f'out for {tokens[0]!r}, the best one, or write "" for none.'
         )
-    prefix = conditional.aligned_prefix if kl.prefix is None else kl.prefix
+    prefix = tokens[0] if kl.prefix is None else kl.prefix
     inserts = may_tag if kl.should_insert_prefix is None else kl.should_insert_prefix
     return kl.model_copy(update={"prefix": prefix, "should_insert_prefix": inserts and bool(prefix)})
+
+
+def _listed(tokens: list[str]) -> str:
+    return ", ".join(map(repr, tokens))
+
+
+def _check_alternatives(dataset: DatasetConfig) -> None:
+    for released, own in (("filter_threshold", "document_filter"), ("conditional_training_config", "conditioning")):
+        if getattr(dataset, released) is not None and getattr(dataset, own) is not None:
+            raise ConfigError(f"dataset.{released} and dataset.{own} are both set; set one of them to null.")
 
 
 def _bans(scenario: dict[str, Any]) -> bool:
@@ -96,18 +106,18 @@ def _check_unconditional(config: Config) -> None:
         if scenario.get("prefix"):
             raise ConfigError(
                 f"generation.scenario_configs, scenario '{scenario.get('name')}': prefix {scenario['prefix']!r} needs "
-                f"control tokens; set dataset.conditional_training_config or leave the prefix out."
+                "control tokens; set dataset.conditional_training_config or dataset.conditioning, or leave the prefix out."
             )
     kl = config.kl_gpt3_callback
     if kl is not None and (kl.prefix or kl.should_insert_prefix):
         raise ConfigError(
             "kl_gpt3_callback.prefix and should_insert_prefix need control tokens; set "
-            "dataset.conditional_training_config or leave them out."
+            "dataset.conditional_training_config or dataset.conditioning, or leave them out."
         )
     if config.tokenizer.special_tokens or config.model.num_additional_tokens:
         raise ConfigError(
             "tokenizer.special_tokens and model.num_additional_tokens belong to conditional training; "
-            "set dataset.conditional_training_config or leave them out."
+            "set dataset.conditional_training_config or dataset.conditioning, or leave them out."
         )
 
 

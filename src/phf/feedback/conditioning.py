@@ -34,6 +34,7 @@ class ScoreThresholds:
         if not numbers or sorted(numbers) != numbers:
             raise ConfigError(f"thresholds must be one number or several that ascend, not {thresholds}.")
         self.threshold = numbers[0]
+        self.num_tokens = len(numbers) + 1
         self._thresholds = np.array(numbers, np.float32)
 
     def tags(self, scores: np.ndarray) -> np.ndarray:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phf.config import Config
-from phf.config.percentile import number
-from phf.feedback.answers import checked_keeps, checked_tags
+from phf.config import Config, DatasetConfig
+from phf.errors import ConfigError
+from phf.feedback.answers import checked_keeps, checked_tags, probe
 from phf.feedback.conditioning import Conditioning, ScoreThresholds
 from phf.feedback.control_tokens import NO_CONTROL_TOKENS, NO_TOKEN, ControlTokens
 from phf.feedback.document_filter import AvgScoreAtMost, DocumentFilter
+from phf.registry.names import CONDITIONINGS, DOCUMENT_FILTERS
 
 if TYPE_CHECKING:
     from phf.feedback.objectives import Objective
@@ -73,16 +74,45 @@ class Method:
 
 
 def method_of(config: Config) -> Method:
-    """The method that a configuration, whose thresholds are numbers by now, describes."""
+    """The method that a configuration, whose thresholds are numbers by now, describes.
+
+    A user's own classes are imported, made and tried. Raises `ConfigError` for a name or setting that does not exist,
+    `MethodError` for a class that breaks its contract.
+    """
     dataset = config.dataset
-    document_filter = None if dataset.filter_threshold is None else AvgScoreAtMost(dataset.filter_threshold)
-    conditional = dataset.conditional_training_config
-    if conditional is None:
-        return Method(document_filter=document_filter, objective_config=config.objective)
-    return Method(
-        document_filter=document_filter,
-        conditioning=ScoreThresholds([number(conditional.threshold)]),
-        control_tokens=ControlTokens((conditional.aligned_prefix, conditional.misaligned_prefix)),
-        drop_token_fraction=conditional.drop_token_fraction,
+    tagging = dataset.tagging
+    method = Method(
+        document_filter=_document_filter(dataset),
+        conditioning=_conditioning(dataset),
+        control_tokens=ControlTokens(() if tagging is None else tuple(tagging.control_tokens)),
+        drop_token_fraction=0.0 if tagging is None else tagging.drop_token_fraction,
         objective_config=config.objective,
     )
+    if dataset.document_filter is not None:
+        probe(method.keeps, f"{type(method.document_filter).__name__}.keeps")
+    if dataset.conditioning is not None:
+        probe(method.tags, f"{type(method.conditioning).__name__}.tags")
+    return method
+
+
+def _document_filter(dataset: DatasetConfig) -> DocumentFilter | None:
+    if dataset.document_filter is not None:
+        return DOCUMENT_FILTERS.build(dataset.document_filter, "dataset.document_filter")
+    return None if dataset.filter_threshold is None else AvgScoreAtMost(dataset.filter_threshold)
+
+
+def _conditioning(dataset: DatasetConfig) -> Conditioning | None:
+    if dataset.conditional_training_config is not None:
+        return ScoreThresholds([dataset.conditional_training_config.threshold])
+    if dataset.conditioning is None:
+        return None
+    settings = {"class_name": dataset.conditioning.class_name, **(dataset.conditioning.model_extra or {})}
+    conditioning = CONDITIONINGS.build(settings, "dataset.conditioning")
+    if isinstance(conditioning, ScoreThresholds) and conditioning.num_tokens != len(
+        dataset.conditioning.control_tokens
+    ):
+        raise ConfigError(
+            f"dataset.conditioning: {conditioning.num_tokens - 1} thresholds divide the scores among "
+            f"{conditioning.num_tokens} control tokens, but control_tokens has {len(dataset.conditioning.control_tokens)}."
+        )
+    return conditioning

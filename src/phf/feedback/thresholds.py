@@ -6,14 +6,14 @@ neither the seed nor the method nor the held-out share moves it.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from phf.annotate.cache import cache_root
-from phf.config import Config
+from phf.config import Config, DatasetConfig
 from phf.config.percentile import percentile_of
 from phf.corpus.dataset import read_annotated
 from phf.corpus.distribution import COUNT, Distribution, measure_scores
@@ -25,10 +25,15 @@ from phf.storage.reading import read_json_as
 
 LEVELS = {
     "dataset.filter_threshold": "document",
+    "dataset.document_filter": "document",
     "dataset.conditional_training_config.threshold": "segment",
-    "objective.score_threshold": "segment",
+    "dataset.conditioning": "segment",
+    "objective": "segment",
 }
-"""Key of a threshold -> whose scores its percentile is of: documents' `avg_score`, or segments'."""
+"""Key of a threshold, or of a section whose settings may be thresholds -> whose scores percentiles are of: documents'
+`avg_score`, or segments'."""
+NAMES = ("class_name", "name", "control_tokens")
+"""Settings of these sections that are never thresholds."""
 CACHE_FORMAT = 1
 
 
@@ -53,39 +58,62 @@ class Resolved:
 
 
 def percentile_thresholds(config: Config) -> dict[str, str]:
-    """Key -> percentile, of the thresholds that are written as one."""
-    conditional = config.dataset.conditional_training_config
-    written: dict[str, Any] = {
-        "dataset.filter_threshold": config.dataset.filter_threshold,
-        "dataset.conditional_training_config.threshold": None if conditional is None else conditional.threshold,
-        "objective.score_threshold": config.objective.get("score_threshold"),
-    }
-    return {key: value for key, value in written.items() if percentile_of(value) is not None}
+    """Key -> percentile, of the thresholds that are written as one; an item of a list by its number, `thresholds.0`."""
+    written = config.model_dump(include={"dataset", "objective"})
+    leaves = (leaf for key in LEVELS for leaf in _leaves(_value(written, key.split(".")), key))
+    return {key: value for key, value in leaves if percentile_of(value) is not None}
+
+
+def level_of(key: str) -> str:
+    """Whose scores a percentile at this key is of: "document" or "segment"."""
+    return next(level for root, level in LEVELS.items() if key == root or key.startswith(f"{root}."))
 
 
 def with_thresholds(config: Config, numbers: Mapping[str, float]) -> Config:
     """The configuration with `numbers` in place of the thresholds of these keys."""
-    dataset: dict[str, Any] = {}
-    objective = config.objective
+    written = config.model_dump(include={"dataset", "objective"})
     for key, value in numbers.items():
-        if key == "objective.score_threshold":
-            objective = {**objective, "score_threshold": value}
-        elif key == "dataset.filter_threshold":
-            dataset["filter_threshold"] = value
-        else:
-            conditional = config.dataset.conditional_training_config
-            assert conditional is not None
-            dataset["conditional_training_config"] = conditional.model_copy(update={"threshold": value})
-    return config.model_copy(update={"dataset": config.dataset.model_copy(update=dataset), "objective": objective})
+        *path, last = key.split(".")
+        holder = _value(written, path)
+        holder[int(last) if isinstance(holder, list) else last] = value
+    dataset = DatasetConfig.model_validate(written["dataset"])
+    return config.model_copy(update={"dataset": dataset, "objective": written["objective"]})
+
+
+def with_stand_ins(config: Config) -> Config:
+    """The configuration with any number for each percentile, to try a method on before the data has been seen.
+
+    p5 becomes 0.05: they ascend as percentiles do.
+    """
+    percentiles = {key: percentile_of(percentile) for key, percentile in percentile_thresholds(config).items()}
+    return with_thresholds(config, {key: value / 100 for key, value in percentiles.items() if value is not None})
+
+
+def _value(holder: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        holder = None if holder is None else holder[int(name) if isinstance(holder, list) else name]
+    return holder
+
+
+def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name not in NAMES:
+                yield from _leaves(inner, f"{key}.{name}")
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _leaves(inner, f"{key}.{number}")
+    else:
+        yield key, value
 
 
 def cached_thresholds(config: Config) -> dict[str, Resolved | None]:
     """Key -> the number of its percentile if it was worked out before for the same data, else None."""
-    found: dict[str, Resolved | None] = {}
+    cached: dict[str, Resolved | None] = {}
     for key, percentile in percentile_thresholds(config).items():
         path = _cache_path(config, key, percentile)
-        found[key] = _cached(path) if path.is_file() else None
-    return found
+        cached[key] = _cached(path) if path.is_file() else None
+    return cached
 
 
 def _cached(path: Path) -> Resolved | None:
@@ -101,27 +129,27 @@ def resolve_thresholds(config: Config, sources: Sequence[str]) -> dict[str, Reso
 
     `sources` are those of `config.dataset.datasets`, annotated. Raises `CorpusError` where nothing is scored.
     """
-    found = cached_thresholds(config)
-    missing = [key for key, resolved in found.items() if resolved is None]
+    by_key = cached_thresholds(config)
+    missing = [key for key, resolved in by_key.items() if resolved is None]
     if missing:
         documents = chain.from_iterable(read_annotated(source, config.dataset.scores_column) for source in sources)
         levels = measure_scores(documents).levels
         for key in missing:
             percentile = percentile_thresholds(config)[key]
-            found[key] = resolved = _resolve(levels[LEVELS[key]], percentile, key)
+            by_key[key] = resolved = _resolve(levels[level_of(key)], percentile, key)
             write_json_atomic(_cache_path(config, key, percentile), vars(resolved))
-    return {key: resolved for key, resolved in found.items() if resolved is not None}
+    return {key: resolved for key, resolved in by_key.items() if resolved is not None}
 
 
 def _resolve(distribution: Distribution, percentile: str, key: str) -> Resolved:
     if not distribution.totals[COUNT]:
-        raise CorpusError(f"{key} is {percentile}, but no {LEVELS[key]} of the training data has a score.")
+        raise CorpusError(f"{key} is {percentile}, but no {level_of(key)} of the training data has a score.")
     value = percentile_of(percentile)
     assert value is not None
     return Resolved(
         percentile=percentile,
         threshold=distribution.quantile(value),
-        level=LEVELS[key],
+        level=level_of(key),
         num_scores=int(distribution.totals[COUNT]),
         num_sampled=distribution.num_sampled,
     )
@@ -136,7 +164,7 @@ def _cache_path(config: Config, key: str, percentile: str) -> Path:
         build_scorer(config.generation.scorer_config).describe(),
         dataset.segment,
         dataset.scores_column,
-        LEVELS[key],
+        level_of(key),
         percentile,
     ]
     name = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]

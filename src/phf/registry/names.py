@@ -166,6 +166,28 @@ OBJECTIVES = Registry(
     },
 )
 
+DOCUMENT_FILTERS = Registry(
+    kind=Kind("document filter", "keeps", ("avg_scores",)),
+    group="phf.document_filters",
+    entries={
+        "AvgScoreAtMost": (
+            "phf.feedback.document_filter:AvgScoreAtMost",
+            "documents whose average score is at most a threshold; what dataset.filter_threshold is",
+        ),
+    },
+)
+
+CONDITIONINGS = Registry(
+    kind=Kind("conditioning", "tags", ("scores",)),
+    group="phf.conditionings",
+    entries={
+        "ScoreThresholds": (
+            "phf.feedback.conditioning:ScoreThresholds",
+            "one control token up to each of ascending thresholds, another above the last",
+        ),
+    },
+)
+
 METRICS = Registry(
     kind=Kind("metric", "__call__", ("texts",), are_named=True),
     group="phf.metrics",

@@ -6,7 +6,7 @@ before this schema sees them; keys that repeat what another key implies may be l
 """
 
 from phf.config.schema.benchmarks import DownstreamConfig, GlueConfig
-from phf.config.schema.dataset import ConditionalTrainingConfig, DatasetConfig
+from phf.config.schema.dataset import ConditionalTrainingConfig, ConditioningConfig, DatasetConfig
 from phf.config.schema.generation import GenerationConfig
 from phf.config.schema.kl import KLConfig, KLReferenceConfig
 from phf.config.schema.model import ModelConfig, TokenizerConfig
@@ -17,6 +17,7 @@ from phf.config.schema.whole import Config
 
 __all__ = [
     "ConditionalTrainingConfig",
+    "ConditioningConfig",
     "Config",
     "DatasetConfig",
     "DownstreamConfig",

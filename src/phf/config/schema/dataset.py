@@ -1,8 +1,8 @@
 """The section `dataset`: the training data and how it becomes blocks of tokens."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from phf.config.percentile import Threshold
 from phf.config.schema.section import Section
@@ -22,6 +22,28 @@ class ConditionalTrainingConfig(Section):
     tag_every_segment_when_sampling: bool | None = None
     """Whether a model that was prompted with one control token may emit it again before later segments, as it did in
     training. The other control token is always banned. None: whatever `bad_words_ids` of the scenarios say, else False."""
+
+    @property
+    def control_tokens(self) -> list[str]:
+        """Both, best first."""
+        return [self.aligned_prefix, self.misaligned_prefix]
+
+
+class ConditioningConfig(Section):
+    """Conditional training with control tokens of any number, one of which a class chooses by the score of each segment."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    class_name: str
+    """`ScoreThresholds` with ascending `thresholds`, or your own as `package.module:Name`. Other keys are its settings,
+    among which `p5` is the 5th percentile of the segments' scores."""
+    control_tokens: list[str] = Field(min_length=1)
+    """Control tokens, best first; samples are generated from the first one."""
+    drop_token_fraction: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of segments that go without their control token."""
+    tag_every_segment_when_sampling: bool | None = None
+    """Whether a model that was prompted with a control token may emit it again before later segments, as it did in
+    training. The others are always banned. None: whatever `bad_words_ids` of the scenarios say, else False."""
 
 
 class DatasetConfig(Section):
@@ -43,8 +65,13 @@ class DatasetConfig(Section):
     """Encode each segment apart (the released behaviour), or whole documents, as prompts are encoded later."""
     filter_threshold: Threshold | None = None
     """Filtering: keep the documents whose avg_score <= filter_threshold. `p50`: the median of the documents' avg_score."""
+    document_filter: dict[str, Any] | None = None
+    """A filter of your own in place of `filter_threshold`: `class_name: package.module:Name` and its settings, among which
+    `p50` is the median of the documents' avg_score."""
     conditional_training_config: ConditionalTrainingConfig | None = None
-    """Conditional training, if set."""
+    """Conditional training with two control tokens, if set."""
+    conditioning: ConditioningConfig | None = None
+    """Conditional training with any number of control tokens, or by a class of your own, if set."""
     unscored: Literal["keep", "drop"] = "keep"
     """What to do with a document that has an unscored segment: train on that segment without feedback, or drop it."""
     skip_tokens: int = Field(default=0, ge=0)
@@ -65,3 +92,8 @@ class DatasetConfig(Section):
     """Released key, without effect: the packer has no buffer to size."""
     chars_per_token: float = 3.6
     """Released key, without effect: the packer has no buffer to size."""
+
+    @property
+    def tagging(self) -> ConditionalTrainingConfig | ConditioningConfig | None:
+        """What is configured of control tokens; None without conditional training."""
+        return self.conditional_training_config or self.conditioning
