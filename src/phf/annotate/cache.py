@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,13 +12,10 @@ from phf.corpus.sources.documents import fingerprint, is_annotated
 from phf.corpus.sources.listing import MANIFEST
 from phf.corpus.sources.parts import common_prefixes, list_corpus, names_clash
 from phf.scorers import build_scorer
+from phf.storage.cache import entry_path, keep_entry, trim
 
-
-def cache_root() -> Path:
-    """`$PHF_CACHE`, else `~/.cache/phf`: annotated corpora and token blocks."""
-    return Path(
-        os.environ.get("PHF_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "phf"
-    ).expanduser()
+MAX_BYTES = 200
+"""Of a source's name in that of its folder: file systems allow 255, and what is kept beside the folder needs some too."""
 
 
 def ensure_annotated(
@@ -41,10 +37,15 @@ def ensure_annotated(
     segmenter = segmenter or scorer.segmenter
     parts = [FORMAT, fingerprint(source), scorer.describe(), segmenter, *([prefix] if prefix else [])]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
-    folder = cache_root() / "annotated" / f"{_file_name(source)}-{key}"
-    if announce is not None and not (folder / MANIFEST).is_file():
+    folder = keep_entry(
+        entry_path("annotated", f"{_file_name(source)}-{key}"), f"{source}, {scorer_config['class_name']}, {segmenter}"
+    )
+    is_new = not (folder / MANIFEST).is_file()
+    if announce is not None and is_new:
         announce(f"Scoring {source} with {scorer_config['class_name']} (once; kept in {folder})")
     annotate([source], scorer_config, segmenter, folder, workers, progress, announce=announce, prefix=prefix)
+    if is_new:
+        trim(folder.parents[1])
     return str(folder)
 
 
@@ -58,4 +59,5 @@ def distinct_prefixes(sources: Sequence[str]) -> dict[str, str]:
 
 def _file_name(source: str) -> str:
     """The last part of a source's name, as far as a folder may be called so."""
-    return re.sub(r"[^\w.=*-]+", "_", Path(source).name) or "corpus"
+    name = re.sub(r"[^\w.=*-]+", "_", Path(source).name).lstrip(".") or "corpus"
+    return name.encode()[:MAX_BYTES].decode(errors="ignore")

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from phf.annotate.cache import cache_root
 from phf.config import Config, GlueConfig, dump_config
 from phf.corpus.formats.jsonlines import read_json_lines
 from phf.errors import CorpusError, OutputError
@@ -28,6 +27,7 @@ from phf.models.model_folder import load_folder_lm, load_folder_tokenizer, model
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
 from phf.runs.seeds import Training
 from phf.sampling.scenarios import GenerationScenario
+from phf.storage.cache import cache_root
 from phf.storage.files import write_json_atomic, write_text_atomic
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import EvaluationFile, Provenance

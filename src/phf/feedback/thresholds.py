@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from phf.annotate.cache import cache_root
 from phf.config import Config, DatasetConfig
 from phf.config.percentile import percentile_of
 from phf.corpus.dataset import read_annotated
@@ -20,6 +19,7 @@ from phf.corpus.distribution import COUNT, Distribution, measure_scores
 from phf.corpus.sources.documents import fingerprint
 from phf.errors import CorpusError
 from phf.scorers import build_scorer
+from phf.storage.cache import entry_path, opened_entry, using
 from phf.storage.files import write_json_atomic
 from phf.storage.reading import read_json_as
 
@@ -119,7 +119,8 @@ def cached_thresholds(config: Config) -> dict[str, Resolved | None]:
 def _cached(path: Path) -> Resolved | None:
     """None where the file is damaged: it is made again."""
     try:
-        return read_json_as(Resolved, path, CorpusError, finite=True)
+        with using(path):
+            return read_json_as(Resolved, path, CorpusError, finite=True)
     except CorpusError:
         return None
 
@@ -137,7 +138,8 @@ def resolve_thresholds(config: Config, sources: Sequence[str]) -> dict[str, Reso
         for key in missing:
             percentile = percentile_thresholds(config)[key]
             by_key[key] = resolved = _resolve(levels[level_of(key)], percentile, key)
-            write_json_atomic(_cache_path(config, key, percentile), vars(resolved))
+            with opened_entry(_cache_path(config, key, percentile), f"{key} of {', '.join(sources)}") as path:
+                write_json_atomic(path, vars(resolved))
     return {key: resolved for key, resolved in by_key.items() if resolved is not None}
 
 
@@ -168,4 +170,4 @@ def _cache_path(config: Config, key: str, percentile: str) -> Path:
         percentile,
     ]
     name = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
-    return cache_root() / "thresholds" / f"{name}.json"
+    return entry_path("thresholds", f"{name}.json")

@@ -22,7 +22,7 @@ from phf.storage.cache_locks import cache_root, keep_in_use, lock_of, making_of,
 from phf.storage.files import NO_LOCKS, write_json_atomic
 from phf.storage.sizes import parse_size, size_text
 
-__all__ = ["cache_root", "entry_path", "keep_entry", "made_once", "opened_entry", "size_limit", "trim"]
+__all__ = ["cache_root", "entry_path", "keep_entry", "made_once", "opened_entry", "size_limit", "trim", "using"]
 
 LIMIT = "PHF_CACHE_LIMIT"
 DEFAULT_LIMIT = "200GB"

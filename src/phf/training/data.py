@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phf.annotate.cache import cache_root
 from phf.config import Config
 from phf.evaluation.held_out.data import Announce, annotated_sources, announce_altered, held_out_blocks, packing_config
 from phf.feedback.objectives import Objective
 from phf.feedback.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds, with_thresholds
 from phf.models import load_tokenizer
+from phf.storage.cache import cache_root
 from phf.tokens.blocks import TokenBlocks, build_blocks, read_sources
 from phf.tokens.packing import PackingConfig, PackingCounts
 from phf.tokens.streaming import StreamingBlocks

@@ -16,7 +16,6 @@ from transformers import PrinterCallback
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import logging as transformers_logging
 
-from phf.annotate.cache import cache_root
 from phf.config import Config, KLConfig, dump_config
 from phf.config.percentile import number
 from phf.errors import CorpusError, DivergedError, ModelError, OutputError, PhfError
@@ -27,6 +26,7 @@ from phf.evaluation.kl.reference_samples import reference_samples
 from phf.feedback.objectives import Objective, build_objective
 from phf.feedback.thresholds import percentile_thresholds, with_thresholds
 from phf.models import ObjectiveLM, ValueHead, check_exportable, export_model, load_lm
+from phf.storage.cache import cache_root
 from phf.storage.files import only_job, write_json_atomic, write_text_atomic
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import TrainerState

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from phf.annotate.cache import cache_root, distinct_prefixes, ensure_annotated
+from phf.annotate.cache import distinct_prefixes, ensure_annotated
 from phf.config import Config
 from phf.config.percentile import number
 from phf.corpus.dataset import check_scores
 from phf.errors import ConfigError
 from phf.evaluation.held_out.loss import held_out_loss
+from phf.storage.cache import cache_root
 from phf.tokens.blocks import TokenBlocks, build_blocks
 from phf.tokens.document_start import document_start
 from phf.tokens.packing import Conditioning, PackingConfig

@@ -12,6 +12,7 @@ from phf.errors import CorpusError
 from phf.evaluation.kl.local_reference import LocalReference
 from phf.evaluation.kl.reference import Reference, ReferenceSample
 from phf.evaluation.kl.served_reference import ServedReference
+from phf.storage.cache import opened_entry, using
 from phf.storage.files import atomic_write
 from phf.storage.reading import read_json_as, typed
 
@@ -47,14 +48,16 @@ def reference_samples(
     path = cache_dir / f"reference-{digest}.json"
     if path.exists():
         try:
-            return load_samples(path, key)
+            with using(path):
+                return load_samples(path, key)
         except ValueError as error:
             announce(f"{path}: {error}; the samples of the reference are drawn again.")
     name = section.reference.path_or_name or section.reference.model
     announce(f"Drawing {section.num_samples:,} samples from the reference {name} (once; kept in {path})")
     samples = reference.draw(section)
     assert len(samples) == section.num_samples
-    with atomic_write(path) as partial:
+    source = f"{section.num_samples:,} samples of {name}, {section.max_tokens:,} tokens, seed {section.seed}"
+    with opened_entry(path, source), atomic_write(path) as partial:
         partial.write_text(json.dumps({"key": key, "samples": [asdict(sample) for sample in samples]}))
     return samples
 
