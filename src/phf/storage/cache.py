@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 import phf
 from phf.errors import ConfigError, OutputError
-from phf.storage.cache_entries import PARTIAL, Record, delete, prune, remove_partials, set_aside
+from phf.storage.cache_entries import PARTIAL, delete, prune, remove_partials, set_aside
 from phf.storage.cache_locks import cache_root, keep_in_use, lock_of, making_of, record_of, using
 from phf.storage.files import NO_LOCKS, write_json_atomic
 from phf.storage.sizes import parse_size, size_text
@@ -132,12 +132,12 @@ def _write_record(path: Path, source: str) -> None:
     if file.exists():
         return
     made_at = path.stat().st_mtime if path.exists() else time.time()
-    record = Record(
-        kind=path.parent.name,
-        source=source,
-        made_at=datetime.fromtimestamp(made_at, UTC).isoformat(timespec="seconds"),
-        phf=phf.__version__,
-    )
+    record = {
+        "kind": path.parent.name,
+        "source": source,
+        "made_at": datetime.fromtimestamp(made_at, UTC).isoformat(timespec="seconds"),
+        "phf": phf.__version__,
+    }
     with suppress(OutputError):
         write_json_atomic(file, record, sync=False)
 
