@@ -54,7 +54,10 @@ def problem(words: list[str]) -> str | None:
         return None
     if verb not in VERBS:
         return f"no verb {verb}"
-    options = {name for parameter in VERBS[verb].params for name in parameter.opts} | {"--help"}
+    command = VERBS[verb]
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command = command.commands[rest.pop(0)]
+    options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
     for word in rest:
         if word.startswith("--") and word.partition("=")[0] not in options:
             return f"{verb} has no option {word}"

@@ -57,11 +57,14 @@ def test_help_lists_the_verbs_in_pipeline_order():
     result = phf("--help")
     assert result.exit_code == 0
     verbs = [line.split()[1] for line in result.output.splitlines() if line.startswith("│ ") and "--" not in line]
-    expected = ["annotate", "train", "evaluate", "redteam", "report", "list", "quickstart"]
+    expected = ["annotate", "train", "evaluate", "redteam", "report", "list", "quickstart", "cache"]
     assert [verb for verb in verbs if verb in expected] == expected
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list", "scorers"], ["list", "tasks"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["train", "--help"], ["list", "scorers"], ["list", "tasks"], ["cache"], ["cache", "prune"]],
+)
 def test_help_and_lists_load_neither_torch_nor_transformers(arguments):
     code = f"""
 import sys

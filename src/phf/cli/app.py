@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from phf.cli.annotate import annotate
+from phf.cli.cache import cache
 from phf.cli.evaluate import evaluate
 from phf.cli.group import Verbs
 from phf.cli.listing import list_
@@ -48,6 +49,7 @@ for verb in (annotate, score, profile, train, evaluate, redteam, report):
     app.command()(verb)
 app.command("list")(list_)
 app.command()(quickstart)
+app.add_typer(cache, name="cache")
 
 
 def main() -> None:

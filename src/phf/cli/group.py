@@ -24,12 +24,11 @@ KEPT = {
 """Verb -> what an interruption leaves behind."""
 
 
-class Verbs(TyperGroup):
-    """The verbs in the order in which they are added. A user's mistake ends in one message and its status; an interruption in a
-    message and 130, or 143 for SIGTERM."""
+class Group(TyperGroup):
+    """Commands in the order in which they are added, those that have commands of their own at the end."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(self.commands)
+        return sorted(self.commands, key=lambda name: isinstance(self.commands[name], TyperGroup))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As of any group; an option that is given twice, of which all but the last would be ignored, is refused."""
@@ -44,6 +43,11 @@ class Verbs(TyperGroup):
                     ctx.fail(f"{parameter.opts[0]} is given {given.count(parameter)} times; it takes one value.")
         ctx.obj = tuple(rest)  # the list itself is used up by parsing
         return name, command, rest
+
+
+class Verbs(Group):
+    """The verbs. A user's mistake ends in one message and its status; an interruption in a message and 130, or 143 for
+    SIGTERM."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -98,15 +98,26 @@ def entries(root: Path) -> list[Entry]:
     return sorted(listed, key=lambda entry: (entry.last_used, entry.path))
 
 
+def known_kinds(root: Path) -> list[str]:
+    """The kinds of entries that are kept under `root`, or were."""
+    return [path.name for path in _kinds(root)]
+
+
+def leftover_bytes(root: Path) -> int:
+    """What unfinished entries of dead processes take."""
+    return _remove_leftovers(root, dry_run=True)
+
+
 def prune(
     root: Path,
     *,
-    to_bytes: int = 0,
+    to_bytes: int | None = 0,
     older_than: float = 0,
     kinds: Collection[str] | None = None,
     dry_run: bool = False,
 ) -> Pruned:
-    """Remove what dead processes left, then entries, the least recently used first, until all take at most `to_bytes`.
+    """Remove what dead processes left, then entries, the least recently used first, until all take at most `to_bytes`
+    (None: any number).
 
     Never removes an entry that is in use, one used within the last `older_than` seconds, or one of a kind that is not
     among `kinds`.
@@ -117,7 +128,7 @@ def prune(
     remaining = sum(entry.size for entry in listed)
     for entry in listed:
         is_wanted = now - entry.last_used >= older_than and (kinds is None or entry.kind in kinds)
-        if remaining <= to_bytes or not is_wanted:
+        if to_bytes is None or remaining <= to_bytes or not is_wanted:
             continue
         try:
             is_removed = entry.is_in_use is False if dry_run else remove(entry.path)

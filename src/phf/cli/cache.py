@@ -1,0 +1,154 @@
+"""`phf cache`: what is kept so that it need not be made again, and how to be rid of it."""
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Column, Table
+
+from phf.cli.group import Group
+from phf.cli.terminal import console, say, shown
+from phf.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    from phf.storage.cache_entries import Entry, Pruned
+
+cache = typer.Typer(cls=Group, rich_markup_mode="rich")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+IN_USE = {True: "yes", False: "", None: "unknown"}
+
+
+@cache.callback(invoke_without_command=True)
+def list_cache(ctx: typer.Context, as_json: Json = False) -> None:
+    """List what is cached, the least recently used first, or remove it with `prune`."""
+    if ctx.invoked_subcommand is not None:
+        if as_json:
+            raise ConfigError(f"--json goes behind {ctx.invoked_subcommand}.")
+        return
+    from phf.storage.cache import cache_root, size_limit
+    from phf.storage.cache_entries import entries, leftover_bytes
+    from phf.storage.sizes import size_text
+
+    root, limit = cache_root(), size_limit()
+    listed, leftovers = entries(root), leftover_bytes(root)
+    size = sum(entry.size for entry in listed)
+    if as_json:
+        totals = {"folder": str(root), "limit_bytes": limit, "size_bytes": size, "leftover_bytes": leftovers}
+        typer.echo(json.dumps({**totals, "entries": [_as_dict(entry) for entry in listed]}, indent=2))
+        return
+    if listed:
+        _show_entries(listed)
+    limited = "no limit" if limit is None else f"limit {size_text(limit)}"
+    say(f"{len(listed):,} {_entries(len(listed))}, {size_text(size)}; {limited} (PHF_CACHE_LIMIT). Folder: {root}")
+    if leftovers:
+        say(f"Processes that ended early left {size_text(leftovers)}; phf cache prune removes it.", "yellow")
+
+
+@cache.command()
+def prune(
+    everything: Annotated[bool, typer.Option("--all", help="Remove all that is not in use.")] = False,
+    older_than: Annotated[
+        str | None, typer.Option(help="Remove only what was last used longer ago than this: 30d, 12h, 2w.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(help="Remove the least recently used until no more than this is left: 10GB, 500MB.")
+    ] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Remove only what is of this kind; repeat it for more.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and stop.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove cached entries that nobody uses; without --all, --older-than or --to only what exceeds PHF_CACHE_LIMIT."""
+    from phf.registry.names import did_you_mean
+    from phf.storage.cache import cache_root, size_limit
+    from phf.storage.cache_entries import known_kinds
+    from phf.storage.cache_entries import prune as run
+    from phf.storage.sizes import parse_age, parse_size, size_text
+
+    if everything and (older_than or to):
+        raise ConfigError("--all removes everything: leave it out, or leave out --older-than and --to.")
+    age = 0 if older_than is None else parse_age(older_than, "--older-than")
+    if to is not None:
+        to_bytes: int | None = parse_size(to, "--to")
+    else:
+        to_bytes = 0 if everything or older_than is not None else size_limit()
+    root = cache_root()
+    known = known_kinds(root)
+    for name in kind or ():
+        if known and name not in known:
+            raise ConfigError(f"--kind {name}: the cache has no such kind. {did_you_mean(name, known)}")
+    pruned = run(root, to_bytes=to_bytes, older_than=age, kinds=kind or None, dry_run=dry_run)
+    if as_json:
+        typer.echo(json.dumps(_result(pruned, dry_run), indent=2))
+    else:
+        if pruned.removed:
+            _show_entries(pruned.removed)
+        freed = sum(entry.size for entry in pruned.removed)
+        leftovers = f", and {size_text(pruned.leftover_bytes)} of processes that ended early"
+        say(
+            f"{'Would remove' if dry_run else 'Removed'} {len(pruned.removed):,} {_entries(len(pruned.removed))}, "
+            f"{size_text(freed)}{leftovers if pruned.leftover_bytes else ''}; {size_text(pruned.remaining_bytes)} "
+            f"{'would be left' if dry_run else 'left'} in {root}"
+        )
+        for entry in pruned.in_use:
+            why = (
+                "in use" if entry.is_in_use is not None else "it is not known whether it is in use: no file locks here"
+            )
+            say(f"Kept {entry.kind}/{entry.name}: {why}", "yellow")
+    if pruned.failed:
+        raise OutputError("\n".join(pruned.failed.values()))
+
+
+def _show_entries(listed: "list[Entry]") -> None:
+    from phf.storage.sizes import age_text, size_text
+
+    now = time.time()
+    table = Table("kind", Column("name", overflow="fold"), "size", "last used", "in use", "made from", "at")
+    for entry in listed:
+        source, made_at = ("", "") if entry.record is None else (entry.record["source"], entry.record["made_at"])
+        last_used = age_text(now - entry.last_used)
+        cells = (
+            entry.kind,
+            entry.name,
+            size_text(entry.size),
+            last_used,
+            IN_USE[entry.is_in_use],
+            source,
+            made_at[:10],
+        )
+        table.add_row(*map(shown, cells))
+    console.print(table)
+
+
+def _entries(count: int) -> str:
+    return "entry" if count == 1 else "entries"
+
+
+def _as_dict(entry: "Entry") -> dict[str, Any]:
+    record = entry.record
+    return {
+        "kind": entry.kind,
+        "name": entry.name,
+        "path": str(entry.path),
+        "size_bytes": entry.size,
+        "last_used": datetime.fromtimestamp(entry.last_used, UTC).isoformat(timespec="seconds"),
+        "in_use": entry.is_in_use,
+        "source": None if record is None else record["source"],
+        "made_at": None if record is None else record["made_at"],
+        "phf": None if record is None else record["phf"],
+    }
+
+
+def _result(pruned: "Pruned", dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "removed": [_as_dict(entry) for entry in pruned.removed],
+        "in_use": [_as_dict(entry) for entry in pruned.in_use],
+        "failed": {str(path): reason for path, reason in pruned.failed.items()},
+        "leftover_bytes": pruned.leftover_bytes,
+        "remaining_bytes": pruned.remaining_bytes,
+    }
