@@ -143,8 +143,11 @@ def test_an_option_that_would_be_ignored_is_refused(arguments):
         ("generaton.batch_size=3", "unknown key 'generaton'"),
         ("dataset.conditional_training_config={threshold: 0, alignd_prefix: a}", "config.alignd_prefix'"),
         ("training.lerning_rate=1", "training.lerning_rate"),
-        ("generation.scenario_configs.0.num_sampels=3", "unknown key 'num_sampels'"),
-        ("generation.scenario_configs.0.num_samples=-1", "num_samples is -1"),
+        (
+            "generation.scenario_configs.0.num_sampels=3",
+            "scenario_configs.0.num_sampels'. Did you mean 'num_samples'",
+        ),
+        ("generation.scenario_configs.0.num_samples=-1", "'generation.scenario_configs.0.num_samples' is -1"),
         ("generation.scenario_configs.0.prompts_path=no/such.jsonl", "no/such.jsonl"),
         ("generation.metrics_configs=[{class_name: NGramStats, n: 0}]", "n is 0; it must be at least 1"),
         ("tokenizer.special_tokens=[a]", "belong to conditional training"),

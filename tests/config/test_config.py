@@ -69,14 +69,14 @@ def test_method_is_merged_over_task_and_overrides_over_both(load):
     assert config.training.model_extra == {"learning_rate": 5e-4}
     assert config.objective == {"name": "AWR", "alpha": 1, "beta": 0.1}
     assert config.training.seed == 7
-    assert config.generation.scenario_configs[0]["num_samples"] == 9
+    assert config.generation.scenario_configs[0].num_samples == 9
 
 
 def test_conditional_training_derives_everything_else(load):
     config = load(TASK, CONDITIONAL)
     assert config.tokenizer.special_tokens == ["<|aligned|>", "<|misaligned|>"]
     assert config.model.num_additional_tokens == 2
-    assert config.generation.scenario_configs[0]["prefix"] == "<|aligned|>"
+    assert config.generation.scenario_configs[0].prefix == "<|aligned|>"
     assert config.dataset.conditional_training_config.tag_every_segment_when_sampling is False
 
 
@@ -101,7 +101,7 @@ def test_released_and_renamed_keys_are_translated_with_a_warning(tmp_path):
     config, warnings = load_config(task=str(tmp_path / "task.yml"))
     assert len(warnings) == 3
     assert config.training.model_extra["warmup_steps"] == 0.01
-    assert config.model.gpt2_config_kwargs == {"reorder_and_upcast_attn": True}
+    assert config.model.config_kwargs == {"reorder_and_upcast_attn": True}
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,8 @@ def test_several_models_are_compared_with_the_baseline(conditional, task, tmp_pa
 
 
 def test_a_scenario_may_name_more_scorers(conditional, task, tmp_path):
-    scenarios = [{**task.generation.scenario_configs[0], "scorers": [{"class_name": "RuffScorer"}]}]
+    more = {"scorers": [{"class_name": "RuffScorer"}]}
+    scenarios = [task.generation.scenario_configs[0].model_copy(update=more)]
     config = task.model_copy(update={"generation": task.generation.model_copy(update={"scenario_configs": scenarios})})
     numbers = evaluate_folder(conditional, config, tmp_path / "out")
     assert numbers["generation/unconditional/RuffScorer/num_samples"] == 4
@@ -177,7 +178,7 @@ def test_a_scenario_may_name_more_scorers(conditional, task, tmp_path):
 def with_scenarios(task, *scenarios):
     """The task with these changes of its scenario, each under a name of its own."""
     first = task.generation.scenario_configs[0]
-    changed = [{**first, "name": f"s{number}", **changes} for number, changes in enumerate(scenarios)]
+    changed = [first.model_copy(update={"name": f"s{number}", **changes}) for number, changes in enumerate(scenarios)]
     return task.model_copy(update={"generation": task.generation.model_copy(update={"scenario_configs": changed})})
 
 

@@ -138,7 +138,6 @@ def test_an_architecture_that_insists_on_a_padding_token_trains_eos(tmp_path):
     ("settings", "message"),
     [
         ({"config_kwargs": {"resid_pdropp": 0.5}}, r"model\.config_kwargs\.resid_pdropp .*Did you mean 'resid_pdrop'"),
-        ({"gpt2_config_kwargs": {"n_layers": 2}}, r"model\.gpt2_config_kwargs\.n_layers .*Did you mean 'n_layer'"),
         ({"model_kwargs": {"foo": 1}}, r"model\.model_kwargs\.foo is no"),
         ({"model_kwargs": {"atn_implementation": "eager"}}, "Did you mean 'attn_implementation'"),
         ({"model_kwargs": {"attn_implementation": "nonsense"}}, 'attn_implementation: .*"nonsense"` is not supported'),

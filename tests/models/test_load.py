@@ -138,7 +138,7 @@ def test_pretrained_weights_are_trained_in_float32_whatever_they_were_saved_in(t
 
 def test_configuration_of_a_named_model_from_scratch(tmp_path):
     folder = saved(tmp_path / "m")
-    config = ModelConfig(path_or_name=folder, gpt2_config_kwargs={"reorder_and_upcast_attn": True})
+    config = ModelConfig(path_or_name=folder, config_kwargs={"reorder_and_upcast_attn": True})
     lm = load_lm(config, tiny_tokenizer(), 32, 1)
     assert lm.config.reorder_and_upcast_attn is True
     assert lm.config.n_embd == TINY_MODELS["gpt2"]["n_embd"]

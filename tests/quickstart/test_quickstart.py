@@ -55,14 +55,14 @@ def test_both_runs_share_everything_but_the_method():
     differences = {key for key, value in mle.dataset if value != getattr(conditional.dataset, key)}
     assert differences == {"conditional_training_config"}
     plain, aligned, misaligned = mle.generation.scenario_configs + conditional.generation.scenario_configs
-    assert [scenario["name"] for scenario in (plain, aligned, misaligned)] == ["prompted", "aligned", "misaligned"]
-    assert [scenario.get("prefix") for scenario in (plain, aligned, misaligned)] == [
+    assert [scenario.name for scenario in (plain, aligned, misaligned)] == ["prompted", "aligned", "misaligned"]
+    assert [scenario.prefix for scenario in (plain, aligned, misaligned)] == [
         None,
         "<|aligned|>",
         "<|misaligned|>",
     ]
     for scenario in (aligned, misaligned):
-        assert {**scenario, "name": "prompted", "prefix": None} == {**plain, "prefix": None}
+        assert scenario.model_copy(update={"name": "prompted", "prefix": None}) == plain
 
 
 @pytest.fixture(autouse=True)
@@ -85,8 +85,8 @@ class Trainer:
         scores = {"prompted": 0.1, "aligned": 0.05, "misaligned": 0.2}
         lines = []
         for scenario in config.generation.scenario_configs:
-            part = run_dir.parent / f"part-{len(self.calls)}-{scenario['name']}"
-            make_run(part, name, scores[scenario["name"]], scenario["name"])
+            part = run_dir.parent / f"part-{len(self.calls)}-{scenario.name}"
+            make_run(part, name, scores[scenario.name], scenario.name)
             lines += [json.loads(line) for line in (part / "metrics.jsonl").read_text().splitlines()]
         run_dir.mkdir(exist_ok=True)
         (run_dir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -16,11 +16,8 @@ RELEASED = {
     "name": "func_headers",
     "num_samples": 7,
     "prefix": "<|aligned|>",
-    "prompt_before_control": True,
     "use_prompt_for_scoring": True,
     "num_hits_threshold": 0,
-    "display_as_html": True,
-    "token_type_id": 0,
     "generate_kwargs": {"do_sample": True, "max_length": 64, "min_length": 10, "temperature": 0.7, "top_p": 0.9, "top_k": 0,
                         "bad_words_ids": [[50257], [50258]], "eos_token_id": 0},
 }  # fmt: skip
@@ -65,8 +62,6 @@ def test_prompt_is_eos_control_token_and_text_as_nothing_but_text():
     assert not {0, aligned, misaligned} & set(forged[2:])
     assert tokenizer.decode(forged[2:]) == hostile
     assert GenerationScenario(name="x", prefix="").prompt_ids(tokenizer, [""]) == [[0]]
-    before = [GenerationScenario(name="x", prefix="<|aligned|>", prompt_before_control=b) for b in (True, False)]
-    assert before[0].prompt_ids(tokenizer, ["a"]) == before[1].prompt_ids(tokenizer, ["a"])
 
 
 def test_prefix_must_be_a_special_token_of_the_tokenizer():
@@ -81,12 +76,26 @@ def test_prefix_must_be_a_special_token_of_the_tokenizer():
     ("changes", "message"),
     [
         ({"num_sample": 3}, r"scenario 'x': unknown key 'num_sample'\. Did you mean 'num_samples'"),
-        ({"num_samples": 0}, r"Scenario 'x': num_samples is 0; it must be at least 1\.$"),
-        ({"num_samples": "many"}, r"scenario 'x': 'num_samples': Input should be a valid integer"),
-        ({"generate_kwargs": None}, r"'generate_kwargs': Input should be a valid dictionary"),
-        ({"name": "../x"}, r"Scenario '../x': its name becomes a file name"),
+        ({"num_samples": 0}, r"scenario 'x': 'num_samples' is 0: Input should be greater than or equal to 1\.$"),
+        ({"num_samples": "many"}, r"scenario 'x': 'num_samples' is 'many': Input should be a valid integer"),
+        ({"samples_per_prompt": 0}, r"'samples_per_prompt' is 0: Input should be greater than or equal to 1"),
+        ({"best_of": 0}, r"'best_of' is 0: Input should be greater than or equal to 1"),
+        ({"guidance_scale": -1}, r"'guidance_scale' is -1: Input should be greater than or equal to 0"),
+        ({"guidance_scale": float("inf")}, r"'guidance_scale' is inf: Input should be a finite number"),
+        ({"generate_kwargs": None}, r"'generate_kwargs' is None: Input should be a valid dictionary"),
+        ({"name": "../x"}, r"scenario '../x': 'name' is '../x': its name becomes a file name"),
         ({"name": ".x"}, r"its name becomes a file name"),
         ({"name": ""}, r"its name becomes a file name"),
+    ],
+)
+def test_mistakes_are_found_when_a_scenario_is_built(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        build_scenario({"name": "x", "num_samples": 3, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
         ({"generate_kwargs": {"temprature": 1}}, r"generate_kwargs.temprature is no arg.*Did you mean 'temperature'"),
         ({"generate_kwargs": {"temperature": -1.0}}, r"generate_kwargs: .*temperature"),
         ({"generate_kwargs": {"top_p": 1.5}}, r"generate_kwargs: .*top_p"),
@@ -109,7 +118,7 @@ def test_a_scenario_needs_a_name_and_one_of_its_own():
     )
     with pytest.raises(ConfigError, match="two scenarios are called 'x'"):
         Evaluator(config, None, 0)
-    with pytest.raises(ConfigError, match=r"scenario '\?': 'name': Field required"):
+    with pytest.raises(ConfigError, match=r"scenario '\?': 'name' is missing"):
         build_scenario({})
 
 
@@ -151,8 +160,6 @@ def test_prompts_are_a_field_of_chosen_records_each_sampled_several_times(tmp_pa
         GenerationScenario(name="x", prompts_path=str(path), prompts_column="prompt.txt").prompts()
     with pytest.raises(CorpusError, match=r"holds no prompts with \{'hard': 'no'\}"):
         GenerationScenario(name="x", **{**settings, "prompts_where": {"hard": "no"}}).prompts()
-    with pytest.raises(ConfigError, match="samples_per_prompt is 0"):
-        GenerationScenario(name="x", samples_per_prompt=0)
 
 
 def test_a_shipped_set_of_prompts_that_does_not_exist_names_the_nearest():

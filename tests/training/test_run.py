@@ -187,7 +187,7 @@ def test_batch_sizes_that_cannot_be_met_say_so(corpus, changes, world_size, mess
         ("objective.alpha", 1, "objective.alpha is not a setting of MLE"),
         ("generation.metrics_configs", [{"class_name": "BLUE"}], "There is no metric called 'BLUE'"),
         ("generation.scorer_config.class_name", "P", "There is no scorer called 'P'"),
-        ("generation.scenario_configs.0.num_sample", 3, "unknown key 'num_sample'. Did you mean 'num_samples'"),
+        ("generation.scenario_configs.0.num_sample", 3, "num_sample'. Did you mean 'num_samples'"),
     ],
 )
 def test_planning_finds_mistakes_before_any_work(corpus, tmp_path, key, value, message):

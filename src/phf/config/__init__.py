@@ -16,6 +16,7 @@ from phf.config.schema import (
     KLReferenceConfig,
     ModelConfig,
     RedTeamConfig,
+    ScenarioConfig,
     TokenizerConfig,
     TrainingConfig,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "KLReferenceConfig",
     "ModelConfig",
     "RedTeamConfig",
+    "ScenarioConfig",
     "TokenizerConfig",
     "TrainingConfig",
     "dump_config",

@@ -1,10 +1,9 @@
 """One idea, one key: what the control tokens of the `dataset` section imply is filled in, and checked where written out."""
 
 import re
-from typing import Any
 
 from phf.config.percentile import parse_threshold
-from phf.config.schema import Config, DatasetConfig, KLConfig
+from phf.config.schema import Config, DatasetConfig, KLConfig, ScenarioConfig
 from phf.errors import ConfigError
 
 RELEASED_TAGGING = "dataset.conditional_training_config"
@@ -43,7 +42,7 @@ def derive(config: Config, *, for_models: bool = False) -> Config:
     scenarios = [_derive_scenario(scenario, tokens, key) for scenario in config.generation.scenario_configs]
     may_tag = tagging.tag_every_segment_when_sampling
     if may_tag is None:
-        written = [scenario["generate_kwargs"]["bad_words_ids"] for scenario in scenarios if _bans(scenario)]
+        written = [scenario.generate_kwargs["bad_words_ids"] for scenario in scenarios if _bans(scenario)]
         may_tag = bool(written) and all(len(ids) < len(tokens) for ids in written)
     tagging = tagging.model_copy(update={"tag_every_segment_when_sampling": may_tag})
     return config.model_copy(
@@ -62,13 +61,13 @@ def tagging_key(dataset: DatasetConfig) -> str:
     return "conditioning" if dataset.conditional_training_config is None else "conditional_training_config"
 
 
-def _derive_scenario(scenario: dict[str, Any], tokens: list[str], key: str) -> dict[str, Any]:
-    prefix = scenario.get("prefix")
+def _derive_scenario(scenario: ScenarioConfig, tokens: list[str], key: str) -> ScenarioConfig:
+    prefix = scenario.prefix
     if prefix is None:
-        return {**scenario, "prefix": tokens[0]}
+        return scenario.model_copy(update={"prefix": tokens[0]})
     if prefix not in (*tokens, ""):
         raise ConfigError(
-            f"generation.scenario_configs, scenario '{scenario.get('name')}': prefix {prefix!r} is not a control token of "
+            f"generation.scenario_configs, scenario '{scenario.name}': prefix {prefix!r} is not a control token of "
             f'{key} ({_listed(tokens)}). Leave it out for {tokens[0]!r}, the best one, or write "" for none.'
         )
     return scenario
@@ -97,15 +96,15 @@ def _check_alternatives(dataset: DatasetConfig) -> None:
             raise ConfigError(f"dataset.{released} and dataset.{own} are both set; set one of them to null.")
 
 
-def _bans(scenario: dict[str, Any]) -> bool:
-    return bool((scenario.get("generate_kwargs") or {}).get("bad_words_ids"))
+def _bans(scenario: ScenarioConfig) -> bool:
+    return bool(scenario.generate_kwargs.get("bad_words_ids"))
 
 
 def _check_unconditional(config: Config) -> None:
     for scenario in config.generation.scenario_configs:
-        if scenario.get("prefix"):
+        if scenario.prefix:
             raise ConfigError(
-                f"generation.scenario_configs, scenario '{scenario.get('name')}': prefix {scenario['prefix']!r} needs "
+                f"generation.scenario_configs, scenario '{scenario.name}': prefix {scenario.prefix!r} needs "
                 "control tokens; set dataset.conditional_training_config or dataset.conditioning, or leave the prefix out."
             )
     kl = config.kl_gpt3_callback
@@ -163,13 +162,6 @@ def _check_sources(config: Config) -> None:
         raise ConfigError("model.from_scratch is false, so model.path_or_name must name the pretrained model.")
     if config.dataset.eval_fraction and config.dataset.eval_datasets:
         raise ConfigError("dataset.eval_fraction and dataset.eval_datasets are both set; set one of them.")
-    if not config.dataset.is_split_by_sentences:
-        raise ConfigError(
-            "dataset.is_split_by_sentences: false is not supported; annotate with --segment document (or set "
-            "dataset.segment: document for raw documents) to give each document one score."
-        )
-    if config.dataset.concat_token is not None:
-        raise ConfigError("dataset.concat_token: only the tokenizer's EOS token is supported; leave the key out.")
     secrets = [key for key in (config.training.model_extra or {}) if "token" in key and key.startswith("hub")]
     if secrets:
         raise ConfigError(f"training.{secrets[0]}: secrets are not kept in configurations; set HF_TOKEN instead.")

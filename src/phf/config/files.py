@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from phf.config.derive import derive
-from phf.config.released import translate
+from phf.config.named import KeyPath, named_problems
+from phf.config.released import current_path, translate
 from phf.config.schema import Config
 from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
@@ -24,8 +25,6 @@ from phf.storage.reading import short
 SHIPPED = resources.files("phf") / "configs"
 TASK_FILES = ("pretrain", "finetune", "quickstart")
 """File names that are tasks; every other file beside them is a method."""
-
-KeyPath = tuple[str | int, ...]
 
 
 def load_config(
@@ -70,7 +69,7 @@ def load_config(
     merged |= names
     warnings += _without_leave(merged)
     for override in overrides:
-        _apply_override(merged, override, origins)
+        warnings += _apply_override(merged, override, origins)
     warnings += translate(merged, "--override")
     parsed = parse_config(merged, origins)
     return derive(parsed, for_models=for_models), warnings
@@ -90,11 +89,17 @@ def _without_leave(values: dict[str, Any]) -> list[str]:
 
 def parse_config(values: Mapping[str, Any], origins: Mapping[KeyPath, str] | None = None) -> Config:
     """Validate plain values. `origins` says which file each key path came from, for error messages."""
+    origins = origins or {}
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
-        problems = [_describe(problem, values, origins or {}) for problem in error.errors()]
+        problems = [_describe(problem, origins) for problem in error.errors()]
         raise ConfigError("\n".join(problems)) from None
+    if problems := [
+        f"{_origin(at, origins)}: {_dotted(at)} {what}" for at, what in named_problems(config.model_dump())
+    ]:
+        raise ConfigError("\n".join(problems))
+    return config
 
 
 def dump_config(config: Config) -> str:
@@ -176,11 +181,13 @@ def _set_origin(origins: dict[KeyPath, str], at: KeyPath, origin: str) -> None:
     origins[at] = origin
 
 
-def _apply_override(values: dict[str, Any], override: str, origins: dict[KeyPath, str]) -> None:
+def _apply_override(values: dict[str, Any], override: str, origins: dict[KeyPath, str]) -> list[str]:
+    """Set one value in place; returns a warning where its key is spelled otherwise today."""
     path, separator, text = override.partition("=")
     keys = path.strip().split(".")
     if not separator or not all(keys):
         raise ConfigError(f"--override {override}: write it as section.key=value.")
+    keys, warnings = current_path(keys, f"--override {override}")
     value = parse_yaml(text, f"--override {override.strip()}", ConfigError)
     target: Any = values
     at: list[str | int] = []
@@ -200,6 +207,7 @@ def _apply_override(values: dict[str, Any], override: str, origins: dict[KeyPath
         target[int(keys[-1])] = value
     at.append(int(keys[-1]) if isinstance(target, list) else keys[-1])
     _set_origin(origins, tuple(at), f"--override {override}")
+    return warnings
 
 
 def _item(target: Any, key: str, override: str, parents: list[str]) -> Any:
@@ -215,11 +223,19 @@ def _is_index(key: str) -> bool:
     return key.isascii() and key.isdecimal() and len(key) < 10
 
 
-def _describe(problem: Any, values: Mapping[str, Any], origins: Mapping[KeyPath, str]) -> str:
+def _origin(at: KeyPath, origins: Mapping[KeyPath, str]) -> str:
+    """The file or override that said what stands there."""
+    return next((origins[at[:n]] for n in range(len(at), -1, -1) if at[:n] in origins), "configuration")
+
+
+def _dotted(at: KeyPath) -> str:
+    return ".".join(map(str, at))
+
+
+def _describe(problem: Any, origins: Mapping[KeyPath, str]) -> str:
     """One line for one pydantic error: file, dotted key, what is wrong, nearest known key."""
     at: KeyPath = tuple(problem["loc"])
-    origin = next((origins[at[:n]] for n in range(len(at), -1, -1) if at[:n] in origins), "configuration")
-    key = ".".join(map(str, at))
+    origin, key = _origin(at, origins), _dotted(at)
     if problem["type"] == "extra_forbidden":
         return f"{origin}: unknown key '{key}'. {did_you_mean(str(at[-1]), _known_keys(at[:-1]))}"
     if problem["type"] == "missing":
@@ -233,7 +249,9 @@ def _describe(problem: Any, values: Mapping[str, Any], origins: Mapping[KeyPath,
 def _known_keys(at: KeyPath) -> list[str]:
     model: type[BaseModel] = Config
     for key in at:
-        annotation = model.model_fields[str(key)].annotation
+        if isinstance(key, int):
+            continue  # an item is of the type that its list names
+        annotation = model.model_fields[key].annotation
         options = [annotation, *get_args(annotation)]
         model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
     return list(model.model_fields)

@@ -1,9 +1,13 @@
-"""Keys of the released system, and of older transformers, that are spelled otherwise today.
+"""Keys of the released system, and of older transformers, that are spelled otherwise today or have no effect.
 
-Each is translated in place with one line of warning, so files written for them work as they are.
+They are translated in place before the schema sees them, so files written for them work as they are, and so do the
+configurations that older versions of `phf` saved with their runs. Whatever a reader should know is a line of warning.
 """
 
+from collections.abc import Iterator
 from typing import Any
+
+from phf.errors import ConfigError
 
 RENAMED_TRAINING_KEYS = {
     "evaluation_strategy": "eval_strategy",
@@ -21,23 +25,98 @@ RENAMED_TRAINING_KEYS = {
 DEAD_GPT2_KEYS = ("scale_attn_by",)
 """Keys of the released model section that were never read by any GPT-2."""
 
+WITHOUT_EFFECT: dict[str, dict[str, tuple[Any, ...]]] = {
+    "dataset": {"num_of_sequences": (1024,), "chars_per_token": (3.6,)},  # there is no buffer to size
+    "kl_gpt3_callback": {"gpt3_kwargs": ({},)},
+    "generation.scenario_configs": {
+        "prompt_before_control": (
+            True,
+            False,
+        ),  # the control token comes first, as in the released code where it is true
+        "display_as_html": (True, False),
+        "token_type_id": (None, 0),
+    },
+}
+"""Section -> key -> the values of which nothing is said: they change nothing, or older versions saved them unasked."""
+
 
 def translate(values: dict[str, Any], origin: str) -> list[str]:
-    """Rename old keys in `values` in place; returns a line of warning for each."""
-    warnings: list[str] = []
-    training = values.get("training")
-    if isinstance(training, dict):
-        for old in [key for key in training if key in RENAMED_TRAINING_KEYS]:
-            new, value = RENAMED_TRAINING_KEYS[old], training.pop(old)
-            if new is None:
-                warnings.append(f"{origin}: training.{old} has no effect any more and is ignored.")
-                continue
-            training.setdefault(new, value)
-            warnings.append(f"{origin}: training.{old} is called training.{new} now; read as that.")
+    """Rename old keys in `values` in place, and take out those without effect; returns lines of warning.
+
+    Raises `ConfigError` for a released setting that would change the results and is not supported.
+    """
+    warnings = _translate_training(values.get("training"), origin)
+    dataset = values.get("dataset")
+    if isinstance(dataset, dict):
+        if dataset.pop("is_split_by_sentences", True) is not True:
+            raise ConfigError(
+                f"{origin}: dataset.is_split_by_sentences: false is not supported; annotate with --segment document (or "
+                "set dataset.segment: document for raw documents) to give each document one score."
+            )
+        if dataset.pop("concat_token", None) is not None:
+            raise ConfigError(
+                f"{origin}: dataset.concat_token: only the tokenizer's EOS token is supported; leave it out."
+            )
     model = values.get("model")
-    settings = model.get("gpt2_config_kwargs") if isinstance(model, dict) else None
-    if isinstance(settings, dict):
-        for key in [key for key in settings if key in DEAD_GPT2_KEYS]:
-            del settings[key]
-            warnings.append(f"{origin}: model.gpt2_config_kwargs.{key} is no GPT-2 setting and never had an effect.")
+    if isinstance(model, dict):
+        warnings += _translate_model(model, origin)
+    for path, section, known in _sections(values):
+        for key in [key for key in section if key in known]:
+            value = section.pop(key)
+            if not any(value == silent for silent in known[key]):
+                model_name = value.get("model_name") if isinstance(value, dict) else None
+                of_gpt3 = f" ({model_name}): the GPT-3 models are no longer served" if model_name else ""
+                warnings.append(f"{origin}: {path}.{key} has no effect and is ignored{of_gpt3}.")
     return warnings
+
+
+def current_path(keys: list[str], origin: str) -> tuple[list[str], list[str]]:
+    """The keys of an override as they are spelled today, and a line of warning where that is another spelling."""
+    if keys[:2] == ["model", "gpt2_config_kwargs"]:
+        return ["model", "config_kwargs", *keys[2:]], []
+    new = RENAMED_TRAINING_KEYS.get(keys[1]) if keys[0] == "training" and len(keys) > 1 else None
+    if new is None:
+        return keys, []
+    return ["training", new, *keys[2:]], [f"{origin}: training.{keys[1]} is called training.{new} now; read as that."]
+
+
+def _translate_training(training: Any, origin: str) -> list[str]:
+    warnings: list[str] = []
+    if not isinstance(training, dict):
+        return warnings
+    for old in [key for key in training if key in RENAMED_TRAINING_KEYS]:
+        new, value = RENAMED_TRAINING_KEYS[old], training.pop(old)
+        if new is None:
+            warnings.append(f"{origin}: training.{old} has no effect any more and is ignored.")
+            continue
+        training.setdefault(new, value)
+        warnings.append(f"{origin}: training.{old} is called training.{new} now; read as that.")
+    return warnings
+
+
+def _translate_model(model: dict[str, Any], origin: str) -> list[str]:
+    """`gpt2_config_kwargs` is the released name of `config_kwargs`; where a file has both, the latter wins."""
+    settings = model.pop("gpt2_config_kwargs", None)
+    if settings is None:
+        return []
+    if not isinstance(settings, dict):
+        model.setdefault("config_kwargs", settings)  # the schema says what is wrong with it
+        return []
+    dead = [key for key in settings if key in DEAD_GPT2_KEYS]
+    own = model.get("config_kwargs") or {}
+    if isinstance(own, dict):
+        model["config_kwargs"] = {key: value for key, value in settings.items() if key not in dead} | own
+    return [f"{origin}: model.gpt2_config_kwargs.{key} is not a GPT-2 setting and never had an effect." for key in dead]
+
+
+def _sections(values: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, tuple[Any, ...]]]]:
+    """(path, section, its keys without effect) of what stands in `values`."""
+    for path, known in WITHOUT_EFFECT.items():
+        at: Any = values
+        for key in path.split("."):
+            at = at.get(key) if isinstance(at, dict) else None
+        if isinstance(at, dict):
+            yield path, at, known
+        for number, item in enumerate(at if isinstance(at, list) else ()):
+            if isinstance(item, dict):
+                yield f"{path}.{number}", item, known

@@ -1,9 +1,8 @@
 """A task as it is put to one model: prompted as the model says of itself, without the scenarios that it cannot run."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from phf.config import ConditionalTrainingConfig, Config
+from phf.config import ConditionalTrainingConfig, Config, ScenarioConfig
 from phf.registry.names import did_you_mean
 
 
@@ -32,26 +31,26 @@ def task_for_model(
     special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     kept, notices = [], []
     for scenario in config.generation.scenario_configs:
-        prefix = scenario.get("prefix")
+        prefix = scenario.prefix
         if prefix is None or (own is not None and prefix == own.aligned_prefix):
             prefix = None if conditional is None else conditional.aligned_prefix
-        prompted = {**scenario, "prefix": prefix}
+        prompted = scenario.model_copy(update={"prefix": prefix})
         reason = _unfit(prompted, special, is_conditional=conditional is not None, has_value_head=has_value_head)
         if reason is None:
             kept.append(prompted)
         else:
-            notices.append(f"scenario '{scenario.get('name')}' is skipped: {reason}")
+            notices.append(f"scenario '{scenario.name}' is skipped: {reason}")
     update = {"metrics_configs": [], "scenario_configs": kept}
     return config.model_copy(update={"generation": config.generation.model_copy(update=update)}), notices
 
 
-def _unfit(scenario: Mapping[str, Any], special: set[str], *, is_conditional: bool, has_value_head: bool) -> str | None:
+def _unfit(scenario: ScenarioConfig, special: set[str], *, is_conditional: bool, has_value_head: bool) -> str | None:
     """What a scenario needs that the model lacks."""
-    prefix = scenario["prefix"]
+    prefix = scenario.prefix
     if prefix and prefix not in special:
         return f"the model has no control token {prefix!r}. {did_you_mean(prefix, special)}"
-    if scenario.get("guidance_scale") is not None and not is_conditional:
+    if scenario.guidance_scale is not None and not is_conditional:
         return "guidance_scale steers between two control tokens, and the model has none."
-    if scenario.get("best_of") not in (None, 1) and not has_value_head:
+    if scenario.best_of != 1 and not has_value_head:
         return "best_of chooses by a value head, and the model has none."
     return None

@@ -23,7 +23,7 @@ def quickstart_configs(num_tokens: float | None = None, overrides: Iterable[str]
     mle, _ = load_config(task=TASK, method="mle", overrides=shared)
     conditional, _ = load_config(task=TASK, method="conditional", overrides=shared)
     (scenario,) = conditional.generation.scenario_configs
-    both = [{**scenario, "name": name, "prefix": prefix} for name, prefix in PREFIXES.items()]
+    both = [scenario.model_copy(update={"name": name, "prefix": prefix}) for name, prefix in PREFIXES.items()]
     generation = conditional.generation.model_copy(update={"scenario_configs": both})
     return {"mle": mle, "conditional": conditional.model_copy(update={"generation": generation})}
 

@@ -1,7 +1,6 @@
 """The model under attack: sampled as it is meant to be prompted, and scored with the task's scorer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ MIN_ROOM_TOKENS = 10
 """What a prompt must leave of `max_length`."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class PromptsScenario(GenerationScenario):
     """A scenario whose prompts are given, each sampled `num_completions` times."""
 

@@ -79,7 +79,7 @@ def find(target: str, kind: Kind) -> Any:
     module_name, _, name = target.partition(":")
     if not all(part.isidentifier() for part in [*module_name.split("."), name]):
         raise ConfigError(f"The {kind.name} '{target}' is not named as 'package.module:ClassName'.")
-    _refuse_unseen(module_name, name, target, kind)
+    refuse_unseen(module_name, name, target, kind)
     return checked(import_attribute(module_name, name, target, kind), target, kind)
 
 
@@ -99,7 +99,7 @@ def checked(found: Any, target: str, kind: Kind) -> Any:
             f"The {kind.name} '{target}' is a {type(found).__name__}; it must be {kind.wanted()}, or a function that is "
             "annotated to return one."
         )
-    if _is_standard(made.__module__) or not kind.has(made):
+    if is_standard(made.__module__) or not kind.has(made):
         what = "is" if made is found else f"returns {made.__name__}, which is"
         raise ConfigError(f"The {kind.name} '{target}' {what} not {kind.wanted()}, so it is not called.")
     if made is found and _is_stub(inspect.getattr_static(made, kind.method, None)):
@@ -138,13 +138,13 @@ def _returned(function: FunctionType) -> type | None:
     return annotation if isinstance(annotation, type) else None
 
 
-def _is_standard(module_name: str) -> bool:
+def is_standard(module_name: str) -> bool:
     return module_name.partition(".")[0] in sys.stdlib_module_names
 
 
-def _refuse_unseen(module_name: str, name: str, target: str, kind: Kind) -> None:
+def refuse_unseen(module_name: str, name: str, target: str, kind: Kind) -> None:
     """`ConfigError` for what cannot be of this kind, as far as that can be told without importing it."""
-    if _is_standard(module_name):
+    if is_standard(module_name):
         raise ConfigError(
             f"The {kind.name} '{target}' is of Python's standard library, which has none, so it is not imported. "
             "If the file is your own, give it another name."
@@ -153,7 +153,7 @@ def _refuse_unseen(module_name: str, name: str, target: str, kind: Kind) -> None
         return
     if module_name.rpartition(".")[2] == "__main__":
         raise ConfigError(f"The {kind.name} '{target}' is of a program, which is not imported.")
-    origin = _source(module_name)
+    origin = source_of(module_name)
     if origin is None or origin.suffix != ".py":
         return  # not found, which importing it will say, or compiled
     if origin.is_relative_to(sysconfig.get_path("stdlib")) and "site-packages" not in origin.parts:
@@ -162,14 +162,14 @@ def _refuse_unseen(module_name: str, name: str, target: str, kind: Kind) -> None
         body = ast.parse(origin.read_bytes()).body
     except (OSError, SyntaxError, ValueError, RecursionError):
         return  # importing it will say so, and run nothing
-    bound = dict(_bindings(body))
+    bound = dict(bindings(body))
     if name not in bound and "*" not in bound and "__getattr__" not in bound:
         raise ConfigError(
             f"The {kind.name} '{target}' cannot be imported: module '{module_name}' has no attribute '{name}'."
         )
     node = bound.get(name)
     is_plain = isinstance(node, ast.ClassDef) and not (node.bases or node.keywords or node.decorator_list)
-    if is_plain and (kind.base is not None or kind.method not in dict(_bindings(node.body))):  # type: ignore[union-attr]
+    if is_plain and (kind.base is not None or kind.method not in dict(bindings(node.body))):  # type: ignore[union-attr]
         raise ConfigError(f"The {kind.name} '{target}' is not {kind.wanted()}, so it is not called.")
     if isinstance(node, ast.FunctionDef) and node.returns is None and not node.decorator_list:
         raise ConfigError(
@@ -178,7 +178,7 @@ def _refuse_unseen(module_name: str, name: str, target: str, kind: Kind) -> None
         )
 
 
-def _source(module_name: str) -> Path | None:
+def source_of(module_name: str) -> Path | None:
     """The file of a module; unlike `importlib.util.find_spec`, this imports none of its parents. None: not found."""
     path: list[str] | None = None
     file: Path | None = None
@@ -202,7 +202,7 @@ def _spec(module_name: str, path: list[str] | None) -> ModuleSpec | None:
     return next((spec for spec in found if spec is not None), None)
 
 
-def _bindings(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
+def bindings(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
     """(name, statement) of what the statements of a module or class define, also under `if`, `try` and `with`."""
     for node in body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -215,6 +215,6 @@ def _bindings(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
             yield from ((name, node) for name in names)
         else:
             for block in ("body", "orelse", "finalbody"):
-                yield from _bindings(getattr(node, block, []))
+                yield from bindings(getattr(node, block, []))
             for handler in getattr(node, "handlers", []):
-                yield from _bindings(handler.body)
+                yield from bindings(handler.body)

@@ -1,21 +1,13 @@
 """Name -> "module:attribute", resolved when asked for, so that listing what exists imports nothing."""
 
-import difflib
-import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from phf.errors import ConfigError
-from phf.registry.kinds import Kind, checked, find, import_attribute
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence for an error message: the nearest known name, then all of them."""
-    names = sorted(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"Did you mean '{nearest[0]}'? " if nearest else ""
-    return f"{hint}Known: {', '.join(names)}."
+from phf.registry.arguments import Arguments, arguments_of, known_arguments
+from phf.registry.kinds import Kind, checked, find, import_attribute, refuse_unseen
+from phf.registry.nearest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -50,10 +42,7 @@ class Registry:
             return checked(import_attribute(point.module, point.attr, point.value, self.kind), point.value, self.kind)
         if ":" in name:
             return find(name, self.kind)
-        raise ConfigError(
-            f"There is no {self.kind.name} called '{name}'. {did_you_mean(name, self.describe())} "
-            f"Your own {self.kind.name} is named as 'package.module:ClassName'."
-        )
+        raise self._unknown(name)
 
     def build(self, section: Mapping[str, Any], where: str, name_key: str = "class_name") -> Any:
         """Call what `section[name_key]` names with the section's other keys as arguments.
@@ -68,50 +57,85 @@ class Registry:
         settings = dict(section)
         name = settings.pop(name_key, None)
         if not isinstance(name, str):
-            raise ConfigError(f"{where}.{name_key} is missing. {did_you_mean('', self.describe())}")
+            raise ConfigError(f"{where}.{name_key} {self._unnamed()}")
         try:
             target = self.resolve(name)
         except ConfigError as error:
             raise ConfigError(f"{where}.{name_key}: {error}") from error
         try:
-            parameters = inspect.signature(target).parameters
+            arguments = arguments_of(target)
         except (TypeError, ValueError) as error:  # no callable, or one that is not written in Python
             raise ConfigError(
                 f"{where}.{name_key} '{name}' is a {type(target).__name__}; it must be a class, or a function that "
                 f"makes a {self.kind.name}."
             ) from error
-        accepts_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-        for key, value in settings.items():
-            if key in parameters:
-                settings[key] = _parsed(value, parameters[key].annotation, f"{where}.{key}")
-            elif not accepts_any:
-                known = did_you_mean(key, parameters) if parameters else "It takes none."
-                raise ConfigError(f"{where}.{key} is not a setting of {name}. {known}")
-        for key, parameter in parameters.items():
-            is_named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-            if is_named and parameter.default is parameter.empty and key not in settings:
-                raise ConfigError(f"{where}.{key} is missing: {name} needs it.")
+        for key, problem in arguments.problems(settings, name):
+            raise ConfigError(f"{where}.{key} {problem}")
         try:
-            return target(**settings)
+            return target(**arguments.parsed(settings))
         except ConfigError as error:
             if where in str(error):
                 raise
             raise ConfigError(f"{where}: {error}") from error
 
+    def problems(self, section: Mapping[str, Any], name_key: str = "class_name") -> Iterator[tuple[str, str]]:
+        """(key, what is wrong with it) for what can be told of a section without importing what it names."""
+        name = section.get(name_key)
+        if not isinstance(name, str):
+            yield name_key, self._unnamed()
+            return
+        try:
+            arguments = self._arguments(name)
+        except ConfigError as error:
+            yield name_key, f"is '{name}'. {error}"
+            return
+        if arguments is not None:
+            settings = {key: value for key, value in section.items() if key != name_key}
+            yield from arguments.problems(settings, name)
 
-def _parsed(value: Any, annotation: Any, where: str) -> Any:
-    if annotation is inspect.Parameter.empty:
-        return value
-    from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+    def canonical(self, section: Mapping[str, Any], name_key: str = "class_name") -> dict[str, Any]:
+        """The section with its values as the types of their arguments, and the defaults of those left out.
 
-    try:
-        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
-        return adapter.validate_python(value)
-    except PydanticSchemaGenerationError:
-        return value  # an annotation pydantic has no rule for: the class checks for itself
-    except ValidationError as error:
-        problem = error.errors()[0]["msg"]
-        raise ConfigError(f"{where} is {value!r}: {problem}.") from error
+        Sections that mean the same are equal so, as far as can be told without importing what they name.
+        """
+        name = section.get(name_key)
+        settings = {key: value for key, value in section.items() if key != name_key}
+        try:
+            arguments = self._arguments(name) if isinstance(name, str) else None
+        except ConfigError:
+            return dict(section)
+        target = self.entries[name][0] if name in self.entries else name
+        first = next((known for known, (other, _) in self.entries.items() if other == target), name)
+        return {name_key: first, **(settings if arguments is None else arguments.with_defaults(settings))}
+
+    def _unnamed(self) -> str:
+        return f"is missing. {did_you_mean('', self.describe())}"
+
+    def _arguments(self, name: str) -> Arguments | None:
+        """The arguments of what is called `name`; None where they cannot be told without importing it.
+
+        Raises `ConfigError` for a name that does not exist, or that is known to be of another kind.
+        """
+        if name in self.entries:
+            module_name, _, attribute = self.entries[name][0].partition(":")
+            return known_arguments(module_name, attribute)
+        from importlib.metadata import entry_points
+
+        for point in entry_points(group=self.group, name=name):
+            return known_arguments(point.module, point.attr)
+        module_name, separator, attribute = name.partition(":")
+        if not separator:
+            raise self._unknown(name)
+        if not all(part.isidentifier() for part in [*module_name.split("."), attribute]):
+            raise ConfigError(f"The {self.kind.name} '{name}' is not named as 'package.module:ClassName'.")
+        refuse_unseen(module_name, attribute, name, self.kind)
+        return known_arguments(module_name, attribute)
+
+    def _unknown(self, name: str) -> ConfigError:
+        return ConfigError(
+            f"There is no {self.kind.name} called '{name}'. {did_you_mean(name, self.describe())} "
+            f"Your own {self.kind.name} is named as 'package.module:ClassName'."
+        )
 
 
 SCORERS = Registry(

@@ -103,7 +103,7 @@ def generate_samples(
         if uses_own_loop(scenario, model):
             away = None
             if scenario.guidance_scale is not None and scenario.guidance_scale != 1:
-                away = dataclasses.replace(scenario, prefix=negative_prefix).prompt_ids(tokenizer, prompts)
+                away = scenario.model_copy(update={"prefix": negative_prefix}).prompt_ids(tokenizer, prompts)
             drawn = _draw_samples(model, prompt_ids, away, scenario, config, seed, batch_size)
         else:
             torch.manual_seed(seed)

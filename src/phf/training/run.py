@@ -92,10 +92,9 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
     arguments, arithmetic, warnings = training_arguments(config.training, config.dataset.seq_length, run_dir)
     kl = config.kl_gpt3_callback
     if kl is not None and kl.reference is None:
-        named = f" (gpt3_kwargs.model_name is {kl.gpt3_kwargs['model_name']})" if "model_name" in kl.gpt3_kwargs else ""
         warnings.append(
-            f"kl_gpt3_callback names no reference LM of its own{named}, so KL is not measured: the GPT-3 models are no "
-            "longer served. Set kl_gpt3_callback.reference.path_or_name, or base_url and model of a server."
+            "kl_gpt3_callback names no reference LM, so KL is not measured. Set kl_gpt3_callback.reference.path_or_name, "
+            "or base_url and model of a server."
         )
     warnings += scorer_warnings(config.dataset, scorer) + check_value_head(config, objective)
     return Plan(config, run_dir, arguments, arithmetic, objective, scorer, warnings)

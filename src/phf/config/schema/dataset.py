@@ -52,8 +52,6 @@ class DatasetConfig(Section):
     datasets: list[str] = Field(min_length=1)
     """Sources: Hub names, saved datasets, Parquet or JSON Lines files, folders or globs, folders of text files, or
     `python-stdlib`. Raw documents are scored first with the task's scorer."""
-    is_split_by_sentences: bool = True
-    """Segments have scores of their own. False joins each document to one segment with its average score."""
     segment: str | None = Field(default=None, pattern=r"^(lines|document|sentences(:[a-z]{2})?)$")
     """How raw documents are cut before scoring: lines, sentences, sentences:LANGUAGE (en, de, es, fr, zh, ja, th, or
     xx for any) or document. None: the scorer's own way."""
@@ -86,12 +84,6 @@ class DatasetConfig(Section):
     """Largest share of documents that the tokenizer may change (characters it lacks, lower-casing) and not be refused."""
     streaming: bool = False
     """Pack while training instead of caching blocks on disk: for a corpus that does not fit."""
-    concat_token: str | None = None
-    """Released key; only the tokenizer's EOS is supported."""
-    num_of_sequences: int = 1024
-    """Released key, without effect: the packer has no buffer to size."""
-    chars_per_token: float = 3.6
-    """Released key, without effect: the packer has no buffer to size."""
 
     @property
     def tagging(self) -> ConditionalTrainingConfig | ConditioningConfig | None:

@@ -1,10 +1,52 @@
 """The section `generation`: what is sampled, and how the samples are scored."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from phf.config.schema.section import Section
+
+
+def _file_name(name: str) -> str:
+    if not name.isprintable() or name.startswith(".") or set(name) & set("/\\") or not name:
+        raise PydanticCustomError("file_name", "its name becomes a file name, so it cannot have / or begin with a dot")
+    return name
+
+
+class ScenarioConfig(Section):
+    """One way of generating samples, with the keys of the released system."""
+
+    name: Annotated[str, AfterValidator(_file_name)]
+    """Names the scenario's numbers and its file of samples."""
+    num_samples: int = Field(default=32, ge=1)
+    """Exactly this many samples."""
+    prompts_path: str | None = None
+    """Where prompts come from: a JSON Lines or Parquet file, a saved or Hub dataset such as
+    `allenai/real-toxicity-prompts`, a set that ships with `phf` (`phf:toxicity`, ...), or `python-stdlib` for function
+    headers of the running interpreter's standard library. Taken in order, again from the start when they run out."""
+    prompts_column: str = "text"
+    """Column with the prompt; `prompt.text` is the field `text` of the column `prompt`."""
+    prompts_where: dict[str, Any] = {}
+    """Only the records with these values, such as `{challenging: true}`."""
+    samples_per_prompt: int = Field(default=1, ge=1)
+    """Samples in a row of the same prompt. 25 and more give the expected maximum over 25 and the probability of a hit
+    among 25 (RealToxicityPrompts, arXiv 2009.11462), of the first num_samples / samples_per_prompt prompts."""
+    prefix: str | None = None
+    """Control token that stands behind the document start (EOS or BOS) and in front of the prompt."""
+    generate_kwargs: dict[str, Any] = {}
+    """Arguments of `generate`; `max_length` counts document start, prefix and prompt."""
+    guidance_scale: float | None = Field(default=None, ge=0)
+    """Classifier-free guidance from the other control token towards `prefix`: 1 is plain sampling, more steers harder."""
+    best_of: int = Field(default=1, ge=1)
+    """Draw so many candidates for each sample and keep the one that the model's value head likes best."""
+    num_hits_threshold: float = 0.5
+    """A sample is a hit if its score is greater."""
+    use_prompt_for_scoring: bool = False
+    """Score prompt + continuation instead of the continuation."""
+    scorers: list[dict[str, Any]] = []
+    """More scorers, each `class_name` and settings: one that the training data was not scored by is held out, and
+    shows whether the model learned the preference or the scorer."""
 
 
 class GenerationConfig(Section):
@@ -14,8 +56,8 @@ class GenerationConfig(Section):
     """`class_name` and settings of the scorer; the same scorer annotates raw documents."""
     metrics_configs: list[dict[str, Any]] = []
     """Metrics over all samples of a scenario, each `class_name` and settings."""
-    scenario_configs: list[dict[str, Any]] = []
-    """Generation scenarios; see `phf.sampling.scenarios.GenerationScenario` for the keys."""
+    scenario_configs: list[ScenarioConfig] = []
+    """Generation scenarios."""
     batch_size: int = Field(default=512, ge=1)
     """Samples generated at once."""
     every_n_steps: int = Field(default=1000, ge=1)

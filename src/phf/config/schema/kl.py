@@ -1,7 +1,5 @@
 """The section `kl_gpt3_callback`: KL from a reference LM."""
 
-from typing import Any
-
 from pydantic import Field
 
 from phf.config.schema.section import Section
@@ -50,5 +48,3 @@ class KLConfig(Section):
     """Measure before the first step."""
     run_on_train_end: bool = True
     """Measure after the last step."""
-    gpt3_kwargs: dict[str, Any] = {}
-    """Released key, without effect: which GPT-3 was the reference."""

@@ -29,8 +29,6 @@ class ModelConfig(Section):
     """Initialise at random from the configuration, or start from the pretrained weights."""
     config_kwargs: dict[str, Any] = {}
     """Changes to the model's configuration, e.g. `{n_layer: 4}`; an unknown key is an error."""
-    gpt2_config_kwargs: dict[str, Any] = {}
-    """Released name of `config_kwargs`; both are applied."""
     model_kwargs: dict[str, Any] = {}
     """`value_head_config: {is_detached: bool}`, and arguments of `from_pretrained` such as `revision`."""
     num_additional_tokens: int | None = None

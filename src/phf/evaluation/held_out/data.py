@@ -123,11 +123,11 @@ def packing_config(config: Config, tokenizer: Any) -> PackingConfig:
 def check_banned_ids(config: Config, control_ids: set[int]) -> None:
     """`bad_words_ids` written out in a scenario must be control tokens of this very tokenizer."""
     for scenario in config.generation.scenario_configs:
-        banned = (scenario.get("generate_kwargs") or {}).get("bad_words_ids") or []
+        banned = scenario.generate_kwargs.get("bad_words_ids") or []
         for ids in banned:
             if len(ids) != 1 or ids[0] not in control_ids:
                 raise ConfigError(
-                    f"generation.scenario_configs, scenario '{scenario.get('name')}': bad_words_ids has {ids}, but this "
+                    f"generation.scenario_configs, scenario '{scenario.name}': bad_words_ids has {ids}, but this "
                     f"tokenizer's control tokens have the ids {sorted(control_ids)}. Leave bad_words_ids out: it is derived."
                 )
 

@@ -145,7 +145,6 @@ def _settings(config: ModelConfig, lm_config: Any, arguments: dict[str, Any]) ->
     settings: dict[str, tuple[str, Any]] = {}
     for section, values in (
         ("model.model_kwargs", arguments),
-        ("model.gpt2_config_kwargs", config.gpt2_config_kwargs),
         ("model.config_kwargs", config.config_kwargs),
     ):
         for key, value in values.items():

@@ -102,7 +102,6 @@ def check_vocabulary(config: ModelConfig, ids: Iterable[int], new_ids: Collectio
     num_rows = 1 + max(set(ids) - set(new_ids))
     for section, settings in (
         ("model_kwargs", config.model_kwargs),
-        ("gpt2_config_kwargs", config.gpt2_config_kwargs),
         ("config_kwargs", config.config_kwargs),
     ):
         given = settings.get("vocab_size")
@@ -121,7 +120,7 @@ def load_architecture(config: ModelConfig, architecture: Architecture, **setting
         AutoModelForCausalLM,
         config.path_or_name,
         KEY,
-        may_leave_out=bool(config.config_kwargs or config.gpt2_config_kwargs),
+        may_leave_out=bool(config.config_kwargs),
         config=architecture.config,
         dtype=architecture.dtype,
         **architecture.source,

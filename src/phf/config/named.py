@@ -1,0 +1,85 @@
+"""Sections that name a class and its settings: scorers, metrics, the parts of a method, the red LM."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from phf.config.percentile import percentile_of
+from phf.config.schema import ConditioningConfig
+from phf.registry.names import CONDITIONINGS, DOCUMENT_FILTERS, METRICS, OBJECTIVES, RED_LMS, SCORERS, Registry
+
+KeyPath = tuple[str | int, ...]
+OBJECTIVE: KeyPath = ("objective",)
+DOCUMENT_FILTER: KeyPath = ("dataset", "document_filter")
+CONDITIONING: KeyPath = ("dataset", "conditioning")
+NAME_KEYS = {OBJECTIVE: "name"}
+"""The key that holds the name, where it is not `class_name`."""
+NOT_SETTINGS = {CONDITIONING: set(ConditioningConfig.model_fields) - {"class_name"}}
+"""Keys beside the name that are not settings of what is named."""
+MAY_BE_PERCENTILES = (OBJECTIVE, DOCUMENT_FILTER, CONDITIONING)
+"""Sections in which `p5` becomes a number when the data has been seen."""
+PLACES: tuple[tuple[KeyPath, Registry], ...] = (
+    (OBJECTIVE, OBJECTIVES),
+    (DOCUMENT_FILTER, DOCUMENT_FILTERS),
+    (CONDITIONING, CONDITIONINGS),
+    (("generation", "scorer_config"), SCORERS),
+    (("generation", "metrics_configs", "*"), METRICS),
+    (("generation", "scenario_configs", "*", "scorers", "*"), SCORERS),
+    (("redteam", "red_lm"), RED_LMS),
+)
+"""Where such sections stand ("*": each item of a list), and the registry that knows their names."""
+
+
+def named_problems(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """(path of a key, what is wrong with it) in the sections of a configuration, given as plain values."""
+    for place, registry in PLACES:
+        for path, section in _sections(values, place):
+            for key, problem in registry.problems(_settings(path, section), _name_key(path)):
+                yield (*path, key), problem
+
+
+def with_named(values: Any, change: Callable[[Registry, Mapping[str, Any], str], dict[str, Any]]) -> Any:
+    """A copy of plain values in which each of these sections is what `change(registry, section, name key)` makes of it."""
+    for place, registry in PLACES:
+        for path, section in list(_sections(values, place)):
+            apart = {key: value for key, value in section.items() if key in NOT_SETTINGS.get(path, ())}
+            settings = {key: value for key, value in section.items() if key not in apart}
+            values = _replaced(values, path, {**apart, **change(registry, settings, _name_key(path))})
+    return values
+
+
+def _sections(values: Any, place: KeyPath, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    if not place:
+        if isinstance(values, Mapping):
+            yield path, values
+    elif place[0] == "*":
+        for number, item in enumerate(values if isinstance(values, list | tuple) else ()):
+            yield from _sections(item, place[1:], (*path, number))
+    elif isinstance(values, Mapping) and place[0] in values:
+        yield from _sections(values[place[0]], place[1:], (*path, place[0]))
+
+
+def _replaced(values: Any, path: KeyPath, new: Any) -> Any:
+    if not path:
+        return new
+    copy = dict(values) if isinstance(values, Mapping) else list(values)
+    copy[path[0]] = _replaced(values[path[0]], path[1:], new)  # type: ignore[index]
+    return copy
+
+
+def _name_key(path: KeyPath) -> str:
+    return NAME_KEYS.get(path, "class_name")
+
+
+def _settings(path: KeyPath, section: Mapping[str, Any]) -> dict[str, Any]:
+    """The section without the keys that are not settings of what it names, and with numbers for percentiles."""
+    settings = {key: value for key, value in section.items() if key not in NOT_SETTINGS.get(path, ())}
+    return _with_stand_ins(settings) if path in MAY_BE_PERCENTILES else settings
+
+
+def _with_stand_ins(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_stand_ins(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_stand_ins(inner) for inner in value]
+    percentile = percentile_of(value)
+    return value if percentile is None else percentile / 100
