@@ -37,7 +37,7 @@ def test_the_best_token_is_the_prefix_and_all_are_special_tokens():
     config = conditioned("ThreeWay", low=0.1, high=0.5)
     assert config.tokenizer.special_tokens == TOKENS
     assert config.model.num_additional_tokens == 3
-    assert config.generation.scenario_configs[0]["prefix"] == "<|good|>"
+    assert config.generation.scenario_configs[0].prefix == "<|good|>"
 
 
 def test_any_number_of_thresholds_divides_the_scores():

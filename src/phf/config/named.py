@@ -73,6 +73,8 @@ def _name_key(path: KeyPath) -> str:
 def _settings(path: KeyPath, section: Mapping[str, Any]) -> dict[str, Any]:
     """The section without the keys that are not settings of what it names, and with numbers for percentiles."""
     settings = {key: value for key, value in section.items() if key not in NOT_SETTINGS.get(path, ())}
+    if path == OBJECTIVE and "score_threshold" in settings:
+        settings["score_threshold"] = 0.0  # `phf.config.derive` checks what is written
     return _with_stand_ins(settings) if path in MAY_BE_PERCENTILES else settings
 
 
