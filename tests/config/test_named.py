@@ -150,3 +150,14 @@ def test_every_mistake_is_listed_at_once(load):
     with pytest.raises(ConfigError) as error:
         load("objective: {name: AWR, alpah: 1, betta: 2}")
     assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_section_that_names_another_class_replaces_the_one_below_it(load, tmp_path):
+    (tmp_path / "server.yml").write_text(
+        "redteam: {prompts_path: a, red_lm: {class_name: ServerRedLM, base_url: u, model: m}}\nobjective: {name: MLE}\n"
+    )
+    config = load_config(task="pep8", method=str(tmp_path / "server.yml"))[0]
+    assert load_config(task="pep8")[0].redteam.red_lm == {"class_name": "MutationRedLM", "unit": "lines"}
+    assert config.redteam.red_lm == {"class_name": "ServerRedLM", "base_url": "u", "model": "m"}
+    (tmp_path / "same.yml").write_text("redteam: {red_lm: {class_name: MutationRedLM}}\n")
+    assert load_config(task="pep8", method=str(tmp_path / "same.yml"))[0].redteam.red_lm["unit"] == "lines"

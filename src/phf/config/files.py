@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from phf.config.derive import derive
-from phf.config.named import KeyPath, named_problems
+from phf.config.named import KeyPath, name_key, named_problems
 from phf.config.released import current_path, translate
 from phf.config.schema import Config
 from phf.errors import ConfigError
@@ -163,10 +163,17 @@ def _label(path: Path) -> str:
 
 
 def _merge(base: Any, update: Any, origin: str, origins: dict[KeyPath, str], at: KeyPath = ()) -> Any:
-    """`update` on top of `base`: mappings key by key, anything else replaced."""
+    """`update` on top of `base`: mappings key by key, anything else replaced.
+
+    A section that names another class replaces the one below it, whose settings are those of that class.
+    """
     if not isinstance(update, dict):
         _set_origin(origins, at, origin)
         return update
+    key = name_key(at)
+    if isinstance(base, dict) and key in base and base[key] != update.get(key, base[key]):
+        _set_origin(origins, at, origin)
+        base = None
     origins[at] = origin
     result = dict(base) if isinstance(base, dict) else {}
     for key, value in update.items():

@@ -33,7 +33,7 @@ def named_problems(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """(path of a key, what is wrong with it) in the sections of a configuration, given as plain values."""
     for place, registry in PLACES:
         for path, section in _sections(values, place):
-            for key, problem in registry.problems(_settings(path, section), _name_key(path)):
+            for key, problem in registry.problems(_settings(path, section), name_key(path)):
                 yield (*path, key), problem
 
 
@@ -43,7 +43,7 @@ def with_named(values: Any, change: Callable[[Registry, Mapping[str, Any], str],
         for path, section in list(_sections(values, place)):
             apart = {key: value for key, value in section.items() if key in NOT_SETTINGS.get(path, ())}
             settings = {key: value for key, value in section.items() if key not in apart}
-            values = _replaced(values, path, {**apart, **change(registry, settings, _name_key(path))})
+            values = _replaced(values, path, {**apart, **change(registry, settings, name_key(path))})
     return values
 
 
@@ -66,7 +66,8 @@ def _replaced(values: Any, path: KeyPath, new: Any) -> Any:
     return copy
 
 
-def _name_key(path: KeyPath) -> str:
+def name_key(path: KeyPath) -> str:
+    """The key of a section that names a class."""
     return NAME_KEYS.get(path, "class_name")
 
 
