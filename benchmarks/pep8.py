@@ -26,7 +26,7 @@ from machine import describe_machine
 from phf.annotate.runner import annotate
 from phf.corpus.segmenting.segment import segment
 from phf.corpus.sources.documents import read_documents
-from phf.scorers.pep8.checker import PYCODESTYLE_VERSION, find_violations
+from phf.scorers.pep8.find import PYCODESTYLE_VERSION, find_violations
 
 SAMPLE_CHARS = 400
 OPTIONS = pycodestyle.StyleGuide(quiet=True).options

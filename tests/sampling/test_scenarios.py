@@ -9,8 +9,8 @@ from tests.tiny import tiny_tokenizer
 from phf.config import GenerationConfig
 from phf.errors import ConfigError, CorpusError
 from phf.evaluation.generation.evaluator import Evaluator
-from phf.sampling.generate import sampling_config
 from phf.sampling.scenarios import GenerationScenario, build_scenario
+from phf.sampling.settings import sampling_config
 
 RELEASED = {
     "name": "func_headers",

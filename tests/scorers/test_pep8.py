@@ -13,8 +13,8 @@ from phf.corpus.segmenting.segment import segment
 from phf.corpus.sources.documents import read_documents
 from phf.errors import ConfigError, ScorerError
 from phf.scorers import Scorer, build_scorer, checked_scores
-from phf.scorers.pep8 import checker as pep8_checker
-from phf.scorers.pep8.checker import find_violations
+from phf.scorers.pep8 import find as pep8_find
+from phf.scorers.pep8.find import find_violations
 from phf.scorers.pep8.plain import plain_row
 from phf.scorers.pep8.scorer import PEP8Scorer
 
@@ -114,8 +114,8 @@ def test_violations_are_those_of_pycodestyle_on_nearly_plain_statements():
 
 
 def test_another_pycodestyle_is_used_as_it_is(monkeypatch):
-    monkeypatch.setattr(pep8_checker, "PYCODESTYLE_VERSION", "99.0")
-    assert pep8_checker.checker_class.__wrapped__() is pycodestyle.Checker
+    monkeypatch.setattr(pep8_find, "PYCODESTYLE_VERSION", "99.0")
+    assert pep8_find.checker_class.__wrapped__() is pycodestyle.Checker
 
 
 def test_a_registered_check_is_run_too(monkeypatch):
@@ -123,18 +123,18 @@ def test_a_registered_check_is_run_too(monkeypatch):
         if "banana" in logical_line:
             yield 0, "E999 banana"
 
-    options = copy.copy(pep8_checker._default_options())
+    options = copy.copy(pep8_find.default_options())
     options.logical_checks = [*options.logical_checks, ("find_bananas", find_bananas, ["logical_line"])]
-    monkeypatch.setattr(pep8_checker, "_default_options", lambda: options)
-    monkeypatch.setattr(pep8_checker, "checker_class", pep8_checker.checker_class.__wrapped__)
-    assert pep8_checker.find_violations(["banana = 1\n"]) == [(1, 0, "E999")]
+    monkeypatch.setattr(pep8_find, "default_options", lambda: options)
+    monkeypatch.setattr(pep8_find, "checker_class", pep8_find.checker_class.__wrapped__)
+    assert pep8_find.find_violations(["banana = 1\n"]) == [(1, 0, "E999")]
 
 
 def test_where_pycodestyle_raises_the_text_is_unscored_and_counted(monkeypatch):
     def raises(self):
         raise RecursionError
 
-    monkeypatch.setattr(pep8_checker.Checker, "check_all", raises)
+    monkeypatch.setattr(pep8_find.Checker, "check_all", raises)
     scorer = PEP8Scorer()
     assert scorer.score_texts(["x = 1\n"]) == [None]
     assert scorer.score_document(["x = 1\n", "y = 1\n"]) == [None, None]

@@ -8,10 +8,10 @@ from tests.scorers.test_pep8 import outcome, plain_violations
 
 from phf.corpus.segmenting.segment import lines
 from phf.corpus.sources.documents import read_documents
-from phf.scorers.pep8 import checker as pep8_checker
+from phf.scorers.pep8 import find as pep8_find
 from phf.scorers.pep8 import linear as pep8_linear
 from phf.scorers.pep8 import rows as pep8_rows
-from phf.scorers.pep8.checker import find_violations
+from phf.scorers.pep8.find import find_violations
 from phf.scorers.pep8.scorer import PEP8Scorer
 
 SUPERLINEAR = [
@@ -84,7 +84,7 @@ def test_long_text_of_any_kind_is_scored(name):
 
 
 def test_what_would_take_too_long_is_unscored_with_a_reason(monkeypatch):
-    monkeypatch.setattr(pep8_checker, "LONGEST_SLOW_LINE", 10)
+    monkeypatch.setattr(pep8_find, "LONGEST_SLOW_LINE", 10)
     scorer = PEP8Scorer()
     assert scorer.score_document(["x = 1\n", "y = '\\\0 long enough'\n"]) == [None, None]
     assert scorer.unscored == {"line of over 50,000 characters that pycodestyle is too slow for": 2}

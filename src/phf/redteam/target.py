@@ -12,8 +12,9 @@ from phf.models import read_prompting
 from phf.models.context import context_of
 from phf.models.model_folder import check_model_folder, load_folder_lm, load_folder_tokenizer
 from phf.redteam.pool import PoolEntry
-from phf.sampling.generate import check_lengths, generate_samples, sampling_config
+from phf.sampling.generate import generate_samples
 from phf.sampling.scenarios import GenerationScenario, banned_control_ids
+from phf.sampling.settings import check_lengths, sampling_config
 from phf.scorers import Scorer, build_scorer, checked_scores
 from phf.tokens.tokenizer import PlainEncoder
 

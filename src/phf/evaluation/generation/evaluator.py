@@ -12,8 +12,9 @@ from phf.corpus.segmenting.segment import segment
 from phf.errors import ConfigError, OutputError
 from phf.evaluation.generation.metrics import Metric, build_metric
 from phf.models.value_head import ValueHead
-from phf.sampling.generate import Samples, check_lengths, check_steering, generate_samples, sampling_config
+from phf.sampling.generate import Samples, generate_samples
 from phf.sampling.scenarios import GenerationScenario, banned_control_ids, build_scenario
+from phf.sampling.settings import check_lengths, check_steering, sampling_config
 from phf.scorers import Scorer, build_scorer, checked_scores
 from phf.scorers.spans import Span
 from phf.statistics import UNBOUNDED, Interval, mean_interval

@@ -1,131 +1,25 @@
 """pycodestyle's verdict, line by line and code by code, in a third of its time.
 
-`Checker` below takes its tokens from `pep8_rows`, leaves out the checks that cannot find anything in the line at hand
-(`pep8_choice`), does not even tokenize a line that is beyond doubt (`pep8_plain`), and hands everything else to
-pycodestyle's own functions. With a pycodestyle that this was not verified for, `find_violations` uses pycodestyle's own
-Checker.
+`Checker` takes its tokens from `rows`, leaves out the checks that cannot find anything in the line at hand (`choice`), does not
+even tokenize a line that is beyond doubt (`plain`), and hands everything else to pycodestyle's own functions. With a
+pycodestyle that this was not verified for, `find` uses pycodestyle's own Checker.
 """
 
-import copy
-import re
-import sys
 import tokenize
 from bisect import bisect_left
-from collections.abc import Callable
-from functools import cache
-from operator import attrgetter
 from typing import Any
 
 import pycodestyle
 
-from phf.scorers.pep8.choice import (
-    LOGICAL_CHECKS,
-    PHYSICAL_CHECKS,
-    VERIFIED_VERSIONS,
-    physical_checks,
-    place_checks,
-    text_checks,
-    token_checks,
-)
+from phf.scorers.pep8.choice import physical_checks, place_checks, text_checks, token_checks
 from phf.scorers.pep8.line_ends import LinearChecker, is_joined
-from phf.scorers.pep8.linear import LINEAR
+from phf.scorers.pep8.options import checks_by_name
 from phf.scorers.pep8.plain import Plain
-from phf.scorers.pep8.report import Violations
 from phf.scorers.pep8.rows import read_rows
 
-PYCODESTYLE_VERSION: str = pycodestyle.__version__
-HAS_SLOW_TOKENIZER = (3, 12) <= sys.version_info < (3, 12, 4)
-"""Whether Python's tokenizer takes time quadratic in a line (python/cpython#119118)."""
-LONGEST_SLOW_LINE = 50_000
-"""Characters of a line where there is no way in linear time: with NUL or a surrogate and a backslash, for example."""
-
-
-class LongLineError(Exception):
-    """A line that would take too long."""
-
-
-@cache
-def _default_options() -> Any:
-    # Passing every default overrides what a user's ~/.config/pycodestyle says.
-    defaults = vars(pycodestyle.get_parser().get_default_values())
-    return pycodestyle.StyleGuide(parse_argv=False, **defaults).options
-
-
-@cache
-def checker_class() -> type[pycodestyle.Checker]:
-    """The fast `Checker`, or pycodestyle's own where its version or its registered checks are not the verified ones."""
-    options = _default_options()
-    names = {
-        kind: frozenset(name for name, check, _ in checks if check.__module__ == pycodestyle.__name__)
-        for kind, checks in (("logical", options.logical_checks), ("physical", options.physical_checks))
-    }
-    is_verified = (
-        PYCODESTYLE_VERSION in VERIFIED_VERSIONS
-        and names == {"logical": LOGICAL_CHECKS, "physical": PHYSICAL_CHECKS}
-        and (len(options.logical_checks), len(options.physical_checks)) == (len(LOGICAL_CHECKS), len(PHYSICAL_CHECKS))
-        and not options.ast_checks
-    )
-    return Checker if is_verified else pycodestyle.Checker
-
-
-def find_violations(file_lines: list[str]) -> list[tuple[int, int, str]]:
-    """(line from 1, column from 0, code) of each violation, as pycodestyle finds them with its defaults.
-
-    `file_lines` are as `phf.corpus.segmenting.segment.lines` cuts them: none is empty, "\\n" is only at an end. Raises whatever
-    pycodestyle raises on text that it cannot handle, and `LongLineError` where it would take too long.
-    """
-    checker = checker_class()
-    options = _default_options() if checker is pycodestyle.Checker else _linear_options()
-    report = Violations(options.ignore)
-    is_strange = _is_strange("".join(file_lines))
-    if checker is Checker and is_strange:
-        checker = LinearChecker
-    for line in file_lines if checker is not Checker or HAS_SLOW_TOKENIZER else ():
-        # strings with backslashes are what takes long where only the tokens are not ours
-        if len(line) > LONGEST_SLOW_LINE and (checker is not LinearChecker or HAS_SLOW_TOKENIZER or "\\" in line):
-            raise LongLineError
-    # A Checker cuts a byte order mark off its own first line, hence the copy.
-    checker(lines=list(file_lines), options=options, report=report).check_all()
-    return report.found
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _TEMPLATE_TOKENS = frozenset(
     getattr(tokenize, f"{kind}_{part}", -1) for kind in ("FSTRING", "TSTRING") for part in ("START", "MIDDLE", "END")
 )
-
-
-def _is_strange(text: str) -> bool:
-    """Whether to take no shortcut."""
-    return (
-        # From Python 3.12 on, the positions of tokens of such lines are not those of the text,
-        "\r" in text
-        or "\0" in text
-        # and its tokenizer raises on these.
-        or (not text.isascii() and _SURROGATE.search(text) is not None)
-        # pycodestyle cuts off a byte order mark, and checks what is left even if that is nothing.
-        or text in ("\ufeff", "\xef\xbb\xbf")
-    )
-
-
-@cache
-def _linear_options() -> Any:
-    """The default options, with the checks that are quicker on long lines and files."""
-    options = copy.copy(_default_options())
-    options.logical_checks = [
-        (name, LINEAR.get(name, check), arguments) for name, check, arguments in options.logical_checks
-    ]
-    return options
-
-
-@cache
-def _checks() -> dict[str, tuple[Callable[..., Any], Callable[[Any], Any], bool]]:
-    """The function of each check, what takes its arguments from a Checker, and whether they are several."""
-    options = _linear_options()
-    return {
-        name: (check, attrgetter(*arguments), len(arguments) > 1)
-        for name, check, arguments in [*options.physical_checks, *options.logical_checks]
-    }
 
 
 def _noqa(line: str) -> Any:
@@ -234,7 +128,7 @@ class Checker(LinearChecker):
     def check_physical(self, line: str) -> None:
         """Run the checks of a physical line as pycodestyle does."""
         self.physical_line = line
-        checks = _checks()
+        checks = checks_by_name()
         for name in physical_checks(self, line):
             check, arguments, are_several = checks[name]
             result = check(*arguments(self)) if are_several else check(arguments(self))
@@ -313,7 +207,7 @@ class Checker(LinearChecker):
 
         Without a `mapping`, the logical line is a part of the row, and begins at `start`.
         """
-        checks = _checks()
+        checks = checks_by_name()
         offsets = [mapped for mapped, _ in mapping or ()]
         names.sort()
         for name in names:

@@ -11,7 +11,7 @@ from typing import Protocol
 from phf.scorers.pep8.plain import KEYWORDS, OPERATOR
 
 VERIFIED_VERSIONS = frozenset({"2.14.0", "2.15.0"})
-"""Those whose checks were read, and compared, for the reasons given here and in `pep8_plain.py`."""
+"""Those whose checks were read, and compared, for the reasons given here and in `plain.py`."""
 
 LOGICAL_CHECKS = frozenset(
     {

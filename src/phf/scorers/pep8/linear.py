@@ -1,7 +1,7 @@
 """Checks of pycodestyle whose time grows faster than the line or the file, made linear: the same violations, in order.
 
 pycodestyle's own are used for short lines, where they are as fast; a test compares the two on lines of any length. They
-hold for the versions in `pep8_choice.VERIFIED_VERSIONS`.
+hold for the versions in `choice.VERIFIED_VERSIONS`.
 """
 
 import re

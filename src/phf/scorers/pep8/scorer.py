@@ -3,7 +3,7 @@
 import sys
 
 from phf.corpus.segmenting.segment import lines
-from phf.scorers.pep8.checker import LONGEST_SLOW_LINE, PYCODESTYLE_VERSION, LongLineError, find_violations
+from phf.scorers.pep8.find import LONGEST_SLOW_LINE, PYCODESTYLE_VERSION, LongLineError, find_violations
 from phf.scorers.pep8.violations import Violation, ViolationScorer
 
 
