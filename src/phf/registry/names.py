@@ -176,7 +176,7 @@ SCORERS = Registry(
 
 OBJECTIVES = Registry(
     kind=Kind("objective", "token_loss", ("nll", "scores", "values"), base="phf.feedback.objectives:Objective"),
-    group="phf.feedback.objectives",
+    group="phf.objectives",
     entries={
         "MLE": (
             "phf.feedback.objectives.mle:MLE",
