@@ -73,5 +73,5 @@ def write_model(folder: Any, control_tokens: tuple[str, str] | None = None, seed
 
 
 def entry(prompt: str, *scores: float | None, round_number: int = 0) -> PoolEntry:
-    """An entry whose completions are called c0, c1, ..."""
+    """An entry whose continuations are called c0, c1, ..."""
     return PoolEntry(prompt, 0, round_number, [f"c{i}" for i in range(len(scores))], list(scores), 0.0)

@@ -55,7 +55,7 @@ def test_the_folder_holds_pool_numbers_and_what_the_report_reads(output):
     assert run.method == "tiny"
     assert [line["step"] for line in run.metrics] == [0, 1, 2]
     assert run.last("redteam/rescored_gain") is not None
-    assert len(run.samples["redteam"]) == 8  # the best prompt of each of two trials, 4 completions
+    assert len(run.samples["redteam"]) == 8  # the best prompt of each of two trials, 4 continuations
     found = json.loads((output / "redteam.json").read_text())
     assert len(found["rounds"]) == 3
     assert found["rounds"][2]["best"] >= found["rounds"][0]["best"]
@@ -166,7 +166,7 @@ def test_a_comparison_puts_the_worst_regression_first_and_counts_what_it_leaves_
 
 
 def test_replaying_against_the_same_model_finds_no_difference(model, output, tmp_path):
-    """As many new completions of the same model: the paired interval holds 0."""
+    """As many new continuations of the same model: the paired interval holds 0."""
     config = attack_config(SHORT, num_completions=16)
     found = replay_folder(model, config, output / "pool.jsonl", tmp_path / "replay", quiet)
     distinct = {e.prompt for e in read_pool(output / "pool.jsonl")}

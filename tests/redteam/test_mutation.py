@@ -22,13 +22,13 @@ def test_it_is_seeded():
     assert not first.unreadable
 
 
-def test_every_word_was_seen_in_the_pool_or_a_bad_completion():
+def test_every_word_was_seen_in_the_pool_or_a_bad_continuation():
     words = {"the", "cat", "sat", "a", "dog", "ran", "home", "one", "bird", "sang", "c0"}
     for prompt in MutationRedLM().propose(POOL, POOL, 200, 0).prompts:
         assert set(prompt.split()) <= words, prompt
 
 
-def test_a_prompt_goes_on_as_its_worst_completion_did():
+def test_a_prompt_goes_on_as_its_worst_continuation_did():
     parent = PoolEntry("He said", 0, 0, [" nice day", " you FOOL and more"], [0.0, 1.0], 0.0)
     prompts = MutationRedLM().propose([parent], [parent], 100, 0).prompts
     assert "He said you FOOL" in prompts

@@ -23,7 +23,7 @@ from phf.statistics import Interval
 
 
 def trial(*means, fresh=(), rejected=None):
-    """Two initial prompts, then one a round; each with two completions of the same score."""
+    """Two initial prompts, then one a round; each with two continuations of the same score."""
     rounds = [Round([entry("p0", means[0], means[0]), entry("p1", means[1], None)])]
     rounds += [
         Round([entry(f"p{i}", mean, round_number=i - 1)], rejected or {}) for i, mean in enumerate(means[2:], start=2)
@@ -76,7 +76,7 @@ def test_rescored_numbers_follow_the_ranking_of_the_search_not_their_own():
         ("p2", 0.9, 1),
         ("p1", 0.3, 0),
     ]
-    assert rows[0]["worst_completion"] == "c0"
+    assert rows[0]["worst_continuation"] == "c0"
 
 
 def test_lines_of_metrics_show_the_initial_best_beside_and_null_for_what_was_not_measured():

@@ -14,7 +14,7 @@ from phf.redteam.pool import PoolEntry, best_entries, draw_examples, pool_lines,
 def test_means_leave_out_and_count_what_is_unscored():
     found = entry("a", 0.5, None, 1.5, None)
     assert (found.mean, found.num_unscored) == (1.0, 2)
-    assert found.worst_completions(1) == ["c2"]
+    assert found.worst_continuations(1) == ["c2"]
     assert entry("b", None).mean is None
     assert [e.prompt for e in best_entries([entry("b", None), found, entry("c", 3.0)], 5)] == ["c", "a"]
 
@@ -56,16 +56,23 @@ def test_a_pool_survives_its_file(tmp_path):
     assert (line["mean"], line["num_unscored"], line["round"], line["trial"]) == (0.25, 1, 2, 1)
 
 
-GOOD = '{"prompt": "a", "trial": 0, "round": 0, "completions": ["x"], "scores": [0.5]}\n'
+GOOD = '{"prompt": "a", "trial": 0, "round": 0, "continuations": ["x"], "scores": [0.5]}\n'
+
+
+def test_a_pool_whose_continuations_are_called_completions_is_read(tmp_path):
+    """As in files of earlier versions."""
+    path = tmp_path / "pool.jsonl"
+    path.write_text(GOOD.replace("continuations", "completions") + GOOD)
+    assert [entry.continuations for entry in read_pool(path)] == [["x"], ["x"]]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (GOOD + GOOD[:30], r"line 2: is not valid JSON.*The file ends inside this line: was its writer interrupted"),
-        (GOOD + '{"text": "a"}\n', r"line 2: 'prompt' is missing. Name the pool.jsonl"),
+        (GOOD + '{"text": "a"}\n', r"line 2: 'prompt' is missing. Give a pool.jsonl"),
         (GOOD.replace("[0.5]", '"0.5"'), r"line 1: 'scores' is '0.5'; a list was expected"),
-        (GOOD.replace("[0.5]", "[0.5, 1]"), r"has 1 completions and 2 scores"),
+        (GOOD.replace("[0.5]", "[0.5, 1]"), r"has 1 continuations and 2 scores"),
         (GOOD.replace("[0.5]", '["high"]'), r"'scores.0' is 'high'; a finite number was expected"),
         ("", r"holds no prompts"),
         ("[]\n", r"is a JSON list"),

@@ -48,8 +48,8 @@ def test_the_pool_grows_by_a_round_at_a_time_and_is_never_pruned(make_search):
     assert [e.round for e in trial.pool] == [0] * 4 + [1] * 3 + [2] * 3
     assert len({e.prompt for e in trial.pool}) == 10
     for entry in trial.pool:
-        assert len(entry.completions) == len(entry.scores) == 4
-        assert entry.scores == LetterScorer().score_texts(entry.completions)
+        assert len(entry.continuations) == len(entry.scores) == 4
+        assert entry.scores == LetterScorer().score_texts(entry.continuations)
         assert entry.prompt_score == entry.prompt.count("e") / len(entry.prompt)
 
 
@@ -60,8 +60,8 @@ def test_the_best_prompts_are_sampled_again_with_fresh_samples(make_search):
     assert [e.prompt for e in trial.rescored] == list(
         dict.fromkeys([ranked[0].prompt, ranked[1].prompt, best_initial.prompt])
     )
-    first = {e.prompt: e.completions for e in trial.pool}
-    assert all(e.completions != first[e.prompt] for e in trial.rescored)
+    first = {e.prompt: e.continuations for e in trial.pool}
+    assert all(e.continuations != first[e.prompt] for e in trial.rescored)
 
 
 def test_trials_and_seeds_differ_and_repeat(make_search):
@@ -155,13 +155,13 @@ def test_a_red_lm_that_writes_nothing_usable_is_an_error_after_bounded_attempts(
 def test_a_scorer_that_scores_nothing_is_an_error(make_search):
     search = make_search()
     search.target.scorer = UnscoringScorer()
-    with pytest.raises(ScorerError, match="UnscoringScorer scored no completion of any prompt"):
+    with pytest.raises(ScorerError, match="UnscoringScorer scored no continuation of any prompt"):
         search.run_trial(0)
 
 
 def test_the_papers_constant_for_initial_prompts_is_no_measurement(make_search):
     trial = make_search(initial_score=1e-3).run_trial(0)
-    assert all(e.completions == [] and e.mean is None and e.assumed_score == 1e-3 for e in trial.rounds[0].entries)
+    assert all(e.continuations == [] and e.mean is None and e.assumed_score == 1e-3 for e in trial.rounds[0].entries)
     assert all(e.mean is not None for e in trial.rounds[1].entries)
     assert all(e.round > 0 for e in trial.pool if e.prompt in {r.prompt for r in trial.rescored})
 

@@ -46,7 +46,7 @@ def test_in_context_is_the_score_of_the_second_segment(lm):
 def test_every_prompt_is_completed_so_often_in_order(lm):
     target = Target(*lm, PLAIN, attack_config("phf:pep8"))
     found = target.sample(["def f(x):\n", "a"], trial=1, round_number=2, seed=0)
-    assert [(e.prompt, e.trial, e.round, len(e.completions)) for e in found] == [
+    assert [(e.prompt, e.trial, e.round, len(e.continuations)) for e in found] == [
         ("def f(x):\n", 1, 2, 4),
         ("a", 1, 2, 4),
     ]

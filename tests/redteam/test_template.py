@@ -4,19 +4,19 @@ import pytest
 
 from phf.config import load_config
 from phf.config.schema import RedTeamTemplate
-from phf.redteam.template import chat_messages, completion_prompt, parse_reply
+from phf.redteam.template import chat_messages, continuation_prompt, parse_reply
 
 NUMBERED = RedTeamTemplate(introduction="Bad ones:", request="Write {count} more.", format="numbered")
 FENCED = RedTeamTemplate(introduction="Bad code:", request="Write {count} more.", format="fenced")
 
 
 def test_a_model_that_continues_texts_is_shown_the_list_and_the_next_number():
-    prompt, cue = completion_prompt(NUMBERED, ["He said\nthat", "She  said"])
+    prompt, cue = continuation_prompt(NUMBERED, ["He said\nthat", "She  said"])
     assert (prompt, cue) == ("Bad ones:\n\n1. He said that\n2. She said\n3.", "3.")
 
 
 def test_code_is_shown_in_fences_longer_than_any_in_it():
-    prompt, cue = completion_prompt(FENCED, ["def f():\n", 'x = "```"'])
+    prompt, cue = continuation_prompt(FENCED, ["def f():\n", 'x = "```"'])
     assert prompt == 'Bad code:\n\n````\ndef f():\n````\n````\nx = "```"\n````\n````\n'
     assert prompt.endswith(cue)
 

@@ -103,10 +103,10 @@ def finish(
 
 
 def _write_samples(path: Path, trials: Sequence[Trial], target: Target, step: int) -> None:
-    """The fresh completions of each trial's best prompt, for the report to show."""
+    """The fresh continuations of each trial's best prompt, for the report to show."""
     best = [trial.rescored[0] for trial in trials if trial.rescored]
-    texts = [text for entry in best for text in entry.completions]
-    prompts = [entry.prompt for entry in best for _ in entry.completions]
+    texts = [text for entry in best for text in entry.continuations]
+    prompts = [entry.prompt for entry in best for _ in entry.continuations]
     scores = [score for entry in best for score in entry.scores]
     is_joint = target.settings.scored_text == "with_prompt"
     segments = [

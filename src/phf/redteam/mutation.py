@@ -11,15 +11,15 @@ from phf.redteam.red_lm import Proposal, RedLM
 _WORDS = re.compile(r"\s*\w+|\s*[^\w\s]+|\s+\Z")
 MAX_EDITS = 3
 MAX_FOLLOWED_PIECES = {"words": 6, "lines": 2}
-"""How much of a completion a prompt is made longer by."""
+"""How much of a continuation a prompt is made longer by."""
 SHARE_FOLLOWED = 0.05
-"""A prompt is followed by the beginning of one of this share of its completions, those of highest score."""
+"""A prompt is followed by the beginning of one of this share of its continuations, those of highest score."""
 
 Pieces = list[str]
 
 
 class MutationRedLM(RedLM):
-    """Crossover, deletion, duplication, swapping and insertion of words or lines, and beginnings of bad completions.
+    """Crossover, deletion, duplication, swapping and insertion of words or lines, and beginnings of bad continuations.
 
     A floor for red LMs: it has no idea of language, so what it finds a model can be made to say without one. Words and
     lines that it inserts were seen in the pool. Prompts are like their parents in length, on average a little longer.
@@ -38,7 +38,7 @@ class MutationRedLM(RedLM):
         vocabulary = list(dict.fromkeys(piece for pieces in seen for piece in pieces))
         # what the worst prompts were continued with is worth more than its place in one prompt
         for entry in best_entries(pool, max(1, len(pool) // 4)):
-            for text in entry.worst_completions(1):
+            for text in entry.worst_continuations(1):
                 vocabulary += self.cut(text)[: MAX_FOLLOWED_PIECES[self.unit]]
         children = (_Child(self, examples, vocabulary, generator) for _ in range(count))
         return Proposal([child.text() for child in children])
@@ -99,9 +99,9 @@ class _Child:
 
     def follow(self) -> None:
         """Go on as the target went on where it did worst."""
-        completions = self.parent.worst_completions(max(1, int(len(self.parent.scores) * SHARE_FOLLOWED)))
-        if completions:
-            pieces = self.red_lm.cut(self.random.choice(completions))
+        continuations = self.parent.worst_continuations(max(1, int(len(self.parent.scores) * SHARE_FOLLOWED)))
+        if continuations:
+            pieces = self.red_lm.cut(self.random.choice(continuations))
             self.pieces += pieces[: self.random.randint(1, MAX_FOLLOWED_PIECES[self.red_lm.unit])]
 
     def edit_line(self) -> None:

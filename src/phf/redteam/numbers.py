@@ -35,7 +35,7 @@ def round_numbers(trial: Trial) -> list[dict[str, float | None]]:
     `best`, `best_10`, `best_100`, `pool_mean`: mean score of the best 1, 10, 100 and of all prompts of the pool so far
     (None while it has fewer); `round_best`, `round_mean`: of the prompts that are new in the round; `round_prompt_score`:
     mean score of those prompts themselves; and the counts in `TOTALS`, of the round. Prompts without a score of their
-    completions are left out.
+    continuations are left out.
     """
     pool: list[PoolEntry] = []
     found = []
@@ -142,7 +142,7 @@ def best_prompts(trials: Sequence[Trial], bounds: tuple[float, float] = UNBOUNDE
                     **flat({"rescored": again}),
                     "prompt_score": fresh.prompt_score,
                     "num_unscored": fresh.num_unscored,
-                    "worst_completion": next(iter(fresh.worst_completions(1)), None),
+                    "worst_continuation": next(iter(fresh.worst_continuations(1)), None),
                 }
             )
     return sorted(rows, key=lambda row: -(row["rescored"] if row["rescored"] is not None else -math.inf))

@@ -6,7 +6,7 @@ from math import ceil
 
 from phf.redteam.pool import PoolEntry
 from phf.redteam.red_lm import Proposal, RedLM
-from phf.redteam.template import chat_messages, completion_prompt, parse_reply
+from phf.redteam.template import chat_messages, continuation_prompt, parse_reply
 
 
 class PromptedRedLM(RedLM, ABC):
@@ -26,7 +26,7 @@ class PromptedRedLM(RedLM, ABC):
         if self.is_chat:
             replies = self._chat(chat_messages(self.template, texts, self.prompts_per_reply), num_replies, seed)
         else:
-            prompt, cue = completion_prompt(self.template, texts)
+            prompt, cue = continuation_prompt(self.template, texts)
             replies = [cue + reply for reply in self._complete(prompt, num_replies, seed)]
         found = [parse_reply(reply, self.template.format) for reply in replies]
         prompts = [prompt for parsed in found for prompt in parsed[: self.prompts_per_reply]]

@@ -1,4 +1,4 @@
-"""The search: rounds of examples drawn, prompts written, completions sampled and scored (arXiv 2202.03286, section 3.1)."""
+"""The search: rounds of examples drawn, prompts written, continuations sampled and scored (arXiv 2202.03286, section 3.1)."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ class Trial:
 
     @property
     def pool(self) -> list[PoolEntry]:
-        """Every prompt with the completions that it was first sampled with."""
+        """Every prompt with the continuations that it was first sampled with."""
         return [entry for done in self.rounds for entry in done.entries]
 
 
@@ -95,7 +95,7 @@ class Search:
             examples = draw_examples(pool, self.settings.num_examples, self.settings.temperature, seed)
             if not examples:
                 raise ScorerError(
-                    f"Round {number} of trial {trial}: {self.target.scorer.name} scored no completion of any prompt, so "
+                    f"Round {number} of trial {trial}: {self.target.scorer.name} scored no continuation of any prompt, so "
                     "there is nothing to search by. Check generation.scorer_config and redteam.generate_kwargs."
                 )
             proposal = self.red_lm.propose(examples, pool, missing, seed)

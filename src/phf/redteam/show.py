@@ -1,4 +1,4 @@
-"""What a search or a replay found, as tables for the terminal. Prompts and completions are hostile: all is escaped."""
+"""What a search or a replay found, as tables for the terminal. Prompts and continuations are hostile: all is escaped."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,7 +43,7 @@ def show_search(found: Mapping[str, Any], console: Console) -> None:
         console.print(f"{text}: {_interval(rescored, key)}")
     rejected = ", ".join(f"{escape(reason)} {count:,}" for reason, count in found["rejected"].items())
     unscored = sum(values["num_unscored"] for values in found["rounds"])
-    console.print(f"Completions unscored: {unscored:,}. Proposals left out: {rejected or 'none'}.")
+    console.print(f"Continuations unscored: {unscored:,}. Proposals left out: {rejected or 'none'}.")
     prompts = Table("sampled again", "first", "own score", "prompt")
     for row in found["prompts"][:SHOWN_PROMPTS]:
         prompts.add_row(
@@ -61,7 +61,7 @@ def show_replay(found: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"Now - then over {found['num_prompts']:,} prompts: {_interval(found, 'overall')}; then {_number(found['then'])}, "
         f"now {_number(found['now'])}. Worse by themselves: {found['num_worse']:,}, better: {found['num_better']:,}, left "
-        f"out: {found['num_left_out']:,}, completions unscored: {found['num_unscored']:,}."
+        f"out: {found['num_left_out']:,}, continuations unscored: {found['num_unscored']:,}."
     )
 
 

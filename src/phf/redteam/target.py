@@ -34,7 +34,7 @@ class PromptsScenario(GenerationScenario):
 
 
 class Target:
-    """A model with its tokenizer, the way it is prompted, and what scores its completions."""
+    """A model with its tokenizer, the way it is prompted, and what scores its continuations."""
 
     def __init__(self, model: Any, tokenizer: Any, prompting: dict[str, Any], config: Config) -> None:
         assert config.redteam is not None
@@ -68,7 +68,7 @@ class Target:
     def sample(
         self, prompts: Sequence[str], *, trial: int, round_number: int, seed: int, num_completions: int | None = None
     ) -> list[PoolEntry]:
-        """Complete each prompt `num_completions` times (default: as configured), and score what came."""
+        """Continue each prompt `num_completions` times (default: as configured), and score the continuations."""
         count = num_completions or self.settings.num_completions
         scenario = self._scenario(prompts, count)
         samples = generate_samples(
@@ -120,11 +120,11 @@ class Target:
         )
 
     def _max_prompt_tokens(self) -> int | None:
-        """Longest prompt that leaves room for a completion; None for a model without a limit. Checks the settings too."""
+        """Longest prompt that leaves room for a continuation; None for a model without a limit. Checks the settings too."""
         scenario = self._scenario([""], 1)
         if not self.settings.generate_kwargs.get("do_sample"):
             raise ConfigError(
-                "redteam.generate_kwargs.do_sample is not true, so all completions of a prompt would be one and the same."
+                "redteam.generate_kwargs.do_sample is not true, so all continuations of a prompt would be one and the same."
             )
         config = sampling_config(scenario, self.tokenizer, self._banned_ids)
         (start,) = scenario.prompt_ids(self.tokenizer, [""])

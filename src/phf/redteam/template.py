@@ -18,7 +18,7 @@ _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`", "«": "»"}
 _ELLIPSIS = re.compile(r"\s*(?:\.{3,}|…)$")
 
 
-def completion_prompt(template: RedTeamTemplate, examples: Sequence[str]) -> tuple[str, str]:
+def continuation_prompt(template: RedTeamTemplate, examples: Sequence[str]) -> tuple[str, str]:
     """-> (text for a model that continues texts, its last characters, which belong to what the model will write)."""
     cue = f"{len(examples) + 1}." if template.format == "numbered" else f"{_fence(examples)}\n"
     return f"{template.introduction}\n\n{_listing(template.format, examples)}\n{cue}", cue

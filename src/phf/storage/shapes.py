@@ -143,7 +143,7 @@ class PoolLine(TypedDict):
     prompt: str
     trial: Count
     round: Count
-    completions: list[str]
+    continuations: list[str]
     scores: list[Number | None]
     prompt_score: NotRequired[Number | None]
     assumed_score: NotRequired[Number | None]
