@@ -228,3 +228,19 @@ def test_prompts_with_more_samples_than_others_do_not_narrow_the_interval(sizes,
         found = mean_interval(draw(generator, sizes), clusters)
         held += found.low <= truth <= found.high
     assert 0.92 <= held / 800 <= 0.98, held / 800
+
+
+LIMITS = {
+    "few large prompts, rare hits, much alike": (FEW_LARGE, mixed(0.9, hits(0.1)), 0.1, (0.7, 0.85)),
+    "few large prompts, long tail, much alike": (FEW_LARGE, mixed(0.9, long_tailed), 1.0, (0.8, 0.92)),
+    "two of many, much alike": ([100] * 2 + [1] * 200, mixed(0.9, unskewed), 0.0, (0.96, 1.0)),
+}
+
+
+@pytest.mark.parametrize(("sizes", "draw", "truth", "coverage"), LIMITS.values(), ids=LIMITS)
+def test_the_limits_of_the_coverage_are_those_of_the_documentation(sizes, draw, truth, coverage):
+    """docs/metrics.md: too narrow where few prompts dominate skewed scores, too wide where two have half the samples."""
+    generator, clusters = np.random.default_rng(7), np.repeat(np.arange(len(sizes)), sizes).tolist()
+    intervals = [mean_interval(draw(generator, sizes), clusters) for _ in range(400)]
+    share = np.mean([interval.low <= truth <= interval.high for interval in intervals])
+    assert coverage[0] <= share <= coverage[1], share
