@@ -8,8 +8,9 @@ from tests.tiny import tiny_tokenizer
 
 from phf.config import GenerationConfig, load_config
 from phf.errors import OutputError, ScorerError
-from phf.evaluation.generation.evaluator import Evaluator, scenario_logs, score_samples, write_samples
+from phf.evaluation.generation.evaluator import Evaluator, sample_lines, scenario_logs, score_samples
 from phf.evaluation.generation.metrics import Length
+from phf.runs.writer import RunWriter
 from phf.sampling.generate import Samples
 from phf.sampling.scenarios import GenerationScenario
 from phf.scorers import Scorer
@@ -74,7 +75,7 @@ def test_a_scorer_that_breaks_its_contract_is_an_error():
 def test_samples_are_added_step_by_step_and_replaced_within_a_step(tmp_path):
     path = tmp_path / "samples" / "s.jsonl"
     for step, texts in ((1, ["a"]), (10, ["b", "c"]), (1, ["d\u2028\ud800"])):
-        write_samples(path, step, scored(texts)[0])
+        RunWriter(tmp_path).write_samples("s", step, sample_lines(scored(texts)[0]))
     lines = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
     assert [(line["step"], line["continuation"]) for line in lines] == [(10, "b"), (10, "c"), (1, "d\u2028\ud800")]
     assert lines[0] == {
@@ -83,8 +84,8 @@ def test_samples_are_added_step_by_step_and_replaced_within_a_step(tmp_path):
 
 
 def test_samples_that_cannot_be_written_leave_the_earlier_ones(tmp_path, monkeypatch):
-    path = tmp_path / "s.jsonl"
-    write_samples(path, 1, scored(["a"])[0])
+    path = tmp_path / "samples" / "s.jsonl"
+    RunWriter(tmp_path).write_samples("s", 1, sample_lines(scored(["a"])[0]))
     before = path.read_bytes()
 
     def full(descriptor):
@@ -92,9 +93,9 @@ def test_samples_that_cannot_be_written_leave_the_earlier_ones(tmp_path, monkeyp
 
     monkeypatch.setattr("phf.storage.files.os.fsync", full)
     with pytest.raises(OutputError, match="No space left on device"):
-        write_samples(path, 2, scored(["b"])[0])
+        RunWriter(tmp_path).write_samples("s", 2, sample_lines(scored(["b"])[0]))
     assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

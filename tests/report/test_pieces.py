@@ -2,9 +2,10 @@
 
 import random
 
-from phf.evaluation.generation.evaluator import ScoredSamples, write_samples
+from phf.evaluation.generation.evaluator import ScoredSamples, sample_lines
 from phf.report.pieces import pieces_of
 from phf.runs.reader import _last_samples
+from phf.runs.writer import RunWriter
 from phf.sampling.generate import Samples
 from phf.scorers.pep8.scorer import PEP8Scorer
 
@@ -32,8 +33,8 @@ def test_what_was_found_is_written_with_the_samples_and_read_again(tmp_path):
     spans = PEP8Scorer().documents_spans(segments)
     samples = Samples(["", ""], ["".join(parts) for parts in segments], 1.0)
     scored = ScoredSamples(samples, [0.1, 0.0], segments, [[0.25, 0.0], [0.0]], spans)
-    write_samples(tmp_path / "free.jsonl", 3, scored)
-    first, second = _last_samples(tmp_path / "free.jsonl", [])
+    RunWriter(tmp_path).write_samples("free", 3, sample_lines(scored))
+    first, second = _last_samples(tmp_path / "samples" / "free.jsonl", [])
     assert [tuple(span) for span in first.segment_spans[0]] == [(1, 2, "E225")]
     assert first.segment_spans[1] == []
     assert second.segment_spans == []

@@ -10,9 +10,9 @@ from tests.tiny import tiny_config, tiny_corpus
 
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.runs.reader import read_run
+from phf.runs.writer import RunWriter, cut_after_step
 from phf.training import run as training
 from phf.training.run import last_checkpoint, plan_run, train
-from phf.training.trainer import MetricsFile, cut_after_step
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +77,15 @@ def test_a_full_disk_says_so_and_the_run_goes_on_from_what_was_whole(limit, conf
 
 @pytest.mark.slow
 def test_a_disk_that_fills_up_while_logging_says_so(config, whole, tmp_path, monkeypatch):
-    append = MetricsFile.append
+    append = RunWriter.append_metrics
 
-    def full(self, step, numbers):
+    def full(self, step, tokens_seen, numbers):
         if step == 3:
             raise OSError(28, "No space left on device")
-        append(self, step, numbers)
+        append(self, step, tokens_seen, numbers)
 
     with monkeypatch.context() as patch:
-        patch.setattr(MetricsFile, "append", full)
+        patch.setattr(RunWriter, "append_metrics", full)
         with pytest.raises(OutputError, match="No space left on device"):
             train(config, tmp_path / "run")
     finish_and_compare(config, tmp_path / "run", whole)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from phf.config import Config, GlueConfig, dump_config
+from phf.config import Config, GlueConfig
 from phf.corpus.formats.jsonlines import read_json_lines
 from phf.errors import CorpusError, OutputError
 from phf.evaluation.compare import PromptScores
@@ -26,9 +26,9 @@ from phf.models.exporting.export import PROMPTING
 from phf.models.model_folder import load_folder_lm, load_folder_tokenizer, model_hashes, processes
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
 from phf.runs.seeds import Training
+from phf.runs.writer import RunWriter, finite_or_none, write_json
 from phf.sampling.scenarios import GenerationScenario
 from phf.storage.cache import cache_root
-from phf.storage.files import write_json_atomic, write_text_atomic
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import EvaluationFile, Provenance
 from phf.tokens.document_start import document_start
@@ -57,6 +57,7 @@ class ModelEvaluation:
     ) -> None:
         self.folder, self.name, self.output = folder, name, output
         self.threshold, self.parts, self.announce = threshold, parts, announce
+        self.writer = RunWriter(output)
         self.prompting = read_prompting(folder)
         self.training = Training.of_model(folder)
         self.conditional = conditional_of(self.prompting)
@@ -114,14 +115,13 @@ class ModelEvaluation:
             with activity(f"{self.name}: {part}"):
                 results["parts"][part] = finite_or_none(measure())
             if state.is_main_process:
-                write_json_atomic(self.output / RESULTS, {**self.describe(), **results})
+                write_json(self.output / RESULTS, {**self.describe(), **results})
         state.wait_for_everyone()
         numbers = {key: value for part in results["parts"].values() for key, value in part.items()}
         if numbers and state.is_main_process:
-            write_json_atomic(self.output / "provenance.json", self.describe())
-            write_text_atomic(self.output / "config.yaml", dump_config(self.task))
-            line = json.dumps({"step": 0, "tokens_seen": 0, **numbers})
-            write_text_atomic(self.output / "metrics.jsonl", line + "\n")
+            self.writer.write_provenance(self.describe())
+            self.writer.write_config(self.task)
+            self.writer.write_metrics([(0, 0, numbers)])
         return {key: math.nan if value is None else value for key, value in numbers.items()}
 
     def _measures(self) -> Iterator[tuple[str, Callable[[], dict[str, float]]]]:
@@ -143,7 +143,7 @@ class ModelEvaluation:
         """The scenarios' numbers; samples go into the folder."""
         value_head = load_value_head(self.folder, self.lm) if (self.folder / VALUE_HEAD_FILE).is_file() else None
         self.evaluator.check(self.lm, self.tokenizer, value_head)
-        return self.evaluator.run(self.lm, self.tokenizer, self.output / "samples", 0, value_head)
+        return self.evaluator.run(self.lm, self.tokenizer, self.writer, 0, value_head)
 
     def diversity(self) -> dict[str, float]:
         """The task's metrics over all samples of each scenario."""
@@ -263,12 +263,3 @@ def _identity(folder: Path, config: Config, threshold: float) -> str:
         [FORMAT, model_hashes(folder), settings, config.training.seed, threshold], sort_keys=True, default=str
     )
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def finite_or_none(values: Any) -> Any:
-    """The same with None for what is not finite, which JSON cannot say."""
-    if isinstance(values, dict):
-        return {key: finite_or_none(value) for key, value in values.items()}
-    if isinstance(values, list):
-        return [finite_or_none(value) for value in values]
-    return None if isinstance(values, float) and not math.isfinite(values) else values

@@ -8,12 +8,13 @@ from pathlib import Path
 from phf.config import Config
 from phf.errors import ConfigError
 from phf.evaluation.compare import Comparison, PromptScores, choose_baseline, compare_with_baseline
-from phf.evaluation.model_evaluation import Announce, ModelEvaluation, finite_or_none
+from phf.evaluation.model_evaluation import Announce, ModelEvaluation
 from phf.models import read_prompting
 from phf.models.model_folder import find_model, model_name, processes
 from phf.registry.names import did_you_mean
 from phf.runs.seeds import Group, group_by_seed
-from phf.storage.files import only_job, write_json_atomic
+from phf.runs.writer import write_json
+from phf.storage.files import only_job
 
 PARTS = ("generation", "diversity", "kl", "held-out", "downstream", "glue")
 """What can be switched on and off. Diversity is measured on the samples of generation."""
@@ -114,7 +115,7 @@ def evaluate_folders(
         if len(models) > 1 and is_main:
             named = {model.name: str(model.folder) for model in models}
             found = {"models": named, "comparisons": [comparison.to_json() for comparison in comparisons]}
-            write_json_atomic(output / "comparison.json", finite_or_none(found))
+            write_json(output / "comparison.json", found)
     return Evaluation(numbers, comparisons)
 
 

@@ -1,17 +1,16 @@
 """`phf redteam`: the search on a model folder, written in the form of a run folder."""
 
-import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from phf.config import Config, dump_config
+from phf.config import Config
 from phf.corpus.segmenting.segment import segment
 from phf.errors import ConfigError
-from phf.evaluation.generation.evaluator import ScoredSamples, write_samples
+from phf.evaluation.generation.evaluator import ScoredSamples, sample_lines
 from phf.models.model_folder import model_hashes, model_name
 from phf.redteam.numbers import best_prompts, flat, metrics_lines, over_trials
 from phf.redteam.pool import PoolEntry, pool_lines
@@ -19,9 +18,10 @@ from phf.redteam.red_lm import build_red_lm
 from phf.redteam.rounds import RoundFiles, claimed
 from phf.redteam.search import Search, ShowProgress, Trial
 from phf.redteam.target import Target, load_target
+from phf.runs.writer import RunWriter, write_json
 from phf.sampling.generate import Samples
 from phf.scorers import checked_scores
-from phf.storage.files import atomic_write, write_json_atomic, write_text_atomic
+from phf.storage.files import atomic_write
 
 
 def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgress) -> dict[str, Any]:
@@ -57,9 +57,10 @@ def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgres
             "prompts": best_prompts(trials, target.scorer.score_bounds),
         }
         write_pool(output / "pool.jsonl", chain.from_iterable(trial.pool for trial in trials))
-        _write_samples(output / "samples" / "redteam.jsonl", trials, target, step=settings.num_rounds)
-        write_json_atomic(output / "redteam.json", found)
-        finish(output, folder, config, target, metrics_lines(rounds, rescored), max_steps=settings.num_rounds)
+        scored = _scored_samples(trials, target)
+        RunWriter(output).write_samples("redteam", settings.num_rounds, sample_lines(scored))
+        write_json(output / "redteam.json", found)
+        finish(output, folder, config, target, metrics_lines(rounds, rescored))
     return found
 
 
@@ -79,12 +80,14 @@ def write_pool(path: Path, entries: Iterable[PoolEntry]) -> None:
         file.writelines(pool_lines(entries))
 
 
-def finish(
-    output: Path, folder: Path, config: Config, target: Target, lines: Sequence[dict[str, Any]], max_steps: int
-) -> None:
-    """The files that make `output` a run folder; `metrics.jsonl` comes last and says that all is done."""
+def finish(output: Path, folder: Path, config: Config, target: Target, lines: Sequence[Mapping[str, Any]]) -> None:
+    """The files that make `output` a run folder; `metrics.jsonl` comes last and says that all is done.
+
+    `lines`: the numbers of each round.
+    """
     assert config.redteam is not None
-    write_text_atomic(output / "config.yaml", dump_config(config))
+    writer = RunWriter(output)
+    writer.write_config(config)
     provenance = {
         "method": model_name(folder),
         "task": config.task,
@@ -95,14 +98,14 @@ def finish(
         "generate_kwargs": config.redteam.generate_kwargs,
         "num_parameters": target.model.num_parameters(),
         "seeds": {"redteam": config.redteam.seed},
-        "max_steps": max_steps,
+        "max_steps": len(lines) - 1,
     }
-    write_json_atomic(output / "provenance.json", provenance)
-    write_text_atomic(output / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    writer.write_provenance(provenance)
+    writer.write_metrics((number, 0, line) for number, line in enumerate(lines))
     shutil.rmtree(output / "rounds", ignore_errors=True)  # all of it is in pool.jsonl now
 
 
-def _write_samples(path: Path, trials: Sequence[Trial], target: Target, step: int) -> None:
+def _scored_samples(trials: Sequence[Trial], target: Target) -> ScoredSamples:
     """The fresh continuations of each trial's best prompt, for the report to show."""
     best = [trial.rescored[0] for trial in trials if trial.rescored]
     texts = [text for entry in best for text in entry.continuations]
@@ -120,4 +123,4 @@ def _write_samples(path: Path, trials: Sequence[Trial], target: Target, step: in
         checked_scores(target.scorer, values, len(parts))[1 if in_context else 0 :]
         for values, parts in zip(found, documents, strict=True)
     ]
-    write_samples(path, step, ScoredSamples(Samples(prompts, texts, 1.0), scores, segments, segment_scores))
+    return ScoredSamples(Samples(prompts, texts, 1.0), scores, segments, segment_scores)

@@ -6,6 +6,7 @@ from typing import Any
 
 from phf.redteam.pool import PoolEntry, best_entries
 from phf.redteam.search import Trial
+from phf.runs.writer import finite_or_none
 from phf.statistics import UNBOUNDED, UNKNOWN, Interval, mean_interval, student_interval
 
 OVER_TRIALS = ("best", "best_10", "best_100", "pool_mean", "round_best", "round_mean", "round_prompt_score")
@@ -99,13 +100,13 @@ def over_trials(
 
 
 def metrics_lines(rounds: Sequence[Mapping[str, Any]], rescored: Mapping[str, Interval]) -> list[dict[str, Any]]:
-    """Lines of `metrics.jsonl`: `step` is the round, `redteam/best`, `redteam/best_low`, ...; null where not measured."""
+    """For each round a line of `metrics.jsonl`: `redteam/best`, `redteam/best_low`, ...; None where not measured."""
     lines = []
     for number, values in enumerate(rounds):
         named = {**values, "initial_best": rounds[0]["best"]}
         if number == len(rounds) - 1:
             named |= rescored
-        lines.append({"step": number, "tokens_seen": 0, **flat(named, "redteam/")})
+        lines.append(flat(named, "redteam/"))
     return lines
 
 
@@ -115,7 +116,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | int |
     for key, value in values.items():
         if isinstance(value, Interval):
             parts = {"": value.mean, "_low": value.low, "_high": value.high}
-            found |= {f"{prefix}{key}{end}": part if math.isfinite(part) else None for end, part in parts.items()}
+            found |= {f"{prefix}{key}{end}": part for end, part in finite_or_none(parts).items()}
         else:
             found[prefix + key] = value
     return found

@@ -17,9 +17,10 @@ from phf.redteam.numbers import flat
 from phf.redteam.pool import PoolEntry, read_pool
 from phf.redteam.rounds import Round, RoundFiles, claimed
 from phf.redteam.target import Target, load_target
+from phf.runs.writer import write_json
 from phf.statistics import Interval, mean_estimate, mean_interval
 from phf.statistics import difference as difference_of
-from phf.storage.files import file_sha256, write_json_atomic
+from phf.storage.files import file_sha256
 from phf.storage.hashing import hash64
 from phf.storage.reading import read_json_as
 
@@ -83,9 +84,9 @@ def replay_folder(
             entries += files.done_or(f"replay-{start:06d}", lambda work=work: Round(work())).entries  # type: ignore[misc]
         found = compare(before, entries) | {"notes": mismatches(pool_path, target)}
         write_pool(output / "pool.jsonl", entries)
-        write_json_atomic(output / "replay.json", {"pool": str(pool_path), **found})
+        write_json(output / "replay.json", {"pool": str(pool_path), **found})
         numbers = {f"replay/{key}": value for key, value in found.items() if key not in ("prompts", "notes")}
-        finish(output, folder, config, target, [{"step": 0, "tokens_seen": 0, **numbers}], max_steps=0)
+        finish(output, folder, config, target, [numbers])
     return found
 
 

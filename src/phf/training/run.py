@@ -26,31 +26,26 @@ from phf.evaluation.kl.reference_samples import reference_samples
 from phf.feedback.objectives import Objective, build_objective
 from phf.feedback.thresholds import percentile_thresholds, with_thresholds
 from phf.models import ObjectiveLM, ValueHead, check_exportable, export_model, load_lm
+from phf.runs.folder import clear_failed_start, has_steps, is_started, refuse_other_configuration, step_of
+from phf.runs.provenance import describe_run
+from phf.runs.writer import RunWriter
 from phf.storage.cache import cache_root
-from phf.storage.files import only_job, write_json_atomic, write_text_atomic
+from phf.storage.files import only_job
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import TrainerState
 from phf.tokens.blocks import TokenBlocks
 from phf.tokens.document_start import document_start
 from phf.tokens.locate import documents_in
+from phf.training.callbacks import EvaluationCallback, EvaluationsAtEnd, KLCallback, LogCallback
 from phf.training.data import check_scores, prepare_data, resolve_percentiles
 from phf.training.dataset import Collator, training_dataset
 from phf.training.divergence import LOSS, NO_LOSS, WEIGHTS, divergence
 from phf.training.peers import lost_peers
-from phf.training.provenance import describe_run, scorer_warnings
-from phf.training.run_folder import clear_failed_start, has_steps, is_started, refuse_other_configuration, step_of
 from phf.training.settings.arguments import Arithmetic, training_arguments
 from phf.training.settings.preflight import check_value_head, preflight
+from phf.training.sources import describe_sources, gpu_names, scorer_warnings
 from phf.training.trackers import Trackers
-from phf.training.trainer import (
-    EvaluationCallback,
-    EvaluationsAtEnd,
-    KLCallback,
-    LogCallback,
-    MetricsFile,
-    ObjectiveTrainer,
-    cut_after_step,
-)
+from phf.training.trainer import ObjectiveTrainer
 from phf.training.whole import WholeModel
 
 Show = Callable[[int, int, dict[str, float]], None]
@@ -134,6 +129,7 @@ def _train(
     plan: Plan, resume: bool, announce: Callable[[str], None], show: Show, progress: Callable[[str], None]
 ) -> dict[str, float]:
     config, run_dir, is_main = plan.config, plan.run_dir, plan.arguments.process_index == 0
+    writer = RunWriter(run_dir)
     with plan.arguments.main_process_first(local=False):  # it writes, the others find everything cached
         config, percentiles = resolve_percentiles(config, announce)
         plan = replace(plan, config=config, objective=build_objective(config.objective))
@@ -161,8 +157,8 @@ def _train(
         "effective_batch_size": plan.arithmetic.effective_batch_size,
     }
     if checkpoint is None and is_main:
-        write_json_atomic(run_dir / "provenance.json", describe_run(sys.argv, data.sources, seed, **facts))
-    metrics = MetricsFile(run_dir / "metrics.jsonl", plan.arithmetic)
+        made_with = describe_run(sys.argv, describe_sources(data.sources), {"training": seed}, gpu_names())
+        writer.write_provenance({**made_with, **facts})
     evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, seed)
     evaluator.check(lm, data.tokenizer, value_head)
     if is_main:
@@ -174,7 +170,7 @@ def _train(
     measure_kl = _kl_measure(kl, data.tokenizer, announce) if is_main and kl is not None else None
 
     def report(step: int, numbers: dict[str, float]) -> None:
-        metrics.append(step, numbers)
+        log.append(step, numbers)
         trackers.evaluation(step, numbers)
         latest.update(numbers)
         show(step, plan.arithmetic.max_steps, numbers)
@@ -187,7 +183,7 @@ def _train(
         except ModelError as error:
             if step == 0:
                 raise
-            metrics.append(step, NO_LOSS)
+            log.append(step, NO_LOSS)
             raise divergence(f"evaluation failed. {error}", step, [], last_checkpoint(run_dir, step)) from error
 
     def evaluate(step: int) -> None:
@@ -197,7 +193,7 @@ def _train(
                 report(step, numbers_now(module, step))
 
     def numbers_now(module: ObjectiveLM, step: int) -> dict[str, float]:
-        numbers = evaluator.run(module.lm, data.tokenizer, run_dir / "samples", step, module.value_head)
+        numbers = evaluator.run(module.lm, data.tokenizer, writer, step, module.value_head)
         if data.evaluation is not None:
             held_out = held_out_numbers(
                 module,
@@ -227,14 +223,19 @@ def _train(
         if not is_main:
             return DivergedError(f"Training diverged at step {step:,}; the first process says more.")
         if what == WEIGHTS:
-            metrics.append(step, NO_LOSS)
+            log.append(step, NO_LOSS)
         # the weights that gave the loss may have been saved
         return divergence(what, step, named, last_checkpoint(run_dir, step - 1 if what == LOSS else step))
 
     def check_weights() -> None:
         trainer.check_weights()
 
-    log = LogCallback(metrics, num_parameters, lambda step, numbers: show(step, plan.arithmetic.max_steps, numbers))
+    log = LogCallback(
+        writer,
+        plan.arithmetic,
+        num_parameters,
+        lambda step, numbers: show(step, plan.arithmetic.max_steps, numbers),
+    )
     evaluations = [
         EvaluationCallback(evaluate, config.generation, log, check_weights),
         *([] if kl is None else [KLCallback(evaluate_kl, kl, log, check_weights)]),
@@ -360,10 +361,9 @@ def _open_run_dir(plan: Plan, resume: bool, announce: Callable[[str], None]) -> 
             else f"No complete checkpoint in {run_dir}: from the start"
         )
         # without a checkpoint even the lines of step 0 are written again
-        for path in [run_dir / "metrics.jsonl", *sorted((run_dir / "samples").glob("*.jsonl"))]:
-            cut_after_step(path, step if checkpoint is not None else -1)
+        RunWriter(run_dir).cut_after(step if checkpoint is not None else -1)
     else:
-        write_text_atomic(run_dir / "config.yaml", dump_config(plan.config))
+        RunWriter(run_dir).write_config(plan.config)
     return checkpoint
 
 

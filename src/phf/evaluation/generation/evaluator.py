@@ -1,25 +1,22 @@
 """Scoring samples, and the numbers and files that come of it."""
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from phf.config import ConditionalTrainingConfig, GenerationConfig
 from phf.corpus.segmenting.segment import segment
-from phf.errors import ConfigError, OutputError
+from phf.errors import ConfigError
 from phf.evaluation.generation.metrics import Metric, build_metric
 from phf.models.value_head import ValueHead
+from phf.runs.writer import RunWriter
 from phf.sampling.generate import Samples, generate_samples
 from phf.sampling.scenarios import GenerationScenario, banned_control_ids, build_scenario
 from phf.sampling.settings import check_lengths, check_steering, sampling_config
 from phf.scorers import Scorer, build_scorer, checked_scores
 from phf.scorers.spans import Span
 from phf.statistics import UNBOUNDED, Interval, mean_interval
-from phf.storage.files import atomic_write
-from phf.storage.reading import read_text
 from phf.workers.activity import activity
 
 GROUP = 25
@@ -78,9 +75,9 @@ class Evaluator:
             check_steering(scenario, model, self.negative_prefix(scenario), value_head)
 
     def run(
-        self, model: Any, tokenizer: Any, samples_dir: Path, step: int, value_head: ValueHead | None = None
+        self, model: Any, tokenizer: Any, output: RunWriter, step: int, value_head: ValueHead | None = None
     ) -> dict[str, float]:
-        """Run every scenario; adds to `samples_dir/<scenario>.jsonl` and returns `generation/<scenario>/...` numbers."""
+        """Run every scenario; adds to the samples in the run folder and returns `generation/<scenario>/...` numbers."""
         logs: dict[str, float] = {}
         for scenario in self.scenarios:
             samples = generate_samples(
@@ -95,7 +92,7 @@ class Evaluator:
             )
             with activity(f"scoring the samples of '{scenario.name}' by {self.scorer.name}"):
                 scored = score_samples(samples, self.scorer, scenario)
-            write_samples(samples_dir / f"{scenario.name}.jsonl", step, scored)
+            output.write_samples(scenario.name, step, sample_lines(scored))
             numbers = scenario_logs(scored, scenario, self.metrics, self.scorer.score_bounds)
             for scorer in self.more_scorers[scenario.name]:
                 with activity(f"scoring the samples of '{scenario.name}' by {scorer.name}"):
@@ -200,32 +197,22 @@ def group_maxima(prompts: list[str], scores: Sequence[float | None]) -> list[tup
     ]
 
 
-def write_samples(path: Path, step: int, scored: ScoredSamples) -> None:
-    """Add one JSON object a sample, all of them or none, in place of those an interrupted evaluation left of this step."""
-    lines = [
-        json.dumps(
-            {
-                "step": step,
-                "prompt": prompt,
-                "continuation": continuation,
-                "score": score,
-                "segments": segments,
-                "segment_scores": segment_scores,
-                **({"segment_spans": [[s._asdict() for s in found] for found in spans]} if any(spans) else {}),
-            },
-            ensure_ascii=True,
-        )
-        for prompt, continuation, score, segments, segment_scores, spans in zip(
-            scored.samples.prompts,
-            scored.samples.continuations,
-            scored.scores,
-            scored.segments,
-            scored.segment_scores,
-            scored.segment_spans or [[]] * len(scored.scores),
-            strict=True,
-        )
-    ]
-    before = read_text(path, OutputError).splitlines(keepends=True) if path.exists() else []
-    kept = [line for line in before if not line.startswith(f'{{"step": {step},')]
-    with atomic_write(path) as partial:
-        partial.write_text("".join([*kept, *(line + "\n" for line in lines)]), encoding="utf-8")
+def sample_lines(scored: ScoredSamples) -> Iterator[dict[str, Any]]:
+    """Each sample as `phf.runs.writer.RunWriter.write_samples` wants it."""
+    for prompt, continuation, score, segments, segment_scores, spans in zip(
+        scored.samples.prompts,
+        scored.samples.continuations,
+        scored.scores,
+        scored.segments,
+        scored.segment_scores,
+        scored.segment_spans or [[]] * len(scored.scores),
+        strict=True,
+    ):
+        line = {
+            "prompt": prompt,
+            "continuation": continuation,
+            "score": score,
+            "segments": segments,
+            "segment_scores": segment_scores,
+        }
+        yield line | ({"segment_spans": [[s._asdict() for s in found] for found in spans]} if any(spans) else {})

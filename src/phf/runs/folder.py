@@ -9,7 +9,6 @@ import yaml
 
 from phf.config import Config, dump_config, load_config
 from phf.config.differences import differences
-from phf.corpus.sources.listing import MANIFEST
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.storage.plain_yaml import read_yaml
 from phf.storage.reading import parse_json, read_bytes, typed
@@ -22,9 +21,9 @@ OF_OTHER_VERBS = (
     "replay.json",
     "pool.jsonl",
     "job.json",
-    MANIFEST,
+    "manifest.json",
 )
-"""Files by which a folder is known to be of another verb than `phf train`."""
+"""Files by which a folder is known to be of another verb than `phf train`, that of annotating among them."""
 OF_A_START = ("metrics.jsonl", "samples", "provenance.json", "tokenizer", "config.yaml")
 """What a run writes before its first step, config.yaml first; that is removed last."""
 ADVICE = "Choose another with --run-name, or delete the folder."

@@ -1,0 +1,61 @@
+"""What a run was made with, so that a number can be traced back: versions, hardware, data, seeds, command."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import phf
+
+PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "pyarrow", "pycodestyle")
+
+
+def describe_run(
+    command: Sequence[str], dataset: Sequence[Mapping[str, Any]], seeds: Mapping[str, int], gpus: Sequence[str]
+) -> dict[str, Any]:
+    """The first part of provenance.json. The command line is recorded; the environment, where secrets live, is not."""
+    return {
+        "phf_version": phf.__version__,
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "git_commit": _git_commit(),
+        "hardware": _hardware(gpus),
+        "dataset": list(dataset),
+        "seeds": dict(seeds),
+        "command": list(command),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _hardware(gpus: Sequence[str]) -> dict[str, Any]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else None
+    return {"cpu": _cpu_name(), "cores": os.cpu_count(), "memory_gib": memory and round(memory, 1), "gpus": list(gpus)}
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """Commit of the folder the run was started in; None outside a repository."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,96 @@
+"""The one writer of run folders.
+
+config.yaml               the resolved configuration
+provenance.json           what the run was made with
+metrics.jsonl             one object per line: step, tokens_seen, and flat `group/name: number`
+samples/<scenario>.jsonl  one object per sample: step, prompt, continuation, score, segments and their scores
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from phf.config import Config, dump_config
+from phf.errors import CorpusError, OutputError
+from phf.storage.files import atomic_write, write_json_atomic, write_text_atomic
+from phf.storage.reading import parse_json, read_bytes, read_text, typed
+
+CONFIG, PROVENANCE, METRICS, SAMPLES = "config.yaml", "provenance.json", "metrics.jsonl", "samples"
+
+
+class RunWriter:
+    """Writes the files of one run folder. What is not finite becomes null, which JSON has instead.
+
+    Raises `OutputError` where the folder cannot be written; `append_metrics` lets the `OSError` through.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write_config(self, config: Config) -> None:
+        """`config.yaml`: `phf train --config` repeats the run from it."""
+        write_text_atomic(self.folder / CONFIG, dump_config(config))
+
+    def write_provenance(self, facts: Mapping[str, Any]) -> None:
+        """`provenance.json`."""
+        write_json(self.folder / PROVENANCE, facts)
+
+    def append_metrics(self, step: int, tokens_seen: int, numbers: Mapping[str, float | None]) -> None:
+        """Append one line to `metrics.jsonl`."""
+        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(_metrics_line(step, tokens_seen, numbers))
+
+    def write_metrics(self, lines: Iterable[tuple[int, int, Mapping[str, float | None]]]) -> None:
+        """All of `metrics.jsonl` at once: (step, tokens seen, numbers) of each line."""
+        write_text_atomic(self.folder / METRICS, "".join(_metrics_line(*line) for line in lines))
+
+    def write_samples(self, scenario: str, step: int, samples: Iterable[Mapping[str, Any]]) -> None:
+        """Add the samples of a step to those of earlier ones, all or none, in place of any that an interrupted evaluation
+        left of this step."""
+        path = self.folder / SAMPLES / f"{scenario}.jsonl"
+        start = f'{{"step": {step},'
+        before = read_text(path, OutputError).splitlines(keepends=True) if path.exists() else []
+        lines = [line for line in before if not line.startswith(start)]
+        lines += [json.dumps(finite_or_none({"step": step, **sample})) + "\n" for sample in samples]
+        write_text_atomic(path, "".join(lines))
+
+    def cut_after(self, step: int) -> None:
+        """Drop the lines of metrics and samples past `step`, or cut off: a resumed run writes them again."""
+        for path in [self.folder / METRICS, *sorted((self.folder / SAMPLES).glob("*.jsonl"))]:
+            cut_after_step(path, step)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, whole or not at all, with null for what is not finite."""
+    write_json_atomic(path, finite_or_none(value))
+
+
+def finite_or_none(values: Any) -> Any:
+    """The same with None for what is not finite, which JSON cannot say: the one place where that is done."""
+    if isinstance(values, Mapping):
+        return {key: finite_or_none(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [finite_or_none(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
+
+
+def cut_after_step(path: Path, step: int) -> None:
+    """Drop the lines of a JSON Lines file that are past `step`, or cut off."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in read_bytes(path, OutputError).splitlines(keepends=True):
+        try:
+            values = typed(dict[str, Any], parse_json(line, str(path)), str(path), CorpusError)
+        except CorpusError:
+            continue
+        if line.endswith(b"\n") and isinstance(values.get("step"), int) and values["step"] <= step:
+            kept.append(line)
+    with atomic_write(path) as partial:
+        partial.write_bytes(b"".join(kept))
+
+
+def _metrics_line(step: int, tokens_seen: int, numbers: Mapping[str, float | None]) -> str:
+    return json.dumps({"step": step, "tokens_seen": tokens_seen, **finite_or_none(numbers)}) + "\n"

@@ -1,0 +1,52 @@
+"""What a run was trained on and where: datasets by their manifests, the scorers that made them, GPUs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from phf.config import DatasetConfig
+from phf.corpus.dataset import read_manifest
+from phf.corpus.sources.listing import MANIFEST
+from phf.scorers.base import scorer_mismatch
+from phf.storage.files import file_sha256
+
+
+def describe_sources(sources: Sequence[str]) -> list[dict[str, Any]]:
+    """Each source, with what its manifest says of it, for provenance.json."""
+    return [_source(source) for source in sources]
+
+
+def gpu_names() -> list[str]:
+    """Names of the GPUs of this machine."""
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+
+
+def scorer_warnings(dataset: DatasetConfig, evaluating: dict[str, Any]) -> list[str]:
+    """One line for each source whose manifest names another scorer, version or settings than those that evaluate."""
+    warnings = []
+    for source in [*dataset.datasets, *dataset.eval_datasets]:
+        manifest = read_manifest(Path(source)) if Path(source).is_dir() else None
+        if manifest is None:
+            continue  # raw, so scored by the scorer that evaluates; or from elsewhere, and not said
+        mismatch = scorer_mismatch(manifest.scorers.get(dataset.scores_column, manifest.scorer), evaluating)
+        if mismatch is not None:
+            warnings.append(f"{source}: {mismatch}")
+    return warnings
+
+
+def _source(source: str) -> dict[str, Any]:
+    folder = Path(source)
+    manifest = read_manifest(folder) if folder.is_dir() else None
+    if manifest is None:
+        return {"source": source}
+    return {
+        "source": ", ".join(manifest.sources),
+        "manifest_sha256": file_sha256(folder / MANIFEST),
+        "scorer": manifest.scorer,
+        "segmenter": manifest.segmenter,
+        "num_documents": manifest.num_documents,
+        "num_segments": manifest.num_segments,
+        "num_unscored": manifest.num_unscored,
+    }

@@ -1,0 +1,78 @@
+"""What is written into a run folder is what is read from it; what is not finite becomes null."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from phf.config import load_config
+from phf.corpus.sources.listing import MANIFEST
+from phf.runs.folder import OF_OTHER_VERBS
+from phf.runs.provenance import describe_run
+from phf.runs.reader import read_run
+from phf.runs.writer import RunWriter, finite_or_none
+
+SAMPLE = {"prompt": "a\u2028", "continuation": "b", "score": 0.5, "segments": ["b"], "segment_scores": [None]}
+
+
+@pytest.fixture
+def writer(tmp_path):
+    (tmp_path / "run").mkdir()
+    return RunWriter(tmp_path / "run")
+
+
+def test_what_is_written_is_read_again(writer):
+    config = load_config(task="pep8/quickstart", method="mle")[0]
+    writer.write_config(config)
+    writer.write_provenance({"method": "mle", "max_steps": 2, "threshold": 0.25, "best": math.nan})
+    writer.append_metrics(0, 0, {"eval/loss": 2.5})
+    writer.append_metrics(2, 64, {"train/loss": math.inf, "eval/loss": np.float64(1.5)})
+    for step in (0, 2):
+        writer.write_samples("s", step, [SAMPLE, {**SAMPLE, "score": math.nan, "continuation": str(step)}])
+    run = read_run(writer.folder)
+    assert run.metrics == [
+        {"step": 0, "tokens_seen": 0, "eval/loss": 2.5},
+        {"step": 2, "tokens_seen": 64, "train/loss": None, "eval/loss": 1.5},
+    ]
+    assert [(sample.prompt, sample.continuation, sample.score) for sample in run.samples["s"]] == [
+        ("a\u2028", "b", 0.5),
+        ("a\u2028", "2", None),
+    ]
+    assert (run.method, run.threshold, run.provenance["best"]) == ("mle", 0.25, None)
+    assert run.training.seed == config.training.seed
+
+
+def test_all_metrics_at_once_replace_those_before(writer):
+    writer.append_metrics(7, 7, {"a": 1.0})
+    writer.write_metrics([(0, 0, {"a": math.nan}), (1, 8, {"a": 2.0})])
+    assert [line["a"] for line in read_run(writer.folder).metrics] == [None, 2.0]
+
+
+def test_what_is_past_a_step_is_cut_everywhere(writer):
+    for step in (0, 1, 2):
+        writer.append_metrics(step, step, {})
+        writer.write_samples("s", step, [SAMPLE])
+    writer.cut_after(1)
+    lines = [(writer.folder / name).read_text().splitlines() for name in ("metrics.jsonl", "samples/s.jsonl")]
+    assert [[json.loads(line)["step"] for line in of_file] for of_file in lines] == [[0, 1], [0, 1]]
+
+
+def test_only_what_is_not_finite_becomes_none():
+    values = {"a": [1, math.nan, "nan", None, True], "b": {"c": (-math.inf, 0.0)}}
+    assert finite_or_none(values) == {"a": [1, None, "nan", None, True], "b": {"c": [None, 0.0]}}
+
+
+def test_provenance_names_versions_and_what_it_is_given_and_no_environment(monkeypatch):
+    monkeypatch.setenv("SECRET_OF_THE_ENVIRONMENT", "hidden")
+    facts = describe_run(["phf", "train"], [{"source": "a"}], {"training": 3}, ["H100"])
+    assert facts["command"] == ["phf", "train"]
+    assert facts["dataset"] == [{"source": "a"}]
+    assert facts["seeds"] == {"training": 3}
+    assert facts["hardware"]["gpus"] == ["H100"]
+    assert facts["versions"]["torch"]
+    assert "hidden" not in json.dumps(facts)
+
+
+def test_the_folder_of_an_annotated_dataset_is_not_taken_for_a_run():
+    assert MANIFEST in OF_OTHER_VERBS
