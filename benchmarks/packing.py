@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from phf.tokens.blocks import TokenBlocks, build_blocks, read_sources
+from phf.tokens.packing import Conditioning, PackingConfig
 from rich.console import Console
 from rich.table import Table
 from transformers import AutoTokenizer
 
 from machine import describe_machine, measure_peak
 from phf.annotate.cache import ensure_annotated
-from phf.tokens.blocks import TokenBlocks, build_blocks, read_sources
-from phf.tokens.packing import Conditioning, PackingConfig
 from phf.tokens.tokenizer import prepare_tokenizer, train_tokenizer
 
 CONTROL_TOKENS = ("<|aligned|>", "<|misaligned|>")

@@ -12,9 +12,7 @@ from phf.corpus.sources import parts
 from phf.corpus.sources.documents import fingerprint
 from phf.corpus.sources.parts import list_corpus
 from phf.errors import CorpusError
-from phf.tokens.blocks import build_blocks, read_sources
-from phf.tokens.packing import PackingConfig
-from phf.tokens.tokenizer import prepare_tokenizer, train_tokenizer
+from phf.tokens.pieces import read_sources
 
 
 @pytest.mark.parametrize(
@@ -157,16 +155,6 @@ def test_what_training_does_not_read_is_logged_once(tmp_path, caplog):
         assert len(list(read_sources([str(tmp_path)], "scores"))) == 2
     assert [record.getMessage().count("notes.md") for record in caplog.records] == [0, 1]
     assert "all of its splits are read" in caplog.text
-
-
-def test_documents_of_one_id_are_pointed_out_where_some_are_held_out(tmp_path, caplog):
-    tokenizer = prepare_tokenizer(train_tokenizer(["x = 1\n"], 300), None)
-    rows = [json.dumps({"id": str(i % 60), "texts": ["x = 1\n"] * 9, "scores": [0.0] * 9}) + "\n" for i in range(80)]
-    source = str(put(tmp_path / "a.jsonl", "".join(rows)))
-    build_blocks([source], tokenizer, PackingConfig(seq_length=8), tmp_path / "all")
-    assert "earlier one" not in caplog.text
-    build_blocks([source], tokenizer, PackingConfig(seq_length=8, eval_fraction=0.5), tmp_path / "some")
-    assert "20 of 80 documents have the id of an earlier one" in caplog.text
 
 
 def test_annotated_sources_without_ids_keep_apart_where_their_names_are_the_same(tmp_path):

@@ -15,7 +15,7 @@ from phf.corpus.shards import MANIFEST
 from phf.corpus.sources.documents import fingerprint, is_annotated, read_documents, read_records
 from phf.errors import CorpusError
 from phf.profile.measure import profile_dataset
-from phf.tokens.blocks import read_sources
+from phf.tokens.pieces import read_sources
 
 READERS = {
     "annotated": lambda folder: list(read_annotated(folder)),

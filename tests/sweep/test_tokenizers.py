@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.tiny import tiny_lm
 from tests.tokenizer_classes import CLASSES, CORPUS, LOSSY
+from tests.tokens.packed import conditional, packed
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from phf.corpus.sources.documents import AnnotatedDocument
@@ -16,7 +17,6 @@ from phf.models import export_model
 from phf.sampling.generate import generate_samples
 from phf.sampling.scenarios import GenerationScenario
 from phf.tokens.document_start import document_start
-from phf.tokens.packing import Conditioning, PackingConfig, pack_documents
 from phf.tokens.tokenizer import encode_plain, prepare_tokenizer
 
 ALIGNED, MISALIGNED = CONTROL = ("<|aligned|>", "<|misaligned|>")
@@ -45,21 +45,17 @@ def tokenizer(name, tmp_path):
 @pytest.mark.parametrize("tokenization", ["segments", "document"])
 def test_packed_tokens_decode_to_the_document_or_are_refused(name, tokenizer, tokenization):
     aligned, misaligned = tokenizer.convert_tokens_to_ids(list(CONTROL))
-    config = PackingConfig(
-        tokenization=tokenization,
-        conditioning=Conditioning(threshold=0.5, aligned_id=aligned, misaligned_id=misaligned),
-        document_start=tuple(document_start(tokenizer)),
-    )
+    settings = {"method": conditional(0.5), "document_start": document_start(tokenizer), "tokenization": tokenization}
     opening = {tokenizer.eos_token_id, aligned, misaligned, *document_start(tokenizer)}
     refusals = {}
     for key, texts in DOCUMENTS.items():
         document = AnnotatedDocument(key, texts, [float(i % 2) for i in range(len(texts))])
         try:
-            (chunk,) = pack_documents([document], tokenizer, config)
+            packed_ids, _, _ = packed([document], tokenizer, **settings)
         except ConfigError as error:
             refusals[key] = str(error)
             continue
-        ids = [int(i) for i in chunk.ids if i not in opening]
+        ids = [int(i) for i in packed_ids if i not in opening]
         text, decoded = "".join(texts), tokenizer.decode(ids, clean_up_tokenization_spaces=False)
         if "add_prefix_space" in name and decoded != text:
             text = " " + text  # at most the one in front of the document

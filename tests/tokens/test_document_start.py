@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from tests.tokenizer_classes import CLASSES, gpt2, llama
+from tests.tokens.packed import conditional, packed
 
 from phf.corpus.sources.documents import AnnotatedDocument
 from phf.tokens.document_start import document_start, open_documents_with, own_prefix
-from phf.tokens.packing import Conditioning, PackingConfig, PackingCounts, pack_documents
 from phf.tokens.tokenizer import PlainEncoder, prepare_tokenizer
 
 
@@ -55,34 +55,29 @@ def test_every_token_behind_eos_and_bos_by_hand():
     tokenizer = prepare_tokenizer(llama(), ("<|aligned|>", "<|misaligned|>"))
     aligned, misaligned = tokenizer.convert_tokens_to_ids(["<|aligned|>", "<|misaligned|>"])
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    config = PackingConfig(
-        conditioning=Conditioning(threshold=0.5, aligned_id=aligned, misaligned_id=misaligned), document_start=(bos,)
-    )
-    counts = PackingCounts()
-    (chunk,) = pack_documents(DOCUMENTS, tokenizer, config, counts=counts)
+    ids, scores, counts = packed(DOCUMENTS, tokenizer, method=conditional(0.5), document_start=(bos,))
     plain = PlainEncoder(tokenizer)
     (first, _), (sat, _), (home, _) = plain.encode(["the cat "]), plain.encode_inside(["sat"]), plain.encode(["home"])
-    assert chunk.ids.tolist() == [eos, bos, aligned, *first, misaligned, *sat, eos, bos, *home]
-    scores = [0.0] * (3 + len(first)) + [1.0] * (1 + len(sat)) + [np.nan] * (2 + len(home))
-    np.testing.assert_array_equal(chunk.scores, np.array(scores, np.float32))
+    assert ids.tolist() == [eos, bos, aligned, *first, misaligned, *sat, eos, bos, *home]
+    expected = [0.0] * (3 + len(first)) + [1.0] * (1 + len(sat)) + [np.nan] * (2 + len(home))
+    np.testing.assert_array_equal(scores, np.array(expected, np.float32))
     assert counts.num_tokens == counts.num_text_tokens + counts.num_control_tokens + 2 * counts.num_documents
 
 
-@pytest.mark.parametrize("start", [None, ("eos",), ("eos", "bos")])
+@pytest.mark.parametrize("start", [(), ("eos",), ("eos", "bos")])
 def test_a_start_that_begins_with_eos_gets_no_other(start):
     tokenizer = prepare_tokenizer(llama(), None)
-    ids = start and tuple({"eos": tokenizer.eos_token_id, "bos": tokenizer.bos_token_id}[token] for token in start)
-    (chunk,) = pack_documents(DOCUMENTS, tokenizer, PackingConfig(document_start=ids))
-    assert (chunk.ids == tokenizer.eos_token_id).sum() == len(DOCUMENTS)
-    assert (chunk.ids == tokenizer.bos_token_id).sum() == (len(DOCUMENTS) if start == ("eos", "bos") else 0)
+    start_ids = [{"eos": tokenizer.eos_token_id, "bos": tokenizer.bos_token_id}[token] for token in start]
+    ids, _, _ = packed(DOCUMENTS, tokenizer, document_start=start_ids)
+    assert (ids == tokenizer.eos_token_id).sum() == len(DOCUMENTS)
+    assert (ids == tokenizer.bos_token_id).sum() == (len(DOCUMENTS) if start == ("eos", "bos") else 0)
 
 
 def test_skipped_tokens_are_counted_as_they_are_packed():
     tokenizer = prepare_tokenizer(llama(), None)
     start = (tokenizer.bos_token_id,)
-    (whole,) = pack_documents(DOCUMENTS, tokenizer, PackingConfig(document_start=start))
-    second = int(np.flatnonzero(whole.ids == tokenizer.eos_token_id)[1])
+    whole, _, _ = packed(DOCUMENTS, tokenizer, document_start=start)
+    second = int(np.flatnonzero(whole == tokenizer.eos_token_id)[1])
     for skip, left in ((second, 1), (second + 1, 0)):
-        counts = PackingCounts()
-        list(pack_documents(DOCUMENTS, tokenizer, PackingConfig(document_start=start, skip_tokens=skip), counts=counts))
+        _, _, counts = packed(DOCUMENTS, tokenizer, document_start=start, skip_tokens=skip)
         assert counts.num_documents == left

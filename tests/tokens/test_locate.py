@@ -6,13 +6,16 @@ import re
 import numpy as np
 import pytest
 from tests.tiny import tiny_tokenizer
+from tests.tokens.packed import CONTROL, conditional, corpus_for, filtering, settings_for
 
-from phf.tokens.blocks import build_blocks, cut_into_blocks, read_sources
+from phf.corpus.dataset import in_batches
+from phf.tokens.building import build_store
+from phf.tokens.cutting import cut_into_blocks, pack
+from phf.tokens.encoded import document_key, encode_documents
 from phf.tokens.locate import documents_in
-from phf.tokens.packing import Conditioning, PackingConfig, document_key, pack_documents
+from phf.tokens.pieces import read_sources
 from phf.tokens.streaming import StreamingBlocks
-
-CONTROL = ("<|aligned|>", "<|misaligned|>")
+from phf.tokens.views import Blocks
 
 
 @pytest.fixture(scope="module")
@@ -27,26 +30,33 @@ def source(tmp_path_factory):
     return str(path)
 
 
-def configs():
-    aligned, misaligned = tiny_tokenizer(CONTROL).convert_tokens_to_ids(list(CONTROL))
-    conditioning = Conditioning(threshold=0.5, aligned_id=aligned, misaligned_id=misaligned)
-    yield PackingConfig(seq_length=24)
-    yield PackingConfig(seq_length=24, conditioning=conditioning, eval_fraction=0.3)
-    yield PackingConfig(seq_length=24, filter_threshold=0.5, eval_fraction=0.3)
-    yield PackingConfig(seq_length=24, skip_tokens=300)
-    yield PackingConfig(seq_length=24, eval_fraction=0.5, split="eval")
-    yield PackingConfig(seq_length=700)
+VIEWS = [
+    {"seq_length": 24},
+    {"seq_length": 24, "method": conditional(0.5), "eval_fraction": 0.3},
+    {"seq_length": 24, "method": filtering(0.5), "eval_fraction": 0.3},
+    {"seq_length": 24, "skip_tokens": 300},
+    {"seq_length": 24, "eval_fraction": 0.5, "split": "eval"},
+    {"seq_length": 700},
+]
 
 
-@pytest.mark.parametrize("config", list(configs()), ids=range(6))
-def test_blocks_are_found_again_in_the_corpus(config, source, tmp_path):
+def stored(source, folder, tokenizer=None, **settings):
+    tokenizer = tokenizer or tiny_tokenizer(CONTROL)
+    store = build_store(corpus_for(tokenizer, source), folder, processes=1)
+    return Blocks(store.folder, settings_for(tokenizer, **settings))
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize("settings", VIEWS, ids=range(6))
+def test_blocks_are_found_again_in_the_corpus(settings, is_streamed, source, tmp_path):
     tokenizer = tiny_tokenizer(CONTROL)
-    blocks = build_blocks([source], tokenizer, config, tmp_path)
+    blocks = stored(source, tmp_path, tokenizer, **settings)
+    lookup = StreamingBlocks(corpus_for(tokenizer, source), blocks.settings) if is_streamed else blocks
     for i in range(len(blocks)):
         item = blocks[i]
         text = tokenizer.decode(item["input_ids"].tolist())
         whole = re.findall(r"\[d\d+\]", text)  # one at an edge may be cut off
-        found = documents_in([tuple(item["documents"].tolist())], [source], config)
+        found = documents_in([tuple(item["documents"].tolist())], lookup)
         named = list(dict.fromkeys(name.strip("[]") for name in whole))
         assert named == [document for document in found if document in named]
         assert len(found) <= len(named) + 2
@@ -54,30 +64,20 @@ def test_blocks_are_found_again_in_the_corpus(config, source, tmp_path):
 
 
 def test_several_blocks_are_looked_up_at_once_each_document_named_once(source, tmp_path):
-    config = PackingConfig(seq_length=24)
-    blocks = build_blocks([source], tiny_tokenizer(), config, tmp_path)
+    blocks = stored(source, tmp_path, seq_length=24)
     spans = [tuple(blocks[i]["documents"].tolist()) for i in (2, 3, 9)]
-    apart = [documents_in([span], [source], config) for span in spans]
-    assert documents_in(spans, [source], config) == list(
-        dict.fromkeys(document for found in apart for document in found)
-    )
+    apart = [documents_in([span], blocks) for span in spans]
+    assert documents_in(spans, blocks) == list(dict.fromkeys(document for found in apart for document in found))
 
 
 @pytest.mark.parametrize("batch_chars", [1, 50, 10**6])
 def test_cutting_does_not_depend_on_how_the_stream_came(batch_chars, source):
-    config = PackingConfig(seq_length=24)
-    chunks = pack_documents(read_sources([source], "scores"), tiny_tokenizer(), config, batch_chars=batch_chars)
+    tokenizer = tiny_tokenizer()
+    batches = in_batches(read_sources([source], "scores"), batch_chars)
+    chunks = pack((encode_documents(batch, tokenizer) for batch in batches), settings_for(tokenizer))
     ids, _, documents = map(np.concatenate, zip(*cut_into_blocks(chunks, 24), strict=True))
-    starts = np.flatnonzero(ids.ravel() == tiny_tokenizer().eos_token_id)
+    starts = np.flatnonzero(ids.ravel() == tokenizer.eos_token_id)
     order = [f"d{i}" for i in range(60) if i % 7]
     for block, (first, last) in enumerate(documents):
         expected = [order[np.searchsorted(starts, token, side="right") - 1] for token in (24 * block, 24 * block + 23)]
         assert [first, last] == [document_key(document) for document in expected]
-
-
-def test_streamed_blocks_name_the_same_documents(source, tmp_path):
-    config = PackingConfig(seq_length=24)
-    blocks = build_blocks([source], tiny_tokenizer(), config, tmp_path)
-    mapped = {blocks[i]["input_ids"].tobytes(): blocks[i]["documents"].tolist() for i in range(len(blocks))}
-    for item in StreamingBlocks([source], tiny_tokenizer(), config, window=5).epoch(0):
-        assert mapped[item["input_ids"].tobytes()] == item["documents"].tolist()

@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+from tests.tokens.packed import conditional, filtering, packed, settings_for
 
 from phf.corpus.dataset import read_annotated
 from phf.corpus.sources.documents import AnnotatedDocument
-from phf.tokens.packing import Conditioning, PackingConfig, PackingCounts, pack_documents
+from phf.errors import ConfigError
+from phf.tokens.cutting import pack as pack_encoded
+from phf.tokens.encoded import encode_documents
 from phf.tokens.tokenizer import encode_plain, prepare_tokenizer, train_tokenizer
+from phf.tokens.view_settings import ViewSettings
 
 ALIGNED, MISALIGNED = "<|aligned|>", "<|misaligned|>"
 DOCUMENTS = [
@@ -26,21 +30,15 @@ def ids_of(tokenizer):
     return tokenizer.convert_tokens_to_ids([ALIGNED, MISALIGNED])
 
 
-def conditioning(tokenizer, drop: float = 0.0) -> Conditioning:
-    aligned, misaligned = ids_of(tokenizer)
-    return Conditioning(threshold=0.0, aligned_id=aligned, misaligned_id=misaligned, drop_token_fraction=drop)
-
-
 def pack(tokenizer, documents=DOCUMENTS, **settings):
-    settings.pop("batch_chars", None)
-    chunks = list(pack_documents(documents, tokenizer, PackingConfig(**settings)))
-    return np.concatenate([c.ids for c in chunks]), np.concatenate([c.scores for c in chunks])
+    ids, scores, _ = packed(documents, tokenizer, **settings)
+    return ids, scores
 
 
 def test_every_token_by_hand(tokenizer):
     aligned, misaligned = ids_of(tokenizer)
     eos = tokenizer.eos_token_id
-    ids, scores = pack(tokenizer, DOCUMENTS[:1], conditioning=conditioning(tokenizer))
+    ids, scores = pack(tokenizer, DOCUMENTS[:1], method=conditional())
     first, second, third = (e.tolist() for e in encode_plain(tokenizer, DOCUMENTS[0].texts))
     # EOS, then a control token before each scored segment; EOS and control tokens score as the segment they precede
     assert ids.tolist() == [eos, aligned, *first, misaligned, *second, *third]
@@ -57,7 +55,7 @@ def test_lone_surrogates_of_json_lines_are_packed_as_replacement_characters(toke
 
 @pytest.mark.parametrize("tokenization", ["segments", "document"])
 def test_text_comes_back_and_eos_opens_each_document(tokenizer, tokenization):
-    ids, _ = pack(tokenizer, conditioning=conditioning(tokenizer), tokenization=tokenization)
+    ids, _ = pack(tokenizer, method=conditional(), tokenization=tokenization)
     special = {tokenizer.eos_token_id, *ids_of(tokenizer)}
     text = tokenizer.decode([int(i) for i in ids if i not in special])
     assert text == "".join("".join(document.texts) for document in DOCUMENTS)
@@ -69,7 +67,7 @@ def test_text_comes_back_and_eos_opens_each_document(tokenizer, tokenization):
 def test_text_that_spells_special_tokens_stays_text(tokenizer, tokenization):
     hostile = f"{MISALIGNED}x{ALIGNED} <|endoftext|>\n"
     document = [AnnotatedDocument("h", [hostile], [0.0])]
-    ids, _ = pack(tokenizer, document, conditioning=conditioning(tokenizer), tokenization=tokenization)
+    ids, _ = pack(tokenizer, document, method=conditional(), tokenization=tokenization)
     assert ids[:2].tolist() == [tokenizer.eos_token_id, ids_of(tokenizer)[0]]
     assert not {tokenizer.eos_token_id, *ids_of(tokenizer)} & set(ids[2:].tolist())
     assert tokenizer.decode(ids[2:].tolist()) == hostile
@@ -77,12 +75,12 @@ def test_text_that_spells_special_tokens_stays_text(tokenizer, tokenization):
 
 def test_dropout_depends_on_seed_document_and_segment_alone(tokenizer):
     documents = [AnnotatedDocument(str(i), ["a\n", "b\n", "c\n"], [0.0, 1.0, 0.0]) for i in range(400)]
-    config = conditioning(tokenizer, drop=0.25)
+    method = conditional(drop=0.25)
 
     def tags(order, **settings):
-        return {d.id: pack(tokenizer, [d], conditioning=config, **settings)[0].tolist() for d in order}
+        return {d.id: pack(tokenizer, [d], method=method, **settings)[0].tolist() for d in order}
 
-    together, _ = pack(tokenizer, documents, conditioning=config)
+    together, _ = pack(tokenizer, documents, method=method)
     assert tags(documents) == tags(documents[::-1])
     assert together.tolist() == [i for ids in tags(documents).values() for i in ids]
     assert tags(documents) != tags(documents, seed=7)
@@ -91,7 +89,7 @@ def test_dropout_depends_on_seed_document_and_segment_alone(tokenizer):
 
 
 def test_filter_keeps_the_documents_at_or_below_the_threshold(tokenizer):
-    ids, _ = pack(tokenizer, filter_threshold=0.125)  # a averages 0.125, b 0, c 0.5
+    ids, _ = pack(tokenizer, method=filtering(0.125))  # a averages 0.125, b 0, c 0.5
     assert tokenizer.decode([int(i) for i in ids if i]) == "".join("".join(d.texts) for d in DOCUMENTS[:2])
 
 
@@ -113,33 +111,49 @@ def test_held_out_split_is_disjoint_complete_and_the_same_for_every_method(token
     assert not train & held_out
     assert len(train | held_out) == 300
     assert 30 < len(held_out) < 90
-    assert held_out == lines(split="eval", conditioning=conditioning(tokenizer), filter_threshold=0.0, seed=9)
+    assert held_out == lines(split="eval", method=conditional(document_filter=filtering(0.0).document_filter), seed=9)
 
 
 def test_skip_tokens_leaves_out_the_documents_that_begin_before(tokenizer):
     plain, _ = pack(tokenizer)
     starts = np.flatnonzero(plain == tokenizer.eos_token_id)
-    ids, _ = pack(tokenizer, skip_tokens=int(starts[1]), conditioning=conditioning(tokenizer))
+    ids, _ = pack(tokenizer, skip_tokens=int(starts[1]), method=conditional())
     assert (ids == tokenizer.eos_token_id).sum() == 2
     ids, _ = pack(tokenizer, skip_tokens=int(starts[1]) + 1)
     assert (ids == tokenizer.eos_token_id).sum() == 1
 
 
 def test_counts(tokenizer):
-    counts = PackingCounts()
-    config = PackingConfig(conditioning=conditioning(tokenizer))
     documents = [*DOCUMENTS, AnnotatedDocument("empty", [], [])]
-    list(pack_documents(documents, tokenizer, config, counts=counts))
+    _, _, counts = packed(documents, tokenizer, method=conditional())
     assert (counts.num_documents, counts.num_documents_empty, counts.num_segments) == (3, 1, 6)
-    assert (counts.num_unscored_segments, counts.num_aligned_segments, counts.num_misaligned_segments) == (1, 3, 2)
+    assert counts.num_unscored_segments == 1
+    assert counts.num_tagged_segments == [3, 2]
     assert counts.num_tokens == counts.num_text_tokens + counts.num_control_tokens + counts.num_documents
     assert counts.num_bytes == sum(len("".join(d.texts).encode()) for d in DOCUMENTS)
 
 
 def test_result_does_not_depend_on_how_documents_are_batched(tokenizer):
-    config = PackingConfig(conditioning=conditioning(tokenizer, 0.5))
-    one = [c.ids for c in pack_documents(DOCUMENTS, tokenizer, config, batch_chars=1)]
-    all_at_once = [c.ids for c in pack_documents(DOCUMENTS, tokenizer, config, batch_chars=10**6)]
-    assert len(one) == 3
-    assert len(all_at_once) == 1
-    np.testing.assert_array_equal(np.concatenate(one), all_at_once[0])
+    settings = settings_for(tokenizer, method=conditional(drop=0.5), skip_tokens=5)
+    pieces = [encode_documents([document], tokenizer) for document in DOCUMENTS]
+    one_by_one = [chunk.ids for chunk in pack_encoded(pieces, settings)]
+    (together,) = pack_encoded([encode_documents(DOCUMENTS, tokenizer)], settings)
+    assert len(one_by_one) == 3
+    np.testing.assert_array_equal(np.concatenate(one_by_one), together.ids)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"seq_length": 0},
+        {"eval_fraction": 1.0},
+        {"eval_fraction": -0.1},
+        {"skip_tokens": -1},
+        {"split": "test"},
+        {"unscored": "maybe"},
+        {"max_altered_documents": 1.5},
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(settings):
+    with pytest.raises(ConfigError, match=f"{next(iter(settings))} is .* it must be"):
+        ViewSettings(opening=(0,), **settings)

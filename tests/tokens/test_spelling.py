@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from tests.tokenizer_classes import CLASSES, llama, old_llama, t5
+from tests.tokens.packed import packed
 from tokenizers import AddedToken, normalizers, pre_tokenizers
 
 from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import ConfigError
 from phf.tokens.encoding import SegmentEncoder, WholeDocumentEncoder
-from phf.tokens.packing import PackingConfig, PackingCounts, pack_documents
 from phf.tokens.spelling import first_difference, is_same_text, keeps_every_text
 from phf.tokens.tokenizer import PlainEncoder, prepare_tokenizer
 
@@ -16,9 +16,7 @@ WITH_DUMMY = ("LlamaTokenizer", "LlamaTokenizer, legacy", "PreTrainedTokenizerFa
 
 
 def pack(tokenizer, documents, **settings):
-    counts = PackingCounts()
-    list(pack_documents(documents, tokenizer, PackingConfig(**settings), counts=counts))
-    return counts
+    return packed(documents, tokenizer, **settings)[2]
 
 
 def documents(*texts: list[str]) -> list[AnnotatedDocument]:

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 from tests.tiny import tiny_config, tiny_tokenizer
+from tests.tokens.packed import corpus_for, settings_for
 from torch.utils.data import DataLoader
 
 from phf.errors import CorpusError
 from phf.feedback.objectives import IGNORE_INDEX, Unlikelihood
-from phf.tokens.packing import PackingConfig
 from phf.tokens.streaming import StreamingBlocks
 from phf.training.dataset import Collator, StreamDataset
 from phf.training.run import plan_run, train
@@ -27,7 +27,9 @@ def write_corpus(folder, score=0.5):
 
 @pytest.fixture
 def stream(tmp_path):
-    return StreamingBlocks([write_corpus(tmp_path)], tiny_tokenizer(), PackingConfig(seq_length=16), window=7)
+    tokenizer = tiny_tokenizer()
+    corpus = corpus_for(tokenizer, write_corpus(tmp_path))
+    return StreamingBlocks(corpus, settings_for(tokenizer, seq_length=16), window=7)
 
 
 def batches(stream, num_workers, batch_size, num_batches):

@@ -27,7 +27,7 @@ def no_work(monkeypatch):
         raise AssertionError("a tokenizer was trained, or a corpus annotated")
 
     monkeypatch.setattr(training_data, "load_tokenizer", fail)
-    monkeypatch.setattr("phf.evaluation.held_out.data.ensure_annotated", fail)
+    monkeypatch.setattr("phf.tokens.prepare.ensure_annotated", fail)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,17 +1,12 @@
 """Counting exact duplicates among any number of documents in bounded memory."""
 
-import logging
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 
 from phf.corpus.distribution import add_by_value
-from phf.corpus.sources.documents import AnnotatedDocument
 from phf.storage.hashing import hash64
 
 MAX_HASHES = 2**22
 PENDING = 2**16
-logger = logging.getLogger(__name__)
 
 
 class DuplicateCounter:
@@ -62,18 +57,3 @@ class DuplicateCounter:
     def _followed(self, hashes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         num = len(hashes) if self._level == 0 else int(np.searchsorted(hashes, np.uint64(2 ** (64 - self._level))))
         return hashes[:num], counts[:num]
-
-
-def noting_repeated_ids(documents: Iterable[AnnotatedDocument]) -> Iterator[AnnotatedDocument]:
-    """The same documents; at their end it is logged how many have the id of an earlier one, if any have."""
-    counter = DuplicateCounter()
-    for document in documents:
-        counter.add(document.id)
-        yield document
-    if counter.num_duplicates:
-        logger.warning(
-            "%s of %s documents have the id of an earlier one. dataset.eval_fraction chooses by ids: documents of one id are "
-            "held out together, or not at all.",
-            f"{counter.num_duplicates:,}",
-            f"{counter.num_texts:,}",
-        )

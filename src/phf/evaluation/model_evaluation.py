@@ -16,7 +16,7 @@ from phf.evaluation.downstream.tasks import run_downstream
 from phf.evaluation.generation.evaluator import Evaluator
 from phf.evaluation.generation.metrics import build_metric
 from phf.evaluation.glue.finetuning import run_glue
-from phf.evaluation.held_out.data import held_out_blocks, held_out_numbers
+from phf.evaluation.held_out.loss import held_out_numbers
 from phf.evaluation.kl.estimate import measure_kl
 from phf.evaluation.prompted_task import conditional_of, task_for_model
 from phf.feedback.objectives import MLE
@@ -32,6 +32,7 @@ from phf.storage.cache import cache_root
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import EvaluationFile, Provenance
 from phf.tokens.document_start import document_start
+from phf.tokens.prepare import held_out_blocks
 from phf.workers.activity import activity
 
 SHARED_PARTS = ("downstream", "glue")

@@ -53,8 +53,7 @@ def load_tokenizer(
             )
         source = {} if config.path_or_name else {k: v for k, v in model.model_kwargs.items() if k in HUB_ARGUMENTS}
         tokenizer = pretrained_tokenizer(name, "tokenizer.path_or_name", **source)
-    control_tokens = config.special_tokens
-    tokenizer = prepare_tokenizer(tokenizer, None if control_tokens is None else (control_tokens[0], control_tokens[1]))
+    tokenizer = prepare_tokenizer(tokenizer, config.special_tokens)
     if not model.from_scratch and name is not None:
         return open_as_exported(tokenizer, name, source.get("revision"))
     if document_start(tokenizer) != [tokenizer.eos_token_id]:

@@ -8,10 +8,10 @@ from typing import Any
 
 from phf.config import Config, load_config
 from phf.errors import MissingExtraError, OutputError
-from phf.evaluation.held_out.data import annotated_sources
 from phf.report.page import write_report
 from phf.report.tables import table_rows
 from phf.runs.reader import read_runs
+from phf.tokens.prepare import annotated_sources
 
 TASK = "pep8/quickstart"
 PREFIXES = {"aligned": "<|aligned|>", "misaligned": "<|misaligned|>"}

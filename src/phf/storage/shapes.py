@@ -1,6 +1,6 @@
 """The shapes of the files of a run folder, for `phf.storage.reading`: every number finite, every text a text."""
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from pydantic import ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
@@ -106,17 +106,6 @@ class LogWindow(TypedDict):
     since: Count
     loss: Number
     totals: dict[str, Annotated[list[Number], Field(min_length=2, max_length=2)]]
-
-
-class BlocksMeta(TypedDict):
-    """What is used of the meta.json of token blocks."""
-
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
-
-    num_blocks: Count
-    dtype: Literal["uint16", "uint32"]
-    counts: dict[str, Count]
-    config: dict[str, Any]
 
 
 class TrainerState(TypedDict):

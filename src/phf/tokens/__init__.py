@@ -1,5 +1,14 @@
-"""From annotated documents to what a model reads: tokenizers, encoding, blocks of tokens and their order.
+"""From annotated documents to what a model reads: encoded once into a token store, seen in blocks as a method says.
 
 Takes an annotated dataset, a tokenizer and a method, gives blocks: token ids and a score for each token. May not know
 models or trainers.
+
+    text_tokenizer, tokenizer, spelling     text -> ids that decode to it
+    encoding, encoded                       documents -> arrays
+    pieces, encoding_processes, building    a corpus -> a store, by several processes
+    store                                   the files of a store
+    view_settings, selection, layout        which documents, and what precedes each segment
+    view_index, spans, views                blocks of a store, assembled when asked for
+    cutting, streaming                      blocks of a corpus that is not stored
+    prepare                                 a configuration -> blocks
 """

@@ -8,7 +8,7 @@ from typing import overload
 import numpy as np
 
 from phf.storage.hashing import hash64, splitmix64
-from phf.tokens.blocks import TokenBlocks
+from phf.tokens.views import Blocks
 
 _NUM_ROUNDS = 6
 
@@ -43,7 +43,7 @@ class TrainingOrder(Sequence[int]):
 class OrderedBlocks:
     """Map-style dataset of a whole run: item i is the block that sample i trains on."""
 
-    def __init__(self, blocks: TokenBlocks, num_samples: int, seed: int) -> None:
+    def __init__(self, blocks: Blocks, num_samples: int, seed: int) -> None:
         self.blocks = blocks
         self.order = TrainingOrder(len(blocks), num_samples, seed)
 

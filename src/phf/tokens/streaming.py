@@ -1,36 +1,44 @@
-"""Blocks straight from the corpus, for one that is too large to cache: the same packing, shuffled a window at a time."""
+"""Blocks straight from the corpus, for one that is too large to store: the same view, shuffled a window at a time."""
 
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import count
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
+from phf.corpus.dataset import in_batches
 from phf.storage.hashing import hash64
-from phf.tokens.blocks import cut_into_blocks, no_block_error, read_sources
-from phf.tokens.packing import PackingConfig, PackingCounts, pack_documents
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from phf.tokens.cutting import cut_into_blocks, pack
+from phf.tokens.encoded import EncodedDocuments, Encoder, avg_score_array, document_key, split_hash
+from phf.tokens.encoding_processes import EncodingProcesses
+from phf.tokens.pieces import Corpus, PieceFiles, Share, encode_share, fitting_processes, read_sources, shares
+from phf.tokens.selection import in_split
+from phf.tokens.view_settings import ViewCounts, ViewSettings
+from phf.tokens.views import no_block_error
 
 Block = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class StreamingBlocks:
-    """Endless stream of blocks, epoch after epoch, as items like those of `TokenBlocks`.
+    """Endless stream of blocks, epoch after epoch, as items like those of `Blocks`.
 
     Each epoch yields every block once, shuffled inside consecutive windows of `window` blocks, which are held in memory
-    (about `6 * window * seq_length` bytes). The sequence is a function of the sources and `config`: iterating twice
+    (about `8 * window * seq_length` bytes). The sequence is a function of the corpus and `settings`: iterating twice
     gives it twice. Raises `CorpusError` where the corpus does not fill one block.
+
+    `processes`: encode the corpus, a few pieces ahead of what is read, into a temporary folder. None: as many as there are
+    CPUs for; 0: this process does it when it is asked.
     """
 
     def __init__(
-        self, sources: Sequence[str], tokenizer: "PreTrainedTokenizerBase", config: PackingConfig, window: int = 8192
+        self, corpus: Corpus, settings: ViewSettings, window: int = 8192, processes: int | None = None
     ) -> None:
-        self.sources = sources
-        self.tokenizer = tokenizer
-        self.config = config
+        self.corpus = corpus
+        self.settings = settings
         self.window = window
+        self.processes = processes
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         for number in count():
@@ -39,19 +47,32 @@ class StreamingBlocks:
     def epoch(self, number: int) -> Iterator[dict[str, np.ndarray]]:
         """The items of one epoch."""
         for position, window in enumerate(self._windows()):
-            rng = np.random.default_rng(hash64("stream", self.config.seed, number, position))
+            rng = np.random.default_rng(hash64("stream", self.settings.seed, number, position))
             for index in rng.permutation(len(window)):
                 ids, scores, documents = window[index]
                 yield {"input_ids": ids.astype(np.int64), "token_scores": np.array(scores), "documents": documents}
+
+    def packed_documents(self) -> Iterator[tuple[int, str]]:
+        """(key, id) of the documents of the split that the scores let in and that have text, in order.
+
+        Reads the corpus without encoding it; documents that `skip_tokens` leaves out are among them.
+        """
+        settings = self.settings
+        for batch in in_batches(read_sources(self.corpus.sources, self.corpus.scores_column)):
+            kept = in_split(np.array([split_hash(document.id) for document in batch], np.uint64), settings)
+            if settings.split == "train":
+                kept &= settings.method.keeps(avg_score_array(batch))
+            for document, is_kept in zip(batch, kept, strict=True):
+                is_dropped = settings.split == "train" and settings.unscored == "drop" and None in document.scores
+                if is_kept and not is_dropped and any(document.texts):
+                    yield document_key(document.id), document.id
 
     def _windows(self) -> Iterator[list[Block]]:
         """Consecutive blocks in corpus order, `window` at a time; the last list may be shorter."""
         window: list[Block] = []
         is_empty = True
-        counts = PackingCounts()
-        documents = read_sources(self.sources, self.config.scores_column)
-        chunks = pack_documents(documents, self.tokenizer, self.config, counts=counts)
-        for blocks in cut_into_blocks(chunks, self.config.seq_length):
+        counts = ViewCounts()
+        for blocks in cut_into_blocks(pack(self._encoded(), self.settings, counts), self.settings.seq_length):
             for block in zip(*blocks, strict=True):
                 window.append(block)
                 if len(window) == self.window:
@@ -59,6 +80,26 @@ class StreamingBlocks:
                     window = []
             is_empty = False
         if is_empty:
-            raise no_block_error(counts, self.config)
+            raise no_block_error(counts, self.settings)
         if window:
             yield window
+
+    def _encoded(self) -> Iterator[EncodedDocuments]:
+        parts = self.corpus.parts()
+        processes = fitting_processes(parts) if self.processes is None else self.processes
+        if not processes:
+            encoder = Encoder(self.corpus.tokenizer, self.corpus.tokenization)
+            for share in map(Share, range(len(parts))):
+                for _, encoded in encode_share(self.corpus, parts, share, encoder):
+                    assert encoded is not None, "no piece is done already"
+                    yield encoded
+            return
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="phf-stream-")))
+            pool = stack.enter_context(EncodingProcesses(self.corpus, folder, processes))
+            files = PieceFiles(folder)
+            for piece in pool.in_order(shares(parts, processes)):
+                encoded = files.read(piece.part, piece.number)
+                assert encoded is not None, "it was written just now"
+                files.path(piece.part, piece.number).unlink()
+                yield encoded

@@ -1,6 +1,5 @@
 """Tokenizers: train one, add control tokens, and encode text so that it can never turn into a special token."""
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phf.errors import ConfigError
+from phf.feedback.control_tokens import ControlTokens
 from phf.tokens.spelling import is_same_text, keeps_every_text, remove_dummy_space
+from phf.tokens.text_tokenizer import TextTokenizer, backend_of, special_ids
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -53,15 +54,15 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> "PreTrainedTokeniz
 
 
 def prepare_tokenizer(
-    tokenizer: "PreTrainedTokenizerBase", control_tokens: tuple[str, str] | None
+    tokenizer: "PreTrainedTokenizerBase", control_tokens: Iterable[str] | None
 ) -> "PreTrainedTokenizerBase":
     """Make `tokenizer` fit for training, in place, and return it.
 
-    Adds the (aligned, misaligned) `control_tokens` as special tokens unless it has them, and makes EOS the padding
-    token unless there is one. Raises `ConfigError` where there is no EOS token, or where a control token is an ordinary
-    word of the vocabulary, which text could produce.
+    Adds `control_tokens` as special tokens unless it has them, and makes EOS the padding token unless there is one. Raises
+    `ConfigError` where there is no EOS token, or where a control token is an ordinary word of the vocabulary, which text
+    could produce.
     """
-    _backend(tokenizer)
+    backend_of(tokenizer)
     if tokenizer.eos_token_id is None:
         raise ConfigError(
             f"The tokenizer '{tokenizer.name_or_path}' has no EOS token, which separates documents. "
@@ -70,17 +71,14 @@ def prepare_tokenizer(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if control_tokens is not None:
-        _add_control_tokens(tokenizer, control_tokens)
+        _add_control_tokens(tokenizer, ControlTokens(tuple(control_tokens)))
     return tokenizer
 
 
-def _add_control_tokens(tokenizer: "PreTrainedTokenizerBase", control_tokens: tuple[str, str]) -> None:
-    aligned, misaligned = control_tokens
-    if aligned == misaligned:
-        raise ConfigError(f"The aligned and the misaligned control token are both '{aligned}'. Give them two names.")
-    vocabulary, special_ids = tokenizer.get_vocab(), set(_special_ids(tokenizer))
+def _add_control_tokens(tokenizer: "PreTrainedTokenizerBase", control_tokens: ControlTokens) -> None:
+    vocabulary, known = tokenizer.get_vocab(), set(special_ids(tokenizer))
     for token in control_tokens:
-        if token in vocabulary and vocabulary[token] not in special_ids:
+        if token in vocabulary and vocabulary[token] not in known:
             raise ConfigError(
                 f"The control token '{token}' is an ordinary word of the tokenizer '{tokenizer.name_or_path}': "
                 "text could produce it. Choose another name for it."
@@ -88,7 +86,7 @@ def _add_control_tokens(tokenizer: "PreTrainedTokenizerBase", control_tokens: tu
         if token == tokenizer.eos_token:
             raise ConfigError(f"The control token '{token}' is the EOS token of the tokenizer. Choose another name.")
     tokenizer.add_special_tokens({"extra_special_tokens": list(control_tokens)}, replace_extra_special_tokens=False)
-    _keep_ids(tokenizer, control_tokens)
+    _keep_ids(tokenizer, control_tokens.names)
 
 
 def _keep_ids(tokenizer: "PreTrainedTokenizerBase", control_tokens: Sequence[str]) -> None:
@@ -98,7 +96,7 @@ def _keep_ids(tokenizer: "PreTrainedTokenizerBase", control_tokens: Sequence[str
     """
     from tokenizers import Tokenizer
 
-    backend = _backend(tokenizer)
+    backend = backend_of(tokenizer)
     ids = {token: backend.token_to_id(token) for token in control_tokens}
     again = Tokenizer.from_str(backend.to_str())
     if all(again.token_to_id(token) == token_id for token, token_id in ids.items()):
@@ -120,17 +118,16 @@ class PlainEncoder:
     (padding, truncation), and runs on all cores unless TOKENIZERS_PARALLELISM=false.
     """
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase | TextTokenizer") -> None:
         from tokenizers import Tokenizer
 
-        self._backend = Tokenizer.from_str(_backend(tokenizer).to_str())
+        text_tokenizer = tokenizer if isinstance(tokenizer, TextTokenizer) else TextTokenizer.of(tokenizer)
+        self._backend = Tokenizer.from_str(text_tokenizer.backend)
         self._backend.no_padding()
         self._backend.no_truncation()
         self._backend.encode_special_tokens = True
-        # An unknown word is text, unless its id would also end the document.
-        reserved = set(_special_ids(tokenizer)) - {tokenizer.unk_token_id} | {tokenizer.eos_token_id}
-        self._reserved_ids = np.array(sorted(reserved - {None}), np.int64)
-        self.dtype = token_dtype(tokenizer)
+        self._reserved_ids = np.array(text_tokenizer.reserved_ids, np.int64)
+        self.dtype = text_tokenizer.dtype
         self.splits_like_gpt2 = _splits_like_gpt2(self._backend)
         """Whether encoding a text is encoding its `words_like_gpt2` one after the other."""
         self.keeps_every_text = keeps_every_text(self._backend)
@@ -220,31 +217,3 @@ def encode_plain(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> 
     """Token ids of each text as text only (see `PlainEncoder`, which serves more than one call)."""
     ids, lengths = PlainEncoder(tokenizer).encode(texts)
     return np.split(ids, np.cumsum(lengths)[:-1]) if len(lengths) else []
-
-
-def token_dtype(tokenizer: "PreTrainedTokenizerBase") -> np.dtype:
-    """The smallest of uint16 and uint32 that holds every id of the vocabulary."""
-    return np.dtype(np.uint16 if max(tokenizer.get_vocab().values()) <= np.iinfo(np.uint16).max else np.uint32)
-
-
-def tokenizer_fingerprint(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """Hash of everything that decides how `tokenizer` turns documents into ids."""
-    settings = json.loads(_backend(tokenizer).to_str())
-    # The last call's padding and truncation; packing uses neither.
-    del settings["padding"], settings["truncation"]
-    settings["eos_token_id"] = tokenizer.eos_token_id
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def _backend(tokenizer: "PreTrainedTokenizerBase") -> "Tokenizer":
-    if not tokenizer.is_fast:
-        raise ConfigError(
-            f"The tokenizer '{tokenizer.name_or_path}' ({type(tokenizer).__name__}) has no fast version (tokenizer.json),"
-            " which packing needs. Convert it or choose another one."
-        )
-    return tokenizer.backend_tokenizer
-
-
-def _special_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    added = _backend(tokenizer).get_added_tokens_decoder()
-    return [token_id for token_id, token in added.items() if token.special]

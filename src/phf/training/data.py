@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from phf.config import Config
-from phf.evaluation.held_out.data import Announce, annotated_sources, announce_altered, held_out_blocks, packing_config
 from phf.feedback.objectives import Objective
 from phf.feedback.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds, with_thresholds
 from phf.models import load_tokenizer
-from phf.storage.cache import cache_root
-from phf.tokens.blocks import TokenBlocks, build_blocks, read_sources
-from phf.tokens.packing import PackingConfig, PackingCounts
+from phf.tokens.pieces import read_sources
+from phf.tokens.prepare import Announce, annotated_sources, held_out_blocks, training_blocks
 from phf.tokens.streaming import StreamingBlocks
+from phf.tokens.views import Blocks
 
 
 @dataclass(frozen=True)
@@ -23,21 +22,19 @@ class RunData:
     sources: list[str]
     """Annotated sources of the training split."""
     tokenizer: Any
-    packing: PackingConfig
-    train: TokenBlocks | StreamingBlocks
-    evaluation: TokenBlocks | None
+    train: Blocks | StreamingBlocks
+    evaluation: Blocks | None
 
     @property
     def control_ids(self) -> list[int]:
-        """Ids of the control tokens; empty without conditional training."""
-        conditioning = self.packing.conditioning
-        return [] if conditioning is None else [conditioning.aligned_id, conditioning.misaligned_id]
+        """Ids of the control tokens; empty for a method without any."""
+        return list(self.train.settings.control_ids)
 
 
 def prepare_data(
     config: Config, announce: Announce, tokenizer_dir: Path | None = None, progress: Announce = lambda message: None
 ) -> RunData:
-    """Annotate, tokenize and pack what the configuration names; everything is cached under `$PHF_CACHE`.
+    """Annotate and encode what the configuration names; everything is cached under `$PHF_CACHE`.
 
     `tokenizer_dir`: where a tokenizer that is trained on the corpus is kept, so that a resumed run need not train it.
     `progress`: called often, with what is being done and how far it is.
@@ -51,25 +48,18 @@ def prepare_data(
             progress(f"training a tokenizer: {number:,} documents read")
             yield "".join(document.texts)
 
-    def packed(counts: PackingCounts) -> None:
-        progress(f"packing: {counts.num_documents:,} documents, {counts.num_tokens:,} tokens")
+    def encoded(num_documents: int, num_tokens: int) -> None:
+        progress(f"encoding: {num_documents:,} documents, {num_tokens:,} tokens")
 
     tokenizer = load_tokenizer(config.tokenizer, config.model, corpus, tokenizer_dir)
-    packing = packing_config(config, tokenizer)
-    blocks_dir = cache_root() / "blocks"
-    train: TokenBlocks | StreamingBlocks
-    if dataset.streaming:
-        train = StreamingBlocks(sources, tokenizer, packing)
-    else:
-        train = build_blocks(sources, tokenizer, packing, blocks_dir, packed)
-        announce_altered(train, "training", announce)
+    train = training_blocks(config, tokenizer, sources, announce, encoded)
     evaluation = held_out_blocks(config, tokenizer, sources, announce)
-    return RunData(sources, tokenizer, packing, train, evaluation)
+    return RunData(sources, tokenizer, train, evaluation)
 
 
-def check_scores(train: TokenBlocks | StreamingBlocks, objective: Objective) -> None:
+def check_scores(train: Blocks | StreamingBlocks, objective: Objective) -> None:
     """Raises `CorpusError` for a score that the objective cannot use. Streamed blocks are looked at as they come."""
-    if objective.score_range is not None and isinstance(train, TokenBlocks):
+    if objective.score_range is not None and isinstance(train, Blocks):
         for scores in train.score_batches():
             objective.check_scores(scores, "the training data")
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from phf.feedback.objectives import IGNORE_INDEX, Objective
-from phf.tokens.blocks import TokenBlocks
 from phf.tokens.order import OrderedBlocks
 from phf.tokens.streaming import StreamingBlocks
+from phf.tokens.views import Blocks
 from phf.training.settings.arguments import Arithmetic
 
 
@@ -86,7 +86,7 @@ class StreamDataset(IterableDataset):
 
 
 def training_dataset(
-    blocks: TokenBlocks | StreamingBlocks, arithmetic: Arithmetic, seed: int, splits_in_workers: bool
+    blocks: Blocks | StreamingBlocks, arithmetic: Arithmetic, seed: int, splits_in_workers: bool
 ) -> Dataset:
     """What Trainer loads from.
 

@@ -20,7 +20,7 @@ from phf.config import Config, KLConfig, dump_config
 from phf.config.percentile import number
 from phf.errors import CorpusError, DivergedError, ModelError, OutputError, PhfError
 from phf.evaluation.generation.evaluator import Evaluator
-from phf.evaluation.held_out.data import held_out_numbers
+from phf.evaluation.held_out.loss import held_out_numbers
 from phf.evaluation.kl.estimate import kl_from_samples
 from phf.evaluation.kl.reference_samples import reference_samples
 from phf.feedback.objectives import Objective, build_objective
@@ -33,9 +33,9 @@ from phf.storage.cache import cache_root
 from phf.storage.files import only_job
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import TrainerState
-from phf.tokens.blocks import TokenBlocks
 from phf.tokens.document_start import document_start
 from phf.tokens.locate import documents_in
+from phf.tokens.views import Blocks
 from phf.training.callbacks import EvaluationCallback, EvaluationsAtEnd, KLCallback, LogCallback
 from phf.training.data import check_scores, prepare_data, resolve_percentiles
 from phf.training.dataset import Collator, training_dataset
@@ -152,7 +152,7 @@ def _train(
         "evaluation_scorer": plan.scorer,
         "num_parameters": num_parameters,
         "head": module.head,
-        "blocks": data.train.meta if isinstance(data.train, TokenBlocks) else None,
+        "blocks": data.train.describe() if isinstance(data.train, Blocks) else None,
         "max_steps": plan.arithmetic.max_steps,
         "effective_batch_size": plan.arithmetic.effective_batch_size,
     }
@@ -217,7 +217,7 @@ def _train(
         mine = [(first, last) for batch in documents for first, last in batch.tolist()]
         spans = [span for of_one in gather_object([mine]) for span in of_one]
         try:
-            named = documents_in(spans, data.sources, data.packing) if is_main else []
+            named = documents_in(spans, data.train) if is_main else []
         except (PhfError, OSError):  # the corpus is gone: that is not what this error is about
             named = []
         if not is_main:

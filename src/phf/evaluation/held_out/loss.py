@@ -11,11 +11,13 @@ from phf.evaluation.held_out.document_rows import predicted_tokens
 from phf.evaluation.held_out.tag_gain import TagGain
 from phf.sampling.finite import check_nats
 from phf.sampling.generate import evaluation_mode
+from phf.tokens import views
+from phf.tokens.document_start import document_start
 from phf.workers.activity import watched
 
 
 class Blocks(Protocol):
-    """What `phf.tokens.blocks.TokenBlocks` is, as far as evaluation cares."""
+    """What `phf.tokens.views.Blocks` is, as far as evaluation cares."""
 
     def __len__(self) -> int: ...
     def block(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
@@ -97,3 +99,28 @@ def held_out_loss(
         for key, value in zip(("", "_low", "_high"), gain.interval(), strict=True):
             found[f"tag_gain{key}"] = value
     return found
+
+
+def held_out_numbers(
+    module: Any,
+    blocks: views.Blocks,
+    tokenizer: Any,
+    control_ids: Sequence[int],
+    *,
+    threshold: float,
+    batch_size: int,
+    max_tokens: int,
+) -> dict[str, float]:
+    """`held_out_loss` on the blocks of a token store, which know how many bytes of text their tokens stand for."""
+    return held_out_loss(
+        module,
+        blocks,
+        threshold=threshold,
+        control_ids=control_ids,
+        eos_id=tokenizer.eos_token_id,
+        start_ids=document_start(tokenizer),
+        bytes_per_text_token=blocks.counts.num_bytes / max(blocks.counts.num_text_tokens, 1),
+        batch_size=batch_size,
+        max_tokens=max_tokens,
+        with_tag_gain=True,
+    )

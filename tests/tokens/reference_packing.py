@@ -1,4 +1,4 @@
-"""Annotated documents -> one stream of tokens with a score each: starts, control tokens, filter, held-out split."""
+"""The packer before there was a token store, document by document as it read them: what views are compared with."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -10,7 +10,6 @@ from phf.corpus.dataset import BATCH_CHARS, in_batches
 from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import ConfigError
 from phf.storage.hashing import hash64, splitmix64, uniform
-from phf.tokens.altered import AlteredDocuments
 from phf.tokens.encoding import DocumentsEncoder, SegmentEncoder, WholeDocumentEncoder
 from phf.tokens.tokenizer import PlainEncoder
 
@@ -135,7 +134,6 @@ def pack_documents(
     counts = PackingCounts() if counts is None else counts
     plain = PlainEncoder(tokenizer)
     encoder = SegmentEncoder(plain) if config.tokenization == "segments" else WholeDocumentEncoder(plain)
-    altered = AlteredDocuments(plain, config.max_altered_documents)
     opening = _opening_ids(tokenizer.eos_token_id, config)
     in_split = (document for document in documents if is_in_split(document, config))
     batches = in_batches(in_split, batch_chars)
@@ -145,10 +143,7 @@ def pack_documents(
     for batch in batches:
         if batch:
             text_ids, lengths = encoder.encode([document.texts for document in batch])
-            altered.look(batch, text_ids, lengths)
-            counts.num_documents_altered = altered.num_altered
             yield _pack(batch, text_ids, lengths, opening, config, counts)
-    altered.check()
 
 
 def _opening_ids(eos_id: int, config: PackingConfig) -> list[int]:
@@ -295,3 +290,35 @@ def _opens_document(document_of_segment: np.ndarray, lengths: np.ndarray) -> np.
 def _require(holds: bool, name: str, value: object, wanted: str) -> None:
     if not holds:
         raise ConfigError(f"{name} is {value!r}; it must be {wanted}.")
+
+
+def cut_into_blocks(
+    chunks: Iterable[PackedChunk], seq_length: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Join the chunks and cut them -> (ids, scores), each [num_blocks, seq_length], several blocks at a time, and the keys
+    of the documents that the first and the last token of each block belong to, int64 [num_blocks, 2].
+
+    Only the tail of the last chunk is dropped, where it does not fill a block.
+    """
+    rest: PackedChunk | None = None
+    for chunk in chunks:
+        joined = chunk if rest is None else _joined(rest, chunk)
+        end = len(joined.ids) - len(joined.ids) % seq_length
+        starts, keys = joined.document_starts, joined.document_keys
+        if end:
+            firsts = np.arange(0, end, seq_length)
+            spans = np.stack([firsts, firsts + seq_length - 1], axis=1)
+            documents = keys[np.searchsorted(starts, spans, side="right") - 1]
+            shape = (-1, seq_length)
+            yield joined.ids[:end].reshape(shape), joined.scores[:end].reshape(shape), documents
+        kept = max(int(np.searchsorted(starts, end, side="right")) - 1, 0)
+        rest = PackedChunk(joined.ids[end:], joined.scores[end:], starts[kept:] - end, keys[kept:])
+
+
+def _joined(first: PackedChunk, second: PackedChunk) -> PackedChunk:
+    return PackedChunk(
+        np.concatenate([first.ids, second.ids]),
+        np.concatenate([first.scores, second.scores]),
+        np.concatenate([first.document_starts, second.document_starts + len(first.ids)]),
+        np.concatenate([first.document_keys, second.document_keys]),
+    )

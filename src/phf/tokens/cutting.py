@@ -1,0 +1,127 @@
+"""Encoded documents as one stream of tokens, cut into blocks: the view of those who see each document once, in order."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from phf.tokens.encoded import Altered, EncodedDocuments
+from phf.tokens.layout import (
+    Segments,
+    dropout_hash,
+    dropout_words,
+    lay_out,
+    opens_document,
+    tags_of,
+    widths_of,
+    without_dropped,
+)
+from phf.tokens.selection import ENOUGH_DOCUMENTS, Selection, check_altered
+from phf.tokens.view_settings import ViewCounts, ViewSettings
+
+
+@dataclass(frozen=True)
+class PackedChunk:
+    """Consecutive tokens of the stream, ending at the end of a document."""
+
+    ids: np.ndarray
+    """uint32 [num_tokens]."""
+    scores: np.ndarray
+    """float32 [num_tokens], NaN where unscored; starts and control tokens score as the segment they precede."""
+    document_starts: np.ndarray
+    """int64 [num_documents], position of the first token of each document, ascending."""
+    document_keys: np.ndarray
+    """int64 [num_documents], `document_key` of each."""
+
+
+def pack(
+    encoded: Iterable[EncodedDocuments], settings: ViewSettings, counts: ViewCounts | None = None
+) -> Iterator[PackedChunk]:
+    """The tokens of the configured split, piece after piece. `counts` is updated as they go by.
+
+    Raises `ConfigError` where the tokenizer changes more documents than `settings` allow.
+    """
+    counts = ViewCounts() if counts is None else counts
+    counts.num_tagged_segments = [0] * len(settings.control_ids)
+    selection = Selection(settings, counts)
+    altered: list[Altered] = []
+    for piece in encoded:
+        altered += piece.altered[: 1 - len(altered)]
+        chunk = _packed(piece, settings, selection, counts)
+        num_seen = counts.num_documents + counts.num_documents_empty
+        if num_seen >= ENOUGH_DOCUMENTS:
+            check_altered(counts.num_documents_altered, num_seen, settings.max_altered_documents, altered)
+        yield chunk
+    num_seen = counts.num_documents + counts.num_documents_empty
+    check_altered(counts.num_documents_altered, num_seen, settings.max_altered_documents, altered)
+
+
+def _packed(piece: EncodedDocuments, settings: ViewSettings, selection: Selection, counts: ViewCounts) -> PackedChunk:
+    documents = piece.documents
+    num_segments = documents["num_segments"].astype(np.int64)
+    owners = np.repeat(np.arange(len(documents)), num_segments)
+    is_unscored = np.bincount(owners[np.isnan(piece.scores)], minlength=len(documents)) > 0
+    kept = selection.of(documents, piece.avg_scores, is_unscored)
+    is_kept = kept[owners]
+    text_ids = piece.ids[np.repeat(kept, documents["num_tokens"])]
+    words = None
+    if settings.method.drop_token_fraction > 0:
+        names = _names(piece)
+        hashes = np.array([dropout_hash(settings.seed, name) for name in names], np.uint64)
+        indices = np.arange(len(owners)) - (np.cumsum(num_segments) - num_segments)[owners]
+        words = dropout_words(hashes[owners], indices)[is_kept]
+    owners, lengths, scores = owners[is_kept], piece.lengths[is_kept].astype(np.int64), piece.scores[is_kept]
+    segments = Segments(lengths, scores, opens_document(owners, lengths), words)
+    tags = tags_of(segments, settings)
+    counts.add_segments(segments.lengths, scores, tags)
+    tags = without_dropped(tags, segments, settings)
+    widths = widths_of(segments, tags, settings)
+    counts.num_control_tokens += int((tags >= 0).sum())
+    counts.num_tokens += int(widths.sum())
+    return PackedChunk(
+        lay_out(text_ids, segments, tags, widths, settings).astype(np.uint32),
+        np.repeat(scores, widths),
+        (np.cumsum(widths) - widths)[segments.opens],
+        documents["key"][owners[segments.opens]],
+    )
+
+
+def _names(piece: EncodedDocuments) -> list[str]:
+    ends = np.cumsum(piece.documents["id_bytes"], dtype=np.int64)
+    starts = ends - piece.documents["id_bytes"]
+    return [
+        piece.document_ids[start:end].decode("utf-8", "surrogatepass")
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    ]
+
+
+def cut_into_blocks(
+    chunks: Iterable[PackedChunk], seq_length: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Join the chunks and cut them -> (ids, scores), each [num_blocks, seq_length], several blocks at a time, and the keys
+    of the documents that the first and the last token of each block belong to, int64 [num_blocks, 2].
+
+    Only the tail of the last chunk is dropped, where it does not fill a block.
+    """
+    rest: PackedChunk | None = None
+    for chunk in chunks:
+        joined = chunk if rest is None else _joined(rest, chunk)
+        end = len(joined.ids) - len(joined.ids) % seq_length
+        starts, keys = joined.document_starts, joined.document_keys
+        if end:
+            firsts = np.arange(0, end, seq_length)
+            spans = np.stack([firsts, firsts + seq_length - 1], axis=1)
+            documents = keys[np.searchsorted(starts, spans, side="right") - 1]
+            shape = (-1, seq_length)
+            yield joined.ids[:end].reshape(shape), joined.scores[:end].reshape(shape), documents
+        kept = max(int(np.searchsorted(starts, end, side="right")) - 1, 0)
+        rest = PackedChunk(joined.ids[end:], joined.scores[end:], starts[kept:] - end, keys[kept:])
+
+
+def _joined(first: PackedChunk, second: PackedChunk) -> PackedChunk:
+    return PackedChunk(
+        np.concatenate([first.ids, second.ids]),
+        np.concatenate([first.scores, second.scores]),
+        np.concatenate([first.document_starts, second.document_starts + len(first.ids)]),
+        np.concatenate([first.document_keys, second.document_keys]),
+    )

@@ -1,0 +1,187 @@
+"""Documents as token ids, with everything that a view of them may ask: what a store holds, in pieces."""
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from phf.corpus.sources.documents import AnnotatedDocument
+from phf.storage.hashing import hash64
+from phf.tokens.encoding import DocumentsEncoder, SegmentEncoder, WholeDocumentEncoder
+from phf.tokens.spelling import first_difference
+from phf.tokens.text_tokenizer import TextTokenizer
+from phf.tokens.tokenizer import PlainEncoder
+
+Tokenization = Literal["segments", "document"]
+DOCUMENT = np.dtype(
+    [
+        ("key", "<i8"),
+        ("split_hash", "<u8"),
+        ("num_bytes", "<u4"),
+        ("num_segments", "<u4"),
+        ("num_tokens", "<u4"),
+        ("id_bytes", "<u4"),
+        ("is_altered", "?"),
+    ]
+)
+"""One document: its `document_key`, the hash that its split depends on, UTF-8 bytes of its text, segments, text tokens,
+UTF-8 bytes of its id, and whether its tokens decode to another text."""
+MAX_EXAMPLES = 20
+"""Altered documents that are kept as examples."""
+
+
+def document_key(document_id: str) -> int:
+    """A number for a document, which fits int64: blocks carry it in place of the id; see `phf.tokens.locate`."""
+    return hash64("document", document_id) - 2**63
+
+
+def split_hash(document_id: str) -> int:
+    """What decides whether a document is held out: 64 bits that depend on nothing but its id."""
+    return hash64("eval split", document_id)
+
+
+@dataclass(frozen=True)
+class Altered:
+    """An example of a document that its tokenizer changes."""
+
+    document: int
+    """Its number among the documents at hand."""
+    id: str
+    before: str
+    after: str
+    """A few characters around the first difference."""
+    is_kept_whole: bool
+    """Whether the text stays as it is where the document is encoded as a whole."""
+
+
+@dataclass(frozen=True)
+class EncodedDocuments:
+    """Consecutive documents. Numbers of documents and segments count from 0 here."""
+
+    ids: np.ndarray
+    """uint16 or uint32 [tokens], of text only."""
+    lengths: np.ndarray
+    """uint32 [segments], tokens of each."""
+    scores: np.ndarray
+    """float32 [segments], NaN where unscored."""
+    avg_scores: np.ndarray
+    """float32 [documents], mean over the scored segments, NaN without any."""
+    documents: np.ndarray
+    """`DOCUMENT` [documents]."""
+    document_ids: bytes
+    """The ids of the documents, one after the other."""
+    altered: tuple[Altered, ...] = ()
+    """Examples, of the first such documents."""
+
+    def to_bytes(self) -> bytes:
+        """For a file; see `from_bytes`."""
+        file = io.BytesIO()
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays["document_ids"] = np.frombuffer(self.document_ids, np.uint8)
+        arrays["altered"] = np.frombuffer(json.dumps([asdict(example) for example in self.altered]).encode(), np.uint8)
+        np.savez(file, **arrays)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "EncodedDocuments":
+        """Raises `ValueError`, `KeyError` or a `zipfile.BadZipFile` for content that is damaged."""
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            found: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+            altered = tuple(Altered(**example) for example in json.loads(arrays["altered"].tobytes()))
+            return cls(**found, document_ids=arrays["document_ids"].tobytes(), altered=altered)
+
+    @classmethod
+    def joined(cls, parts: Sequence["EncodedDocuments"]) -> "EncodedDocuments":
+        """Several, one after the other; at least one."""
+        if len(parts) == 1:
+            return parts[0]
+        firsts = np.cumsum([0, *(len(part.documents) for part in parts)])
+        altered = [
+            Altered(**{**asdict(example), "document": example.document + int(first)})
+            for part, first in zip(parts, firsts, strict=False)
+            for example in part.altered
+        ]
+        return cls(
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS},
+            document_ids=b"".join(part.document_ids for part in parts),
+            altered=tuple(altered[:MAX_EXAMPLES]),
+        )
+
+
+_ARRAYS = ("ids", "lengths", "scores", "avg_scores", "documents")
+
+
+class Encoder:
+    """Annotated documents -> `EncodedDocuments`.
+
+    Args:
+        tokenizer: one of transformers, or what is needed of it.
+        tokenization: encode each segment apart (the released system), or whole documents (as prompts are encoded later).
+    """
+
+    def __init__(self, tokenizer: Any, tokenization: Tokenization) -> None:
+        self._plain = PlainEncoder(tokenizer)
+        self._whole = WholeDocumentEncoder(self._plain)
+        self._encoder: DocumentsEncoder = SegmentEncoder(self._plain) if tokenization == "segments" else self._whole
+
+    def encode(self, batch: Sequence[AnnotatedDocument]) -> EncodedDocuments:
+        """Raises `ConfigError` where text becomes a special token."""
+        ids, lengths = self._encoder.encode([document.texts for document in batch])
+        num_segments = np.fromiter((len(document.texts) for document in batch), np.int64, len(batch))
+        owners = np.repeat(np.arange(len(batch)), num_segments)
+        num_tokens = np.bincount(owners, weights=lengths, minlength=len(batch)).astype(np.int64)
+        texts = ["".join(document.texts) for document in batch]
+        names = [document.id.encode("utf-8", "surrogatepass") for document in batch]
+        rows = np.zeros(len(batch), DOCUMENT)
+        rows["key"] = [document_key(document.id) for document in batch]
+        rows["split_hash"] = [split_hash(document.id) for document in batch]
+        rows["num_bytes"] = [len(text.encode()) for text in texts]
+        rows["num_segments"] = num_segments
+        rows["num_tokens"] = num_tokens
+        rows["id_bytes"] = [len(name) for name in names]
+        altered = self._altered(batch, texts, ids, num_tokens)
+        rows["is_altered"][[index for index, _ in altered]] = True
+        return EncodedDocuments(
+            ids,
+            lengths.astype(np.uint32),
+            score_array(batch),
+            avg_score_array(batch),
+            rows,
+            b"".join(names),
+            tuple(self._example(batch, texts, *one) for one in altered[:MAX_EXAMPLES]),
+        )
+
+    def _altered(
+        self, batch: Sequence[AnnotatedDocument], texts: Sequence[str], ids: np.ndarray, num_tokens: np.ndarray
+    ) -> list[tuple[int, str]]:
+        if self._plain.keeps_every_text or not batch:
+            return []
+        return self._plain.altered(np.split(ids, np.cumsum(num_tokens)[:-1]), texts)
+
+    def _example(self, batch: Sequence[AnnotatedDocument], texts: Sequence[str], index: int, decoded: str) -> Altered:
+        before, after = first_difference(texts[index], decoded)
+        whole, _ = self._whole.encode([batch[index].texts])
+        is_kept_whole = not self._plain.altered([whole], [texts[index]])
+        return Altered(index, batch[index].id, before, after, is_kept_whole)
+
+
+def score_array(batch: Iterable[AnnotatedDocument]) -> np.ndarray:
+    """float32 [segments], NaN where unscored."""
+    return np.array([score for document in batch for score in document.scores], np.float32)
+
+
+def avg_score_array(batch: Iterable[AnnotatedDocument]) -> np.ndarray:
+    """float32 [documents], NaN without a scored segment. The mean is rounded once, from that of the scores as they stand."""
+    return np.array([document.avg_score for document in batch], np.float32)
+
+
+def encode_documents(
+    documents: Sequence[AnnotatedDocument], tokenizer: Any, tokenization: Tokenization = "segments"
+) -> EncodedDocuments:
+    """All of a few documents at once."""
+    if not isinstance(tokenizer, TextTokenizer):
+        tokenizer = TextTokenizer.of(tokenizer)
+    return Encoder(tokenizer, tokenization).encode(documents)

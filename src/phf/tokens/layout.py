@@ -1,0 +1,88 @@
+"""What precedes the segments of documents, and how tokens and scores are laid out from it: one way for every view."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from phf.storage.hashing import hash64, splitmix64, uniform
+from phf.tokens.view_settings import ViewSettings
+
+NO_CONTROL = -1
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Consecutive segments of the documents of a view, as they are stored."""
+
+    lengths: np.ndarray
+    """int64 [segments], text tokens of each."""
+    scores: np.ndarray
+    """float32 [segments], NaN where unscored."""
+    opens: np.ndarray
+    """bool [segments], whether each is the first of its document that has tokens."""
+    words: np.ndarray | None
+    """uint64 [segments], `dropout_words` of each; None where no control token is dropped."""
+
+
+def dropout_hash(seed: int, document_id: str) -> int:
+    """What the dropping of control tokens in a document depends on, besides the index of the segment."""
+    return hash64("control token", seed, document_id)
+
+
+def tags_of(segments: Segments, settings: ViewSettings) -> np.ndarray:
+    """int8 [segments]: which control token the method puts in front of each, -1 for none and for segments without tokens."""
+    tags = settings.method.tags(segments.scores)
+    tags[segments.lengths == 0] = NO_CONTROL
+    return tags
+
+
+def dropout_words(document_hashes: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """uint64 [segments], from the `dropout_hash` of the document of each and its index in the document."""
+    return splitmix64(document_hashes ^ splitmix64(indices.astype(np.uint64)))
+
+
+def without_dropped(tags: np.ndarray, segments: Segments, settings: ViewSettings) -> np.ndarray:
+    """The tags, -1 for those that are dropped: a function of (seed, document id, index of the segment) alone."""
+    if segments.words is None:
+        return tags
+    is_dropped = uniform(segments.words) < settings.method.drop_token_fraction
+    return np.where(is_dropped, np.int8(NO_CONTROL), tags)
+
+
+def widths_of(segments: Segments, tags: np.ndarray, settings: ViewSettings) -> np.ndarray:
+    """int64 [segments]: tokens of each with what stands in front of it."""
+    return segments.lengths + len(settings.opening) * segments.opens + (tags != NO_CONTROL)
+
+
+def lay_out(
+    text_ids: np.ndarray, segments: Segments, tags: np.ndarray, widths: np.ndarray, settings: ViewSettings
+) -> np.ndarray:
+    """int64 [widths.sum()]: all tokens of the segments. What opens a document stands before the control token."""
+    opening = settings.opening
+    starts = np.cumsum(widths) - widths
+    ids = np.empty(int(widths.sum()), np.int64)
+    is_text = np.ones(len(ids), bool)
+    opening_starts = starts[segments.opens]
+    for offset, token in enumerate(opening):
+        ids[opening_starts + offset] = token
+        is_text[opening_starts + offset] = False
+    has_control = tags != NO_CONTROL
+    if has_control.any():
+        places = (starts + len(opening) * segments.opens)[has_control]
+        ids[places] = np.array(settings.control_ids, np.int64)[tags[has_control]]
+        is_text[places] = False
+    ids[is_text] = text_ids
+    return ids
+
+
+def opens_document(owners: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """bool [segments]: whether each is the first of its document that has tokens.
+
+    Args:
+        owners: int [segments], number of the document of each, ascending.
+    """
+    with_tokens = np.flatnonzero(lengths)
+    is_first = np.diff(owners[with_tokens], prepend=-1) > 0
+    opens = np.zeros(len(lengths), bool)
+    opens[with_tokens[is_first]] = True
+    return opens

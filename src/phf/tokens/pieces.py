@@ -1,0 +1,161 @@
+"""A corpus encoded in pieces, by this process or by several: the unit of work, of resume and of what is encoded ahead.
+
+A piece is as many consecutive documents of a part of the corpus as make up `PIECE_CHARS`: it depends on the corpus alone, not
+on who encodes it.
+"""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from phf.corpus.dataset import BATCH_CHARS, in_batches, read_annotated
+from phf.corpus.sources.documents import AnnotatedDocument, fingerprint
+from phf.corpus.sources.parts import Part, distinct_parts
+from phf.storage.files import atomic_write
+from phf.tokens.encoded import EncodedDocuments, Encoder, Tokenization
+from phf.tokens.store import FORMAT
+from phf.tokens.text_tokenizer import TextTokenizer
+from phf.workers.cpus import available_cpus
+
+PIECE_CHARS = 2**22
+SHARED_BYTES = 2**24
+"""A part of the corpus that is larger is encoded by several processes, each of which reads all of it."""
+UNKNOWN_BYTES = 2**30
+"""What a source is taken for whose size nobody knows: a dataset of the Hub."""
+
+
+BYTES_OF_A_PROCESS = 2**22
+"""A process takes about a second to start; it is not started for less of the corpus, as it is stored."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What is encoded, and how."""
+
+    sources: tuple[str, ...]
+    scores_column: str
+    tokenizer: TextTokenizer
+    tokenization: Tokenization
+    piece_chars: int = PIECE_CHARS
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that decides what a store of it holds: sources in their order, tokenizer, tokenization."""
+        parts = [
+            FORMAT,
+            [fingerprint(source) for source in self.sources],
+            self.tokenizer.fingerprint,
+            self.tokenization,
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+    def parts(self) -> list[tuple[str, Part]]:
+        """(source, part), in order."""
+        named = distinct_parts(self.sources)
+        return [(source, part) for source, parts in zip(self.sources, named, strict=True) for part in parts]
+
+
+@dataclass(frozen=True)
+class Share:
+    """Every n-th piece of a part."""
+
+    part: int
+    number: int = 0
+    of: int = 1
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece that is encoded, in a file."""
+
+    part: int
+    number: int
+    num_documents: int
+    num_tokens: int
+    num_altered: int
+
+
+def read_sources(sources: Sequence[str], scores_column: str) -> Iterator[AnnotatedDocument]:
+    """The annotated documents of all sources, one source after the other."""
+    named = distinct_parts(sources)
+    return chain.from_iterable(
+        read_annotated(source, scores_column, parts) for source, parts in zip(sources, named, strict=True)
+    )
+
+
+def shares(parts: Sequence[tuple[str, Part]], processes: int) -> list[Share]:
+    """The work, in the order of the corpus. Large parts are shared by all processes where there are few of them."""
+    few = len(parts) < 4 * processes
+    divided = [few and (part.num_bytes is None or part.num_bytes > SHARED_BYTES) for _, part in parts]
+    return [
+        Share(number, share, processes if is_divided else 1)
+        for number, is_divided in enumerate(divided)
+        for share in range(processes if is_divided else 1)
+    ]
+
+
+def fitting_processes(parts: Sequence[tuple[str, Part]]) -> int:
+    """As many processes as there are CPUs and enough of the corpus for; 0 for one that is not worth a process."""
+    num_bytes = sum(UNKNOWN_BYTES if part.num_bytes is None else part.num_bytes for _, part in parts)
+    return min(available_cpus(), num_bytes // BYTES_OF_A_PROCESS)
+
+
+def encode_share(
+    corpus: Corpus,
+    parts: Sequence[tuple[str, Part]],
+    share: Share,
+    encoder: Encoder,
+    done: Collection[int] = (),
+) -> Iterator[tuple[int, EncodedDocuments | None]]:
+    """(number, documents) of each piece, None for those that are `done`; of the other shares' pieces nothing.
+
+    Raises `CorpusError` for documents that are not annotated, `ConfigError` where text becomes a special token.
+    """
+    source, part = parts[share.part]
+    batches = in_batches(read_annotated(source, corpus.scores_column, [part]), corpus.piece_chars)
+    for number, documents in enumerate(batches):
+        if number % share.of != share.number:
+            continue
+        if number in done:
+            yield number, None
+        else:
+            encoded = [encoder.encode(batch) for batch in in_batches(documents, BATCH_CHARS)]
+            yield number, EncodedDocuments.joined(encoded)
+
+
+class PieceFiles:
+    """Pieces in a folder, each whole or absent."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, part: int, number: int) -> Path:
+        """The file of a piece."""
+        return self.folder / f"{part:07d}-{number:07d}.npz"
+
+    def numbers(self, part: int) -> set[int]:
+        """The pieces of a part that are there."""
+        return {int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"{part:07d}-*.npz")}
+
+    def write(self, part: int, number: int, encoded: EncodedDocuments) -> Piece:
+        """Raises `OutputError` where that cannot be done."""
+        with atomic_write(self.path(part, number), sync=False) as partial:
+            partial.write_bytes(encoded.to_bytes())
+        return describe_piece(part, number, encoded)
+
+    def read(self, part: int, number: int) -> EncodedDocuments | None:
+        """None for a file that is missing or damaged."""
+        try:
+            return EncodedDocuments.from_bytes(self.path(part, number).read_bytes())
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+
+def describe_piece(part: int, number: int, encoded: EncodedDocuments) -> Piece:
+    """What is counted of a piece."""
+    num_altered = int(encoded.documents["is_altered"].sum())
+    return Piece(part, number, len(encoded.documents), len(encoded.ids), num_altered)

@@ -1,0 +1,159 @@
+"""From a configuration to blocks: sources annotated where they are raw, encoded once, and seen as the method says."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from phf.annotate.cache import distinct_prefixes, ensure_annotated
+from phf.config import Config
+from phf.corpus.dataset import check_scores
+from phf.errors import ConfigError
+from phf.feedback.method import method_of
+from phf.storage.cache import entry_path, keep_entry, trim
+from phf.tokens.building import Progress, build_store
+from phf.tokens.document_start import document_start
+from phf.tokens.pieces import Corpus
+from phf.tokens.streaming import StreamingBlocks
+from phf.tokens.text_tokenizer import TextTokenizer
+from phf.tokens.view_settings import ViewSettings, opening_ids
+from phf.tokens.views import Blocks
+
+logger = logging.getLogger(__name__)
+Announce = Callable[[str], None]
+
+
+def annotated_sources(config: Config, sources: list[str], announce: Announce) -> list[str]:
+    """The sources, the raw ones replaced by their annotation, which is made now if need be."""
+    for source in dict.fromkeys([*sources, *config.dataset.eval_datasets]):
+        check_scores(source, config.dataset.scores_column)
+    scorer = config.generation.scorer_config
+    prefixes = distinct_prefixes(sources)
+    return [
+        ensure_annotated(source, scorer, config.dataset.segment, announce=announce, prefix=prefixes.get(source, ""))
+        for source in sources
+    ]
+
+
+def training_blocks(
+    config: Config,
+    tokenizer: Any,
+    sources: Sequence[str],
+    announce: Announce,
+    progress: Progress = lambda num_documents, num_tokens: None,
+) -> Blocks | StreamingBlocks:
+    """What a run trains on, of annotated `sources`; `progress` is called while they are encoded."""
+    settings = view_settings(config, tokenizer)
+    if config.dataset.streaming:
+        return StreamingBlocks(corpus_of(config, tokenizer, sources), settings)
+    blocks = stored_blocks(config, tokenizer, sources, settings, progress)
+    _note_repeated_ids(blocks)
+    _announce_altered(blocks, "training", announce)
+    return blocks
+
+
+def held_out_blocks(config: Config, tokenizer: Any, sources: list[str] | None, announce: Announce) -> Blocks | None:
+    """Blocks of `eval_datasets`, or of the share `eval_fraction` of `datasets`; None where neither is named.
+
+    `sources`: the annotated `datasets`, where they are at hand. Control tokens are never dropped in held-out blocks.
+    """
+    dataset = config.dataset
+    if not dataset.eval_fraction and not dataset.eval_datasets:
+        return None
+    if dataset.eval_datasets:
+        sources = annotated_sources(config, dataset.eval_datasets, announce)
+    elif sources is None:
+        sources = annotated_sources(config, dataset.datasets, announce)
+    settings = view_settings(config, tokenizer)
+    method = replace(settings.method, drop_token_fraction=0.0)
+    if dataset.eval_datasets:
+        # the whole source is held out: packed as it stands, without filter or skip
+        method = replace(method, document_filter=None)
+        settings = replace(settings, skip_tokens=0, unscored="keep")
+    else:
+        settings = replace(settings, split="eval")
+    blocks = stored_blocks(config, tokenizer, sources, replace(settings, method=method))
+    _announce_altered(blocks, "held-out", announce)
+    return blocks
+
+
+def stored_blocks(
+    config: Config,
+    tokenizer: Any,
+    sources: Sequence[str],
+    settings: ViewSettings,
+    progress: Progress = lambda num_documents, num_tokens: None,
+) -> Blocks:
+    """A view of the token store of annotated `sources`, which is built now if need be.
+
+    Raises `CorpusError` where the documents do not fill one block.
+    """
+    corpus = corpus_of(config, tokenizer, sources)
+    folder = keep_entry(entry_path("tokens", corpus.key), f"{', '.join(sources)}, {corpus.tokenization}")
+    is_new = not folder.exists()
+    store = build_store(corpus, folder.parent, max_altered_documents=settings.max_altered_documents, progress=progress)
+    if is_new:
+        trim(folder.parents[1])
+    blocks = Blocks(store.folder, settings)
+    len(blocks)  # looks at it now, rather than in the middle of something
+    return blocks
+
+
+def corpus_of(config: Config, tokenizer: Any, sources: Sequence[str]) -> Corpus:
+    """What is encoded, of annotated `sources`."""
+    dataset = config.dataset
+    return Corpus(tuple(sources), dataset.scores_column, TextTokenizer.of(tokenizer), dataset.tokenization)
+
+
+def view_settings(config: Config, tokenizer: Any) -> ViewSettings:
+    """What the `dataset` section asks of encoded documents for the training split."""
+    dataset = config.dataset
+    method = method_of(config)
+    control_ids = tuple(method.control_tokens.ids(tokenizer))
+    check_banned_ids(config, set(control_ids))
+    return ViewSettings(
+        opening=opening_ids(tokenizer.eos_token_id, document_start(tokenizer)),
+        method=method,
+        control_ids=control_ids,
+        seq_length=dataset.seq_length,
+        unscored=dataset.unscored,
+        seed=config.training.seed,
+        skip_tokens=dataset.skip_tokens,
+        eval_fraction=dataset.eval_fraction,
+        scores_column=dataset.scores_column,
+        max_altered_documents=dataset.max_altered_documents,
+    )
+
+
+def check_banned_ids(config: Config, control_ids: set[int]) -> None:
+    """`bad_words_ids` written out in a scenario must be control tokens of this very tokenizer, where there are any."""
+    if not control_ids:
+        return
+    for scenario in config.generation.scenario_configs:
+        banned = scenario.generate_kwargs.get("bad_words_ids") or []
+        for ids in banned:
+            if len(ids) != 1 or ids[0] not in control_ids:
+                raise ConfigError(
+                    f"generation.scenario_configs, scenario '{scenario.name}': bad_words_ids has {ids}, but this "
+                    f"tokenizer's control tokens have the ids {sorted(control_ids)}. Leave bad_words_ids out: it is derived."
+                )
+
+
+def _announce_altered(blocks: Blocks, split: str, announce: Announce) -> None:
+    counts = blocks.counts
+    if counts.num_documents_altered:
+        announce(
+            f"The tokenizer changes the text of {counts.num_documents_altered:,} of {counts.num_documents:,} {split} "
+            "documents (characters that it lacks, or its sign for a space)"
+        )
+
+
+def _note_repeated_ids(blocks: Blocks) -> None:
+    meta = blocks.store.meta
+    if blocks.settings.eval_fraction and meta["num_repeated_ids"]:
+        logger.warning(
+            "%s of %s documents have the id of an earlier one. dataset.eval_fraction chooses by ids: documents of one id are "
+            "held out together, or not at all.",
+            f"{meta['num_repeated_ids']:,}",
+            f"{meta['num_documents']:,}",
+        )

@@ -1,0 +1,86 @@
+"""Which documents a view holds: the split, what a run before has seen, and what the scores let in."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from phf.errors import ConfigError
+from phf.text import visible
+from phf.tokens.encoded import Altered
+from phf.tokens.view_settings import ViewCounts, ViewSettings
+
+ENOUGH_DOCUMENTS = 1000
+"""A share of fewer says little until the whole corpus was seen."""
+
+
+def in_split(split_hashes: np.ndarray, settings: ViewSettings) -> np.ndarray:
+    """bool [documents], from uint64 [documents]."""
+    # an integer is below a number exactly if it is below the next integer: no rounding of hashes to floats
+    bound = math.ceil(settings.eval_fraction * 2**64)
+    is_held_out = split_hashes < np.uint64(bound)
+    return is_held_out == (settings.split == "eval")
+
+
+class Selection:
+    """Decides about documents in the order of the corpus, part after part."""
+
+    def __init__(self, settings: ViewSettings, counts: ViewCounts) -> None:
+        self._settings = settings
+        self._counts = counts
+        self._num_passed = 0
+        """Tokens of the split so far, without control tokens; followed up to `skip_tokens`."""
+
+    def of(self, documents: np.ndarray, avg_scores: np.ndarray, is_unscored: np.ndarray) -> np.ndarray:
+        """bool [documents]: which of some consecutive documents are packed. What is left out is counted.
+
+        Args:
+            documents: `DOCUMENT` [documents].
+            avg_scores: float32 [documents].
+            is_unscored: bool [documents], whether a document has an unscored segment.
+        """
+        kept = in_split(documents["split_hash"], self._settings)
+        if self._settings.split == "train":
+            kept = self._without_skipped(kept, documents["num_tokens"])
+            kept = self._without_filtered(kept, avg_scores, is_unscored)
+        self._counts.num_documents_altered += int(documents["is_altered"][kept].sum())
+        self._counts.num_documents_empty += int((documents["num_tokens"][kept] == 0).sum())
+        self._counts.num_documents += int((documents["num_tokens"][kept] > 0).sum())
+        self._counts.num_bytes += int(documents["num_bytes"][kept].sum(dtype=np.int64))
+        return kept
+
+    def _without_skipped(self, kept: np.ndarray, num_tokens: np.ndarray) -> np.ndarray:
+        if self._num_passed >= self._settings.skip_tokens:
+            return kept
+        widths = num_tokens.astype(np.int64) + len(self._settings.opening) * (num_tokens > 0)
+        widths[~kept] = 0
+        ends = self._num_passed + np.cumsum(widths)
+        is_skipped = kept & (ends - widths < self._settings.skip_tokens)
+        self._counts.num_documents_skipped += int(is_skipped.sum())
+        self._num_passed = int(ends[-1]) if len(ends) else self._num_passed
+        return kept & ~is_skipped
+
+    def _without_filtered(self, kept: np.ndarray, avg_scores: np.ndarray, is_unscored: np.ndarray) -> np.ndarray:
+        passes = self._settings.method.keeps(avg_scores)
+        if self._settings.unscored == "drop":
+            passes = passes & ~is_unscored
+        self._counts.num_documents_filtered += int((kept & ~passes).sum())
+        return kept & passes
+
+
+def check_altered(num_altered: int, num_documents: int, max_share: float, examples: Sequence[Altered]) -> None:
+    """Raises `ConfigError`, with the first of `examples`, where more than a share of documents, in [0, 1], is altered."""
+    if num_altered <= max_share * num_documents:
+        return
+    example = examples[0]
+    advice = (
+        "Set dataset.tokenization: document, which keeps it."
+        if example.is_kept_whole
+        else "Choose a tokenizer that can spell it, such as a byte-level BPE."
+    )
+    raise ConfigError(
+        f"The tokenizer changes the text of {num_altered:,} of {num_documents:,} documents, so a model would "
+        f"learn another text than the corpus's: in document '{visible(example.id, 100)}', '{visible(example.before)}' "
+        f"becomes '{visible(example.after)}'. {advice} To train on it nevertheless, raise "
+        "dataset.max_altered_documents, the largest share of such documents."
+    )

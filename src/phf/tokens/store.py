@@ -1,0 +1,171 @@
+"""The token store: a dataset encoded once, mapped into memory, for any number of views.
+
+A folder of plain arrays, one value after the other:
+
+    ids.bin                  uint16 or uint32 [tokens], of text only
+    segments.bin             uint8, uint16 or uint32 [segments], tokens of each segment
+    documents.bin            `DOCUMENT` [documents]
+    document_ids.bin         UTF-8, the ids of the documents
+    scores-COLUMN.bin        float32 [segments], NaN where unscored; one for each column of scores that was asked for
+    avg_scores-COLUMN.bin    float32 [documents]
+    meta.json                sizes and types, what it was made of; written last
+
+Nothing about thresholds, control tokens, filters, seeds, lengths of blocks or held-out shares is in it.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, unquote
+
+import numpy as np
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
+
+from phf.errors import CorpusError, OutputError
+from phf.storage.reading import read_json_as
+from phf.tokens.encoded import DOCUMENT, Altered
+
+FORMAT = 1
+"""Raise it when the same documents are encoded otherwise, or laid out otherwise on the disk."""
+META = "meta.json"
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class StoreMeta(TypedDict):
+    """meta.json of a store."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    format: Literal[1]
+    num_tokens: _Count
+    num_segments: _Count
+    num_documents: _Count
+    num_repeated_ids: _Count
+    """Documents that have the id of an earlier one."""
+    ids_dtype: Literal["uint16", "uint32"]
+    segments_dtype: Literal["uint8", "uint16", "uint32"]
+    altered: list[dict[str, Any]]
+    """Examples of documents that the tokenizer changes."""
+    made_of: dict[str, Any]
+    """For people: sources, tokenizer, tokenization."""
+
+
+class TokenStore:
+    """A finished store. Raises `OutputError` where its description is missing or damaged."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        advice = f"Delete {folder}: the store is built again."
+        self.meta: StoreMeta = read_json_as(StoreMeta, folder / META, OutputError, advice, finite=True)
+        self._scores: dict[str, np.ndarray] = {}
+
+    def __reduce__(self) -> tuple[type["TokenStore"], tuple[Path]]:
+        return TokenStore, (self.folder,)
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        return self._mapped("ids.bin", np.dtype(self.meta["ids_dtype"]))
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each segment."""
+        return self._mapped("segments.bin", np.dtype(self.meta["segments_dtype"]))
+
+    @cached_property
+    def documents(self) -> np.ndarray:
+        """`DOCUMENT` [documents]."""
+        return self._mapped("documents.bin", DOCUMENT)
+
+    @cached_property
+    def altered(self) -> list[Altered]:
+        """Examples of documents that the tokenizer changes, in the order of the corpus."""
+        return [Altered(**example) for example in self.meta["altered"]]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of scores that are there and whole."""
+        names = (path.name for path in self.folder.glob("scores-*.bin"))
+        columns = (unquote(name.removeprefix("scores-").removesuffix(".bin")) for name in names)
+        return sorted(column for column in columns if self.has_scores(column))
+
+    def has_scores(self, column: str) -> bool:
+        """Whether the scores of this column are there and whole."""
+        sizes = {score_file(column): self.meta["num_segments"] * 4, avg_file(column): self.meta["num_documents"] * 4}
+        return all(_has_size(self.folder / name, size) for name, size in sizes.items())
+
+    def scores(self, column: str) -> np.ndarray:
+        """float32 [segments], NaN where unscored. Raises `CorpusError` naming the columns there are."""
+        return self._mapped_scores(score_file(column), column)
+
+    def avg_scores(self, column: str) -> np.ndarray:
+        """float32 [documents], NaN without a scored segment."""
+        return self._mapped_scores(avg_file(column), column)
+
+    def document_ids(self, numbers: Iterable[int]) -> list[str]:
+        """The ids of documents by their numbers."""
+        text, ends = self._document_ids, self._id_ends
+        ranges = ((int(ends[n - 1]) if n else 0, int(ends[n])) for n in numbers)
+        return [text[start:end].tobytes().decode("utf-8", "surrogatepass") for start, end in ranges]
+
+    @cached_property
+    def _id_ends(self) -> np.ndarray:
+        return np.cumsum(self.documents["id_bytes"], dtype=np.int64)
+
+    @cached_property
+    def _document_ids(self) -> np.ndarray:
+        return self._mapped("document_ids.bin", np.dtype(np.uint8))
+
+    def _mapped_scores(self, name: str, column: str) -> np.ndarray:
+        if name not in self._scores:
+            self._check_column(column)
+            self._scores[name] = self._mapped(name, np.dtype(np.float32))
+        return self._scores[name]
+
+    def _check_column(self, column: str) -> None:
+        if not self.has_scores(column):
+            columns = ", ".join(self.columns) or "none"
+            raise CorpusError(
+                f"The token store {self.folder} has no scores '{column}'. Columns of scores there: {columns}. Set "
+                "dataset.scores_column to one of them, or prepare the data again with the column that you mean."
+            )
+
+    def _mapped(self, name: str, dtype: np.dtype) -> np.ndarray:
+        path = self.folder / name
+        if not path.stat().st_size:
+            return np.empty(0, dtype)  # which cannot be mapped
+        # A plain view of the mapping: indexing the memmap class itself is several times slower.
+        return np.memmap(path, dtype, "r").view(np.ndarray)
+
+
+def open_store(folder: Path) -> TokenStore | None:
+    """The store in a folder; None where there is none, or one that is cut off, incomplete or of another version."""
+    try:
+        store = TokenStore(folder)
+    except OutputError:
+        return None
+    meta = store.meta
+    sizes = {
+        "ids.bin": meta["num_tokens"] * np.dtype(meta["ids_dtype"]).itemsize,
+        "segments.bin": meta["num_segments"] * np.dtype(meta["segments_dtype"]).itemsize,
+        "documents.bin": meta["num_documents"] * DOCUMENT.itemsize,
+    }
+    if not all(_has_size(folder / name, size) for name, size in sizes.items()):
+        return None
+    num_id_bytes = int(store.documents["id_bytes"].sum(dtype=np.int64))
+    return store if _has_size(folder / "document_ids.bin", num_id_bytes) else None
+
+
+def score_file(column: str) -> str:
+    """Name of the file with the scores of a column, whatever the column is called."""
+    return f"scores-{quote(column, safe='')}.bin"
+
+
+def avg_file(column: str) -> str:
+    """Name of the file with the average scores of documents by a column."""
+    return f"avg_scores-{quote(column, safe='')}.bin"
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size

@@ -1,0 +1,109 @@
+"""What a configuration makes of its data, and what is said about it."""
+
+import json
+
+import pytest
+from tests.tiny import tiny_config, tiny_tokenizer
+from tests.tokens.packed import CONTROL
+
+from phf.errors import ConfigError
+from phf.tokens import building
+from phf.tokens.prepare import held_out_blocks, training_blocks, view_settings
+
+
+def silent(_):
+    pass
+
+
+def write_corpus(path, number=80, number_of_ids=80):
+    rows = [
+        {"id": str(i % number_of_ids), "texts": [f"x = {i}\n", "y=1\n"] * 5, "scores": [0.0, i / 100] * 5}
+        for i in range(number)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
+    return write_corpus(tmp_path / "a.jsonl")
+
+
+def test_methods_seeds_lengths_and_held_out_shares_share_one_store(source, monkeypatch):
+    config = tiny_config(source)
+    first = training_blocks(config, tiny_tokenizer(), [source], silent)
+    monkeypatch.setattr(building, "_build", None)  # building again would raise
+    changes = {"dataset.seq_length": 32, "training.seed": 7, "dataset.eval_fraction": 0.4}
+    for method in ("mle", "filtering", "conditional", "ul", "awr", "rwr"):
+        tokenizer = tiny_tokenizer(CONTROL if method == "conditional" else None)
+        other = training_blocks(tiny_config(source, method, **changes), tokenizer, [source], silent)
+        assert other.store.folder == first.store.folder
+        assert other[0]["input_ids"].shape == (32,)
+
+
+def test_held_out_blocks_are_neither_filtered_nor_dropped(source):
+    config = tiny_config(
+        source,
+        "conditional",
+        **{"dataset.eval_fraction": 0.4, "dataset.filter_threshold": 0.2, "dataset.skip_tokens": 50},
+    )
+    assert config.dataset.conditional_training_config.drop_token_fraction > 0
+    tokenizer = tiny_tokenizer(CONTROL)
+    train = training_blocks(config, tokenizer, [source], silent)
+    held_out = held_out_blocks(config, tokenizer, [source], silent)
+    assert train.counts.num_documents_filtered > 0
+    assert train.counts.num_documents_skipped > 0
+    assert sum(train.counts.num_tagged_segments) > train.counts.num_control_tokens
+    assert held_out.counts.num_documents_filtered == held_out.counts.num_documents_skipped == 0
+    assert held_out.counts.num_control_tokens == held_out.counts.num_segments
+    others = {document for _, document in held_out.packed_documents()}
+    assert not others & {document for _, document in train.packed_documents()}
+    assert (
+        len(others)
+        + train.counts.num_documents_filtered
+        + train.counts.num_documents_skipped
+        + (train.counts.num_documents)
+        == 80
+    )
+
+
+def test_held_out_datasets_are_taken_as_they_stand(source, tmp_path):
+    other = write_corpus(tmp_path / "b.jsonl", number=30)
+    changes = {"dataset.eval_fraction": 0.0, "dataset.eval_datasets": [other], "dataset.filter_threshold": 0.0}
+    config = tiny_config(source, "conditional", **changes)
+    held_out = held_out_blocks(config, tiny_tokenizer(CONTROL), [source], silent)
+    assert held_out.counts.num_documents == 30
+    assert held_out.counts.num_control_tokens == 300
+
+
+def test_documents_of_one_id_are_pointed_out_where_some_are_held_out(source, tmp_path, caplog):
+    source = write_corpus(tmp_path / "c.jsonl", number_of_ids=60)
+    training_blocks(tiny_config(source, **{"dataset.eval_fraction": 0.0}), tiny_tokenizer(), [source], silent)
+    assert "earlier one" not in caplog.text
+    training_blocks(tiny_config(source, **{"dataset.eval_fraction": 0.5}), tiny_tokenizer(), [source], silent)
+    assert "20 of 80 documents have the id of an earlier one" in caplog.text
+
+
+def test_banned_words_must_be_control_tokens_of_this_tokenizer(source):
+    scenario = "generation.scenario_configs.0.generate_kwargs.bad_words_ids"
+    config = tiny_config(source, "conditional", **{scenario: [[5]]})
+    with pytest.raises(ConfigError, match=r"bad_words_ids has \[5\].*Leave bad_words_ids out"):
+        view_settings(config, tiny_tokenizer(CONTROL))
+
+
+def test_altered_documents_up_to_the_allowed_share_are_announced(tmp_path, monkeypatch):
+    from tests.tokenizer_classes import llama
+
+    from phf.tokens.tokenizer import prepare_tokenizer
+
+    monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
+    rows = [{"id": str(i), "texts": ["the cat"] * 8, "scores": [0.0] * 8} for i in range(9)]
+    rows.append({"id": "sign", "texts": ["a ▁ b"] * 8, "scores": [0.0] * 8})  # the sign for a space is decoded as one
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source, said = str(tmp_path / "a.jsonl"), []
+    config = tiny_config(source, **{"dataset.eval_fraction": 0.0, "dataset.max_altered_documents": 0.2})
+    training_blocks(config, prepare_tokenizer(llama(), None), [source], said.append)
+    assert said == [
+        "The tokenizer changes the text of 1 of 10 training documents (characters that it lacks, or its sign for a space)"
+    ]
