@@ -96,6 +96,24 @@ def test_a_folder_with_other_work_is_refused(model, output, tmp_path, monkeypatc
         redteam_folder(model, other, begun, quiet)
 
 
+def test_a_job_that_means_the_same_is_resumed_whichever_version_began_it(tmp_path):
+    section = {"prompts_path": "a", "red_lm": {"class_name": "MutationRedLM"}, "temperature": 1}
+    now = {**section, "prompts_path": "./a", "temperature": 1.0, "num_rescored": 10, "max_attempts": 3}
+    now["red_lm"] = {"class_name": "MutationRedLM", "unit": "words"}
+    job = {"redteam": section, "replay": {"pool": "1a", "redteam": section}}
+    with claimed(tmp_path, job):
+        pass
+    with claimed(tmp_path, {"redteam": now, "replay": {"pool": "1a", "redteam": now}}):
+        pass
+    changed = {**now, "red_lm": {"class_name": "MutationRedLM", "unit": "lines"}}
+    expected = r"redteam.red_lm.unit: 'words' -> 'lines'; replay.redteam.num_rescored: 10 -> 9 \(that"
+    with (
+        pytest.raises(OutputError, match=expected),
+        claimed(tmp_path, {"redteam": changed, "replay": {"pool": "1a", "redteam": {**now, "num_rescored": 9}}}),
+    ):
+        pass
+
+
 def test_what_a_kill_left_of_a_write_is_no_obstacle(tmp_path):
     (tmp_path / ".job.json.x.partial").write_text("{")
     for _ in range(2):

@@ -1,7 +1,5 @@
 """One model, measured on one task: the parts of `phf evaluate` and the folder that they are kept in."""
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -10,7 +8,7 @@ from typing import Any
 
 from phf.config import Config, GlueConfig
 from phf.corpus.formats.jsonlines import read_json_lines
-from phf.errors import CorpusError, OutputError
+from phf.errors import CorpusError
 from phf.evaluation.compare import PromptScores
 from phf.evaluation.downstream.tasks import run_downstream
 from phf.evaluation.generation.evaluator import Evaluator
@@ -19,6 +17,7 @@ from phf.evaluation.glue.finetuning import run_glue
 from phf.evaluation.held_out.loss import held_out_numbers
 from phf.evaluation.kl.estimate import measure_kl
 from phf.evaluation.prompted_task import conditional_of, task_for_model
+from phf.evaluation.results import Results
 from phf.feedback.objectives import MLE
 from phf.models import ObjectiveLM, read_prompting
 from phf.models.context import context_of
@@ -26,19 +25,17 @@ from phf.models.exporting.export import PROMPTING
 from phf.models.model_folder import load_folder_lm, load_folder_tokenizer, model_hashes, processes
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
 from phf.runs.seeds import Training
-from phf.runs.writer import RunWriter, finite_or_none, write_json
+from phf.runs.writer import RunWriter, finite_or_none
 from phf.sampling.scenarios import GenerationScenario
 from phf.storage.cache import cache_root
 from phf.storage.reading import read_json_as
-from phf.storage.shapes import EvaluationFile, Provenance
+from phf.storage.shapes import Provenance
 from phf.tokens.document_start import document_start
 from phf.tokens.prepare import held_out_blocks
 from phf.workers.activity import activity
 
 SHARED_PARTS = ("downstream", "glue")
 """What several processes (`torchrun -m phf evaluate ...`) share; the rest is the main process's."""
-RESULTS = "evaluation.json"
-FORMAT = 1
 
 Announce = Callable[[str], None]
 
@@ -68,7 +65,7 @@ class ModelEvaluation:
         )
         self.evaluator = Evaluator(self.config.generation, self.conditional, config.training.seed)
         self.metrics = [build_metric(metric) for metric in config.generation.metrics_configs]
-        self.identity = _identity(folder, config, threshold)
+        self.results = Results(output, model_hashes(folder), config, threshold)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -86,39 +83,30 @@ class ModelEvaluation:
             tokens.append(self.tokenizer.convert_tokens_to_ids(self.conditional.aligned_prefix))
         return tokens
 
-    def check_output(self) -> dict[str, Any]:
-        """The results so far; `OutputError` if the folder holds those of another model or task."""
-        path = self.output / RESULTS
-        if not path.is_file():
-            if (self.output / "metrics.jsonl").exists():
-                raise OutputError(f"{self.output} holds a run already. Choose another folder with --output.")
-            return {"identity": self.identity, "parts": {}}
-        advice = "Delete the folder, or choose another with --output."
-        found = read_json_as(EvaluationFile, path, OutputError, advice, finite=True)
-        if found["identity"] != self.identity:
-            raise OutputError(
-                f"{self.output} holds results of another model or other settings. Choose another folder with --output."
-            )
-        return found
+    def check_output(self) -> None:
+        """Raises `OutputError` if the folder holds results of another model or task."""
+        self.results.read()
 
     def run(self) -> dict[str, float]:
         """Measure what is wanted, configured and not yet measured; returns all numbers of the folder."""
-        results = self.check_output()
+        parts = self.results.read()
         state = processes()
         state.wait_for_everyone()  # before the main process changes what the others read
         for part, measure in self._measures():
-            if part in results["parts"]:
+            if part in parts:
                 self.announce(f"{self.name}: {part} was measured before; kept")
                 continue
             if not (state.is_main_process or part in SHARED_PARTS):
                 continue
             self.announce(f"{self.name}: {part}")
+            if not parts and state.is_main_process:
+                self.results.write(self.describe(), parts)
             with activity(f"{self.name}: {part}"):
-                results["parts"][part] = finite_or_none(measure())
+                parts[part] = finite_or_none(measure())
             if state.is_main_process:
-                write_json(self.output / RESULTS, {**self.describe(), **results})
+                self.results.write(self.describe(), parts)
         state.wait_for_everyone()
-        numbers = {key: value for part in results["parts"].values() for key, value in part.items()}
+        numbers = {key: value for part in parts.values() for key, value in part.items()}
         if numbers and state.is_main_process:
             self.writer.write_provenance(self.describe())
             self.writer.write_config(self.task)
@@ -254,13 +242,3 @@ def _training_data(folder: Path) -> Any:
         return read_json_as(Provenance, path, CorpusError).get("dataset") if path.is_file() else None
     except CorpusError:
         return None  # not written by phf
-
-
-def _identity(folder: Path, config: Config, threshold: float) -> str:
-    """Changes with the model's files and with every setting that decides a number."""
-    keys = ("dataset", "generation", "kl_gpt3_callback", "downstream", "glue")
-    settings = {key: value for key, value in config.model_dump(mode="json").items() if key in keys}
-    text = json.dumps(
-        [FORMAT, model_hashes(folder), settings, config.training.seed, threshold], sort_keys=True, default=str
-    )
-    return hashlib.sha256(text.encode()).hexdigest()

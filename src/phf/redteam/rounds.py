@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from phf.config.differences import differences
+from phf.config.meaning import meaning_of_redteam
 from phf.errors import CorpusError, OutputError
 from phf.redteam.pool import PoolEntry
 from phf.storage.files import is_unused, only_job, write_json_atomic, write_text_atomic
@@ -87,8 +90,21 @@ def _claim(output: Path, wanted: dict[str, Any]) -> None:
         return
     found = read_json_as(dict[str, Any], path, OutputError, "Choose another folder with --output, or delete that one.")
     before = {key: found.get(key) for key in wanted}
-    if what := differences(before, wanted):
+    if what := differences(_meaning(before), _meaning(wanted)):
         raise OutputError(
             f"{output} holds an unfinished job with other settings: {what} (that job's -> this one's). "
             "Choose another folder with --output, or delete that one to start over."
         )
+
+
+def _meaning(job: Any) -> Any:
+    """The settings of a job with its sections `redteam` as what they mean: an older version may have written it."""
+    if not isinstance(job, dict):
+        return job
+    try:
+        return {
+            key: meaning_of_redteam(value) if key == "redteam" and isinstance(value, dict) else _meaning(value)
+            for key, value in job.items()
+        }
+    except ValidationError:
+        return job  # of a newer version, or damaged: compared as it stands

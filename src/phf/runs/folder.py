@@ -2,15 +2,12 @@
 
 import re
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
-import yaml
-
-from phf.config import Config, dump_config, load_config
-from phf.config.differences import differences
+from phf.config import Config
+from phf.config.meaning import configuration_differences
 from phf.errors import ConfigError, CorpusError, OutputError
-from phf.storage.plain_yaml import read_yaml
+from phf.runs.writer import CONFIG, METRICS, PROVENANCE, SAMPLES
 from phf.storage.reading import parse_json, read_bytes, typed
 from phf.storage.shapes import Metrics
 
@@ -24,21 +21,21 @@ OF_OTHER_VERBS = (
     "manifest.json",
 )
 """Files by which a folder is known to be of another verb than `phf train`, that of annotating among them."""
-OF_A_START = ("metrics.jsonl", "samples", "provenance.json", "tokenizer", "config.yaml")
+OF_A_START = (METRICS, SAMPLES, PROVENANCE, "tokenizer", CONFIG)
 """What a run writes before its first step, config.yaml first; that is removed last."""
 ADVICE = "Choose another with --run-name, or delete the folder."
 
 
 def is_started(run_dir: Path) -> bool:
     """Whether a run has begun in the folder, however far it came."""
-    return (run_dir / "metrics.jsonl").is_file() or (run_dir / "config.yaml").is_file()
+    return (run_dir / METRICS).is_file() or (run_dir / CONFIG).is_file()
 
 
 def has_steps(run_dir: Path) -> bool:
     """Whether the folder holds something that training made: a checkpoint, be it half-written, a model, a logged step."""
     if (run_dir / "model").exists() or any(run_dir.glob("checkpoint-*")):
         return True
-    path = run_dir / "metrics.jsonl"
+    path = run_dir / METRICS
     return path.is_file() and any(_is_of_a_step(line) for line in read_bytes(path, OutputError).splitlines())
 
 
@@ -67,17 +64,16 @@ def clear_failed_start(run_dir: Path) -> None:
 
 
 def refuse_other_configuration(run_dir: Path, config: Config) -> None:
-    """Raises `ConfigError`, with the keys that differ, unless the run in the folder has the same configuration."""
-    path = run_dir / "config.yaml"
-    now = yaml.safe_load(dump_config(config))
-    before = read_yaml(path, ConfigError, ADVICE)
-    if before == now:
-        return
-    with suppress(ConfigError):  # of an older version: keys that it did not have are at their defaults
-        before = yaml.safe_load(dump_config(load_config(config=path)[0]))
-    if found := differences(before, now):
+    """Raises `ConfigError`, with the keys that differ, unless the run in the folder was begun by a configuration that
+    means the same."""
+    path = run_dir / CONFIG
+    try:
+        differing = configuration_differences(path, config)
+    except ConfigError as error:
+        raise ConfigError(f"{error} So it cannot be told whether the run is this command's. {ADVICE}") from error
+    if differing:
         raise ConfigError(
-            f"{path} is not the configuration of this command, so resuming would mix two runs. They differ in: {found} "
+            f"{path} is not the configuration of this command, so resuming would mix two runs. They differ in: {differing} "
             f"(the run's -> this command's). Resume the run with: phf train --config {path} --run-name {run_dir.name} "
             "--resume; or choose another --run-name."
         )

@@ -86,7 +86,10 @@ class EvaluationFile(TypedDict):
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
-    identity: str
+    identity: NotRequired[str]
+    """What version 0.1 kept in place of `job`."""
+    job: NotRequired[dict[str, Any]]
+    """The model and the settings that config.yaml does not say."""
     parts: dict[str, Metrics]
 
 

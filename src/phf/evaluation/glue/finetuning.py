@@ -23,6 +23,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from phf.config import GlueConfig
+from phf.config.differences import differences
 from phf.errors import ConfigError, CorpusError
 from phf.evaluation.glue.tasks import TASKS, Task, load_task, measure
 from phf.evaluation.prefix import own_prefix
@@ -248,8 +249,9 @@ def _read_finished(path: Path, settings: dict[str, dict[str, Any]]) -> dict[tupl
     for _, result in read_json_lines_as(GlueLine, path, CorpusError, advice):
         found[result["task"], result["seed"]] = result
     for (name, _), result in found.items():
-        if name in settings and result.get("settings") != settings[name]:
+        if name in settings and (differing := differences(result.get("settings"), settings[name])):
             raise ConfigError(
-                f"{path} holds results of '{name}' from another model or with other settings. Choose another folder."
+                f"{path} holds results of '{name}' from another model or with other settings: {differing} (those results' "
+                "-> this command's). Choose another folder."
             )
     return found

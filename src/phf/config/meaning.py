@@ -1,0 +1,99 @@
+"""What a configuration means, as plain values: two that mean the same are equal, however and by whichever version they
+were written.
+
+Keys that were left out have their defaults, released keys their names of today, settings of a class the types of its
+arguments; texts that spell a number for Trainer are numbers, and paths that lead to one file are one path.
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from phf.config.differences import differences
+from phf.config.files import load_config
+from phf.config.named import KeyPath, with_named
+from phf.config.schema import Config, RedTeamConfig
+from phf.registry.names import RED_LMS, Registry
+
+PATHS: tuple[KeyPath, ...] = (
+    ("dataset", "datasets", "*"),
+    ("dataset", "eval_datasets", "*"),
+    ("tokenizer", "path_or_name"),
+    ("model", "path_or_name"),
+    ("generation", "scenario_configs", "*", "prompts_path"),
+    ("kl_gpt3_callback", "reference", "path_or_name"),
+    ("downstream", "tasks", "*"),
+    ("downstream", "include_path"),
+    ("glue", "data_dir"),
+    ("redteam", "prompts_path"),
+)
+"""Values that may be paths; "*": each item of a list."""
+WITHOUT_MEANING: tuple[KeyPath, ...] = (
+    ("task",),
+    ("method",),
+    ("downstream", "allow_code_execution"),
+    ("generation", "scenario_configs", "*", "generate_kwargs", "bad_words_ids"),
+)
+"""Labels for people, leave to run programs, and the released way to ban control tokens, which others are derived from."""
+
+
+def meaning_of(config: Config, sections: Collection[str] | None = None) -> dict[str, Any]:
+    """Plain values that are equal for configurations that mean the same; of these sections only, if they are named."""
+    values = config.model_dump(mode="json")
+    values["training"] = {key: _as_number(value) for key, value in values["training"].items()}
+    values = with_named(values, Registry.canonical)
+    for path in PATHS:
+        values = _changed(values, path, _as_path)
+    for path in WITHOUT_MEANING:
+        values = _without(values, path)
+    return values if sections is None else {key: values[key] for key in sections}
+
+
+def meaning_of_redteam(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a section `redteam`, given as plain values; its prompts are not a part of it, only where they are."""
+    settings = RedTeamConfig.model_validate(section).model_dump(mode="json", exclude={"prompts_path", "prompts_column"})
+    return {**settings, "red_lm": RED_LMS.canonical(settings["red_lm"])}
+
+
+def configuration_differences(path: Path, now: Config, sections: Collection[str] | None = None) -> str:
+    """How what a saved configuration means differs from `now`, by keys; "" where it does not.
+
+    Raises `ConfigError` for a file that is not a configuration.
+    """
+    before = meaning_of(load_config(config=path, for_models=True)[0], sections)
+    return differences(before, meaning_of(now, sections))
+
+
+def _changed(values: Any, path: KeyPath, change: Any) -> Any:
+    if not path:
+        return change(values)
+    first, *rest = path
+    if first == "*" and isinstance(values, list):
+        return [_changed(item, tuple(rest), change) for item in values]
+    if isinstance(values, dict) and first in values:
+        return {**values, first: _changed(values[first], tuple(rest), change)}
+    return values
+
+
+def _without(values: Any, path: KeyPath) -> Any:
+    *holder, last = path
+    return _changed(values, tuple(holder), lambda at: _without_key(at, last))
+
+
+def _without_key(values: Any, key: str | int) -> Any:
+    return {name: value for name, value in values.items() if name != key} if isinstance(values, dict) else values
+
+
+def _as_path(value: Any) -> Any:
+    """The one path of what is there; anything else as it is written."""
+    try:
+        return str(Path(value).resolve()) if isinstance(value, str) and value and Path(value).exists() else value
+    except (OSError, ValueError):  # no path: too long, or with a NUL character
+        return value
+
+
+def _as_number(value: Any) -> Any:
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
