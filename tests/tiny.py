@@ -1,11 +1,13 @@
 """Configurations, tokenizers and models small enough for tests."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from phf.config import Config, ModelConfig, load_config
+from phf.feedback import ControlTokens, Prompting
 from phf.models import load_lm
 from phf.tokens.tokenizer import prepare_tokenizer, train_tokenizer
 
@@ -41,7 +43,17 @@ def tiny_config(source: str, method: str = "mle", **changes: object) -> Config:
     return load_config(task="pep8/quickstart", method=method, overrides=written)[0]
 
 
-def tiny_tokenizer(control_tokens: tuple[str, str] | None = None, vocab_size: int = 300) -> Any:
+PLAIN = Prompting()
+"""How a model without control tokens is prompted."""
+
+
+def conditional_prompting(*names: str, tags_every_segment: bool = False, threshold: float | None = None) -> Prompting:
+    """How a model with control tokens is prompted, by default the released two."""
+    tokens = ControlTokens(names or ("<|aligned|>", "<|misaligned|>"))
+    return Prompting(control_tokens=tokens, tags_every_segment=tags_every_segment, threshold=threshold)
+
+
+def tiny_tokenizer(control_tokens: Sequence[str] | None = None, vocab_size: int = 300) -> Any:
     """A byte-level BPE of some Python; EOS is id 0, control tokens come last."""
     return prepare_tokenizer(train_tokenizer(["def f(x):\n    return x\n"] * 3, vocab_size), control_tokens)
 
@@ -62,13 +74,8 @@ TINY_MODELS: dict[str, dict[str, Any]] = {
 
 def tiny_lm(model_type: str, tokenizer: Any, seed: int = 0, **settings: Any) -> Any:
     """A random model of this architecture with room for every token of `tokenizer`."""
-    num_added = len(tokenizer.extra_special_tokens)
-    config = ModelConfig(
-        model_type=model_type,
-        config_kwargs={**TINY_MODELS[model_type], **settings},
-        num_additional_tokens=num_added or None,
-    )
-    return load_lm(config, tokenizer, 32, seed)
+    config = ModelConfig(model_type=model_type, config_kwargs={**TINY_MODELS[model_type], **settings})
+    return load_lm(config, tokenizer, 32, seed, ControlTokens(tuple(tokenizer.extra_special_tokens)))
 
 
 def tiny_corpus(folder: Path) -> str:

@@ -9,13 +9,13 @@ import sys
 import numpy as np
 import pytest
 import torch
-from tests.tiny import tiny_lm, tiny_tokenizer
+from tests.tiny import conditional_prompting, tiny_lm, tiny_tokenizer
 
 from phf.config import DownstreamConfig
 from phf.errors import ConfigError, CorpusError, MissingExtraError
 from phf.evaluation.downstream.tasks import run_downstream
-from phf.evaluation.prefix import own_prefix
 from phf.models.exporting.export import export_model
+from phf.tokens.document_start import own_prefix
 from phf.tokens.tokenizer import encode_plain
 
 pytestmark = pytest.mark.slow
@@ -266,7 +266,7 @@ def test_an_exported_model_brings_its_own_prefix(conditional, folder, tmp_path):
     lm, tokenizer, prefix = conditional
     expected = run_downstream(lm, tokenizer, section(folder, ["tiny_choice", "tiny_exact"]), prefix_ids=prefix)
     assert expected["downstream/tiny_exact/exact_match"] == pytest.approx(6 / 9)
-    prompting = {"control_tokens": list(CONTROL), "tag_every_segment_when_sampling": False}
+    prompting = conditional_prompting(*CONTROL)
     export_model(tiny_lm("gpt2", tokenizer, initializer_range=0.3), tokenizer, tmp_path / "model", prompting)
     exported = AutoTokenizer.from_pretrained(tmp_path / "model")
     assert own_prefix(exported) == prefix

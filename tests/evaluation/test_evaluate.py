@@ -4,9 +4,9 @@ import json
 import math
 
 import pytest
-from tests.tiny import tiny_tokenizer
+from tests.tiny import PLAIN, conditional_prompting, tiny_tokenizer
 
-from phf.config import GenerationConfig, load_config
+from phf.config import GenerationConfig
 from phf.errors import OutputError, ScorerError
 from phf.evaluation.generation.evaluator import Evaluator, sample_lines, scenario_logs, score_samples
 from phf.evaluation.generation.metrics import Length
@@ -112,8 +112,7 @@ def test_control_tokens_are_banned_but_the_one_that_may_be_repeated(prefix, may_
     generation = GenerationConfig(
         scorer_config={"class_name": "PEP8Scorer"}, scenario_configs=[{"name": "s", "prefix": prefix}]
     )
-    config = load_config(task="pep8/quickstart", method="conditional")[0].dataset.conditional_training_config
-    evaluator = Evaluator(generation, config.model_copy(update={"tag_every_segment_when_sampling": may_tag}), 0)
+    evaluator = Evaluator(generation, conditional_prompting(tags_every_segment=may_tag), 0)
     found = evaluator.banned_ids(tokenizer, evaluator.scenarios[0])
     assert found == sorted(tokenizer.convert_tokens_to_ids(banned))
-    assert Evaluator(generation, None, 0).banned_ids(tokenizer, evaluator.scenarios[0]) == []
+    assert Evaluator(generation, PLAIN, 0).banned_ids(tokenizer, evaluator.scenarios[0]) == []

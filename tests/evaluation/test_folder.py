@@ -14,6 +14,7 @@ from phf.config import dump_config, load_config
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.evaluation import model_evaluation as evaluation
 from phf.evaluation.run import chosen_parts, evaluate_folders
+from phf.feedback import ControlTokens, Prompting
 from phf.models import export_model
 from phf.models.model_folder import find_model, own_task
 from phf.runs.reader import read_run
@@ -43,11 +44,7 @@ def task(tmp_path):
 def export(folder, control=CONTROL, seed=0):
     """An exported model that nobody trained."""
     tokenizer = tiny_tokenizer(control)
-    prompting = {
-        "control_tokens": list(control) if control else None,
-        "tag_every_segment_when_sampling": True,
-        "threshold": 0.1,
-    }
+    prompting = Prompting(control_tokens=ControlTokens(control or ()), tags_every_segment=bool(control), threshold=0.1)
     export_model(tiny_lm("gpt2", tokenizer, seed), tokenizer, folder, prompting)
     return folder
 
@@ -192,7 +189,7 @@ def test_a_scenario_whose_control_token_a_model_lacks_is_skipped_for_that_model(
     assert {n.split("/")[1] for n in found.numbers[name]} == {"s0", "s1", "s2"}
     assert [comparison.scenario for comparison in found.comparisons] == ["s0"]
     assert "mle: scenario 's1' is skipped: the model has no control token '<|misaligned|>'. Known" in said[0]
-    assert said[1].startswith("mle: scenario 's2' is skipped: guidance_scale steers between two control tokens")
+    assert said[1].startswith("mle: scenario 's2' is skipped: guidance_scale steers from one control token")
 
 
 def test_a_scenario_that_no_model_can_run_is_an_error(conditional, task, tmp_path):

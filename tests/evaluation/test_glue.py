@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from tests.tiny import tiny_lm, tiny_tokenizer
+from tests.tiny import conditional_prompting, tiny_lm, tiny_tokenizer
 
 from phf.config import GlueConfig
 from phf.errors import ConfigError, CorpusError
@@ -17,7 +17,7 @@ from phf.models import pretrained_tokenizer
 from phf.models.exporting.export import export_model
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
-PROMPTING = {"control_tokens": list(CONTROL), "tag_every_segment_when_sampling": False}
+PROMPTING = conditional_prompting(*CONTROL)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from tests.tiny import tiny_lm, tiny_tokenizer
+from tests.tiny import conditional_prompting, tiny_lm, tiny_tokenizer
 from tests.tokenizer_classes import CLASSES, llama, llama3
 from transformers import GenerationConfig
 
@@ -146,7 +146,7 @@ def test_so_is_that_of_a_model_with_several_ends(tmp_path):
 def test_so_is_that_of_an_exported_conditional_model(make, tmp_path):
     tokenizer = prepare_tokenizer(make(), CONTROL)
     lm = tiny_lm("gpt2", tokenizer).eval()
-    prompting = {"control_tokens": list(CONTROL), "tag_every_segment_when_sampling": False, "threshold": 0.5}
+    prompting = conditional_prompting(*CONTROL, threshold=0.5)
     export_model(lm, tokenizer, tmp_path / "model", prompting)
     aligned = tokenizer.convert_tokens_to_ids(CONTROL[0])
     prefix = [*document_start(tokenizer), aligned]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.clients.fake_server import fake_server
 from tests.evaluation.bigram import CONTROL, bigram_lm, letters, random_table
-from tests.tiny import tiny_lm, tiny_tokenizer
+from tests.tiny import conditional_prompting, tiny_lm, tiny_tokenizer
 
 from phf.config import KLConfig
 from phf.errors import ConfigError, OutputError, ServerError
@@ -142,7 +142,7 @@ def test_a_cache_that_cannot_be_written_says_so(folder, tmp_path):
 
 def test_special_tokens_are_never_drawn_and_an_exported_model_starts_from_its_own(tmp_path):
     tokenizer = tiny_tokenizer(CONTROL)
-    prompting = {"control_tokens": list(CONTROL), "tag_every_segment_when_sampling": True}
+    prompting = conditional_prompting(*CONTROL, tags_every_segment=True)
     lm = tiny_lm("gpt2", tokenizer).eval()
     aligned, misaligned = tokenizer.convert_tokens_to_ids(list(CONTROL))
     with torch.no_grad():  # left to itself it says nothing but control tokens

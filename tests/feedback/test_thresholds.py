@@ -13,11 +13,12 @@ from phf.config import dump_config, load_config
 from phf.corpus.dataset import write_shard
 from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import ConfigError, CorpusError
+from phf.feedback import method_of, threshold_of
 from phf.feedback.objectives import MLE
 from phf.feedback.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds
 from phf.profile.measure import profile_dataset
 from phf.training.data import percentile_notes, prepare_data, resolve_percentiles
-from phf.training.run import alignment_threshold, plan_run, train
+from phf.training.run import plan_run, train
 
 FILTER, TAG, OBJECTIVE = (
     "dataset.filter_threshold",
@@ -48,7 +49,7 @@ def test_each_key_takes_the_percentile_of_its_own_level(dataset):
     resolved, percentiles = resolve_percentiles(config, lambda message: None)
     assert resolved.objective["score_threshold"] == 0.4
     assert percentiles == {OBJECTIVE: "p99.5 = 0.4"}
-    assert alignment_threshold(resolved) == 0.4
+    assert threshold_of(method_of(resolved)) == 0.4
 
 
 class Drawn(MLE):
@@ -59,11 +60,11 @@ class Drawn(MLE):
 
 def test_evaluation_asks_the_objective_for_its_threshold(dataset):
     config = tiny_config(dataset)
-    assert alignment_threshold(config) == 0
+    assert threshold_of(method_of(config)) == 0
     own = config.model_copy(update={"objective": {"name": f"{__name__}:Drawn"}})
-    assert alignment_threshold(own) == 0.25
+    assert threshold_of(method_of(own)) == 0.25
     soft = config.model_copy(update={"objective": {"name": "Unlikelihood", "score_threshold": None, "alpha": 1.0}})
-    assert alignment_threshold(soft) == 0
+    assert threshold_of(method_of(soft)) == 0
 
 
 def test_the_number_is_the_one_that_the_profile_shows(dataset):
@@ -102,7 +103,7 @@ def test_numbers_and_percentiles_are_read(dataset, given, read):
 
 
 def test_planning_needs_no_data_and_still_finds_mistakes(dataset, tmp_path):
-    assert plan_run(tiny_config(dataset, "ul", **{OBJECTIVE: "p50"}), tmp_path).objective.score_threshold == 0.0
+    assert plan_run(tiny_config(dataset, "ul", **{OBJECTIVE: "p50"}), tmp_path).method.objective.score_threshold == 0.5
     with pytest.raises(ConfigError, match=r"objective\.score_threshold is not a setting of MLE"):
         plan_run(tiny_config(dataset, **{OBJECTIVE: "p50"}), tmp_path)
 

@@ -8,16 +8,18 @@ import torch
 from tests.models.test_load import from_folder, saved
 from tests.tiny import TINY_MODELS, tiny_tokenizer
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, PhiConfig, PhiForCausalLM, PreTrainedTokenizerFast
+from transformers import AddedToken, AutoTokenizer, PhiConfig, PhiForCausalLM, PreTrainedTokenizerFast
 
 from phf.config import ModelConfig, TokenizerConfig
 from phf.errors import ConfigError
+from phf.feedback import NO_CONTROL_TOKENS, ControlTokens
 from phf.models import load_lm, load_tokenizer
 from phf.models.building.architecture import read_architecture
 from phf.models.building.build import check_architecture
 from phf.tokens.tokenizer import prepare_tokenizer
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
+TOKENS = ControlTokens(CONTROL)
 GPT2 = TINY_MODELS["gpt2"]
 
 
@@ -61,10 +63,10 @@ def test_arguments_and_settings_in_model_kwargs_are_applied_from_scratch_too(tmp
 
 def test_a_padded_vocabulary_is_honoured_and_a_small_one_refused():
     tokenizer = tiny_tokenizer(CONTROL)
-    padded = from_scratch(config_kwargs={**GPT2, "vocab_size": 512}, num_additional_tokens=2)
-    assert load_lm(padded, tokenizer, 32, 0).get_output_embeddings().weight.size(0) == 512
-    base = from_scratch(config_kwargs={**GPT2, "vocab_size": len(tokenizer) - 2}, num_additional_tokens=2)
-    assert load_lm(base, tokenizer, 32, 0).get_input_embeddings().weight.size(0) == len(tokenizer)
+    padded = from_scratch(config_kwargs={**GPT2, "vocab_size": 512})
+    assert load_lm(padded, tokenizer, 32, 0, TOKENS).get_output_embeddings().weight.size(0) == 512
+    base = from_scratch(config_kwargs={**GPT2, "vocab_size": len(tokenizer) - 2})
+    assert load_lm(base, tokenizer, 32, 0, TOKENS).get_input_embeddings().weight.size(0) == len(tokenizer)
     with pytest.raises(ConfigError, match=r"config_kwargs\.vocab_size is 100, but the tokenizer has ids up to \d+"):
         load_lm(from_scratch(config_kwargs={**GPT2, "vocab_size": 100}), tokenizer, 32, 0)
 
@@ -82,21 +84,21 @@ class WithHoles:
     """A tokenizer of ids 0 to 9, 20, and two control tokens at 30 and 31."""
 
     eos_token_id = 20
-    extra_special_tokens = CONTROL
 
     def get_vocab(self):
         return {**{str(i): i for i in [*range(10), 20]}, CONTROL[0]: 30, CONTROL[1]: 31}
 
-    def convert_tokens_to_ids(self, token):
-        return self.get_vocab()[token]
+    @property
+    def added_tokens_decoder(self):
+        return {30: AddedToken(CONTROL[0], special=True), 31: AddedToken(CONTROL[1], special=True)}
 
 
-@pytest.mark.parametrize("num_additional_tokens", [None, 2])
-def test_a_vocabulary_with_holes_has_rows_up_to_its_largest_id(num_additional_tokens):
-    lm = load_lm(from_scratch(num_additional_tokens=num_additional_tokens), WithHoles(), 32, 0)
+@pytest.mark.parametrize("control_tokens", [NO_CONTROL_TOKENS, TOKENS])
+def test_a_vocabulary_with_holes_has_rows_up_to_its_largest_id(control_tokens):
+    lm = load_lm(from_scratch(), WithHoles(), 32, 0, control_tokens)
     assert lm.get_input_embeddings().weight.size(0) == lm.config.vocab_size == 32
     assert lm(torch.tensor([[20, 30, 31, 9]])).logits.shape == (1, 4, 32)
-    if num_additional_tokens:
+    if control_tokens:
         weight = lm.get_input_embeddings().weight
         assert (weight[30] - weight[[*range(10), 20]].mean(dim=0)).abs().max() < 0.06  # noise of 0.01
 
@@ -110,7 +112,7 @@ def test_the_bias_of_new_tokens_is_the_mean_of_the_old(tmp_path):
     lm.save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
     tokenizer = tiny_tokenizer(CONTROL)
-    loaded = load_lm(from_folder(tmp_path, num_additional_tokens=2), tokenizer, 32, 0)
+    loaded = load_lm(from_folder(tmp_path), tokenizer, 32, 0, TOKENS)
     old = len(tokenizer) - 2
     assert torch.allclose(loaded.lm_head.bias[:old], torch.linspace(-8, -4, 300)[:old])
     assert torch.allclose(loaded.lm_head.bias[old : old + 2], torch.linspace(-8, -4, 300)[:old].mean())

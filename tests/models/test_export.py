@@ -1,5 +1,6 @@
 """The export: plain transformers loads it, starts from the prefix, and never samples what is banned."""
 
+import dataclasses
 import json
 
 import pytest
@@ -9,7 +10,8 @@ from tests.tiny import tiny_lm, tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from phf.errors import ConfigError, OutputError
-from phf.models import ValueHead, export_model, read_prompting
+from phf.feedback import ControlTokens, Prompting
+from phf.models import ValueHead, export_model
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
 
@@ -17,11 +19,9 @@ CONTROL = ("<|aligned|>", "<|misaligned|>")
 def export(folder, model_type="gpt2", control_tokens=CONTROL, tag_every_segment=False, value_head=None):
     tokenizer = tiny_tokenizer(control_tokens)
     lm = tiny_lm(model_type, tokenizer)
-    prompting = {
-        "control_tokens": None if control_tokens is None else list(control_tokens),
-        "tag_every_segment_when_sampling": tag_every_segment,
-        "threshold": 0.25,
-    }
+    prompting = Prompting(
+        control_tokens=ControlTokens(control_tokens or ()), tags_every_segment=tag_every_segment, threshold=0.25
+    )
     export_model(lm, tokenizer, folder, prompting, value_head)
     return lm, tokenizer, prompting
 
@@ -99,12 +99,11 @@ def test_value_head_has_a_file_of_its_own(tmp_path):
 
 def test_prompting_is_read_back_and_has_a_default(tmp_path):
     _, _, prompting = export(tmp_path / "m", tag_every_segment=True)
-    assert read_prompting(tmp_path / "m") == prompting
-    default = {"control_tokens": None, "tag_every_segment_when_sampling": False, "threshold": None}
-    assert read_prompting(tmp_path) == default
+    assert Prompting.load(tmp_path / "m") == dataclasses.replace(prompting, document_start=("<|endoftext|>",))
+    assert Prompting.load(tmp_path) == Prompting()
     (tmp_path / "m" / "phf.json").write_text('{"control_tok')
     with pytest.raises(ConfigError, match=r"phf\.json: is not valid JSON.*Export the model again"):
-        read_prompting(tmp_path / "m")
+        Prompting.load(tmp_path / "m")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.tiny import tiny_lm, tiny_tokenizer
+from tests.tiny import PLAIN, conditional_prompting, tiny_lm, tiny_tokenizer
 from tests.tokenizer_classes import CLASSES, gpt2, llama
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -15,8 +15,7 @@ from phf.tokens.document_start import document_start
 from phf.tokens.tokenizer import prepare_tokenizer
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
-CONDITIONAL = {"control_tokens": list(CONTROL), "tag_every_segment_when_sampling": False, "threshold": 0.5}
-PLAIN = {**CONDITIONAL, "control_tokens": None}
+CONDITIONAL = conditional_prompting(*CONTROL, threshold=0.5)
 HELLO = [{"role": "user", "content": "hi"}]
 ROLES = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}a:{% endif %}"
 
@@ -39,10 +38,8 @@ def test_the_prefix_survives_architectures_with_a_class_on_record(tmp_path):
     """transformers reads Qwen2Tokenizer for this model type, whatever the folder names."""
     tokenizer = tiny_tokenizer(CONTROL)
     settings = {"hidden_size": 16, "num_attention_heads": 2, "num_key_value_heads": 2, "num_hidden_layers": 1}
-    config = ModelConfig(
-        model_type="qwen2", config_kwargs={**settings, "intermediate_size": 32}, num_additional_tokens=2
-    )
-    loaded = exported(tokenizer, tmp_path / "model", lm=load_lm(config, tokenizer, 32, 0))
+    config = ModelConfig(model_type="qwen2", config_kwargs={**settings, "intermediate_size": 32})
+    loaded = exported(tokenizer, tmp_path / "model", lm=load_lm(config, tokenizer, 32, 0, CONDITIONAL.control_tokens))
     text = "x = 123 # it's\n    y\n"
     ids = tokenizer(text, add_special_tokens=False).input_ids
     assert loaded(text).input_ids == [0, tokenizer.convert_tokens_to_ids(CONTROL[0]), *ids]
@@ -132,7 +129,7 @@ def test_a_template_of_an_earlier_export_gets_the_new_prefix_instead(tmp_path):
     second = exported(
         prepare_tokenizer(first, ("<|good|>", "<|bad|>")),
         tmp_path / "second",
-        {**CONDITIONAL, "control_tokens": ["<|good|>", "<|bad|>"]},
+        conditional_prompting("<|good|>", "<|bad|>"),
     )
     assert second.apply_chat_template(HELLO, tokenize=False) == "<|endoftext|><|good|>user: hi\n"
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.tiny import TINY_MODELS, tiny_lm, tiny_tokenizer
+from tests.tiny import PLAIN, TINY_MODELS, conditional_prompting, tiny_lm, tiny_tokenizer
 
 from phf.config import ModelConfig, TokenizerConfig
 from phf.errors import ConfigError
@@ -11,8 +11,8 @@ from phf.models.exporting.export import export_model
 from phf.tokens.tokenizer import encode_plain
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
-PLAIN = {"control_tokens": None, "tag_every_segment_when_sampling": False}
-CONDITIONAL = {"control_tokens": list(CONTROL), "tag_every_segment_when_sampling": False}
+CONDITIONAL = conditional_prompting(*CONTROL)
+TOKENS = CONDITIONAL.control_tokens
 
 
 def saved(folder, model_type="gpt2", control_tokens=None, dtype=torch.float32, **settings):
@@ -93,8 +93,7 @@ def test_new_embeddings_start_at_the_mean_of_the_old_plus_small_noise(model_type
     width = {"gpt2": {"n_embd": 512}, "llama": {"hidden_size": 512}}[model_type]
     folder = saved(tmp_path / "m", model_type, tie_word_embeddings=tied, **width)
     tokenizer = tiny_tokenizer(CONTROL)
-    config = from_folder(folder, num_additional_tokens=2)
-    lm = load_lm(config, tokenizer, 32, 0)
+    lm = load_lm(from_folder(folder), tokenizer, 32, 0, TOKENS)
     weights = [lm.get_input_embeddings().weight, lm.get_output_embeddings().weight]
     assert (weights[0].data_ptr() == weights[1].data_ptr()) == tied
     for weight in weights:
@@ -116,7 +115,7 @@ def test_rows_that_pad_the_vocabulary_are_no_part_of_the_mean(tmp_path):
         lm.get_input_embeddings().weight[len(tokenizer) :] = 1e3
     export_model(lm, tokenizer, tmp_path / "m", PLAIN)
     extended = tiny_tokenizer(CONTROL)
-    found = load_lm(from_folder(tmp_path / "m", num_additional_tokens=2), extended, 32, 0).get_input_embeddings().weight
+    found = load_lm(from_folder(tmp_path / "m"), extended, 32, 0, TOKENS).get_input_embeddings().weight
     assert found.size(0) == len(tokenizer) + 30
     assert found[len(extended) - 2 : len(extended)].abs().max() < 1
 
@@ -125,7 +124,7 @@ def test_control_tokens_that_the_pretrained_model_knows_are_kept(tmp_path):
     folder = saved(tmp_path / "m", control_tokens=CONTROL)
     tokenizer = load_tokenizer(TokenizerConfig(special_tokens=list(CONTROL)), from_folder(folder), list)
     before = load_lm(from_folder(folder), tokenizer, 32, 0).get_input_embeddings().weight
-    after = load_lm(from_folder(folder, num_additional_tokens=2), tokenizer, 32, 0).get_input_embeddings().weight
+    after = load_lm(from_folder(folder), tokenizer, 32, 0, TOKENS).get_input_embeddings().weight
     assert torch.equal(before, after)
 
 

@@ -4,13 +4,11 @@ import pickle
 
 import pytest
 import torch
-from tests.tiny import tiny_lm, tiny_tokenizer
+from tests.tiny import PLAIN, tiny_lm, tiny_tokenizer
 
 from phf.errors import ConfigError
 from phf.models import ValueHead, export_model, load_value_head
 from phf.models.value_head import VALUE_HEAD_FILE
-
-PLAIN = {"control_tokens": None, "tag_every_segment_when_sampling": False}
 
 
 class Intruder:

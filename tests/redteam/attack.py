@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from tests.tiny import tiny_lm, tiny_tokenizer
+from tests.tiny import PLAIN, conditional_prompting, tiny_lm, tiny_tokenizer
 
 from phf.config import Config, load_config
 from phf.models import export_model
 from phf.redteam.pool import PoolEntry
 from phf.redteam.red_lm import Proposal, RedLM
 from phf.scorers import Scorer
-
-PLAIN = {"control_tokens": None, "tag_every_segment_when_sampling": False}
 
 
 class LetterScorer(Scorer):
@@ -66,8 +64,7 @@ def attack_config(prompts: Any, **settings: Any) -> Config:
 def write_model(folder: Any, control_tokens: tuple[str, str] | None = None, seed: int = 0) -> Any:
     """A random model in the form that `phf train` exports."""
     tokenizer = tiny_tokenizer(control_tokens)
-    tags = None if control_tokens is None else list(control_tokens)
-    prompting = {"control_tokens": tags, "tag_every_segment_when_sampling": False}
+    prompting = PLAIN if control_tokens is None else conditional_prompting(*control_tokens)
     export_model(tiny_lm("gpt2", tokenizer, seed), tokenizer, folder, prompting)
     return folder
 

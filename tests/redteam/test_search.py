@@ -4,8 +4,8 @@ import json
 import shutil
 
 import pytest
-from tests.redteam.attack import PLAIN, LetterScorer, ScriptedRedLM, UnscoringScorer, attack_config
-from tests.tiny import tiny_lm, tiny_tokenizer
+from tests.redteam.attack import LetterScorer, ScriptedRedLM, UnscoringScorer, attack_config
+from tests.tiny import PLAIN, tiny_lm, tiny_tokenizer
 
 from phf.config import load_config
 from phf.errors import ConfigError, CorpusError, ScorerError

@@ -1,8 +1,8 @@
 """The model under attack: how it is prompted, what is scored, and how long a prompt may be."""
 
 import pytest
-from tests.redteam.attack import PLAIN, LetterScorer, attack_config, write_model
-from tests.tiny import tiny_lm, tiny_tokenizer
+from tests.redteam.attack import LetterScorer, attack_config, write_model
+from tests.tiny import PLAIN, conditional_prompting, tiny_lm, tiny_tokenizer
 
 from phf.errors import ConfigError, CorpusError
 from phf.redteam.target import Target, load_target
@@ -74,7 +74,7 @@ def test_a_conditional_model_starts_from_its_aligned_token_and_never_says_a_cont
 
 def test_a_model_that_tags_every_segment_may_repeat_the_aligned_token():
     tokenizer = tiny_tokenizer(CONTROL)
-    prompting = {"control_tokens": list(CONTROL), "tag_every_segment_when_sampling": True}
+    prompting = conditional_prompting(*CONTROL, tags_every_segment=True)
     target = Target(tiny_lm("gpt2", tokenizer), tokenizer, prompting, attack_config("phf:pep8"))
     assert target._banned_ids == [tokenizer.convert_tokens_to_ids("<|misaligned|>")]
 

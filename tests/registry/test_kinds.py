@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from tests.redteam.attack import entry
+from tests.tiny import PLAIN
 
 from phf.config.schema import GenerationConfig, RedTeamTemplate
 from phf.errors import ConfigError
@@ -28,7 +29,7 @@ BUILDERS = {
             scorer_config={"class_name": "PEP8Scorer"},
             scenario_configs=[{"name": "a", "scorers": [{"class_name": name, **settings}]}],
         ),
-        None,
+        PLAIN,
         0,
     ),
 }

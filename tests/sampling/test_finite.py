@@ -118,7 +118,7 @@ def test_a_classifier_that_answers_nan_is_named():
 
 
 def test_a_pool_is_not_searched_with_nan(tmp_path):
-    from tests.tiny import tiny_config, tiny_corpus
+    from tests.tiny import PLAIN, tiny_config, tiny_corpus
 
     from phf.redteam.target import Target
 
@@ -126,8 +126,7 @@ def test_a_pool_is_not_searched_with_nan(tmp_path):
     (tmp_path / "corpus").mkdir()
     changes = {"redteam.prompts_path": str(tmp_path / "prompts.jsonl"), "redteam.generate_kwargs.max_length": 24}
     config = tiny_config(tiny_corpus(tmp_path / "corpus"), **changes)
-    prompting = {"control_tokens": None, "tag_every_segment_when_sampling": False, "threshold": None}
-    target = Target(broken(), TOKENIZER, prompting, config)
+    target = Target(broken(), TOKENIZER, PLAIN, config)
     with pytest.raises(ModelError, match="its logits are NaN"):
         target.sample(["def"], trial=0, round_number=0, seed=0)
 

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from tests.tiny import tiny_tokenizer
+from tests.tiny import PLAIN, tiny_tokenizer
 
 from phf.config import GenerationConfig
 from phf.errors import ConfigError, CorpusError
@@ -109,7 +109,7 @@ def test_mistakes_are_found_when_the_evaluator_is_built(changes, message):
         scorer_config={"class_name": "PEP8Scorer"}, scenario_configs=[{"name": "x", "num_samples": 3, **changes}]
     )
     with pytest.raises((ConfigError, CorpusError), match=message):
-        Evaluator(config, None, 0)
+        Evaluator(config, PLAIN, 0)
 
 
 def test_a_scenario_needs_a_name_and_one_of_its_own():
@@ -117,7 +117,7 @@ def test_a_scenario_needs_a_name_and_one_of_its_own():
         scorer_config={"class_name": "PEP8Scorer"}, scenario_configs=[{"name": "x"}, {"name": "x"}]
     )
     with pytest.raises(ConfigError, match="two scenarios are called 'x'"):
-        Evaluator(config, None, 0)
+        Evaluator(config, PLAIN, 0)
     with pytest.raises(ConfigError, match=r"scenario '\?': 'name' is missing"):
         build_scenario({})
 

@@ -4,15 +4,15 @@ import json
 
 import pytest
 import torch
-from tests.tiny import tiny_lm, tiny_tokenizer
+from tests.tiny import PLAIN, conditional_prompting, tiny_lm, tiny_tokenizer
 
-from phf.config import ConditionalTrainingConfig, GenerationConfig
+from phf.config import GenerationConfig
 from phf.errors import ConfigError
 from phf.evaluation.generation.evaluator import Evaluator
 from phf.models import ValueHead
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
-CONDITIONAL = ConditionalTrainingConfig(threshold=0.0, aligned_prefix=CONTROL[0], misaligned_prefix=CONTROL[1])
+CONDITIONAL = conditional_prompting(*CONTROL)
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +31,11 @@ def model(tokenizer):
     return model
 
 
-def evaluator(conditional=CONDITIONAL, **settings):
+def evaluator(prompting=CONDITIONAL, **settings):
     kwargs = {"do_sample": True, "max_length": 12, "top_k": 0}
     scenario = {"name": "s", "num_samples": 3, "generate_kwargs": kwargs, **settings}
     section = {"scorer_config": {"class_name": "PEP8Scorer"}, "scenario_configs": [scenario]}
-    return Evaluator(GenerationConfig(**section), conditional, seed=0)
+    return Evaluator(GenerationConfig(**section), prompting, seed=0)
 
 
 def continuations(folder):
@@ -68,7 +68,7 @@ def test_the_value_head_chooses_and_num_samples_stays_exact(model, tokenizer, tm
 @pytest.mark.parametrize(
     ("conditional", "settings", "message"),
     [
-        (None, {"guidance_scale": 2.0}, "this model has none"),
+        (PLAIN, {"guidance_scale": 2.0}, "this model has none"),
         (CONDITIONAL, {"guidance_scale": 2.0}, "this model has none"),
         (CONDITIONAL, {"prefix": CONTROL[0], "best_of": 2}, "has no value head"),
     ],

@@ -9,12 +9,13 @@ import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from tests.sweep.architectures import small_settings
-from tests.tiny import tiny_tokenizer
+from tests.tiny import conditional_prompting, tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from phf.config import KLConfig, ModelConfig
 from phf.errors import PhfError
 from phf.evaluation.kl.estimate import measure_kl
+from phf.feedback import ControlTokens
 from phf.feedback.objectives import MLE
 from phf.models import ObjectiveLM, export_model, load_lm
 from phf.models.building.build import check_architecture
@@ -47,16 +48,16 @@ class Outcome:
 def check_model_type(model_type: str, folder: Path) -> Outcome:
     """Build, train, export, reload, sample and compare with itself; an `AssertionError` where anything is not as promised."""
     tokenizer = tiny_tokenizer((ALIGNED, MISALIGNED))
-    section = ModelConfig(model_type=model_type, config_kwargs=small_settings(model_type), num_additional_tokens=2)
+    section = ModelConfig(model_type=model_type, config_kwargs=small_settings(model_type))
     check_architecture(section, SEQ_LENGTH)
-    lm = load_lm(section, tokenizer, SEQ_LENGTH, seed=0)
+    lm = load_lm(section, tokenizer, SEQ_LENGTH, 0, ControlTokens((ALIGNED, MISALIGNED)))
     lm.eval()
     head = check_heads(lm)
     check_step(lm)
     lm.eval()
     start = tokenizer.convert_tokens_to_ids([tokenizer.eos_token, ALIGNED])
     export = folder / "model"
-    prompting = {"control_tokens": [ALIGNED, MISALIGNED], "tag_every_segment_when_sampling": False, "threshold": 0.0}
+    prompting = conditional_prompting(ALIGNED, MISALIGNED, threshold=0.0)
     export_model(lm, tokenizer, export, prompting)
     check_export(lm, export, start)
     check_samples(lm, tokenizer, folder)

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 import torch
-from tests.tiny import tiny_lm
+from tests.tiny import conditional_prompting, tiny_lm
 from tests.tokenizer_classes import CLASSES, CORPUS, LOSSY
 from tests.tokens.packed import conditional, packed
 from transformers import AutoTokenizer, GPT2LMHeadModel
@@ -20,7 +20,7 @@ from phf.tokens.document_start import document_start
 from phf.tokens.tokenizer import encode_plain, prepare_tokenizer
 
 ALIGNED, MISALIGNED = CONTROL = ("<|aligned|>", "<|misaligned|>")
-PROMPTING = {"control_tokens": list(CONTROL), "tag_every_segment_when_sampling": False, "threshold": 0.5}
+PROMPTING = conditional_prompting(*CONTROL, threshold=0.5)
 QUICK = ("GPT2Tokenizer, add_prefix_space", "GPTNeoXTokenizer", "LlamaTokenizer", "CodeLlamaTokenizer", "T5Tokenizer")
 every_class = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.sweep) for name in CLASSES]

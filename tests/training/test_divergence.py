@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from phf.cli.app import app
 from phf.config import dump_config
 from phf.errors import DivergedError
+from phf.feedback import objectives
 from phf.feedback.objectives import MLE
 from phf.runs.reader import read_run
 from phf.training import run as training
@@ -58,7 +59,7 @@ class BrokenAt(MLE):
     ],
 )
 def test_a_run_ends_before_an_update_that_is_not_finite(objective, step, what, source, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "build_objective", lambda section: objective)
+    monkeypatch.setattr(objectives, "build_objective", lambda section: objective)
     config = tiny_config(source, **QUIET, **{"training.logging_steps": 5})
     with pytest.raises(DivergedError) as error:
         train(config, tmp_path / "run")
@@ -163,7 +164,7 @@ def test_a_message_names_some_documents_and_counts_the_others():
 
 
 def test_a_checkpoint_of_the_weights_that_gave_the_loss_is_not_called_good(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "build_objective", lambda section: BrokenAt(7, math.nan))  # at step 4
+    monkeypatch.setattr(objectives, "build_objective", lambda section: BrokenAt(7, math.nan))  # at step 4
     with pytest.raises(DivergedError, match=r"The last good checkpoint is .*checkpoint-2\."):
         train(tiny_config(source, **QUIET, **{"training.save_steps": 1}), tmp_path / "run")
     assert last_checkpoint(tmp_path / "run") == tmp_path / "run" / "checkpoint-3"

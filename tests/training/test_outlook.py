@@ -133,7 +133,7 @@ def test_a_local_reference_without_weights_is_found_early(source, folder, tmp_pa
     section = {"reference": {"path_or_name": folder}, "num_samples": 6, "max_tokens": 8}
     plan = planned(source, tmp_path, kl_gpt3_callback=section)
     with pytest.raises(ConfigError, match=r"kl_gpt3_callback\.reference\.path_or_name"):
-        preflight(plan.config, plan.objective)
+        preflight(plan.config, plan.method)
 
 
 def test_what_the_hub_would_have_to_answer_is_said_to_be_unchecked(source, tmp_path):

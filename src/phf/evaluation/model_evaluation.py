@@ -16,21 +16,20 @@ from phf.evaluation.generation.metrics import build_metric
 from phf.evaluation.glue.finetuning import run_glue
 from phf.evaluation.held_out.loss import held_out_numbers
 from phf.evaluation.kl.estimate import measure_kl
-from phf.evaluation.prompted_task import conditional_of, task_for_model
+from phf.evaluation.prompted_task import task_for_model
 from phf.evaluation.results import Results
+from phf.feedback import PROMPTING_FILE, Prompting, with_prompting
 from phf.feedback.objectives import MLE
-from phf.models import ObjectiveLM, read_prompting
+from phf.models import ObjectiveLM
 from phf.models.context import context_of
-from phf.models.exporting.export import PROMPTING
 from phf.models.model_folder import load_folder_lm, load_folder_tokenizer, model_hashes, processes
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
 from phf.runs.seeds import Training
 from phf.runs.writer import RunWriter, finite_or_none
-from phf.sampling.scenarios import GenerationScenario
 from phf.storage.cache import cache_root
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import Provenance
-from phf.tokens.document_start import document_start
+from phf.tokens.document_start import prefix_ids
 from phf.tokens.prepare import held_out_blocks
 from phf.workers.activity import activity
 
@@ -56,14 +55,13 @@ class ModelEvaluation:
         self.folder, self.name, self.output = folder, name, output
         self.threshold, self.parts, self.announce = threshold, parts, announce
         self.writer = RunWriter(output)
-        self.prompting = read_prompting(folder)
+        self.prompting = Prompting.load(folder)
         self.training = Training.of_model(folder)
-        self.conditional = conditional_of(self.prompting)
         self.task = config
         self.config, self.skipped = task_for_model(
-            config, self.conditional, self.tokenizer, has_value_head=(folder / VALUE_HEAD_FILE).is_file()
+            config, self.prompting, self.tokenizer, has_value_head=(folder / VALUE_HEAD_FILE).is_file()
         )
-        self.evaluator = Evaluator(self.config.generation, self.conditional, config.training.seed)
+        self.evaluator = Evaluator(self.config.generation, self.prompting, config.training.seed)
         self.metrics = [build_metric(metric) for metric in config.generation.metrics_configs]
         self.results = Results(output, model_hashes(folder), config, threshold)
 
@@ -77,11 +75,8 @@ class ModelEvaluation:
 
     @property
     def prefix_ids(self) -> list[int]:
-        """What opens a document and, for a conditional model, its aligned token."""
-        tokens = document_start(self.tokenizer)
-        if self.conditional is not None:
-            tokens.append(self.tokenizer.convert_tokens_to_ids(self.conditional.aligned_prefix))
-        return tokens
+        """What opens a document and, for a conditional model, its best control token."""
+        return prefix_ids(self.tokenizer, self.prompting.prefix)
 
     def check_output(self) -> None:
         """Raises `OutputError` if the folder holds results of another model or task."""
@@ -148,24 +143,21 @@ class ModelEvaluation:
         dataset = self.config.dataset
         context = context_of(self.lm.config) or dataset.seq_length
         update: dict[str, Any] = {
-            "conditional_training_config": self.conditional,
             "seq_length": min(dataset.seq_length, context),
             "filter_threshold": None,
             "skip_tokens": 0,
         }
-        if not (self.folder / PROMPTING).is_file():  # trained elsewhere, on texts encoded whole
+        if not (self.folder / PROMPTING_FILE).is_file():  # trained elsewhere, on texts encoded whole
             update["tokenization"] = "document"
-        config = self.config.model_copy(update={"dataset": dataset.model_copy(update=update)})
+        config = with_prompting(self.config, self.prompting)
+        config = config.model_copy(update={"dataset": config.dataset.model_copy(update=update)})
         blocks = held_out_blocks(config, self.tokenizer, None, self.announce)
         assert blocks is not None, "called for tasks with held-out data"
-        control = (
-            [] if self.conditional is None else [self.conditional.aligned_prefix, self.conditional.misaligned_prefix]
-        )
         numbers = held_out_numbers(
             ObjectiveLM(self.lm, MLE(), trains=False),
             blocks,
             self.tokenizer,
-            self.tokenizer.convert_tokens_to_ids(control),
+            self.prompting.control_tokens.ids(self.tokenizer),
             threshold=self.threshold,
             batch_size=8,
             max_tokens=dataset.max_eval_tokens,
@@ -176,8 +168,7 @@ class ModelEvaluation:
         """KL from the reference LM, the prefix given."""
         section = self.config.kl_gpt3_callback
         assert section is not None, "called for tasks with a reference"
-        inserts = bool(self.conditional and self.conditional.tag_every_segment_when_sampling)
-        section = section.model_copy(update={"should_insert_prefix": inserts})
+        section = section.model_copy(update={"should_insert_prefix": self.prompting.repeats(self.prompting.prefix)})
         return measure_kl(
             self.lm,
             self.tokenizer,
@@ -190,15 +181,14 @@ class ModelEvaluation:
     def downstream(self) -> dict[str, float]:
         """Tasks of lm-evaluation-harness, the prefix in front."""
         assert self.config.downstream is not None, "called for tasks with downstream tasks"
-        if self.conditional is None:  # what the tokenizer itself puts in front: the start of an exported model, a BOS
-            return run_downstream(self.lm, self.tokenizer, self.config.downstream, prefix_ids=[])
-        prompted = GenerationScenario(name="downstream", prefix=self.conditional.aligned_prefix)
+        prefix = self.prompting.prefix
         return run_downstream(
             self.lm,
             self.tokenizer,
             self.config.downstream,
-            prefix_ids=self.prefix_ids,
-            banned_token_ids=self.evaluator.banned_ids(self.tokenizer, prompted),
+            # without a control token, what the tokenizer itself puts in front: the start of an exported model, a BOS
+            prefix_ids=[] if prefix is None else self.prefix_ids,
+            banned_token_ids=None if prefix is None else self.prompting.banned_ids(self.tokenizer, prefix),
         )
 
     def glue(self) -> dict[str, float]:

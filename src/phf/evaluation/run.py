@@ -9,7 +9,7 @@ from phf.config import Config
 from phf.errors import ConfigError
 from phf.evaluation.compare import Comparison, PromptScores, choose_baseline, compare_with_baseline
 from phf.evaluation.model_evaluation import Announce, ModelEvaluation
-from phf.models import read_prompting
+from phf.feedback import Prompting
 from phf.models.model_folder import find_model, model_name, processes
 from phf.registry.names import did_you_mean
 from phf.runs.seeds import Group, group_by_seed
@@ -86,15 +86,15 @@ def evaluate_folders(
     One model's results are in `output` itself, those of several in folders of it. A part that was finished before is
     not measured again, so an interrupted evaluation goes on where it stopped.
 
-    A model that `phf` exported says itself how it is prompted: scenarios without a prefix, or with the aligned one of the
-    task's own configuration, start from its aligned token. A scenario whose control token a model lacks is skipped for
+    A model that `phf` exported says itself how it is prompted: scenarios without a prefix, or with the best one of the
+    task's own configuration, start from its best control token. A scenario whose control token a model lacks is skipped for
     that model, with a notice.
     Raises `ConfigError`, `CorpusError` or `OutputError`, and before anything is measured wherever that is possible.
     """
     folders = [find_model(folder) for folder in folders]
     names = _names(folders)
     outputs = [output / name for name in names] if len(folders) > 1 else [output]
-    thresholds = [read_prompting(folder)["threshold"] for folder in folders]
+    thresholds = [Prompting.load(folder).threshold for folder in folders]
     threshold = max((value for value in thresholds if value is not None), default=0.0)
     models = [
         ModelEvaluation(folder, name, config, folder_output, threshold, parts, announce)

@@ -4,7 +4,19 @@ Takes the scores of documents and segments, gives which documents to train on, w
 the loss is, and how the trained model is prompted. May not know token stores, models or trainers.
 """
 
-from phf.feedback.control_tokens import NO_TOKEN, ControlTokens
-from phf.feedback.method import Method, method_of
+from phf.feedback.control_tokens import NO_CONTROL_TOKENS, NO_TOKEN, ControlTokens, control_token_id
+from phf.feedback.method import Method, method_of, threshold_of, with_prompting
+from phf.feedback.prompting import PROMPTING_FILE, Prompting
 
-__all__ = ["NO_TOKEN", "ControlTokens", "Method", "method_of"]
+__all__ = [
+    "NO_CONTROL_TOKENS",
+    "NO_TOKEN",
+    "PROMPTING_FILE",
+    "ControlTokens",
+    "Method",
+    "Prompting",
+    "control_token_id",
+    "method_of",
+    "threshold_of",
+    "with_prompting",
+]

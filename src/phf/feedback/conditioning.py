@@ -11,7 +11,7 @@ from phf.errors import ConfigError
 class Conditioning(Protocol):
     """What `dataset.conditioning` names: an object that gives each segment its control token by its score.
 
-    An attribute `threshold`, where it has one, is the score up to which its user takes a segment for aligned:
+    An attribute `alignment_threshold`, where it has one, is the score up to which its user takes a segment for aligned:
     evaluation splits held-out text there.
     """
 
@@ -33,7 +33,7 @@ class ScoreThresholds:
         numbers = [number(threshold) for threshold in thresholds]
         if not numbers or sorted(numbers) != numbers:
             raise ConfigError(f"thresholds must be one number or several that ascend, not {thresholds}.")
-        self.threshold = numbers[0]
+        self.alignment_threshold = numbers[0]
         self.num_tokens = len(numbers) + 1
         self._thresholds = np.array(numbers, np.float32)
 

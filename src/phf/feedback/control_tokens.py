@@ -1,10 +1,11 @@
 """Control tokens: a small vocabulary of its own, of any size, whose tokens say how good the segment behind them is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from phf.errors import ConfigError
+from phf.registry.names import did_you_mean
 from phf.text import visible
 
 NO_TOKEN = -1
@@ -53,20 +54,18 @@ class ControlTokens:
         return self.names[0] if name == self.names[-1] else self.names[-1]
 
     def ids(self, tokenizer: Any) -> list[int]:
-        """Their ids in a tokenizer that has them, found by name. Raises `ConfigError` naming those that it lacks."""
-        known = {str(token): i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-        missing = [name for name in self.names if name not in known]
-        if missing:
-            raise ConfigError(
-                f"The tokenizer has no special token {', '.join(map(repr, missing))}, so it is not the one that the model "
-                "was trained with. Use the tokenizer beside the model."
-            )
-        return [known[name] for name in self.names]
+        """Their ids in a tokenizer that has them, found by name. Raises `ConfigError` naming one that it lacks."""
+        return [control_token_id(tokenizer, name) for name in self.names]
 
 
 NO_CONTROL_TOKENS = ControlTokens()
 
 
-def control_tokens(names: Sequence[str] | None) -> ControlTokens:
-    """`ControlTokens` of a list in a file, where null stands for none."""
-    return ControlTokens(tuple(names or ()))
+def control_token_id(tokenizer: Any, name: str, where: str = "The control token ") -> int:
+    """Id of a control token; `ConfigError`, which `where` begins, if the tokenizer has no special token of that name."""
+    special = {str(token): i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    if name not in special:
+        raise ConfigError(
+            f"{where}{name!r} is not a special token of the model's tokenizer. {did_you_mean(name, special)}"
+        )
+    return special[name]

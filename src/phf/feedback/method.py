@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phf.config import Config, DatasetConfig
+from phf.config import ConditioningConfig, Config, DatasetConfig
+from phf.config.percentile import number
 from phf.errors import ConfigError
 from phf.feedback.answers import checked_keeps, checked_tags, probe
 from phf.feedback.conditioning import Conditioning, ScoreThresholds
 from phf.feedback.control_tokens import NO_CONTROL_TOKENS, NO_TOKEN, ControlTokens
 from phf.feedback.document_filter import AvgScoreAtMost, DocumentFilter
+from phf.feedback.prompting import Prompting
 from phf.registry.names import CONDITIONINGS, DOCUMENT_FILTERS
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ class Method:
     """What `conditioning` chooses from, best first."""
     drop_token_fraction: float = 0.0
     """Share of segments, in [0, 1], that go without their control token."""
+    conditioning_config: Mapping[str, Any] | None = None
+    """`class_name` and settings that `conditioning` was made from."""
+    tags_every_segment: bool = False
+    """Whether the trained model may emit the control token that it was prompted with again, before later segments."""
     objective_config: Mapping[str, Any] = field(default_factory=lambda: {"name": "MLE"})
     """The `objective` section of the configuration."""
 
@@ -72,6 +78,27 @@ class Method:
 
         return build_objective(self.objective_config)
 
+    @cached_property
+    def prompting(self) -> Prompting:
+        """How the trained model is asked."""
+        return Prompting(
+            control_tokens=self.control_tokens,
+            tags_every_segment=self.tags_every_segment,
+            threshold=threshold_of(self),
+            conditioning=self.conditioning_config,
+        )
+
+
+def threshold_of(method: Method) -> float:
+    """The score up to which a segment counts as aligned in evaluation.
+
+    The threshold of what chooses its control token, else of the objective, where either draws such a line; 0 otherwise.
+    """
+    threshold = getattr(method.conditioning, "alignment_threshold", None)
+    if threshold is None:
+        threshold = getattr(method.objective, "alignment_threshold", None)
+    return 0.0 if threshold is None else float(threshold)
+
 
 def method_of(config: Config) -> Method:
     """The method that a configuration, whose thresholds are numbers by now, describes.
@@ -81,11 +108,15 @@ def method_of(config: Config) -> Method:
     """
     dataset = config.dataset
     tagging = dataset.tagging
+    section = _conditioning_section(dataset)
+    tokens = ControlTokens(() if tagging is None else tuple(tagging.control_tokens))
     method = Method(
         document_filter=_document_filter(dataset),
-        conditioning=_conditioning(dataset),
-        control_tokens=ControlTokens(() if tagging is None else tuple(tagging.control_tokens)),
+        conditioning=None if section is None else _conditioning(section, tokens),
+        control_tokens=tokens,
         drop_token_fraction=0.0 if tagging is None else tagging.drop_token_fraction,
+        conditioning_config=section,
+        tags_every_segment=bool(tagging and tagging.tag_every_segment_when_sampling),
         objective_config=config.objective,
     )
     if dataset.document_filter is not None:
@@ -95,24 +126,39 @@ def method_of(config: Config) -> Method:
     return method
 
 
+def with_prompting(config: Config, prompting: Prompting) -> Config:
+    """The configuration with the control tokens of a trained model, chosen as in its training, in place of its own."""
+    section = prompting.conditioned()
+    conditioning = None
+    if section is not None:
+        tokens, may_tag = list(prompting.control_tokens), prompting.tags_every_segment
+        conditioning = ConditioningConfig.model_validate(
+            {**section, "control_tokens": tokens, "tag_every_segment_when_sampling": may_tag}
+        )
+    update = {"conditional_training_config": None, "conditioning": conditioning}
+    return config.model_copy(update={"dataset": config.dataset.model_copy(update=update)})
+
+
 def _document_filter(dataset: DatasetConfig) -> DocumentFilter | None:
     if dataset.document_filter is not None:
         return DOCUMENT_FILTERS.build(dataset.document_filter, "dataset.document_filter")
     return None if dataset.filter_threshold is None else AvgScoreAtMost(dataset.filter_threshold)
 
 
-def _conditioning(dataset: DatasetConfig) -> Conditioning | None:
+def _conditioning_section(dataset: DatasetConfig) -> dict[str, Any] | None:
+    """`class_name` and settings; the released section says them in its own words."""
     if dataset.conditional_training_config is not None:
-        return ScoreThresholds([dataset.conditional_training_config.threshold])
+        return {"class_name": "ScoreThresholds", "thresholds": [number(dataset.conditional_training_config.threshold)]}
     if dataset.conditioning is None:
         return None
-    settings = {"class_name": dataset.conditioning.class_name, **(dataset.conditioning.model_extra or {})}
-    conditioning = CONDITIONINGS.build(settings, "dataset.conditioning")
-    if isinstance(conditioning, ScoreThresholds) and conditioning.num_tokens != len(
-        dataset.conditioning.control_tokens
-    ):
+    return {"class_name": dataset.conditioning.class_name, **(dataset.conditioning.model_extra or {})}
+
+
+def _conditioning(section: Mapping[str, Any], tokens: ControlTokens) -> Conditioning:
+    conditioning = CONDITIONINGS.build(section, "dataset.conditioning")
+    if isinstance(conditioning, ScoreThresholds) and conditioning.num_tokens != len(tokens):
         raise ConfigError(
             f"dataset.conditioning: {conditioning.num_tokens - 1} thresholds divide the scores among "
-            f"{conditioning.num_tokens} control tokens, but control_tokens has {len(dataset.conditioning.control_tokens)}."
+            f"{conditioning.num_tokens} control tokens, but control_tokens has {len(tokens)}."
         )
     return conditioning

@@ -4,7 +4,7 @@ Takes the `model` and `tokenizer` sections, gives models and the folders that pl
 model is sampled from or measured.
 """
 
-from phf.models.exporting.export import export_model, read_prompting
+from phf.models.exporting.export import export_model
 from phf.models.exporting.exported_tokenizer import check_exportable
 from phf.models.head import chunked_loss, chunked_nll
 from phf.models.load import load_lm, load_tokenizer, pretrained_lm, pretrained_tokenizer
@@ -25,5 +25,4 @@ __all__ = [
     "open_as_exported",
     "pretrained_lm",
     "pretrained_tokenizer",
-    "read_prompting",
 ]

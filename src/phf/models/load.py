@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from phf.config import ModelConfig, TokenizerConfig
 from phf.errors import ConfigError, OutputError
+from phf.feedback import NO_CONTROL_TOKENS, ControlTokens
 from phf.models.building.architecture import HUB_ARGUMENTS, KEY, Architecture, read_architecture
 from phf.models.building.build import (
     build_causal_lm,
@@ -76,16 +77,23 @@ def _trained(corpus: Callable[[], Iterable[str]], vocab_size: int, saved: Path |
     return tokenizer
 
 
-def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> PreTrainedModel:
+def load_lm(
+    config: ModelConfig,
+    tokenizer: Any,
+    seq_length: int,
+    seed: int,
+    control_tokens: ControlTokens = NO_CONTROL_TOKENS,
+) -> PreTrainedModel:
     """The causal LM: from scratch under `seed`, or pretrained; with embeddings for all of `tokenizer`.
 
-    Embeddings of added tokens, input and output, start at the mean of the old ones plus noise. Parameters are float32
+    Embeddings of `control_tokens`, input and output, start at the mean of the others plus noise, except where a pretrained
+    model has them already. Parameters are float32
     unless `model_kwargs.dtype` says otherwise. Raises `ConfigError` for a model that is not causal.
     """
     torch.manual_seed(seed)
-    new_ids = config_special_tokens(config, tokenizer)
+    new_ids = control_tokens.ids(tokenizer)
     if config.from_scratch:
-        architecture = fitted_architecture(config, tokenizer)
+        architecture = fitted_architecture(config, tokenizer, control_tokens)
         check_context(architecture.config, seq_length)
         num_rows = 1 + max(tokenizer.get_vocab().values())
         if not _can_grow(architecture, num_rows):
@@ -119,10 +127,12 @@ def load_lm(config: ModelConfig, tokenizer: Any, seq_length: int, seed: int) -> 
     return lm
 
 
-def fitted_architecture(config: ModelConfig, tokenizer: Any) -> Architecture:
+def fitted_architecture(
+    config: ModelConfig, tokenizer: Any, control_tokens: ControlTokens = NO_CONTROL_TOKENS
+) -> Architecture:
     """The architecture of a model from scratch, with rows for `tokenizer`, except its control tokens, and its ids."""
     architecture = read_architecture(config)
-    new_ids = config_special_tokens(config, tokenizer)
+    new_ids = control_tokens.ids(tokenizer)
     num_rows = check_vocabulary(config, tokenizer.get_vocab().values(), new_ids)
     if config.path_or_name is None and architecture.vocab_size is None:
         _set_vocab_size(architecture, num_rows)
@@ -147,15 +157,6 @@ def pretrained_lm(name: str, key: str, device: torch.device | str = "cpu", **set
     lm = load_model(AutoModelForCausalLM, name, key, **settings).to(device)
     check_causal(lm, key)
     return lm
-
-
-def config_special_tokens(config: ModelConfig, tokenizer: Any) -> list[int]:
-    """Ids of the control tokens that conditional training added to `tokenizer`; empty without it."""
-    if not config.num_additional_tokens:
-        return []
-    return [tokenizer.convert_tokens_to_ids(token) for token in tokenizer.extra_special_tokens][
-        -config.num_additional_tokens :
-    ]
 
 
 @torch.no_grad()

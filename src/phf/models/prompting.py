@@ -6,9 +6,7 @@ from typing import Any
 from transformers.utils import cached_file
 
 from phf.errors import ConfigError
-from phf.models.exporting.export import DOCUMENT_START, PROMPTING
-from phf.storage.reading import read_json_as
-from phf.storage.shapes import Prompting
+from phf.feedback import PROMPTING_FILE, Prompting
 from phf.tokens.document_start import open_documents_with
 
 
@@ -21,22 +19,21 @@ def open_as_exported(tokenizer: Any, name: str, revision: str | None = None) -> 
     path = _prompting_file(name, revision)
     if path is None:
         return tokenizer
-    recorded = read_json_as(Prompting, path, ConfigError, "Export the model again.").get(DOCUMENT_START)
-    recorded = recorded or [tokenizer.eos_token]
+    recorded = list(Prompting.read(path).document_start or [tokenizer.eos_token])
     ids = tokenizer.convert_tokens_to_ids(recorded)
     if None in ids or tokenizer.convert_ids_to_tokens(ids) != recorded:
-        raise ConfigError(f"{path}: {DOCUMENT_START} names {recorded}, which its tokenizer lacks. Export it again.")
+        raise ConfigError(f"{path}: document_start names {recorded}, which its tokenizer lacks. Export it again.")
     open_documents_with(tokenizer, ids)
     return tokenizer
 
 
 def _prompting_file(name: str, revision: str | None) -> Path | None:
     if Path(name).is_dir():
-        path = Path(name) / PROMPTING
+        path = Path(name) / PROMPTING_FILE
         return path if path.is_file() else None
     found = cached_file(
         name,
-        PROMPTING,
+        PROMPTING_FILE,
         revision=revision,
         _raise_exceptions_for_gated_repo=False,
         _raise_exceptions_for_missing_entries=False,

@@ -8,12 +8,12 @@ import numpy as np
 
 from phf.config import Config, RedTeamConfig
 from phf.errors import ConfigError
-from phf.models import read_prompting
+from phf.feedback import Prompting
 from phf.models.context import context_of
 from phf.models.model_folder import check_model_folder, load_folder_lm, load_folder_tokenizer
 from phf.redteam.pool import PoolEntry
 from phf.sampling.generate import generate_samples
-from phf.sampling.scenarios import GenerationScenario, banned_control_ids
+from phf.sampling.scenarios import GenerationScenario
 from phf.sampling.settings import check_lengths, sampling_config
 from phf.scorers import Scorer, build_scorer, checked_scores
 from phf.tokens.tokenizer import PlainEncoder
@@ -36,7 +36,7 @@ class PromptsScenario(GenerationScenario):
 class Target:
     """A model with its tokenizer, the way it is prompted, and what scores its continuations."""
 
-    def __init__(self, model: Any, tokenizer: Any, prompting: dict[str, Any], config: Config) -> None:
+    def __init__(self, model: Any, tokenizer: Any, prompting: Prompting, config: Config) -> None:
         assert config.redteam is not None
         self.model = model
         self.tokenizer = tokenizer
@@ -44,11 +44,8 @@ class Target:
         self.batch_size = config.generation.batch_size
         self.scorer: Scorer = build_scorer(config.generation.scorer_config)
         self._encoder = PlainEncoder(tokenizer)
-        control_tokens = prompting["control_tokens"]
-        self.prefix: str | None = control_tokens and control_tokens[0]
-        self._banned_ids = banned_control_ids(
-            tokenizer, control_tokens, self.prefix, prompting["tag_every_segment_when_sampling"], "redteam"
-        )
+        self.prefix = prompting.prefix
+        self._banned_ids = prompting.banned_ids(tokenizer, self.prefix)
         self.max_prompt_tokens = self._max_prompt_tokens()
 
     def problem(self, prompt: str) -> str | None:
@@ -147,4 +144,4 @@ def load_target(folder: Path, config: Config) -> Target:
     """The model in `folder`. Raises `CorpusError` for a folder that holds none, `ConfigError` for one without tokenizer."""
     check_model_folder(folder)
     tokenizer = load_folder_tokenizer(folder)
-    return Target(load_folder_lm(folder), tokenizer, read_prompting(folder), config)
+    return Target(load_folder_lm(folder), tokenizer, Prompting.load(folder), config)

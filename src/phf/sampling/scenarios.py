@@ -1,6 +1,6 @@
 """Generation scenarios: what the model is prompted with, and how many samples are drawn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,7 +10,7 @@ from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
 from phf.sampling.prompts import read_prompts
 from phf.storage.reading import short
-from phf.tokens.document_start import document_start
+from phf.tokens.document_start import prefix_ids
 from phf.tokens.tokenizer import encode_plain
 
 
@@ -31,8 +31,7 @@ class GenerationScenario(ScenarioConfig):
 
     def start_ids(self, tokenizer: Any) -> list[int]:
         """What each sample begins with: the tokenizer's document start and the control token, if there is one."""
-        control = [control_token_id(tokenizer, self.prefix, self.name)] if self.prefix else []
-        return document_start(tokenizer) + control
+        return prefix_ids(tokenizer, self.prefix, f"Scenario '{self.name}': prefix ")
 
 
 def build_scenario(config: ScenarioConfig | Mapping[str, Any]) -> GenerationScenario:
@@ -49,31 +48,3 @@ def build_scenario(config: ScenarioConfig | Mapping[str, Any]) -> GenerationScen
     if problem["type"] == "missing":
         raise ConfigError(f"{where}: '{key}' is missing.")
     raise ConfigError(f"{where}: '{key}' is {short(repr(problem['input']))}: {problem['msg']}.")
-
-
-def control_token_id(tokenizer: Any, token: str, scenario: str) -> int:
-    """Id of a control token; `ConfigError` if the tokenizer has no special token of that name."""
-    special = {str(t): i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
-    if token not in special:
-        raise ConfigError(
-            f"Scenario '{scenario}': prefix {token!r} is not a special token of the model's tokenizer. "
-            f"{did_you_mean(token, special)}"
-        )
-    return special[token]
-
-
-def banned_control_ids(
-    tokenizer: Any, control_tokens: Sequence[str] | None, prefix: str | None, tags_every_segment: bool, scenario: str
-) -> list[int]:
-    """Control tokens that must not be sampled, sorted: all but the one that a model may repeat before each segment.
-
-    Args:
-        control_tokens: of a conditional model; None for any other.
-        prefix: what the scenario's prompts begin with.
-        tags_every_segment: whether the model may repeat it.
-        scenario: for errors.
-    """
-    banned = set(control_tokens or ())
-    if tags_every_segment:
-        banned.discard(prefix or "")
-    return sorted(control_token_id(tokenizer, token, scenario) for token in banned)

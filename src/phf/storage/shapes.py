@@ -70,7 +70,7 @@ class Provenance(TypedDict, total=False):
     dataset: list[dict[str, Any]] | None
 
 
-class Prompting(TypedDict):
+class PromptingFile(TypedDict):
     """phf.json beside an exported model: how it is prompted."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
@@ -78,6 +78,7 @@ class Prompting(TypedDict):
     control_tokens: list[Annotated[str, Field(min_length=1)]] | None
     tag_every_segment_when_sampling: bool
     threshold: NotRequired[Number | None]
+    conditioning: NotRequired[dict[str, Any] | None]
     document_start: NotRequired[Annotated[list[str], Field(min_length=1)]]
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
+from phf.feedback import control_token_id
+
 
 def own_prefix(tokenizer: Any) -> list[int]:
     """Ids that the tokenizer itself puts in front of a text: those of an exported model its document start and, for a
@@ -20,6 +22,14 @@ def document_start(tokenizer: Any) -> list[int]:
     that `phf` trains are made to open documents as these do, without control token; see `open_documents_with`.
     """
     return own_prefix(tokenizer) or [tokenizer.eos_token_id]
+
+
+def prefix_ids(tokenizer: Any, control_token: str | None, where: str = "The control token ") -> list[int]:
+    """Ids that every text starts with: what opens a document, then the control token, if there is one.
+
+    Raises `ConfigError`, which `where` begins, for a token that the tokenizer lacks.
+    """
+    return document_start(tokenizer) + ([control_token_id(tokenizer, control_token, where)] if control_token else [])
 
 
 def open_documents_with(tokenizer: Any, start: Sequence[int]) -> None:

@@ -17,14 +17,13 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import logging as transformers_logging
 
 from phf.config import Config, KLConfig, dump_config
-from phf.config.percentile import number
 from phf.errors import CorpusError, DivergedError, ModelError, OutputError, PhfError
 from phf.evaluation.generation.evaluator import Evaluator
 from phf.evaluation.held_out.loss import held_out_numbers
 from phf.evaluation.kl.estimate import kl_from_samples
 from phf.evaluation.kl.reference_samples import reference_samples
-from phf.feedback.objectives import Objective, build_objective
-from phf.feedback.thresholds import percentile_thresholds, with_thresholds
+from phf.feedback import Method, method_of, threshold_of
+from phf.feedback.thresholds import with_stand_ins
 from phf.models import ObjectiveLM, ValueHead, check_exportable, export_model, load_lm
 from phf.runs.folder import clear_failed_start, has_steps, is_started, refuse_other_configuration, step_of
 from phf.runs.provenance import describe_run
@@ -33,7 +32,7 @@ from phf.storage.cache import cache_root
 from phf.storage.files import only_job
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import TrainerState
-from phf.tokens.document_start import document_start
+from phf.tokens.document_start import prefix_ids
 from phf.tokens.locate import documents_in
 from phf.tokens.views import Blocks
 from phf.training.callbacks import EvaluationCallback, EvaluationsAtEnd, KLCallback, LogCallback
@@ -69,7 +68,8 @@ class Plan:
     run_dir: Path
     arguments: Any
     arithmetic: Arithmetic
-    objective: Objective
+    method: Method
+    """How scores are used; where thresholds are percentiles, with stand-ins for them until the data has been seen."""
     scorer: dict[str, Any]
     """Description of the scorer that evaluates."""
     warnings: list[str]
@@ -78,11 +78,10 @@ class Plan:
 def plan_run(config: Config, run_dir: Path) -> Plan:
     """Validate the whole configuration: objective, scorer, metrics, scenarios, training arguments.
 
-    A threshold that is a percentile is taken for 0 until the data has been seen.
+    A user's own classes are tried too.
     """
-    stand_ins = with_thresholds(config, dict.fromkeys(percentile_thresholds(config), 0.0))
-    objective = build_objective(stand_ins.objective)
-    evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, config.training.seed)
+    method = method_of(with_stand_ins(config))
+    evaluator = Evaluator(config.generation, method.prompting, config.training.seed)
     scorer = evaluator.scorer.describe()
     arguments, arithmetic, warnings = training_arguments(config.training, config.dataset.seq_length, run_dir)
     kl = config.kl_gpt3_callback
@@ -91,8 +90,8 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
             "kl_gpt3_callback names no reference LM, so KL is not measured. Set kl_gpt3_callback.reference.path_or_name, "
             "or base_url and model of a server."
         )
-    warnings += scorer_warnings(config.dataset, scorer) + check_value_head(config, objective)
-    return Plan(config, run_dir, arguments, arithmetic, objective, scorer, warnings)
+    warnings += scorer_warnings(config.dataset, scorer) + check_value_head(config, method.objective)
+    return Plan(config, run_dir, arguments, arithmetic, method, scorer, warnings)
 
 
 def train(
@@ -119,7 +118,7 @@ def train(
             return _train(plan, resume, _silent, _silent, _silent)
     _refuse_started(run_dir, resume)
     if not is_deepspeed_zero3_enabled():  # under which a model is built by all processes together
-        for warning in preflight(config, plan.objective).warnings:
+        for warning in preflight(config, plan.method).warnings:
             announce(warning)
     with only_job(run_dir), lost_peers(plan.arithmetic.world_size):
         return _train(plan, resume, announce, show, progress)
@@ -132,23 +131,24 @@ def _train(
     writer = RunWriter(run_dir)
     with plan.arguments.main_process_first(local=False):  # it writes, the others find everything cached
         config, percentiles = resolve_percentiles(config, announce)
-        plan = replace(plan, config=config, objective=build_objective(config.objective))
+        method = method_of(config)
+        plan = replace(plan, config=config, method=method)
         if is_main:
             checkpoint = _open_run_dir(plan, resume, announce)
         else:
             checkpoint = last_checkpoint(run_dir) if resume else None
         data = prepare_data(config, announce, run_dir / "tokenizer", progress)
-        check_scores(data.train, plan.objective)
+        check_scores(data.train, method.objective)
     seed = config.training.seed
-    lm = load_lm(config.model, data.tokenizer, config.dataset.seq_length, seed)
+    lm = load_lm(config.model, data.tokenizer, config.dataset.seq_length, seed, method.control_tokens)
     value_head = _value_head(plan, lm)
-    module = ObjectiveLM(lm, plan.objective, value_head, head=config.model.head)
+    module = ObjectiveLM(lm, method.objective, value_head, head=config.model.head)
     num_parameters = lm.num_parameters()
     facts = {
         "task": config.task,
         "method": config.method,
         "percentiles": percentiles,
-        "threshold": alignment_threshold(config),
+        "threshold": threshold_of(method),
         "evaluation_scorer": plan.scorer,
         "num_parameters": num_parameters,
         "head": module.head,
@@ -159,10 +159,10 @@ def _train(
     if checkpoint is None and is_main:
         made_with = describe_run(sys.argv, describe_sources(data.sources), {"training": seed}, gpu_names())
         writer.write_provenance({**made_with, **facts})
-    evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, seed)
+    evaluator = Evaluator(config.generation, method.prompting, seed)
     evaluator.check(lm, data.tokenizer, value_head)
     if is_main:
-        check_exportable(data.tokenizer, prompting(config), lm.config)
+        check_exportable(data.tokenizer, method.prompting, lm.config)
     latest: dict[str, float] = {}
     kl = config.kl_gpt3_callback
     if kl is not None and kl.reference is None:
@@ -199,8 +199,8 @@ def _train(
                 module,
                 data.evaluation,
                 data.tokenizer,
-                data.control_ids,
-                threshold=alignment_threshold(config),
+                method.control_tokens.ids(data.tokenizer),
+                threshold=threshold_of(method),
                 batch_size=plan.arithmetic.per_device_train_batch_size,
                 max_tokens=config.dataset.max_eval_tokens,
             )
@@ -249,7 +249,7 @@ def _train(
             seed,
             splits_in_workers=plan.arguments.accelerator_config.dispatch_batches is False,
         ),
-        data_collator=Collator(plan.objective),
+        data_collator=Collator(method.objective),
         callbacks=[log, *evaluations],
     )
     trainer.callback_handler.callbacks.insert(0, EvaluationsAtEnd(evaluations))
@@ -275,7 +275,7 @@ def _train(
     with whole.on_main() as trained:
         if trained is not None:
             progress("exporting the model")
-            export_model(trained.lm, data.tokenizer, run_dir / "model", prompting(config), trained.value_head)
+            export_model(trained.lm, data.tokenizer, run_dir / "model", method.prompting, trained.value_head)
     return latest
 
 
@@ -286,14 +286,13 @@ def _kl_measure(
 
     The reference is sampled now: one that cannot be used is better found before training than hours into it.
     """
-    control = [tokenizer.convert_tokens_to_ids(section.prefix)] if section.prefix else []
-    prefix_ids = document_start(tokenizer) + control
+    start_ids = prefix_ids(tokenizer, section.prefix, "kl_gpt3_callback.prefix ")
     samples = reference_samples(section, cache_root() / "references", announce)
     return lambda lm: kl_from_samples(
         lm,
         tokenizer,
         samples,
-        prefix_ids=prefix_ids,
+        prefix_ids=start_ids,
         inserts_prefix=bool(section.should_insert_prefix),
         batch_size=section.batch_size,
     )
@@ -301,19 +300,6 @@ def _kl_measure(
 
 def _silent(*_: object) -> None:
     """What all processes but the main one announce and show."""
-
-
-def prompting(config: Config) -> dict[str, Any]:
-    """How the trained model is prompted, as `phf.models.export_model` wants it."""
-    conditional = config.dataset.conditional_training_config
-    threshold = alignment_threshold(config)
-    if conditional is None:
-        return {"control_tokens": None, "tag_every_segment_when_sampling": False, "threshold": threshold}
-    return {
-        "threshold": threshold,
-        "control_tokens": [conditional.aligned_prefix, conditional.misaligned_prefix],
-        "tag_every_segment_when_sampling": bool(conditional.tag_every_segment_when_sampling),
-    }
 
 
 def last_checkpoint(run_dir: Path, before: float = math.inf) -> Path | None:
@@ -368,16 +354,7 @@ def _open_run_dir(plan: Plan, resume: bool, announce: Callable[[str], None]) -> 
 
 
 def _value_head(plan: Plan, lm: Any) -> ValueHead | None:
-    if not plan.objective.uses_values:
+    if not plan.method.objective.uses_values:
         return None
     settings = plan.config.model.model_kwargs.get("value_head_config") or {}
     return ValueHead(lm.get_output_embeddings().weight.size(1), is_detached=bool(settings.get("is_detached", False)))
-
-
-def alignment_threshold(config: Config) -> float:
-    """The score that separates aligned from misaligned segments in evaluation: the method's own, else 0."""
-    conditional = config.dataset.conditional_training_config
-    if conditional is not None:
-        return number(conditional.threshold)
-    threshold = getattr(build_objective(config.objective), "alignment_threshold", None)
-    return 0.0 if threshold is None else float(threshold)

@@ -37,7 +37,7 @@ class ScenarioConfig(Section):
     generate_kwargs: dict[str, Any] = {}
     """Arguments of `generate`; `max_length` counts document start, prefix and prompt."""
     guidance_scale: float | None = Field(default=None, ge=0)
-    """Classifier-free guidance from the other control token towards `prefix`: 1 is plain sampling, more steers harder."""
+    """Classifier-free guidance from the opposite control token towards `prefix`: 1 is plain sampling, more steers harder."""
     best_of: int = Field(default=1, ge=1)
     """Draw so many candidates for each sample and keep the one that the model's value head likes best."""
     num_hits_threshold: float = 0.5

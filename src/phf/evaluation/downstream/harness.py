@@ -14,12 +14,12 @@ from tqdm import tqdm
 from transformers import GenerationConfig
 
 from phf.errors import ConfigError, CorpusError
-from phf.evaluation.prefix import own_prefix
 from phf.models.model_folder import processes
 from phf.models.vocabulary import end_ids, ids_without_token
 from phf.sampling.continuation import BehindPrompt, decode, until_end
 from phf.sampling.padding import Together, batches, runs_together
 from phf.sampling.static_cache import forget, pad_left
+from phf.tokens.document_start import own_prefix
 from phf.tokens.tokenizer import PlainEncoder
 
 MAX_NEW_TOKENS = 256
@@ -42,8 +42,8 @@ class HarnessLM(HFLM):
         tokenizer: a fast one, with a padding token.
         batch_size: texts in a forward pass of each process.
         prefix_ids: EOS and control token; empty: what the tokenizer itself puts in front of a text.
-        banned_token_ids: never generated. None: all special tokens but those that end a text, if there is a control
-            token in the prefix.
+        banned_token_ids: never generated. None: all special tokens but those that end a text, if there is more than
+            BOS or EOS in the prefix, such as the control token of an exported model.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class HarnessLM(HFLM):
         self._ends = end_ids(model, tokenizer)
         self._special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
         if banned_token_ids is None:
-            is_conditional = bool(set(self._prefix) - {*self._ends} - {tokenizer.bos_token_id})
-            banned_token_ids = sorted(self._special - {*self._ends}) if is_conditional else []
+            starts_with_more = bool(set(self._prefix) - {*self._ends} - {tokenizer.bos_token_id})
+            banned_token_ids = sorted(self._special - {*self._ends}) if starts_with_more else []
         banned = sorted({*banned_token_ids, *ids_without_token(model, tokenizer)})
         self._generation_config = GenerationConfig(
             eos_token_id=self._ends, pad_token_id=tokenizer.pad_token_id, suppress_tokens=banned or None

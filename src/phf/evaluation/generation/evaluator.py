@@ -5,14 +5,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from phf.config import ConditionalTrainingConfig, GenerationConfig
+from phf.config import GenerationConfig
 from phf.corpus.segmenting.segment import segment
 from phf.errors import ConfigError
 from phf.evaluation.generation.metrics import Metric, build_metric
+from phf.feedback import Prompting
 from phf.models.value_head import ValueHead
 from phf.runs.writer import RunWriter
 from phf.sampling.generate import Samples, generate_samples
-from phf.sampling.scenarios import GenerationScenario, banned_control_ids, build_scenario
+from phf.sampling.scenarios import GenerationScenario, build_scenario
 from phf.sampling.settings import check_lengths, check_steering, sampling_config
 from phf.scorers import Scorer, build_scorer, checked_scores
 from phf.scorers.spans import Span
@@ -43,7 +44,7 @@ class ScoredSamples:
 class Evaluator:
     """The generation scenarios of a task, ready to run on any model."""
 
-    def __init__(self, config: GenerationConfig, conditional: ConditionalTrainingConfig | None, seed: int) -> None:
+    def __init__(self, config: GenerationConfig, prompting: Prompting, seed: int) -> None:
         self.scorer: Scorer = build_scorer(config.scorer_config)
         self.metrics: list[Metric] = [build_metric(metric) for metric in config.metrics_configs]
         self.scenarios = [build_scenario(scenario) for scenario in config.scenario_configs]
@@ -63,7 +64,7 @@ class Evaluator:
             scenario.prompts()  # a missing file is better found now than after training
             sampling_config(scenario)
         self.batch_size = config.batch_size
-        self.conditional = conditional
+        self.prompting = prompting
         self.seed = seed
 
     def check(self, model: Any, tokenizer: Any, value_head: ValueHead | None = None) -> None:
@@ -104,18 +105,11 @@ class Evaluator:
 
     def banned_ids(self, tokenizer: Any, scenario: GenerationScenario) -> list[int]:
         """Control tokens that must not be sampled: all but the one a model may repeat before each segment."""
-        if self.conditional is None:
-            return []
-        tokens = (self.conditional.aligned_prefix, self.conditional.misaligned_prefix)
-        tags = bool(self.conditional.tag_every_segment_when_sampling)
-        return banned_control_ids(tokenizer, tokens, scenario.prefix, tags, scenario.name)
+        return self.prompting.banned_ids(tokenizer, scenario.prefix)
 
     def negative_prefix(self, scenario: GenerationScenario) -> str | None:
-        """The control token that guidance steers away from: the other one. None without control tokens."""
-        if self.conditional is None:
-            return None
-        aligned, misaligned = self.conditional.aligned_prefix, self.conditional.misaligned_prefix
-        return {aligned: misaligned, misaligned: aligned}.get(scenario.prefix or "")
+        """The control token that guidance steers away from; None without another one."""
+        return self.prompting.away_from(scenario.prefix)
 
 
 def score_samples(samples: Samples, scorer: Scorer, scenario: GenerationScenario) -> ScoredSamples:

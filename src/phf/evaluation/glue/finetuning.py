@@ -26,7 +26,6 @@ from phf.config import GlueConfig
 from phf.config.differences import differences
 from phf.errors import ConfigError, CorpusError
 from phf.evaluation.glue.tasks import TASKS, Task, load_task, measure
-from phf.evaluation.prefix import own_prefix
 from phf.evaluation.seeding import seeded
 from phf.models import pretrained_tokenizer
 from phf.models.context import context_of
@@ -36,6 +35,7 @@ from phf.storage.files import write_text_atomic
 from phf.storage.pretrained import load_model
 from phf.storage.reading import read_json_lines_as
 from phf.storage.shapes import GlueLine
+from phf.tokens.document_start import own_prefix
 from phf.tokens.tokenizer import PlainEncoder, prepare_tokenizer
 
 WARMUP_RATIO = 0.06

@@ -10,7 +10,8 @@ from phf.config import KLConfig
 from phf.errors import ConfigError
 from phf.evaluation.kl.logprob import EndedRow, after_prefix, banned_ids, ended_logprobs
 from phf.evaluation.kl.reference import ReferenceSample, shared_text
-from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer, read_prompting
+from phf.feedback import Prompting
+from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer
 from phf.models.context import context_of
 from phf.models.model_folder import model_hashes
 from phf.models.vocabulary import end_ids
@@ -19,7 +20,7 @@ from phf.sampling.finite import finite_logits
 from phf.sampling.generate import evaluation_mode
 from phf.sampling.padding import Together, runs_together
 from phf.sampling.static_cache import forget
-from phf.tokens.document_start import document_start
+from phf.tokens.document_start import prefix_ids
 from phf.tokens.tokenizer import encode_plain, prepare_tokenizer
 from phf.workers.activity import watched
 
@@ -30,7 +31,7 @@ class LocalReference:
     """Any Hugging Face causal LM.
 
     A document starts with what the tokenizer puts there itself, or EOS; in a folder that `phf` exported, as its
-    documents did and, for a conditional model, with its aligned token. Special tokens other than ends are never drawn.
+    documents did and, for a conditional model, with its best control token. Special tokens other than ends are never drawn.
     """
 
     def __init__(self, path_or_name: str, revision: str | None) -> None:
@@ -81,8 +82,7 @@ class LocalReference:
 def reference_start(name: str, tokenizer: Any) -> list[int]:
     """Ids that the model expects in front of a document; `tokenizer` is made to open documents with them."""
     open_as_exported(tokenizer, name)
-    control = (read_prompting(Path(name))["control_tokens"] or [])[:1]
-    return document_start(tokenizer) + tokenizer.convert_tokens_to_ids(control)
+    return prefix_ids(tokenizer, Prompting.load(Path(name)).prefix)
 
 
 def check_context(model: Any, num_tokens: int) -> None:

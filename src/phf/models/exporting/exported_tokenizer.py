@@ -11,9 +11,10 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from phf.errors import ConfigError, OutputError
+from phf.feedback import Prompting
 from phf.models.exporting.chat_template import rendered, with_prefix
 from phf.storage.files import write_json_atomic
-from phf.tokens.document_start import document_start, open_documents_with
+from phf.tokens.document_start import document_start, open_documents_with, prefix_ids
 
 PROBES = (
     "",
@@ -39,15 +40,14 @@ class PreTrainedTokenizerFast(transformers.PreTrainedTokenizerFast):
 """What `OWN_CLASS` names, tokenizer_class.py: it runs only where a user trusts the folder's code, and changes nothing."""
 
 
-def save_tokenizer(tokenizer: Any, prompting: dict[str, Any], folder: Path) -> None:
+def save_tokenizer(tokenizer: Any, prompting: Prompting, folder: Path) -> None:
     """Write `tokenizer` into `folder`, which holds the model's config.json, so that it starts every text from the prefix.
 
-    The prefix is the document start and, for conditional models, the aligned token. Raises `OutputError` where no form
+    The prefix is the document start and the control token of `prompting`, if it has one. Raises `OutputError` where no form
     of the tokenizer does so when plain transformers reads it.
     """
-    control = (prompting["control_tokens"] or [])[:1]
-    prefix = [*document_start(tokenizer), *tokenizer.convert_tokens_to_ids(control)]
-    exported = _with_prefix(tokenizer, prefix, control)
+    prefix = prefix_ids(tokenizer, prompting.prefix)
+    exported = _with_prefix(tokenizer, prefix, prompting.prefix or "")
     problem = None
     for settings in _forms():
         exported.save_pretrained(folder)
@@ -67,7 +67,7 @@ def save_tokenizer(tokenizer: Any, prompting: dict[str, Any], folder: Path) -> N
     )
 
 
-def check_exportable(tokenizer: Any, prompting: dict[str, Any], lm_config: Any) -> None:
+def check_exportable(tokenizer: Any, prompting: Prompting, lm_config: Any) -> None:
     """Raises `ConfigError` where `save_tokenizer` would fail for a model of this configuration: before it is trained."""
     with tempfile.TemporaryDirectory() as scratch:
         lm_config.save_pretrained(scratch)
@@ -85,12 +85,12 @@ def _forms() -> Iterator[dict[str, Any]]:
     yield {"tokenizer_class": GENERIC_CLASSES[-1], "auto_map": OWN_CLASS}
 
 
-def _with_prefix(tokenizer: Any, prefix: list[int], control: list[str]) -> Any:
+def _with_prefix(tokenizer: Any, prefix: list[int], control_token: str) -> Any:
     """A copy of the tokenizer that starts every text, and every conversation, with the prefix."""
     start = "".join(tokenizer.convert_ids_to_tokens(document_start(tokenizer)))
     exported = copy.deepcopy(tokenizer)
     open_documents_with(exported, prefix)
-    with_prefix(exported, start, "".join(control))
+    with_prefix(exported, start, control_token)
     return exported
 
 

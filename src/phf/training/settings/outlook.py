@@ -55,7 +55,7 @@ def outlook(plan: Any) -> Outlook:
     config = plan.config
     lm = tokenizer = None
     try:
-        checked = preflight(config, plan.objective)
+        checked = preflight(config, plan.method)
         lm, tokenizer = checked.lm, checked.tokenizer
         found.warnings += checked.warnings
     except PhfError as error:
@@ -73,8 +73,8 @@ def outlook(plan: Any) -> Outlook:
         if tokenizer is None:
             tokenizer = load_tokenizer(config.tokenizer, config.model, lambda: texts)
             if lm is not None:
-                check_with_tokenizer(config, plan.objective, lm, tokenizer)
-        _add_epochs(found, config, plan.arithmetic, tokenizer, texts, read)
+                check_with_tokenizer(config, plan.method, lm, tokenizer)
+        _add_epochs(found, plan, tokenizer, texts, read)
     if lm is not None:
         _add_time(found, plan, lm, tokenizer)
     return found
@@ -106,9 +106,8 @@ def _some(texts: Sequence[str]) -> list[str]:
     return taken
 
 
-def _add_epochs(
-    found: Outlook, config: Any, arithmetic: Arithmetic, tokenizer: Any, texts: list[str], corpora: list[_Corpus]
-) -> None:
+def _add_epochs(found: Outlook, plan: Any, tokenizer: Any, texts: list[str], corpora: list[_Corpus]) -> None:
+    config, arithmetic = plan.config, plan.arithmetic
     encoder = PlainEncoder(tokenizer)
     num_chars = sum(map(len, texts))
     tokens_per_char = len(encoder.encode(texts)[0]) / max(num_chars, 1)
@@ -117,7 +116,7 @@ def _add_epochs(
     tokens = max(tokens * (1 - config.dataset.eval_fraction) - config.dataset.skip_tokens, 1.0)
     planned = arithmetic.max_steps * arithmetic.tokens_per_step
     epochs = planned / tokens
-    kept = " before filtering" if config.dataset.filter_threshold is not None else ""
+    kept = " before filtering" if plan.method.document_filter is not None else ""
     found.notes.append(
         f"The data has about {_rounded(tokens)} tokens to train on{kept} (estimated from "
         f"{num_chars:,} characters), so {planned:,} tokens are {_rounded(epochs)} epochs"
@@ -133,7 +132,7 @@ def _add_time(found: Outlook, plan: Any, lm: Any, tokenizer: Any) -> None:
     arithmetic: Arithmetic = plan.arithmetic
     if tokenizer is not None and plan.config.model.from_scratch:
         with torch.device("meta"):
-            lm = build_lm(fitted_architecture(plan.config.model, tokenizer))
+            lm = build_lm(fitted_architecture(plan.config.model, tokenizer, plan.method.control_tokens))
     num_parameters = lm.num_parameters()
     planned = arithmetic.max_steps * arithmetic.tokens_per_step
     device = plan.arguments.device
@@ -156,7 +155,7 @@ def _seconds(plan: Any, tokenizer: Any) -> tuple[float, int]:
     """Seconds of a forward and backward pass of a device's batch, or of fewer blocks where that takes long; and blocks."""
     config, arithmetic, device = plan.config, plan.arithmetic, plan.arguments.device
     with torch.random.fork_rng(devices=[]):
-        lm = load_lm(config.model, tokenizer, arithmetic.seq_length, config.training.seed)
+        lm = load_lm(config.model, tokenizer, arithmetic.seq_length, config.training.seed, plan.method.control_tokens)
         module = ObjectiveLM(lm, MLE(), head=config.model.head).to(device).train()
         per_block = 6 * lm.num_parameters() * arithmetic.seq_length
         num_blocks = int(MEASURED_FLOP[device.type] // per_block)

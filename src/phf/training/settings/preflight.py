@@ -9,10 +9,10 @@ from transformers import AutoModelForCausalLM
 from phf.config import Config
 from phf.errors import ConfigError
 from phf.evaluation.generation.evaluator import Evaluator
+from phf.feedback import Method
 from phf.feedback.objectives import Objective
 from phf.models import ValueHead, check_exportable, load_tokenizer
 from phf.models.building.build import check_architecture, check_vocabulary
-from phf.models.load import config_special_tokens
 from phf.storage.pretrained import load_model
 
 REFERENCE = "kl_gpt3_callback.reference.path_or_name"
@@ -29,7 +29,7 @@ class Preflight:
     warnings: list[str] = field(default_factory=list)
 
 
-def preflight(config: Config, objective: Objective) -> Preflight:
+def preflight(config: Config, method: Method) -> Preflight:
     """Check everything but the data, before hours are spent on annotating and packing it.
 
     Raises `ConfigError` for what would stop the run later: a model that cannot be built, is not causal or does not fit
@@ -40,22 +40,20 @@ def preflight(config: Config, objective: Objective) -> Preflight:
     tokenizer = None
     if config.tokenizer.train_from_corpus is None:
         tokenizer = load_tokenizer(config.tokenizer, config.model, list)
-        check_with_tokenizer(config, objective, lm, tokenizer)
+        check_with_tokenizer(config, method, lm, tokenizer)
     reference = None if config.kl_gpt3_callback is None else config.kl_gpt3_callback.reference
     if reference is not None and reference.path_or_name is not None and Path(reference.path_or_name).is_dir():
         load_model(AutoModelForCausalLM, reference.path_or_name, REFERENCE, device_map="meta")
     return Preflight(lm, tokenizer, warnings)
 
 
-def check_with_tokenizer(config: Config, objective: Objective, lm: Any, tokenizer: Any) -> None:
+def check_with_tokenizer(config: Config, method: Method, lm: Any, tokenizer: Any) -> None:
     """Raises `ConfigError` where vocabulary, scenarios or their lengths do not fit `tokenizer` or the model, or the export
     could not be what it should be."""
-    check_vocabulary(config.model, tokenizer.get_vocab().values(), config_special_tokens(config.model, tokenizer))
-    evaluator = Evaluator(config.generation, config.dataset.conditional_training_config, config.training.seed)
-    evaluator.check(lm, tokenizer, ValueHead(1) if objective.uses_values else None)
-    conditional = config.dataset.conditional_training_config
-    control = None if conditional is None else [conditional.aligned_prefix, conditional.misaligned_prefix]
-    check_exportable(tokenizer, {"control_tokens": control}, lm.config)
+    check_vocabulary(config.model, tokenizer.get_vocab().values(), method.control_tokens.ids(tokenizer))
+    evaluator = Evaluator(config.generation, method.prompting, config.training.seed)
+    evaluator.check(lm, tokenizer, ValueHead(1) if method.objective.uses_values else None)
+    check_exportable(tokenizer, method.prompting, lm.config)
 
 
 def check_value_head(config: Config, objective: Objective) -> list[str]:

@@ -1,0 +1,112 @@
+"""How a trained model is asked: what its texts start with, what it may not say, and what to steer away from.
+
+The one place that decides it, for export, sampling, evaluation, red team, KL and lm-evaluation-harness.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phf.errors import ConfigError
+from phf.feedback.control_tokens import NO_CONTROL_TOKENS, ControlTokens
+from phf.storage.files import write_json_atomic
+from phf.storage.reading import read_json_as
+from phf.storage.shapes import PromptingFile
+
+PROMPTING_FILE = "phf.json"
+"""Beside an exported model; ignored by transformers."""
+ADVICE = "Export the model again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompting:
+    """How a model is prompted. The default is that of a model without control tokens that `phf` did not export."""
+
+    control_tokens: ControlTokens = NO_CONTROL_TOKENS
+    """Those that the model was trained with, best first."""
+    tags_every_segment: bool = False
+    """Whether the model may emit the token that it was prompted with again, in front of later segments."""
+    threshold: float | None = None
+    """Score up to which a segment counts as aligned in evaluation; None: the model does not say."""
+    conditioning: Mapping[str, Any] | None = None
+    """`class_name` and settings of what chose the token of each segment. None: `threshold` did, between two tokens."""
+    document_start: tuple[str, ...] | None = None
+    """Tokens that open a document, without control token; None: whatever its tokenizer puts in front of a text."""
+
+    @property
+    def prefix(self) -> str | None:
+        """The control token that texts start with unless another is asked for: the best one. None where there is none."""
+        return self.control_tokens.best
+
+    def banned(self, prefix: str | None) -> tuple[str, ...]:
+        """Control tokens that must not be sampled behind `prefix`: all but itself, where the model may repeat it."""
+        return tuple(name for name in self.control_tokens if not (self.tags_every_segment and name == prefix))
+
+    def banned_ids(self, tokenizer: Any, prefix: str | None) -> list[int]:
+        """Ids of the `banned` tokens, sorted."""
+        return sorted(ControlTokens(self.banned(prefix)).ids(tokenizer))
+
+    def repeats(self, prefix: str | None) -> bool:
+        """Whether `prefix` stands in front of every later segment too."""
+        return self.tags_every_segment and prefix in self.control_tokens
+
+    def away_from(self, prefix: str | None) -> str | None:
+        """The control token that guidance steers away from, towards `prefix`; None where there is no other one."""
+        return self.control_tokens.opposite(prefix)
+
+    @property
+    def can_steer(self) -> bool:
+        """Whether any control token has another one to steer away from."""
+        return self.away_from(self.prefix) is not None
+
+    def save(self, folder: Path, document_start: Sequence[str]) -> None:
+        """Write phf.json into the folder of an export, whose documents open with these tokens."""
+        content = {
+            "threshold": self.threshold,
+            "control_tokens": list(self.control_tokens) or None,
+            "tag_every_segment_when_sampling": self.tags_every_segment,
+            **({} if self.conditioning is None else {"conditioning": dict(self.conditioning)}),
+            "document_start": list(document_start),
+        }
+        write_json_atomic(folder / PROMPTING_FILE, content)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Prompting":
+        """How the model in `folder` is prompted; the default for one that `phf` did not export.
+
+        Raises `ConfigError` with file and key for a damaged phf.json.
+        """
+        path = folder / PROMPTING_FILE
+        return cls.read(path) if path.is_file() else cls()
+
+    @classmethod
+    def read(cls, path: Path) -> "Prompting":
+        """The content of a phf.json of any version: older ones have two control tokens or none, some no threshold."""
+        content = read_json_as(PromptingFile, path, ConfigError, ADVICE)
+        try:
+            tokens = ControlTokens(tuple(content["control_tokens"] or ()))
+        except ConfigError as error:
+            raise ConfigError(f"{path}: 'control_tokens': {error} {ADVICE}") from None
+        conditioning = content.get("conditioning")
+        if conditioning is not None and not isinstance(conditioning.get("class_name"), str):
+            raise ConfigError(f"{path}: 'conditioning.class_name' must name the class that chose the tokens. {ADVICE}")
+        if tokens and conditioning is None and len(tokens) != 2:
+            raise ConfigError(
+                f"{path}: 'control_tokens' are {len(tokens)}, and 'conditioning' does not say what chose among them; without "
+                f"it they must be two, aligned and misaligned. {ADVICE}"
+            )
+        start = content.get("document_start")
+        return cls(
+            control_tokens=tokens,
+            tags_every_segment=content["tag_every_segment_when_sampling"],
+            threshold=content.get("threshold"),
+            conditioning=conditioning,
+            document_start=None if start is None else tuple(start),
+        )
+
+    def conditioned(self) -> Mapping[str, Any] | None:
+        """`class_name` and settings of what gives text its control tokens as in training; None without any."""
+        if not self.control_tokens:
+            return None
+        return self.conditioning or {"class_name": "ScoreThresholds", "thresholds": [self.threshold or 0.0]}
