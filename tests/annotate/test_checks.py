@@ -75,11 +75,29 @@ def test_a_long_list_of_bad_rows_is_counted_whole_and_listed_in_part(tmp_path):
     manifest = run(tmp_path / "a.jsonl", tmp_path / "out", on_error="skip")
     assert manifest.skipped["count"] == 1000
     assert len(manifest.skipped["rows"]) == MAX_LISTED
+    listed = (tmp_path / "out" / "not-read.txt").read_text().splitlines()
+    assert [line.partition("\t")[0].rpartition(" ")[2] for line in listed] == [str(line) for line in range(2, 1002)]
+    assert all(line.endswith("\tits 'text' is None, not a string.") for line in listed)
     put(tmp_path / "b.jsonl", '{"text": null}\n' * 10)
     with pytest.raises(
         CorpusError, match=r"holds no documents.* All of its 10 rows were skipped, such as .*line 1: its"
     ):
         run(tmp_path / "b.jsonl", tmp_path / "none", on_error="skip")
+
+
+def test_what_is_written_beside_the_shards_does_not_grow_with_the_files_that_are_not_read(tmp_path):
+    sizes = []
+    for count in (150, 300):
+        folder = tmp_path / str(count)
+        put(folder / "corpus" / "a.jsonl", '{"text": "x"}\n')
+        for i in range(count):
+            put(folder / "corpus" / f"{i:03}.md", "Notes.\n")
+        manifest = run(folder / "corpus", folder / "out")
+        assert manifest.left_out["not records"]["count"] == count
+        sizes.append((folder / "out" / "manifest.json").stat().st_size)
+        assert len((folder / "out" / "not-read.txt").read_text().splitlines()) == count
+        assert list(read_annotated(str(folder / "out")))  # the list is not taken for records
+    assert sizes[0] == sizes[1]
 
 
 def test_files_whose_names_are_not_utf8_are_listed_too(tmp_path):
@@ -162,20 +180,21 @@ def test_many_small_files_are_a_few_shards_and_a_change_of_one_leaves_the_others
 
 
 def test_a_shard_that_goes_while_the_job_runs_is_no_finished_dataset(tmp_path, monkeypatch):
-    put(tmp_path / "a.jsonl", '{"text": "x"}\n' * 2500)
+    for name in "ab":
+        put(tmp_path / f"{name}.jsonl", '{"text": "x"}\n' * 800)
     real = runner.count_duplicate_ids
 
     def lose(path):
-        if path.name == "shard-00000-000001.parquet":
+        if path.name == "shard-00001-000000.parquet":
             path.unlink()
 
-    monkeypatch.setattr("phf.annotate.on_disk.sync_file", lose)
-    with pytest.raises(OutputError, match=r"shard-00000-000001\.parquet was written, but has gone or changed since"):
-        run(tmp_path / "a.jsonl", tmp_path / "out")
+    monkeypatch.setattr("phf.annotate.shards.sync_file", lose)
+    with pytest.raises(OutputError, match=r"shard-00001-000000\.parquet was written, but has gone or changed since"):
+        run(tmp_path / "*.jsonl", tmp_path / "out")
     assert not (tmp_path / "out" / "manifest.json").exists()
     monkeypatch.undo()
     assert runner.count_duplicate_ids is real
-    assert run(tmp_path / "a.jsonl", tmp_path / "out").num_documents == 2500
+    assert run(tmp_path / "*.jsonl", tmp_path / "out").num_documents == 1600
 
 
 def test_the_command_says_it_all_once(tmp_path):

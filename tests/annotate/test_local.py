@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 
-from phf.annotate import shard
+from phf.annotate import pieces
 from phf.annotate.runner import annotate
 from phf.corpus.dataset import read_annotated
 from phf.scorers import Scorer
@@ -40,7 +40,8 @@ class WarningScorer(Scorer):
 
 @pytest.fixture
 def gpus_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 1)
+    monkeypatch.setattr(pieces, "PIECE_SIZE", 1)
+    monkeypatch.setattr(pieces, "LEAST_PIECE_SIZE", 1)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text("".join(json.dumps({"text": f"line {i}\n"}) + "\n" for i in range(40)))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from phf.annotate import shard
+from phf.annotate import pieces, scoring
 from phf.annotate.precision import check_precision, with_precision
 from phf.annotate.runner import annotate
 from phf.errors import OutputError, ScorerError
@@ -51,9 +51,10 @@ def test_the_manifest_says_the_precision_and_an_interrupted_job_does_not_resume_
 
 
 def test_workers_that_differ_end_the_job(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 1)
+    monkeypatch.setattr(pieces, "PIECE_SIZE", 1)
+    monkeypatch.setattr(pieces, "LEAST_PIECE_SIZE", 1)
     found = iter(["float32 on cpu", "bfloat16 on cuda"] * 10)
-    monkeypatch.setattr(shard, "joined_precision", lambda scorers: next(found))
+    monkeypatch.setattr(scoring, "joined_precision", lambda scorers: next(found))
     with pytest.raises(ScorerError, match="Some workers score in float32 on cpu, others in bfloat16 on cuda"):
         annotate([corpus], SCORER, None, tmp_path / "out")
 

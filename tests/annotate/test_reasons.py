@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from phf.annotate import shard
+from phf.annotate import pieces
 from phf.annotate.runner import annotate
 from phf.scorers import Scorer
 from phf.scorers.base import fitted_reasons
@@ -52,7 +52,8 @@ def test_reasons_add_up(scorer, segmenter, tmp_path, monkeypatch):
     library = NEEDS.get(scorer["class_name"]) if isinstance(scorer, dict) else None
     if library is not None and importlib.util.find_spec(library) is None:
         pytest.skip(f"needs {library}")
-    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 3)
+    monkeypatch.setattr(pieces, "PIECE_SIZE", 1)
+    monkeypatch.setattr(pieces, "LEAST_PIECE_SIZE", 1)
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     manifest = annotate([str(corpus)], scorer, segmenter, tmp_path / "out")

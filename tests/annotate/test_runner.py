@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from phf.annotate import runner, shard
+from phf.annotate import folder, pieces, scoring
 from phf.annotate.runner import annotate, column_prefix, score_columns
 from phf.corpus.dataset import read_annotated, read_manifest
 from phf.corpus.sources.documents import fingerprint, read_documents, read_records
@@ -39,8 +39,15 @@ def write_lines(path, texts):
     return str(path)
 
 
-def content(folder):
-    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name[0] != "."}
+def content(output):
+    return {p.name: p.read_bytes() for p in sorted(output.iterdir()) if p.name[0] != "."}
+
+
+@pytest.fixture
+def line_by_line(monkeypatch):
+    """A piece is a document, and a shard two of about ten characters."""
+    monkeypatch.setattr(pieces, "PIECE_SIZE", 1)
+    monkeypatch.setattr(pieces, "LEAST_PIECE_SIZE", 1)
 
 
 def test_dataset_and_manifest(corpus, tmp_path):
@@ -56,9 +63,9 @@ def test_dataset_and_manifest(corpus, tmp_path):
 
 
 def test_workers_and_interruption_do_not_change_a_byte(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 10)
-    annotate([corpus], SCORER, None, tmp_path / "one")
-    annotate([corpus], SCORER, None, tmp_path / "two", workers=2)
+    monkeypatch.setattr(pieces, "PIECE_FILES", 5)
+    annotate([corpus], SCORER, None, tmp_path / "one", shard_bytes=2000)
+    annotate([corpus], SCORER, None, tmp_path / "two", workers=2, shard_bytes=2000)
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
     def interrupt(progress):
@@ -66,26 +73,26 @@ def test_workers_and_interruption_do_not_change_a_byte(corpus, tmp_path, monkeyp
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        annotate([corpus], SCORER, None, tmp_path / "three", progress=interrupt)
+        annotate([corpus], SCORER, None, tmp_path / "three", progress=interrupt, shard_bytes=2000)
     assert read_manifest(tmp_path / "three") is None
-    kept = content(tmp_path / "three")
-    assert 2 <= sum(name.endswith(".parquet") for name in kept) < 5
-    annotate([corpus], SCORER, None, tmp_path / "three")
+    kept = {*content(tmp_path / "three"), *os.listdir(tmp_path / "three" / ".pieces")}
+    assert 2 <= sum(name.endswith(".parquet") for name in kept) < 8
+    annotate([corpus], SCORER, None, tmp_path / "three", shard_bytes=2000)
     assert content(tmp_path / "three") == content(tmp_path / "one")
+    assert not (tmp_path / "three" / ".pieces").exists()
 
 
 def test_finished_shards_are_not_scored_again(corpus, tmp_path, monkeypatch):
     annotate([corpus], SCORER, None, tmp_path / "out")
     (tmp_path / "out" / "manifest.json").unlink()
-    monkeypatch.setattr(shard, "write_shard", None)  # writing would raise
+    monkeypatch.setattr(scoring, "write_shard", None)  # writing would raise
     assert annotate([corpus], SCORER, None, tmp_path / "out").num_documents == 41
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_corpus_that_is_mended_on_the_way_keeps_the_shards_of_the_same_documents(
-    workers, tmp_path, monkeypatch, caplog
+def test_a_corpus_that_is_repaired_on_the_way_keeps_the_shards_of_the_same_documents(
+    workers, tmp_path, caplog, line_by_line
 ):
-    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 2)
     for number in range(3):
         write_lines(tmp_path / f"{number}.jsonl", [f"x{number}={i}\n" for i in range(7)])
     middle = tmp_path / "1.jsonl"
@@ -93,17 +100,49 @@ def test_a_corpus_that_is_mended_on_the_way_keeps_the_shards_of_the_same_documen
     middle.write_text("".join([*lines[:5], "{broken\n", *lines[5:]]))
     sources, out = [str(tmp_path / "*.jsonl")], tmp_path / "out"
     with pytest.raises(CorpusError, match=r"1\.jsonl, line 6"):
-        annotate(sources, SCORER, None, out, workers)
+        annotate(sources, SCORER, None, out, workers, shard_bytes=10)
     counted = [path.with_suffix("") for path in out.glob("shard-*.parquet.json")]  # what comes last of a shard
     kept = {path.name: path.stat().st_mtime_ns for path in counted}
-    assert len(kept) >= 2
+    if workers == 1:  # of two, one may still be busy with the first documents
+        assert kept.keys() == {f"shard-00000-00000{i}.parquet" for i in range(4)} | {
+            f"shard-00001-00000{i}.parquet" for i in range(2)
+        }
     middle.write_text("".join([*lines[:3], *lines[4:]]))
-    annotate(sources, SCORER, None, out, workers)
+    annotate(sources, SCORER, None, out, workers, shard_bytes=10)
     assert "changed since this annotation began" in caplog.text
     again = {name for name, then in kept.items() if (out / name).stat().st_mtime_ns != then}
     assert again == {"shard-00001-000001.parquet"} & kept.keys()
-    annotate(sources, SCORER, None, tmp_path / "whole")
+    annotate(sources, SCORER, None, tmp_path / "whole", shard_bytes=10)
     assert content(out) == content(tmp_path / "whole")
+
+
+def test_what_is_finished_of_a_corpus_is_not_read_again(tmp_path, monkeypatch, line_by_line):
+    source = write_lines(tmp_path / "a.jsonl", [f"x={i}\n" for i in range(9)])
+    annotate([source], SCORER, None, tmp_path / "out", shard_bytes=8)
+    whole = content(tmp_path / "out")
+    assert sum(name.endswith(".parquet") for name in whole) == 5
+    (tmp_path / "out" / "shard-00000-000002.parquet").unlink()
+    read = []
+    real = scoring.read_piece
+    monkeypatch.setattr(scoring, "read_piece", lambda piece, *how: read.append(piece.start.line) or real(piece, *how))
+    opened = []
+    spans = pieces.line_spans
+    monkeypatch.setattr(
+        pieces, "line_spans", lambda file, start, *how: opened.append(start > 0) or spans(file, start, *how)
+    )
+    annotate([source], SCORER, None, tmp_path / "out", shard_bytes=8)
+    assert (read, opened) == ([5, 6], [True])
+    assert content(tmp_path / "out") == whole
+
+
+def test_a_piece_of_a_file_that_became_shorter_is_refused(tmp_path, monkeypatch, line_by_line):
+    source = Path(write_lines(tmp_path / "a.jsonl", [f"x={i}\n" for i in range(9)]))
+
+    def shorten(progress):
+        source.write_text(source.read_text()[:80])
+
+    with pytest.raises(CorpusError, match=r"a\.jsonl has become shorter while it was read"):
+        annotate([str(source)], SCORER, None, tmp_path / "out", progress=shorten)
 
 
 def test_the_same_name_in_another_directory_is_another_corpus(tmp_path, monkeypatch):
@@ -120,15 +159,14 @@ def test_the_same_name_in_another_directory_is_another_corpus(tmp_path, monkeypa
     assert content(tmp_path / "out") == shards
 
 
-def test_shards_of_documents_that_are_gone_do_not_stay(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 2)
+def test_shards_of_documents_that_are_gone_do_not_stay(tmp_path, caplog, line_by_line):
     source = write_lines(tmp_path / "a\x1b[2J.jsonl", [f"x={i}\n" for i in range(9)])
-    annotate([source], SCORER, None, tmp_path / "out")
+    annotate([source], SCORER, None, tmp_path / "out", shard_bytes=8)
     (tmp_path / "out" / "manifest.json").unlink()
     write_lines(Path(source), [f"x={i}\n" for i in range(3)])
-    annotate([source], SCORER, None, tmp_path / "out")
+    annotate([source], SCORER, None, tmp_path / "out", shard_bytes=8)
     assert r"a\x1b[2J.jsonl changed" in caplog.text
-    annotate([source], SCORER, None, tmp_path / "whole")
+    annotate([source], SCORER, None, tmp_path / "whole", shard_bytes=8)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
@@ -256,13 +294,14 @@ def test_a_document_of_very_many_short_segments_passes(how, pattern, segments_in
 
 
 def test_a_compressed_file_is_read_once_for_all_its_shards(tmp_path, monkeypatch):
-    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 5)
-    rows = "".join(json.dumps({"text": f"x = {i}\n"}) + "\n" for i in range(20))
+    monkeypatch.setattr(pieces, "PIECE_SIZE", 7 * 5)
+    monkeypatch.setattr(pieces, "LEAST_PIECE_SIZE", 7 * 5)
+    rows = "".join(json.dumps({"text": f"x = {i:02}\n"}) + "\n" for i in range(20))
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(rows.encode()))
     opened = []
     real = gzip.open
     monkeypatch.setattr(gzip, "open", lambda *args: opened.append(args) or real(*args))
-    manifest = annotate([str(tmp_path / "a.jsonl.gz")], SCORER, None, tmp_path / "out", workers=2)
+    manifest = annotate([str(tmp_path / "a.jsonl.gz")], SCORER, None, tmp_path / "out", workers=2, shard_bytes=30)
     assert [len(opened), len(manifest.shards)] == [1, 4]
 
 
@@ -296,9 +335,9 @@ def is_worker_of(process, name):
 @pytest.mark.slow
 def test_ten_kills_of_workers_and_of_the_job_do_not_change_a_byte(corpus, tmp_path):
     code = (
-        "from phf.annotate import shard, runner; from pathlib import Path; shard.SHARD_DOCUMENTS = 2\n"
+        "from phf.annotate import pieces, runner; from pathlib import Path; pieces.PIECE_FILES = 2\n"
         f"scorer = {{'class_name': '{OWN}:LengthScorer', 'seconds': 0.05}}\n"
-        f"runner.annotate([{corpus!r}], scorer, None, Path('OUT'), workers=WORKERS)"
+        f"runner.annotate([{corpus!r}], scorer, None, Path('OUT'), workers=WORKERS, shard_bytes=4000)"
     )
     killed = code.replace("OUT", str(tmp_path / "killed")).replace("WORKERS", "2")
     run_killed(killed, tmp_path / "killed", 10, tmp_path.name)
@@ -320,8 +359,8 @@ def test_two_jobs_on_one_folder(corpus, tmp_path):
 
 def test_a_finished_folder_needs_no_leave_to_write(corpus, tmp_path, monkeypatch):
     made = annotate([corpus], SCORER, None, tmp_path / "out")
-    monkeypatch.setattr(runner, "only_job", None)  # nor anything else that writes
-    monkeypatch.setattr(runner, "write_json_atomic", None)
+    monkeypatch.setattr(folder, "only_job", None)  # nor anything else that writes
+    monkeypatch.setattr(folder, "write_json_atomic", None)
     assert annotate([corpus], SCORER, None, tmp_path / "out") == made
 
 
@@ -396,14 +435,14 @@ def test_empty_corpus_says_so(tmp_path):
         annotate([str(tmp_path / "a.jsonl")], SCORER, None, tmp_path / "out")
 
 
-def test_full_disk_loses_no_finished_shard(tmp_path):
+def test_full_disk_loses_nothing_that_is_finished(tmp_path, line_by_line):
     noise = "".join(random.Random(0).choices("abcdefghijklmnop", k=1_000_000))  # half a megabyte, however compressed
     source = write_lines(tmp_path / "a.jsonl", ["x" * 1_000_000, noise])
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
     try:
-        with pytest.raises(OutputError, match=r"shard-00000-000001\.parquet cannot be written: .*File too large"):
-            annotate([source], SCORER, "document", tmp_path / "out")
+        with pytest.raises(OutputError, match=r"piece-00000-0000001\.parquet cannot be written: .*File too large"):
+            annotate([source], SCORER, "document", tmp_path / "out", shard_bytes=1_000_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(content(tmp_path / "out")) == [
@@ -411,6 +450,26 @@ def test_full_disk_loses_no_finished_shard(tmp_path):
         "shard-00000-000000.parquet",
         "shard-00000-000000.parquet.json",
     ]
+
+
+def test_a_disk_that_is_full_for_a_shard_keeps_its_pieces(tmp_path, line_by_line):
+    rng = random.Random(0)
+    texts = ["".join(rng.choices("abcdefghijklmnop", k=300_000)) for _ in range(2)]
+    source = write_lines(tmp_path / "a.jsonl", texts)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"shard-00000-000000\.parquet cannot be written: .*File too large"):
+            annotate([source], SCORER, "document", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in sorted((tmp_path / "out" / ".pieces").glob("*.parquet"))] == [
+        "piece-00000-0000000.parquet",
+        "piece-00000-0000001.parquet",
+    ]
+    with pytest.raises(CorpusError, match="its annotation is unfinished"):
+        fingerprint(str(tmp_path / "out"))
+    assert annotate([source], SCORER, "document", tmp_path / "out").num_documents == 2
 
 
 def test_no_manifest_before_every_shard_is_on_disk(corpus, tmp_path, monkeypatch):
@@ -453,23 +512,25 @@ def test_a_refused_annotation_names_the_settings_that_differ(corpus, tmp_path):
         assert difference in str(error.value)
 
 
-def test_progress_counts_what_is_scored_and_not_what_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(shard, "SHARD_DOCUMENTS", 5)
+def test_progress_counts_what_is_scored_and_not_what_is_read(tmp_path, line_by_line):
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text("".join(json.dumps({"text": f"line {i:02}\n"}) + "\n" for i in range(20)))
-    fractions = []
-    annotate(
-        [str(corpus)],
-        {"class_name": "PEP8Scorer"},
-        None,
-        tmp_path / "out",
-        progress=lambda now: fractions.append(now.fraction),
-    )
-    # four shards at least, and all of the little corpus is read when the first one is done
-    assert len(fractions) >= 4
-    assert fractions[0] == pytest.approx(5 / 20, abs=0.02)
-    assert fractions == sorted(fractions)
-    assert fractions[-1] == 1.0
+    seen = []
+    annotate([str(corpus)], SCORER, None, tmp_path / "out", progress=seen.append)
+    assert [now.fraction for now in seen] == pytest.approx([(i + 1) / 20 for i in range(20)])
+    assert [now.num_documents for now in seen] == list(range(1, 21))
+    assert seen[-1].fraction == 1.0
+
+
+def test_progress_begins_with_what_was_finished_before(tmp_path, line_by_line):
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps({"text": f"line {i:02}\n"}) + "\n" for i in range(20)))
+    annotate([str(corpus)], SCORER, None, tmp_path / "out", shard_bytes=40)
+    (tmp_path / "out" / "shard-00000-000003.parquet").unlink()
+    seen = []
+    annotate([str(corpus)], SCORER, None, tmp_path / "out", shard_bytes=40, progress=seen.append)
+    assert [now.num_documents for now in seen] == [16, 17, 18, 19, 20]
+    assert seen[0].fraction == pytest.approx(16 / 20)
 
 
 def test_unfinished_files_of_workers_that_died_go_when_the_job_ends(tmp_path):

@@ -7,6 +7,10 @@ import sys
 
 import pytest
 
+from phf.annotate.pieces import Cursor, Piece
+from phf.corpus.sources.documents import Document
+from phf.corpus.sources.parts import Part
+
 PARENT = """
 import os, signal, subprocess, sys
 worker = subprocess.Popen([sys.executable, "-m", "phf.annotate.backends.worker", str(os.getpid())], stdin=subprocess.PIPE)
@@ -21,9 +25,13 @@ SETTINGS = {
     "scorers": {"scores": {"class_name": "tests.annotate.scorers_for_tests:HangingScorer"}},
     "segmenter": "lines",
     "output": "{output}",
+    "options": None,
+    "is_strict": True,
     "path": sys.path,
 }
-HOW = {"name": "shard-00000-000000.parquet", "skipped": {}, "one_by_one": False}
+DOCUMENTS = '[["a", "hang\\n", {}]]'
+PIECE = Piece(0, Cursor(), Cursor(1, 1), Part("a.csv", "records"), documents=[Document("a", "hang\n")]).to_json()
+HOW = {"piece": PIECE, "skipped": {}, "one_by_one": False, "attached": len(DOCUMENTS)}
 
 
 def lines(*messages: object) -> str:
@@ -37,9 +45,9 @@ def lines(*messages: object) -> str:
         ('{"scorers": ', "closed"),
         (lines(SETTINGS), "closed"),
         (lines(SETTINGS, HOW) + '[["a", "te', "closed"),
-        (lines(SETTINGS, HOW) + "not JSON\n", "closed"),
-        (lines(SETTINGS, HOW, [["a", "hang\n", {}]]) + '{"name"', "closed"),
-        (lines(SETTINGS, HOW, [["a", "hang\n", {}]]), "held"),
+        (lines(SETTINGS) + "not JSON\n", "closed"),
+        (lines(SETTINGS, HOW) + DOCUMENTS + '{"piece"', "closed"),
+        (lines(SETTINGS, HOW) + DOCUMENTS, "held"),
     ],
 )
 def test_a_worker_ends_with_its_parent(sent, pipe, tmp_path):

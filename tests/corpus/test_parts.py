@@ -99,7 +99,8 @@ def write_small(folder, number):
         put(folder / f"{i:04d}.jsonl", json.dumps({"text": f"x = {i}\n"}) + "\n")
 
 
-def test_few_files_have_parts_of_their_own_and_many_small_ones_share_some(tmp_path):
+def test_few_files_have_parts_of_their_own_and_many_small_ones_share_some(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "GROUP_FILES", 500)
     write_small(tmp_path / "few", parts.GROUPED_ABOVE)
     assert [len(part.files) for part in list_corpus([str(tmp_path / "few")]).parts] == [1] * parts.GROUPED_ABOVE
     write_small(tmp_path / "many", 1500)
@@ -114,8 +115,10 @@ def test_few_files_have_parts_of_their_own_and_many_small_ones_share_some(tmp_pa
 def test_large_files_are_not_put_together(tmp_path):
     write_small(tmp_path, 40)
     for i in (3, 20, 21):
-        put(tmp_path / f"{i:04d}.jsonl", json.dumps({"text": "x" * parts.GROUP_BYTES}) + "\n")
-    alone = [part.files[0].name for part in list_corpus([str(tmp_path)]).parts if len(part.files) == 1]
+        put(tmp_path / f"{i:04d}.jsonl", json.dumps({"text": "x" * 1_000_000}) + "\n")
+    assert len(list_corpus([str(tmp_path)]).parts) == 1
+    listed = list_corpus([str(tmp_path)], group_bytes=1_000_000).parts
+    alone = [part.files[0].name for part in listed if len(part.files) == 1]
     assert {"0003.jsonl", "0020.jsonl", "0021.jsonl"} <= set(alone)
 
 

@@ -63,6 +63,8 @@ class Manifest:
     """bad rows: count, and the first with their place and reason"""
     num_duplicate_ids: int = 0
     """Documents that have the id of an earlier one."""
+    shard_bytes: int = 0
+    """UTF-8 bytes of text from which on a shard was finished; 0 in a dataset of an older version."""
 
     def write(self, folder: Path) -> None:
         """Write it beside the shards, atomically."""
@@ -87,8 +89,10 @@ Scores = Sequence[float | None]
 
 def write_shard(
     path: Path, documents: Sequence[AnnotatedDocument], more_scores: Mapping[str, Sequence[Scores]] | None = None
-) -> None:
+) -> int:
     """Write one Parquet shard atomically, without waiting for the disk; the same documents give the same bytes.
+
+    Returns the UTF-8 bytes of all text in it.
 
     `more_scores`: those of further scorers, column ("pii_scores") -> scores of the segments of each document.
     """
@@ -97,9 +101,10 @@ def write_shard(
 
     lengths = [len(document.texts) for document in documents]
     metas = [json.dumps(document.meta, sort_keys=True, ensure_ascii=False, default=str) for document in documents]
+    texts = strings([text for document in documents for text in document.texts])
     columns = {
         "id": strings([document.id for document in documents]),
-        "texts": lists(strings([text for document in documents for text in document.texts]), lengths),
+        "texts": lists(texts, lengths),
         **_score_columns("scores", [document.scores for document in documents], lengths),
         "num_sents": integers(lengths),
         "meta": strings(metas),
@@ -110,7 +115,10 @@ def write_shard(
     # few scores are distinct, nearly all segments are
     repetitive = [f"{name}.list.element" for name in ("scores", *(more_scores or {}))]
     with atomic_write(path, sync=False) as partial:
-        pq.write_table(table, partial, compression="zstd", use_dictionary=repetitive)
+        pq.write_table(
+            table, partial, compression="zstd", use_dictionary=repetitive, row_group_size=max(len(documents), 1)
+        )
+    return texts.buffers()[2].size
 
 
 def _score_columns(name: str, scores: Sequence[Scores], lengths: Sequence[int]) -> dict[str, "pa.Array"]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import phf
-from phf.annotate.shard import ShardTask, score_shard
+from phf.annotate.scoring import score_piece
 from phf.corpus.formats.row_policy import ReadOptions
 from phf.corpus.segmenting.segment import segment
 from phf.corpus.sources.documents import Document, DocumentReader
@@ -237,5 +237,5 @@ def _timed(scorer: Scorer, segmenter: str, documents: list[Document]) -> tuple[n
 def _written(documents: list[Document], scorer: Scorer, segmenter: str) -> tuple[int, int, int]:
     """(bytes of the annotated shard, segments, unscored segments) of the sample."""
     with tempfile.TemporaryDirectory() as folder:
-        result = score_shard(ShardTask("sample.parquet", documents), {"scores": scorer}, segmenter, Path(folder))
-        return os.path.getsize(Path(folder) / result.name), result.num_segments, result.num_unscored
+        result = score_piece("sample", documents, {"scores": scorer}, segmenter, Path(folder))
+        return os.path.getsize(Path(folder) / "sample.parquet"), result.num_segments, result.num_unscored

@@ -40,4 +40,7 @@ def _parts_then(manifest: Manifest) -> dict[int, str]:
     options = ReadOptions.of(manifest.reading)
     if "+".join(fingerprint(source, options) for source in manifest.sources) != manifest.fingerprint:
         return {}
-    return dict(enumerate(part.label for part in list_corpus(manifest.sources, options).parts))
+    parts = list_corpus(manifest.sources, options, group_bytes=manifest.shard_bytes or None).parts
+    if not manifest.shard_bytes and any(part.kind == "records" and len(part.files) > 1 for part in parts):
+        return {}  # of an older version, which put other files together
+    return dict(enumerate(part.label for part in parts))

@@ -1,98 +1,109 @@
 """The local backend: worker processes that are replaced when they die or hang, on one machine."""
 
-import json
 import os
-import selectors
-import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from phf import errors
-from phf.annotate.shard import ShardResult, ShardTask, score_shard
-from phf.corpus.formats.row_policy import ReadOptions
-from phf.errors import OutputError, PhfError, ScorerError
+from phf.annotate.job import Job
+from phf.annotate.pieces import Piece
+from phf.annotate.scoring import PieceResult, read_and_score
+from phf.errors import PhfError, ScorerError
 from phf.scorers import build_scorer
+from phf.workers.child import Child, ready
 
-DEATHS_OF_A_SHARD = 2
-"""After so many deaths of its worker a shard is scored document by document, to find out which one kills."""
+DEATHS_OF_A_PIECE = 2
+"""After so many deaths of its worker a piece is scored document by document, to find out which one kills."""
 DEATHS_AT_A_DOCUMENT = 3
 """After so many deaths at the same document, scored alone, the document is left unscored."""
-MOST_DEATHS_OF_A_SHARD = 30
+MOST_DEATHS_OF_A_PIECE = 30
 MOST_DEATHS_BETWEEN_DOCUMENTS = 5
-"""Before the first document of a shard or after the last one: no document is to blame, and trying again is no use."""
+"""Before the first document of a piece or after the last one: no document is to blame, and trying again is no use."""
 TICK_SECONDS = 0.5
 
-
-@dataclass(frozen=True)
-class Job:
-    """What every worker needs to know."""
-
-    scorers: dict[str, dict[str, Any]]
-    """column of scores -> scorer section of a configuration"""
-    segmenter: str
-    output: Path
-    time_limit: float | None = None
-    """Seconds that a document, or a batch of short ones, may take before its worker is replaced; None: for ever."""
-    options: ReadOptions | None = None
-    """How the corpus is read; None: by the defaults."""
-    is_strict: bool = True
-    """Whether a row that cannot be read ends the job."""
+Scored = tuple[Piece, PieceResult]
 
 
-def score_here(job: Job, tasks: Iterator[ShardTask]) -> Iterator[ShardResult]:
-    """Score in this process, one shard after the other: no time limit, and a scorer that dies takes the job along."""
+def score_here(job: Job, pieces: Iterator[Piece]) -> Iterator[Scored]:
+    """Score in this process, one piece after the other: no time limit, and a scorer that dies takes the job along."""
     scorers = {column: build_scorer(config) for column, config in job.scorers.items()}
-    for task in tasks:
-        yield score_shard(task, scorers, job.segmenter, job.output)
+    for piece in pieces:
+        yield piece, read_and_score(piece, job, scorers)
 
 
-def score_in_processes(job: Job, tasks: Iterator[ShardTask], workers: int, num_gpus: int = 0) -> Iterator[ShardResult]:
-    """Results as they finish. At most two shards a worker are in memory; worker i has the GPU i modulo `num_gpus`."""
+def score_in_processes(job: Job, pieces: Iterator[Piece], workers: int, num_gpus: int = 0) -> Iterator[Scored]:
+    """Results as they finish; worker i has the GPU i modulo `num_gpus`.
+
+    At most two pieces per worker are in memory. Of several errors the first one in the corpus is raised, whichever worker
+    meets its own first.
+    """
     pool = [_Worker(job, number % num_gpus if num_gpus else None) for number in range(workers)]
-    waiting: deque[_Assignment] = deque()
-    is_exhausted = False
     try:
-        while True:
-            # who is free gets work first; reading what comes next does not keep anybody waiting
-            for worker in pool:
-                if worker.assignment is None and waiting:
-                    worker.start(waiting.popleft())
-            while not is_exhausted and len(waiting) < workers:
-                task = next(tasks, None)
-                is_exhausted = task is None
-                if task is not None:
-                    _spawn_one(pool)
-                    waiting.append(_Assignment.of(task))
-            busy = [worker for worker in pool if worker.assignment is not None]
-            if not busy and not waiting:
-                return
-            for worker in _ready(busy):
-                if (result := worker.read()) is not None:
-                    yield result
-            for worker in busy:
-                if worker.assignment is not None and (reason := worker.failure()) is not None:
-                    waiting.appendleft(worker.give_up(reason))
+        yield from _deal_out(pieces, pool)
     finally:
         for worker in pool:
             worker.stop()
 
 
+def _deal_out(pieces: Iterator[Piece], pool: list["_Worker"]) -> Iterator[Scored]:
+    waiting: deque[_Assignment] = deque()
+    failed: tuple[int, PhfError] | None = None
+    is_exhausted = False
+    count = 0
+    while True:
+        # who is free gets work first; reading what comes next does not keep anybody waiting
+        for worker in pool:
+            if worker.assignment is None and waiting:
+                worker.start(waiting.popleft())
+        while not is_exhausted and len(waiting) < len(pool):
+            try:
+                piece = next(pieces, None)
+            except PhfError as problem:
+                failed, piece = (count, problem), None
+            is_exhausted = piece is None
+            if piece is not None:
+                _spawn_one(pool)
+                waiting.append(_Assignment(count, piece))
+                count += 1
+        busy = [worker for worker in pool if worker.assignment is not None]
+        if failed is not None:
+            number, error = failed
+            unread = [a for a in waiting if a.number < number]
+            unread += [w.assignment for w in busy if w.assignment and w.assignment.number < number and not w.has_read]
+            if not unread:
+                raise error
+        if not busy and not waiting:
+            return
+        for worker in _ready(busy):
+            assignment = worker.assignment
+            assert assignment is not None
+            try:
+                if (result := worker.read()) is not None:
+                    yield assignment.piece, result
+            except PhfError as problem:
+                if failed is None or assignment.number < failed[0]:
+                    failed = assignment.number, problem
+                is_exhausted = True
+                waiting = deque(other for other in waiting if other.number < failed[0])
+                worker.assignment = None
+                worker.stop()
+        for worker in busy:
+            if worker.assignment is not None and (reason := worker.failure()) is not None:
+                waiting.appendleft(worker.give_up(reason))
+
+
 class Supervisor:
-    """One worker process that scores shard after shard, and is replaced as `score_in_processes` does."""
+    """One worker process that scores piece after piece, and is replaced as `score_in_processes` does."""
 
     def __init__(self, job: Job) -> None:
         self._worker = _Worker(job, None)
 
-    def score(self, task: ShardTask) -> ShardResult:
-        """The shard's result, when it is done."""
+    def score(self, piece: Piece) -> PieceResult:
+        """The piece's result, when it is done."""
         worker = self._worker
-        worker.start(_Assignment.of(task))
+        worker.start(_Assignment(0, piece))
         while True:
             if _ready([worker]) and (result := worker.read()) is not None:
                 return result
@@ -101,32 +112,29 @@ class Supervisor:
 
     def stop(self) -> None:
         """End the process."""
+        self._worker.assignment = None
         self._worker.stop()
 
 
 def _spawn_one(pool: list["_Worker"]) -> None:
-    """Let one more process get ready while the first shards are read; work sent to it would wait for that."""
+    """Let one more process get ready while the first pieces are read; work sent to it would wait for that."""
     for worker in pool:
-        if worker.process is None:
+        if worker.child is None:
             worker.spawn()
             return
 
 
 @dataclass
 class _Assignment:
-    """A shard on its way through the workers, and what went wrong with it."""
+    """A piece on its way through the workers, and what went wrong with it."""
 
-    name: str
-    documents: bytes
-    """As they are sent."""
+    number: int
+    """Of the piece, as they come in the corpus."""
+    piece: Piece
     skipped: dict[int, str] = field(default_factory=dict)
     one_by_one: bool = False
     deaths: int = 0
     deaths_at: dict[int | None, int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, task: ShardTask) -> "_Assignment":
-        return cls(task.name, _line([[document.id, document.text, document.meta] for document in task.documents]))
 
     def failed(self, at: int | None, reason: str, is_timeout: bool) -> None:
         """Decide how to try again, after the worker failed while scoring document number `at`."""
@@ -140,7 +148,7 @@ class _Assignment:
                 self.deaths_at[at] = self.deaths_at.get(at, 0) + 1
                 if at is not None and self.deaths_at[at] >= DEATHS_AT_A_DOCUMENT:
                     self.skipped[at] = reason
-            self.one_by_one = self.one_by_one or self.deaths >= DEATHS_OF_A_SHARD
+            self.one_by_one = self.one_by_one or self.deaths >= DEATHS_OF_A_PIECE
 
 
 class _Worker:
@@ -150,125 +158,87 @@ class _Worker:
         self.job = job
         self.gpu = gpu
         self.assignment: _Assignment | None = None
-        self.process: subprocess.Popen[bytes] | None = None
+        self.child: Child | None = None
+        self.has_read = False
+        """Whether the documents of the assignment have been read."""
         self._at: int | None = None
         self._last_answer = 0.0
-        self._rest = b""
-        self._has_ended = False
 
     def spawn(self) -> None:
-        self.process = _spawn(self.gpu)
-        settings = {"scorers": self.job.scorers, "segmenter": self.job.segmenter, "output": str(self.job.output)}
-        self._send(_line({**settings, "path": sys.path}))
+        self.child = Child("phf.annotate.backends.worker", _environment(self.gpu))
+        job = self.job
+        settings = {
+            "scorers": job.scorers,
+            "segmenter": job.segmenter,
+            "output": str(job.output),
+            "options": None if job.options is None else job.options.settings(),
+            "is_strict": job.is_strict,
+            "path": sys.path,
+        }
+        self.child.send(settings)
 
     def start(self, assignment: _Assignment) -> None:
         self.assignment = assignment
-        self._at = None
+        self.has_read, self._at = False, None
         self._last_answer = time.monotonic()
-        if self.process is None:
+        if self.child is None:
             self.spawn()
-        how = {"name": assignment.name, "skipped": assignment.skipped, "one_by_one": assignment.one_by_one}
-        self._send(_line(how) + assignment.documents)
+        assert self.child is not None
+        piece = assignment.piece
+        how = {"piece": piece.to_json(), "skipped": assignment.skipped, "one_by_one": assignment.one_by_one}
+        self.child.send(how, piece.documents_bytes())
 
-    def read(self) -> ShardResult | None:
-        """Take in what the process has answered; the result if the shard is done."""
-        assert self.process is not None
-        assert self.process.stdout is not None
-        received = os.read(self.process.stdout.fileno(), 2**16)
-        self._has_ended = not received
-        *lines, self._rest = (self._rest + received).split(b"\n")
-        for line in lines:
-            answer = json.loads(line)
+    def read(self) -> PieceResult | None:
+        """Take in what the process has answered; the result if the piece is done."""
+        assert self.child is not None
+        for answer in self.child.read():
             self._last_answer = time.monotonic()
-            if "error" in answer:
-                raise _error(*answer["error"])
             if "result" in answer:
                 self.assignment = None
-                return ShardResult(**answer["result"])
-            self._at = answer["at"]
+                return PieceResult(**answer["result"])
+            self.has_read = True
+            self._at = answer.get("at", self._at)
         return None
 
     def failure(self) -> str | None:
         """Why the process cannot go on; None while it can."""
-        assert self.process is not None
+        assert self.child is not None
         limit = self.job.time_limit
         if limit is not None and self._at is not None and time.monotonic() - self._last_answer > limit:
             return f"took longer than {limit:g} s"
-        # a process that the scorer started may live on and hold the pipe open: then it is no end of file that says so
-        if not self._has_ended and (self.process.poll() is None or _ready([self], 0)):
-            return None
-        return f"worker died ({_cause(self.process.wait())})"
+        status = self.child.exit_status()
+        return None if status is None else f"worker died ({status})"
 
     def give_up(self, reason: str) -> _Assignment:
-        """Kill the process and hand the shard back, to be tried again."""
+        """Kill the process and hand the piece back, to be tried again."""
         assert self.assignment is not None
         is_timeout = reason.startswith("took")
         assignment, self.assignment = self.assignment, None
         between = assignment.deaths_at.get(None, 0)
-        if assignment.deaths >= MOST_DEATHS_OF_A_SHARD or between >= MOST_DEATHS_BETWEEN_DOCUMENTS:
+        if assignment.deaths >= MOST_DEATHS_OF_A_PIECE or between >= MOST_DEATHS_BETWEEN_DOCUMENTS:
             raise ScorerError(
-                f"The worker that scores {assignment.name} has died {assignment.deaths} times, last time: {reason}. "
-                "What it printed is above; finished shards are kept."
+                f"The worker that scores {assignment.piece.name} has died {assignment.deaths} times, last time: {reason}. "
+                "What it printed is above; what is finished is kept."
             )
         assignment.failed(self._at, reason, is_timeout)
         self.stop()
         return assignment
 
     def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            for stream in (self.process.stdin, self.process.stdout):
-                if stream is not None:
-                    with suppress(BrokenPipeError):  # it died before it had read everything
-                        stream.close()
-        self.process, self._rest, self._has_ended = None, b"", False
-
-    def _send(self, lines: bytes) -> None:
-        assert self.process is not None
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(lines)
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died; `failure` says how
+        if self.child is not None:
+            self.child.stop()
+        self.child = None
 
 
-def _line(message: Any) -> bytes:
-    return json.dumps(message, default=str).encode() + b"\n"
-
-
-def _ready(busy: list[_Worker], seconds: float = TICK_SECONDS) -> list[_Worker]:
+def _ready(busy: list[_Worker]) -> list[_Worker]:
     """The workers that have answered something, after at most a tick."""
-    with selectors.DefaultSelector() as selector:
-        for worker in busy:
-            assert worker.process is not None
-            assert worker.process.stdout is not None
-            selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
-        return [key.data for key, _ in selector.select(seconds)]
+    answering = ready([worker.child for worker in busy if worker.child is not None], TICK_SECONDS)
+    return [worker for worker in busy if worker.child in answering]
 
 
-def _spawn(gpu: int | None) -> "subprocess.Popen[bytes]":
-    environment = dict(os.environ)
-    if gpu is not None:
-        # what this process may see is counted from 0, but called as the machine, or a scheduler, calls it
-        visible = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
-        environment["CUDA_VISIBLE_DEVICES"] = visible[gpu] if len(visible) > gpu and visible[gpu] else str(gpu)
-    # a process group of its own: Ctrl-C reaches the parent alone, which decides what it means; but no session of its
-    # own, which Linux would give a share of the processor apart from the parent's
-    return subprocess.Popen(
-        [sys.executable, "-m", "phf.annotate.backends.worker", str(os.getpid())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-        process_group=0,
-    )
-
-
-def _error(name: str, message: str) -> PhfError:
-    known = {cls.__name__: cls for cls in (errors.ConfigError, errors.CorpusError, ScorerError, OutputError)}
-    return known.get(name, PhfError)(message)
-
-
-def _cause(returncode: int) -> str:
-    return f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
+def _environment(gpu: int | None) -> dict[str, str]:
+    if gpu is None:
+        return {}
+    # what this process may see is counted from 0, but called as the machine, or a scheduler, calls it
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return {"CUDA_VISIBLE_DEVICES": visible[gpu] if len(visible) > gpu and visible[gpu] else str(gpu)}

@@ -1,36 +1,35 @@
-"""The Ray backend: parts are read and shards are scored anywhere on a cluster that shares a file system.
+"""The Ray backend: parts are read and pieces are scored anywhere on a cluster that shares a file system.
 
-Readers (one CPU each) and scorers (a CPU, or a GPU for a scorer with a device) are scaled apart. Both are functions of
-their input alone, so when a node dies Ray runs what it had again elsewhere, and the same files come out.
+Readers (for what the scorers cannot read themselves) and scorers (a CPU, or a GPU for a scorer with a device) are scaled
+apart. Both are functions of their input alone, so when a node dies Ray runs what it had again elsewhere, and the same
+files come out. Pieces are joined into shards where the job was started.
 """
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from phf.annotate.backends.local import Job, Supervisor
-from phf.annotate.shard import ShardResult, shard_tasks
-from phf.corpus.formats.row_policy import ReadNotes
-from phf.corpus.sources.documents import DocumentReader
+from phf.annotate.backends.local import Scored, Supervisor
+from phf.annotate.job import Job
+from phf.annotate.pieces import Piece
+from phf.annotate.plan import Plan
+from phf.annotate.scoring import PieceResult
+from phf.annotate.shards import ShardResult, steps_of
+from phf.corpus.sources.documents import Document
 from phf.corpus.sources.parts import Part
 from phf.errors import ConfigError, MissingExtraError, PhfError
+from phf.scorers import build_scorer
+from phf.scorers.composite import joined_precision
 from phf.workers.interruption import keeping_handlers
 
-SHARDS_AHEAD = 2
-"""Shards that a reader may be ahead of the scorers, and that wait at each scorer."""
+PIECES_AHEAD = 2
+"""Pieces that a reader may be ahead of the scorers, and that wait at each scorer."""
 RETRIES = -1
 """As often as nodes die; an error of ours is not retried."""
 
 
-def score_on_ray(
-    job: Job,
-    parts: Sequence[Part],
-    workers: int | None,
-    wants_gpu: bool,
-    address: str | None,
-    part_done: Callable[[Part], None],
-    noted: Callable[[ReadNotes], None],
-) -> Iterator[ShardResult]:
+def score_on_ray(plan: Plan, workers: int | None, wants_gpu: bool, address: str | None) -> Iterator[Scored]:
     """Results as they finish; see `phf.annotate.runner.annotate`. `workers`: scoring actors; None: all the cluster fits."""
     try:
         import ray
@@ -46,7 +45,7 @@ def score_on_ray(
         except ConnectionError as error:
             raise _no_cluster(address, error) from error
     try:
-        yield from _score(ray, job, parts, workers, wants_gpu, part_done, noted)
+        yield from _score(ray, plan, workers, wants_gpu)
     finally:
         if started_here:
             ray.shutdown()
@@ -66,64 +65,51 @@ def _no_cluster(address: str | None, error: Exception) -> ConfigError:
     return ConfigError(f"There is no Ray cluster at {address!r} (--ray-address): {error}.")
 
 
-def _score(
-    ray: Any,
-    job: Job,
-    parts: Sequence[Part],
-    workers: int | None,
-    wants_gpu: bool,
-    part_done: Callable[[Part], None],
-    noted: Callable[[ReadNotes], None],
-) -> Iterator[ShardResult]:
+def _score(ray: Any, plan: Plan, workers: int | None, wants_gpu: bool) -> Iterator[Scored]:
     resources = ray.cluster_resources()
     num_cpus, num_gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
     uses_gpu = wants_gpu and num_gpus > 0
     num_scorers = workers or (num_gpus if uses_gpu else max(1, num_cpus - 1))
-    num_readers = max(1, min(len(parts), num_cpus - (0 if uses_gpu else num_scorers)))
+    num_readers = max(1, min(len(plan.parts), num_cpus - (0 if uses_gpu else num_scorers)))
     # a reader waits most of the time, and must find a place however many scorers there are
-    read = ray.remote(_read).options(num_cpus=0, max_retries=RETRIES, _generator_backpressure_num_objects=SHARDS_AHEAD)
-    scorer_class = ray.remote(_ScoringActor).options(
-        num_cpus=0 if uses_gpu else min(1, num_cpus / num_scorers),
-        num_gpus=1 if uses_gpu else 0,
-        max_restarts=RETRIES,
-        max_task_retries=RETRIES,
-    )
-    # beside the driver: if that node dies, the job ends anyway
-    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-        ray.get_runtime_context().get_node_id(), soft=False
-    )
-    notes = ray.remote(_Notes).options(num_cpus=0, scheduling_strategy=here).remote()
-    scorers = [scorer_class.remote(job) for _ in range(num_scorers)]
-    free = [scorer for scorer in scorers for _ in range(SHARDS_AHEAD)]
-    unread = list(enumerate(parts))[::-1]
-    streams: dict[Any, Part] = {}
-    scoring: dict[Any, Any] = {}
+    read = ray.remote(_steps).options(num_cpus=0, max_retries=RETRIES, _generator_backpressure_num_objects=PIECES_AHEAD)
+    share = {"num_cpus": 0 if uses_gpu else min(1, num_cpus / num_scorers), "num_gpus": 1 if uses_gpu else 0}
+    if any(plan.job.output.glob("shard-*.json")):  # finished ones are kept if the cluster scores in the same precision
+        plan.precision = ray.get(ray.remote(_precision).options(**share, max_retries=RETRIES).remote(plan.job))
+    scorer_class = ray.remote(_ScoringActor).options(**share, max_restarts=RETRIES, max_task_retries=RETRIES)
+    scorers = [scorer_class.remote(plan.job) for _ in range(num_scorers)]
+    free = [scorer for scorer in scorers for _ in range(PIECES_AHEAD)]
+    unread = list(range(len(plan.parts)))[::-1]
+    streams: dict[Any, int] = {}
+    scoring: dict[Any, tuple[Any, Piece]] = {}
     while unread or streams or scoring:
         while unread and len(streams) < num_readers:
-            number, part = unread.pop()
-            streams[read.remote(job, number, part, number + 1 == len(parts), notes)] = part
-        # only as many shards are taken from the readers as there are places at the scorers
+            number = unread.pop()
+            # what is finished is looked up here, once: a reader that has to begin again must find the same
+            steps = read.remote(plan.job, number, plan.parts[number], plan.finished(number), plan.is_last(number))
+            streams[steps] = number
+        # only as many pieces are taken from the readers as there are places at the scorers
         waiting = [*scoring, *(streams if free else [])]
         ready, _ = ray.wait(waiting, num_returns=1, fetch_local=False)
         for item in ready:
-            if item in streams:
-                try:
-                    task = next(item)
-                except StopIteration:
-                    part_done(streams.pop(item))
-                    continue
+            if item in scoring:
+                scorer, piece = scoring.pop(item)
+                free.append(scorer)
+                yield piece, _got(ray, item)
+                continue
+            try:
+                step, has_documents = _got(ray, next(item))
+            except StopIteration:
+                plan.end(streams.pop(item))
+                continue
+            documents = next(item) if has_documents else None  # they do not come by here
+            plan.add(streams[item], step)
+            if isinstance(step, Piece):
                 scorer = free.pop()
-                scoring[scorer.score.remote(task)] = scorer
-            else:
-                free.append(scoring.pop(item))
-                yield _result(ray, item)
-    found = ray.get(notes.all.remote())
-    assert len(found) == len(parts)
-    for what in found:
-        noted(what)
+                scoring[scorer.score.remote(step, documents)] = scorer, step
 
 
-def _result(ray: Any, reference: Any) -> ShardResult:
+def _got(ray: Any, reference: Any) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
@@ -132,26 +118,18 @@ def _result(ray: Any, reference: Any) -> ShardResult:
         raise
 
 
-def _read(job: Job, number: int, part: Part, is_last_part: bool, notes: Any) -> Iterator[Any]:
-    """The shards of one part; what was not read of it is told to `notes`."""
-    import ray
+def _steps(job: Job, number: int, part: Part, finished: Sequence[ShardResult], is_last: bool) -> Iterator[Any]:
+    """What is in a part, each with whether it is followed by documents that a scorer cannot read itself."""
+    for step in steps_of(job, number, part, finished, is_last=is_last):
+        if isinstance(step, Piece) and step.documents is not None:
+            yield replace(step, documents=None), True
+            yield step.documents
+        else:
+            yield step, False
 
-    reader = DocumentReader(part, job.options, is_strict=job.is_strict)
-    yield from shard_tasks(number, reader, is_last_part=is_last_part)
-    ray.get(notes.put.remote(number, reader.notes))
 
-
-class _Notes:
-    """What was not read of each part, however often a reader had to begin again."""
-
-    def __init__(self) -> None:
-        self._notes: dict[int, ReadNotes] = {}
-
-    def put(self, number: int, notes: ReadNotes) -> None:
-        self._notes[number] = notes
-
-    def all(self) -> list[ReadNotes]:
-        return [self._notes[number] for number in sorted(self._notes)]
+def _precision(job: Job) -> str:
+    return joined_precision(build_scorer(config) for config in job.scorers.values())
 
 
 class _ScoringActor:
@@ -160,9 +138,9 @@ class _ScoringActor:
     def __init__(self, job: Job) -> None:
         self._supervisor = Supervisor(job)
 
-    def score(self, task: Any) -> ShardResult:
+    def score(self, piece: Piece, documents: list[Document] | None) -> PieceResult:
         try:
-            return self._supervisor.score(task)
+            return self._supervisor.score(piece if documents is None else replace(piece, documents=documents))
         except PhfError:
             self._supervisor.stop()  # it may be in the middle of something
             raise

@@ -43,13 +43,16 @@ def read_json_lines(path: Path, progress: ReadProgress = ignore_progress) -> Ite
 
 
 def json_lines(
-    file: StoredFile, raw: BinaryIO, content: BinaryIO, bad: OnBad, progress: ReadProgress
+    file: StoredFile, raw: BinaryIO, content: BinaryIO, bad: OnBad, progress: ReadProgress, first: int = 1
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line from 1, object) of each non-blank line that can be read; `raw` is `content` as it is stored."""
-    place, number = file.location, 0
+    """(line from 1, object) of each non-blank line that can be read; `raw` is `content` as it is stored.
+
+    `first`: the number of the line that the content begins with.
+    """
+    place, number = file.location, first - 1
     num_bytes = max(file.num_bytes, 1)
     try:
-        for number, line in enumerate(content, start=1):
+        for number, line in enumerate(content, start=first):
             if number % LINES_BETWEEN_PROGRESS == 1:
                 progress(min(raw.tell() / num_bytes, 1.0))
                 line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line

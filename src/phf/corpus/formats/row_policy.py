@@ -12,7 +12,7 @@ TEXT_COLUMNS = ("text", "texts", "content", "raw_content")
 """What the column of a corpus that holds its text is called: Hugging Face's name, that of the annotated datasets, that of
 code corpora (The Stack), and that of crawls (RedPajama)."""
 MAX_LISTED = 100
-"""Of skipped rows, and of files left out for one reason, that are listed by name; all are counted."""
+"""Of skipped rows, and of files left out for one reason, that a manifest lists by name; all are counted."""
 MAX_REASON_CHARS = 400
 
 
@@ -137,7 +137,7 @@ def listed(names: Iterable[str]) -> str:
 
 @dataclass
 class Named:
-    """How many, and the first of them by name."""
+    """How many, and which: all of them, or the first."""
 
     count: int = 0
     names: list[Any] = field(default_factory=list)
@@ -145,13 +145,16 @@ class Named:
     def add(self, name: Any) -> None:
         """Count one more."""
         self.count += 1
-        if len(self.names) < MAX_LISTED:
-            self.names.append(name)
+        self.names.append(name)
 
     def update(self, other: "Named") -> None:
         """Count all of another."""
         self.count += other.count
-        self.names += other.names[: MAX_LISTED - len(self.names)]
+        self.names += other.names
+
+    def first(self) -> "Named":
+        """The same count, and the first `MAX_LISTED` by name."""
+        return Named(self.count, self.names[:MAX_LISTED])
 
 
 @dataclass
@@ -186,11 +189,29 @@ class ReadNotes:
         """A line for each reason why files were not read."""
         return describe_left_out(self.to_json()["left_out"])
 
+    def take(self) -> "ReadNotes":
+        """What was noted since; nothing of it is left here."""
+        taken = ReadNotes(dict(self.left_out), self.skipped, self.is_strict)
+        self.left_out.clear()
+        self.skipped = Named()
+        return taken
+
+    def first(self) -> "ReadNotes":
+        """The same counts, and the first `MAX_LISTED` of each by name."""
+        left_out = {reason: files.first() for reason, files in self.left_out.items()}
+        return ReadNotes(left_out, self.skipped.first(), self.is_strict)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, of text that UTF-8 can hold whatever the files are called."""
         left_out = {reason: {"count": n.count, "files": n.names} for reason, n in self.left_out.items()}
         skipped = {"count": self.skipped.count, "rows": self.skipped.names}
         return without_surrogates({"left_out": left_out, "skipped": skipped})  # type: ignore[no-any-return]
+
+    @classmethod
+    def of_json(cls, values: Mapping[str, Any]) -> "ReadNotes":
+        """What `to_json` made plain values of."""
+        left_out = {reason: Named(found["count"], found["files"]) for reason, found in values["left_out"].items()}
+        return cls(left_out, Named(values["skipped"]["count"], values["skipped"]["rows"]))
 
 
 def describe_left_out(left_out: Mapping[str, Mapping[str, Any]], shown: int = 5) -> list[str]:

@@ -34,7 +34,7 @@ from phf.corpus.sources import stdlib
 from phf.corpus.sources.hub_datasets import hub_rows, saved_rows
 from phf.corpus.sources.listing import is_saved_dataset, is_text, list_source
 from phf.corpus.sources.parts import PYTHON_STDLIB, Part, list_corpus
-from phf.corpus.sources.rows import Record, read_file
+from phf.corpus.sources.rows import LineSpan, Record, read_file, read_span
 from phf.errors import CorpusError
 from phf.storage.reading import parse_json, without_surrogates
 
@@ -78,11 +78,19 @@ class DocumentReader:
     """The raw documents of one part in a fixed order; annotated ones are joined.
 
     `notes.is_strict`: a record without text, broken JSON or invalid UTF-8 raises `CorpusError` naming file and row;
-    otherwise it is counted in `notes` and left out.
+    otherwise it is counted in `notes` and left out. `span`: the lines that are read, of a part of one file.
     """
 
-    def __init__(self, part: Part, options: ReadOptions | None = None, *, is_strict: bool = True) -> None:
+    def __init__(
+        self,
+        part: Part,
+        options: ReadOptions | None = None,
+        *,
+        is_strict: bool = True,
+        span: LineSpan | None = None,
+    ) -> None:
         self.part = part
+        self.span = span
         self.fraction = 0.0
         """How much of the part has been read, in [0, 1]; stays 0 where its size is not known."""
         self.notes = ReadNotes(is_strict=is_strict)
@@ -104,13 +112,19 @@ class DocumentReader:
                 self.fraction = done
                 yield Document(before + name, text)
         else:
-            for record in read_part(part, self._options.columns, self.notes.bad, self._set_fraction, self.notes):
+            for record in self._records():
                 try:
                     document = self._document(record)
                 except CorpusError as error:
                     self.notes.bad(error)
                 else:
                     yield document
+
+    def _records(self) -> Iterator[Record]:
+        if self.span is not None:
+            (file,) = self.part.files
+            return read_span(file, self.span, self.notes.bad)
+        return read_part(self.part, self._options.columns, self.notes.bad, self._set_fraction, self.notes)
 
     def _texts(self) -> Iterator[Document]:
         files = self.part.files

@@ -13,7 +13,7 @@ from phf.corpus.formats.kinds import OWN_FILES, Kind, kind_by_content, kind_by_n
 from phf.corpus.formats.row_policy import ReadNotes, ReadOptions
 from phf.corpus.formats.stored import StoredFile, is_url, reading
 from phf.corpus.shards import MANIFEST, listed_remote_shards, listed_shards
-from phf.corpus.sources.tree import JOB, Tree, find, is_direct, is_folder
+from phf.corpus.sources.tree import JOB, PIECES, Tree, find, is_direct, is_folder
 from phf.errors import CorpusError
 
 __all__ = ["JOB", "MANIFEST", "Listing", "is_saved_dataset", "is_text", "list_source", "record_files"]
@@ -131,7 +131,8 @@ def is_saved_dataset(source: str) -> bool:
 
 def _is_unfinished(names: Collection[str]) -> bool:
     """Whether `phf annotate` has begun in a folder of such files and not written its manifest, which comes last."""
-    begun = JOB in names and any(name.startswith("shard-") and name.endswith(".parquet") for name in names)
+    shards = (name.startswith("shard-") and name.endswith(".parquet") for name in names)
+    begun = JOB in names and (PIECES in names or any(shards))
     return begun and MANIFEST not in names
 
 

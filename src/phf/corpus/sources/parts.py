@@ -20,8 +20,8 @@ from phf.text import visible_text
 PYTHON_STDLIB = "python-stdlib"
 GROUPED_ABOVE = 16
 """Files of records in a source; so many may have shards of their own, more are put together where they are small."""
-GROUP_BYTES = 1_000_000
-GROUP_FILES = 500
+GROUP_BYTES = 128_000_000
+GROUP_FILES = 100_000
 """About as much is put together."""
 COMPRESSED_FACTOR = 4
 """How much larger the content of a compressed file is, about."""
@@ -62,11 +62,15 @@ class Corpus:
     warnings: list[str] = field(default_factory=list)
 
 
-def list_corpus(sources: Sequence[str], options: ReadOptions | None = None, prefix: str = "") -> Corpus:
+def list_corpus(
+    sources: Sequence[str], options: ReadOptions | None = None, prefix: str = "", group_bytes: int | None = None
+) -> Corpus:
     """The parts of `sources`, named below the deepest folder that holds all of them.
 
-    `prefix`: put before every name that is made. A file or source that is named twice is read
-    once. Raises `CorpusError` for a source that is neither here nor can be a Hub dataset's name.
+    `prefix`: put before every name that is made. `group_bytes`: about as much of small files is one part; None:
+    `GROUP_BYTES`. A file or source that is named twice is read once.
+
+    Raises `CorpusError` for a source that is neither here nor can be a Hub dataset's name.
     """
     if not all(sources):
         raise CorpusError("A source has no name. Name a file, folder, glob or dataset.")
@@ -94,7 +98,8 @@ def list_corpus(sources: Sequence[str], options: ReadOptions | None = None, pref
         seen.update(places)
         corpus.notes.update(listing.notes)
         corpus.warnings += listing.warnings
-        corpus.parts += _parts(listing, before) if listing.files or not again else []
+        if listing.files or not again:
+            corpus.parts += _parts(listing, before, group_bytes or GROUP_BYTES)
     return corpus
 
 
@@ -189,17 +194,20 @@ def _special(source: str, prefix: str) -> Part:
     return Part(source, "hub", prefix or parse_hub_name(source).name.rpartition("/")[2])
 
 
-def _parts(listing: Listing, prefix: str) -> list[Part]:
+def _parts(listing: Listing, prefix: str, group_bytes: int) -> list[Part]:
     before = f"{prefix}/" if prefix else ""
     names = _printable([file.name for file in listing.files])
     files = [replace(file, name=before + name) for file, name in zip(listing.files, names, strict=True)]
     if listing.kind == "text":
         return [Part(listing.source, "text", files=tuple(files), num_bytes=_num_bytes(files) or None)]
-    groups = _groups(files, listing.files) if len(files) > GROUPED_ABOVE else [[file] for file in files]
+    is_many = len(files) > GROUPED_ABOVE
+    groups = _groups(files, listing.files, group_bytes) if is_many else [[file] for file in files]
     return [Part(listing.source, "records", files=tuple(group), num_bytes=_num_bytes(group)) for group in groups]
 
 
-def _groups(files: Sequence[ListedFile], as_listed: Sequence[ListedFile]) -> Iterator[list[ListedFile]]:
+def _groups(
+    files: Sequence[ListedFile], as_listed: Sequence[ListedFile], group_bytes: int
+) -> Iterator[list[ListedFile]]:
     """Consecutive small files together.
 
     Whether a group ends after a file depends on the name and the size of that file alone, so that a change of one, or one
@@ -207,10 +215,7 @@ def _groups(files: Sequence[ListedFile], as_listed: Sequence[ListedFile]) -> Ite
     """
     group: list[ListedFile] = []
     for file, listed in zip(files, as_listed, strict=True):
-        size = file.stored.num_bytes * (
-            COMPRESSED_FACTOR if file.stored.name.endswith((".gz", ".zst", ".xz", ".bz2")) else 1
-        )
-        share = size / GROUP_BYTES
+        share = content_bytes(file) / group_bytes
         if share >= 0.5:  # a large one is a part of its own
             if group:
                 yield group
@@ -223,6 +228,12 @@ def _groups(files: Sequence[ListedFile], as_listed: Sequence[ListedFile]) -> Ite
             group = []
     if group:
         yield group
+
+
+def content_bytes(file: ListedFile) -> int:
+    """About how large the content of a file is, by its size and name."""
+    is_compressed = file.stored.name.endswith((".gz", ".zst", ".xz", ".bz2"))
+    return file.stored.num_bytes * (COMPRESSED_FACTOR if is_compressed else 1)
 
 
 def _num_bytes(files: Sequence[ListedFile]) -> int:

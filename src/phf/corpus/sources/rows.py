@@ -1,15 +1,17 @@
 """The rows of one file of records, whatever its format, each with its place."""
 
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from phf.corpus.formats.compression import compression_of
 from phf.corpus.formats.delimited import delimited_rows
 from phf.corpus.formats.jsonlines import ReadProgress, ignore_progress, is_laid_out, json_elements, json_lines
 from phf.corpus.formats.kinds import kind_by_magic, refuse_foreign
 from phf.corpus.formats.row_policy import BadRowError, Choose, Chosen, OnBad, stop
-from phf.corpus.formats.stored import Opened, is_url, opened, reaching
+from phf.corpus.formats.stored import HEAD_BYTES, Opened, is_url, opened, reaching, reading
 from phf.corpus.formats.tables import KIND_NAMES, table_rows
 from phf.corpus.sources.listing import ListedFile
 from phf.errors import CorpusError
@@ -71,6 +73,76 @@ def read_file(
                 yield from (Record(place, line - 1, values, line, name) for line, values in lines)
     except CorpusError as error:
         bad(error)
+
+
+@dataclass(frozen=True, slots=True)
+class LineSpan:
+    """Whole lines of a file of JSON Lines that is not compressed."""
+
+    start: int
+    """Byte at which the first of them begins."""
+    end: int
+    """Byte behind the last of them."""
+    first_line: int
+    """Number of the first of them, from 1."""
+
+
+def has_line_spans(file: ListedFile) -> bool:
+    """Whether a file of records can be read from any line on: JSON Lines of this machine, not compressed."""
+    if file.kind != "json" or is_url(file.stored.location):
+        return False
+    try:
+        with file.stored.open() as content:
+            head = content.read(HEAD_BYTES)
+        refuse_foreign(file.stored.location, head)
+    except (CorpusError, OSError):
+        return False  # said by whoever reads it
+    is_compressed = compression_of(file.stored.name, head) is not None
+    return not is_compressed and kind_by_magic(head) is None and not is_laid_out(head)
+
+
+def line_spans(
+    file: ListedFile, start: int, first_line: int, size: Callable[[int], int]
+) -> Iterator[tuple[LineSpan, int]]:
+    """The lines of a file from one on, cut into spans; with each, the number of the line behind it.
+
+    `size`: bytes that are left of the file -> bytes that the next span has at least, and ends with their line. The end is
+    where it was when the file was listed. Raises `CorpusError` for a file that has become shorter since.
+    """
+    place, num_bytes = file.stored.location, file.stored.num_bytes
+    with reading(place), open(place, "rb") as content:
+        content.seek(start)
+        while start < num_bytes:
+            block = content.read(min(size(num_bytes - start), num_bytes - start))
+            rest = b"" if block.endswith(b"\n") else content.readline(num_bytes - start - len(block))
+            if not block:
+                raise _cut_off(file, start)
+            span = LineSpan(start, start + len(block) + len(rest), first_line)
+            first_line += block.count(b"\n") + rest.count(b"\n")
+            yield span, first_line
+            start = span.end
+
+
+def read_span(file: ListedFile, span: LineSpan, bad: OnBad = stop) -> Iterator[Record]:
+    """The rows of some lines of a file; see `read_file`."""
+    place, name = file.stored.location, file.name
+    with reading(place), open(place, "rb") as whole:
+        whole.seek(span.start)
+        content = whole.read(span.end - span.start)
+    if len(content) < span.end - span.start:
+        raise _cut_off(file, span.start + len(content))
+    lines = io.BytesIO(content)
+    for line, values in json_lines(
+        file.stored, lines, lines, _with_place(place, bad), ignore_progress, span.first_line
+    ):
+        yield Record(place, line - 1, values, line, name)
+
+
+def _cut_off(file: ListedFile, num_bytes: int) -> CorpusError:
+    return CorpusError(
+        f"{file.stored.location} has become shorter while it was read ({file.stored.num_bytes:,} bytes, now {num_bytes:,}). "
+        "Run again when nobody writes to it."
+    )
 
 
 def _with_place(place: str, bad: OnBad) -> OnBad:

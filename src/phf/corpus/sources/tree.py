@@ -11,6 +11,8 @@ from phf.corpus.formats.row_policy import ReadNotes
 from phf.corpus.formats.stored import StoredFile, file_system, is_url, reaching, reading, remote_file
 
 JOB = "job.json"
+PIECES = ".pieces"
+"""Folder beside it, of what is finished and not yet in a shard."""
 """In a folder that `phf annotate` writes: what its shards are made of. Written first, so a folder says whose it is."""
 HIDDEN = "hidden"
 LINK = "links to folders"

@@ -1,0 +1,119 @@
+"""The folder of an annotated dataset: whose it is, whether it is finished, and what a killed job left in it."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from phf.config.differences import differences
+from phf.corpus.dataset import Manifest, read_manifest
+from phf.corpus.shards import whole_shard
+from phf.corpus.sources.listing import JOB, MANIFEST, list_source
+from phf.corpus.sources.tree import PIECES
+from phf.errors import OutputError
+from phf.storage.files import is_unused, only_job, write_json_atomic
+from phf.storage.reading import read_json_as, without_surrogates
+from phf.text import visible_text
+
+SHARD_SETTINGS = "shard"
+"""Key of a job under which it says how shards are cut."""
+logger = logging.getLogger(__name__)
+
+
+def check_apart(sources: Sequence[str], output: Path) -> None:
+    """A folder of text must not grow by what is made of it: it would be read, and the job be another one next time."""
+    for folder in map(Path, sources):
+        if not folder.is_dir() or not output.resolve().is_relative_to(folder.resolve()):
+            continue
+        is_hidden = any(name[0] == "." for name in output.resolve().relative_to(folder.resolve()).parts)
+        if not is_hidden and (listing := list_source(str(folder))) is not None and listing.is_deep:
+            raise OutputError(
+                f"{output} is inside the corpus {folder}, as part of which it would be read. Choose another folder."
+            )
+
+
+@contextmanager
+def claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
+    """The folder belongs to one job, and to one process of it at a time."""
+    path = output / JOB
+    job = {**settings, "directory": without_surrogates(os.getcwd())}
+    if not path.is_file() and not is_unused(output):
+        raise OutputError(f"{output} is not empty and was not made by phf annotate. Choose another folder.")
+    with only_job(output):
+        # a job that has finished nothing loses nothing
+        if not any(output.glob("shard-*.parquet")) and not any(output.glob(f"{PIECES}/*.json")):
+            write_json_atomic(path, job)
+        found = _read_job(path)
+        changed = _differences(found, settings)
+        # a relative name means another corpus in another directory
+        is_same_place = found.get("directory") == job["directory"] or all(map(os.path.isabs, settings["sources"]))
+        if changed == ["fingerprint"] and is_same_place and not (output / MANIFEST).is_file():
+            logger.warning(
+                "%s changed since this annotation began: only shards of the same documents are kept.",
+                visible_text(", ".join(settings["sources"])),
+            )
+            write_json_atomic(path, job)
+            changed = []
+        if changed:
+            raise _another_job(output, found, settings, changed)
+        _delete_partial(output)  # of a job that was killed
+        try:
+            yield
+        finally:
+            _delete_partial(output)  # of workers that died
+
+
+def finished(output: Path, settings: dict[str, Any]) -> Manifest | None:
+    """The manifest, where this very job is done and nobody has deleted shards since.
+
+    A dataset that an older version finished, in smaller shards, is the same dataset.
+    """
+    if not (output / JOB).is_file() or (manifest := read_manifest(output)) is None:
+        return None
+    found = _read_job(output / JOB)
+    changed = _differences(found, settings)
+    is_same = not changed or (changed == [SHARD_SETTINGS] and _is_older(found))
+    return manifest if is_same and all(whole_shard(output, shard) for shard in manifest.shards) else None
+
+
+def clear_pieces(output: Path) -> None:
+    """Delete what is in a shard by now, or belongs to none."""
+    shutil.rmtree(output / PIECES, ignore_errors=True)
+
+
+def _another_job(output: Path, found: dict[str, Any], settings: dict[str, Any], changed: list[str]) -> OutputError:
+    if changed == [SHARD_SETTINGS] and _is_older(found):
+        return OutputError(
+            f"{output} holds an annotation that an older version of phf began and did not finish; this version cuts shards "
+            "at other places. Finish it with that version, choose another folder, or delete it to start over."
+        )
+    now = json.loads(json.dumps(settings))
+    what = differences({key: found.get(key) for key in changed}, {key: now[key] for key in changed})
+    return OutputError(
+        f"{output} holds another annotation. They differ in: {what} (that annotation's -> this one's). "
+        "Choose another folder, or delete that one to start over."
+    )
+
+
+def _is_older(job: dict[str, Any]) -> bool:
+    """Whether a job is of a version in which a shard was what a worker scored at a time."""
+    return isinstance(job.get(SHARD_SETTINGS), list)
+
+
+def _delete_partial(output: Path) -> None:
+    for folder in (output, output / PIECES):
+        for partial in folder.glob(".*.partial"):
+            partial.unlink(missing_ok=True)
+
+
+def _differences(found: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    """Keys of the settings that are others in the job that was found."""
+    return [key for key, value in json.loads(json.dumps(settings)).items() if found.get(key) != value]
+
+
+def _read_job(path: Path) -> dict[str, Any]:
+    return read_json_as(dict[str, Any], path, OutputError, "Choose another folder, or delete that one.")

@@ -1,0 +1,295 @@
+"""A corpus as pieces: what a worker reads and scores at a time. Where they are cut depends on nothing but the corpus.
+
+A piece of JSON Lines is a span of a file, one of small files some of them: the worker reads them itself, and the process
+that deals out the work looks at nothing but ends of lines. What cannot be read from any place on (a large file that is
+compressed, CSV, a table, a dataset of the Hub) is read by one process, document by document, and sent.
+"""
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from phf.corpus.formats.row_policy import BadRowError, ReadNotes, ReadOptions
+from phf.corpus.formats.stored import StoredFile, is_url
+from phf.corpus.sources.documents import Document, DocumentReader
+from phf.corpus.sources.listing import ListedFile
+from phf.corpus.sources.parts import Part, content_bytes
+from phf.corpus.sources.rows import LineSpan, has_line_spans, line_spans
+from phf.errors import CorpusError
+
+PIECE_SIZE = 2_000_000
+"""Bytes of files, or characters of documents that are sent."""
+PIECE_DOCUMENTS = 10_000
+PIECE_FILES = 500
+"""Opening a file takes longer than reading a small one."""
+LAST_PIECES = 4
+"""At the end of a corpus a piece is this fraction of what is left, so that all workers end at about the same time, ..."""
+LEAST_PIECE_SIZE = 125_000
+"""... but no smaller."""
+
+
+def piece_settings() -> dict[str, int]:
+    """What decides where pieces are cut, beside the corpus."""
+    return {
+        "piece_size": PIECE_SIZE,
+        "piece_documents": PIECE_DOCUMENTS,
+        "piece_files": PIECE_FILES,
+        "last_pieces": LAST_PIECES,
+        "least_piece_size": LEAST_PIECE_SIZE,
+    }
+
+
+class Cursor(NamedTuple):
+    """A place in a part, between two documents."""
+
+    piece: int = 0
+    """Number of the piece that begins here."""
+    file: int = 0
+    position: int = 0
+    """Byte of the file, or documents of it that were read; 0 where the file begins."""
+    line: int = 1
+    """Line that begins here, where the position is a byte."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive documents of a part: where they are, or the documents themselves."""
+
+    part: int
+    """Number of the part."""
+    start: Cursor
+    end: Cursor
+    files: Part
+    """The part, with the files that the documents are in."""
+    span: LineSpan | None = None
+    """The lines of the file that they are; None: all of the files."""
+    documents: list[Document] | None = None
+    """Where a worker cannot read them itself."""
+    notes: ReadNotes = field(default_factory=ReadNotes)
+    """What was not read between the documents that are sent."""
+    num_bytes: float = 0.0
+    """Of the part's size, as much as the piece is of it."""
+
+    @property
+    def name(self) -> str:
+        """Names sort as the documents do."""
+        return f"piece-{self.part:05d}-{self.start.piece:07d}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without the documents; see `documents_bytes`."""
+        part = self.files
+        files = [[f.name, f.kind, f.stored.location, f.stored.num_bytes, f.stored.stamp] for f in part.files]
+        return {
+            "part": self.part,
+            "start": self.start,
+            "end": self.end,
+            "files": [part.source, part.kind, part.name, files if self.documents is None else []],
+            "span": None if self.span is None else [self.span.start, self.span.end, self.span.first_line],
+            "notes": None if self.documents is None else self.notes.to_json(),
+        }
+
+    def documents_bytes(self) -> bytes:
+        """The documents as they are sent; empty where the worker reads them."""
+        if self.documents is None:
+            return b""
+        return json.dumps([[d.id, d.text, d.meta] for d in self.documents], default=str).encode()
+
+    @classmethod
+    def of_json(cls, values: dict[str, Any], documents: bytes) -> "Piece":
+        """The piece that `to_json` and `documents_bytes` made plain."""
+        source, kind, name, listed = values["files"]
+        files = tuple(ListedFile(n, StoredFile(place, size, stamp), k) for n, k, place, size, stamp in listed)
+        part = Part(source, kind, name, files, sum(file.stored.num_bytes for file in files) or None)
+        return cls(
+            values["part"],
+            Cursor(*values["start"]),
+            Cursor(*values["end"]),
+            part,
+            None if values["span"] is None else LineSpan(*values["span"]),
+            [Document(*fields) for fields in json.loads(documents)] if values["notes"] is not None else None,
+            ReadNotes() if values["notes"] is None else ReadNotes.of_json(values["notes"]),
+        )
+
+
+def read_piece(piece: Piece, options: ReadOptions | None, is_strict: bool) -> tuple[list[Document], ReadNotes]:
+    """The documents of a piece, and what was not read among them. Raises `CorpusError` for what cannot be read."""
+    if piece.documents is not None:
+        return piece.documents, piece.notes
+    reader = DocumentReader(piece.files, options, is_strict=is_strict, span=piece.span)
+    try:
+        return list(reader), reader.notes
+    except BadRowError as error:
+        raise with_advice(error) from None
+
+
+def with_advice(error: BadRowError) -> CorpusError:
+    """The error for whoever may want to leave out what cannot be read."""
+    problem = str(error) if str(error).endswith((".", "?")) else f"{error}."
+    return CorpusError(f"{problem} To leave out what cannot be read, and count it: --on-error skip.")
+
+
+def documents_sha256(documents: Sequence[Document]) -> str:
+    """Hash of documents: what was made of the same ones need not be made again."""
+    heads = [[document.id, document.meta, len(document.text)] for document in documents]
+    digest = hashlib.sha256(json.dumps(heads, default=str).encode())  # what comes to a worker in JSON is the same
+    digest.update("".join(document.text for document in documents).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def pieces_of(
+    number: int, part: Part, start: Cursor, options: ReadOptions | None, *, is_strict: bool, is_last: bool
+) -> Iterator[Piece]:
+    """The pieces of part `number` of a corpus from `start` on; those at the end of its last part are smaller and smaller."""
+    cursor = start
+    bytes_before = [0, *accumulate(file.stored.num_bytes for file in part.files)]
+    while not is_end(part, cursor):
+        if not part.files or is_url(part.files[0].stored.location):
+            # how a place is reached may be known to this process alone
+            pieces = _sent(number, part, part, cursor, options, is_strict, is_last)
+        else:
+            file, left = part.files[cursor.file], bytes_before[-1] - bytes_before[cursor.file] - cursor.position
+            if not cursor.position and (part.kind == "text" or content_bytes(file) <= _size(left, is_last)):
+                pieces = iter([_gathered(number, part, cursor, _size(left, is_last))])
+            elif has_line_spans(file):
+                behind = bytes_before[-1] - bytes_before[cursor.file + 1]
+                pieces = _lines(number, part, cursor, lambda left, more=behind: _size(left + more, is_last))  # type: ignore[misc]
+            else:
+                one = replace(part, files=(file,), num_bytes=file.stored.num_bytes)
+                is_last_file = is_last and len(part.files) == cursor.file + 1
+                pieces = _sent(number, part, one, cursor, options, is_strict, is_last_file)
+        for piece in pieces:
+            yield piece
+            cursor = piece.end
+
+
+def is_end(part: Part, cursor: Cursor) -> bool:
+    """Whether there is nothing of the part behind the cursor."""
+    return cursor.file >= max(len(part.files), 1)
+
+
+def _size(left: int, is_last: bool) -> int:
+    """How large the next piece is, where so much is left of the part."""
+    return min(PIECE_SIZE, max(left // LAST_PIECES, LEAST_PIECE_SIZE)) if is_last else PIECE_SIZE
+
+
+def _gathered(number: int, part: Part, start: Cursor, enough: int) -> Piece:
+    """Small files from `start` on, until they are enough."""
+    files: list[ListedFile] = []
+    size = 0
+    for file in part.files[start.file : start.file + PIECE_FILES]:
+        if files and part.kind != "text" and content_bytes(file) > enough:
+            break
+        files.append(file)
+        size += content_bytes(file)
+        if size >= enough:
+            break
+    end = Cursor(start.piece + 1, start.file + len(files))
+    num_bytes = sum(file.stored.num_bytes for file in files)
+    return Piece(number, start, end, replace(part, files=tuple(files), num_bytes=num_bytes), num_bytes=num_bytes)
+
+
+def _lines(number: int, part: Part, start: Cursor, size: Callable[[int], int]) -> Iterator[Piece]:
+    """Spans of one file of JSON Lines, from `start` to its end; `size`: bytes left of the file -> bytes of a span."""
+    file = part.files[start.file]
+    one = replace(part, files=(file,), num_bytes=file.stored.num_bytes)
+    cursor = start
+    for span, next_line in line_spans(file, start.position, start.line, size):
+        end = Cursor(cursor.piece + 1, cursor.file, span.end, next_line)
+        if span.end >= file.stored.num_bytes:
+            end = Cursor(cursor.piece + 1, cursor.file + 1)
+        yield Piece(number, cursor, end, one, span, num_bytes=span.end - span.start)
+        cursor = end
+
+
+@dataclass(slots=True)
+class _Read:
+    """A document that was read to be sent."""
+
+    document: Document
+    notes: ReadNotes
+    """What was not read before it, and behind the last one."""
+    share: float
+    """Of the file, that has been read with it, in [0, 1]."""
+
+
+def _sent(
+    number: int, part: Part, one: Part, start: Cursor, options: ReadOptions | None, is_strict: bool, is_last: bool
+) -> Iterator[Piece]:
+    """Documents from `start` to the end of `one`: a file of the part, or all of it."""
+    reader = DocumentReader(one, options, is_strict=is_strict)
+    behind = Cursor(file=start.file + max(len(one.files), 1))
+    documents: list[Document] = []
+    notes, cursor, share = ReadNotes(), start, 0.0
+
+    def piece(end: Cursor, share_now: float) -> Piece:
+        num_bytes = (share_now - share) * (one.num_bytes or 0)
+        return Piece(number, cursor, end, one, None, documents, notes, num_bytes)
+
+    try:
+        for group, is_at_end in cut_documents(_read(reader, start.position), is_last):
+            documents = [read.document for read in group]
+            for read in group:
+                notes.update(read.notes)
+            position = cursor.position + len(group)
+            end = behind if is_at_end else Cursor(file=start.file, position=position)
+            end = end._replace(piece=cursor.piece + 1)
+            share_now = 1.0 if is_at_end else group[-1].share
+            yield piece(end, share_now)
+            notes, cursor, share = ReadNotes(), end, share_now
+        if cursor.file == start.file:  # nothing but rows that cannot be read
+            notes, documents = reader.notes.take(), []
+            yield piece(behind._replace(piece=cursor.piece + 1), 1.0)
+    except BadRowError as error:
+        raise with_advice(error) from None
+
+
+def _read(reader: DocumentReader, skipped: int) -> Iterator[_Read]:
+    """Documents but the first `skipped`, each with what was not read before it, the last one also with what is behind it."""
+    before: _Read | None = None
+    for count, document in enumerate(reader):
+        notes = reader.notes.take()
+        if count < skipped:
+            continue
+        if before is not None:
+            yield before
+        before = _Read(document, notes, reader.fraction)
+    if before is not None:
+        before.notes.update(reader.notes.take())
+        yield before
+
+
+def cut_documents(documents: Iterable[_Read], is_last: bool) -> Iterator[tuple[list[_Read], bool]]:
+    """(consecutive documents that are a piece, whether they are the last ones)."""
+    group: list[_Read] = []
+    num_chars, enough = 0, PIECE_SIZE
+    for read, chars_left, is_at_end in _with_chars_left(documents, LAST_PIECES if is_last else 0):
+        if not group and chars_left is not None:
+            enough = _size(chars_left, is_last)
+        group.append(read)
+        num_chars += len(read.document.text)
+        if is_at_end or len(group) == PIECE_DOCUMENTS or num_chars >= enough:
+            yield group, is_at_end
+            group, num_chars = [], 0
+
+
+def _with_chars_left(documents: Iterable[_Read], pieces_ahead: int) -> Iterator[tuple[_Read, int | None, bool]]:
+    """Each document with the characters from it to the end, None where these are more than so many pieces', and whether it
+    is the last one."""
+    ahead: deque[_Read] = deque()
+    num_chars = 0
+    for read in documents:
+        ahead.append(read)
+        num_chars += len(read.document.text)
+        while len(ahead) > 1 and (
+            num_chars > pieces_ahead * PIECE_SIZE or len(ahead) > pieces_ahead * PIECE_DOCUMENTS + 1
+        ):
+            num_chars -= len(ahead[0].document.text)
+            yield ahead.popleft(), None, False
+    while ahead:
+        is_at_end = len(ahead) == 1
+        yield ahead[0], num_chars, is_at_end
+        num_chars -= len(ahead.popleft().document.text)
