@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
+from phf.annotate.unread import UNREAD
 from phf.corpus.dataset import Manifest
 from phf.corpus.duplicates import DuplicateCounter
-from phf.corpus.formats.row_policy import ReadOptions, describe_left_out, listed, no_text
+from phf.corpus.formats.row_policy import MAX_LISTED, ReadOptions, describe_left_out, listed, no_text
 from phf.corpus.shards import MANIFEST
 from phf.corpus.sources.documents import read_part
 from phf.corpus.sources.parts import Corpus, Part
@@ -75,9 +76,8 @@ def notices(manifest: Manifest, shown: int = 5) -> list[str]:
     lines = describe_left_out(manifest.left_out, shown)
     if count := manifest.skipped.get("count"):
         rows = manifest.skipped["rows"]
-        lines.append(
-            f"Skipped: {count:,} unreadable {'row or file' if count == 1 else 'rows or files'} (listed in {MANIFEST}), such as:"
-        )
+        what, place = "row or file" if count == 1 else "rows or files", MANIFEST if count <= MAX_LISTED else UNREAD
+        lines.append(f"Skipped: {count:,} unreadable {what} (listed in {place}), such as:")
         lines += [f"  {row['where']}: {row['reason']}" for row in rows[:shown]]
     if count := manifest.num_duplicate_ids:
         lines.append(

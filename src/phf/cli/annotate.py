@@ -38,6 +38,7 @@ def annotate(
         str | None, typer.Option(help="Column of the text; default: text, texts, content or raw_content.")
     ] = None,
     keep: Annotated[list[str] | None, typer.Option(help="Column to keep in meta; repeat it for more.")] = None,
+    shard_size: Annotated[int, typer.Option(min=1, help="Text in a file of the dataset, in megabytes.")] = 128,
     on_error: Annotated[
         str, typer.Option(help="At a row or file that cannot be read: stop, or skip and count it.")
     ] = "stop",
@@ -71,6 +72,7 @@ def annotate(
             backend=backend,  # type: ignore[arg-type]
             ray_address=ray_address,
             time_limit=time_limit or None,
+            shard_bytes=shard_size * 1_000_000,
             options=ReadOptions(text_column, tuple(keep or ())),
             on_error=on_error,  # type: ignore[arg-type]
             announce=announce,
