@@ -172,3 +172,14 @@ def test_samples_of_few_prompts_say_little(tmp_path):
         ]
     (line,) = verdicts(runs)
     assert "cannot be told apart" in line
+
+
+def test_a_scenario_as_an_older_version_saved_it_is_the_same_scenario(tmp_path):
+    older = {"display_as_html": True, "generate_kwargs": {**SCENARIO["generate_kwargs"], "bad_words_ids": [[7]]}}
+    newer = {"samples_per_prompt": 1, "prompts_column": "text", "best_of": 1}
+    runs = [
+        trained(tmp_path / "mle", "mle", 0.5, settings=older),
+        trained(tmp_path / "ul", "ul", 0.1, settings=newer),
+    ]
+    (said,) = verdicts(runs)
+    assert "ul is better aligned than mle" in said

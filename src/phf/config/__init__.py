@@ -3,7 +3,7 @@
 Takes files and overrides, gives one typed `Config`, or an error that names file and key. May not know what acts on it.
 """
 
-from phf.config.files import dump_config, load_config, parse_config, shipped_files
+from phf.config.files import dump_config, load_config, parse_config, saved_config, shipped_files
 from phf.config.schema import (
     ConditionalTrainingConfig,
     ConditioningConfig,
@@ -39,5 +39,6 @@ __all__ = [
     "dump_config",
     "load_config",
     "parse_config",
+    "saved_config",
     "shipped_files",
 ]

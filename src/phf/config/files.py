@@ -102,6 +102,15 @@ def parse_config(values: Mapping[str, Any], origins: Mapping[KeyPath, str] | Non
     return config
 
 
+def saved_config(text: str, where: str) -> Config:
+    """The configuration that a run, of this version or an older one, has saved; see `load_config`."""
+    values = parse_yaml(text, where, ConfigError)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: holds no sections (dataset:, model:, training:, ...).")
+    translate(values, where)
+    return derive(parse_config(values), for_models=True)
+
+
 def dump_config(config: Config) -> str:
     """The resolved configuration as YAML; `load_config(config=...)` reads it back unchanged."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)

@@ -6,13 +6,15 @@ arguments; texts that spell a number for Trainer are numbers, and paths that lea
 """
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from phf.config.differences import differences
 from phf.config.files import load_config
 from phf.config.named import KeyPath, with_named
-from phf.config.schema import Config, RedTeamConfig
+from phf.config.released import translate
+from phf.config.schema import Config, RedTeamConfig, ScenarioConfig
 from phf.registry.names import RED_LMS, Registry
 
 PATHS: tuple[KeyPath, ...] = (
@@ -47,6 +49,28 @@ def meaning_of(config: Config, sections: Collection[str] | None = None) -> dict[
     for path in WITHOUT_MEANING:
         values = _without(values, path)
     return values if sections is None else {key: values[key] for key in sections}
+
+
+def lasting_meaning_of(config: Config) -> dict[str, Any]:
+    """The same without what is at its default, so that keys which a later version adds do not change it; for hashes."""
+    values = config.model_dump(mode="json", exclude_defaults=True)
+    values["training"] = {key: _as_number(value) for key, value in values["training"].items()}
+    values = with_named(values, partial(Registry.canonical, is_short=True))
+    for path in WITHOUT_MEANING:
+        values = _without(values, path)
+    return _with_whole_numbers(values)
+
+
+def meaning_of_scenario(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of one of `generation.scenario_configs`, given as plain values that an older version may have saved.
+
+    Raises `ValidationError` for what is not a scenario.
+    """
+    values: dict[str, Any] = {"generation": {"scenario_configs": [dict(section)]}}
+    translate(values, "")
+    scenario = ScenarioConfig.model_validate(values["generation"]["scenario_configs"][0]).model_dump(mode="json")
+    scenario["generate_kwargs"] = _without_key(scenario["generate_kwargs"], "bad_words_ids")
+    return scenario
 
 
 def meaning_of_redteam(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,3 +121,12 @@ def _as_number(value: Any) -> Any:
         return float(value) if isinstance(value, str) else value
     except ValueError:
         return value
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """1 for 1.0, which JSON spells otherwise."""
+    if isinstance(value, dict):
+        return {key: _with_whole_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

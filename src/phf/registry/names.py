@@ -93,10 +93,13 @@ class Registry:
             settings = {key: value for key, value in section.items() if key != name_key}
             yield from arguments.problems(settings, name)
 
-    def canonical(self, section: Mapping[str, Any], name_key: str = "class_name") -> dict[str, Any]:
+    def canonical(
+        self, section: Mapping[str, Any], name_key: str = "class_name", *, is_short: bool = False
+    ) -> dict[str, Any]:
         """The section with its values as the types of their arguments, and the defaults of those left out.
 
-        Sections that mean the same are equal so, as far as can be told without importing what they name.
+        Sections that mean the same are equal so, as far as can be told without importing what they name. `is_short`: what
+        is at its default is left out instead.
         """
         name = section.get(name_key)
         settings = {key: value for key, value in section.items() if key != name_key}
@@ -106,7 +109,12 @@ class Registry:
             return dict(section)
         target = self.entries[name][0] if name in self.entries else name
         first = next((known for known, (other, _) in self.entries.items() if other == target), name)
-        return {name_key: first, **(settings if arguments is None else arguments.with_defaults(settings))}
+        if arguments is not None:
+            settings = arguments.with_defaults(settings)
+        defaults = {} if arguments is None or not is_short else arguments.named
+        return {name_key: first} | {
+            key: value for key, value in settings.items() if key not in defaults or value != defaults[key].default
+        }
 
     def _unnamed(self) -> str:
         return f"is missing. {did_you_mean('', self.describe())}"

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from phf.config.meaning import meaning_of_scenario
 from phf.errors import ConfigError
 from phf.evaluation.compare import Comparison, PromptScores, choose_baseline, compare
 from phf.report.tables import labels, seed_groups
@@ -19,9 +20,6 @@ OWN_TO_A_METHOD = (
     "num_samples",
     "num_hits_threshold",
     "scorers",
-    "prompt_before_control",
-    "display_as_html",
-    "token_type_id",
 )
 """Settings of a scenario in which two methods may differ and still run the same scenario."""
 
@@ -96,13 +94,11 @@ def _identity(run: Run, scenario: str) -> dict[str, Any]:
     try:
         config = parse_yaml(run.config, "config.yaml", ConfigError)
         aligned = (config["dataset"].get("conditional_training_config") or {}).get("aligned_prefix")
-        settings = next(dict(s) for s in config["generation"]["scenario_configs"] if s["name"] == scenario)
+        written = next(dict(s) for s in config["generation"]["scenario_configs"] if s["name"] == scenario)
+        settings = meaning_of_scenario(written)
     except (ConfigError, KeyError, TypeError, AttributeError, StopIteration, ValueError):
         return found  # not written by phf, or not there
     found["is_own"] = settings.get("prefix") in (None, "", aligned)
-    settings["generate_kwargs"] = {
-        k: v for k, v in (settings.get("generate_kwargs") or {}).items() if k != "bad_words_ids"
-    }
     kept = {key: value for key, value in settings.items() if key not in OWN_TO_A_METHOD and value is not None}
     found["settings"] = json.dumps(kept, sort_keys=True, default=str)
     return found

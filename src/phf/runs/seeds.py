@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from phf.config import saved_config
+from phf.config.meaning import lasting_meaning_of
 from phf.errors import ConfigError
 from phf.storage.plain_yaml import parse_yaml
 from phf.storage.reading import read_text, typed
@@ -23,7 +25,7 @@ class Training:
     task: str | None
     seed: int | None
     settings: str
-    """Hash of the configuration without its seed."""
+    """Hash of what the configuration without its seed means."""
 
     def to_json(self) -> dict[str, Any]:
         """For provenance.json."""
@@ -47,8 +49,13 @@ class Training:
         training = values.get("training") if isinstance(values, dict) else None
         if not isinstance(training, dict):
             return None
-        rest = {key: value for key, value in training.items() if key not in SEED_KEYS}
-        settings = json.dumps({**values, "training": rest}, sort_keys=True, default=str)
+        try:
+            meaning = lasting_meaning_of(saved_config(text, "config.yaml"))
+        except ConfigError:  # of a newer version, or with a class that is not installed: as it is written
+            meaning = dict(values)
+        rest = {key: value for key, value in (meaning.get("training") or {}).items() if key not in SEED_KEYS}
+        names = {key: values.get(key) for key in ("method", "task")}
+        settings = json.dumps({**meaning, **names, "training": rest}, sort_keys=True, default=str)
         method, task = (value if isinstance(value := values.get(key), str) else None for key in ("method", "task"))
         seed = training.get("seed")
         digest = hashlib.sha256(settings.encode()).hexdigest()[:16]

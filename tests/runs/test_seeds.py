@@ -1,0 +1,64 @@
+"""Runs are seeds of one method where their configurations mean the same but for the seed, whichever version saved them."""
+
+import pytest
+import yaml
+
+from phf.config import dump_config, load_config
+from phf.runs.seeds import Training
+
+RUN = {
+    "task": "t",
+    "method": "awr",
+    "dataset": {"datasets": ["a"]},
+    "tokenizer": {"train_from_corpus": 300},
+    "model": {"model_type": "gpt2", "config_kwargs": {"n_layer": 2}},
+    "objective": {"name": "AWR", "alpha": 1, "beta": 1},
+    "training": {"seed": 1, "learning_rate": 1},
+    "generation": {"scorer_config": {"class_name": "PEP8Scorer"}, "scenario_configs": [{"name": "x"}]},
+}
+
+
+def of(**changes):
+    return Training.of_config(yaml.safe_dump({**RUN, **changes}))
+
+
+def test_what_this_version_saves_means_what_was_written(tmp_path):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(RUN))
+    saved = Training.of_config(dump_config(load_config(config=tmp_path / "config.yaml")[0]))
+    assert saved == of()
+    assert (saved.method, saved.task, saved.seed) == ("awr", "t", 1)
+
+
+@pytest.mark.parametrize(
+    "older",
+    [
+        {"training": {"seed": 2, "learning_rate": 1.0, "output_dir": "elsewhere"}},
+        {"dataset": {"datasets": ["a"], "num_of_sequences": 1024, "concat_token": None, "is_split_by_sentences": True}},
+        {"model": {"model_type": "gpt2", "gpt2_config_kwargs": {"n_layer": 2}}},
+        {"objective": {"name": "AWR", "alpha": "1.0", "beta": 1.0, "clip_weight_max": 1000}},
+    ],
+)
+def test_settings_of_one_meaning_are_one(older):
+    assert of(**older).settings == of().settings
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"training": {"seed": 1, "learning_rate": 2}},
+        {"objective": {"name": "AWR", "alpha": 0.5, "beta": 1}},
+        {"model": {"model_type": "gpt2", "config_kwargs": {"n_layer": 3}}},
+        {"method": "rwr"},
+        {"task": "u"},
+    ],
+)
+def test_other_settings_are_others(other):
+    assert of(**other).settings != of().settings
+
+
+def test_a_configuration_that_this_version_cannot_read_is_taken_as_it_is_written():
+    newer = {"dataset": {"datasets": ["a"], "key_of_the_future": 1}}
+    assert of(**newer).settings == of(**newer, training={"learning_rate": 1, "seed": 5}).settings
+    assert of(**newer).settings != of().settings
+    assert Training.of_config("dataset: [") is None
+    assert Training.of_config("dataset: {}") is None
