@@ -4,7 +4,7 @@ Takes the scores of documents and segments, gives which documents to train on, w
 the loss is, and how the trained model is prompted. May not know token stores, models or trainers.
 """
 
-from phf.feedback.control_tokens import NO_CONTROL_TOKENS, NO_TOKEN, ControlTokens, control_token_id
+from phf.feedback.control_tokens import NO_CONTROL_TOKENS, NO_TOKEN, ControlTokens, best_token_of, control_token_id
 from phf.feedback.method import Method, method_of, threshold_of, with_prompting
 from phf.feedback.prompting import PROMPTING_FILE, Prompting
 
@@ -15,6 +15,7 @@ __all__ = [
     "ControlTokens",
     "Method",
     "Prompting",
+    "best_token_of",
     "control_token_id",
     "method_of",
     "threshold_of",

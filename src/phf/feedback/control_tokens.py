@@ -1,6 +1,6 @@
 """Control tokens: a small vocabulary of its own, of any size, whose tokens say how good the segment behind them is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,12 +53,22 @@ class ControlTokens:
             return None
         return self.names[0] if name == self.names[-1] else self.names[-1]
 
+    def labels(self) -> dict[str, str]:
+        """What each token is called in tables and names of scenarios, its name without brackets -> the token."""
+        return {name.removeprefix("<|").removesuffix("|>"): name for name in self.names}
+
     def ids(self, tokenizer: Any) -> list[int]:
         """Their ids in a tokenizer that has them, found by name. Raises `ConfigError` naming one that it lacks."""
         return [control_token_id(tokenizer, name) for name in self.names]
 
 
 NO_CONTROL_TOKENS = ControlTokens()
+
+
+def best_token_of(dataset: Mapping[str, Any]) -> str | None:
+    """The best control token that the `dataset` section of a saved configuration of any version names; plain values."""
+    released, section = (dataset.get(key) or {} for key in ("conditional_training_config", "conditioning"))
+    return released.get("aligned_prefix") or next(iter(section.get("control_tokens") or ()), None)
 
 
 def control_token_id(tokenizer: Any, name: str, where: str = "The control token ") -> int:

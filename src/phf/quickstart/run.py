@@ -8,13 +8,13 @@ from typing import Any
 
 from phf.config import Config, load_config
 from phf.errors import MissingExtraError, OutputError
+from phf.feedback import method_of
 from phf.report.page import write_report
 from phf.report.tables import table_rows
 from phf.runs.reader import read_runs
 from phf.tokens.prepare import annotated_sources
 
 TASK = "pep8/quickstart"
-PREFIXES = {"aligned": "<|aligned|>", "misaligned": "<|misaligned|>"}
 
 
 def quickstart_configs(num_tokens: float | None = None, overrides: Iterable[str] = ()) -> dict[str, Config]:
@@ -23,7 +23,7 @@ def quickstart_configs(num_tokens: float | None = None, overrides: Iterable[str]
     mle, _ = load_config(task=TASK, method="mle", overrides=shared)
     conditional, _ = load_config(task=TASK, method="conditional", overrides=shared)
     (scenario,) = conditional.generation.scenario_configs
-    both = [scenario.model_copy(update={"name": name, "prefix": prefix}) for name, prefix in PREFIXES.items()]
+    both = [scenario.model_copy(update={"name": name, "prefix": prefix}) for name, prefix in _prefixes(conditional)]
     generation = conditional.generation.model_copy(update={"scenario_configs": both})
     return {"mle": mle, "conditional": conditional.model_copy(update={"generation": generation})}
 
@@ -99,24 +99,30 @@ def tokens_in(minutes: float, announce: Callable[[str], None]) -> float:
     return max(rate * budget, 2 * batch_size * seq_length)
 
 
+def _prefixes(conditional: Config) -> Iterable[tuple[str, str]]:
+    """(name of the scenario, control token it starts from), best first."""
+    return method_of(conditional).control_tokens.labels().items()
+
+
 def conclusions(rows: list[dict[str, Any]]) -> list[tuple[bool, str]]:
     """(holds, sentence) for what the quickstart is meant to show; plain about it when a run does not show it."""
     by_name = {row["scenario"]: row for row in rows}
-    mle, aligned, misaligned = (by_name[name] for name in ("prompted", "aligned", "misaligned"))
+    (good, _), (bad, _) = _prefixes(load_config(task=TASK, method="conditional")[0])
+    mle, best, worst = (by_name[name] for name in ("prompted", good, bad))
     # a missing number shows nothing
-    is_disjoint = None not in (aligned["high"], misaligned["low"]) and aligned["high"] < misaligned["low"]
-    is_not_above = None not in (aligned["score"], mle["score"]) and aligned["score"] <= mle["score"]
+    is_disjoint = None not in (best["high"], worst["low"]) and best["high"] < worst["low"]
+    is_not_above = None not in (best["score"], mle["score"]) and best["score"] <= mle["score"]
     return [
         (
             is_disjoint,
-            "The aligned prefix scores below the misaligned prefix, and their 95% intervals do not overlap."
+            f"The {good} prefix scores below the {bad} prefix, and their 95% intervals do not overlap."
             if is_disjoint
-            else "NOT shown by this run: the aligned prefix below the misaligned prefix with disjoint 95% intervals.",
+            else f"NOT shown by this run: the {good} prefix below the {bad} prefix with disjoint 95% intervals.",
         ),
         (
             is_not_above,
-            "The aligned prefix scores no higher than MLE."
+            f"The {good} prefix scores no higher than MLE."
             if is_not_above
-            else "NOT shown by this run: the aligned prefix scoring no higher than MLE.",
+            else f"NOT shown by this run: the {good} prefix scoring no higher than MLE.",
         ),
     ]

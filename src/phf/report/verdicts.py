@@ -7,6 +7,7 @@ from typing import Any
 from phf.config.meaning import meaning_of_scenario
 from phf.errors import ConfigError
 from phf.evaluation.compare import Comparison, PromptScores, choose_baseline, compare
+from phf.feedback import best_token_of
 from phf.report.tables import labels, seed_groups
 from phf.runs.reader import Run
 from phf.runs.seeds import Group
@@ -93,12 +94,12 @@ def _identity(run: Run, scenario: str) -> dict[str, Any]:
     found: dict[str, Any] = {"settings": None, "is_own": None, "scorer": scorer}
     try:
         config = parse_yaml(run.config, "config.yaml", ConfigError)
-        aligned = (config["dataset"].get("conditional_training_config") or {}).get("aligned_prefix")
+        best = best_token_of(config["dataset"])
         written = next(dict(s) for s in config["generation"]["scenario_configs"] if s["name"] == scenario)
         settings = meaning_of_scenario(written)
     except (ConfigError, KeyError, TypeError, AttributeError, StopIteration, ValueError):
         return found  # not written by phf, or not there
-    found["is_own"] = settings.get("prefix") in (None, "", aligned)
+    found["is_own"] = settings.get("prefix") in (None, "", best)
     kept = {key: value for key, value in settings.items() if key not in OWN_TO_A_METHOD and value is not None}
     found["settings"] = json.dumps(kept, sort_keys=True, default=str)
     return found

@@ -9,7 +9,7 @@ from phf.feedback import control_token_id
 
 def own_prefix(tokenizer: Any) -> list[int]:
     """Ids that the tokenizer itself puts in front of a text: those of an exported model its document start and, for a
-    conditional one, the aligned token; of others a BOS or nothing."""
+    conditional one, its best control token; of others a BOS or nothing."""
     encoding = tokenizer("a", return_special_tokens_mask=True)
     pairs = zip(encoding["input_ids"], encoding["special_tokens_mask"], strict=True)
     return [token for token, _ in takewhile(lambda pair: pair[1], pairs)]

@@ -52,7 +52,7 @@ def run_glue(model_folder: Path, section: GlueConfig, output_dir: Path) -> dict[
     the best epoch is chosen, and `glue/score` its mean over tasks. All metrics are shares or correlations, higher is
     better. What is finished is in `output_dir/glue.jsonl` and not done again.
 
-    An example is EOS (and the aligned token, as in every prompt of a conditional model) as the model's own tokenizer
+    An example is EOS (and the best control token, as in every prompt of a conditional model) as the model's own tokenizer
     puts them, then its text; the second text of a pair begins on a new line. Under `torchrun` the processes share each
     batch.
 
