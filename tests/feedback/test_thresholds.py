@@ -18,7 +18,8 @@ from phf.feedback.objectives import MLE
 from phf.feedback.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds
 from phf.profile.measure import profile_dataset
 from phf.training.data import percentile_notes, prepare_data, resolve_percentiles
-from phf.training.run import plan_run, train
+from phf.training.plan import plan_run
+from phf.training.run import train
 
 FILTER, TAG, OBJECTIVE = (
     "dataset.filter_threshold",

@@ -182,4 +182,4 @@ def test_a_scenario_as_an_older_version_saved_it_is_the_same_scenario(tmp_path):
         trained(tmp_path / "ul", "ul", 0.1, settings=newer),
     ]
     (said,) = verdicts(runs)
-    assert "ul is better aligned than mle" in said
+    assert "pep8/ul is better aligned than pep8/mle" in said

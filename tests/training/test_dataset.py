@@ -12,7 +12,8 @@ from phf.errors import CorpusError
 from phf.feedback.objectives import IGNORE_INDEX, Unlikelihood
 from phf.tokens.streaming import StreamingBlocks
 from phf.training.dataset import Collator, StreamDataset
-from phf.training.run import plan_run, train
+from phf.training.plan import plan_run
+from phf.training.run import train
 from phf.training.settings import arguments as training_arguments
 
 QUIET = {"generation.run_on_train_start": False, "generation.run_on_train_end": False, "dataset.eval_fraction": 0.0}

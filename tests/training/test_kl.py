@@ -7,7 +7,8 @@ from tests.evaluation.bigram import bigram_lm, letters, random_table
 from tests.tiny import tiny_config, tiny_corpus
 
 from phf.errors import ConfigError
-from phf.training.run import plan_run, train
+from phf.training.plan import plan_run
+from phf.training.run import train
 
 KEYS = {"nats_per_sequence", "nats_per_sequence_low", "nats_per_sequence_high", "nats_per_character"}
 

@@ -11,7 +11,8 @@ from tests.tiny import tiny_config, tiny_tokenizer
 
 from phf.errors import ConfigError, CorpusError
 from phf.tokens.tokenizer import encode_plain
-from phf.training.run import plan_run, train
+from phf.training.plan import plan_run
+from phf.training.run import train
 from phf.training.settings.outlook import outlook
 from phf.training.settings.preflight import preflight
 

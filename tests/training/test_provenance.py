@@ -7,7 +7,7 @@ from tests.tiny import tiny_config
 
 from phf.annotate.runner import annotate
 from phf.corpus.sources.listing import MANIFEST
-from phf.training.run import plan_run
+from phf.training.plan import plan_run
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def train(
     quiet()
     from phf.config import dump_config
     from phf.training.data import percentile_notes
-    from phf.training.run import plan_run
+    from phf.training.plan import plan_run
 
     plan = plan_run(resolved, output_dir / name)
     is_main = plan.arguments.process_index == 0

@@ -1,6 +1,5 @@
 """What a run folder holds before a run begins in it: nothing, a start that failed, or steps that must not be lost."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -70,16 +69,10 @@ def refuse_other_configuration(run_dir: Path, config: Config) -> None:
     try:
         differing = configuration_differences(path, config)
     except ConfigError as error:
-        raise ConfigError(f"{error} So it cannot be told whether the run is this command's. {ADVICE}") from error
+        raise ConfigError(f"{error} So whether resuming would mix two runs cannot be told. {ADVICE}") from error
     if differing:
         raise ConfigError(
             f"{path} is not the configuration of this command, so resuming would mix two runs. They differ in: {differing} "
             f"(the run's -> this command's). Resume the run with: phf train --config {path} --run-name {run_dir.name} "
             "--resume; or choose another --run-name."
         )
-
-
-def step_of(checkpoint: Path) -> int:
-    """The number in the name of a checkpoint folder; -1 for what is not one."""
-    found = re.fullmatch(r"checkpoint-(\d{1,15})", checkpoint.name)
-    return int(found[1]) if found is not None and checkpoint.is_dir() else -1
