@@ -210,7 +210,9 @@ def test_making_an_entry_makes_room_for_it(root, monkeypatch):
 
 def test_what_is_in_use_may_pass_the_limit_and_that_is_said(root, monkeypatch):
     monkeypatch.setenv("PHF_CACHE_LIMIT", "500")
-    with pytest.warns(UserWarning, match=r"holds 1\.0 kB, more than its limit of 500 B .*all of it is in use"):
+    with pytest.warns(
+        UserWarning, match=r"holds 1\.0 kB, more than its limit of 500 B .*none of it can be removed now"
+    ):
         path = made_once(entry_path("tokens", "new"), "x", lambda partial: partial.write_bytes(b"x" * 1000))
     assert path.exists()
 

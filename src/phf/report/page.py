@@ -5,12 +5,12 @@ import math
 import random
 from collections.abc import Sequence
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from phf.errors import MissingExtraError
 from phf.report.charts import line_chart, trade_off_chart
-from phf.report.pieces import pieces_of
 from phf.report.tables import labels, measures, other_scorers, over_seeds, redteam_rows, table_rows
 from phf.report.verdicts import verdicts
 from phf.runs.reader import Run, Sample, find_runs
@@ -159,3 +159,17 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         for key, value in run.provenance.items()
         if value is not None
     ]
+
+
+def pieces_of(text: str, spans: Sequence[tuple[int, int, str]]) -> list[tuple[str, str]]:
+    """(piece, labels of the spans that cover it) in order; together the pieces are the text.
+
+    `spans`: (start, end, label), which may overlap, and reach beyond a text that was cut.
+    """
+    inside = [(max(start, 0), min(end, len(text)), label) for start, end, label in spans]
+    ends = sorted({0, len(text), *(end for start, stop, _ in inside if start < stop for end in (start, stop))})
+    pieces = []
+    for start, end in pairwise(ends):
+        labels = dict.fromkeys(label for begin, stop, label in inside if begin <= start and end <= stop)
+        pieces.append((text[start:end], ", ".join(labels)))
+    return pieces

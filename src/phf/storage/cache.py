@@ -121,7 +121,7 @@ def trim(root: Path) -> None:
     if pruned.remaining_bytes > limit:
         warnings.warn(
             f"The cache holds {size_text(pruned.remaining_bytes)}, more than its limit of {size_text(limit)} ({LIMIT}), "
-            f"and all of it is in use. It is in {root}; phf cache lists it.",
+            f"and none of it can be removed now. It is in {root}; phf cache lists it.",
             stacklevel=2,
         )
 
