@@ -3,12 +3,12 @@
 import json
 import os
 import socket
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from tests.ranks import run_ranks
 from tests.tiny import conditional_prompting, tiny_lm, tiny_tokenizer
 
 from phf.config import DownstreamConfig
@@ -300,10 +300,7 @@ section = DownstreamConfig.model_validate_json({config.model_dump_json()!r})
 found = run_downstream(model, tokenizer, section, prefix_ids={prefix})
 Path({str(tmp_path)!r}, os.environ["RANK"] + ".json").write_text(json.dumps([sum(asked), found]))
 """)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-3000:]
+    run_ranks([str(script)], tmp_path)
     expected = run_downstream(lm, tokenizer, config, prefix_ids=prefix)
     (num_first, first), (num_second, second) = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     alike = pytest.approx(expected, rel=1e-6, nan_ok=True)  # values all alike have no interval

@@ -2,12 +2,10 @@
 
 import json
 import math
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
+from tests.ranks import run_ranks
 from tests.tiny import tiny_lm, tiny_tokenizer
 
 from phf.config import dump_config, load_config
@@ -79,13 +77,11 @@ def test_a_folder_is_evaluated_into_the_form_of_a_run(conditional, task, tmp_pat
 @pytest.mark.slow
 def test_of_two_processes_one_writes_and_speaks(conditional, task, tmp_path):
     (tmp_path / "task.yaml").write_text(dump_config(task))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "phf"]
-    command += ["evaluate", str(conditional), "--task", str(tmp_path / "task.yaml"), "--output", str(tmp_path / "two")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    assert ran.stdout.count("Samples and numbers are in") == 1
-    assert ran.stdout.count("eval/num_tokens") == 1
+    options = ["--task", str(tmp_path / "task.yaml"), "--output", str(tmp_path / "two")]
+    first, second = run_ranks(["-m", "phf", "evaluate", str(conditional), *options], tmp_path)
+    said = first.stdout + second.stdout
+    assert said.count("Samples and numbers are in") == 1
+    assert said.count("eval/num_tokens") == 1
     assert len(read_run(tmp_path / "two").samples["unconditional"]) == 4
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.ranks import run_ranks
 from tests.tiny import tiny_config
 
 from phf.config import dump_config
@@ -42,40 +43,55 @@ def losses(run_dir):
     return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
 
 
+@pytest.fixture(scope="module")
+def trained(corpus, tmp_path_factory):
+    """Method -> the run folder that it was trained into, and the numbers of its last evaluation."""
+    folder = tmp_path_factory.mktemp("methods")
+    runs = {}
+    for method in METHODS:
+        changes = {"training.effective_batch_size": 4, "training.num_tokens": 3 * 4 * 64}
+        if method == "filtering":
+            changes["dataset.filter_threshold"] = 0.05
+        runs[method] = folder / method, train(tiny_config(corpus, method, **changes), folder / method)
+    return runs
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_trains_evaluates_and_exports(method, corpus, tmp_path):
-    changes = {"training.effective_batch_size": 4, "training.num_tokens": 3 * 4 * 64}
-    if method == "filtering":
-        changes["dataset.filter_threshold"] = 0.05
-    numbers = train(tiny_config(corpus, method, **changes), tmp_path / "run")
+def test_every_method_trains_evaluates_and_exports(method, trained):
+    folder, numbers = trained[method]
     assert numbers["generation/unconditional/num_samples"] == 5
     assert numbers["eval/loss"] > 0
     assert numbers["eval/bits_per_byte"] > 0
-    assert len(losses(tmp_path / "run")) == 3
-    assert (tmp_path / "run" / "model" / "value_head.pt").exists() == (method == "awr")
+    assert len(losses(folder)) == 3
+    assert (folder / "model" / "value_head.pt").exists() == (method == "awr")
+
+
+@pytest.mark.slow
+def test_exports_of_every_method_start_and_end_as_promised_where_phf_is_not_installed(trained):
     code = f"""
 import sys
 sys.modules["phf"] = None  # not importable
 from transformers import AutoModelForCausalLM, AutoTokenizer
 import torch
-model = AutoModelForCausalLM.from_pretrained({str(tmp_path / "run" / "model")!r})
-tokenizer = AutoTokenizer.from_pretrained({str(tmp_path / "run" / "model")!r})
-torch.manual_seed(0)
-out = model.generate(max_new_tokens=40, num_return_sequences=8)
-print(tokenizer.convert_ids_to_tokens(out[0][:2].tolist()), tokenizer("x").input_ids[:2],
-      "<|misaligned|>" in tokenizer.get_vocab() and tokenizer.convert_tokens_to_ids("<|misaligned|>") in out.flatten().tolist())
+for folder in {[str(folder / "model") for folder, _ in trained.values()]!r}:
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    torch.manual_seed(0)
+    out = model.generate(max_new_tokens=40, num_return_sequences=8)
+    banned = "<|misaligned|>" in tokenizer.get_vocab() and tokenizer.convert_tokens_to_ids("<|misaligned|>")
+    print(tokenizer.convert_ids_to_tokens(out[0][:2].tolist()), tokenizer("x").input_ids[:2],
+          banned is not False and banned in out.flatten().tolist())
 """
-    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    if method == "conditional":
-        assert found.startswith("['<|endoftext|>', '<|aligned|>'] [0, ")
-        aligned_id = json.loads((tmp_path / "run" / "model" / "generation_config.json").read_text())[
-            "forced_bos_token_id"
-        ]
-        assert f"[0, {aligned_id}]" in found
-    else:
-        assert found.startswith("['<|endoftext|>', ")
-    assert found.strip().endswith("False")
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    lines = dict(zip(trained, output.splitlines(), strict=True))
+    for method, line in lines.items():
+        if method == "conditional":
+            generation = json.loads((trained[method][0] / "model" / "generation_config.json").read_text())
+            assert line.startswith(f"['<|endoftext|>', '<|aligned|>'] [0, {generation['forced_bos_token_id']}]")
+        else:
+            assert line.startswith("['<|endoftext|>', ")
+        assert line.endswith(" False")
 
 
 @pytest.mark.slow
@@ -208,9 +224,8 @@ def test_two_processes_take_the_steps_of_one(corpus, tmp_path):
     config = tiny_config(corpus, "awr", **{"training.num_tokens": 4 * 4 * 64})
     train(config, tmp_path / "one")
     (tmp_path / "config.yaml").write_text(dump_config(config))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "phf"]
-    command += ["train", "--config", str(tmp_path / "config.yaml"), "--output-dir", str(tmp_path), "--run-name", "two"]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+    options = ["--config", str(tmp_path / "config.yaml"), "--output-dir", str(tmp_path), "--run-name", "two"]
+    run_ranks(["-m", "phf", "train", *options], tmp_path)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
     samples = [(tmp_path / name / "samples" / "unconditional.jsonl").read_text() for name in ("one", "two")]
     assert len(samples[0].splitlines()) == len(samples[1].splitlines()) == 5
@@ -264,8 +279,9 @@ def test_two_processes_end_together_when_one_is_killed_and_resume_to_the_same_lo
     quiet = {"generation.run_on_train_end": False, "dataset.eval_fraction": 0.0, "training.save_steps": 2}
     config = tiny_config(corpus, "awr", **quiet, **{"training.num_tokens": 40 * 4 * 64, "training.logging_steps": 5})
     (tmp_path / "config.yaml").write_text(dump_config(config))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "phf"]
-    command += ["train", "--config", str(tmp_path / "config.yaml"), "--output-dir", str(tmp_path), "--run-name", "run"]
+    run = ["-m", "phf", "train", "--config", str(tmp_path / "config.yaml")]
+    run += ["--output-dir", str(tmp_path), "--run-name", "run"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *run]
     launcher = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     deadline = time.monotonic() + 120
     while not (tmp_path / "run/checkpoint-4/trainer_state.json").exists() and time.monotonic() < deadline:
@@ -277,6 +293,6 @@ def test_two_processes_end_together_when_one_is_killed_and_resume_to_the_same_lo
     assert launcher.returncode != 0
     assert "Ended by SIGTERM" in said or "Another process of this run has ended" in said
     assert all(not Path(f"/proc/{pid}").exists() for pid in children)
-    subprocess.run([*command, "--resume"], check=True, capture_output=True, timeout=120)
+    run_ranks([*run, "--resume"], tmp_path)
     train(config, tmp_path / "alone")
     assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "alone"), rel=1e-3)

@@ -1,14 +1,12 @@
 """FSDP: parameters divided among two processes are the same training, samples and export as whole ones."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from tests.ranks import run_ranks
 from tests.tiny import tiny_config, tiny_corpus
 
 from phf.config import dump_config
@@ -24,11 +22,9 @@ def corpus(tmp_path_factory):
 
 def train_divided(config, folder, *options):
     (folder / "config.yaml").write_text(dump_config(config))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(Path(__file__).with_name("fsdp_on_cpu.py")), "train", "--config", str(folder / "config.yaml")]
+    command = [str(Path(__file__).with_name("fsdp_on_cpu.py")), "train", "--config", str(folder / "config.yaml")]
     command += ["--output-dir", str(folder), "--run-name", "divided", *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
+    return "".join(rank.stdout for rank in run_ranks(command, folder))
 
 
 def numbers(run_dir):

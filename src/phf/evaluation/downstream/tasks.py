@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,10 @@ def load_tasks(section: DownstreamConfig) -> Any:
 
     if section.include_path is not None and not Path(section.include_path).is_dir():
         raise ConfigError(f"downstream.include_path: there is no folder {section.include_path}.")
-    # The harness reads thousands of files to index the tasks it ships; a folder of one's own often suffices.
-    manager = TaskManager(include_path=section.include_path, include_defaults=section.include_path is None)
+    if section.include_path is None:
+        manager = _shipped_tasks()
+    else:  # its own tasks often suffice
+        manager = TaskManager(include_path=section.include_path, include_defaults=False)
     names = [name for name in section.tasks if not Path(name).is_file()]
     own, needed = manager.all_tasks, _with_members(manager.task_index, names)
     if section.include_path is not None and not needed <= set(own):
@@ -128,6 +131,14 @@ def load_tasks(section: DownstreamConfig) -> Any:
             task.set_config("num_fewshot", section.num_fewshot or 0)
         task.set_fewshot_seed(section.seed)
     return loaded
+
+
+@cache
+def _shipped_tasks() -> Any:
+    """The tasks that the harness ships, for which it reads thousands of files: several models share the index."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager()
 
 
 def _with_members(index: dict[str, Any], names: Sequence[str]) -> set[str]:
