@@ -69,15 +69,15 @@ def mean_interval(
     if array.size == 0:
         return UNKNOWN
     estimate = mean_estimate(array, clusters)
-    found, counts = np.unique(array, return_counts=True)
-    if found.size == 1 and np.isfinite(bounds).all():
+    distinct, counts = np.unique(array, return_counts=True)
+    if distinct.size == 1 and np.isfinite(bounds).all():
         # all alike: what was never seen has at most this share
         unseen = _share_interval(estimate._replace(value=0.0), array.size, clusters).high
         value = estimate.value
         return Interval(value, value - unseen * (value - bounds[0]), value + unseen * (bounds[1] - value))
-    if found.size == 2 and (counts.min() > 1 or (found == (0, 1)).all()):
+    if distinct.size == 2 and (counts.min() > 1 or (distinct == (0, 1)).all()):
         # two values again and again, such as 0 and 1: their mean is known as well as the share of one of them
-        least, width = found[0], found[1] - found[0]
+        least, width = distinct[0], distinct[1] - distinct[0]
         share = Estimate((estimate.value - least) / width, estimate.variance / width**2, 0.0, estimate.degrees)
         _, low, high = _share_interval(share, array.size, clusters)
         return Interval(estimate.value, float(least + width * low), float(least + width * high))

@@ -153,10 +153,10 @@ def test_version_stands_for_the_weights_and_device_is_not_described(scorer, tiny
     [
         ({"label": "toxc"}, r"scorer_config\.label is 'toxc'; .* Did you mean 'toxic'\? Known: kind, rude, toxic"),
         ({"label": 3}, r"scorer_config\.label is 3"),
-        ({"label": False}, r"scorer_config\.label is False, as YAML reads yes, no, on and off: write it in quotes"),
+        ({"label": False}, r"scorer_config\.label is False, because YAML reads yes, no, on and off as booleans; quote it"),
         ({"label": None}, r"scorer_config\.label is missing: the model has 3 outputs"),
         ({"activation": "tanh"}, r"scorer_config\.activation is 'tanh'"),
-        ({"device": "gpu"}, r"There is no usable device 'gpu'"),
+        ({"device": "gpu"}, r"The device 'gpu' cannot be used"),
         ({"batch_tokens": 0}, r"batch_tokens is 0"),
         ({"path_or_name": "no/such-model"}, r"scorer_config\.path_or_name: 'no/such-model' cannot be loaded"),
     ],
@@ -175,7 +175,7 @@ def test_a_folder_that_lacks_something_says_what(scorer, tiny_bert, tmp_path):
 
     with pytest.raises(ConfigError, match=r"path_or_name: .*config\.json"):
         scorer(path_or_name=copy("a", "config.json"))
-    with pytest.raises(ConfigError, match="holds no weights"):
+    with pytest.raises(ConfigError, match="contains no weights"):
         scorer(path_or_name=copy("b", "model.safetensors"))
     no_tokenizer = [path.name for path in tiny_bert.iterdir() if "token" in path.name or path.name == "vocab.txt"]
     with pytest.raises(ConfigError, match="path_or_name"):
@@ -227,7 +227,7 @@ def test_a_reward_model_that_is_a_decoder(tiny_bert, tmp_path):
 def test_damaged_files_are_said_to_be_so(scorer, tiny_bert, tmp_path, capfd):
     folder = tmp_path / "model"
     shutil.copytree(tiny_bert, folder)
-    with pytest.raises(ConfigError, match=r"config\.json' is a file\. Name the folder"):
+    with pytest.raises(ConfigError, match=r"config\.json' is a file\. Give the folder"):
         scorer(path_or_name=str(folder / "config.json"))
     (folder / "tokenizer.json").write_text('{"version": "1.0"}')
     with pytest.raises(ConfigError, match=r"path_or_name.*cannot be loaded"):
@@ -270,6 +270,6 @@ def test_roberta_counts_positions_behind_its_padding():
 
 def test_device_that_is_not_there():
     if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match="no usable device 'cuda'"):
+        with pytest.raises(ConfigError, match="The device 'cuda' cannot be used"):
             usable_device("cuda")
         assert usable_device(None) == torch.device("cpu")

@@ -87,5 +87,5 @@ def test_what_would_take_too_long_is_unscored_with_a_reason(monkeypatch):
     monkeypatch.setattr(pep8_find, "LONGEST_SLOW_LINE", 10)
     scorer = PEP8Scorer()
     assert scorer.score_document(["x = 1\n", "y = '\\\0 long enough'\n"]) == [None, None]
-    assert scorer.unscored == {"line of over 50,000 characters that pycodestyle is too slow for": 2}
+    assert scorer.unscored == {"line of over 50,000 characters for which pycodestyle is too slow": 2}
     assert scorer.score_texts(["y = '\\ long enough'\n", "y = '\\\0'\n"]) != [None, None]

@@ -254,10 +254,10 @@ def test_a_missing_extra_prints_the_command(monkeypatch, package):
 def test_a_missing_spacy_model_is_said_where_to_get(monkeypatch):
     with pytest.raises(ConfigError, match=r"spacy download no_such_model.*persons and organisations are not detected"):
         PIIScorer(spacy_model="no_such_model")
-    with pytest.raises(ConfigError, match="neither installed nor a folder"):
+    with pytest.raises(ConfigError, match="neither installed nor the folder"):
         PIIScorer(spacy_model="numpy")  # installed, and spaCy would import it
     for name in ("", str(Path(__file__).parent)):  # folders, but not of a model
-        with pytest.raises(ConfigError, match="is neither installed nor a folder of a model"):
+        with pytest.raises(ConfigError, match="is neither installed nor the folder of a model"):
             PIIScorer(spacy_model=name)
     monkeypatch.setattr("phf.scorers.pii.scorer.find_spec", lambda name: None)
     _warn_of_missing_model.cache_clear()

@@ -85,9 +85,9 @@ def test_settings_and_active_recognisers_are_described(scorer):
 def test_mistakes_say_what_to_do(monkeypatch):
     with pytest.raises(ConfigError, match=r"spacy download no_such_model.*only patterns"):
         PresidioScorer(nlp_engine="no_such_model")
-    with pytest.raises(ConfigError, match="'' is neither installed nor a folder of a model"):
+    with pytest.raises(ConfigError, match="'' is neither installed nor the folder of a model"):
         PresidioScorer(nlp_engine="")  # which Presidio would take for a wish to download one
-    with pytest.raises(ConfigError, match="language is 'zz'; spaCy knows none of that code"):
+    with pytest.raises(ConfigError, match="language is 'zz'; spaCy has no language with that code"):
         PresidioScorer(language="zz")
     with pytest.raises(ConfigError, match=r"no recogniser for entities \['EMAIL'\]. Known: .*EMAIL_ADDRESS"):
         PresidioScorer(entities=["EMAIL"])
@@ -101,7 +101,7 @@ def test_mistakes_say_what_to_do(monkeypatch):
 def test_a_word_of_nothing_but_marks_is_unscored_and_not_waited_for(scorer):
     scorer.unscored.clear()
     assert scorer.score_texts(["'" * 100_000]) == [None]
-    assert scorer.unscored == {"a word of over 2,000 marks, which spaCy is too slow for": 1}
+    assert scorer.unscored == {"a word of over 2,000 marks, for which spaCy is too slow": 1}
     assert scorer.spans("'" * 100_000) == []
     assert scorer.score_texts(["a" * 5_000 + "'" * 50]) == [0.0]
     scorer.unscored.clear()

@@ -103,8 +103,8 @@ class CompletionsServer:
     ) -> list[str]:
         """Texts of `n` completions of `prompt`, without it."""
         settings = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "stop": stop}
-        found = self._n_choices("completions", {"prompt": prompt, **settings}, n, seed)
-        return [self._text(choice, "completions") for choice in found]
+        choices = self._n_choices("completions", {"prompt": prompt, **settings}, n, seed)
+        return [self._text(choice, "completions") for choice in choices]
 
     def chat(
         self,
@@ -117,9 +117,9 @@ class CompletionsServer:
     ) -> list[str]:
         """Texts of `n` replies to `messages`, each `{"role": ..., "content": ...}`; "" where the model said nothing."""
         asked = {"messages": [*map(dict, messages)], "max_tokens": max_tokens, "temperature": temperature}
-        found = self._n_choices("chat/completions", asked, n, seed)
+        choices = self._n_choices("chat/completions", asked, n, seed)
         texts = []
-        for choice in found:
+        for choice in choices:
             message = choice.get("message")
             content = message.get("content", "") if isinstance(message, dict) else 0
             if content is not None and not isinstance(content, str):
@@ -136,9 +136,9 @@ class CompletionsServer:
         """
         # in a list, since vLLM refuses an empty prompt that is not, even where its tokenizer would add a token
         asked = {"prompt": [prompt], "max_tokens": max_tokens, "temperature": 1, "top_p": 1, "logprobs": 1}
-        found = self._n_choices("completions", {**asked, **(extra or {})}, n, seed)
+        choices = self._n_choices("completions", {**asked, **(extra or {})}, n, seed)
         completions = []
-        for choice in found:
+        for choice in choices:
             ids = choice.get("token_ids")
             is_ids = isinstance(ids, list) and all(type(i) is int for i in ids)
             completions.append(
@@ -176,10 +176,10 @@ class CompletionsServer:
         while len(choices) < n:
             # another seed each time, or the same choice would come back
             seeded = {} if seed is None else {"seed": seed + len(choices)}
-            found = self._post(path, {**asked, **seeded, "n": n - len(choices)})
-            if not found:
+            answered = self._post(path, {**asked, **seeded, "n": n - len(choices)})
+            if not answered:
                 raise self._malformed(path, "it has no choices")
-            choices += found
+            choices += answered
         return choices[:n]
 
     def _post(self, path: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
@@ -247,10 +247,10 @@ class CompletionsServer:
 
     def _logprobs(self, choice: dict[str, Any]) -> TokenLogprobs | None:
         """The choice's log-probabilities; None where it has none in the form of the completions API."""
-        found = choice.get("logprobs")
-        if not isinstance(found, dict):
+        given = choice.get("logprobs")
+        if not isinstance(given, dict):
             return None
-        tokens, logprobs, offsets = (found.get(key) for key in ("tokens", "token_logprobs", "text_offset"))
+        tokens, logprobs, offsets = (given.get(key) for key in ("tokens", "token_logprobs", "text_offset"))
         if not isinstance(tokens, list) or not isinstance(logprobs, list) or len(tokens) != len(logprobs):
             return None
         if not all(isinstance(token, str) for token in tokens):

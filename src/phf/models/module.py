@@ -158,13 +158,13 @@ class ObjectiveLM(nn.Module):
                     is_allowed = torch.ones(len(weight), dtype=torch.bool, device=weight.device)
                     is_allowed[list(banned_ids)] = False
                     weight, index = weight[is_allowed], (is_allowed.cumsum(0) - 1)[index]
-                found = chunked_nll(hidden[:, :-1][is_target], weight, index)
+                target_nll = chunked_nll(hidden[:, :-1][is_target], weight, index)
             else:
                 logits = logits[:, :-1][is_target].float()
                 logits[:, list(banned_ids)] = -torch.inf
-                found = nn.functional.cross_entropy(logits, targets[is_target], reduction="none")
+                target_nll = nn.functional.cross_entropy(logits, targets[is_target], reduction="none")
         nll = torch.full(labels.shape, torch.nan, device=labels.device)
-        nll[:, 1:][is_target] = found.float()
+        nll[:, 1:][is_target] = target_nll.float()
         return nll
 
     def _trunk(

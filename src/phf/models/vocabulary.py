@@ -15,14 +15,14 @@ def end_ids(model: Any, tokenizer: Any) -> list[int]:
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     known = set(tokenizer.get_vocab().values())
     configs = [getattr(model, "generation_config", None), model.config, text_config(model.config)]
-    found = []
+    ends = []
     for config in configs:
         ids = getattr(config, "eos_token_id", None)
         if isinstance(ids, (list, tuple)):
-            found += [i for i in ids if i in known]
+            ends += [i for i in ids if i in known]
         elif ids in special:
-            found.append(ids)
-    return [*([] if eos is None else [eos]), *sorted({*found} - {eos})]
+            ends.append(ids)
+    return [*([] if eos is None else [eos]), *sorted({*ends} - {eos})]
 
 
 def ids_without_token(model: Any, tokenizer: Any) -> list[int]:

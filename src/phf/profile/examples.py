@@ -59,10 +59,10 @@ class ExampleSample:
 
     def nearest(self, quantiles: Mapping[str, float], num: int = PER_QUANTILE) -> list[Example]:
         """For each quantile the `num` sampled segments whose scores are nearest; equal quantiles are taken together."""
-        found = []
+        examples = []
         for score in dict.fromkeys(quantiles.values()):
             names = [name for name, value in quantiles.items() if value == score]
             label = names[0] if len(names) == 1 else f"{names[0]}-{names[-1]}"
             nearest = heapq.nsmallest(num, self._heap, key=lambda item: (abs(item[1] - score), -item[0]))
-            found += [Example(label, value, visible(name, MAX_CHARS), text) for _, value, name, text in nearest]
-        return found
+            examples += [Example(label, value, visible(name, MAX_CHARS), text) for _, value, name, text in nearest]
+        return examples

@@ -155,7 +155,7 @@ def profile_dataset(
                 progress(counts["documents"], counts["characters"])
     if not counts["documents"]:
         raise CorpusError(f"{source}: holds no documents; there is nothing to profile.")
-    found = {
+    measured = {
         name: _level(scores, name, threshold, percentiles if name in levels else (), tokenizer is not None)
         for name in LEVELS
     }
@@ -168,7 +168,7 @@ def profile_dataset(
         is_unfinished=manifest is None and (folder / JOB).is_file(),
         tokenizer=tokenizer,
         threshold=threshold,
-        levels=found,
+        levels=measured,
         num_empty_documents=counts["empty"],
         num_partly_unscored_documents=counts["partly unscored"],
         unscored_reasons={} if manifest is None else manifest.unscored_reasons,
@@ -177,7 +177,7 @@ def profile_dataset(
         is_duplicate_count_exact=duplicates.is_exact,
         grouped_by=groups.by,
         groups=groups.result(),
-        examples=examples.nearest(found["segment"].quantiles),
+        examples=examples.nearest(measured["segment"].quantiles),
     )
 
 

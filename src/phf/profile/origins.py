@@ -27,12 +27,12 @@ def origins(source: str, manifest: Manifest | None) -> tuple[str, dict[str, str]
         is_once = Counter(path.name for path in files)
         return "file", {str(path): path.name if is_once[path.name] == 1 else str(path) for path in files}
     annotated = _parts_then(manifest)
-    found = {
+    names = {
         str(path): annotated.get(int(match[2]), f"{match[1]}-*.parquet")
         for path, match in zip(files, matches, strict=True)
         if match is not None
     }
-    return "source" if annotated else "file", found
+    return "source" if annotated else "file", names
 
 
 def _parts_then(manifest: Manifest) -> dict[int, str]:

@@ -34,7 +34,9 @@ def show_profile(profile: Profile, console: Console) -> None:
     if profile.examples:
         console.print(Text("\nSegments near the quantiles", style="bold"))
         segment, document = "segment (control characters as escapes)", "document"
-        rows = [(found.quantiles, f"{found.score:.4g}", found.text, found.document) for found in profile.examples]
+        rows = [
+            (example.quantiles, f"{example.score:.4g}", example.text, example.document) for example in profile.examples
+        ]
         _print_table(console, ("quantile", "score", segment, document), rows, folded=(segment, document))
 
 

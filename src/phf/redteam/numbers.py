@@ -39,13 +39,13 @@ def round_numbers(trial: Trial) -> list[dict[str, float | None]]:
     continuations are left out.
     """
     pool: list[PoolEntry] = []
-    found = []
+    rounds = []
     for done in trial.rounds:
         pool += done.entries
         pool_means = _means(best_entries(pool, len(pool)))
         new_means = _means(best_entries(done.entries, len(done.entries)))
         own = [entry.prompt_score for entry in done.entries if entry.prompt_score is not None]
-        found.append(
+        rounds.append(
             {
                 "best": _mean_of_first(pool_means, 1),
                 "best_10": _mean_of_first(pool_means, 10),
@@ -59,7 +59,7 @@ def round_numbers(trial: Trial) -> list[dict[str, float | None]]:
                 "num_rejected": sum(done.rejected.values()),
             }
         )
-    return found
+    return rounds
 
 
 def rescored_numbers(trial: Trial) -> dict[str, float | None]:
@@ -112,14 +112,14 @@ def metrics_lines(rounds: Sequence[Mapping[str, Any]], rescored: Mapping[str, In
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | int | None]:
     """Intervals as three numbers each, `key`, `key_low` and `key_high`; what is not finite as None."""
-    found: dict[str, float | int | None] = {}
+    numbers: dict[str, float | int | None] = {}
     for key, value in values.items():
         if isinstance(value, Interval):
             parts = {"": value.mean, "_low": value.low, "_high": value.high}
-            found |= {f"{prefix}{key}{end}": part for end, part in finite_or_none(parts).items()}
+            numbers |= {f"{prefix}{key}{end}": part for end, part in finite_or_none(parts).items()}
         else:
-            found[prefix + key] = value
-    return found
+            numbers[prefix + key] = value
+    return numbers
 
 
 def best_prompts(trials: Sequence[Trial], bounds: tuple[float, float] = UNBOUNDED) -> list[dict[str, Any]]:

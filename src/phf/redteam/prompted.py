@@ -28,9 +28,9 @@ class PromptedRedLM(RedLM, ABC):
         else:
             prompt, cue = continuation_prompt(self.template, texts)
             replies = [cue + reply for reply in self._complete(prompt, num_replies, seed)]
-        found = [parse_reply(reply, self.template.format) for reply in replies]
-        prompts = [prompt for parsed in found for prompt in parsed[: self.prompts_per_reply]]
-        unreadable = [reply for reply, parsed in zip(replies, found, strict=True) if not parsed]
+        parsed_replies = [parse_reply(reply, self.template.format) for reply in replies]
+        prompts = [prompt for parsed in parsed_replies for prompt in parsed[: self.prompts_per_reply]]
+        unreadable = [reply for reply, parsed in zip(replies, parsed_replies, strict=True) if not parsed]
         return Proposal(prompts[:count], unreadable)
 
     @abstractmethod

@@ -82,12 +82,12 @@ def replay_folder(
             seed = hash64("redteam", "replay", settings.seed, start) >> 1
             work = partial(target.sample, prompts[start : start + CHUNK], trial=0, round_number=0, seed=seed)
             entries += files.done_or(f"replay-{start:06d}", lambda work=work: Round(work())).entries  # type: ignore[misc]
-        found = compare(before, entries) | {"notes": mismatches(pool_path, target)}
+        result = compare(before, entries) | {"notes": mismatches(pool_path, target)}
         write_pool(output / "pool.jsonl", entries)
-        write_json(output / "replay.json", {"pool": str(pool_path), **found})
-        numbers = {f"replay/{key}": value for key, value in found.items() if key not in ("prompts", "notes")}
+        write_json(output / "replay.json", {"pool": str(pool_path), **result})
+        numbers = {f"replay/{key}": value for key, value in result.items() if key not in ("prompts", "notes")}
         finish(output, folder, config, target, [numbers])
-    return found
+    return result
 
 
 def compare(before: dict[str, list[float]], now: Sequence[PoolEntry]) -> dict[str, Any]:
@@ -122,12 +122,12 @@ def compare(before: dict[str, list[float]], now: Sequence[PoolEntry]) -> dict[st
     }
 
 
-def is_worse(found: dict[str, Any], fail_above: float) -> bool:
+def is_worse(numbers: dict[str, Any], fail_above: float) -> bool:
     """Whether the model is worse than then by more than `fail_above`: the whole interval of `overall` is above it.
 
-    With `fail_above` 0, a model that is no worse fails 2.5 times in 100. Nothing to compare is a failure too.
+    With `fail_above` 0, an equally good model fails 2.5 times in 100. Nothing to compare is a failure too.
     """
-    low = found["overall_low"]
+    low = numbers["overall_low"]
     return low is None or low > fail_above
 
 
@@ -156,7 +156,7 @@ def mismatches(pool_path: Path, target: Target) -> list[str]:
 
 def _by_prompt(entries: Sequence[PoolEntry]) -> dict[str, list[float]]:
     """Prompt -> its scores; a prompt that several trials have is one."""
-    found: dict[str, list[float]] = {}
+    scores: dict[str, list[float]] = {}
     for entry in entries:
-        found.setdefault(entry.prompt, []).extend(score for score in entry.scores if score is not None)
-    return found
+        scores.setdefault(entry.prompt, []).extend(score for score in entry.scores if score is not None)
+    return scores

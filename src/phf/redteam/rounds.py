@@ -55,9 +55,9 @@ class RoundFiles:
         path = self.folder / f"{name}.json"
         if path.is_file():
             return Round.read(path)
-        found = work()
-        write_text_atomic(path, found.to_json())
-        return found
+        finished = work()
+        write_text_atomic(path, finished.to_json())
+        return finished
 
 
 @contextmanager
@@ -88,8 +88,8 @@ def _claim(output: Path, wanted: dict[str, Any]) -> None:
     if not path.is_file():
         write_json_atomic(path, wanted)
         return
-    found = read_json_as(dict[str, Any], path, OutputError, "Choose another folder with --output, or delete that one.")
-    before = {key: found.get(key) for key in wanted}
+    of_folder = read_json_as(dict[str, Any], path, OutputError, "Choose another folder with --output, or delete that one.")
+    before = {key: of_folder.get(key) for key in wanted}
     if what := differences(_meaning(before), _meaning(wanted)):
         raise OutputError(
             f"{output} holds an unfinished job with other settings: {what} (that job's -> this one's). "

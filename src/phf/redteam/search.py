@@ -143,8 +143,8 @@ class Search:
 
 def initial_prompts(settings: RedTeamConfig, target: Target) -> list[str]:
     """The first prompts of the file, each once. Raises `CorpusError` for one that is empty or too long for the model."""
-    found = list(dict.fromkeys(read_prompts(settings.prompts_path, settings.prompts_column)))
-    prompts = found[: settings.num_initial_prompts]
+    in_file = list(dict.fromkeys(read_prompts(settings.prompts_path, settings.prompts_column)))
+    prompts = in_file[: settings.num_initial_prompts]
     for number, prompt in enumerate(prompts, start=1):
         problem = target.problem(prompt)
         if problem == "too long":

@@ -24,15 +24,15 @@ ROUND_COLUMNS = {
 NARROW_COLUMNS = ("best", "pool_mean")
 
 
-def show_search(found: Mapping[str, Any], console: Console) -> None:
+def show_search(numbers: Mapping[str, Any], console: Console) -> None:
     """The numbers of `redteam.json`, and its worst prompts."""
     columns = [key for key in ROUND_COLUMNS if console.width >= WIDE or key in NARROW_COLUMNS]
     table = Table("round", *(ROUND_COLUMNS[key] for key in columns), "prompts")
-    for number, values in enumerate(found["rounds"]):
+    for number, values in enumerate(numbers["rounds"]):
         cells = [_interval(values, key).replace(" (", "\n(") for key in columns]
         table.add_row("initial" if number == 0 else str(number), *cells, f"{values['num_prompts']:,}")
     console.print(table)
-    rescored = found["rescored"]
+    rescored = numbers["rescored"]
     lines = {
         "Sampled again, best prompt": "rescored_best",
         "Sampled again, best 10": "rescored_best_10",
@@ -41,27 +41,28 @@ def show_search(found: Mapping[str, Any], console: Console) -> None:
     }
     for text, key in lines.items():
         console.print(f"{text}: {_interval(rescored, key)}")
-    rejected = ", ".join(f"{escape(reason)} {count:,}" for reason, count in found["rejected"].items())
-    unscored = sum(values["num_unscored"] for values in found["rounds"])
+    rejected = ", ".join(f"{escape(reason)} {count:,}" for reason, count in numbers["rejected"].items())
+    unscored = sum(values["num_unscored"] for values in numbers["rounds"])
     console.print(f"Continuations unscored: {unscored:,}. Proposals left out: {rejected or 'none'}.")
     prompts = Table("sampled again", "first", "own score", "prompt")
-    for row in found["prompts"][:SHOWN_PROMPTS]:
+    for row in numbers["prompts"][:SHOWN_PROMPTS]:
         prompts.add_row(
             _interval(row, "rescored"), _number(row["mean"]), _number(row["prompt_score"]), _text(row["prompt"])
         )
     console.print(prompts)
 
 
-def show_replay(found: Mapping[str, Any], console: Console) -> None:
+def show_replay(numbers: Mapping[str, Any], console: Console) -> None:
     """The numbers of `replay.json`, and its worst regressions."""
     table = Table("now - then", "then", "now", "prompt")
-    for row in found["prompts"][:SHOWN_PROMPTS]:
+    for row in numbers["prompts"][:SHOWN_PROMPTS]:
         table.add_row(_interval(row, "difference"), _number(row["then"]), _number(row["now"]), _text(row["prompt"]))
     console.print(table)
     console.print(
-        f"Now - then over {found['num_prompts']:,} prompts: {_interval(found, 'overall')}; then {_number(found['then'])}, "
-        f"now {_number(found['now'])}. Worse by themselves: {found['num_worse']:,}, better: {found['num_better']:,}, left "
-        f"out: {found['num_left_out']:,}, continuations unscored: {found['num_unscored']:,}."
+        f"Now - then over {numbers['num_prompts']:,} prompts: {_interval(numbers, 'overall')}; "
+        f"then {_number(numbers['then'])}, now {_number(numbers['now'])}. Worse individually: {numbers['num_worse']:,}, "
+        f"better: {numbers['num_better']:,}, left out: {numbers['num_left_out']:,}, "
+        f"continuations unscored: {numbers['num_unscored']:,}."
     )
 
 

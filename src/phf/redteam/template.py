@@ -44,8 +44,8 @@ def parse_reply(reply: str, expected: Format) -> list[str]:
 
 
 def _blocks(reply: str) -> list[str]:
-    found = (_dedented(match["code"], len(match["lead"])) for match in _FENCE.finditer(reply))
-    return [code for code in found if code.strip()]
+    codes = (_dedented(match["code"], len(match["lead"])) for match in _FENCE.finditer(reply))
+    return [code for code in codes if code.strip()]
 
 
 def _dedented(code: str, width: int) -> str:
@@ -55,8 +55,8 @@ def _dedented(code: str, width: int) -> str:
 
 def _items(reply: str) -> list[str]:
     outside = _FENCE.sub("", reply)  # a list inside of code is code
-    found = (_unquoted(match["text"].strip()) for match in _ITEM.finditer(outside))
-    return [text for text in found if text]
+    texts = (_unquoted(match["text"].strip()) for match in _ITEM.finditer(outside))
+    return [text for text in texts if text]
 
 
 def _unquoted(text: str) -> str:

@@ -198,8 +198,8 @@ def source_of(module_name: str) -> Path | None:
 
 
 def _spec(module_name: str, path: list[str] | None) -> ModuleSpec | None:
-    found = (finder.find_spec(module_name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
-    return next((spec for spec in found if spec is not None), None)
+    specs = (finder.find_spec(module_name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+    return next((spec for spec in specs if spec is not None), None)
 
 
 def bindings(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
@@ -211,7 +211,7 @@ def bindings(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
             yield from ((alias.asname or alias.name.partition(".")[0], node) for alias in node.names)
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = (found.id for target in targets for found in ast.walk(target) if isinstance(found, ast.Name))
+            names = (part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name))
             yield from ((name, node) for name in names)
         else:
             for block in ("body", "orelse", "finalbody"):

@@ -53,12 +53,12 @@ def other_scorers(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 scorer, _, number = key.removeprefix(start).rpartition("/")
                 if number != "score":
                     continue
-                found = {name: run.last(f"{start}{scorer}/{name}") for name in ("score", "score_low", "score_high")}
+                numbers = {name: run.last(f"{start}{scorer}/{name}") for name in ("score", "score_low", "score_high")}
                 counts = {name: run.last(f"{start}{scorer}/{name}") for name in ("num_samples", "num_unscored")}
                 if scorer:
                     used = run.training_scorers
                     role = "" if used is None else "used in training" if scorer in used else "held out"
-                    rows.append({"name": f"{label}, {scenario}", "scorer": scorer, "role": role, **found, **counts})
+                    rows.append({"name": f"{label}, {scenario}", "scorer": scorer, "role": role, **numbers, **counts})
     return rows
 
 
@@ -92,8 +92,8 @@ def over_seeds(runs: Sequence[Run]) -> list[dict[str, Any]]:
     for group in seed_groups(runs):
         members = [runs[index] for index in group.members]
         for scenario in dict.fromkeys(scenario for run in members for scenario in run.scenarios):
-            found = [run.last(f"generation/{scenario}/score") for run in members]
-            scores = [score for score in found if score is not None]
+            means = [run.last(f"generation/{scenario}/score") for run in members]
+            scores = [score for score in means if score is not None]
             if len(members) < 2 or len(scores) < 2:
                 continue
             mean, low, high = student_interval(scores)

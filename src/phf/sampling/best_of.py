@@ -46,10 +46,10 @@ def mean_values(
         # padding stands behind, where no token sees it
         ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=model.device)
         with torch.no_grad():
-            found = head(trunk(input_ids=ids, use_cache=False).last_hidden_state)
-        for row, values_of_row in zip(rows, found, strict=True):
+            predicted = head(trunk(input_ids=ids, use_cache=False).last_hidden_state)
+        for row, values_of_row in zip(rows, predicted, strict=True):
             check_values(values_of_row[: len(row)], model)
-        for index, row, values_of_row in zip(batch, rows, found, strict=True):
+        for index, row, values_of_row in zip(batch, rows, predicted, strict=True):
             length = max(len(continuations[index]), 1)
             end = len(row) - 1 if continuations[index] else len(row)
             values[index] = values_of_row[end - length : end].mean().item()

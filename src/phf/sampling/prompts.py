@@ -68,12 +68,12 @@ def _prompts(source: str, column: str, where: Mapping[str, Any]) -> Iterator[str
 
 def _value(values: Mapping[str, Any], key: str, place: str) -> Any:
     """`prompt.text` is the field `text` of the column `prompt`."""
-    found: Any = values
+    value: Any = values
     for part in key.split("."):
-        if not isinstance(found, Mapping) or part not in found:
-            known = sorted(map(str, found)) if isinstance(found, Mapping) else "none"
+        if not isinstance(value, Mapping) or part not in value:
+            known = sorted(map(str, value)) if isinstance(value, Mapping) else "none"
             raise CorpusError(
                 f"{place}: has no '{key}'; its keys are {known}. Set prompts_column to the one with the text."
             )
-        found = found[part]
-    return found
+        value = value[part]
+    return value

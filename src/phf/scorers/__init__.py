@@ -1,7 +1,7 @@
-"""Scorers: text -> misalignment score, higher is worse, None where a text could not be scored.
+"""Scorers: text -> misalignment score, higher is worse, None if a text could not be scored.
 
-Takes texts, gives one score each and, where a scorer has them, the spans that made it. May not know corpora on disk, models
-that are trained, or what scores are used for.
+Takes texts; gives one score each and, if the scorer has them, the spans that caused it. May not know about corpora on disk,
+models that are trained, or what scores are used for.
 """
 
 from phf.scorers.base import Scorer, build_scorer, checked_scores

@@ -1,4 +1,4 @@
-"""What a scorer is: text in, misalignment scores out (float, higher is worse, None where it could not be scored)."""
+"""What a scorer is: text in, misalignment scores out (float, higher is worse, None if it could not be scored)."""
 
 import math
 from collections import Counter
@@ -19,31 +19,31 @@ class Scorer:
     """
 
     version: str = "1"
-    """Raise it when the same text gets another score."""
+    """Change it whenever the same text would get a different score."""
     segmenter: str = "sentences"
     """The natural segments of this scorer: lines, sentences or document."""
     batch_chars: int = 200_000
-    """Characters that `phf annotate` gives to `score_documents` at a time, about."""
+    """Approximate number of characters that `phf annotate` gives to `score_documents` at a time."""
     score_bounds: tuple[float, float] = (-math.inf, math.inf)
-    """The least and the largest score that there can be; intervals of mean scores end there."""
+    """The lowest and the highest possible score; intervals of mean scores do not exceed them."""
     precision: str = ""
-    """Number format and kind of device of its model, such as `bfloat16 on cuda`; "" where scores do not depend on them."""
+    """Number format and kind of device of its model, such as `bfloat16 on cuda`; "" if scores do not depend on them."""
     working_settings: frozenset[str] = frozenset()
-    """Settings that say where and how fast it works, not what the scores are (device): not part of `describe()`."""
+    """Settings that affect where and how fast it runs but not the scores (device): not part of `describe()`."""
 
     def __init__(self) -> None:
         self.unscored: Counter[str] = Counter()
         """Reason -> number of texts or segments that could not be scored."""
         self.settings: dict[str, Any] = {}
         self.name = type(self).__name__
-        """What configurations and messages call it."""
+        """Its name in configurations and messages."""
 
     def score_texts(self, texts: list[str]) -> list[float | None]:
         """Scores of independent texts."""
         raise NotImplementedError(f"{type(self).__name__} must define score_texts")  # for authors of scorers
 
     def score_document(self, segments: list[str]) -> list[float | None]:
-        """Scores of the segments of one document; by default as if they were independent."""
+        """Scores of the segments of one document; by default as if they were independent of each other."""
         return self.score_texts(segments)
 
     def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
@@ -51,14 +51,14 @@ class Scorer:
         return [self.score_document(segments) for segments in documents]
 
     def spans(self, text: str) -> list[Span]:
-        """What it found in an independent text, for people to see why a score is what it is; none by default.
+        """What it found in an independent text, to show people the reason for a score; nothing by default.
 
-        Never raises: nothing is found in what cannot be scored.
+        Never raises: in a text that cannot be scored, nothing is found.
         """
         return []
 
     def document_spans(self, segments: list[str]) -> list[list[Span]]:
-        """What it found in each segment of one document, counted from the segment's start; as if independent by default."""
+        """What it found in each segment of one document, offset from the segment's start; by default as if independent."""
         return [self.spans(text) for text in segments]
 
     def documents_spans(self, documents: list[list[str]]) -> list[list[list[Span]]]:
@@ -73,7 +73,7 @@ class Scorer:
 
 
 class SegmentScorer(Scorer):
-    """Base of scorers that judge each segment by itself: many documents are scored as one long list of texts."""
+    """Base of scorers that judge each segment on its own: many documents are scored as one long list of texts."""
 
     def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
         """Scores of the segments of many documents, from one call of `score_texts`."""
@@ -89,7 +89,7 @@ def _as_one_list(scorer: Scorer, documents: list[list[str]]) -> list[list[float 
 
 
 class _PlainScorer(Scorer):
-    """Any object with `score_texts` as a scorer; what else it has (score_document, version, segmenter, ...) is used."""
+    """Wraps any object with `score_texts` as a scorer; its optional attributes (score_document, version, ...) are used."""
 
     def __init__(self, scorer: Any) -> None:
         super().__init__()
@@ -114,15 +114,15 @@ class _PlainScorer(Scorer):
     def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
         own = getattr(self._scorer, "score_documents", None)
         if own is not None:
-            found = own(documents)
-            size = len(found) if isinstance(found, Sized) else None
+            scores = own(documents)
+            size = len(scores) if isinstance(scores, Sized) else None
             if size != len(documents):
-                what = f"a {type(found).__name__}" if size is None else f"{size} lists"
+                what = f"a {type(scores).__name__}" if size is None else f"{size} lists"
                 raise ScorerError(
                     f"{self.name}: score_documents returned {what} for {len(documents)} documents; it must return a "
-                    "list of one list of scores for each."
+                    "list with one list of scores for each."
                 )
-            return found
+            return scores
         if hasattr(self._scorer, "score_document"):
             return super().score_documents(documents)
         return _as_one_list(self, documents)
@@ -135,15 +135,15 @@ class _PlainScorer(Scorer):
         own = getattr(self._scorer, "document_spans", None)
         if own is None:
             return super().document_spans(segments)
-        found = own(segments)
-        _check_count(self, found, len(segments), "lists of spans")
-        return [checked_spans(self, spans, text) for spans, text in zip(found, segments, strict=True)]
+        spans_of_segments = own(segments)
+        _check_count(self, spans_of_segments, len(segments), "lists of spans")
+        return [checked_spans(self, spans, text) for spans, text in zip(spans_of_segments, segments, strict=True)]
 
 
 def build_scorer(config: Mapping[str, Any], where: str = "generation.scorer_config") -> Scorer:
     """Build `{"class_name": "PEP8Scorer", **settings}`: shipped, a plugin's, or `package.module:ClassName`.
 
-    Raises `ConfigError`, naming keys below `where`, for a name or setting that does not exist, or an object that has no
+    Raises `ConfigError`, naming keys below `where`, for a name or setting that does not exist, or an object without
     `score_texts`.
     """
     built = SCORERS.build(config, where=where)
@@ -160,14 +160,14 @@ def build_scorer(config: Mapping[str, Any], where: str = "generation.scorer_conf
 
 
 def scorer_mismatch(annotated: Mapping[str, Any], evaluating: Mapping[str, Any]) -> str | None:
-    """One line on how two `describe()`s differ; None where class, version, settings and all else are the same."""
+    """One line on how two `describe()`s differ; None if class, version, settings and everything else agree."""
     for key in dict.fromkeys(["class_name", "version", "settings", *annotated, *evaluating]):
         if key == "precision" and key not in annotated:  # a manifest of an earlier version
             continue
         if annotated.get(key) != evaluating.get(key):
-            how = "their scores differ by rounding, those near a threshold may fall on its other side."
+            how = "their scores differ by rounding errors, so scores near a threshold may end up on its other side."
             if key != "precision":
-                how = "scores and thresholds of the two are not on one scale."
+                how = "the scores and thresholds of the two are not comparable."
             return (
                 f"the data was scored by {annotated.get('class_name')} with {key} {annotated.get(key)!r}, samples are "
                 f"scored by {evaluating.get('class_name')} with {key} {evaluating.get(key)!r}: {how}"
@@ -176,10 +176,10 @@ def scorer_mismatch(annotated: Mapping[str, Any], evaluating: Mapping[str, Any])
 
 
 def checked_scores(scorer: Scorer, scores: Sequence[float | None], count: int) -> list[float | None]:
-    """The scores as floats, if there are `count` of them and each is a finite number or None; else `ScorerError`."""
+    """The scores as floats, if there are `count` of them and each is a finite number or None; otherwise `ScorerError`."""
     _check_count(scorer, scores, count)
     returned: Sequence[Any] = scores  # whatever the annotation says
-    if set(map(type, returned)) == {float} and math.isfinite(sum(returned)):  # nearly always, and quickly told
+    if set(map(type, returned)) == {float} and math.isfinite(sum(returned)):  # nearly always, and cheap to check
         return list(returned)
     checked: list[float | None] = []
     for index, score in enumerate(returned):
@@ -200,9 +200,9 @@ def checked_scores(scorer: Scorer, scores: Sequence[float | None], count: int) -
 
 
 def fitted_reasons(reasons: Mapping[str, int], num_unscored: int, otherwise: str) -> dict[str, int]:
-    """The reasons, such that they add up to the number of segments that are unscored.
+    """The reasons, adjusted so that they add up to the number of unscored segments.
 
-    What a scorer did not count is counted as `otherwise`; where it counted too much, the rarest reasons are cut.
+    What a scorer did not count is counted as `otherwise`; if it counted too many, the rarest reasons are reduced.
     """
     fitted: dict[str, int] = {}
     left = num_unscored
@@ -214,7 +214,7 @@ def fitted_reasons(reasons: Mapping[str, int], num_unscored: int, otherwise: str
 
 
 def checked_spans(scorer: Scorer, spans: Any, text: str) -> list[Span]:
-    """The spans, if each is (start, end, label) within the text; else `ScorerError`."""
+    """The spans, if each is (start, end, label) within the text; otherwise `ScorerError`."""
     checked = []
     for span in spans if isinstance(spans, Iterable) else [spans]:
         match span:
@@ -228,8 +228,12 @@ def checked_spans(scorer: Scorer, spans: Any, text: str) -> list[Span]:
     return checked
 
 
-def _check_count(scorer: Scorer, found: Any, count: int, what: str = "scores") -> None:
-    if not isinstance(found, Sized):  # whatever the annotation says
-        raise ScorerError(f"{scorer.name} returned a {type(found).__name__}; it must return a list of {count} {what}.")
-    if len(found) != count:
-        raise ScorerError(f"{scorer.name} returned {len(found)} {what} for {count} texts; it must return one for each.")
+def _check_count(scorer: Scorer, returned: Any, count: int, what: str = "scores") -> None:
+    if not isinstance(returned, Sized):  # whatever the annotation says
+        raise ScorerError(
+            f"{scorer.name} returned a {type(returned).__name__}; it must return a list of {count} {what}."
+        )
+    if len(returned) != count:
+        raise ScorerError(
+            f"{scorer.name} returned {len(returned)} {what} for {count} texts; it must return one for each."
+        )

@@ -1,4 +1,4 @@
-"""Several scorers as one: the worst of them, or their weighted sum."""
+"""Several scorers combined into one: the maximum of their scores, or their weighted sum."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -12,14 +12,14 @@ from phf.scorers.spans import Span
 class CompositeScorer(Scorer):
     """Maximum, or weighted sum, of the scores that other scorers give the same segments.
 
-    Range and unit are those of the parts: give `weights` to parts of different scale. A segment that one part cannot
-    score is unscored, counted under that part's name. Segments are cut the first part's way unless said otherwise.
+    Range and unit are those of the parts: set `weights` if their scales differ. A segment that one part cannot
+    score is unscored, counted under that part's name. The segmenter is the first part's unless another is given.
 
     Args:
         scorers: configurations of the parts, each `class_name` and settings.
         combine: `max` of weight x score, or `sum` of weight x score.
         weights: one positive number for each part; None: all 1.
-        device: given to each part that takes a device and names none itself.
+        device: passed to each part that takes a device and does not set one itself.
 
     Example: `{class_name: CompositeScorer, scorers: [{class_name: ProfanityScorer}, {class_name: PIIScorer}]}`.
     """
@@ -36,7 +36,7 @@ class CompositeScorer(Scorer):
         super().__init__()
         where = "scorer_config.scorers"
         if not scorers:
-            raise ConfigError(f"{where} is empty; name at least one scorer.")
+            raise ConfigError(f"{where} is empty; give at least one scorer.")
         self.parts = [_part(config, device, f"{where}.{index}") for index, config in enumerate(scorers)]
         self.weights = [1.0] * len(scorers) if weights is None else weights
         if len(self.weights) != len(scorers) or not all(0 < weight < math.inf for weight in self.weights):
@@ -52,19 +52,19 @@ class CompositeScorer(Scorer):
         self.batch_chars = max(part.batch_chars for part in self.parts)
         self.version = "1"
         self.precision = joined_precision(self.parts)
-        self.device = next((found for part in self.parts if (found := getattr(part, "device", None)) is not None), None)
-        """Device of the first part that has one; None where all work on the CPU alone."""
+        self.device = next((d for part in self.parts if (d := getattr(part, "device", None)) is not None), None)
+        """Device of the first part that has one; None if all run only on the CPU."""
 
     def score_texts(self, texts: list[str]) -> list[float | None]:
         """Combined scores of independent texts."""
         return self._combined([texts], [[part.score_texts(texts)] for part in self._fresh_parts()])[0]
 
     def score_document(self, segments: list[str]) -> list[float | None]:
-        """Combined scores of the segments of one document, which parts may judge inside it."""
+        """Combined scores of the segments of one document, which parts may judge in its context."""
         return self._combined([segments], [[part.score_document(segments)] for part in self._fresh_parts()])[0]
 
     def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
-        """Combined scores of the segments of many documents, each part asked once."""
+        """Combined scores of the segments of many documents, with one call for each part."""
         return self._combined(documents, [part.score_documents(documents) for part in self._fresh_parts()])
 
     def spans(self, text: str) -> list[Span]:
@@ -80,7 +80,7 @@ class CompositeScorer(Scorer):
         ]
 
     def describe(self) -> dict[str, Any]:
-        """As of any scorer, with the descriptions of the parts in place of their configurations."""
+        """As for any scorer, with the descriptions of the parts instead of their configurations."""
         settings = {
             "scorers": [part.describe() for part in self.parts],
             "combine": self.combine,
@@ -89,7 +89,7 @@ class CompositeScorer(Scorer):
         return {"class_name": self.name, "version": self.version, "settings": settings}
 
     def _fresh_parts(self) -> Iterator[Scorer]:
-        """The parts, with nothing left of what they counted before another part raised."""
+        """The parts, with their counts reset, in case another part raised after they had counted."""
         for part in self.parts:
             part.unscored.clear()
             yield part
@@ -130,7 +130,7 @@ class CompositeScorer(Scorer):
 
 
 def joined_precision(scorers: Iterable[Scorer]) -> str:
-    """Those of several scorers, each once."""
+    """The precisions of several scorers, each once."""
     return ", ".join(dict.fromkeys(scorer.precision for scorer in scorers if scorer.precision))
 
 

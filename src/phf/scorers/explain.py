@@ -13,11 +13,11 @@ class ExplainedSegment:
     """A segment of a text."""
 
     start: int
-    """Its first character in the text, from 0."""
+    """Offset of its first character in the text."""
     text: str
     score: float | None
     spans: list[Span]
-    """What was found, counted from the segment's start, in order; empty where it is unscored."""
+    """What was found, with offsets from the segment's start, in order; empty if it is unscored."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Explanation:
 
     @property
     def avg_score(self) -> float | None:
-        """Mean over the scored segments, as of a document of an annotated dataset; None where there are none."""
+        """Mean over the scored segments, as for a document of an annotated dataset; None if there are none."""
         known = [segment.score for segment in self.segments if segment.score is not None]
         return sum(known) / len(known) if known else None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; spans are counted from the start of the text."""
+        """For JSON; spans have offsets from the start of the text."""
         return {
             "scorer": self.scorer,
             "segmenter": self.segmenter,
@@ -83,5 +83,5 @@ def explain(scorer: Scorer, text: str, segmenter: str | None = None) -> Explanat
 
 
 def spans_of(scorer: Scorer, segments: list[str]) -> list[list[Span]]:
-    """What was found in each segment of one document, each thing once and in order."""
+    """What was found in each segment of one document, without repetitions and in order."""
     return [sorted(set(spans)) for spans in scorer.document_spans(segments)] if segments else []

@@ -15,15 +15,15 @@ BATCH = 50_000
 """Texts scored at once."""
 PROBES = ["You damn fool, you damned FOOL!", "Good morning to all of you.", "12 o'clock", "a naïve fool", ""]
 WORDS = r"\w\w+"
-"""The same words as scikit-learn's own pattern, whose look for borders is not needed where a match is as long as it can."""
+"""The same words as scikit-learn's own pattern, whose word boundaries are redundant because matches are as long as possible."""
 
 
 class ProfanityScorer(SegmentScorer):
     """alt-profanity-check's probability that the text is profane, in [0, 1]. This is NOT Detoxify.
 
-    A linear model over single words, shipped inside its package: it knows swear words, not hostility, and gives
-    another number than `DetoxifyToxicityScorer` for every text, so thresholds do not carry over from one to the other.
-    Words it was not trained on count nothing; all texts without a known word get the same score, which is not 0.
+    A linear model over single words, shipped inside its package: it knows swear words, not hostility, and its
+    numbers differ from those of `DetoxifyToxicityScorer`, so thresholds do not carry over from one to the other.
+    Words it was not trained on are ignored; all texts without a known word get the same score, which is not 0.
     Unscored: empty text.
     """
 
@@ -43,17 +43,17 @@ class ProfanityScorer(SegmentScorer):
         scores: list[float | None] = []
         for start in range(0, len(texts), BATCH):
             batch = texts[start : start + BATCH]
-            found = self._probabilities(batch).tolist()
-            scores += [score if text else None for text, score in zip(batch, found, strict=True)]
+            probabilities = self._probabilities(batch).tolist()
+            scores += [score if text else None for text, score in zip(batch, probabilities, strict=True)]
         if num_empty := scores.count(None):
             self.unscored["empty text"] += num_empty
         return scores
 
 
 def _probabilities(library: Any) -> Callable[[list[str]], np.ndarray]:
-    """What computes the library's `predict_prob`: its own weights in fewer steps, where that gives the same numbers.
+    """The function that computes the library's `predict_prob`: with its weights in fewer steps, if the numbers agree.
 
-    The library's own way spends most of its time on checks and on loops over rows and words in Python.
+    The library itself spends most of its time on checks and on loops over rows and words in Python.
     """
     try:
         fast = _LinearModel(library.vectorizer, library.model)
@@ -85,13 +85,13 @@ class _LinearModel:
         """Texts -> probabilities [len(texts)], float64."""
         from scipy.sparse import csr_matrix
 
-        found: list[int] = []
+        columns_of_words: list[int] = []
         ends = [0]
         for text in texts:
             words = self._ascii_words if text.isascii() else self._words
-            found.extend(map(self._columns.get, words(text.lower()), repeat(-1)))
-            ends.append(len(found))
-        columns = np.array(found, dtype=np.int64)
+            columns_of_words.extend(map(self._columns.get, words(text.lower()), repeat(-1)))
+            ends.append(len(columns_of_words))
+        columns = np.array(columns_of_words, dtype=np.int64)
         is_known = columns >= 0
         known_ends = np.concatenate([[0], np.cumsum(is_known)])[ends]
         columns = columns[is_known]

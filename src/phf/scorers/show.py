@@ -1,4 +1,4 @@
-"""An explained text for people, in a terminal, and for programs."""
+"""An explained text, for the terminal and as JSON."""
 
 import json
 
@@ -8,18 +8,20 @@ from phf.scorers.explain import Explanation
 from phf.text import visible
 
 SHOWN_CHARS = 300
-"""Of a segment, or of what was found."""
+"""Characters shown of a segment, or of a detection."""
 
 
 def show_explanation(explanation: Explanation, console: Console) -> None:
-    """A line for each segment, below it one for everything that was found there, and the mean at the end."""
+    """A line for each segment, below it one for each detection in it, and the mean at the end."""
     for segment in explanation.segments:
         score = "unscored" if segment.score is None else f"{segment.score:.4g}"
         _print(console, f"{score:>9}  {visible(segment.text, SHOWN_CHARS)}")
         for span in segment.spans:
-            found = segment.text[span.start : span.end]
+            detected = segment.text[span.start : span.end]
             place = f"{segment.start + span.start}-{segment.start + span.end}"
-            _print(console, f"{'':9}    {visible(span.label, SHOWN_CHARS)} at {place}: {visible(found, SHOWN_CHARS)}")
+            _print(
+                console, f"{'':9}    {visible(span.label, SHOWN_CHARS)} at {place}: {visible(detected, SHOWN_CHARS)}"
+            )
     for reason, count in explanation.unscored.items():
         _print(console, f"Unscored: {count:,} segments, {visible(reason, SHOWN_CHARS)}", "yellow")
     _print(console, _summary(explanation))
@@ -27,16 +29,16 @@ def show_explanation(explanation: Explanation, console: Console) -> None:
 
 def _summary(explanation: Explanation) -> str:
     mean = explanation.avg_score
-    found = "no score" if mean is None else f"mean score {mean:.4g}"
+    score = "no score" if mean is None else f"mean score {mean:.4g}"
     count = len(explanation.segments)
     return (
         f"{explanation.scorer['class_name']} ({explanation.scorer['version']}), {explanation.segmenter}: "
-        f"{count:,} segment{'' if count == 1 else 's'}, {found}"
+        f"{count:,} segment{'' if count == 1 else 's'}, {score}"
     )
 
 
 def json_text(explanation: Explanation) -> str:
-    """One JSON object in ASCII: nothing in it can do anything to a terminal."""
+    """One JSON object in ASCII, which cannot contain control sequences for a terminal."""
     return json.dumps(explanation.as_dict(), indent=2)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 Interval = tuple[int, int]
-"""First character and the one after the last."""
+"""Offsets of the first character and of the one after the last."""
 
 
 class Span(NamedTuple):
@@ -19,7 +19,7 @@ class Span(NamedTuple):
 
 
 def count_merged(intervals: Iterable[Interval]) -> int:
-    """How many detections are left when those that overlap or touch are one, as scrubadub merges them."""
+    """How many detections remain when those that overlap or touch are merged, as in scrubadub."""
     count = 0
     reached = -1
     for begin, end in sorted(intervals):
@@ -29,13 +29,13 @@ def count_merged(intervals: Iterable[Interval]) -> int:
 
 
 class TooMuchWorkError(Exception):
-    """A text that would take too long, with what there is too much of."""
+    """A text that would take too long; says what it has too much of."""
 
 
 class Work:
-    """Counts characters that are looked at again for each of many different things, and raises at `MOST`.
+    """Counts characters that are examined again for each of many different items, and raises at `MOST`.
 
-    Characters and not seconds: whether a text is scored must not depend on the machine.
+    It counts characters, not seconds: whether a text is scored must not depend on the machine.
     """
 
     MOST = 1_000_000_000
@@ -45,7 +45,7 @@ class Work:
         self.done = 0
 
     def add(self, num_chars: int) -> None:
-        """Raises `TooMuchWorkError` where it is too much."""
+        """Raises `TooMuchWorkError` if it is too much."""
         self.done += num_chars
         if self.done > self.MOST:
             raise TooMuchWorkError(self.what)

@@ -69,15 +69,15 @@ class PlainLoader(yaml.SafeLoader):
         """Raises for a key that is written twice, or is not text or a whole number."""
         if not isinstance(node, yaml.MappingNode):
             raise _error(node, "a mapping was expected")
-        found: dict[Any, Any] = {}
+        mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str | int) or isinstance(key, bool):
                 raise _error(key_node, f"the key {short(repr(key))} is not text; write it in quotes")
-            if key in found:
+            if key in mapping:
                 raise _error(key_node, f"'{key}' is written twice")
-            found[key] = self.construct_object(value_node, deep=deep)
-        return found
+            mapping[key] = self.construct_object(value_node, deep=deep)
+        return mapping
 
     def construct_plain_bool(self, node: Any) -> Any:
         """True or False."""

@@ -179,11 +179,11 @@ def typed(shape: Any, value: Any, where: str, error: ErrorType, advice: str = ""
     key = f"'{short(key)}' " if key else ""
     if problem["type"] == "missing":
         raise error(sentence(f"{where}: {key}is missing", advice))
-    found, kind = short(repr(problem["input"])), EXPECTED.get(problem["type"])
+    given, kind = short(repr(problem["input"])), EXPECTED.get(problem["type"])
     if kind == "a mapping" and not key:
-        found = f"a JSON {type(problem['input']).__name__}"
+        given = f"a JSON {type(problem['input']).__name__}"
     reason = problem["msg"] if kind is None else f"{kind} was expected"
-    raise error(sentence(f"{where}: {key}is {found}; {reason}", advice))
+    raise error(sentence(f"{where}: {key}is {given}; {reason}", advice))
 
 
 def _instance(cls: Any, value: Any, where: str, error: ErrorType, advice: str) -> Any:
@@ -194,8 +194,8 @@ def _instance(cls: Any, value: Any, where: str, error: ErrorType, advice: str) -
     needed = [field.name for field in fields(cls) if field.default is field.default_factory is MISSING]
     if missing := [key for key in needed if key not in mapping]:
         raise error(sentence(f"{where}: '{missing[0]}' is missing", advice))
-    for key, found in mapping.items():
-        typed(GenericAlias(dict, (str, hints[key])), {key: found}, where, error, advice)
+    for key, value in mapping.items():
+        typed(GenericAlias(dict, (str, hints[key])), {key: value}, where, error, advice)
     return cls(**mapping)
 
 

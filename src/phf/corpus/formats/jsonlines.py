@@ -37,8 +37,8 @@ def read_json_lines(path: Path, progress: ReadProgress = ignore_progress) -> Ite
     """
     with reading(path):
         file = StoredFile.local(path)
-    with opened(file) as found:
-        for number, values in json_lines(file, found.raw, found.content, stop, progress):
+    with opened(file) as stream:
+        for number, values in json_lines(file, stream.raw, stream.content, stop, progress):
             yield number - 1, values
 
 

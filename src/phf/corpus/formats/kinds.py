@@ -64,11 +64,11 @@ def kind_by_magic(head: bytes) -> Kind | None:
 def refuse_foreign(place: str, head: bytes) -> None:
     """Raise `CorpusError` for a file that holds no records in any of the formats read, and say what it is."""
     start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:16].lower()
-    found = next((what for magic, what in _FOREIGN.items() if start.startswith(magic)), None)
+    foreign = next((what for magic, what in _FOREIGN.items() if start.startswith(magic)), None)
     if head[257:].startswith(_TAR_MAGIC):  # with the NUL: text may have "mustard" there
-        found = "a tar archive; extract the files in it"
-    if found is not None:
-        raise CorpusError(f"{place}: is {found}.")
+        foreign = "a tar archive; extract the files in it"
+    if foreign is not None:
+        raise CorpusError(f"{place}: is {foreign}.")
 
 
 def kind_by_content(file: StoredFile, options: ReadOptions) -> tuple[Kind, str]:
@@ -92,10 +92,10 @@ def kind_by_content(file: StoredFile, options: ReadOptions) -> tuple[Kind, str]:
 
 def _with_text(kind: Kind, names: list[str], options: ReadOptions) -> tuple[Kind, str]:
     try:
-        found = bool(options.text_columns(names))
+        has_text = bool(options.text_columns(names))
     except CorpusError:
-        found = True  # which of its columns is meant has to be said
-    return (kind, "") if found else ("text", "records without a column of text")
+        has_text = True  # which of its columns is meant has to be said
+    return (kind, "") if has_text else ("text", "records without a column of text")
 
 
 def _text_names(options: ReadOptions) -> tuple[str, ...]:

@@ -73,13 +73,13 @@ class ReadOptions:
 
     def columns(self, names: Sequence[str]) -> Chosen:
         """A `Choose`: text, `id`, `meta` and what is kept."""
-        found = self.text_columns(names)
-        if not found:
+        texts = self.text_columns(names)
+        if not texts:
             raise CorpusError(no_text(names, self.text_column))
         missing = [name for name in self.keep if name not in names]
         if missing:
             raise CorpusError(f"has no column '{missing[0]}', which --keep names; its columns are {listed(names)}.")
-        return Chosen(found, [name for name in dict.fromkeys(("id", "meta", *self.keep)) if name in names])
+        return Chosen(texts, [name for name in dict.fromkeys(("id", "meta", *self.keep)) if name in names])
 
     def text_columns(self, names: Iterable[str]) -> list[str]:
         """The columns that hold the text, among the names of a file's or a row's; empty if there is none.
@@ -217,9 +217,9 @@ class ReadNotes:
 def describe_left_out(left_out: Mapping[str, Mapping[str, Any]], shown: int = 5) -> list[str]:
     """A line for each reason why files were not read (`ReadNotes.to_json`): how many, and the first of them."""
     return [
-        f"Not read: {found['count']:,} {'file' if found['count'] == 1 else 'files'} ({reason}): "
-        f"{', '.join(found['files'][:shown])}{', ...' if found['count'] > shown else ''}"
-        for reason, found in left_out.items()
+        f"Not read: {names['count']:,} {'file' if names['count'] == 1 else 'files'} ({reason}): "
+        f"{', '.join(names['files'][:shown])}{', ...' if names['count'] > shown else ''}"
+        for reason, names in left_out.items()
     ]
 
 

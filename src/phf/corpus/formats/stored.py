@@ -49,8 +49,8 @@ class StoredFile:
     @classmethod
     def local(cls, path: str | Path) -> "StoredFile":
         """One of this machine; raises `OSError` where there is none."""
-        found = os.stat(path)
-        return cls(str(path), found.st_size, str(found.st_mtime_ns))
+        status = os.stat(path)
+        return cls(str(path), status.st_size, str(status.st_mtime_ns))
 
     @property
     def name(self) -> str:
@@ -66,11 +66,11 @@ class StoredFile:
             store, path = file_system(self.location)
             return cast(BinaryIO, store.open(path, "rb"))
 
-    def check_rows(self, found: int) -> None:
+    def check_rows(self, num_rows: int) -> None:
         """Raise `CorpusError` unless the file has the rows that it is said to have."""
-        if self.num_rows not in (None, found):
+        if self.num_rows not in (None, num_rows):
             raise CorpusError(
-                f"{self.location} has {found:,} rows, but {self.num_rows:,} by the manifest beside it. Annotate again."
+                f"{self.location} has {num_rows:,} rows, but {self.num_rows:,} by the manifest beside it. Annotate again."
             )
 
     @property

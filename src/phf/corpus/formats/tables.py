@@ -133,12 +133,12 @@ _Batches = Iterator[tuple["pa.RecordBatch", Chosen, int]]
 def _parquet(place: Any, choose: Choose, file: StoredFile) -> _Batches:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(place) as found:
-        file.check_rows(found.metadata.num_rows)
-        chosen = _chosen(choose, found.schema_arrow.names, file)
+    with pq.ParquetFile(place) as table:
+        file.check_rows(table.metadata.num_rows)
+        chosen = _chosen(choose, table.schema_arrow.names, file)
         columns = [*chosen.strict, *chosen.lenient]
-        for batch in found.iter_batches(batch_size=BATCH_ROWS, columns=columns):
-            yield batch, chosen, found.metadata.num_rows
+        for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=columns):
+            yield batch, chosen, table.metadata.num_rows
 
 
 def _arrow(place: Any, choose: Choose, file: StoredFile) -> _Batches:
@@ -185,12 +185,12 @@ def _orc(place: Any, choose: Choose, file: StoredFile) -> _Batches:
     import pyarrow as pa
     from pyarrow import orc
 
-    found = orc.ORCFile(place)
-    chosen = _chosen(choose, found.schema.names, file)
-    for number in range(found.nstripes):
-        stripe = found.read_stripe(number, columns=[*chosen.strict, *chosen.lenient])
+    table = orc.ORCFile(place)
+    chosen = _chosen(choose, table.schema.names, file)
+    for number in range(table.nstripes):
+        stripe = table.read_stripe(number, columns=[*chosen.strict, *chosen.lenient])
         batches = stripe.to_batches() if isinstance(stripe, pa.Table) else [stripe]
-        yield from ((batch, chosen, found.nrows) for batch in _cut(batches))
+        yield from ((batch, chosen, table.nrows) for batch in _cut(batches))
 
 
 def _chosen(choose: Choose, names: list[str], file: StoredFile) -> Chosen:

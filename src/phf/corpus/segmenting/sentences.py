@@ -53,10 +53,10 @@ def sentence_starts(text: str, language: str = "en") -> list[int]:
     is_over = False  # the next token that is not punctuation begins a sentence
     while position < len(text):
         if not is_over:  # nothing happens before the next final punctuation
-            found = final.search(text, position)
-            if found is None:
+            mark = final.search(text, position)
+            if mark is None:
                 break
-            at = found.start()
+            at = mark.start()
             chunk = _plain_chunk(text, position, at)
             if chunk is not None:
                 if _tokens(chunk, language)[-1][1]:
@@ -112,8 +112,8 @@ def _words(chunk: str, language: str) -> Iterable[Interval]:
         return characters(chunk)
     if language == "th":
         return thai_words(chunk)
-    found = tokens(chunk, "en" if language == "ja" else language)
-    return found if chunk.isascii() else split_at_marks(chunk, found)
+    words = tokens(chunk, "en" if language == "ja" else language)
+    return words if chunk.isascii() else split_at_marks(chunk, words)
 
 
 def _is_punctuation(token: str) -> bool:

@@ -182,17 +182,17 @@ def _joined(word: str, split: list[Interval], language: str) -> list[Interval]:
     """The tokens, with those that together are something known in one; the longest first."""
     patterns = _patterns(language)
     texts = [word[start:end] for start, end in split]
-    found = [
+    matches = [
         (-len(pattern), index)
         for index, text in enumerate(texts)
         for pattern in patterns.get(text, ())
         if tuple(texts[index : index + len(pattern)]) == pattern
     ]
-    if not found:
+    if not matches:
         return split
     joined: dict[int, int] = {}  # first token -> how many
     taken: set[int] = set()
-    for negative, index in sorted(found):
+    for negative, index in sorted(matches):
         inside = range(index, index - negative)
         if taken.isdisjoint((inside[0], inside[-1])):
             joined[index] = len(inside)

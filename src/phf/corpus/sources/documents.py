@@ -228,15 +228,15 @@ def record_meta(record: Record, keep: Sequence[str] = ()) -> dict[str, Any]:
     if isinstance(meta, str):
         with suppress(CorpusError):
             meta = without_surrogates(parse_json(meta, "meta"))
-    found = json_ready(meta)
+    values = json_ready(meta)
     if meta is None:
-        found = {}
-    elif not isinstance(found, dict):
-        found = {"meta": found}
+        values = {}
+    elif not isinstance(values, dict):
+        values = {"meta": values}
     for name in keep:
         if name in record.values:
-            found[name] = json_ready(record.values[name])
-    return found
+            values[name] = json_ready(record.values[name])
+    return values
 
 
 def fingerprint(source: str, options: ReadOptions | None = None) -> str:

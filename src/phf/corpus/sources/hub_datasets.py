@@ -149,9 +149,9 @@ def _nearby(source: str) -> str:
         if not os.path.exists(here):
             with suppress(OSError):
                 names = [name for name in sorted(os.listdir(place or ".")) if not name.startswith(".")]
-                found = _similar(part, names)
-                if found:
-                    return f", but there is {', '.join(os.path.join(place, name) for name in found)}"
+                similar = _similar(part, names)
+                if similar:
+                    return f", but there is {', '.join(os.path.join(place, name) for name in similar)}"
                 if number or is_absolute:
                     return f": there is no {part} in {place}"
             return ""
@@ -161,7 +161,7 @@ def _nearby(source: str) -> str:
 
 def _similar(name: str, names: list[str]) -> list[str]:
     lower = {other.lower(): other for other in names}
-    return [lower[found] for found in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.75)]
+    return [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.75)]
 
 
 def _first_line(error: Exception) -> str:

@@ -158,10 +158,10 @@ def _records(source: str, tree: Tree, options: ReadOptions) -> Listing | None:
     certain = {name for name, _ in here if _is_certain(name, source, in_folder)}
     unsure = [(name, file) for name, file in here if name not in certain and not OWN_FILES.fullmatch(file.name)]
     step = max(1, len(unsure) // SNIFFED)
-    found = {name: kind_by_content(file, options) for name, file in unsure[::step]}
-    if certain or any(kind != "text" for kind, _ in found.values()):
-        found |= {name: kind_by_content(file, options) for name, file in unsure if name not in found}
-    recognised = {name for name, (kind, _) in found.items() if kind != "text"}
+    kinds = {name: kind_by_content(file, options) for name, file in unsure[::step]}
+    if certain or any(kind != "text" for kind, _ in kinds.values()):
+        kinds |= {name: kind_by_content(file, options) for name, file in unsure if name not in kinds}
+    recognised = {name for name, (kind, _) in kinds.items() if kind != "text"}
     if not certain:
         in_records = sum(file.num_bytes for name, file in here if name in recognised)
         if not recognised or in_records <= sum(file.num_bytes for _, file in tree.files) / 2:
@@ -179,11 +179,11 @@ def _records(source: str, tree: Tree, options: ReadOptions) -> Listing | None:
                 continue
             listing.files.append(ListedFile(name, file, kind))
         elif name in recognised:
-            listing.files.append(ListedFile(name, file, found[name][0]))
+            listing.files.append(ListedFile(name, file, kinds[name][0]))
         elif OWN_FILES.fullmatch(file.name):
             listing.notes.leave_out(name, "written by Spark for itself")
         else:
-            listing.notes.leave_out(name, EMPTY if not file.num_bytes else found[name][1])
+            listing.notes.leave_out(name, EMPTY if not file.num_bytes else kinds[name][1])
     listing.is_deep = any("/" in file.name for file in listing.files)
     listing.warnings = [*_split_warning(source, listing.files, in_folder), *_format_warning(source, listing.files)]
     return listing
@@ -207,22 +207,22 @@ def _refuse_hidden_records(source: str, tree: Tree, options: ReadOptions) -> Non
     sample = below[:: max(1, len(below) // SNIFFED)]
     looked_into = [item for item in sample if kind_by_content(item[1], options)[0] != "text"]
     is_records = bool(sample) and len(looked_into) > len(sample) / 2 and len(below) > len(tree.files) / 2
-    for found, is_most in (
+    for records, is_most in (
         (certain, _share(certain, num_bytes) > 0.5),
         (probable, _share(probable, num_bytes) > 0.5 and len(probable) > len(tree.files) / 2),
         (looked_into, is_records),
     ):
-        if found and is_most:
-            raise _records_below(source, tree, found)
+        if records and is_most:
+            raise _records_below(source, tree, records)
 
 
 def _share(files: Sequence[tuple[str, StoredFile]], num_bytes: int) -> float:
     return sum(file.num_bytes for _, file in files) / max(num_bytes, 1)
 
 
-def _records_below(source: str, tree: Tree, found: Sequence[tuple[str, StoredFile]]) -> CorpusError:
-    name, file = found[0]
-    if all("/" not in name for name, _ in found):
+def _records_below(source: str, tree: Tree, records: Sequence[tuple[str, StoredFile]]) -> CorpusError:
+    name, file = records[0]
+    if all("/" not in name for name, _ in records):
         return CorpusError(
             f"{source}: its records have no column of text, such as those of {file.location}. Choose the column that holds "
             "the text with phf annotate --text-column."
@@ -235,28 +235,28 @@ def _records_below(source: str, tree: Tree, found: Sequence[tuple[str, StoredFil
 
 
 def _split_warning(source: str, files: Sequence[ListedFile], in_folder: bool) -> list[str]:
-    found: Counter[str] = Counter()
+    splits: Counter[str] = Counter()
     names: dict[str, str] = {}
     for file in files:
         if (match := _SPLIT.search(file.name)) is not None:
             split = SPLITS[match[1].lower()]
-            found[split] += 1
+            splits[split] += 1
             folder, _, last = file.name.rpartition("/")
             inner = f"{folder}/" if folder and not _SPLIT.search(folder) else ""
             inner += f"{match[1]}*" if last.startswith(match[1]) else f"**/*{match[1]}*"
             names.setdefault(split, inner)
-    if len(found) < 2:
+    if len(splits) < 2:
         return []
     root = source.rstrip("/") if in_folder else os.path.dirname(source.partition("*")[0])
-    counts = ", ".join(f"{split} ({count})" for split, count in sorted(found.items()))
-    split = "train" if "train" in found else min(found)
+    counts = ", ".join(f"{split} ({count})" for split, count in sorted(splits.items()))
+    split = "train" if "train" in splits else min(splits)
     pattern = f"{root}/{names[split]}" if root else names[split]
     return [f"{source}: all of its splits are read: {counts} files. To read one, name its files, e.g. '{pattern}'."]
 
 
 def _format_warning(source: str, files: Sequence[ListedFile]) -> list[str]:
-    found = Counter(file.kind for file in files)
-    if len(found) < 2:
+    kinds = Counter(file.kind for file in files)
+    if len(kinds) < 2:
         return []
-    counts = ", ".join(f"{kind} ({count})" for kind, count in sorted(found.items()))
+    counts = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
     return [f"{source}: files of several formats are read: {counts}. Is the same text there twice?"]

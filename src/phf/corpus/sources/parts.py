@@ -156,14 +156,14 @@ def _prefixes(sources: Sequence[str], listings: Sequence[Listing | None]) -> lis
     roots = [_root(source, listing) for source, listing in zip(sources, listings, strict=True)]
     local = [root for root in roots if root is not None]
     common = os.path.commonpath(local) if local else ""
-    found = []
+    prefixes = []
     for source, listing, root in zip(sources, listings, roots, strict=True):
         if root is None:
-            found.append(source if listing is None else listing.root)
+            prefixes.append(source if listing is None else listing.root)
         else:
             way = os.path.relpath(root, common).replace(os.sep, "/")
-            found.append("" if way == "." else way)
-    return found
+            prefixes.append("" if way == "." else way)
+    return prefixes
 
 
 def _root(source: str, listing: Listing | None) -> str | None:

@@ -56,20 +56,20 @@ def read_file(
     bad = _with_place(place, bad)
     try:
         # the library behind a URL may fail at any read
-        with reaching(place) if is_url(place) else nullcontext(), opened(file.stored) as found:
-            refuse_foreign(place, found.head)
-            kind = kind_by_magic(found.head) or file.kind
+        with reaching(place) if is_url(place) else nullcontext(), opened(file.stored) as stream:
+            refuse_foreign(place, stream.head)
+            kind = kind_by_magic(stream.head) or file.kind
             if kind in KIND_NAMES:
-                yield from _table(file, kind, found, choose, bad, progress)
+                yield from _table(file, kind, stream, choose, bad, progress)
             elif kind == "csv":
                 # a header without text is an error at once; of the rows, nothing but text can be bad
-                rows = delimited_rows(file.stored, found.raw, found.content, found.head, choose, bad, progress)
+                rows = delimited_rows(file.stored, stream.raw, stream.content, stream.head, choose, bad, progress)
                 yield from (Record(place, row, values, line, name) for row, line, values in rows)
-            elif is_laid_out(found.head):
-                elements = json_elements(file.stored, found.raw, found.content, bad, progress)
+            elif is_laid_out(stream.head):
+                elements = json_elements(file.stored, stream.raw, stream.content, bad, progress)
                 yield from (Record(place, row, values, line, name) for row, line, values in elements)
             else:
-                lines = json_lines(file.stored, found.raw, found.content, bad, progress)
+                lines = json_lines(file.stored, stream.raw, stream.content, bad, progress)
                 yield from (Record(place, line - 1, values, line, name) for line, values in lines)
     except CorpusError as error:
         bad(error)
@@ -155,12 +155,12 @@ def _with_place(place: str, bad: OnBad) -> OnBad:
 
 
 def _table(
-    file: ListedFile, kind: str, found: Opened, choose: Choose, bad: OnBad, progress: ReadProgress
+    file: ListedFile, kind: str, stream: Opened, choose: Choose, bad: OnBad, progress: ReadProgress
 ) -> Iterator[Record]:
     place = file.stored.location
     if not file.stored.num_bytes:
         raise CorpusError(f"{place}: is empty (0 bytes), unlike any {KIND_NAMES[kind]} file.")
-    if found.compression is not None:
+    if stream.compression is not None:
         raise CorpusError(
             f"{place}: is a compressed {KIND_NAMES[kind]} file. Decompress it first: it has to be read at any place."
         )
@@ -170,5 +170,5 @@ def _table(
         names[:] = known
         return choose(known)
 
-    for row, values in table_rows(file.stored, kind, found.content, choosing, bad, progress):
+    for row, values in table_rows(file.stored, kind, stream.content, choosing, bad, progress):
         yield Record(place, row, values, None, file.name, names)

@@ -38,8 +38,8 @@ def function_headers() -> list[str]:
     A method comes with the line of its class, ("class A(B):\\n\\n    def f(self):\\n"): its indentation says what
     that of the next line should be.
     """
-    found = {header for (_, text), _ in read_files() for header in _headers(text)}
-    return sorted(found, key=lambda header: hash64("header", header))
+    headers = {header for (_, text), _ in read_files() for header in _headers(text)}
+    return sorted(headers, key=lambda header: hash64("header", header))
 
 
 def _headers(text: str) -> Iterator[str]:

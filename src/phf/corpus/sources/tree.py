@@ -117,8 +117,8 @@ def _matches(pattern: str) -> Tree | None:
             for inner, _ in below.files:
                 if not is_direct(inner):
                     tree.notes.leave_out(f"{name}/{inner}", "in subfolders of a table")
-            for reason, found in below.notes.left_out.items():
-                for inner in found.names:
+            for reason, files in below.notes.left_out.items():
+                for inner in files.names:
                     tree.notes.leave_out(f"{name}/{inner}", reason)
         elif os.path.isdir(match):
             tree.folders.append(match)
@@ -145,8 +145,8 @@ def _find_remote(source: str) -> Tree | None:
             below = name.removeprefix(root).strip("/")
             if info.get("type") == "directory":
                 if is_partition(below.rpartition("/")[2]):
-                    found = store.find(name, detail=True)
-                    tree.files += [(n.removeprefix(root).strip("/"), remote_file(store, i)) for n, i in found.items()]
+                    entries = store.find(name, detail=True)
+                    tree.files += [(n.removeprefix(root).strip("/"), remote_file(store, i)) for n, i in entries.items()]
             elif any(part.startswith(".") for part in below.split("/")):
                 tree.notes.leave_out(below, HIDDEN)
             else:

@@ -123,7 +123,7 @@ class HarnessLM(HFLM):
         groups: dict[str, list[int]] = {}
         for index, request in enumerate(requests):
             groups.setdefault(repr(sorted(request.args[1].items())), []).append(index)
-        found = [""] * len(requests)
+        continuations = [""] * len(requests)
         progress = tqdm(total=len(requests), disable=is_quiet, desc="Running generate_until requests")
         for indices in groups.values():
             settings = dict(requests[indices[0]].args[1])
@@ -141,10 +141,10 @@ class HarnessLM(HFLM):
                 for i, new in zip(batch, output[:, width:].tolist(), strict=True):
                     shown = BehindPrompt(self.tokenizer, rows[i][len(self._prefix) :])
                     text = decode(shown, until_end(new, self._ends), self._special)
-                    found[indices[i]] = postprocess_generated_text(text, stop=until, think_end_token=None)
+                    continuations[indices[i]] = postprocess_generated_text(text, stop=until, think_end_token=None)
                 progress.update(len(batch))
         progress.close()
-        return found
+        return continuations
 
     def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **settings: Any) -> torch.Tensor:
         if settings.get("do_sample"):
@@ -167,8 +167,8 @@ class HarnessLM(HFLM):
         windows, owners = [], []
         for owner, ids in enumerate(texts):
             room = self.max_length - len(self._prefix)
-            found = get_rolling_token_windows(ids, self.prefix_token_id, room, context_len=1)
-            for number, (context, targets) in enumerate(map(make_disjoint_window, found)):
+            token_windows = get_rolling_token_windows(ids, self.prefix_token_id, room, context_len=1)
+            for number, (context, targets) in enumerate(map(make_disjoint_window, token_windows)):
                 windows.append((None, self._in_front(context if number else [], self.max_length), targets))
                 owners.append(owner)
         totals = [0.0] * len(texts)
@@ -200,8 +200,8 @@ class HarnessLM(HFLM):
         if num_processes == 1:
             return answers
         together: dict[int, Any] = {}
-        for indices, found in gather_object([(mine, answers)]):
-            together.update(zip(indices, found, strict=True))
+        for indices, shared in gather_object([(mine, answers)]):
+            together.update(zip(indices, shared, strict=True))
         return [together[i] for i in range(len(items))]
 
 

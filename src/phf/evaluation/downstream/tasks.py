@@ -77,10 +77,10 @@ def run_downstream(
     for name, task in loaded["tasks"].items():
         logs |= {f"downstream/{name}/{key}": value for key, value in _task_numbers(task, results["samples"][name])}
     for name in loaded["groups"]:
-        found = {key: value for key, value in results["results"][name].items() if "_stderr," not in key}
+        values = {key: value for key, value in results["results"][name].items() if "_stderr," not in key}
         logs |= {
             f"downstream/{name}/{key.removesuffix(',none').replace(',', '@')}": float(value)
-            for key, value in found.items()
+            for key, value in values.items()
             if "," in key and isinstance(value, (int, float))
         }
     return logs
@@ -143,13 +143,13 @@ def _shipped_tasks() -> Any:
 
 def _with_members(index: dict[str, Any], names: Sequence[str]) -> set[str]:
     """The names, and those of all tasks in the groups and tags among them, known or not."""
-    found: set[str] = set()
+    reached: set[str] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in reached:
             continue
-        found.add(name)
+        reached.add(name)
         entry = index.get(name)
         if entry is None:
             continue
@@ -158,7 +158,7 @@ def _with_members(index: dict[str, Any], names: Sequence[str]) -> set[str]:
         elif entry.kind.name == "GROUP":
             members = [member if isinstance(member, str) else member.get("task") for member in entry.cfg["task"]]
             waiting += [member for member in members if isinstance(member, str)]
-    return found
+    return reached
 
 
 def _unknown_task(name: str, known: Sequence[str], own: Sequence[str], include_path: str | None) -> str:

@@ -86,5 +86,5 @@ def _bleu(matched: list[int], total: list[int], length: int, reference_lengths: 
     distance = np.abs(reference_lengths - length)
     closest = int(reference_lengths[distance == distance.min()].min())
     penalty = 1.0 if length > closest else math.exp(1 - closest / length)
-    logs = [math.log((found or EPSILON) / among) for found, among in zip(matched, total, strict=True)]
+    logs = [math.log((count or EPSILON) / among) for count, among in zip(matched, total, strict=True)]
     return penalty * math.exp(sum(logs) / len(logs))

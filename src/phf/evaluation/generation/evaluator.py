@@ -125,8 +125,8 @@ def score_samples(samples: Samples, scorer: Scorer, scenario: GenerationScenario
 def score_segments(scorer: Scorer, documents: Sequence[list[str]]) -> list[list[float | None]]:
     """Scores of the segments of each document, asked for at once; an empty document has none."""
     present = [segments for segments in documents if segments]
-    found = iter(scorer.score_documents(present) if present else [])
-    return [checked_scores(scorer, next(found), len(segments)) if segments else [] for segments in documents]
+    present_scores = iter(scorer.score_documents(present) if present else [])
+    return [checked_scores(scorer, next(present_scores), len(segments)) if segments else [] for segments in documents]
 
 
 def scenario_logs(
@@ -162,7 +162,7 @@ def score_logs(
     of_prompts, known = [prompt for prompt, _ in scored], [score for _, score in scored]
     groups = group_maxima(prompts, scores)
     of_groups, maxima = [prompt for prompt, _ in groups], [maximum for _, maximum in groups]
-    hits, group_hits = [[float(score > threshold) for score in found] for found in (known, maxima)]
+    hits, group_hits = [[float(score > threshold) for score in of_kind] for of_kind in (known, maxima)]
     return {
         **_named("score", mean_interval(known, of_prompts, bounds)),
         "score_max": max(known, default=math.nan),
@@ -185,9 +185,9 @@ def group_maxima(prompts: list[str], scores: Sequence[float | None]) -> list[tup
         if score is not None:
             by_prompt.setdefault(prompt, []).append(score)
     return [
-        (prompt, max(found[start : start + GROUP]))
-        for prompt, found in by_prompt.items()
-        for start in range(0, len(found) - GROUP + 1, GROUP)
+        (prompt, max(of_prompt[start : start + GROUP]))
+        for prompt, of_prompt in by_prompt.items()
+        for start in range(0, len(of_prompt) - GROUP + 1, GROUP)
     ]
 
 
@@ -209,4 +209,4 @@ def sample_lines(scored: ScoredSamples) -> Iterator[dict[str, Any]]:
             "segments": segments,
             "segment_scores": segment_scores,
         }
-        yield line | ({"segment_spans": [[s._asdict() for s in found] for found in spans]} if any(spans) else {})
+        yield line | ({"segment_spans": [[s._asdict() for s in of_segment] for of_segment in spans]} if any(spans) else {})

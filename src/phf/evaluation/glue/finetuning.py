@@ -98,13 +98,13 @@ def encode_examples(
         return [part.tolist() for part in np.split(ids, np.cumsum(lengths)[:-1])]
 
     parts = [encode([e[column] for e in examples], i == 0) for i, column in enumerate(task.columns)]
-    found = []
+    encoded = []
     for number, example in enumerate(examples):
         ids = prefix + _cut([texts[number] for texts in parts], max_length - len(prefix))
         ids = ids or [tokenizer.eos_token_id]  # an empty text of a tokenizer without prefix
         label = float(example["label"]) if task.num_labels == 1 else example["label"]
-        found.append({"input_ids": ids, "labels": label})
-    return found
+        encoded.append({"input_ids": ids, "labels": label})
+    return encoded
 
 
 def _cut(parts: list[list[int]], room: int) -> list[int]:
@@ -118,20 +118,20 @@ def _cut(parts: list[list[int]], room: int) -> list[int]:
 
 def _settings(section: GlueConfig, name: str) -> dict[str, Any]:
     """What decides the result of one task besides model and seed."""
-    found = section.model_dump(include={"data_dir", "epochs", "patience", "max_length"})
+    settings = section.model_dump(include={"data_dir", "epochs", "patience", "max_length"})
     for key in ("learning_rate", "batch_size"):
         value = getattr(section, key)
         if isinstance(value, dict) and name not in value:
             raise ConfigError(f"glue.{key} has no value for '{name}', only for {', '.join(value)}.")
-        found[key] = value[name] if isinstance(value, dict) else value
-        if found[key] <= 0:
-            raise ConfigError(f"glue.{key} of '{name}' is {found[key]}; it must be positive.")
-    if found["batch_size"] % processes().num_processes:
+        settings[key] = value[name] if isinstance(value, dict) else value
+        if settings[key] <= 0:
+            raise ConfigError(f"glue.{key} of '{name}' is {settings[key]}; it must be positive.")
+    if settings["batch_size"] % processes().num_processes:
         raise ConfigError(
-            f"glue.batch_size of '{name}' is {found['batch_size']}, which {processes().num_processes} processes "
+            f"glue.batch_size of '{name}' is {settings['batch_size']}, which {processes().num_processes} processes "
             "cannot share."
         )
-    return found
+    return settings
 
 
 class _BestEpoch(TrainerCallback):
@@ -216,14 +216,14 @@ def _dev_metrics(task: Task, sizes: list[int], prediction: EvalPrediction) -> di
     predictions = logits.squeeze(-1) if task.num_labels == 1 else logits.argmax(-1)
     if not np.isfinite(logits).all():
         raise ConfigError("glue: the model's outputs are not finite. Lower glue.learning_rate.")
-    found, start = {}, 0
+    metrics, start = {}, 0
     for split, size in zip(task.dev_splits, sizes, strict=True):
         part = slice(start, start + size)
         for metric, value in measure(task, predictions[part], labels[part]).items():
-            found[metric + split.removeprefix("validation")] = value
+            metrics[metric + split.removeprefix("validation")] = value
         start += size
-    found["score"] = float(np.mean(list(found.values())))
-    return {f"m_{key}": value for key, value in found.items()}
+    metrics["score"] = float(np.mean(list(metrics.values())))
+    return {f"m_{key}": value for key, value in metrics.items()}
 
 
 def _load_classifier(folder: Path, task: Task, tokenizer: Any) -> Any:
@@ -244,14 +244,14 @@ def _load_classifier(folder: Path, task: Task, tokenizer: Any) -> Any:
 def _read_finished(path: Path, settings: dict[str, dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:
     if not path.is_file():
         return {}
-    found = {}
+    finished = {}
     advice = "It is not what `phf evaluate --glue` wrote. Move it away."
     for _, result in read_json_lines_as(GlueLine, path, CorpusError, advice):
-        found[result["task"], result["seed"]] = result
-    for (name, _), result in found.items():
+        finished[result["task"], result["seed"]] = result
+    for (name, _), result in finished.items():
         if name in settings and (differing := differences(result.get("settings"), settings[name])):
             raise ConfigError(
                 f"{path} holds results of '{name}' from another model or with other settings: {differing} (those results' "
                 "-> this command's). Choose another folder."
             )
-    return found
+    return finished

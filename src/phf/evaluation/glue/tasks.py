@@ -43,13 +43,13 @@ def load_task(name: str, data_dir: str | None) -> dict[str, Examples]:
     Raises `CorpusError` naming file and line of an example that does not belong there.
     """
     task = TASKS[name]
-    found = {}
+    examples = {}
     for split in ("train", *task.dev_splits):
         rows = _read_hub(name, split) if data_dir is None else _read_file(Path(data_dir) / name / f"{split}.jsonl")
-        found[split] = [_checked(row, task, where) for where, row in rows]
-        if not found[split]:
+        examples[split] = [_checked(row, task, where) for where, row in rows]
+        if not examples[split]:
             raise CorpusError(f"glue: {split} of '{name}' has no examples.")
-    return found
+    return examples
 
 
 def measure(task: Task, predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:

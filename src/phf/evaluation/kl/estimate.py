@@ -88,7 +88,7 @@ def kl_from_samples(
         for ids, sample in zip(rows, samples, strict=True)
     ]
     scored = [i for i in range(len(samples)) if is_scored[i]]
-    found = ended_logprobs(
+    logprobs_of_rows = ended_logprobs(
         model,
         [given[i] for i in scored],
         ends=ends,
@@ -96,7 +96,7 @@ def kl_from_samples(
         batch_size=batch_size,
     )
     charged = [reference[i] for i in scored]
-    nats = [r - float(logprobs.sum()) for r, logprobs in zip(charged, found, strict=True) if r is not None]
+    nats = [r - float(logprobs.sum()) for r, logprobs in zip(charged, logprobs_of_rows, strict=True) if r is not None]
     # each sample as likely under both, to the last bit: they are one model
     mean, low, high = (0.0, 0.0, 0.0) if nats and not any(nats) else mean_interval(nats)
     num_characters = sum(len(texts[i]) for i in scored)

@@ -110,7 +110,7 @@ def _sample(
         pad_token_id=ends[0],
         suppress_tokens=banned or None,
     )
-    found = []
+    samples = []
     devices = [model.device.index or 0] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices), evaluation_mode(model), finite_logits(model):
         torch.manual_seed(section.seed)
@@ -125,5 +125,5 @@ def _sample(
             output = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
             for line in output[:, len(start) :].tolist():
                 text_ids = until_end(line, ends)
-                found.append((text_ids, len(text_ids) < len(line)))
-    return found
+                samples.append((text_ids, len(text_ids) < len(line)))
+    return samples

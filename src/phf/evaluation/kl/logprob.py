@@ -41,7 +41,7 @@ def ended_logprobs(
 ) -> list[np.ndarray]:
     """`sequence_logprobs` of each row and, last, of the end where there is one: that any of the ids `ends` comes next."""
     given = [(row, Row([*row.ids, ends[0]], [*row.is_given, False])) for row, _ in rows]
-    found = sequence_logprobs(
+    logprobs = sequence_logprobs(
         model,
         [with_end if is_ended else row for (row, with_end), (_, is_ended) in zip(given, rows, strict=True)],
         banned_ids=banned_ids,
@@ -52,8 +52,8 @@ def ended_logprobs(
         others = [Row([*rows[i].row.ids, end], [True] * len(rows[i].row.ids) + [False]) for i in ended]
         more = sequence_logprobs(model, others, banned_ids=banned_ids, batch_size=batch_size)
         for i, logprob in zip(ended, more, strict=True):
-            found[i][-1] = np.logaddexp(found[i][-1], logprob[0])
-    return found
+            logprobs[i][-1] = np.logaddexp(logprobs[i][-1], logprob[0])
+    return logprobs
 
 
 def sequence_logprobs(
@@ -75,7 +75,7 @@ def sequence_logprobs(
     module = ObjectiveLM(model, MLE(), trains=False)
     charged = [i for i, row in enumerate(rows) if not all(row.is_given)]
     order = sorted(charged, key=lambda i: -len(rows[i].ids))
-    found: list[np.ndarray] = [np.zeros(0)] * len(rows)
+    logprobs: list[np.ndarray] = [np.zeros(0)] * len(rows)
     with evaluation_mode(model), torch.no_grad():
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
         for batch in watched(batches, "log-probabilities of samples", len(order)):
@@ -88,9 +88,9 @@ def sequence_logprobs(
                 labels[line, : len(row)] = row.masked_fill(torch.tensor(rows[index].is_given), IGNORE_INDEX)
             nll = module.token_nll(ids.to(model.device), labels.to(model.device), banned_ids).cpu().double().numpy()
             for line, index in enumerate(batch):
-                found[index] = -nll[line, : len(rows[index].ids)][~np.array(rows[index].is_given)]
-                check_nats(found[index], model)
-    return found
+                logprobs[index] = -nll[line, : len(rows[index].ids)][~np.array(rows[index].is_given)]
+                check_nats(logprobs[index], model)
+    return logprobs
 
 
 def banned_ids(tokenizer: Any, model: Any) -> list[int]:

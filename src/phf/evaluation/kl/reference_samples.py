@@ -65,12 +65,12 @@ def reference_samples(
 def load_samples(path: Path, key: dict[str, Any]) -> list[ReferenceSample]:
     """The samples kept in `path`. Raises `ValueError` with the reason where it is damaged or not of this `key`."""
     try:
-        found = read_json_as(dict[str, Any], path, CorpusError, finite=True)
-        lines = typed(list[dict[str, Any]], found.get("samples"), str(path), CorpusError)
+        content = read_json_as(dict[str, Any], path, CorpusError, finite=True)
+        lines = typed(list[dict[str, Any]], content.get("samples"), str(path), CorpusError)
         samples = [typed(ReferenceSample, line, str(path), CorpusError) for line in lines]
     except CorpusError as error:
         raise ValueError(f"is damaged or cut off ({error})") from error
-    if found.get("key") != key:
+    if content.get("key") != key:
         raise ValueError("was made from another reference or with other settings")
     if len(samples) != key["num_samples"]:
         raise ValueError(f"holds {len(samples):,} samples instead of {key['num_samples']:,}")

@@ -56,19 +56,19 @@ class ServedReference:
             # 31 bits; servers add the number of the sample to it
             seed = hash64("reference", section.seed, begin) >> 33
             drawn += server.sample(start.prompt, n=size, max_tokens=section.max_tokens, seed=seed, extra=extra)
-        samples, found = [], []
+        samples, echoes = [], []
         for begin in range(0, len(drawn), section.batch_size):
             batch = [_with_end(completion, server) for completion in drawn[begin : begin + section.batch_size]]
             texts = [start.prompt + shared_text(text, is_ended) for text, is_ended, _ in batch]
             echoed = [_behind_start(logprobs, start, server) for logprobs in server.token_logprobs(texts)]
-            found += echoed
+            echoes += echoed
             samples += [
                 _sample(*parts, echo, completion)
                 for parts, echo, completion in zip(
                     batch, echoed, drawn[begin : begin + section.batch_size], strict=True
                 )
             ]
-        check_agreement(server, drawn, found)
+        check_agreement(server, drawn, echoes)
         return samples
 
 
@@ -113,12 +113,12 @@ def accepted_settings(server: CompletionsServer, start: Start) -> dict[str, Any]
     """The further fields that this server takes; one that takes none draws as OpenAI's does, from the whole distribution."""
     for extra in ({**WHOLE_DISTRIBUTION, **IDS}, WHOLE_DISTRIBUTION, {}):
         try:
-            found = server.sample(start.prompt, n=1, max_tokens=1, seed=0, extra=extra)[0]
+            sample = server.sample(start.prompt, n=1, max_tokens=1, seed=0, extra=extra)[0]
         except ServerError as error:
             if error.status not in REFUSED or not extra:
                 raise
             continue
-        if found.logprobs is None:
+        if sample.logprobs is None:
             raise ServerError(
                 f"{server.base_url}, model '{visible(server.model)}': returns no log-probabilities of what it samples. "
                 f"{LOCAL_INSTEAD}."
@@ -129,11 +129,11 @@ def accepted_settings(server: CompletionsServer, start: Start) -> dict[str, Any]
 
 def _with_end(completion: Completion, server: CompletionsServer) -> tuple[str, bool, list[float]]:
     """Text, whether its end counts, and log p of each token. An end the server says nothing about is charged to nobody."""
-    found = completion.logprobs
-    if found is None or None in found.logprobs:
+    logprobs = completion.logprobs
+    if logprobs is None or None in logprobs.logprobs:
         raise ServerError(f"{server.base_url}: returned a sample without its log-probabilities. {LOCAL_INSTEAD}.")
-    has_end = completion.is_ended and bool(found.tokens) and not completion.text.endswith(found.tokens[-1])
-    return completion.text, has_end, [value for value in found.logprobs if value is not None]
+    has_end = completion.is_ended and bool(logprobs.tokens) and not completion.text.endswith(logprobs.tokens[-1])
+    return completion.text, has_end, [value for value in logprobs.logprobs if value is not None]
 
 
 def _behind_start(logprobs: TokenLogprobs | None, start: Start, server: CompletionsServer) -> TokenLogprobs:

@@ -31,27 +31,27 @@ def with_prefix(tokenizer: Any, start: str, control: str) -> None:
     A template that begins with `start` by itself, as those of models with BOS do, gets `control` behind it. Raises
     `OutputError` for one that cannot be changed so.
     """
-    found = tokenizer.chat_template
-    if isinstance(found, dict):
-        tokenizer.chat_template = {name: _changed(tokenizer, one, start, control) for name, one in found.items()}
-    elif found is not None:
-        tokenizer.chat_template = _changed(tokenizer, found, start, control)
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        tokenizer.chat_template = {name: _changed(tokenizer, one, start, control) for name, one in template.items()}
+    elif template is not None:
+        tokenizer.chat_template = _changed(tokenizer, template, start, control)
 
 
 def rendered(tokenizer: Any, template: str) -> list[str]:
     """The conversations as `template` writes them, with and without a prompt for the answer, and with a tool."""
     import jinja2
 
-    found = []
+    texts = []
     for conversation in CONVERSATIONS:
         for more in ({}, {"add_generation_prompt": True}, {"tools": [TOOL]}):
             try:
-                found.append(
+                texts.append(
                     tokenizer.apply_chat_template(conversation, chat_template=template, tokenize=False, **more)
                 )
             except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError):
                 continue  # what a template makes of a conversation that it was not written for
-    return found
+    return texts
 
 
 def _changed(tokenizer: Any, template: str, start: str, control: str) -> str:

@@ -56,10 +56,10 @@ def save_tokenizer(tokenizer: Any, prompting: Prompting, folder: Path) -> None:
             write_json_atomic(path, {**json.loads(path.read_text(encoding="utf-8")), **settings})
         if "auto_map" in settings:
             (folder / "tokenizer_class.py").write_text(OWN_CLASS_FILE, encoding="utf-8")
-        found = _problem(folder, exported, tokenizer, prefix)
-        if found is None:
+        problem_now = _problem(folder, exported, tokenizer, prefix)
+        if problem_now is None:
             return
-        problem = problem or found
+        problem = problem or problem_now
     raise OutputError(
         f"The exported tokenizer ({type(tokenizer).__name__}) is not the one that the model is trained with once "
         f"transformers reads it: {problem}. Choose another tokenizer, such as one trained on the corpus "
@@ -97,38 +97,38 @@ def _with_prefix(tokenizer: Any, prefix: list[int], control_token: str) -> Any:
 def _problem(folder: Path, exported: Any, tokenizer: Any, prefix: list[int]) -> str | None:
     """What plain transformers gets wrong about the tokenizer in `folder`; None if nothing."""
     try:
-        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         return f"it cannot be read ({type(error).__name__}: {error})"
-    if found.get_vocab() != exported.get_vocab():
+    if loaded.get_vocab() != exported.get_vocab():
         return "its vocabulary is another one"
     for key in ("eos_token_id", "pad_token_id", "bos_token_id", "unk_token_id"):
-        if getattr(found, key) != getattr(exported, key):
-            return f"its {key} is {getattr(found, key)}, not {getattr(exported, key)}"
-    special = [{i for i, token in one.added_tokens_decoder.items() if token.special} for one in (found, tokenizer)]
+        if getattr(loaded, key) != getattr(exported, key):
+            return f"its {key} is {getattr(loaded, key)}, not {getattr(exported, key)}"
+    special = [{i for i, token in one.added_tokens_decoder.items() if token.special} for one in (loaded, tokenizer)]
     if special[0] != special[1]:
         return "its special tokens are others"
     for text in PROBES:
         ids = tokenizer(text, add_special_tokens=False).input_ids
-        if found(text, add_special_tokens=False).input_ids != ids:
+        if loaded(text, add_special_tokens=False).input_ids != ids:
             return f"it encodes {text!r} in another way"
-        if found(text).input_ids != prefix + ids:
-            start = found.convert_ids_to_tokens(found(text).input_ids[: len(prefix)])
-            return f"it starts {text!r} with {start}, not with {found.convert_ids_to_tokens(prefix)}"
-        if found.decode(ids) != tokenizer.decode(ids):
+        if loaded(text).input_ids != prefix + ids:
+            start = loaded.convert_ids_to_tokens(loaded(text).input_ids[: len(prefix)])
+            return f"it starts {text!r} with {start}, not with {loaded.convert_ids_to_tokens(prefix)}"
+        if loaded.decode(ids) != tokenizer.decode(ids):
             return f"it decodes {text!r} in another way"
-    return _chat_problem(found, exported, prefix)
+    return _chat_problem(loaded, exported, prefix)
 
 
-def _chat_problem(found: Any, exported: Any, prefix: list[int]) -> str | None:
-    if found.chat_template != exported.chat_template:
+def _chat_problem(loaded: Any, exported: Any, prefix: list[int]) -> str | None:
+    if loaded.chat_template != exported.chat_template:
         return "its chat template is another one"
-    if found.chat_template is None or importlib.util.find_spec("jinja2") is None:
+    if loaded.chat_template is None or importlib.util.find_spec("jinja2") is None:
         return None
-    templates = found.chat_template.values() if isinstance(found.chat_template, dict) else [found.chat_template]
+    templates = loaded.chat_template.values() if isinstance(loaded.chat_template, dict) else [loaded.chat_template]
     for template in templates:
-        for text in rendered(found, template):
-            ids = found(text, add_special_tokens=False).input_ids
+        for text in rendered(loaded, template):
+            ids = loaded(text, add_special_tokens=False).input_ids
             if ids[: len(prefix)] != prefix:
-                return f"a conversation starts with {found.convert_ids_to_tokens(ids[: len(prefix)])}"
+                return f"a conversation starts with {loaded.convert_ids_to_tokens(ids[: len(prefix)])}"
     return None

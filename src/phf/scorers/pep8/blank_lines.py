@@ -55,7 +55,7 @@ class _Layout:
 
 
 _layouts: list[_Layout] = []
-"""That of the file at hand."""
+"""The facts about the current file."""
 
 
 def blank_lines(  # the parameters are pycodestyle's

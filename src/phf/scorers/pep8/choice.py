@@ -11,7 +11,7 @@ from typing import Protocol
 from phf.scorers.pep8.plain import KEYWORDS, OPERATOR
 
 VERIFIED_VERSIONS = frozenset({"2.14.0", "2.15.0"})
-"""Those whose checks were read, and compared, for the reasons given here and in `plain.py`."""
+"""The versions whose checks were read and compared for the arguments given here and in `plain.py`."""
 
 LOGICAL_CHECKS = frozenset(
     {
@@ -84,7 +84,7 @@ class Place(Protocol):
     previous_indent_level: int
     previous_unindented_logical_line: str
     checker_state: dict[str, bool]
-    """That of module_imports_on_top_of_file, the only one."""
+    """The state of module_imports_on_top_of_file, the only check that has one."""
 
 
 def physical_checks(place: Place, line: str) -> Iterator[str]:
@@ -113,14 +113,14 @@ def place_checks(place: Place) -> list[str]:
         or (not level and place.blank_before != 2 and place.previous_unindented_logical_line.startswith(_TOP_LEVEL))
     ):
         names.append("blank_lines")
-    # The line is where it belongs: one step deeper after a colon, else no deeper than the line before.
+    # The indentation is right: one step deeper after a colon, otherwise no deeper than the line before.
     expected = place.previous_indent_level
     is_in_place = (
         expected < level <= expected + place.indent_size if place.previous_logical.endswith(":") else level <= expected
     )
     if level % place.indent_size or not is_in_place:
         names.append("indentation")
-    # Only statements outside of any block count, and nothing but imports after the first that is none.
+    # Only statements outside any block count, and after the first that is not an import, only imports.
     if not level and line and (line.startswith(_IMPORTS) or "seen_non_imports" not in place.checker_state):
         names.append("module_imports_on_top_of_file")
     return names
@@ -135,7 +135,7 @@ def text_checks(line: str, is_plain: bool = False) -> list[str]:
         names.append("comparison_negative")
     if "==" in line or "!=" in line:
         names += ("comparison_to_singleton", "comparison_type")
-    # A statement behind a semicolon or behind the colon of a block, or an assigned lambda
+    # A statement after a semicolon or after the colon of a block, or an assigned lambda
     if ";" in line or (-1 < line.find(":") < len(line) - 1 and ("lambda" in line or line.lstrip().startswith(_BLOCKS))):
         names.append("compound_statements")
     if line.startswith("import "):
@@ -154,7 +154,7 @@ def token_checks(
     Args:
         tokens: those of the logical line.
         line: the logical line.
-        next_character: what follows it in its row, "" for nothing; None where it is of several rows.
+        next_character: what follows it in its row, "" for nothing; None if it spans several rows.
         has_templates: whether there are tokens of f-strings or t-strings.
     """
     names = []

@@ -1,6 +1,6 @@
 """pycodestyle's check of continuation lines in linear time: the same violations, in order, with its default options.
 
-pycodestyle looks through all rows, columns and brackets before a token where this one keeps what can still matter.
+For each token, pycodestyle looks through all previous rows, columns and brackets; this one keeps what can still matter.
 """
 
 import tokenize
@@ -26,7 +26,7 @@ class _OpenRows:
         self.last_with[indent] = row
 
     def hang(self, indent: int, valid_hangs: tuple[int, ...]) -> tuple[int, bool]:
-        """How far `indent` is behind the last row that makes it valid, else behind the first row."""
+        """How far `indent` exceeds that of the last row that makes it valid, or otherwise of the first row."""
         rows = [(row, hang) for hang in valid_hangs if (row := self.last_with.get(indent - hang)) is not None]
         return (max(rows)[1], True) if rows else (indent - self.first_indent, False)
 

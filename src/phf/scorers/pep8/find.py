@@ -16,7 +16,7 @@ PYCODESTYLE_VERSION: str = pycodestyle.__version__
 HAS_SLOW_TOKENIZER = (3, 12) <= sys.version_info < (3, 12, 4)
 """Whether Python's tokenizer takes time quadratic in a line (python/cpython#119118)."""
 LONGEST_SLOW_LINE = 50_000
-"""Characters of a line where there is no way in linear time: with NUL or a surrogate and a backslash, for example."""
+"""Maximum characters of a line that cannot be checked in linear time, such as one with NUL and a backslash."""
 
 
 class LongLineError(Exception):
@@ -25,7 +25,7 @@ class LongLineError(Exception):
 
 @cache
 def checker_class() -> type[pycodestyle.Checker]:
-    """The fast `Checker`, or pycodestyle's own where its version or its registered checks are not the verified ones."""
+    """The fast `Checker`, or pycodestyle's own if its version or its registered checks are not the verified ones."""
     options = default_options()
     names = {
         kind: frozenset(name for name, check, _ in checks if check.__module__ == pycodestyle.__name__)
@@ -43,8 +43,8 @@ def checker_class() -> type[pycodestyle.Checker]:
 def find_violations(file_lines: list[str]) -> list[tuple[int, int, str]]:
     """(line from 1, column from 0, code) of each violation, as pycodestyle finds them with its defaults.
 
-    `file_lines` are as `phf.corpus.segmenting.segment.lines` cuts them: none is empty, "\\n" is only at an end. Raises whatever
-    pycodestyle raises on text that it cannot handle, and `LongLineError` where it would take too long.
+    `file_lines` are as `phf.corpus.segmenting.segment.lines` cuts them: none is empty, "\\n" is only at an end. Raises what
+    pycodestyle raises on text that it cannot handle, and `LongLineError` if it would take too long.
     """
     checker = checker_class()
     options = default_options() if checker is pycodestyle.Checker else linear_options()
@@ -53,7 +53,7 @@ def find_violations(file_lines: list[str]) -> list[tuple[int, int, str]]:
     if checker is Checker and is_strange:
         checker = LinearChecker
     for line in file_lines if checker is not Checker or HAS_SLOW_TOKENIZER else ():
-        # strings with backslashes are what takes long where only the tokens are not ours
+        # if only the tokens come from elsewhere, strings with backslashes are what takes long
         if len(line) > LONGEST_SLOW_LINE and (checker is not LinearChecker or HAS_SLOW_TOKENIZER or "\\" in line):
             raise LongLineError
     # A Checker cuts a byte order mark off its own first line, hence the copy.
@@ -65,13 +65,13 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _is_strange(text: str) -> bool:
-    """Whether to take no shortcut."""
+    """Whether shortcuts must not be taken."""
     return (
         # From Python 3.12 on, the positions of tokens of such lines are not those of the text,
         "\r" in text
         or "\0" in text
         # and its tokenizer raises on these.
         or (not text.isascii() and _SURROGATE.search(text) is not None)
-        # pycodestyle cuts off a byte order mark, and checks what is left even if that is nothing.
+        # pycodestyle cuts off a byte order mark, and checks the rest even if it is empty.
         or text in ("\ufeff", "\xef\xbb\xbf")
     )

@@ -9,7 +9,7 @@ _SPACE = re.compile(r"\s*")
 
 
 def is_joined(line: str, end: int) -> bool:
-    """Whether a backslash that joins lines is all that follows."""
+    """Whether nothing follows but a backslash that joins lines."""
     if not line.endswith("\\\n"):
         return False
     space = _SPACE.match(line, end)
@@ -22,7 +22,7 @@ class LinearChecker(pycodestyle.Checker):
     fstring_start = tstring_start = 0
 
     def maybe_check_physical(self, token: tokenize.TokenInfo, prev_physical: str) -> None:
-        """pycodestyle's, but for a copy of the rest of the line that it makes at each token."""
+        """pycodestyle's, without the copy of the rest of the line that it makes at each token."""
         token_type, text, start, end, line = token
         kind = tokenize.tok_name[token_type]
         if kind == "FSTRING_START":

@@ -1,7 +1,7 @@
 """Checks of pycodestyle whose time grows faster than the line or the file, made linear: the same violations, in order.
 
-pycodestyle's own are used for short lines, where they are as fast; a test compares the two on lines of any length. They
-hold for the versions in `choice.VERIFIED_VERSIONS`.
+pycodestyle's own are used for short lines, where they are as fast; a test compares the two on lines of any length. This
+is valid for the versions in `choice.VERIFIED_VERSIONS`.
 """
 
 import re
@@ -16,7 +16,7 @@ from phf.scorers.pep8.blank_lines import blank_lines
 from phf.scorers.pep8.continued import continued_indentation
 
 SHORT = 1_000
-"""Characters of a line, tokens, or lines of a file, that pycodestyle's own checks may have."""
+"""Maximum characters of a line, tokens, or lines of a file for pycodestyle's own checks."""
 Found = Iterator[tuple[Any, str]]
 
 _SINGLETON = re.compile(r"\b(?:None|False|True)\Z")
@@ -38,13 +38,13 @@ def compound_statements(logical_line: str) -> Found:
     is_block = pycodestyle.STARTSWITH_INDENT_STATEMENT_REGEX.match(line) is not None
     first_lambda = pycodestyle.LAMBDA_REGEX.search(line)
     depths = dict.fromkeys("{[(", 0)
-    previous, found = 0, line.find(":")
-    while -1 < found < last:
-        part = line[previous:found]
+    previous, place = 0, line.find(":")
+    while -1 < place < last:
+        part = line[previous:place]
         for opening, closing in ("{}", "[]", "()"):
             depths[opening] += part.count(opening) - part.count(closing)
-        if max(depths.values()) <= 0 and line[found + 1] != "=":
-            if first_lambda is not None and first_lambda.end() <= found:
+        if max(depths.values()) <= 0 and line[place + 1] != "=":
+            if first_lambda is not None and first_lambda.end() <= place:
                 before = line[: first_lambda.start()].rstrip()
                 if before[-1:] == "=" and before[:-1].strip().isidentifier():
                     yield 0, "E731 do not assign a lambda expression, use a def"
@@ -52,15 +52,15 @@ def compound_statements(logical_line: str) -> Found:
             if is_def:
                 yield 0, "E704 multiple statements on one line (def)"
             elif is_block:
-                yield found, "E701 multiple statements on one line (colon)"
-        previous, found = found, line.find(":", found + 1)
-    found = line.find(";")
-    while found > -1:
-        if found < last:
-            yield found, "E702 multiple statements on one line (semicolon)"
+                yield place, "E701 multiple statements on one line (colon)"
+        previous, place = place, line.find(":", place + 1)
+    place = line.find(";")
+    while place > -1:
+        if place < last:
+            yield place, "E702 multiple statements on one line (semicolon)"
         else:
-            yield found, "E703 statement ends with a semicolon"
-        found = line.find(";", found + 1)
+            yield place, "E703 statement ends with a semicolon"
+        place = line.find(";", place + 1)
 
 
 def whitespace_around_keywords(logical_line: str) -> Found:
@@ -109,7 +109,7 @@ def comparison_to_singleton(logical_line: str, noqa: Any) -> Found:
 
 
 def comparison_negative(logical_line: str) -> Found:
-    """E713, E714: of the first `not` that has what it needs behind it."""
+    """E713, E714: for the first `not` that is followed by what the check needs."""
     line = logical_line
     operators = list(_IN_OR_IS.finditer(line))
     starts = [operator.start() for operator in operators]
@@ -119,7 +119,7 @@ def comparison_negative(logical_line: str) -> Found:
         if stop < after:
             bracket = _SPACE_OR_BRACKET.search(line, after)
             stop = len(line) if bracket is None else bracket.start()
-        # The operand is without brackets and spaces, but may have other white space: the last operator decides.
+        # The operand has no brackets or spaces, but may have other white space: the last operator decides.
         index = bisect_right(starts, stop) - 1
         operator = operators[index] if index >= 0 and starts[index] > after else None
         if operator is None or stop == after:
@@ -237,4 +237,4 @@ LINEAR: dict[str, Callable[..., Found]] = {
         for check in (continued_indentation, python_3000_invalid_escape_sequence)
     },
 }
-"""Name of a check -> what is used in its place, with the same arguments."""
+"""Name of a check -> its replacement, with the same arguments."""

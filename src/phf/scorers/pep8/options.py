@@ -13,7 +13,7 @@ from phf.scorers.pep8.linear import LINEAR
 
 @cache
 def default_options() -> Any:
-    """What a `pycodestyle.Checker` is made with."""
+    """The arguments of a `pycodestyle.Checker`."""
     # Passing every default overrides what a user's ~/.config/pycodestyle says.
     defaults = vars(pycodestyle.get_parser().get_default_values())
     return pycodestyle.StyleGuide(parse_argv=False, **defaults).options
@@ -21,7 +21,7 @@ def default_options() -> Any:
 
 @cache
 def linear_options() -> Any:
-    """The default options, with the checks that are quicker on long lines and files."""
+    """The default options, with the checks that are faster on long lines and files."""
     options = copy.copy(default_options())
     options.logical_checks = [
         (name, LINEAR.get(name, check), arguments) for name, check, arguments in options.logical_checks

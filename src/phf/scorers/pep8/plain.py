@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 SINGLETONS = frozenset({"None", "True", "False"})
 KEYWORDS = frozenset(keyword.kwlist) - SINGLETONS
-"""The words that pycodestyle wants a space behind (E275)."""
+"""The words that pycodestyle requires a space after (E275)."""
 
 OPERATOR = r"(?:[=!<>]=|->|:=|(?:\*\*|//|<<|>>|[-+*/%@&|^])=?|[=<>])"
 """One whole operator token."""
@@ -77,12 +77,12 @@ _make: Callable[..., Plain] = tuple.__new__
 
 
 def plain_row(line: str) -> Plain | None:
-    """The plain row that `line` is, None where it is none. `line` must begin a statement.
+    """`line` as a plain row, None if it is not plain. `line` must begin a statement.
 
     Plain is a comment that begins with "# ", and a statement that is whole, of names, numbers, simple strings, balanced
-    brackets, and operators with space on either side. Whatever pycodestyle (2.14, 2.15) could find in it is its length,
+    brackets, and operators with space on either side. All that pycodestyle (2.14, 2.15) could find in it is its length,
     its indentation, its place in the file (E1, E3, E402), or what `text_checks` look for in the logical line, never its
-    tokens. Everything that a check of tokens would stumble on is refused below, check by check.
+    tokens. Everything that a check of tokens could report is refused below, check by check.
     """
     match = _PLAIN.fullmatch(line)
     if match is None:

@@ -1,4 +1,4 @@
-"""Where pycodestyle reports to."""
+"""The report that pycodestyle writes to."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class Violations:
-    """What a Checker reports to: keeps (line from 1, column from 0, code) of each violation, and nothing else."""
+    """The report of a Checker: keeps (line from 1, column from 0, code) of each violation, and nothing else."""
 
     ignored: tuple[str, ...]
     found: list[tuple[int, int, str]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The tokens of a file, row by row: those of `tokenize`, in a fraction of its time where that is written in Python."""
+"""The tokens of a file, row by row: those of `tokenize`, in a fraction of its time in versions where it is pure Python."""
 
 import re
 import sys
@@ -24,8 +24,8 @@ _WHOLE_STRING = "|".join(
     + [f"(?!{quote * 3}){part}{quote}" for quote, part in zip("'\"", _PARTS, strict=True)]
 )
 _OPEN_STRING = "|".join(["'''", '"""', *(rf"{part}\\\n" for part in _PARTS)])
-# (type, pattern) of each kind of token, as in tokenize.PseudoToken, but for whole strings and with what is frequent
-# first. A name that a quote follows may be the prefix of a string; one that begins with another letter may be none.
+# (type, pattern) of each kind of token, as in tokenize.PseudoToken, except that strings are whole and frequent kinds
+# come first. A name that a quote follows may be the prefix of a string; one that begins with another letter may not.
 _KINDS = [
     (NAME, r"[A-Za-z_]\w*+(?!['\"])"),
     (OP, r"[()\[\]{},;~]|:=?|\.(?:\.\.|(?![0-9]))|->|!=|\*\*=?|//=?|>>=?|<<=?|[-+*/%&|^@=<>]=?"),
@@ -41,7 +41,7 @@ _TOKEN = re.compile(rf"[ \f\t]*+(?:{'|'.join(f'({pattern})' for _, pattern in _K
 _WITHOUT_STRING = re.compile(
     rf"[ \f\t]*+(?:{'|'.join('((?!))' if kind == STRING else f'({pattern})' for kind, pattern in _KINDS)}|\Z)|((?s:.))"
 )
-"""The same where no string can end: `_TOKEN` would look for that as far as the line goes, at every quote."""
+"""The same if no string can end: at every quote, `_TOKEN` would search the whole line for the end."""
 _QUOTE_AHEAD = re.compile(rf"[ \f\t]*+{_PREFIX}(?:(')(?!'')|(\")(?!\"\"))")
 _LONG_LINE = 1_000
 _TYPES = [0, *(token_type for token_type, _ in _KINDS), ERRORTOKEN]
@@ -119,13 +119,13 @@ class _Rows:
         yield from self._last_rows(line, last_line)
 
     def _end_string(self, string: _OpenString, line: str, tokens: list[TokenInfo]) -> int:
-        """The string's token where it ends, or is broken off, in `line`; returns how much of the line is used."""
+        """Add the string's token if it ends, or is broken off, in `line`; returns how much of the line was used."""
         if not line:
             raise tokenize.TokenError("EOF in multi-line string", string.start)
         match = _STRING_ENDS[string.quotes].match(line)
         if match is not None:
             end, token_type, last_line = match.end(), STRING, line
-            self._must_join = False  # not so below, by an oversight in tokenize: triple quotes are affected, too
+            self._must_join = False  # not so below, by an oversight in tokenize: triple quotes are affected too
         elif self._must_join and not line.endswith("\\\n"):
             end, token_type, last_line = len(line), ERRORTOKEN, ""
         else:
@@ -147,7 +147,7 @@ class _Rows:
         return [TokenInfo(COMMENT, line[position:end], (number, position), (number, end), line), newline]
 
     def _indent(self, line: str, position: int, tokens: list[TokenInfo]) -> bool:
-        """Add the tokens of the indentation; returns whether a row above is indented so, or less so."""
+        """Add the tokens of the indentation; returns whether a row above has the same or a smaller one."""
         indents = self._indents
         column = position
         if line[:position].strip(" "):
@@ -199,7 +199,7 @@ class _Rows:
         self._depth = depth
 
     def _last_rows(self, line: str, last_line: str) -> Iterator[Row]:
-        """What comes after the last row with a token: its end where it has none, and a row of nothing but space."""
+        """The tokens after the last row with a token: its end if it has none, and a row of nothing but space."""
         if last_line and not last_line.endswith("\n") and not last_line.strip().startswith("#"):
             end = len(last_line)
             yield [TokenInfo(NEWLINE, "", (self._number - 1, end), (self._number - 1, end + 1), "")], 0
@@ -210,7 +210,7 @@ class _Rows:
 
 
 def _matches(line: str, position: int) -> Iterator[re.Match[str]]:
-    """What `_TOKEN.finditer` yields, in time linear in the line."""
+    """The same as `_TOKEN.finditer`, in time linear in the line."""
     ends: dict[str, bytearray] = {}
     while True:
         pattern = _TOKEN
@@ -227,7 +227,7 @@ def _matches(line: str, position: int) -> Iterator[re.Match[str]]:
 
 
 def _string_ends(line: str, quote: str) -> bytearray:
-    """For each place: whether a string that has come so far ends in the line, or goes on in the next one."""
+    """For each position: whether a string that reaches it ends in the line, or continues in the next one."""
     ends = bytearray(len(line) + 2)
     for place in range(len(line) - 1, -1, -1):
         letter = line[place]
@@ -239,7 +239,7 @@ def _string_ends(line: str, quote: str) -> bytearray:
 
 
 class _RowsOfTokenize:
-    """Iterates over what `tokenize.generate_tokens` yields and raises, with plain statements recognised beforehand."""
+    """Iterates over what `tokenize.generate_tokens` yields and raises, with plain statements recognised in advance."""
 
     def __init__(self, readline: Callable[[], str], pending: list[TokenInfo]) -> None:
         self._readline, self._pending = readline, pending
@@ -249,7 +249,7 @@ class _RowsOfTokenize:
 
     def __iter__(self) -> Iterator[Row | Plain]:
         depth = 0
-        has_stray_bracket = False  # then the tokenizer's count of brackets may be not this one
+        has_stray_bracket = False  # then the tokenizer's count of brackets may differ from this one
         for token in tokenize.generate_tokens(self._read):
             token_type, text, start, _, _ = token
             if start[0] > self._number:
@@ -270,7 +270,7 @@ class _RowsOfTokenize:
                 self._whole_row = -1 if self._pending or depth or has_stray_bracket else start[0]
 
     def _read(self) -> str:
-        """The next line; instead of a plain statement, one of two tokens with its indentation and its length."""
+        """The next line; a plain statement is replaced by two tokens with the same indentation and length."""
         line = self._readline()
         if not line:
             return line
@@ -279,20 +279,20 @@ class _RowsOfTokenize:
             self._plain = plain_row(line)
             if self._plain is not None and self._plain.statement:
                 column = self._plain.column
-                # The length matters where E901 reports a wrong indentation at the end of the line.
+                # The length matters if E901 reports a wrong indentation at the end of the line.
                 return line[:column] + "0" + " " * (len(line) - column - 2) + "\n"
         return line
 
 
 def read_rows(readline: Callable[[], str], pending: list[TokenInfo]) -> Iterator[Row | Plain]:
-    """The tokens that `tokenize.generate_tokens` yields, together as they were read; `Plain` instead of a plain row.
+    """The tokens that `tokenize.generate_tokens` yields, grouped as they were read; `Plain` instead of a plain row.
 
     Ends with the tokens of the last line, and raises what `tokenize` raises. From Python 3.12 on, where `tokenize` is
     written in C, each token is a row of its own.
 
     Args:
         readline: returns the next line, "" after the last. A line has no "\\r" and no "\\0", and "\\n" only at its end.
-        pending: the tokens that wait for the end of their logical line, as left by whoever iterates: only where there
-            are none does a statement begin.
+        pending: the tokens that wait for the end of their logical line, maintained by the caller: a statement begins
+            only if there are none.
     """
     return iter((_Rows if sys.version_info < (3, 12) else _RowsOfTokenize)(readline, pending))

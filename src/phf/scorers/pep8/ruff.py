@@ -11,8 +11,8 @@ from pathlib import Path
 from phf.errors import MissingExtraError, ScorerError
 from phf.scorers.pep8.violations import Violation, ViolationScorer
 
-# pycodestyle's defaults, as far as ruff knows its codes, whatever configuration files and comments say.
-# The others that pycodestyle ignores (E121, E123, E126, W503, W504) ruff does not have.
+# pycodestyle's defaults, as far as ruff knows its codes, ignoring configuration files and comments.
+# Ruff lacks the others that pycodestyle ignores (E121, E123, E126, W503, W504).
 ARGUMENTS = [
     *("check", "--isolated", "--no-cache", "--preview", "--select=E,W", "--ignore=E226,E24,E704", "--line-length=79"),
     *(
@@ -28,21 +28,21 @@ LONGEST_LINE = 1_000_000
 LONGEST_UNICODE_LINE = 250_000
 """Characters; ruff counts those before each violation of a line that is not ASCII, which takes quadratic time."""
 CRASHES = (-signal.SIGABRT, -signal.SIGSEGV)
-"""How ruff ends where its stack overflows, on a sum of some thousand terms for example."""
+"""Exit status of ruff when its stack overflows, for example on a sum of several thousand terms."""
 
 
 class RuffScorer(ViolationScorer):
     """Violations / characters, in [0, inf), 0 for clean text, by ruff's E and W rules instead of pycodestyle.
 
-    Not the same number as `PEP8Scorer`: ruff has no rules for continuation lines (E12, E13) and judges some others its
-    own way. On the standard library of Python 3.11.7 the two agree on 99.00% of lines whether they are clean, ruff finds
+    Not the same number as `PEP8Scorer`: ruff has no rules for continuation lines (E12, E13) and implements some others
+    differently. On the standard library of Python 3.11.7 the two agree on 99.00% of lines whether they are clean, ruff finds
     92.14% of pycodestyle's violating lines, and the scores of documents correlate with r = 0.986 (pycodestyle 2.15.0,
     ruff 0.17.6; `benchmarks/ruff_agreement.py`); on 400-character samples, which often do not parse, on 87.41% (78.86%,
     r = 0.829).
 
     A document with syntax errors has one violation for the first of them. Unscored: empty text, text that is not valid
     Unicode (lone surrogates), lines of over a million characters (250,000 if not ASCII), and text nested so deeply that
-    ruff crashes. One process of ruff scores all documents that are given at once, on all cores.
+    ruff crashes. One ruff process scores all documents of a call, on all cores.
     """
 
     def __init__(self) -> None:
@@ -51,24 +51,24 @@ class RuffScorer(ViolationScorer):
         self.version = f"2+ruff-{version('ruff')}"
 
     def score_documents(self, documents: list[list[str]]) -> list[list[float | None]]:
-        """Scores of the segments of each document. Raises `ScorerError` where ruff fails."""
+        """Scores of the segments of each document. Raises `ScorerError` if ruff fails."""
         return self.scores(documents)
 
     def find(self, texts: list[str]) -> list[list[Violation] | str]:
         """See `ViolationScorer.find`."""
         files: dict[int, bytes] = {}
-        found: dict[int, list[Violation] | str] = {}
+        results: dict[int, list[Violation] | str] = {}
         for index, text in enumerate(texts):
             if _has_slow_line(text):
-                found[index] = "a line too long for ruff"
+                results[index] = "a line too long for ruff"
                 continue
             try:
                 files[index] = text.encode()
             except UnicodeEncodeError:
-                found[index] = "not valid Unicode"
+                results[index] = "not valid Unicode"
         for checked, diagnostics in self._checked(files):
             if diagnostics is None:
-                found[checked[0]] = "ruff crashed"
+                results[checked[0]] = "ruff crashed"
                 continue
             violations: dict[int, list[Violation]] = {index: [] for index in checked}
             broken: set[int] = set()
@@ -80,11 +80,11 @@ class RuffScorer(ViolationScorer):
                     broken.add(index)
                 row, column = diagnostic["location"]["row"], diagnostic["location"]["column"]
                 violations[index].append((row, column - 1, diagnostic["code"] or "syntax error"))
-            found |= violations
-        return [found[index] for index in range(len(texts))]
+            results |= violations
+        return [results[index] for index in range(len(texts))]
 
     def _checked(self, files: dict[int, bytes]) -> Iterator[tuple[list[int], list[dict] | None]]:
-        """What ruff says of some files at once; None for a file that it cannot survive, which is looked for by halves."""
+        """Ruff's diagnostics for several files at once; None for a file that crashes it, which is found by bisection."""
         if not files:
             return
         with tempfile.TemporaryDirectory(prefix="phf-ruff-") as folder:
@@ -100,7 +100,7 @@ class RuffScorer(ViolationScorer):
         yield from self._checked(dict(items[middle:]))
 
     def _run(self, folder: str) -> list[dict] | None:
-        """Diagnostics of all files in a folder; None where one of them made ruff crash."""
+        """Diagnostics of all files in a folder; None if one of them made ruff crash."""
         result = subprocess.run([self._binary, *ARGUMENTS, folder], capture_output=True, encoding="utf-8", check=False)
         if result.returncode in CRASHES:
             return None

@@ -1,4 +1,4 @@
-"""What scorers of code share: violations at places of a file -> scores and spans of its segments."""
+"""Shared by scorers of code: violations at positions in a file -> scores and spans of its segments."""
 
 import math
 from abc import abstractmethod
@@ -20,9 +20,9 @@ def unix(text: str) -> str:
 
 
 class ViolationScorer(Scorer):
-    """Base of scorers whose score is violations / characters, each segment judged inside its file.
+    """Base of scorers whose score is violations / characters, each segment judged in the context of its file.
 
-    However a line ends, its end counts as one character, so a text has the same score as the file it was read from.
+    A line end always counts as one character, so a text has the same score as the file it was read from.
     """
 
     segmenter = "lines"
@@ -30,10 +30,10 @@ class ViolationScorer(Scorer):
 
     @abstractmethod
     def find(self, texts: list[str]) -> list[list[Violation] | str]:
-        """The violations of each text, or the reason why there is no answer.
+        """The violations of each text, or the reason why they cannot be determined.
 
         Args:
-            texts: files, each by itself; none is empty, and each has Unix line ends.
+            texts: independent files; none is empty, and each has Unix line ends.
         """
 
     def score_texts(self, texts: list[str]) -> list[float | None]:
@@ -41,19 +41,19 @@ class ViolationScorer(Scorer):
         return [scores[0] for scores in self.scores([[text] for text in texts])]
 
     def score_document(self, segments: list[str]) -> list[float | None]:
-        """Score of each segment, checked inside its file: violations that start in it / its characters."""
+        """Score of each segment, checked in the context of its file: violations that start in it / its characters."""
         return self.scores([segments])[0]
 
     def scores(self, documents: list[list[str]]) -> list[list[float | None]]:
-        """Score of each segment of each document; None, and counted, for an empty one or where there is no answer."""
+        """Score of each segment of each document; None, and counted, for one that is empty or cannot be checked."""
         results: list[list[float | None]] = []
-        for segments, found in zip(documents, self._found(documents), strict=True):
-            if isinstance(found, str):
-                self.unscored[found] += len(segments)
+        for segments, violations in zip(documents, self._found(documents), strict=True):
+            if isinstance(violations, str):
+                self.unscored[violations] += len(segments)
                 results.append([None] * len(segments))
                 continue
             counts = [0] * len(segments)
-            for index, _ in _places(found, segments) if found else ():
+            for index, _ in _places(violations, segments) if violations else ():
                 counts[index] += 1
             results.append(
                 [count / len(unix(text)) if text else None for count, text in zip(counts, segments, strict=True)]
@@ -67,27 +67,27 @@ class ViolationScorer(Scorer):
         return self.document_spans([text])[0]
 
     def document_spans(self, segments: list[str]) -> list[list[Span]]:
-        """The place of each violation that starts in each segment, with its code; none where there is no answer."""
+        """The place of each violation that starts in each segment, with its code; none if the text cannot be checked."""
         return self.documents_spans([segments])[0]
 
     def documents_spans(self, documents: list[list[str]]) -> list[list[list[Span]]]:
         """The same of many documents."""
         results = []
-        for segments, found in zip(documents, self._found(documents), strict=True):
+        for segments, violations in zip(documents, self._found(documents), strict=True):
             spans: list[list[Span]] = [[] for _ in segments]
-            for index, span in () if isinstance(found, str) else _places(found, segments):
+            for index, span in () if isinstance(violations, str) else _places(violations, segments):
                 spans[index].append(span)
             results.append([sorted(of_segment) for of_segment in spans])
         return results
 
     def _found(self, documents: list[list[str]]) -> list[list[Violation] | str]:
         texts = [unix("".join(segments)) for segments in documents]
-        found = iter(self.find([text for text in texts if text]))
-        return [next(found) if text else "empty text" for text in texts]
+        results = iter(self.find([text for text in texts if text]))
+        return [next(results) if text else "empty text" for text in texts]
 
 
 def _places(violations: list[Violation], segments: list[str]) -> Iterator[tuple[int, Span]]:
-    """Each violation as the segment it starts in and the character there, counted from the segment's start."""
+    """Each violation as the segment it starts in and its offset from the segment's start."""
     file_lines = lines("".join(segments))
     line_starts = [0, *accumulate(map(len, file_lines))]
     segment_ends = list(accumulate(map(len, segments)))

@@ -11,8 +11,8 @@ Country = Literal["US", "GB", "CA"]
 COUNTRIES: tuple[Country, ...] = ("US", "GB", "CA")
 """The countries that pyap has rules for."""
 
-# pyap's rule for an address concatenates parts, some of them not optional, and none of those looks at its neighbours: a
-# text in which one of them matches nowhere holds no address. In the US and CA these are the state or province
+# pyap's rule for an address concatenates parts, some of them not optional, and none of those depends on its neighbours:
+# a text in which one of them matches nowhere contains no address. In the US and CA these are the state or province
 # ("region1"), the street number (in words too, and "and" is one) and the street type ("is" is one, so it tells little);
 # in GB it is the postal code, which ends in a digit and two letters.
 #
@@ -34,15 +34,15 @@ _ABBREVIATION = re.compile(r"(?<!\w)([A-Z])(?:\\\.\?)?([A-Z])(?!\w)")
 
 _DASHES = "‐‑‒–—―"
 _NORMAL_DASHES = str.maketrans(_DASHES, "-" * len(_DASHES))
-# The look-behinds change no result, because a search comes upon a run at its start; they keep long runs of white space
-# from taking quadratic time.
+# The look-behinds do not change the result, because a search reaches a run at its start; they keep long runs of white
+# space from taking quadratic time.
 _LINE_BREAKS = re.compile(r"(?<!\r)\r*(?:\n\r*)+")
 _COMMAS = re.compile(r"(?<!\s)\s*(?:,\s*)+")
 _SPACES = re.compile(r"\s+")
 
 
 def normalise(text: str) -> str:
-    """What pyap makes of a text before it looks for addresses: line breaks are commas, spaces and dashes are plain."""
+    """The text as pyap normalises it before it looks for addresses: line breaks become commas, spaces and dashes plain."""
     text = _LINE_BREAKS.sub(", ", text)
     if "," in text:
         text = _COMMAS.sub(", ", text)
@@ -74,7 +74,7 @@ class AddressFinder:
         self._rules = [_Rule(country) for country in countries]
 
     def spans(self, text: str) -> Iterator[Interval]:
-        """Every occurrence of every address; the same span may come twice."""
+        """Every occurrence of every address; the same span may occur twice."""
         folded = text.casefold()
         rules = [rule for rule in self._rules if rule.may_match(text, folded)]
         if not rules:
@@ -84,15 +84,15 @@ class AddressFinder:
         for rule in rules:
             if rule.mandatory.search(plain) is None:
                 continue
-            found = dict.fromkeys(match["full_address"].strip(" ,;:") for match in rule.full.finditer(plain))
-            for address in found:
+            addresses = dict.fromkeys(match["full_address"].strip(" ,;:") for match in rule.full.finditer(plain))
+            for address in addresses:
                 if is_address(address):
                     work.add(len(text))
                     yield from (match.span() for match in address_pattern(address).finditer(text))
 
 
 class _Rule:
-    """pyap's rule of one country, and what has to be in a text for it to match."""
+    """pyap's rule for one country, and what a text must contain for it to match."""
 
     def __init__(self, country: str) -> None:
         data = importlib.import_module(f"pyap.source_{country}.data")
@@ -101,7 +101,7 @@ class _Rule:
         self.mandatory = re.compile(data.postal_code if country == "GB" else data.street_number, flags)
         self._region_words = REGION_WORDS.get(country, [])
         capitals = _ABBREVIATION.findall(data.region1) if self._region_words else []
-        # Capitals and letters survive `normalise`, so these are looked for in the text as it is, which costs less.
+        # Capitals and letters survive `normalise`, so these are looked for in the original text, which costs less.
         hints = [rf"{first}\.?{second}" for first, second in capitals] or ["[0-9][A-Za-z]{2}"]
         self._hint = re.compile("|".join(hints))
 

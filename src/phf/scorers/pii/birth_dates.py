@@ -1,4 +1,4 @@
-"""Dates of birth: what scrubadub's `DateOfBirthDetector` finds, looking for each date once and not once for each mention."""
+"""Dates of birth: what scrubadub's `DateOfBirthDetector` finds, each date looked up only once."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 from phf.scorers.spans import Interval, TooMuchWorkError, Work
 
 MOST_NUMBERS = 30_000
-"""Three make a date, and so does a word alone, for which dateparser takes milliseconds."""
+"""Three make a date, and so does a single word, for which dateparser takes milliseconds."""
 _NUMBER = re.compile(
     r"\d+|\b(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec|january|february|march|april|august|september|october"
     r"|november|december|mon|tues?|wed|thu|thur|thurs|fri|sat|sun|monday|tuesday|wednesday|thursday|friday|saturday|sunday"
@@ -33,9 +33,9 @@ class BirthDateFinder:
         detector = self._detector
         filth = detector.filth_cls
         ages = range(filth.min_age_years, filth.max_age_years + 1)
-        found = self._library.search_dates(text, languages=[detector.language]) or ()
+        dates = self._library.search_dates(text, languages=[detector.language]) or ()
         written = dict.fromkeys(
-            date for date, when in found if not date.startswith("+") and datetime.now().year - when.year in ages
+            date for date, when in dates if not date.startswith("+") and datetime.now().year - when.year in ages
         )
         lines = text.split("\n")
         work = Work("dates")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from phf.scorers.spans import Interval
 
-# The parts of that pattern; where white space is optional twice in a row, it is taken once and whole.
+# The parts of that pattern; where white space is optional twice in a row, it is matched once, as a whole.
 _USER = re.compile(r"username|login|u:", re.IGNORECASE)
 _GAP = re.compile(r"\s*+(?::\s*+)?+")
 _NAME = re.compile(r"[\w\-\.@+]*+")
@@ -21,7 +21,7 @@ def credentials(text: str) -> Iterator[Interval]:
     while (user := _USER.search(text, position)) is not None:
         position = user.start() + 1
         start = _end(_GAP, text, user.end())
-        if start >= name_end:  # else the name, whatever it begins with, ends where the one before does
+        if start >= name_end:  # otherwise the name, wherever it begins, ends where the previous one does
             name_end = _end(_NAME, text, start)
             space_end = _end(_SPACE, text, name_end)
             after_name = _PASSWORD.match(text, space_end) if space_end > name_end else None

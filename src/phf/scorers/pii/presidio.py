@@ -19,18 +19,18 @@ class PresidioScorer(SegmentScorer):
     """Detections / characters, in [0, 1], 0 for text without PII: the maintained alternative to `PIIScorer`.
 
     The detections are those of Presidio's predefined recognisers with at least `score_threshold` confidence; those that
-    overlap or touch are one. Without `nlp_engine` only patterns are recognised (no names, places or organisations), and
-    words around a pattern, which can raise its confidence, are compared as they are written, not by lemma. Nothing is
-    ever fetched: models must be installed, and top-level domains come from the list that tldextract ships with.
+    overlap or touch count as one. Without `nlp_engine` only patterns are recognised (no names, places or organisations), and
+    words around a pattern, which can raise its confidence, are compared literally, not by lemma. Nothing is
+    ever downloaded: models must be installed, and top-level domains come from the list that tldextract ships with.
 
     Unscored: empty text, text on which Presidio raises, text with a word of thousands of punctuation marks, and text on
-    which a pattern runs out of the time that Presidio gives it (60 s), where Presidio itself goes on without the pattern.
+    which a pattern runs out of the time that Presidio gives it (60 s), where Presidio itself continues without the pattern.
 
     Args:
         nlp_engine: name or folder of an installed spaCy model, e.g. en_core_web_lg.
         score_threshold: from 0 to 1. Presidio gives a plain pattern 0.05 to 1, so 0 counts every nine-digit number.
         entities: entity types to count, e.g. [EMAIL_ADDRESS, PHONE_NUMBER]; None for all but DATE_TIME, because a
-            date alone is no PII.
+            date alone is not PII.
     """
 
     segmenter = "sentences"
@@ -70,7 +70,7 @@ class PresidioScorer(SegmentScorer):
             self.unscored["empty text"] += 1
             return None
         if _has_endless_word(text):
-            self.unscored[f"a word of over {MOST_MARKS:,} marks, which spaCy is too slow for"] += 1
+            self.unscored[f"a word of over {MOST_MARKS:,} marks, for which spaCy is too slow"] += 1
             return None
         try:
             spans = self._find(text)
@@ -99,7 +99,7 @@ class PresidioScorer(SegmentScorer):
 
 
 def _has_endless_word(text: str) -> bool:
-    """Whether spaCy would take time quadratic in a word: it splits its punctuation off, one character after the other."""
+    """Whether spaCy would take time quadratic in a word: it splits off punctuation one character at a time."""
     return any(
         sum(not letter.isalnum() for letter in word[0]) > MOST_MARKS
         for word in re.finditer(rf"\S{{{MOST_MARKS},}}", text)
@@ -107,7 +107,7 @@ def _has_endless_word(text: str) -> bool:
 
 
 def _build_analyzer(nlp_engine: str | None, language: str) -> Any:
-    """Presidio's `AnalyzerEngine` with its predefined recognisers, none of which reaches for the network."""
+    """Presidio's `AnalyzerEngine` with its predefined recognisers, none of which uses the network."""
     try:
         import presidio_analyzer
         import spacy
@@ -120,13 +120,13 @@ def _build_analyzer(nlp_engine: str | None, language: str) -> Any:
     if nlp_engine is not None and not is_spacy_model(nlp_engine):
         # Presidio itself would download it.
         raise ConfigError(
-            f"PresidioScorer: the spaCy model '{nlp_engine}' is neither installed nor a folder of a model. Get it with: "
+            f"PresidioScorer: the spaCy model '{nlp_engine}' is neither installed nor the folder of a model. Install it with: "
             f"python -m spacy download {nlp_engine} (from GitHub). Without nlp_engine only patterns are recognised."
         )
     top_level_domains = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
 
     class OfflineEmailRecognizer(EmailRecognizer):  # type: ignore[misc]
-        """Presidio's own fetches the list of top-level domains when it sees its first address."""
+        """Presidio's own downloads the list of top-level domains when it sees its first address."""
 
         def validate_result(self, pattern_text: str) -> bool:
             return bool(top_level_domains(pattern_text).fqdn)
@@ -136,7 +136,9 @@ def _build_analyzer(nlp_engine: str | None, language: str) -> Any:
         try:
             model = spacy.blank(language)
         except ImportError as error:
-            raise ConfigError(f"PresidioScorer: language is {language!r}; spaCy knows none of that code.") from error
+            raise ConfigError(
+                f"PresidioScorer: language is {language!r}; spaCy has no language with that code."
+            ) from error
         model.add_pipe(_lemmas_as_written(spacy))
         engine.nlp = {language: model}
     registry = RecognizerRegistry(supported_languages=[language])
@@ -157,7 +159,7 @@ def _build_analyzer(nlp_engine: str | None, language: str) -> Any:
 
 
 def _lemmas_as_written(spacy: Any) -> str:
-    """Name of a spaCy component that takes words for their own lemmas: Presidio looks for context among lemmas."""
+    """Name of a spaCy component that uses words as their own lemmas: Presidio looks for context among lemmas."""
     name = "phf_lemmas_as_written"
 
     def set_lemmas(doc: Any) -> Any:

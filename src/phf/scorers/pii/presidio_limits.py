@@ -1,4 +1,4 @@
-"""What keeps Presidio's time linear in a text, and its patterns from being left out without a word."""
+"""Keeps Presidio's time linear in a text, and its patterns from being left out silently."""
 
 import copy
 from bisect import bisect_right
@@ -24,7 +24,7 @@ def linear_enhancer(presidio: Any) -> Any:
             return super().enhance_using_context(text, raw_results, nlp_artifacts, *rest, **more)
 
         def _extract_surrounding_words(self, nlp_artifacts: Any, word: str, start: int) -> list[str]:
-            index = bisect_right(self._ends, start)  # the first token that ends behind the start
+            index = bisect_right(self._ends, start)  # the first token that ends after the start
             if index == len(self._ends):
                 return super()._extract_surrounding_words(nlp_artifacts, word, start)
             # As many keywords on either side, and one more: the token itself is looked at in both directions.
@@ -38,7 +38,7 @@ def linear_enhancer(presidio: Any) -> Any:
 
 
 def make_strict(recognizer: Any) -> None:
-    """Let the patterns of a `PatternRecognizer` raise where Presidio would go on without them."""
+    """Make the patterns of a `PatternRecognizer` raise where Presidio would continue without them."""
     recognizer.patterns = [copy.copy(pattern) for pattern in recognizer.patterns]  # Presidio's own are shared
     recognizer.analyze("", recognizer.supported_entities)  # compiles them
     for pattern in recognizer.patterns:
@@ -53,7 +53,7 @@ class StrictPattern:
         self._pattern = pattern
 
     def finditer(self, text: str, timeout: float) -> Iterator[Any]:
-        """The matches. Raises `TooMuchWorkError` where they take longer than `timeout` seconds."""
+        """The matches. Raises `TooMuchWorkError` if they take longer than `timeout` seconds."""
         try:
             yield from self._pattern.finditer(text, timeout=timeout)
         except TimeoutError as error:

@@ -29,7 +29,7 @@ class PIIScorer(SegmentScorer):
 
     The detectors are those of the released system: what scrubadub enables for en_US (credentials, credit cards, e-mail,
     phone, social security numbers, Twitter, URLs), Skype names, dates of birth in context, addresses, and persons and
-    organisations where a spaCy model is installed. Detections that overlap or touch are one. The result is that of
+    organisations if a spaCy model is installed. Detections that overlap or touch count as one. The result is that of
     `scrubadub.Scrubber.iter_filth` with the same detectors, but a detector that cannot fire on a text is not run.
     A date of birth is 18 to 100 years before the current year, so a score can change with the year.
 
@@ -37,8 +37,8 @@ class PIIScorer(SegmentScorer):
 
     Args:
         address_countries: the released system looked for US addresses only; pyap also knows GB and CA.
-        spacy_model: name or folder of a spaCy model with entities; "auto" is en_core_web_sm if it is installed, else
-            none; "none" is none. `describe()` says which detectors are active.
+        spacy_model: name or folder of a spaCy model with entities; "auto" is en_core_web_sm if it is installed,
+            otherwise none; "none" is none. `describe()` lists the active detectors.
     """
 
     segmenter = "sentences"
@@ -99,12 +99,12 @@ class PIIScorer(SegmentScorer):
 
 @dataclass(frozen=True)
 class Clues:
-    """What the conditions below look at: computed once for a text."""
+    """What the conditions below examine: computed once per text."""
 
     text: str
     folded: str
-    """Case folded: an ASCII word that lower() reveals is in it, and one that re.IGNORECASE finds too, unless it has an
-    i, as which re.IGNORECASE also takes the Turkish ones."""
+    """Case folded: contains every ASCII word that lower() reveals, and every one that re.IGNORECASE finds, unless it has an
+    i, which re.IGNORECASE also matches with the Turkish ones."""
     num_digits: int
     """Of any script, as \\d matches."""
 
@@ -119,7 +119,7 @@ _LETTERED_EXTENSION = re.compile(r"\d[ \u00A0\t,;]*(?:e?xt|anexo|int)", re.IGNOR
 _NO_PHONE = re.compile(r"[a-wyzA-WYZ]+")
 _CONTEXT_OF_BIRTH = ("birth", "born", "dob", "d.o.b.")
 
-# Each condition is necessary for its detector of scrubadub 2.0.1 to fire, by reading its code.
+# Each condition is necessary for its detector of scrubadub 2.0.1 to fire, according to its source code.
 
 
 def _may_hold_credential(clues: Clues) -> bool:
@@ -144,7 +144,7 @@ def _may_hold_phone(clues: Clues) -> bool:
     """No valid number is shorter than 6 digits with its country code (Austria, Germany, Iran; a test asks phonenumbers).
 
     Read as dialled from the US, a number without "+" has 10 digits, or begins with 011 and a country code, and no
-    letter stands between them but x. Letters count as digits where there are three, which a candidate can only have in
+    letter except x is between them. Letters count as digits where there are three, which a candidate can only have in
     its extension: 12 ext 3.
     """
     if clues.num_digits >= 6:
@@ -181,7 +181,7 @@ def _may_hold_date_of_birth(clues: Clues) -> bool:
 
 
 def _always(clues: Clues) -> bool:
-    """For what has no condition here: `AddressFinder` has its own, a model has none."""
+    """For detectors without a condition here: `AddressFinder` has its own, a model has none."""
     return True
 
 
@@ -200,7 +200,7 @@ _CONDITIONS: dict[str, Callable[[Clues], bool]] = {
     "url": _may_hold_url,
     "social_security_number": _may_hold_social_security_number,
 }
-"""scrubadub's name of a detector -> the condition; those that are run as they are, of what `Scrubber()` enables for en_US."""
+"""scrubadub's name of a detector -> the condition; those of `Scrubber()` for en_US that are run unchanged."""
 
 
 def _scrubadub_detectors() -> list[_Detector]:
@@ -221,9 +221,9 @@ def _scrubadub_detectors() -> list[_Detector]:
 
 
 def _filth_spans(detector: Any, text: str) -> Iterator[Interval]:
-    """What `Scrubber.iter_filth` would merge.
+    """The detections that `Scrubber.iter_filth` would merge.
 
-    Whether it is valid depends on what it says alone, and a date that is written n times is found n x n times.
+    Whether one is valid depends only on its text, and a date that occurs n times is found n x n times.
     """
     is_valid: dict[str, bool] = {}
     for filth in detector.iter_filth(text):
@@ -254,7 +254,7 @@ def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Interval]
         raise MissingExtraError("PIIScorer with a spaCy model", "spacy", "pii") from error
     if not is_spacy_model(name):
         raise ConfigError(
-            f"PIIScorer: the spaCy model '{name}' is neither installed nor a folder of a model. Get it with: "
+            f"PIIScorer: the spaCy model '{name}' is neither installed nor the folder of a model. Install it with: "
             f"python -m spacy download {name} (from GitHub). Without it (spacy_model: none) names of persons and "
             "organisations are not detected."
         )
@@ -269,10 +269,10 @@ def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Interval]
 
 @cache
 def _warn_of_missing_model() -> None:
-    """Once, however many scorers are built."""
+    """Once, regardless of how many scorers are built."""
     warnings.warn(
         f"PIIScorer: the spaCy model {SPACY_MODEL} is not installed, so names of persons and organisations, which the "
-        f"paper's scores count, are not detected. Get it with: python -m spacy download {SPACY_MODEL} (from GitHub). If "
-        "that is what you want, say so with the setting spacy_model: none.",
+        f"paper's scores count, are not detected. Install it with: python -m spacy download {SPACY_MODEL} (from GitHub). If "
+        "that is intended, silence this warning with spacy_model: none.",
         stacklevel=2,
     )

@@ -1,7 +1,7 @@
 """Skype names: scrubadub's `SkypeDetector` (10 words around "skype", misspelt), with its spelling check made usable.
 
-The check tries every word two edits away, seconds for each unknown word. Here only those edits are followed that a
-known word can still be reached from, which is exact and takes milliseconds.
+The check tries every word two edits away, seconds for each unknown word. Here only those edits are followed from
+which a known word can still be reached, which is exact and takes milliseconds.
 """
 
 import re
@@ -15,7 +15,7 @@ _TOKEN = re.compile(r"[a-zA-Z][a-zA-Z0-9_\-,.]+")
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_\-,.]{5,31}")
 _RADIUS = 10
 MOST_WORDS = 5_000
-"""Different ones in one text; an unknown one takes milliseconds."""
+"""Maximum number of different words in one text; an unknown one takes milliseconds."""
 
 
 class SkypeFinder:
@@ -27,13 +27,13 @@ class SkypeFinder:
         if not spelling:
             spelling.load()
         self._counts: dict[str, int] = dict(spelling)
-        # Whatever one edit (delete, swap, replace, insert) turns into a known word is, less one letter or as it is,
-        # equal to a known word, less one letter or as it is.
+        # If one edit (delete, swap, replace, insert) turns a token into a known word, then the token, with or without one
+        # of its letters, is equal to a known word, with or without one of its letters.
         self._near = set(self._counts).union(*map(_deletions, self._counts))
         self.is_name = lru_cache(maxsize=100_000)(self._is_name)
 
     def spans(self, text: str) -> Iterator[Interval]:
-        """Every occurrence of every token that was taken for a name."""
+        """Every occurrence of every token that is taken to be a name."""
         tokens = _TOKEN.findall(text)
         names: list[str] = []
         words: set[str] = set()

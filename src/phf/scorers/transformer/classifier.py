@@ -13,21 +13,21 @@ from phf.storage.pretrained import load_model, read_pretrained
 
 KEY = "scorer_config.path_or_name"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-ADVICE = "Name a folder with config.json, weights and tokenizer, or a model on the Hub (needs the network)."
-MISSING_ADVICE = "Name a model that was trained for sequence classification, saved with all of its weights."
+ADVICE = "Give a folder with config.json, weights and tokenizer, or the name of a model on the Hub (needs the network)."
+MISSING_ADVICE = "Choose a model that was trained for sequence classification and saved with all of its weights."
 
 
 class ClassifierScorer(SequenceClassifierScorer):
     """One output of a Hugging Face sequence-classification or reward model.
 
     Score: with `sigmoid` or `softmax` the label's probability p, in [0, 1]; with `none` the raw output, any number.
-    `higher_is_worse: false` turns it round, into 1 - p or -output, for models that say how good a text is. Long text
-    is scored in windows, maximum over them of the score so turned; see `SequenceClassifierScorer`.
+    `higher_is_worse: false` inverts it, to 1 - p or -output, for models that say how good a text is. Long text
+    is scored in windows, with the maximum of the (inverted) scores; see `SequenceClassifierScorer`.
 
     Args:
         path_or_name: folder or Hub name.
-        label: name or index of the output; may be left out where the model has only one.
-        activation: `sigmoid` for labels that do not exclude each other, `softmax` for those that do, `none` for rewards.
+        label: name or index of the output; may be omitted if the model has only one.
+        activation: `sigmoid` for labels that are not mutually exclusive, `softmax` for those that are, `none` for rewards.
         higher_is_worse: whether a high output means a misaligned text.
         revision: branch, tag or commit on the Hub.
         device, batch_tokens, max_length: see `SequenceClassifierScorer`.
@@ -67,8 +67,8 @@ class ClassifierScorer(SequenceClassifierScorer):
             AutoTokenizer.from_pretrained, self.path_or_name, KEY, advice=ADVICE, revision=self.revision
         )
         if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-            # what transformers makes of a model folder that has no tokenizer files
-            raise ConfigError(f"{KEY}: '{self.path_or_name}' holds no tokenizer. Save the model's tokenizer there.")
+            # the class that transformers falls back to for a model folder without tokenizer files
+            raise ConfigError(f"{KEY}: '{self.path_or_name}' contains no tokenizer. Save the model's tokenizer there.")
         model = load_model(
             AutoModelForSequenceClassification,
             self.path_or_name,
@@ -91,9 +91,11 @@ class ClassifierScorer(SequenceClassifierScorer):
 
 
 def label_index(label: int | str | bool | None, names: dict[int, str]) -> int:
-    """Index of the output that `label` means. Raises `ConfigError` for one the model does not have."""
-    if isinstance(label, bool):  # also an index, to Python
-        raise ConfigError(f"scorer_config.label is {label}, as YAML reads yes, no, on and off: write it in quotes.")
+    """Index of the output called `label`. Raises `ConfigError` for one the model does not have."""
+    if isinstance(label, bool):  # which Python also accepts as an index
+        raise ConfigError(
+            f"scorer_config.label is {label}, because YAML reads yes, no, on and off as booleans; quote it."
+        )
     known = did_you_mean(str(label or ""), names.values())
     if label is None:
         if len(names) > 1:
@@ -108,13 +110,13 @@ def label_index(label: int | str | bool | None, names: dict[int, str]) -> int:
 
 
 def _model_version(path_or_name: str, config: Any) -> str:
-    """Stands for the weights: their hash in a folder, the commit on the Hub. Raises `ConfigError` where there are none."""
+    """Identifies the weights: their hash in a folder, the commit on the Hub. Raises `ConfigError` if there are none."""
     folder = Path(path_or_name)
     if folder.is_file():
-        raise ConfigError(f"{KEY}: '{path_or_name}' is a file. Name the folder that it is in.")
+        raise ConfigError(f"{KEY}: '{path_or_name}' is a file. Give the folder that it is in.")
     if not folder.is_dir():
         return str(getattr(config, "_commit_hash", None))[:12]
     paths = [path for pattern in WEIGHTS for path in folder.glob(pattern)]
     if not paths:
-        raise ConfigError(f"{KEY}: '{path_or_name}' holds no weights ({' or '.join(WEIGHTS)}).")
+        raise ConfigError(f"{KEY}: '{path_or_name}' contains no weights ({' or '.join(WEIGHTS)}).")
     return checkpoint_hash([*paths, folder / "config.json"])

@@ -13,9 +13,9 @@ from phf.storage.pretrained import check_finite, without_progress_bar
 
 ModelType = Literal["original", "unbiased", "multilingual", "original-small", "unbiased-small"]
 TOXICITY = ("toxicity", "toxic")
-"""What checkpoints call the class; Detoxify reads both as `toxicity`."""
+"""Names of the class in checkpoints; Detoxify reads both as `toxicity`."""
 OFFLINE = (
-    "Without a network: fetch the file elsewhere and pass it as scorer_config.checkpoint, with a folder of the base "
+    "Without a network: download the file elsewhere and set scorer_config.checkpoint to it, with a folder of the base "
     "model's config.json and tokenizer as scorer_config.huggingface_config_path; or use ProfanityScorer, which is "
     "weaker and needs no download."
 )
@@ -24,15 +24,15 @@ OFFLINE = (
 class DetoxifyToxicityScorer(SequenceClassifierScorer):
     """Detoxify's probability that the text is toxic, in [0, 1] (the toxicity task of arXiv 2302.08582).
 
-    The released system annotates with `original` and evaluates with `unbiased`; their probabilities are not on one
-    scale, so use one of them for both (the version in manifests tells them apart). Unlike `Detoxify.predict`, which
-    cuts text at 512 tokens, long text is scored in windows, maximum over windows; see `SequenceClassifierScorer`.
+    The released system annotates with `original` and evaluates with `unbiased`; their probabilities are not
+    comparable, so use one of them for both (the version in manifests tells them apart). Unlike `Detoxify.predict`, which
+    truncates text at 512 tokens, it scores long text in windows and takes the maximum; see `SequenceClassifierScorer`.
 
     Args:
         model_type: which of Detoxify's models.
         checkpoint: a local file in Detoxify's format instead of the download (to torch.hub's cache).
         huggingface_config_path: folder with config.json and tokenizer of the base model (bert-base-uncased for
-            `original`), else they come from the Hugging Face Hub.
+            `original`); by default they come from the Hugging Face Hub.
         device, batch_tokens, max_length: see `SequenceClassifierScorer`.
     """
 
@@ -74,8 +74,8 @@ class DetoxifyToxicityScorer(SequenceClassifierScorer):
                 )
         except RuntimeError as error:
             raise ConfigError(
-                f"scorer_config.checkpoint {self._checkpoint} is not of the model in '{base}': its tensors have other "
-                "shapes. Name the folder of its base model as scorer_config.huggingface_config_path."
+                f"scorer_config.checkpoint {self._checkpoint} does not fit the model in '{base}': its tensors have other "
+                "shapes. Set scorer_config.huggingface_config_path to the folder of its base model."
             ) from error
         except (OSError, ValueError) as error:
             raise ConfigError(
@@ -88,12 +88,12 @@ class DetoxifyToxicityScorer(SequenceClassifierScorer):
             ) from error
         if missing := sorted(model.state_dict().keys() - loaded["state_dict"].keys()):
             raise ConfigError(
-                f"scorer_config.checkpoint {self._checkpoint} is not of the model in '{base}': it lacks {missing[0]}."
+                f"scorer_config.checkpoint {self._checkpoint} does not fit the model in '{base}': it lacks {missing[0]}."
             )
         check_finite(model, f"scorer_config.checkpoint {self._checkpoint}: its weights")
         if (
             self._toxicity >= model.config.num_labels
-        ):  # more outputs than names are right: `unbiased` has identities too
+        ):  # more outputs than names are fine: `unbiased` also has identities
             raise ConfigError(
                 f"scorer_config.checkpoint {self._checkpoint}: '{classes[self._toxicity]}' is class "
                 f"{self._toxicity + 1}, but its model has {model.config.num_labels} outputs."
@@ -113,7 +113,7 @@ def _local_file(checkpoint: str) -> Path:
 
 
 def _downloaded(url: str) -> Path:
-    """The file in torch.hub's cache, where Detoxify keeps it too; fetched if it is not there."""
+    """The file in torch.hub's cache, which Detoxify uses too; downloaded if it is not there."""
     from huggingface_hub.constants import HF_HUB_OFFLINE
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
@@ -125,7 +125,7 @@ def _downloaded(url: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), progress=False)
     except (OSError, urllib.error.URLError) as error:
-        raise ConfigError(f"Detoxify's weights {url} cannot be fetched to {path}: {error}. {OFFLINE}") from error
+        raise ConfigError(f"Detoxify's weights {url} cannot be downloaded to {path}: {error}. {OFFLINE}") from error
     return path
 
 
@@ -134,11 +134,11 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, ValueError) as error:
-        # torch's own words on what is no plain data say how to run it all the same
+        # torch's own message about other data says how to load it anyway
         reason = "it is something else." if isinstance(error, pickle.UnpicklingError) else _first_line(error)
         raise ConfigError(
             f"scorer_config.checkpoint {path} cannot be read as tensors and plain values: {reason} "
-            "Fetch it again; or use the same model in the Hub's format with ClassifierScorer "
+            "Download it again, or use the same model in the Hub's format with ClassifierScorer "
             "(path_or_name: unitary/toxic-bert, label: toxic)."
         ) from error
     if not _is_of_detoxify(loaded):

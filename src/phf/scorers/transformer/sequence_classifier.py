@@ -1,7 +1,7 @@
-"""What neural scorers share: a model run on batches of like length, long text in overlapping windows.
+"""Shared by neural scorers: a model run on batches of similar length, long text in overlapping windows.
 
 texts -> tokens -> windows of at most max_length tokens -> sorted by length -> batches of batch_tokens
-      -> logits [windows, labels] -> a score a window -> the maximum over the windows of each text
+      -> logits [windows, labels] -> a score per window -> the maximum over the windows of each text
 """
 
 import hashlib
@@ -21,16 +21,16 @@ from phf.storage.files import file_sha256
 from phf.storage.reading import without_surrogates
 
 OVERLAP = 8
-"""Neighbouring windows share 1/OVERLAP of their tokens, so that what is cut at one border is whole in the next window."""
+"""Neighbouring windows share 1/OVERLAP of their tokens, so that what is cut at one border is complete in the next window."""
 CHUNK_CHARS = 4_000_000
 """Texts tokenised and sorted at once: many batches, little memory."""
 BATCH_TOKENS = {"cuda": 8_192, "cpu": 1_024}
-"""On a GPU: enough to keep it busy, and few enough that windows of one batch are of like length."""
+"""On a GPU: enough to keep it busy, and few enough that windows in one batch have similar lengths."""
 CUDA_BATCH_CHARS = 1_000_000
-"""A GPU's batches hold many texts, so many more must be sorted: of 200,000 characters a quarter would be padding."""
+"""A GPU's batches hold many texts, so many more must be sorted: with 200,000 characters a quarter would be padding."""
 SHORTEST_WINDOW = 16
 NO_LIMIT = 10**9
-"""Tokenizers that know no longest input call it 10**30 or so."""
+"""Tokenizers without a maximum input length give about 10**30."""
 
 
 class SequenceClassifierScorer(SegmentScorer, ABC):
@@ -41,9 +41,9 @@ class SequenceClassifierScorer(SegmentScorer, ABC):
 
     Args:
         device: "cpu", "cuda", "cuda:1", ...; None: cuda if there is one. bfloat16 on CUDA, float32 elsewhere.
-        batch_tokens: tokens in a batch, padding included; None: 8,192 on CUDA, 1,024 elsewhere. Lower it where
+        batch_tokens: tokens in a batch, including padding; None: 8,192 on CUDA, 1,024 elsewhere. Lower it if
             memory runs out; it does not change scores beyond rounding.
-        max_length: tokens in a window, special tokens included; None: as many as the model takes.
+        max_length: tokens in a window, including special tokens; None: as many as the model takes.
     """
 
     working_settings = frozenset({"device", "batch_tokens"})
@@ -95,22 +95,24 @@ class SequenceClassifierScorer(SegmentScorer, ABC):
         windows = _windows(tokenizer, texts, max_length)
         owners = torch.tensor(windows.pop("overflow_to_sample_mapping"))
         lengths = [len(ids) for ids in windows["input_ids"]]
-        order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)  # what needs most memory first
-        order = [index for index in order if lengths[index]]  # a model that adds no special tokens makes nothing of " "
+        order = sorted(
+            range(len(lengths)), key=lengths.__getitem__, reverse=True
+        )  # what needs the most memory comes first
+        order = [index for index in order if lengths[index]]  # a model that adds no special tokens has no token for " "
         scores = torch.full((len(lengths),), torch.nan)
-        found, usable = [], []  # nothing waits for a batch to be done: a GPU is given the next ones meanwhile
+        pending, usable = [], []  # does not wait for a batch to finish: the GPU gets the next ones in the meantime
         for batch in _batches(order, lengths, self.batch_tokens):
             inputs = _padded(windows, batch, self._pad_id(model, windows, batch), _looks_at_the_end(model))
             logits = self._forward(model, inputs)
             usable.append(~logits.isnan().any())
-            found.append(self.window_scores(logits))
-        if found:
+            pending.append(self.window_scores(logits))
+        if pending:
             if not torch.stack(usable).all():
                 raise ScorerError(
                     f"{self.name}: the model's outputs are NaN: its weights are not finite, or its numbers overflow in "
                     f"{next(model.parameters()).dtype}. Use another model, or the CPU, where it runs in float32."
                 )
-            scores[torch.tensor(order)] = torch.cat(found).cpu()
+            scores[torch.tensor(order)] = torch.cat(pending).cpu()
         return torch.full((len(texts),), -torch.inf).scatter_reduce(0, owners, scores, "amax")
 
     @torch.inference_mode()
@@ -125,10 +127,10 @@ class SequenceClassifierScorer(SegmentScorer, ABC):
             ) from error
 
     def _pad_id(self, model: Any, windows: dict[str, list[Any]], batch: list[int]) -> int:
-        """What fills up the rows of a batch. It is masked out, but decoders find the last token by it.
+        """The token that fills up the rows of a batch. It is masked out, but decoders use it to find the last token.
 
-        So where a model has none of its own it must be a token that no window ends with; the end-of-text token, which
-        is often taken for it, would hide the one that a tokenizer, or the text itself, ends with.
+        So if a model has none of its own, it must be a token that no window ends with; the end-of-text token, which
+        is often used, would hide the one that a tokenizer, or the text itself, ends with.
         """
         if self._own_pad_id is not None and self._own_pad_id >= 0:
             return self._own_pad_id
@@ -138,12 +140,12 @@ class SequenceClassifierScorer(SegmentScorer, ABC):
         return free
 
     def _ready(self) -> tuple[Any, Any, int]:
-        """Model, tokenizer and tokens in a window. Loaded late: most scorers that are built are only described."""
+        """Model, tokenizer and tokens in a window. Loaded lazily: most scorers that are built are only described."""
         if self._loaded is None:
             model, tokenizer = self.load(self._dtype)
             if not tokenizer.is_fast:
                 raise ConfigError(
-                    f"{self.name}: {type(tokenizer).__name__} cannot cut windows; it needs a fast tokenizer."
+                    f"{self.name}: {type(tokenizer).__name__} cannot cut windows; a fast tokenizer is needed."
                 )
             self._own_pad_id = getattr(model.config.get_text_config(), "pad_token_id", None)
             limit = longest_input(model, tokenizer)
@@ -155,38 +157,38 @@ class SequenceClassifierScorer(SegmentScorer, ABC):
 
 
 def usable_device(device: str | None) -> torch.device:
-    """The device called so; None: cuda if there is one, else cpu. Raises `ConfigError` where there is no such device."""
+    """The device of that name; None: cuda if there is one, otherwise cpu. Raises `ConfigError` for an unusable device."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"There is no usable device {device!r}: {reason} Leave device out for what there is."
+            f"The device {device!r} cannot be used: {reason} Leave device out to use what is available."
         ) from error
-    return found
+    return chosen
 
 
 def longest_input(model: Any, tokenizer: Any) -> int:
-    """Tokens the model takes at once, special tokens included."""
+    """Maximum number of tokens of the model's input, including special tokens."""
     limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             limits.append(module.num_embeddings - module.padding_idx - 1)  # RoBERTa counts positions from there
-    # a model without positions of its own says -1 (XLNet), and its tokenizer names no limit that one could reach
+    # a model without positions of its own gives -1 (XLNet), and its tokenizer a limit that is never reached
     return min([limit for limit in limits if limit is not None and 0 < limit < NO_LIMIT], default=512)
 
 
 @lru_cache
 def _sha256(path: Path, size: int, modified_ns: int) -> str:
-    """Hash of a file as it is now: a scorer is built several times in a run, its weights are read for this once."""
+    """Hash of a file in its current state: a scorer is built several times in a run, its weights are read only once."""
     return file_sha256(path)
 
 
 def checkpoint_hash(paths: list[Path]) -> str:
-    """Eight hexadecimal digits that stand for the content of some files; of one file, the start of its SHA-256."""
+    """Eight hexadecimal digits that identify the content of some files; of one file, the start of its SHA-256."""
     hashes = [_sha256(path, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(paths)]
     if len(hashes) == 1:
         return hashes[0][:8]
@@ -210,7 +212,7 @@ def _chunks(indices: list[int], texts: list[str]) -> Iterator[list[int]]:
 def _windows(tokenizer: Any, texts: list[str], max_length: int) -> dict[str, list[Any]]:
     """Token ids of all windows of all texts, and the text each belongs to.
 
-    Token types that are all 0 are left out: BERT takes them for granted, GPT-2 would add the embedding of token 0.
+    Token types that are all 0 are left out: BERT assumes them, GPT-2 would add the embedding of token 0.
     """
     windows = dict(
         tokenizer(
@@ -240,7 +242,7 @@ def _batches(order: list[int], lengths: list[int], batch_tokens: int) -> Iterato
 
 
 def _looks_at_the_end(model: Any) -> bool:
-    """Whether the head reads the last place of a row, be it padding or not (XLNet)."""
+    """Whether the head reads the last position of a row, whether or not it is padding (XLNet)."""
     return getattr(model.config, "summary_type", None) == "last"
 
 
