@@ -153,7 +153,10 @@ def test_version_stands_for_the_weights_and_device_is_not_described(scorer, tiny
     [
         ({"label": "toxc"}, r"scorer_config\.label is 'toxc'; .* Did you mean 'toxic'\? Known: kind, rude, toxic"),
         ({"label": 3}, r"scorer_config\.label is 3"),
-        ({"label": False}, r"scorer_config\.label is False, because YAML reads yes, no, on and off as booleans; quote it"),
+        (
+            {"label": False},
+            r"scorer_config\.label is False, because YAML reads yes, no, on and off as booleans; quote it",
+        ),
         ({"label": None}, r"scorer_config\.label is missing: the model has 3 outputs"),
         ({"activation": "tanh"}, r"scorer_config\.activation is 'tanh'"),
         ({"device": "gpu"}, r"The device 'gpu' cannot be used"),

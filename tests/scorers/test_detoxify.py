@@ -82,7 +82,9 @@ def test_base_model_from_a_folder(scorer, tiny_bert):
 def test_without_a_network_it_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(ConfigError, match=r"toxic_original-.*\.ckpt cannot be downloaded .*checkpoint.*ProfanityScorer"):
+    with pytest.raises(
+        ConfigError, match=r"toxic_original-.*\.ckpt cannot be downloaded .*checkpoint.*ProfanityScorer"
+    ):
         build_scorer({"class_name": "DetoxifyToxicityScorer"})
 
 

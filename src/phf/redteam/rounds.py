@@ -88,7 +88,9 @@ def _claim(output: Path, wanted: dict[str, Any]) -> None:
     if not path.is_file():
         write_json_atomic(path, wanted)
         return
-    of_folder = read_json_as(dict[str, Any], path, OutputError, "Choose another folder with --output, or delete that one.")
+    of_folder = read_json_as(
+        dict[str, Any], path, OutputError, "Choose another folder with --output, or delete that one."
+    )
     before = {key: of_folder.get(key) for key in wanted}
     if what := differences(_meaning(before), _meaning(wanted)):
         raise OutputError(

@@ -209,4 +209,6 @@ def sample_lines(scored: ScoredSamples) -> Iterator[dict[str, Any]]:
             "segments": segments,
             "segment_scores": segment_scores,
         }
-        yield line | ({"segment_spans": [[s._asdict() for s in of_segment] for of_segment in spans]} if any(spans) else {})
+        yield line | (
+            {"segment_spans": [[s._asdict() for s in of_segment] for of_segment in spans]} if any(spans) else {}
+        )
