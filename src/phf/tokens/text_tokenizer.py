@@ -48,6 +48,7 @@ class TextTokenizer:
         settings = json.loads(self.backend)
         # The last call's padding and truncation; encoding text uses neither.
         del settings["padding"], settings["truncation"]
+        settings["post_processor"] = _without_templates(settings["post_processor"])
         added = settings["added_tokens"]
         if all(token["special"] for token in added):
             names = {token["content"] for token in added}
@@ -57,6 +58,20 @@ class TextTokenizer:
         else:
             settings["reserved"] = self.reserved_ids
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _without_templates(processor: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The steps of a post-processor that change what a text becomes.
+
+    A template adds special tokens, which text is encoded without: an exported model, whose tokenizer starts from its prefix,
+    reads the store that it was trained from. A byte-level step moves the starts of tokens, if it trims them.
+    """
+    if processor is None:
+        return []
+    if processor["type"] == "Sequence":
+        return [step for inner in processor["processors"] for step in _without_templates(inner)]
+    is_idle = processor["type"] == "ByteLevel" and not processor["trim_offsets"]
+    return [] if is_idle or processor["type"] == "TemplateProcessing" else [processor]
 
 
 def _vocabulary(model: dict[str, Any]) -> list[tuple[str, int]]:
