@@ -16,7 +16,7 @@ from phf.models import ValueHead
 from phf.sampling import generate
 from phf.sampling.best_of import keep_best, mean_values
 from phf.sampling.generate import decode, evaluation_mode, generate_samples
-from phf.sampling.scenarios import GenerationScenario
+from phf.sampling.scenarios import GenerationScenario, build_scenario
 from phf.tokens.tokenizer import encode_plain
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
@@ -251,12 +251,12 @@ def test_steering_that_cannot_work_says_so(model, tokenizer):
     with pytest.raises(ConfigError, match=r"without generate_kwargs\.do_sample all candidates are equal"):
         sample(model, tokenizer, scenario(best_of=2, generate_kwargs={"do_sample": False}), value_head=ValueHead(16))
     for changes, message in (
-        ({"best_of": 0}, "best_of is 0; it must be at least 1"),
-        ({"guidance_scale": -1.0}, "guidance_scale is -1.0; it must be a number, 0 or more"),
-        ({"guidance_scale": math.nan}, "guidance_scale is nan"),
+        ({"best_of": 0}, "'best_of' is 0: .*greater than or equal to 1"),
+        ({"guidance_scale": -1.0}, "'guidance_scale' is -1.0: .*greater than or equal to 0"),
+        ({"guidance_scale": math.nan}, "'guidance_scale' is nan"),
     ):
         with pytest.raises(ConfigError, match=message):
-            scenario(**changes)
+            build_scenario({"name": "x", **changes})
 
 
 def test_left_padding_does_not_change_what_is_likely(model, tokenizer, tmp_path):

@@ -10,6 +10,7 @@ from phf.config import GenerationConfig
 from phf.errors import ConfigError
 from phf.evaluation.generation.evaluator import Evaluator
 from phf.models import ValueHead
+from phf.runs.writer import RunWriter
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
 CONDITIONAL = conditional_prompting(*CONTROL)
@@ -39,14 +40,14 @@ def evaluator(prompting=CONDITIONAL, **settings):
 
 
 def continuations(folder):
-    return [json.loads(line)["continuation"] for line in (folder / "s.jsonl").read_text().splitlines()]
+    return [json.loads(line)["continuation"] for line in (folder / "samples" / "s.jsonl").read_text().splitlines()]
 
 
 def test_guidance_steers_away_from_the_other_control_token(model, tokenizer, tmp_path):
     def drawn(name, **settings):
         one = evaluator(**settings)
         one.check(model, tokenizer)
-        one.run(model, tokenizer, tmp_path / name, 0)
+        one.run(model, tokenizer, RunWriter(tmp_path / name), 0)
         return continuations(tmp_path / name)
 
     aligned, misaligned = (drawn(name, prefix=token) for name, token in zip("ab", CONTROL, strict=True))
@@ -60,7 +61,7 @@ def test_the_value_head_chooses_and_num_samples_stays_exact(model, tokenizer, tm
     one, head = evaluator(prefix=CONTROL[0], best_of=3), ValueHead(16)
     torch.nn.init.normal_(head.linear.weight)
     one.check(model, tokenizer, head)
-    found = one.run(model, tokenizer, tmp_path, 0, head)
+    found = one.run(model, tokenizer, RunWriter(tmp_path), 0, head)
     assert found["generation/s/num_samples"] == 3
     assert len(continuations(tmp_path)) == 3
 

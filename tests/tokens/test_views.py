@@ -75,7 +75,7 @@ def reference_stream(folder, tokenizer, tokenization, seq_length, method=None, d
     if len(method.control_tokens):
         aligned, misaligned = method.control_tokens.ids(tokenizer)
         conditioning = reference.Conditioning(
-            threshold=method.conditioning.threshold,
+            threshold=method.conditioning.alignment_threshold,
             aligned_id=aligned,
             misaligned_id=misaligned,
             drop_token_fraction=method.drop_token_fraction,
