@@ -35,7 +35,18 @@ class SegmentEncoder:
             self._empty_cache()
         if self._encoder.has_dummy_space:
             documents = [self._opened(segments) for segments in documents]
-        pieces_of_segments = [self._pieces(segment) for segments in documents for segment in segments]
+        segments = list(chain.from_iterable(documents))
+        # Lines of code repeat; whole segments are looked up before they are cut into words.
+        places = {segment: place for place, segment in enumerate(dict.fromkeys(segments))}
+        if len(places) == len(segments):
+            return self._encode(segments)
+        ids, lengths = self._encode(list(places))
+        rows = np.fromiter(map(places.__getitem__, segments), np.int64, len(segments))
+        starts = np.cumsum(lengths) - lengths
+        return ids[_ranges(starts[rows], lengths[rows])], lengths[rows]
+
+    def _encode(self, segments: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        pieces_of_segments = [self._pieces(segment) for segment in segments]
         pieces = list(chain.from_iterable(pieces_of_segments))
         self._remember([piece for piece in dict.fromkeys(pieces) if piece not in self._rows])
         rows = np.fromiter(map(self._rows.__getitem__, pieces), np.int64, len(pieces))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,24 +31,23 @@ class TextTokenizer:
         reserved = set(special_ids(tokenizer)) - {tokenizer.unk_token_id} | {tokenizer.eos_token_id}
         return cls(backend_of(tokenizer).to_str(), tuple(sorted(reserved - {None})))
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype:
         """uint16 where it holds the id of every token that text can become, else uint32."""
-        settings = json.loads(self.backend)
+        settings = self._settings
         ids = [i for _, i in _vocabulary(settings["model"])]
         ids += [token["id"] for token in settings["added_tokens"] if not token["special"]]
         return np.dtype(np.uint16 if max(ids, default=0) <= np.iinfo(np.uint16).max else np.uint32)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that decides which ids a text becomes.
 
         Special tokens that no text becomes, such as control tokens, are not part of it, unless there are ordinary added
         tokens: text that spells both at once is cut at the first of them.
         """
-        settings = json.loads(self.backend)
         # The last call's padding and truncation; encoding text uses neither.
-        del settings["padding"], settings["truncation"]
+        settings = {key: value for key, value in self._settings.items() if key not in ("padding", "truncation")}
         settings["post_processor"] = _without_templates(settings["post_processor"])
         added = settings["added_tokens"]
         if all(token["special"] for token in added):
@@ -58,6 +58,10 @@ class TextTokenizer:
         else:
             settings["reserved"] = self.reserved_ids
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        return json.loads(self.backend)  # type: ignore[no-any-return]
 
 
 def _without_templates(processor: dict[str, Any] | None) -> list[dict[str, Any]]:

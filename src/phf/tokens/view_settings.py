@@ -92,12 +92,8 @@ class ViewCounts:
     def describe(self) -> str:
         """The counts that are not zero, as a phrase for messages."""
         values: list[tuple[str, Any]] = [(field.name, getattr(self, field.name)) for field in fields(self)]
-        return (
-            ", ".join(
-                f"{name}={value}" for name, value in values if value and value != [0] * len(self.num_tagged_segments)
-            )
-            or "no documents at all"
-        )
+        nonzero = [(name, value) for name, value in values if (any(value) if isinstance(value, list) else value)]
+        return ", ".join(f"{name}={value}" for name, value in nonzero) or "no documents at all"
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:
