@@ -12,7 +12,7 @@ quickstart: $(RUN)
 	$(BIN)/phf quickstart
 
 test: $(DEV)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Every architecture and tokenizer class of transformers, into docs/support.md; about ten minutes on two cores.
 sweep: $(DEV)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 
 from phf.scorers import Scorer
 
@@ -93,3 +94,28 @@ class ReasonScorer(LengthScorer):
     def score_texts(self, texts: list[str]) -> list[float | None]:
         self.unscored["too [bold]long[/] \x1b[31m"] += len(texts)
         return [None] * len(texts)
+
+
+class GpuScorer(Scorer):
+    """The one GPU that this process sees; -1 where it sees as many as its parent does."""
+
+    segmenter = "lines"
+
+    def __init__(self, device: str = "cuda") -> None:
+        super().__init__()
+        self.device = device
+
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        return [float(visible) if visible.isdigit() else -1.0] * len(texts)
+
+
+class WarningScorer(Scorer):
+    """Says something when it is built."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        warnings.warn("a model is missing", stacklevel=2)
+
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        return [0.0] * len(texts)

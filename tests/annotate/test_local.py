@@ -1,8 +1,6 @@
 """What worker processes see and say. Which GPU is theirs is told by a scorer whose score is its number."""
 
 import json
-import os
-import warnings
 
 import pytest
 import torch
@@ -10,32 +8,9 @@ import torch
 from phf.annotate import pieces
 from phf.annotate.runner import annotate
 from phf.corpus.dataset import read_annotated
-from phf.scorers import Scorer
 
-
-class GpuScorer(Scorer):
-    """The one GPU that this process sees; -1 where it sees as many as its parent does."""
-
-    segmenter = "lines"
-
-    def __init__(self, device: str = "cuda") -> None:
-        super().__init__()
-        self.device = device
-
-    def score_texts(self, texts: list[str]) -> list[float | None]:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        return [float(visible) if visible.isdigit() else -1.0] * len(texts)
-
-
-class WarningScorer(Scorer):
-    """Says something when it is built."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        warnings.warn("a model is missing", stacklevel=2)
-
-    def score_texts(self, texts: list[str]) -> list[float | None]:
-        return [0.0] * len(texts)
+SCORERS = "tests.annotate.scorers_for_tests"
+"""Beside this file, so that workers need not load torch."""
 
 
 @pytest.fixture
@@ -47,7 +22,7 @@ def gpus_seen(tmp_path, monkeypatch):
     corpus.write_text("".join(json.dumps({"text": f"line {i}\n"}) + "\n" for i in range(40)))
 
     def gpus_seen(*devices, workers=None):
-        parts = [{"class_name": f"{__name__}:GpuScorer", "device": device} for device in devices]
+        parts = [{"class_name": f"{SCORERS}:GpuScorer", "device": device} for device in devices]
         scorer = parts[0] if len(parts) == 1 else {"class_name": "CompositeScorer", "scorers": parts}
         annotate([str(corpus)], scorer, None, tmp_path / "out", workers, time_limit=60)
         return {score for document in read_annotated(str(tmp_path / "out")) for score in document.scores}
@@ -85,6 +60,6 @@ def test_what_a_scorer_warns_of_is_shown_once_and_not_by_every_worker(tmp_path, 
     (tmp_path / "corpus.jsonl").write_text('{"text": "a"}\n' * 4)
     with pytest.warns(UserWarning, match="a model is missing"):
         annotate(
-            [str(tmp_path / "corpus.jsonl")], {"class_name": f"{__name__}:WarningScorer"}, None, tmp_path / "out", 2
+            [str(tmp_path / "corpus.jsonl")], {"class_name": f"{SCORERS}:WarningScorer"}, None, tmp_path / "out", 2
         )
     assert "a model is missing" not in capfd.readouterr().err
