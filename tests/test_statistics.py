@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from scipy.special import ndtr, ndtri
 
-from phf.statistics import difference, mean_estimate, mean_interval, ratio_estimate, student_interval
+from phf.statistics import (
+    Interval,
+    bootstrap,
+    difference,
+    mean_estimate,
+    mean_interval,
+    ratio_estimate,
+    student_interval,
+)
 
 HALF = 12.7062
 """The 97.5% quantile of Student's t with 1 degree of freedom."""
@@ -244,3 +252,16 @@ def test_the_limits_of_the_coverage_are_those_of_the_documentation(sizes, draw, 
     intervals = [mean_interval(draw(generator, sizes), clusters) for _ in range(400)]
     share = np.mean([interval.low <= truth <= interval.high for interval in intervals])
     assert coverage[0] <= share <= coverage[1], share
+
+
+def test_the_bootstrap_of_a_mean_is_that_of_the_mean():
+    values = list(np.random.default_rng(0).normal(5, 2, 400))
+    error, interval = bootstrap(values, lambda resampled: float(np.mean(resampled)), 500)
+    assert interval.mean == pytest.approx(np.mean(values))
+    assert error == pytest.approx(np.std(values, ddof=1) / 20, rel=0.1)
+    assert interval == pytest.approx(mean_interval(values), abs=0.03)
+    assert bootstrap(values, max, 20) == bootstrap(values, max, 20)
+
+
+def test_a_scaled_interval_is_that_of_the_scaled_quantity():
+    assert Interval(2.0, 1.0, 4.0).scaled(60) == (120, 60, 240)

@@ -6,8 +6,8 @@ corrected for skewness, and shares get Wilson's interval. Simulations of the cov
 """
 
 import math
-from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
@@ -27,6 +27,10 @@ class Interval(NamedTuple):
     mean: float
     low: float
     high: float
+
+    def scaled(self, factor: float) -> "Interval":
+        """That of `factor` times the quantity; `factor` is positive."""
+        return Interval(*(factor * value for value in self))
 
 
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
@@ -184,6 +188,20 @@ def student_interval(values: Sequence[float] | np.ndarray, bounds: tuple[float, 
         return Interval(float(array[0]), math.nan, math.nan)
     half = students_quantile(degrees) * float(array.std(ddof=1)) / math.sqrt(array.size)
     return Interval(mean, max(mean - half, bounds[0]), min(mean + half, bounds[1]))
+
+
+def bootstrap(
+    values: Sequence[Any], statistic: Callable[[list[Any]], float], num_resamples: int, seed: int = 0
+) -> tuple[float, Interval]:
+    """(standard error, the statistic of all values with its 95% percentile interval) of at least two independent values.
+
+    For statistics that are not means, such as a correlation or F1: those have better intervals above.
+    """
+    generator = np.random.default_rng(seed)
+    count = len(values)
+    resampled = [statistic([values[i] for i in generator.integers(count, size=count)]) for _ in range(num_resamples)]
+    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(np.std(resampled, ddof=1)), Interval(float(statistic(list(values))), float(low), float(high))
 
 
 def students_quantile(degrees: float) -> float:

@@ -1,6 +1,7 @@
 """What annotating a corpus will take, from a sample of it: time, CPU or GPU hours, and disk."""
 
 import heapq
+import math
 import os
 import tempfile
 import time
@@ -20,27 +21,14 @@ from phf.corpus.sources.documents import Document, DocumentReader
 from phf.corpus.sources.parts import Part, list_corpus
 from phf.errors import CorpusError
 from phf.scorers import Scorer, build_scorer
+from phf.statistics import Interval, ratio_estimate
 from phf.storage.hashing import splitmix64
 
 NUM_SAMPLED = 200
 NUM_PARTS = 16
 READ_CHARS = 2**25
 """Characters that are read, over all parts, to learn how much text there is in a byte; the sample is drawn from them."""
-NUM_RESAMPLES = 2000
 MIN_BATCHES = 20
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate and its 95% interval over the sampled documents."""
-
-    estimate: float
-    low: float
-    high: float
-
-    def scaled(self, factor: float) -> "Interval":
-        """The interval of `factor` times the quantity."""
-        return Interval(self.estimate * factor, self.low * factor, self.high * factor)
 
 
 @dataclass(frozen=True)
@@ -84,8 +72,11 @@ class Estimate:
     """Size of the annotated dataset."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values; intervals as `estimate`, `low` and `high`."""
+        hours = {key: getattr(self, key) for key in ("process_hours", "cpu_hours")}
+        return asdict(self) | {
+            key: {"estimate": value.mean, "low": value.low, "high": value.high} for key, value in hours.items()
+        }
 
 
 def estimate_corpus(
@@ -200,13 +191,9 @@ class _Taken:
             yield document
 
 
-def ratio_interval(amounts: np.ndarray, sizes: np.ndarray, seed: int = 0) -> Interval:
-    """Sum of `amounts` / sum of `sizes` with the percentile bootstrap over the pairs, float64 [n] each."""
-    rng = np.random.default_rng(seed)
-    rows = rng.integers(len(sizes), size=(NUM_RESAMPLES, len(sizes)))
-    ratios = amounts[rows].sum(axis=1) / sizes[rows].sum(axis=1)
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    return Interval(float(amounts.sum() / sizes.sum()), float(low), float(high))
+def ratio_interval(amounts: np.ndarray, sizes: np.ndarray) -> Interval:
+    """Sum of `amounts` / sum of `sizes` with its 95% interval over the pairs, float64 [n] each."""
+    return ratio_estimate(amounts, sizes).interval((0.0, math.inf))
 
 
 def _timed(scorer: Scorer, segmenter: str, documents: list[Document]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

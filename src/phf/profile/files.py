@@ -8,7 +8,7 @@ from phf.errors import MissingExtraError
 from phf.profile.chart import write_chart
 from phf.profile.estimate import Estimate
 from phf.profile.measure import Profile
-from phf.storage.files import write_json_atomic
+from phf.runs.writer import write_json
 
 PROFILE, CHART, ESTIMATE = "profile.json", "profile.png", "estimate.json"
 
@@ -21,7 +21,7 @@ def write_profile(profile: Profile, output: Path | None) -> tuple[Path | None, s
     folder = output or _own_folder(profile.source)
     if folder is None:
         return None, "The dataset is no folder that a profile can be put into; name --output to keep it."
-    write_json_atomic(folder / PROFILE, profile.to_json())
+    write_json(folder / PROFILE, profile.to_json())
     try:
         write_chart(profile, folder / CHART)
     except MissingExtraError as error:
@@ -31,7 +31,7 @@ def write_profile(profile: Profile, output: Path | None) -> tuple[Path | None, s
 
 def write_estimate(estimate: Estimate, output: Path) -> Path:
     """Write `estimate.json` into the folder `output`."""
-    write_json_atomic(output / ESTIMATE, estimate.to_json())
+    write_json(output / ESTIMATE, estimate.to_json())
     return output / ESTIMATE
 
 

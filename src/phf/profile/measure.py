@@ -1,6 +1,5 @@
 """One pass over an annotated dataset: distributions, shares on each side of a threshold, sources, duplicates, examples."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from phf.profile.examples import Example, ExampleSample
 from phf.profile.groups import Group, GroupCounter
 from phf.profile.histogram import Bin, histogram
 from phf.profile.origins import origins
+from phf.runs.writer import finite_or_none
 
 if TYPE_CHECKING:
     from phf.tokens.tokenizer import PlainEncoder
@@ -189,17 +189,14 @@ def _level(
     def amount(values: np.ndarray) -> Amount:
         return Amount(int(values[COUNT]), int(values[CHARS]), int(values[TOKENS]) if has_tokens else None)
 
-    def number(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
     is_scored = bool(distribution.totals[COUNT])
     return Level(
         scored=amount(distribution.totals),
         unscored=amount(scores.unscored[name]),
         at_or_below=amount(distribution.at_or_below(threshold)),
-        mean=number(distribution.mean),
-        minimum=number(distribution.minimum),
-        maximum=number(distribution.maximum),
+        mean=finite_or_none(distribution.mean),
+        minimum=finite_or_none(distribution.minimum),
+        maximum=finite_or_none(distribution.maximum),
         quantiles={f"p{q}": distribution.quantile(q) for q in QUANTILES} if is_scored else {},
         percentiles=[_percentile(distribution, p, amount) for p in percentiles] if is_scored else [],
         histogram=histogram(distribution),

@@ -1,5 +1,6 @@
 """A profile and an estimate on the terminal. Nothing of the corpus reaches it but as `visible` text without markup."""
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -8,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from phf.profile.estimate import Estimate, Interval
+from phf.profile.estimate import Estimate
 from phf.profile.histogram import Bin, labels
 from phf.profile.measure import Amount, Level, Profile
+from phf.statistics import Interval
 from phf.text import visible
 
 BAR_WIDTH, LEAST_BAR_WIDTH = 40, 10
@@ -253,14 +255,10 @@ def _sharing(estimate: Estimate) -> str:
 
 def _hours(hours: Interval) -> str:
     unit, factor = "hours", 1.0
-    if hours.estimate < 2:
-        unit, factor = ("minutes", 60.0) if hours.estimate >= 2 / 60 else ("seconds", 3600.0)
-    estimate, low, high = (f"{value:,.1f}" if value >= 1 else f"{value:.2g}" for value in _values(hours.scaled(factor)))
-    return f"{estimate} {unit} ({low} to {high})"
-
-
-def _values(interval: Interval) -> tuple[float, float, float]:
-    return interval.estimate, interval.low, interval.high
+    if hours.mean < 2:
+        unit, factor = ("minutes", 60.0) if hours.mean >= 2 / 60 else ("seconds", 3600.0)
+    estimate, low, high = (f"{value:,.1f}" if value >= 1 else f"{value:.2g}" for value in hours.scaled(factor))
+    return f"{estimate} {unit} " + ("(interval unknown)" if math.isnan(hours.low) else f"({low} to {high})")
 
 
 def _characters(number: float) -> str:

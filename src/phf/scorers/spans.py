@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-Interval = tuple[int, int]
+Extent = tuple[int, int]
 """Offsets of the first character and of the one after the last."""
 
 
@@ -18,7 +18,7 @@ class Span(NamedTuple):
     """What found it: a detector, an entity type, a code of pycodestyle."""
 
 
-def count_merged(intervals: Iterable[Interval]) -> int:
+def count_merged(intervals: Iterable[Extent]) -> int:
     """How many detections remain when those that overlap or touch are merged, as in scrubadub."""
     count = 0
     reached = -1

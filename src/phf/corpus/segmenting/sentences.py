@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from phf.corpus.segmenting.abbreviations import ABBREVIATIONS
 from phf.corpus.segmenting.unspaced import characters, split_at_marks, thai_words
-from phf.corpus.segmenting.words import Interval, tokens
+from phf.corpus.segmenting.words import Extent, tokens
 from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
 
@@ -107,7 +107,7 @@ def _tokens(chunk: str, language: str) -> list[Token]:
     ]
 
 
-def _words(chunk: str, language: str) -> Iterable[Interval]:
+def _words(chunk: str, language: str) -> Iterable[Extent]:
     if language == "zh":
         return characters(chunk)
     if language == "th":

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from phf.corpus.segmenting.words import Interval
+from phf.corpus.segmenting.words import Extent
 
 _SCRIPTS = (
     "\u0e00-\u0fff"  # Thai, Lao, Tibetan
@@ -28,17 +28,17 @@ _THAI_WORD = re.compile(
 """As pythainlp tells words apart, but for those of Thai letters, which are not cut here."""
 
 
-def characters(word: str) -> Iterator[Interval]:
+def characters(word: str) -> Iterator[Extent]:
     """Each character, as spaCy's blank Chinese has it."""
     return ((place, place + 1) for place in range(len(word)))
 
 
-def thai_words(word: str) -> Iterator[Interval]:
+def thai_words(word: str) -> Iterator[Extent]:
     """Thai letters, Latin letters, numbers, and whatever else stands together."""
     return (match.span() for match in _THAI_WORD.finditer(word))
 
 
-def split_at_marks(word: str, tokens: Iterable[Interval]) -> Iterator[Interval]:
+def split_at_marks(word: str, tokens: Iterable[Extent]) -> Iterator[Extent]:
     """The tokens of a word, split at each mark that ends a sentence in a script without spaces.
 
     The mark is a token, and so is each punctuation character that follows it.

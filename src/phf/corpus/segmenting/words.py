@@ -34,21 +34,21 @@ _OTHERS = (
     frozenset(_SHORT.split()) | EMOTICONS | _DEGREES | {":’(", ":’)", ":’-(", ":’-)", '\\")', "\\n", "\\t", "¯\\(ツ)/¯"}
 )
 
-Interval = tuple[int, int]
+Extent = tuple[int, int]
 """First character and the one after the last."""
 
 
 @lru_cache(20_000)
-def _short_word(word: str, language: str) -> tuple[Interval, ...]:
+def _short_word(word: str, language: str) -> tuple[Extent, ...]:
     return tuple(_tokens(word, language))
 
 
-def tokens(word: str, language: str) -> tuple[Interval, ...]:
+def tokens(word: str, language: str) -> tuple[Extent, ...]:
     """The tokens of a word, in order; together they are the word. `language`: see `phf.corpus.segmenting.abbreviations`."""
     return _short_word(word, language) if len(word) <= 64 else tuple(_tokens(word, language))
 
 
-def _tokens(word: str, language: str) -> list[Interval]:
+def _tokens(word: str, language: str) -> list[Extent]:
     known = _known(language)
     longest = _longest(language)
 
@@ -69,9 +69,9 @@ def _longest(language: str) -> int:
     return max(map(len, _known(language)))
 
 
-def _split(word: str, is_known: Callable[[int, int], bool]) -> Iterator[Interval]:
+def _split(word: str, is_known: Callable[[int, int], bool]) -> Iterator[Extent]:
     first, last = 0, len(word)
-    suffixes: list[Interval] = []
+    suffixes: list[Extent] = []
     while first < last and not is_known(first, last):
         prefix = _prefix_length(word, first, last)
         if prefix and is_known(first + prefix, last):
@@ -99,7 +99,7 @@ def _split(word: str, is_known: Callable[[int, int], bool]) -> Iterator[Interval
     yield from reversed(suffixes)
 
 
-def _of_known(word: str, first: int, last: int) -> Iterator[Interval]:
+def _of_known(word: str, first: int, last: int) -> Iterator[Extent]:
     known = word[first:last]
     if known in _DEGREES:
         yield from ((place, place + 1) for place in range(first, last))
@@ -109,7 +109,7 @@ def _of_known(word: str, first: int, last: int) -> Iterator[Interval]:
         yield first, last
 
 
-def _split_inside(word: str, first: int, last: int) -> Iterator[Interval]:
+def _split_inside(word: str, first: int, last: int) -> Iterator[Extent]:
     middle = word[first:last]
     infixes = list(INFIX.finditer(middle))
     start = 0
@@ -178,7 +178,7 @@ def _patterns(language: str) -> dict[str, list[tuple[str, ...]]]:
     return patterns
 
 
-def _joined(word: str, split: list[Interval], language: str) -> list[Interval]:
+def _joined(word: str, split: list[Extent], language: str) -> list[Extent]:
     """The tokens, with those that together are something known in one; the longest first."""
     patterns = _patterns(language)
     texts = [word[start:end] for start, end in split]
@@ -197,7 +197,7 @@ def _joined(word: str, split: list[Interval], language: str) -> list[Interval]:
         if taken.isdisjoint((inside[0], inside[-1])):
             joined[index] = len(inside)
         taken.update(inside)
-    result: list[Interval] = []
+    result: list[Extent] = []
     index = 0
     while index < len(split):
         number = joined.get(index, 1)

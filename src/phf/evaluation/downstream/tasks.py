@@ -18,7 +18,7 @@ from phf.evaluation.downstream.task_files import task_files_as_data
 from phf.evaluation.seeding import seeded
 from phf.sampling.finite import finite_logits
 from phf.sampling.generate import evaluation_mode
-from phf.statistics import mean_interval
+from phf.statistics import bootstrap, mean_interval
 
 LOADING_ERRORS = (OSError, ValueError, KeyError, AttributeError, ImportError, datasets.exceptions.DatasetsError)
 """What the harness raises for task files and data that it cannot use."""
@@ -230,10 +230,6 @@ def _uncertainty(
     if is_mean:
         _, low, high = mean_interval(values)
         return float(np.std(values, ddof=1) / np.sqrt(len(values))), low, high
-    generator = np.random.default_rng(0)
     num_resamples = SLOW_METRICS.get(getattr(aggregate, "__name__", ""), RESAMPLES)
-    found = [
-        aggregate([values[i] for i in generator.integers(len(values), size=len(values))]) for _ in range(num_resamples)
-    ]
-    low, high = np.quantile(found, [0.025, 0.975])
-    return float(np.std(found, ddof=1)), float(low), float(high)
+    error, (_, low, high) = bootstrap(values, aggregate, num_resamples)
+    return error, low, high

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from phf.scorers.spans import Interval, Work
+from phf.scorers.spans import Extent, Work
 
 Country = Literal["US", "GB", "CA"]
 COUNTRIES: tuple[Country, ...] = ("US", "GB", "CA")
@@ -73,7 +73,7 @@ class AddressFinder:
     def __init__(self, countries: Sequence[str]) -> None:
         self._rules = [_Rule(country) for country in countries]
 
-    def spans(self, text: str) -> Iterator[Interval]:
+    def spans(self, text: str) -> Iterator[Extent]:
         """Every occurrence of every address; the same span may occur twice."""
         folded = text.casefold()
         rules = [rule for rule in self._rules if rule.may_match(text, folded)]

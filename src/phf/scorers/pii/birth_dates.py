@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from phf.scorers.spans import Interval, TooMuchWorkError, Work
+from phf.scorers.spans import Extent, TooMuchWorkError, Work
 
 MOST_NUMBERS = 30_000
 """Three make a date, and so does a single word, for which dateparser takes milliseconds."""
@@ -26,7 +26,7 @@ class BirthDateFinder:
         self._library: Any = date_of_birth
         self._detector = date_of_birth.DateOfBirthDetector(locale="en_US")
 
-    def spans(self, text: str) -> Iterator[Interval]:
+    def spans(self, text: str) -> Iterator[Extent]:
         """Every occurrence of every date of birth."""
         if sum(1 for _ in _NUMBER.finditer(text)) > MOST_NUMBERS:
             raise TooMuchWorkError("dates")

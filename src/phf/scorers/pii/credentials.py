@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from phf.scorers.spans import Interval
+from phf.scorers.spans import Extent
 
 # The parts of that pattern; where white space is optional twice in a row, it is matched once, as a whole.
 _USER = re.compile(r"username|login|u:", re.IGNORECASE)
@@ -13,7 +13,7 @@ _SPACE = re.compile(r"\s*+")
 _PASSWORD = re.compile(r"(?:password|pw|p:)\s*+:?+\s*+.*+", re.IGNORECASE)
 
 
-def credentials(text: str) -> Iterator[Interval]:
+def credentials(text: str) -> Iterator[Extent]:
     """Username and password, up to the end of its line. Takes time linear in the text."""
     name_end = -1
     after_name: re.Match[str] | None = None

@@ -17,7 +17,7 @@ from phf.scorers.pii.birth_dates import BirthDateFinder
 from phf.scorers.pii.credentials import credentials
 from phf.scorers.pii.skype import SkypeFinder
 from phf.scorers.pii.spacy_models import is_spacy_model
-from phf.scorers.spans import Interval, Span, TooMuchWorkError, count_merged
+from phf.scorers.spans import Extent, Span, TooMuchWorkError, count_merged
 
 SPACY_MODEL = "en_core_web_sm"
 ENTITIES = frozenset({"PERSON", "PER", "ORG"})
@@ -189,7 +189,7 @@ def _always(clues: Clues) -> bool:
 class _Detector:
     name: str
     can_fire: Callable[[Clues], bool]
-    find: Callable[[str], Iterator[Interval]]
+    find: Callable[[str], Iterator[Extent]]
 
 
 _CONDITIONS: dict[str, Callable[[Clues], bool]] = {
@@ -220,7 +220,7 @@ def _scrubadub_detectors() -> list[_Detector]:
     ]
 
 
-def _filth_spans(detector: Any, text: str) -> Iterator[Interval]:
+def _filth_spans(detector: Any, text: str) -> Iterator[Extent]:
     """The detections that `Scrubber.iter_filth` would merge.
 
     Whether one is valid depends only on its text, and a date that occurs n times is found n x n times.
@@ -240,7 +240,7 @@ def _address_finder(countries: list[Country]) -> AddressFinder:
         raise MissingExtraError("PIIScorer", "pyap", "pii") from error
 
 
-def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Interval]] | None, str]:
+def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Extent]] | None, str]:
     """The function that finds entities, None for none, and the name of its model."""
     if spacy_model == "auto" and find_spec(SPACY_MODEL) is None:
         _warn_of_missing_model()
@@ -261,7 +261,7 @@ def _entity_finder(spacy_model: str) -> tuple[Callable[[str], Iterator[Interval]
     model = spacy.load(name)
     name = f"{model.meta['lang']}_{model.meta['name']} {model.meta['version']}"
 
-    def spans(text: str) -> Iterator[Interval]:
+    def spans(text: str) -> Iterator[Extent]:
         return ((entity.start_char, entity.end_char) for entity in model(text).ents if entity.label_ in ENTITIES)
 
     return spans, name

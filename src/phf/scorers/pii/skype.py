@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from string import ascii_lowercase
 
-from phf.scorers.spans import Interval, TooMuchWorkError, Work
+from phf.scorers.spans import Extent, TooMuchWorkError, Work
 
 _TOKEN = re.compile(r"[a-zA-Z][a-zA-Z0-9_\-,.]+")
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_\-,.]{5,31}")
@@ -32,7 +32,7 @@ class SkypeFinder:
         self._near = set(self._counts).union(*map(_deletions, self._counts))
         self.is_name = lru_cache(maxsize=100_000)(self._is_name)
 
-    def spans(self, text: str) -> Iterator[Interval]:
+    def spans(self, text: str) -> Iterator[Extent]:
         """Every occurrence of every token that is taken to be a name."""
         tokens = _TOKEN.findall(text)
         names: list[str] = []
