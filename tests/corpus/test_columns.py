@@ -36,7 +36,7 @@ def test_integers_and_lists():
 def test_more_text_than_offsets_can_count_is_an_error(monkeypatch):
     monkeypatch.setattr(columns, "MAX_BYTES", 5)
     assert len(strings(["ab", "cde"])) == 2
-    with pytest.raises(CorpusError, match="would hold 6 bytes of text"):
+    with pytest.raises(CorpusError, match="would contain 6 bytes of text"):
         strings(["abc", "cdé"[:2], "x"])
 
 

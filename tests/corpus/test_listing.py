@@ -108,7 +108,7 @@ def test_folders_of_spark_that_are_called_like_files(tmp_path, monkeypatch, sour
 def test_a_glob_of_folders_says_how_to_name_what_is_in_them(tmp_path):
     put(tmp_path / "a1" / "x.jsonl")
     put(tmp_path / "a2" / "x.jsonl")
-    with pytest.raises(CorpusError, match=r"a\*: matches folders only, such as .*a.*'.*/a\*/\*'"):
+    with pytest.raises(CorpusError, match=r"a\*: matches only folders, such as .*a.*'.*/a\*/\*'"):
         read(tmp_path / "a*")
     put(tmp_path / "b.jsonl")
     assert list(left_out(tmp_path / "*")) == ["folders that the glob matches"]
@@ -166,7 +166,7 @@ def test_records_in_a_folder_of_text_are_pointed_out(tmp_path):
     put(tmp_path / "b.txt", "Text.\n" * 100)
     documents, _, warnings = read(tmp_path)
     assert [document.id for document in documents] == ["a.txt", "b.txt"]
-    assert "is read as text, a document a file, though some are records: a.txt" in warnings[0]
+    assert "is read as text, one document per file, though some are records: a.txt" in warnings[0]
 
 
 def test_a_folder_of_records_without_text_says_so(tmp_path):

@@ -115,8 +115,8 @@ def test_language_decides_which_abbreviations_hold_a_dot():
     [
         ("line", "Did you mean 'lines'"),
         ("lines:en", "There is no segmenter 'lines:en'"),
-        ("sentences:", "no sentences of language ''"),
-        ("sentences:tlh", "no sentences of language 'tlh'.*Known: de, en"),
+        ("sentences:", "no sentence rules for the language ''"),
+        ("sentences:tlh", "no sentence rules for the language 'tlh'.*Known: de, en"),
     ],
 )
 def test_an_unknown_segmenter_is_an_error_before_any_text(how, message):

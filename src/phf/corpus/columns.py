@@ -1,7 +1,7 @@
-"""Python values as Arrow columns, by way of numpy buffers.
+"""Python values as Arrow columns, through numpy buffers.
 
-`pyarrow.array` asks whether what it is given belongs to pandas, and imports pandas to be able to ask: half of what a
-worker process would need to start.
+`pyarrow.array` checks whether its argument belongs to pandas, and imports pandas to do so, which would be half of the
+start-up time of a worker process.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_BYTES = 2**31 - 1
-"""Of all text of a column: Arrow's offsets of strings are int32."""
+"""Maximum bytes of text in a column: Arrow's string offsets are int32."""
 
 
 def strings(values: Sequence[str]) -> "pa.StringArray":
@@ -30,7 +30,7 @@ def strings(values: Sequence[str]) -> "pa.StringArray":
         content, lengths = b"".join(encoded), np.fromiter(map(len, encoded), np.int64, len(encoded))
     if len(content) > MAX_BYTES:
         raise CorpusError(
-            f"A shard would hold {len(content):,} bytes of text; cut documents of gigabytes into smaller ones."
+            f"A shard would contain {len(content):,} bytes of text; split documents of gigabytes into smaller ones."
         )
     return pa.StringArray.from_buffers(len(values), pa.py_buffer(_offsets(lengths)), pa.py_buffer(content))
 
@@ -42,7 +42,9 @@ def floats(values: Sequence[float | None]) -> "pa.FloatArray":
     with np.errstate(over="ignore"):
         numbers = np.array(values, np.float32)
     if np.isinf(numbers).any():
-        raise ScorerError("A scorer returned a number beyond the range of float32 (3.4e38), in which scores are kept.")
+        raise ScorerError(
+            "A scorer returned a number beyond the range of float32 (3.4e38), in which scores are stored."
+        )
     is_number = ~np.isnan(numbers)
     valid = None if is_number.all() else pa.py_buffer(np.packbits(is_number, bitorder="little"))
     return pa.Array.from_buffers(pa.float32(), len(values), [valid, pa.py_buffer(numbers)])

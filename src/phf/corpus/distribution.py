@@ -1,4 +1,4 @@
-"""The distribution of scores of a corpus of any size, in bounded memory: exact while it can be, then a sample that says so."""
+"""The distribution of scores of a corpus of any size, in bounded memory: exact, or estimated and marked as such."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ class Distribution:
 
     `totals` (int64 [3]), `minimum`, `maximum` and `mean` are exact always. Quantiles are exact as long as there are at
     most `max_values` distinct scores; then `is_exact` turns False and they are those of a uniform sample of
-    `sample_size` scores, which depends on nothing but their order.
+    `sample_size` scores, which depends only on their order.
     """
 
     def __init__(self, max_values: int = MAX_VALUES, sample_size: int = SAMPLE_SIZE) -> None:
@@ -50,23 +50,23 @@ class Distribution:
         self._sum += float(scores.sum(dtype=np.float64))
         self._pending.append((scores, amounts))
         self._num_pending += len(scores)
-        # Merging costs as much as what is held, so it waits until as much again has come in.
+        # Merging costs as much as the held values, so it waits until as many new ones have arrived.
         if self._num_pending >= max(PENDING, len(self._values) // 2):
             self._merge()
 
     @property
     def mean(self) -> float:
-        """Unweighted mean; NaN where there is no score."""
+        """Unweighted mean; NaN if there are no scores."""
         return self._sum / self.totals[COUNT] if self.totals[COUNT] else math.nan
 
     @property
     def num_sampled(self) -> int | None:
-        """How many scores quantiles are estimated from; None where they are exact."""
+        """How many scores quantiles are estimated from; None if they are exact."""
         self._merge()
         return None if self.is_exact else len(self._sample[0])
 
     def quantile(self, percentile: float) -> float:
-        """The smallest score that at least `percentile` % of the scores do not exceed; NaN where there is no score.
+        """The smallest score that at least `percentile` % of the scores do not exceed; NaN if there are no scores.
 
         It is one of the scores, in the shortest decimal form that is the same float32.
         """
@@ -78,8 +78,8 @@ class Distribution:
         return float(str(scores[np.searchsorted(counts, rank)]))
 
     def at_or_below(self, score: float) -> np.ndarray:
-        """int64 [3]: count, characters and tokens of the scores <= `score`, compared in float32; scaled from the sample
-        where quantiles are estimates."""
+        """int64 [3]: count, characters and tokens of the scores <= `score`, compared in float32; scaled up from the sample
+        if quantiles are estimates."""
         scores, amounts = self.sorted_scores()
         below = amounts[: np.searchsorted(scores, np.float32(score), side="right")].sum(axis=0)
         if self.is_exact:

@@ -38,7 +38,7 @@ class DuplicateCounter:
 
     @property
     def num_duplicates(self) -> int:
-        """Texts minus distinct texts; scaled up from the hashes that were followed where `is_exact` is False."""
+        """Texts minus distinct texts; scaled up from the hashes that were followed if `is_exact` is False."""
         self._merge()
         num_followed = int(self._counts.sum())
         num_found = num_followed - len(self._hashes)

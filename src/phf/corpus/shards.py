@@ -50,7 +50,7 @@ def listed_remote_shards(folder: str, there: Mapping[str, StoredFile]) -> list[S
 
 
 def whole_shard(folder: Path, shard: Mapping[str, Any]) -> bool:
-    """Whether a shard is there, with the size that it was written with."""
+    """Whether a shard exists, with its original size."""
     path = folder / shard["name"]
     return path.is_file() and path.stat().st_size == shard.get("num_bytes", path.stat().st_size)
 
@@ -87,7 +87,9 @@ def _checked(folder: str, shard: Mapping[str, Any], there: Mapping[str, StoredFi
         with file.open() as opened:
             refuse_pointer(name, opened.read(LFS_POINTER_BYTES))
     if file.num_bytes != shard.get("num_bytes", file.num_bytes):
-        raise CorpusError(f"{name} has {file.num_bytes:,} bytes, but {shard['num_bytes']:,} by {MANIFEST}. {REMEDY}")
+        raise CorpusError(
+            f"{name} has {file.num_bytes:,} bytes, but {shard['num_bytes']:,} according to {MANIFEST}. {REMEDY}"
+        )
     return file
 
 
@@ -97,13 +99,13 @@ def _refuse_others(folder: str, names: Sequence[str], shards: Sequence[Mapping[s
     if others:
         raise CorpusError(
             f"{folder}: holds {len(others):,} {'file' if len(others) == 1 else 'files'} of records that {MANIFEST} does not "
-            f"list, such as {others[0]}. Move what is not of the dataset to a folder of its own."
+            f"list, such as {others[0]}. Move files that do not belong to the dataset to another folder."
         )
 
 
 @lru_cache(2**17)
 def _num_rows(path: str, num_bytes: int, stamp: str) -> int:
-    """By the footer of the file, which is read once as long as the file stays as it is."""
+    """Rows according to the footer of the file, which is read only once unless the file changes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -115,6 +117,6 @@ def _num_rows(path: str, num_bytes: int, stamp: str) -> int:
 
 
 def _is_shard(name: str) -> bool:
-    """Whether a file beside the shards would be read as records, were there no manifest."""
+    """Whether a file next to the shards would be read as records if there were no manifest."""
     kind, is_ambiguous = kind_by_name(name)
     return kind is not None and not is_ambiguous and name[0] != "."

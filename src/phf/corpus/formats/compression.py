@@ -1,4 +1,4 @@
-"""Compressed files, read as what they hold: gzip, zstd, xz and bzip2, told by their first bytes rather than their names."""
+"""Compressed files, decompressed while reading: gzip, zstd, xz and bzip2, recognised by their first bytes, not their names."""
 
 import bz2
 import gzip
@@ -15,17 +15,17 @@ MAGIC = {"gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd", "xz": b"\xfd7zXZ\0", "bz
 SUFFIXES = {"gz": "gz", "gzip": "gz", "zst": "zst", "zstd": "zst", "xz": "xz", "bz2": "bz2"}
 """Last part of a file's name, in lower case -> compression."""
 SKIPPABLE_ZSTD = tuple(bytes([first, 0x2A, 0x4D, 0x18]) for first in range(0x50, 0x60))
-"""A .zst file may begin with a frame that holds notes: pzstd writes them."""
+"""A .zst file may begin with a frame of metadata, which pzstd writes."""
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
-"""What reading raises where compressed data is damaged or cut off."""
+"""Raised when compressed data that is being read is damaged or truncated."""
 MAX_ZSTD_WINDOW = 2**31
-"""Of `zstd --long=31`, the longest there is; the decompressor refuses more than 128 MiB unless told."""
+"""Window of `zstd --long=31`, the longest possible; by default the decompressor refuses more than 128 MiB."""
 COMPRESSED_BYTES = 2**14
-"""Decompressed at a time: a small number, as each may stand for thousands."""
+"""Bytes decompressed at a time: a small number, since each may expand to thousands."""
 
 
 def compression_of(name: str, head: bytes) -> str | None:
-    """The compression of a file by its first bytes, else by its name; None for a plain one.
+    """The compression of a file by its first bytes, otherwise by its name; None for a plain one.
 
     A plain file of JSON that is named as if it were compressed (some downloads are) is plain.
     """
@@ -39,7 +39,7 @@ def compression_of(name: str, head: bytes) -> str | None:
 
 
 def decompressed(raw: BinaryIO, compression: str | None, name: str) -> BinaryIO:
-    """What a file holds. Reading it raises one of `DAMAGE`, or an `OSError`, where it is damaged or cut off."""
+    """What a file holds. Reading it raises one of `DAMAGE`, or an `OSError`, if it is damaged or truncated."""
     if compression is None:
         return raw
     if compression == "zst":
@@ -51,12 +51,12 @@ def decompressed(raw: BinaryIO, compression: str | None, name: str) -> BinaryIO:
 
 
 def damage(place: str, error: BaseException) -> CorpusError:
-    """The error for a file that is damaged or cut off after `place` ("a.gz, after line 3")."""
+    """The error for a file that is damaged or truncated after `place` ("a.gz, after line 3")."""
     return CorpusError(f"{place}: compressed data is damaged or cut off: {error}.")
 
 
 class _ZstdFrames(io.RawIOBase):
-    """What a .zst file holds, all its frames. zstandard's own reader takes a frame that is cut off for a whole one."""
+    """What a .zst file holds, all its frames. zstandard's own reader accepts a truncated frame as complete."""
 
     def __init__(self, raw: BinaryIO, name: str) -> None:
         try:
@@ -75,7 +75,7 @@ class _ZstdFrames(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """As of `io.RawIOBase`. Raises `EOFError` for a frame that is cut off or damaged."""
+        """As of `io.RawIOBase`. Raises `EOFError` for a frame that is truncated or damaged."""
         while not self._content:
             compressed = self._compressed or self._raw.read(COMPRESSED_BYTES)
             if not compressed:
@@ -105,13 +105,13 @@ class _Streams(io.RawIOBase):
         self._stream: Any = new_stream()
         """The one being read; None between two."""
         self._behind = b""
-        """What has been read of what follows the last stream."""
+        """The bytes read so far after the last stream."""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """As of `io.RawIOBase`. Raises `EOFError` for a stream that is cut off or damaged; zeros after one are padding."""
+        """As of `io.RawIOBase`. Raises `EOFError` for a stream that is truncated or damaged; zeros after one are padding."""
         content = b""
         while not content:
             compressed = self._behind

@@ -31,7 +31,7 @@ def delimited_rows(
     """(row from 0, line from 1 on which it begins, column -> text) of a file with a row of names at its top."""
     csv.field_size_limit(MAX_FIELD_CHARS)
     place = file.location
-    # bytes that are not UTF-8 stay visible as lone surrogates, so that the row they are in can be named
+    # bytes that are not UTF-8 become lone surrogates, so that the row they are in can be reported
     lines = io.TextIOWrapper(content, encoding=_encoding(head), errors="surrogateescape", newline="")
     rows = csv.reader(lines, delimiter=_delimiter(head.decode(_encoding(head), "replace")), strict=True)
     number, line = -1, 1

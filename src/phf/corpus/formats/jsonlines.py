@@ -1,4 +1,4 @@
-"""JSON Lines files, plain or compressed, with errors that name the line; and JSON that is laid out otherwise."""
+"""JSON Lines files, plain or compressed, with errors that name the line; and JSON in other layouts."""
 
 import codecs
 import json
@@ -14,11 +14,11 @@ from phf.errors import CorpusError
 from phf.storage.reading import MAX_DEPTH, parse_json, without_surrogates
 
 ReadProgress = Callable[[float], None]
-"""Called now and then with the share of a file that has been read, in [0, 1]."""
+"""Called from time to time with the share of a file that has been read, in [0, 1]."""
 LINES_BETWEEN_PROGRESS = 100
 CHUNK_BYTES = 2**20
 MAX_ELEMENT_CHARS = 2**31
-"""Of one object of a JSON array."""
+"""Maximum size of one object of a JSON array."""
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 """As JSON spells one; most are halves of a pair, which is a character."""
 _SPACES = re.compile(r"[ \t\r\n]*")
@@ -26,14 +26,14 @@ _BETWEEN = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
 
 
 def ignore_progress(fraction: float) -> None:
-    """For readers nobody watches."""
+    """For readers whose progress is not shown."""
 
 
 def read_json_lines(path: Path, progress: ReadProgress = ignore_progress) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number from 0, object) of each non-blank line; compressed files are decompressed while reading.
 
     A lone surrogate becomes U+FFFD, a byte order mark is left out. Raises `CorpusError` naming file and line (from 1) for
-    broken JSON, invalid UTF-8 or a line that is not an object, and for a file that is damaged, cut off or cannot be read.
+    broken JSON, invalid UTF-8 or a line that is not an object, and for a file that is damaged, truncated or unreadable.
     """
     with reading(path):
         file = StoredFile.local(path)
@@ -72,9 +72,9 @@ def json_lines(
 def json_elements(
     file: StoredFile, raw: BinaryIO, content: BinaryIO, bad: OnBad, progress: ReadProgress
 ) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """(element from 0, line from 1 on which it begins, object) of a JSON array, or of objects of several lines each.
+    """(element from 0, line from 1 on which it begins, object) of a JSON array, or of objects that span several lines.
 
-    Read as it comes, one element in memory at a time. After broken JSON nothing more of the file can be told apart.
+    Read incrementally, with one element in memory at a time. After broken JSON the rest of the file cannot be parsed.
     """
     text = _Text(file, raw, content, progress)
     try:
@@ -109,7 +109,7 @@ def _elements(text: "_Text", place: str, bad: OnBad) -> Iterator[tuple[int, int,
 
 
 class _Text:
-    """The text of a file, as much of it as the element that is being read needs."""
+    """The text of a file, as much of it as the current element needs."""
 
     def __init__(self, file: StoredFile, raw: BinaryIO, content: BinaryIO, progress: ReadProgress) -> None:
         self.line = 1
@@ -123,7 +123,7 @@ class _Text:
         self._is_whole = False
 
     def skip(self, pattern: re.Pattern[str]) -> str:
-        """Go past what is between elements; the character that comes then, "" at the end of the file."""
+        """Skip what is between elements; returns the next character, "" at the end of the file."""
         while True:
             match = pattern.match(self._text, self._start)
             assert match is not None
@@ -133,16 +133,16 @@ class _Text:
             self._more()
 
     def take(self, count: int) -> None:
-        """Go past so many characters."""
+        """Skip a number of characters."""
         self.line += self._text.count("\n", self._start, self._start + count)
         self._start += count
 
     def element(self) -> Any:
-        """The next one. Raises `BadRowError` where it is broken."""
+        """The next element. Raises `BadRowError` if it is broken."""
         while True:
             try:
                 value, end = self._parse(self._text, self._start)
-                if end < len(self._text) or self._is_whole:  # a number may go on
+                if end < len(self._text) or self._is_whole:  # a number may continue
                     if self._text.count("[", self._start, end) + self._text.count("{", self._start, end) > MAX_DEPTH:
                         value = self._shallow(self._text[self._start : end])
                     self.take(end - self._start)
@@ -161,12 +161,12 @@ class _Text:
             self._more()
 
     def _shallow(self, element: str) -> Any:
-        """An element that may be nested too deep, which is found out as of a line."""
+        """Raise if an element is nested too deeply, as for a line."""
         place = f"{self._place}, line {self.line}"
         return parse_json(element, place, lambda message: BadRowError.of(place, message))
 
     def _more(self) -> None:
-        """Read on: twice as much each time, so that a long element is not parsed again and again."""
+        """Read more: twice as much each time, so that a long element is not parsed over and over."""
         self._progress(min(self._raw.tell() / self._num_bytes, 1.0))
         rest = self._text[self._start :]
         read = self._content.read(max(CHUNK_BYTES, len(rest)))
@@ -180,7 +180,7 @@ def _may_be_cut_off(error: json.JSONDecodeError, length: int) -> bool:
 
 
 def is_laid_out(head: bytes) -> bool:
-    """Whether JSON that begins like this is an array, or objects over several lines each, and not one object a line."""
+    """Whether JSON that begins like this is an array, or objects that span several lines, instead of one object per line."""
     text = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if text.startswith(b"["):
         return True
@@ -190,8 +190,10 @@ def is_laid_out(head: bytes) -> bool:
     first = line.decode("utf-8", "replace").rstrip()
     try:
         json.loads(first)
-    except json.JSONDecodeError as error:  # a string cannot go on in the next line, an object can
-        end = len(first) - first.endswith(",")  # a newer Python blames the comma, an older one what should follow
+    except json.JSONDecodeError as error:  # a string cannot continue in the next line, an object can
+        end = len(first) - first.endswith(
+            ","
+        )  # newer versions of Python report the comma, older ones what should follow
         return error.pos >= end and not error.msg.startswith("Unterminated string")
     except (ValueError, RecursionError):
         return False

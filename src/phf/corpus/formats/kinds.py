@@ -1,4 +1,4 @@
-"""What kind a file is: by its first bytes, then by its name."""
+"""The kind of a file, by its first bytes, then by its name."""
 
 import codecs
 import json
@@ -21,7 +21,7 @@ _KINDS: dict[str, Kind] = {
 }
 """Suffix in lower case -> kind of records."""
 AMBIGUOUS = ("json", "csv", "tsv", "tab")
-"""In a folder, files of these suffixes may be records, or something that lies beside them."""
+"""In a folder, files with these suffixes may be records, or something else next to them."""
 _MAGIC: dict[bytes, Kind] = {
     b"PAR1": "parquet",
     b"PARE": "parquet",
@@ -36,11 +36,11 @@ _FOREIGN = {
     b"<!doctype html": "an HTML page, perhaps of a failed download",
     b"<html": "an HTML page, perhaps of a failed download",
 }
-"""First bytes in lower case -> what is often found under the name of a file of records."""
+"""First bytes in lower case -> what is sometimes found under the name of a file of records."""
 _TAR_MAGIC = (b"ustar\0", b"ustar  \0")
 _TEXT_KEY = r'"(?:{})"\s*:'
 OWN_FILES = re.compile(r"_SUCCESS|_(common_)?metadata|_committed_.*|_started_.*|.*\.crc")
-"""That Spark and Hadoop write for themselves."""
+"""Names of the files that Spark and Hadoop write for their own use."""
 
 
 def kind_by_name(name: str) -> tuple[Kind | None, bool]:
@@ -55,14 +55,14 @@ def kind_by_name(name: str) -> tuple[Kind | None, bool]:
 def kind_by_magic(head: bytes) -> Kind | None:
     """The kind of a columnar file by its first bytes."""
     for magic, kind in _MAGIC.items():
-        # the text of a file may begin with "ORC" or "PAR1" too, but hardly without a control character after it
+        # text may begin with "ORC" or "PAR1" too, but hardly with a control character after it
         if head.startswith(magic) and any(byte < 9 or byte > 127 for byte in head[len(magic) : 64]):
             return kind
     return "arrow" if head.startswith(b"\xff\xff\xff\xff") else None
 
 
 def refuse_foreign(place: str, head: bytes) -> None:
-    """Raise `CorpusError` for a file that holds no records in any of the formats read, and say what it is."""
+    """Raise `CorpusError` for a file that is in none of the formats read, and say what it is."""
     start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:16].lower()
     foreign = next((what for magic, what in _FOREIGN.items() if start.startswith(magic)), None)
     if head[257:].startswith(_TAR_MAGIC):  # with the NUL: text may have "mustard" there
@@ -94,7 +94,7 @@ def _with_text(kind: Kind, names: list[str], options: ReadOptions) -> tuple[Kind
     try:
         has_text = bool(options.text_columns(names))
     except CorpusError:
-        has_text = True  # which of its columns is meant has to be said
+        has_text = True  # the user has to choose among its columns
     return (kind, "") if has_text else ("text", "records without a column of text")
 
 

@@ -10,7 +10,7 @@ from phf.errors import CorpusError
 
 PYTHON_SUFFIXES = (".py", ".pyi", ".pyw")
 BINARY, POINTER = "binary", "Git LFS pointers, not the data (git lfs pull)"
-"""Why a file of a folder is left out."""
+"""Reason for leaving out a file of a folder."""
 
 
 def read_text(file: StoredFile, longest: int) -> tuple[str | None, str | None]:
@@ -20,7 +20,7 @@ def read_text(file: StoredFile, longest: int) -> tuple[str | None, str | None]:
     `CorpusError` naming file and line for text that cannot be decoded or is longer than `longest` bytes.
     """
     if file.num_bytes > longest:
-        raise BadRowError(file.location, f"is {file.num_bytes:,} bytes long; a document may have {longest:,}.")
+        raise BadRowError(file.location, f"is {file.num_bytes:,} bytes long; a document may have at most {longest:,}.")
     with file.open() as opened, reaching(file.location):
         content = opened.read()
     if content.startswith(LFS_POINTER) and len(content) < LFS_POINTER_BYTES:
@@ -36,12 +36,12 @@ def read_text(file: StoredFile, longest: int) -> tuple[str | None, str | None]:
         raise BadRowError(
             f"{file.location}, line {line}", f"is not {name} (byte {error.start}). Convert the file or remove it."
         ) from None
-    except (LookupError, UnicodeError) as error:  # "rot13" and such name something else than an encoding of text
+    except (LookupError, UnicodeError) as error:  # "rot13" and the like are not encodings of text
         raise BadRowError(f"{file.location}, line 1", f"cannot be decoded as it declares: {error}.") from None
 
 
 def not_a_document(file: StoredFile, reason: str) -> CorpusError:
-    """The error for a file that was named by itself."""
+    """The error for a file that was named explicitly."""
     if reason == POINTER:
         refuse_pointer(file.location, LFS_POINTER)
     compression = head_of(file)[0]
@@ -59,10 +59,10 @@ def _is_python(name: str, content: bytes) -> bool:
 
 
 def _declared(content: bytes, file: StoredFile) -> str | None:
-    """The encoding of Python source; None where it declares none. Raises `BadRowError` where Python would refuse it."""
+    """The encoding of Python source; None if it declares none. Raises `BadRowError` if Python would refuse it."""
     try:
         return tokenize.detect_encoding(io.BytesIO(content).readline)[0]
     except SyntaxError as error:
         if "coding" not in str(error) or b"coding" not in b"\n".join(content.split(b"\n", 2)[:2]):
-            return None  # not UTF-8 and nothing declared: said with its line
+            return None  # not UTF-8 and nothing declared: reported with its line
         raise BadRowError(f"{file.location}, line 1", f"cannot be decoded as it declares: {error}.") from None

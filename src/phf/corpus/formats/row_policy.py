@@ -1,4 +1,4 @@
-"""How rows are read: which columns, what becomes of bad rows, and what a job says afterwards that it did not read."""
+"""How rows are read: which columns, what happens to bad rows, and how a job reports what it did not read."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,10 +9,10 @@ from phf.errors import ConfigError, CorpusError
 from phf.storage.reading import without_surrogates
 
 TEXT_COLUMNS = ("text", "texts", "content", "raw_content")
-"""What the column of a corpus that holds its text is called: Hugging Face's name, that of the annotated datasets, that of
+"""Names of the text column of a corpus: Hugging Face's name, that of the annotated datasets, that of
 code corpora (The Stack), and that of crawls (RedPajama)."""
 MAX_LISTED = 100
-"""Of skipped rows, and of files left out for one reason, that a manifest lists by name; all are counted."""
+"""Maximum number of skipped rows, and of files left out for one reason, that a manifest lists; all are counted."""
 MAX_REASON_CHARS = 400
 
 
@@ -29,42 +29,42 @@ class BadRowError(CorpusError):
 
     @classmethod
     def of(cls, place: str, message: str) -> "BadRowError":
-        """Of a message that begins with the place, or with a place in it."""
+        """From a message that begins with the place, or contains a place."""
         rest = message.removeprefix(place)
         within, _, reason = rest.partition(": ")
         return cls(place + within, reason) if message.startswith(place) and reason else cls(place, message)
 
 
 OnBad = Callable[[CorpusError], None]
-"""Called with what is wrong with a row, or with the rest of a file. Returns where reading goes on without it."""
+"""Called with what is wrong with a row, or with the rest of a file. Returns if reading is to continue without it."""
 
 
 def stop(error: CorpusError) -> None:
-    """The `OnBad` of whoever wants every row."""
+    """The `OnBad` of readers that need every row."""
     raise error
 
 
 class Chosen(NamedTuple):
-    """Columns that are read, of those that there are."""
+    """The columns that are read, of all available ones."""
 
     strict: list[str]
-    """Text and scores: a value that cannot be read makes the row a bad one."""
+    """Text and scores: a value that cannot be read makes the row bad."""
     lenient: list[str]
     """Identity and description: a value that Python cannot hold is given as text."""
 
 
 Choose = Callable[[Sequence[str]], Chosen]
-"""Names of all columns of a file -> those that are read. Raises `CorpusError` where one is missing."""
+"""Names of all columns of a file -> those that are read. Raises `CorpusError` if one is missing."""
 
 
 def all_columns(names: Sequence[str]) -> Chosen:
-    """Every column there is."""
+    """All columns."""
     return Chosen(list(names), [])
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What is read of a raw corpus."""
+    """What is read from a raw corpus."""
 
     text_column: str | None = None
     """Column that holds the text; None: the one of `TEXT_COLUMNS` that is there."""
@@ -84,8 +84,8 @@ class ReadOptions:
     def text_columns(self, names: Iterable[str]) -> list[str]:
         """The columns that hold the text, among the names of a file's or a row's; empty if there is none.
 
-        Several where a row may have its text in one or in another: `text`, and `texts` of an annotated one. Raises
-        `CorpusError` where it cannot be told which one is meant.
+        Several if a row may have its text in one of them: `text`, and `texts` of an annotated one. Raises `CorpusError`
+        if it is ambiguous which one is meant.
         """
         if self.text_column is not None:
             return [self.text_column] if self.text_column in names else []
@@ -99,7 +99,7 @@ class ReadOptions:
         return others
 
     def settings(self) -> dict[str, Any]:
-        """Those that were given, as parts of what identifies a job."""
+        """The options that were given, as part of what identifies a job."""
         settings: dict[str, Any] = {}
         if self.text_column is not None:
             settings["text_column"] = self.text_column
@@ -109,17 +109,17 @@ class ReadOptions:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "ReadOptions":
-        """Those that `settings` gave."""
+        """The options that `settings` contains."""
         return cls(settings.get("text_column"), tuple(settings.get("keep", ())))
 
     def check(self) -> None:
-        """Raise `ConfigError` for names that make no sense."""
+        """Raise `ConfigError` for invalid names."""
         if "" in (self.text_column, *self.keep):
             raise ConfigError("--text-column and --keep need the name of a column.")
 
 
 def no_text(names: Iterable[str], wanted: str | None = None) -> str:
-    """What to say of a file or a row whose columns hold no text."""
+    """The message for a file or a row whose columns contain no text."""
     if wanted is not None:
         return f"has no column '{wanted}', which --text-column names; its columns are {listed(names)}."
     return (
@@ -137,7 +137,7 @@ def listed(names: Iterable[str]) -> str:
 
 @dataclass
 class Named:
-    """How many, and which: all of them, or the first."""
+    """A count, and the names of all or of the first."""
 
     count: int = 0
     names: list[Any] = field(default_factory=list)
@@ -148,7 +148,7 @@ class Named:
         self.names.append(name)
 
     def update(self, other: "Named") -> None:
-        """Count all of another."""
+        """Add all of another."""
         self.count += other.count
         self.names += other.names
 
@@ -159,7 +159,7 @@ class Named:
 
 @dataclass
 class ReadNotes:
-    """What was not read, for the manifest and for whoever started the job."""
+    """What was not read, for the manifest and the user."""
 
     left_out: dict[str, Named] = field(default_factory=dict)
     """Reason -> files of a folder that are not of the corpus."""
@@ -180,7 +180,7 @@ class ReadNotes:
         self.skipped.add({"where": place, "reason": reason[:MAX_REASON_CHARS]})
 
     def update(self, other: "ReadNotes") -> None:
-        """Count what another reader found."""
+        """Add what another reader noted."""
         for reason, files in other.left_out.items():
             self.left_out.setdefault(reason, Named()).update(files)
         self.skipped.update(other.skipped)
@@ -190,7 +190,7 @@ class ReadNotes:
         return describe_left_out(self.to_json()["left_out"])
 
     def take(self) -> "ReadNotes":
-        """What was noted since; nothing of it is left here."""
+        """What was noted since the last call; it is removed here."""
         taken = ReadNotes(dict(self.left_out), self.skipped, self.is_strict)
         self.left_out.clear()
         self.skipped = Named()
@@ -202,14 +202,14 @@ class ReadNotes:
         return ReadNotes(left_out, self.skipped.first(), self.is_strict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, of text that UTF-8 can hold whatever the files are called."""
+        """Plain values whose text UTF-8 can encode, even if names of files are not valid UTF-8."""
         left_out = {reason: {"count": n.count, "files": n.names} for reason, n in self.left_out.items()}
         skipped = {"count": self.skipped.count, "rows": self.skipped.names}
         return without_surrogates({"left_out": left_out, "skipped": skipped})  # type: ignore[no-any-return]
 
     @classmethod
     def of_json(cls, values: Mapping[str, Any]) -> "ReadNotes":
-        """What `to_json` made plain values of."""
+        """The inverse of `to_json`."""
         left_out = {reason: Named(found["count"], found["files"]) for reason, found in values["left_out"].items()}
         return cls(left_out, Named(values["skipped"]["count"], values["skipped"]["rows"]))
 
@@ -224,7 +224,7 @@ def describe_left_out(left_out: Mapping[str, Mapping[str, Any]], shown: int = 5)
 
 
 def json_ready(value: Any) -> Any:
-    """A value as JSON has it: keys are text, NaN and infinities null, bytes and whatever JSON has no type for text."""
+    """A value as JSON: keys are text, NaN and infinities become null, bytes and other types that JSON lacks become text."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):

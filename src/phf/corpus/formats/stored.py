@@ -13,10 +13,10 @@ from phf.corpus.formats.compression import DAMAGE, compression_of, decompressed
 from phf.errors import CorpusError, MissingExtraError
 
 HEAD_BYTES = 2**16
-"""Of the content of a file, enough to tell what it is."""
+"""Bytes of the content of a file, enough to recognise its kind."""
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LFS_POINTER_BYTES = 1024
-"""At most, by its specification."""
+"""Maximum size of a Git LFS pointer, by its specification."""
 _URL = re.compile(r"(?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
 EXTRAS = {
     "s3": ("s3fs", "s3"),
@@ -37,18 +37,18 @@ def is_url(source: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file, by its path or URL, as it was when it was listed."""
+    """A file at a path or URL, as it was when it was listed."""
 
     location: str
     num_bytes: int
     stamp: str
-    """Another one when the content is another: modification time in ns, or what the store has instead."""
+    """Changes when the content does: modification time in ns, or the store's equivalent."""
     num_rows: int | None = None
-    """Rows that it has, where that is known from elsewhere."""
+    """Number of its rows, if known from elsewhere."""
 
     @classmethod
     def local(cls, path: str | Path) -> "StoredFile":
-        """One of this machine; raises `OSError` where there is none."""
+        """A local file; raises `OSError` if there is none."""
         status = os.stat(path)
         return cls(str(path), status.st_size, str(status.st_mtime_ns))
 
@@ -58,7 +58,7 @@ class StoredFile:
         return self.location.rpartition("/")[2]
 
     def open(self) -> BinaryIO:
-        """To be read and closed. Raises `CorpusError` where that cannot be."""
+        """The open file, to be closed by the caller. Raises `CorpusError` if it cannot be opened."""
         if not is_url(self.location):
             with reading(self.location):
                 return Path(self.location).open("rb")
@@ -67,10 +67,10 @@ class StoredFile:
             return cast(BinaryIO, store.open(path, "rb"))
 
     def check_rows(self, num_rows: int) -> None:
-        """Raise `CorpusError` unless the file has the rows that it is said to have."""
+        """Raise `CorpusError` unless the file has the expected number of rows."""
         if self.num_rows not in (None, num_rows):
             raise CorpusError(
-                f"{self.location} has {num_rows:,} rows, but {self.num_rows:,} by the manifest beside it. Annotate again."
+                f"{self.location} has {num_rows:,} rows, but the manifest next to it says {self.num_rows:,}. Annotate again."
             )
 
     @property
@@ -106,7 +106,7 @@ def remote_file(store: Any, info: dict[str, Any]) -> StoredFile:
 
 @contextmanager
 def reading(name: object) -> Iterator[None]:
-    """Turn what the operating system says of a file into a `CorpusError`."""
+    """Turn errors of the operating system into a `CorpusError`."""
     try:
         yield
     except OSError as error:
@@ -115,7 +115,7 @@ def reading(name: object) -> Iterator[None]:
 
 @contextmanager
 def reaching(url: str) -> Iterator[None]:
-    """Turn what the library behind a URL raises into a `CorpusError`."""
+    """Turn errors of the library behind a URL into a `CorpusError`."""
     try:
         yield
     except CorpusError:
@@ -128,7 +128,7 @@ def reaching(url: str) -> Iterator[None]:
 
 
 def head_of(file: StoredFile) -> tuple[str | None, bytes]:
-    """(compression, the first bytes of what the file holds, decompressed); fewer where it is damaged."""
+    """(compression, the first bytes of the content, decompressed); fewer if it is damaged."""
     with file.open() as raw:
         with reaching(file.location):
             first = raw.read(HEAD_BYTES)
@@ -143,7 +143,7 @@ def head_of(file: StoredFile) -> tuple[str | None, bytes]:
 
 
 def refuse_pointer(location: str, content: bytes) -> None:
-    """Raise `CorpusError` for what Git has in place of a large file until it is fetched."""
+    """Raise `CorpusError` for the pointer that Git LFS keeps instead of a large file until it is fetched."""
     if content.startswith(LFS_POINTER):
         raise CorpusError(f"{location}: is a Git LFS pointer, not the data. Get it with: git lfs pull")
 
@@ -152,17 +152,17 @@ class Opened(NamedTuple):
     """A file that is being read."""
 
     raw: BinaryIO
-    """As it is stored: how far reading is."""
+    """The stored bytes: their position shows how far reading has come."""
     content: BinaryIO
-    """What it holds, decompressed; the same object where it is not compressed."""
+    """The decompressed content; the same object if it is not compressed."""
     head: bytes
-    """How the content begins; it is not taken from it."""
+    """The beginning of the content, without consuming it."""
     compression: str | None
 
 
 @contextmanager
 def opened(file: StoredFile) -> Iterator[Opened]:
-    """Open a file whatever it is compressed with.
+    """Open a file, compressed or not.
 
     Raises `CorpusError` for a pointer of Git LFS, which stands where the file should be, and for a file that is empty
     although its kind cannot be.
@@ -179,7 +179,7 @@ def opened(file: StoredFile) -> Iterator[Opened]:
         try:
             head = content.peek(HEAD_BYTES)
         except (*DAMAGE, OSError):
-            # what has raised once says nothing the second time: the damage is for whoever reads from the start
+            # a reader that raised once does not raise again: whoever reads from the start must see the damage
             raw.seek(0)
             content, head = _peekable(decompressed(raw, compression, file.name)), b""
         yield Opened(raw, content, head, compression)

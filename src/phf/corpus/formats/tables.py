@@ -1,4 +1,4 @@
-"""Rows of columnar files (Parquet, Arrow and Feather, ORC): only the columns that are asked for are read."""
+"""Rows of columnar files (Parquet, Arrow and Feather, ORC): only the requested columns are read."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ def table_rows(
     """(row from 0, column -> value) of a file of a kind of `KIND_NAMES`; `content` is seekable."""
     import pyarrow as pa
 
-    # Arrow reads a file of this machine by itself, without asking Python for every piece of it
+    # Arrow reads a local file by itself, without calling Python for every piece of it
     place: Any = content if is_url(file.location) else file.location
     readers = {"parquet": _parquet, "arrow": _arrow, "orc": _orc}
     row = 0
@@ -95,9 +95,9 @@ def _decoded(value: Any) -> Any:
 
 
 def _lenient(column: "pa.Array | pa.ChunkedArray") -> list[Any]:
-    """Values of any column; maps as dictionaries, and as text what Python has no value for."""
+    """Values of any column; maps as dictionaries, and values that Python cannot represent as text."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of a map with the same key twice, the last one is kept
+        warnings.simplefilter("ignore", UserWarning)  # if a map has the same key twice, the last one is kept
         try:
             return column.to_pylist(maps_as_pydicts="lossy")
         except (UnicodeError, ValueError, OverflowError, TypeError):
@@ -105,7 +105,7 @@ def _lenient(column: "pa.Array | pa.ChunkedArray") -> list[Any]:
 
 
 def _spelled(element: Any) -> Any:
-    """One value, as text where Python cannot hold it: a timestamp of the year 12000, bytes that are not UTF-8."""
+    """One value, as text if Python cannot represent it: a timestamp of the year 12000, bytes that are not UTF-8."""
     import pyarrow as pa
 
     try:
@@ -164,9 +164,9 @@ def _arrow(place: Any, choose: Choose, file: StoredFile) -> _Batches:
 
 
 def validate(batch: "pa.RecordBatch | pa.Table", chosen: Chosen) -> None:
-    """Look at what a damaged file says of its own layout, which Arrow believes: a wrong offset would crash the process.
+    """Validate what a file says about its own layout, which Arrow trusts: a wrong offset would crash the process.
 
-    Whether text is UTF-8 is left to the row that it is in. Raises `pyarrow.ArrowInvalid`.
+    Whether text is UTF-8 is checked row by row. Raises `pyarrow.ArrowInvalid`.
     """
     import pyarrow as pa
 
@@ -205,6 +205,6 @@ def _chosen(choose: Choose, names: list[str], file: StoredFile) -> Chosen:
 
 
 def _cut(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
-    """Small batches of large ones, which need no memory of their own."""
+    """Small batches as views of large ones, which need no additional memory."""
     for batch in batches:
         yield from (batch.slice(start, BATCH_ROWS) for start in range(0, batch.num_rows, BATCH_ROWS))

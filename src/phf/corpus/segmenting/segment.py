@@ -1,4 +1,4 @@
-"""Cutting documents into segments. Whatever the segmenter, `"".join(segments) == text`."""
+"""Cutting documents into segments. For every segmenter, `"".join(segments) == text`."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,22 +10,22 @@ from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
 
 MAX_CHARS = 100_000
-"""Longest line or sentence; what is longer is no line of anything and is cut, at white space where there is some."""
+"""Longest line or sentence; anything longer is not a real line and is cut, at white space if possible."""
 _LAST_SPACE = re.compile(r"\s(?=\S*\Z)")
 _SPACE_WINDOW = 1000
-"""Characters before the cut in which white space is looked for."""
+"""Characters before the cut that are searched for white space."""
 
 
 def lines(text: str) -> list[str]:
-    """Lines with their ends, as Python reads a file: "\\n", "\\r\\n" and "\\r" end one, form feeds and "\\u2028" do not."""
+    """Lines with their ends, as Python reads a file: "\\n", "\\r\\n" and "\\r" end a line, form feeds and "\\u2028" do not."""
     return StringIO(text, newline="").readlines()
 
 
 def sentences(text: str, language: str = "en") -> list[str]:
     """Sentences as spaCy's blank English pipeline with its `sentencizer` cuts them, each with its trailing space.
 
-    As there, white space other than that one space begins the next sentence. Unlike there, marks such as "。" end a
-    sentence between words without spaces too. `language`: see `phf.corpus.segmenting.sentences.sentence_starts`.
+    As in spaCy, white space other than that one space begins the next sentence. Unlike in spaCy, marks such as "。" end
+    a sentence even between words without spaces. `language`: see `phf.corpus.segmenting.sentences.sentence_starts`.
     """
     return [text[start:end] for start, end in pairwise([*sentence_starts(text, language), len(text)])]
 

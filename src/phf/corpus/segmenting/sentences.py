@@ -1,8 +1,8 @@
 """Sentences by punctuation: the results of spaCy's blank pipeline with its `sentencizer`, without spaCy, in linear time.
 
-A sentence ends with a token that is sentence-final punctuation; the punctuation behind it (closing quotes, brackets)
-belongs to it, and the next token of any other kind begins the next one. So the work is to know which dots are tokens:
-"e.g." and "3.14" hold none, "end." does. `words` has the rules of spaCy 3 (MIT licence) for English, and `unspaced` what
+A sentence ends with a token that is sentence-final punctuation; the punctuation after it (closing quotes, brackets)
+belongs to it, and the next token of any other kind begins the next one. So the task is to determine which dots are
+tokens: "e.g." and "3.14" contain none, "end." does. `words` has the rules of spaCy 3 (MIT licence) for English, `unspaced` what
 is needed for scripts that put no space between words, where English rules would see one long word: there a final mark ends
 a sentence wherever it stands, in every language.
 """
@@ -28,7 +28,7 @@ _ASCII_FINAL = re.compile(r"[!.?]")  # a search for few characters is several ti
 _SPACE = re.compile(r"\s*")
 _CHUNK = re.compile(r"\S*")
 _PLAIN_CHARS = 64
-"""Of a word that is looked at by itself."""
+"""Maximum length of a word that is examined on its own."""
 
 LANGUAGES = (*ABBREVIATIONS, "zh", "ja", "th")
 
@@ -39,13 +39,15 @@ Token = tuple[int, bool, bool]
 def sentence_starts(text: str, language: str = "en") -> list[int]:
     """Offset of the first character of each sentence of `text`, in order; empty for empty text.
 
-    `language` says which abbreviations hold a dot: en, de, es, fr, ja (those of English), or xx for none but single
+    `language` determines which abbreviations contain a dot: en, de, es, fr, ja (those of English), or xx for none but single
     letters; zh: every character is a token, every dot ends a sentence, as in spaCy's blank Chinese; th: what pythainlp
-    takes for words, as far as that is known without its dictionary, and a space begins the next sentence, as in spaCy's
-    blank Thai. Raises `ConfigError` for another one.
+    treats as words, as far as that is known without its dictionary, and a space begins the next sentence, as in spaCy's
+    blank Thai. Raises `ConfigError` for any other language.
     """
     if language not in LANGUAGES:
-        raise ConfigError(f"There are no sentences of language '{language}'. {did_you_mean(language, LANGUAGES)}")
+        raise ConfigError(
+            f"There are no sentence rules for the language '{language}'. {did_you_mean(language, LANGUAGES)}"
+        )
     spaces_before = 0 if language == "th" else 1  # that belong to the word before them
     starts = [0] if text else []
     final = _ASCII_FINAL if text.isascii() else _FINAL
@@ -81,8 +83,8 @@ def sentence_starts(text: str, language: str = "en") -> list[int]:
 
 
 def _plain_chunk(text: str, first: int, position: int) -> str | None:
-    """The word that ends in the punctuation at `position`, where it is letters and digits, and what follows is plain too:
-    a newline, or one space and a letter, with which the next sentence begins if one does. None: look closer."""
+    """The word that ends in the punctuation at `position`, if it is letters and digits, and what follows is plain too:
+    a newline, or one space and a letter, where the next sentence would begin. None: a closer look is needed."""
     after = text[position + 1 : position + 3]
     if after[:1] != "\n" and not (after[:1] == " " and after[1:].isalpha()):
         return None

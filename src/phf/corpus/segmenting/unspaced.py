@@ -1,4 +1,4 @@
-"""Tokens of text in scripts that put no space between words, as far as it takes to find the marks that end sentences."""
+"""Tokens of text in scripts without spaces between words, as far as needed to find the marks that end sentences."""
 
 import re
 import unicodedata
@@ -18,23 +18,23 @@ _OWN_MARKS = "၊။᪨᪩᪪᪫᭚᭛᭞᭟꧈꧉꩝꩞꩟"
 """Those of spaCy's final punctuation that belong to such scripts."""
 _MARK = re.compile(
     rf"[。｡！？﹒﹖﹗{_OWN_MARKS}]|．(?![0-9０-９])|(?<![0-9０-９])．"
-    # of ASCII's, what stands behind such a script and is not inside an address
+    # ASCII marks that follow such a script and are not inside an address
     rf"|(?<=[{_SCRIPTS}])[!?](?![A-Za-z0-9/=&%#+_-])"
 )
 _THAI_WORD = re.compile(
     r"(?<![\u0e00-\u0e7f])(?:[ก-ฮ]{1,4}\.)+"  # an abbreviation: consonants and dots
     r"|[\u0e00-\u0e7f]+|[-a-zA-Z]+|\d+(?:[,.]\d+)*|[^\u0e00-\u0e7f]+"
 )
-"""As pythainlp tells words apart, but for those of Thai letters, which are not cut here."""
+"""Words as pythainlp separates them, except that those of Thai letters are not split."""
 
 
 def characters(word: str) -> Iterator[Extent]:
-    """Each character, as spaCy's blank Chinese has it."""
+    """Each character by itself, as in spaCy's blank Chinese."""
     return ((place, place + 1) for place in range(len(word)))
 
 
 def thai_words(word: str) -> Iterator[Extent]:
-    """Thai letters, Latin letters, numbers, and whatever else stands together."""
+    """Thai letters, Latin letters, numbers, and any other runs of characters."""
     return (match.span() for match in _THAI_WORD.finditer(word))
 
 

@@ -73,7 +73,7 @@ ALPHA = re.compile(f"[{_ALPHA}]")
 DOT_ENDS_WORD = re.compile(
     rf"(?:[0-9%²\-+|{_LOWER}{re.escape(_PUNCTUATION + _QUOTES)}]|[{_UPPER}][{_UPPER}]|°[FfCcKk])\Z"
 )
-"""What is before a dot that is split off the end of a word."""
+"""What precedes a dot that is split off the end of a word."""
 UNIT = re.compile(rf"(?<=[0-9])(?:{'|'.join(map(re.escape, [*DOLLARS, *_CURRENCY, *_UNITS.split()]))})\Z")
 PREFIXES = frozenset(_PUNCTUATION + _QUOTES + _CURRENCY + "§%=—–")
 SUFFIXES = frozenset(_PUNCTUATION + _QUOTES + "—–")
@@ -85,7 +85,7 @@ INFIX = re.compile(
 )
 """Where a word is split."""
 
-# spaCy's `url_match`, by Diego Perini (MIT licence), in pieces: a pattern of it all takes time quadratic in the word.
+# spaCy's `url_match`, by Diego Perini (MIT licence), in pieces: a single pattern would take time quadratic in the word.
 _IP = (
     r"(?!(?:10|127)(?:\.\d{1,3}){3})(?!(?:169\.254|192\.168)(?:\.\d{1,3}){2})(?!172\.(?:1[6-9]|2\d|3[0-1])(?:\.\d{1,3}){2})"
     r"(?:[1-9]\d?|1\d\d|2[01]\d|22[0-3])(?:\.(?:1?\d{1,2}|2[0-4]\d|25[0-5])){2}(?:\.(?:[1-9]\d?|1\d\d|2[0-4]\d|25[0-4]))"

@@ -22,20 +22,20 @@ from phf.corpus.segmenting.word_rules import (
 )
 
 _WINDOW = 16
-"""Characters that are enough to see a suffix other than dots, and what is before it."""
+"""Characters that suffice to recognise a suffix other than dots, and what precedes it."""
 _DIGITS = frozenset("0123456789")
 _SHORT = """
     ' '' 'Cause 'Cos 'Coz 'Cuz 'S 'bout 'cause 'cos 'coz 'cuz 'd 'em 'll 'nuff 're 's ‘S ‘s ’ ’Cause ’Cos ’Coz ’Cuz ’S ’bout
     ’cause ’cos ’coz ’cuz ’d ’em ’ll ’nuff ’re ’s ’’ and/or w/o
 """
 _DEGREES = frozenset(f"°{unit}." for unit in "CFKcfk")
-"""Known, but of three tokens."""
+"""Known, but consisting of three tokens."""
 _OTHERS = (
     frozenset(_SHORT.split()) | EMOTICONS | _DEGREES | {":’(", ":’)", ":’-(", ":’-)", '\\")', "\\n", "\\t", "¯\\(ツ)/¯"}
 )
 
 Extent = tuple[int, int]
-"""First character and the one after the last."""
+"""Offsets of the first character and of the one after the last."""
 
 
 @lru_cache(20_000)
@@ -159,7 +159,7 @@ def _suffix_length(word: str, first: int, last: int) -> int:
 
 
 def _num_dots(word: str, start: int, stop: int, step: int) -> int:
-    """How many dots there are from `start` on, if they are several."""
+    """The number of dots from `start` on, if there are several."""
     end = start
     while end != stop and word[end] == ".":
         end += step
@@ -169,7 +169,7 @@ def _num_dots(word: str, start: int, stop: int, step: int) -> int:
 
 @cache
 def _patterns(language: str) -> dict[str, list[tuple[str, ...]]]:
-    """First token of what is known, if it were not, -> all of its tokens; only what would be split."""
+    """First token that a known word would have if it were not known -> all its tokens; only for words that would be split."""
     patterns: dict[str, list[tuple[str, ...]]] = {}
     for known in _known(language):
         parts = tuple(known[start:end] for start, end in _split(known, lambda start, end: False))
@@ -179,7 +179,7 @@ def _patterns(language: str) -> dict[str, list[tuple[str, ...]]]:
 
 
 def _joined(word: str, split: list[Extent], language: str) -> list[Extent]:
-    """The tokens, with those that together are something known in one; the longest first."""
+    """The tokens, with those that together form something known merged into one; the longest first."""
     patterns = _patterns(language)
     texts = [word[start:end] for start, end in split]
     matches = [

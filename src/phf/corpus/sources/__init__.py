@@ -1,1 +1,1 @@
-"""What a corpus may be named as (file, folder, glob, URL, Hub dataset, `python-stdlib`) -> its documents."""
+"""A source (file, folder, glob, URL, Hub dataset, `python-stdlib`) -> its documents."""

@@ -1,8 +1,8 @@
-"""Sources of documents: whatever a corpus or a dataset may be named as.
+"""Sources of documents: everything that can be given as a corpus or a dataset.
 
 A Hub name or saved `datasets` folder; a file, folder or glob of records (Parquet, JSON, CSV, Arrow, ORC), plain or
-compressed, here or at a URL; a file, folder or glob of text or source code; `python-stdlib`. What exists on disk wins
-over a Hub name. Records hold raw documents (`text`) or annotated ones (`texts`, `scores`).
+compressed, local or at a URL; a file, folder or glob of text or source code; `python-stdlib`. A path that exists on disk
+takes precedence over a Hub name. Records hold raw documents (`text`) or annotated ones (`texts`, `scores`).
 """
 
 import hashlib
@@ -41,7 +41,7 @@ from phf.storage.reading import parse_json, without_surrogates
 __all__ = ["PYTHON_STDLIB", "Part", "Record"]
 
 LONGEST_DOCUMENT = 2**31 - 2**24
-"""Bytes of UTF-8: text of a shard is addressed by 32 bits, and a shard may hold a little beside its last document."""
+"""Bytes of UTF-8: text of a shard is addressed by 32 bits, and a shard may hold a little more than its last document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedDocument:
-    """A document cut into segments, each with a misalignment score (higher is worse) or None where unscored."""
+    """A document cut into segments, each with a misalignment score (higher is worse) or None if unscored."""
 
     id: str
     texts: list[str]
@@ -92,9 +92,9 @@ class DocumentReader:
         self.part = part
         self.span = span
         self.fraction = 0.0
-        """How much of the part has been read, in [0, 1]; stays 0 where its size is not known."""
+        """How much of the part has been read, in [0, 1]; stays 0 if its size is not known."""
         self.notes = ReadNotes(is_strict=is_strict)
-        """What of the part was not read."""
+        """The items of the part that were not read."""
         self._options = options or ReadOptions()
 
     def __iter__(self) -> Iterator[Document]:
@@ -166,7 +166,7 @@ def read_documents(source: str) -> Iterator[Document]:
 
 
 def is_annotated(source: str) -> bool:
-    """Whether the first record of a source has `texts`: already cut into segments."""
+    """Whether the first record of a source has `texts`, so is already cut into segments."""
     if source == PYTHON_STDLIB or is_text(source):
         return False
     first = next(iter(read_records(source, lambda names: Chosen([], list(names)[:1]))), None)
@@ -176,7 +176,7 @@ def is_annotated(source: str) -> bool:
 def read_records(source: str, choose: Choose = all_columns) -> Iterator[Record]:
     """The rows of a source of records, with the columns that `choose` takes, at least."""
     if source == PYTHON_STDLIB or is_text(source):
-        raise CorpusError(f"{source} is text, not records. Name a file, folder or glob of records.")
+        raise CorpusError(f"{source} is text, not records. Give a file, folder or glob of records.")
     for part in parts(source):
         yield from read_part(part, choose)
 
@@ -188,12 +188,12 @@ def read_part(
     progress: ReadProgress = ignore_progress,
     notes: ReadNotes | None = None,
 ) -> Iterator[Record]:
-    """The rows of a part of records, or of a dataset; `progress` is told the share of all its files."""
+    """The rows of a part of records, or of a dataset; `progress` is called with the share of all its files."""
     if not part.files:
         names: list[str] = []
 
         def choosing(known: Sequence[str]) -> Chosen:
-            names[:] = known if len(known) > len(names) else names  # of batches, only chosen columns are left
+            names[:] = known if len(known) > len(names) else names  # batches contain only the chosen columns
             return choose(known)
 
         is_saved = part.kind == "saved"
@@ -212,9 +212,9 @@ def read_part(
 
 
 def record_id(record: Record) -> str:
-    """The record's own `id`, or one made of its file and row where it has none."""
+    """The record's own `id`, or one made from its file and row if it has none."""
     own = record.values.get("id")
-    if own is None or own == "" or own != own:  # NaN, as some writers have for nothing
+    if own is None or own == "" or own != own:  # NaN, which some writers use for missing values
         return f"{record.name}:{record.row}"
     return own.decode("utf-8", "replace") if isinstance(own, bytes) else str(own)
 
@@ -222,7 +222,7 @@ def record_id(record: Record) -> str:
 def record_meta(record: Record, keep: Sequence[str] = ()) -> dict[str, Any]:
     """`meta` as a dict that JSON can hold, whether it was a struct, a map, a JSON string, anything else or absent.
 
-    `keep`: further columns that it holds under their own names, in place of what has the same name in it.
+    `keep`: additional columns, which replace keys of the same name.
     """
     meta = record.values.get("meta")
     if isinstance(meta, str):
@@ -240,7 +240,7 @@ def record_meta(record: Record, keep: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def fingerprint(source: str, options: ReadOptions | None = None) -> str:
-    """Hash of what a source is now: names, sizes and modification times of its files, or its Hub name."""
+    """Hash of the current state of a source: names, sizes and modification times of its files, or its Hub name."""
     if source == PYTHON_STDLIB:
         described = stdlib.describe()
     elif not is_url(source) and is_saved_dataset(source):

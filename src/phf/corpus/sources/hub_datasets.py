@@ -1,4 +1,4 @@
-"""Datasets by way of the `datasets` library: folders that it saved, and names on the Hugging Face Hub."""
+"""Datasets read with the `datasets` library: folders that it saved, and names on the Hugging Face Hub."""
 
 import difflib
 import glob
@@ -22,7 +22,7 @@ _NAME = re.compile(
 
 
 class HubName(NamedTuple):
-    """`name[config]:split@revision`, of which all but the name may be left out."""
+    """`name[config]:split@revision`, of which all but the name may be omitted."""
 
     name: str
     config: str | None
@@ -33,8 +33,8 @@ class HubName(NamedTuple):
 def parse_hub_name(source: str) -> HubName:
     """The parts of the name of a Hub dataset; the split is `train` unless named.
 
-    Raises `CorpusError` for what cannot be one, and for what is more likely a file or folder that is not there: it says
-    which there are with similar names.
+    Raises `CorpusError` for an invalid name, and for one that is more likely a missing file or folder; the message lists
+    similar names.
     """
     match = _NAME.fullmatch(source)
     if match is None:
@@ -57,7 +57,7 @@ def saved_rows(source: str, choose: Choose, bad: OnBad, notes: ReadNotes) -> Ite
     if isinstance(loaded, datasets.DatasetDict):
         if "train" not in loaded:
             raise CorpusError(
-                f"{source}: has the splits {', '.join(loaded)}, but no train. Name the folder of one split, e.g. "
+                f"{source}: has the splits {', '.join(loaded)}, but no train. Give the folder of one split, e.g. "
                 f"{Path(source) / next(iter(loaded), 'train')}."
             )
         for split in loaded:
@@ -85,7 +85,7 @@ def hub_rows(source: str, choose: Choose, bad: OnBad) -> Iterator[tuple[int, dic
         raise CorpusError(
             f"There is no file, folder or glob here called '{source}', nor could a Hugging Face dataset of that name be loaded "
             f"({type(error).__name__}: {_first_line(error)}){hint.rstrip('.')}. "
-            "Check the name and the network, or name a local source such as python-stdlib. A configuration, split and "
+            "Check the name and the network, or use a local source such as python-stdlib. A configuration, split and "
             "revision are written NAME[CONFIG]:SPLIT@REVISION."
         ) from error
     with reaching(source):  # rows come over the network
@@ -93,7 +93,7 @@ def hub_rows(source: str, choose: Choose, bad: OnBad) -> Iterator[tuple[int, dic
 
 
 def _rows(dataset: Any, source: str, choose: Choose, bad: OnBad) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows by way of Arrow, so that columns which are not asked for are never made Python values."""
+    """Rows through Arrow, so that columns that are not requested are never converted to Python values."""
     import pyarrow as pa
 
     if not hasattr(dataset, "with_format"):
@@ -101,7 +101,7 @@ def _rows(dataset: Any, source: str, choose: Choose, bad: OnBad) -> Iterator[tup
             chosen = _chosen(list(values), choose, source)
             yield row, {name: values[name] for name in (*chosen.strict, *chosen.lenient)}
         return
-    names = getattr(dataset, "column_names", None)  # of a stream, they may not be known beforehand
+    names = getattr(dataset, "column_names", None)  # for a stream, they may not be known in advance
     if names:
         chosen = _chosen(names, choose, source)
         dataset = dataset.select_columns([*chosen.strict, *chosen.lenient])
@@ -124,7 +124,7 @@ def _chosen(names: list[str], choose: Choose, source: str) -> Chosen:
 
 
 def _looks_local(name: str) -> str:
-    """What to add to "is not here" for a name that is meant to be a path; "" for one that may be the Hub's."""
+    """What to add to "is not here" for a name that is meant as a path; "" for one that may be on the Hub."""
     first = name.partition("/")[0]
     nearby = _nearby(name)
     if kind_by_name(name)[0] is not None or os.path.splitext(name)[1].lower() in (".txt", ".py", ".md", ".gz", ".zst"):
@@ -137,7 +137,7 @@ def _looks_local(name: str) -> str:
 
 
 def _nearby(source: str) -> str:
-    """ ", but there is ...": names that are like the first part of a path that is missing."""
+    """ ", but there is ...": names similar to the first missing part of a path."""
     source = os.path.expanduser(source)
     is_absolute = source.startswith("/")
     place = "/" if is_absolute else ""

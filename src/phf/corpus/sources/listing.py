@@ -1,4 +1,4 @@
-"""Finding the files of a source: records, or text; and saying which files of a folder are neither."""
+"""Finding the files of a source: records, or text; and reporting which files of a folder are neither."""
 
 import os
 import re
@@ -20,7 +20,7 @@ __all__ = ["JOB", "MANIFEST", "Listing", "is_saved_dataset", "is_text", "list_so
 
 EMPTY = "empty (0 bytes)"
 SNIFFED = 20
-"""Files of a folder, of unknown kinds, that are looked into; all are, where one of these holds records."""
+"""Number of files of unknown kind that are examined in a folder; all are, if one of these contains records."""
 SPLITS = {
     "train": "train",
     "training": "train",
@@ -48,7 +48,7 @@ class ListedFile:
 
 @dataclass
 class Listing:
-    """What a source that exists on disk, or at a URL, consists of."""
+    """The files of a source that exists on disk or at a URL."""
 
     source: str
     kind: Literal["records", "text"]
@@ -63,8 +63,8 @@ class Listing:
 def list_source(source: str, options: ReadOptions | None = None) -> Listing | None:
     """The files that `source` names, in the order in which they are read; None if nothing here has that name.
 
-    Raises `CorpusError` for the folder of an annotation that is unfinished or damaged, for a folder that has little else
-    than records in its subfolders, and for a glob that matches nothing but folders.
+    Raises `CorpusError` for the folder of an annotation that is unfinished or damaged, for a folder that consists mostly
+    of records in its subfolders, and for a glob that matches nothing but folders.
     """
     options = options or ReadOptions()
     if not is_url(source) and Path(source).is_dir():
@@ -83,13 +83,13 @@ def list_source(source: str, options: ReadOptions | None = None) -> Listing | No
             raise _unfinished(source)
         if (shards := listed_remote_shards(source, there)) is not None:
             return Listing(source, "records", tree.root, [ListedFile(shard.name, shard, "parquet") for shard in shards])
-    elif not is_url(source):  # a glob: what it takes of a dataset is of one that is whole
+    elif not is_url(source):  # a glob: what it takes from a dataset is from a complete one
         for parent in {Path(file.location).parent for name, file in tree.files if name.endswith(".parquet")}:
             if len(tree.files) > 1:
                 listed_shards(parent, alone=False)
     if not tree.files and tree.folders:
         raise CorpusError(
-            f"{source}: matches folders only, such as {tree.folders[0]}. Name what is in them, e.g. "
+            f"{source}: matches only folders, such as {tree.folders[0]}. Give the files in them, e.g. "
             f"'{source.rstrip('/')}/*'."
         )
     if len(tree.files) == 1 and not tree.folders and not is_folder(source):
@@ -102,7 +102,7 @@ def list_source(source: str, options: ReadOptions | None = None) -> Listing | No
         if tree.records_in_text:
             examples = ", ".join(tree.records_in_text[:3])
             listing.warnings.append(
-                f"{source}: is read as text, a document a file, though some are records: {examples}."
+                f"{source}: is read as text, one document per file, though some are records: {examples}."
             )
     for folder in tree.folders:
         listing.notes.leave_out(f"{folder}/", "folders that the glob matches")
@@ -110,13 +110,13 @@ def list_source(source: str, options: ReadOptions | None = None) -> Listing | No
 
 
 def record_files(source: str) -> list[Path]:
-    """The files of records of this machine that `source` names, in the order in which they are read."""
+    """The local files of records that `source` names, in the order in which they are read."""
     listing = None if is_url(source) else list_source(source)
     return [Path(file.stored.location) for file in listing.files] if listing and listing.kind == "records" else []
 
 
 def is_text(source: str) -> bool:
-    """Whether `source` names files that are a document each."""
+    """Whether `source` names files that are one document each."""
     listing = None if is_saved_dataset(source) else list_source(source)
     return listing is not None and listing.kind == "text"
 
@@ -190,7 +190,7 @@ def _records(source: str, tree: Tree, options: ReadOptions) -> Listing | None:
 
 
 def _is_certain(name: str, source: str, in_folder: bool) -> bool:
-    """Whether a name alone makes a file one of records: of what may be something else, where a glob asks for it."""
+    """Whether its name alone makes a file one of records; for ambiguous names, whether a glob asks for it."""
     kind, is_ambiguous = kind_by_name(name)
     if kind is None or not is_ambiguous:
         return kind is not None
@@ -198,7 +198,7 @@ def _is_certain(name: str, source: str, in_folder: bool) -> bool:
 
 
 def _refuse_hidden_records(source: str, tree: Tree, options: ReadOptions) -> None:
-    """A folder of little else than records in its subfolders is not one of text."""
+    """Refuse to read as text a folder that consists mostly of records in its subfolders."""
     kinds = {name: kind_by_name(name) for name, _ in tree.files}
     certain = [(n, f) for n, f in tree.files if kinds[n][0] is not None and not kinds[n][1]]
     probable = [(n, f) for n, f in tree.files if kinds[n][0] is not None and not n.lower().endswith(".json")]
@@ -229,8 +229,8 @@ def _records_below(source: str, tree: Tree, records: Sequence[tuple[str, StoredF
         )
     folder = source.rstrip("/") if is_folder(source) else tree.root
     return CorpusError(
-        f"{source}: most of it is records in its subfolders, such as {file.location}, but it would be read as text. Name a "
-        f"subfolder, or all of them by a glob like '{folder}/**/*{Path(name).suffix}'."
+        f"{source}: most of it is records in its subfolders, such as {file.location}, but it would be read as text. Give a "
+        f"subfolder, or all of them with a glob like '{folder}/**/*{Path(name).suffix}'."
     )
 
 
@@ -251,7 +251,7 @@ def _split_warning(source: str, files: Sequence[ListedFile], in_folder: bool) ->
     counts = ", ".join(f"{split} ({count})" for split, count in sorted(splits.items()))
     split = "train" if "train" in splits else min(splits)
     pattern = f"{root}/{names[split]}" if root else names[split]
-    return [f"{source}: all of its splits are read: {counts} files. To read one, name its files, e.g. '{pattern}'."]
+    return [f"{source}: all of its splits are read: {counts} files. To read one, give its files, e.g. '{pattern}'."]
 
 
 def _format_warning(source: str, files: Sequence[ListedFile]) -> list[str]:
@@ -259,4 +259,4 @@ def _format_warning(source: str, files: Sequence[ListedFile]) -> list[str]:
     if len(kinds) < 2:
         return []
     counts = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
-    return [f"{source}: files of several formats are read: {counts}. Is the same text there twice?"]
+    return [f"{source}: files of several formats are read: {counts}. Does it contain the same text twice?"]

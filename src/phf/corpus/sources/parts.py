@@ -1,4 +1,4 @@
-"""A corpus of one or several sources as parts that are read one by one, with names that are unique in it."""
+"""A corpus of one or several sources as parts that are read one by one, with names that are unique in the corpus."""
 
 import logging
 import os
@@ -19,15 +19,15 @@ from phf.text import visible_text
 
 PYTHON_STDLIB = "python-stdlib"
 GROUPED_ABOVE = 16
-"""Files of records in a source; so many may have shards of their own, more are put together where they are small."""
+"""Maximum number of files of records in a source that have shards of their own; if there are more, small ones are grouped."""
 GROUP_BYTES = 128_000_000
 GROUP_FILES = 100_000
-"""About as much is put together."""
+"""Approximate size of a group."""
 COMPRESSED_FACTOR = 4
-"""How much larger the content of a compressed file is, about."""
+"""Approximate compression ratio of compressed files."""
 
 _said: set[str] = set()
-"""Of corpora that were read in this process: once is enough, however often they are read."""
+"""Notes on corpora already read in this process: each is logged once, however often a corpus is read."""
 logger = logging.getLogger(__name__)
 
 Kind = Literal["records", "text", "saved", "hub", "stdlib"]
@@ -40,15 +40,15 @@ class Part:
     source: str
     kind: Kind
     name: str = ""
-    """What ids of its documents begin with, where it has no files."""
+    """Prefix of the ids of its documents, if it has no files."""
     files: tuple[ListedFile, ...] = ()
     """With names that are unique in the corpus."""
     num_bytes: int | None = None
-    """Size on disk; None where it cannot be known."""
+    """Size on disk; None if it cannot be known."""
 
     @property
     def label(self) -> str:
-        """What it is called: its file, or its source."""
+        """Its name: the file, or the source."""
         return self.files[0].stored.location if self.kind == "records" and len(self.files) == 1 else self.source
 
 
@@ -67,13 +67,13 @@ def list_corpus(
 ) -> Corpus:
     """The parts of `sources`, named below the deepest folder that holds all of them.
 
-    `prefix`: put before every name that is made. `group_bytes`: about as much of small files is one part; None:
+    `prefix`: put before every generated name. `group_bytes`: approximate size of a group of small files; None:
     `GROUP_BYTES`. A file or source that is named twice is read once.
 
-    Raises `CorpusError` for a source that is neither here nor can be a Hub dataset's name.
+    Raises `CorpusError` for a source that does not exist and cannot be the name of a Hub dataset.
     """
     if not all(sources):
-        raise CorpusError("A source has no name. Name a file, folder, glob or dataset.")
+        raise CorpusError("The name of a source is empty. Give a file, folder, glob or dataset.")
     listings = [_listed(source, options) for source in sources]
     prefixes = _prefixes(sources, listings)
     corpus = Corpus()
@@ -83,7 +83,7 @@ def list_corpus(
         if listing is None:
             place = _saved_place(source) if is_saved_dataset(source) else source
             if place in seen:
-                corpus.warnings.append(f"{source} is named twice, and read once.")
+                corpus.warnings.append(f"{source} is given twice; it is read once.")
             else:
                 corpus.parts.append(_special(source, before))
             seen.add(place)
@@ -93,7 +93,7 @@ def list_corpus(
         if again:
             listing.files = [file for file, place in zip(listing.files, places, strict=True) if place not in seen]
             corpus.warnings.append(
-                f"{source}: what another source names too is read once, such as {again[0].stored.location}."
+                f"{source}: files that another source also contains are read once, such as {again[0].stored.location}."
             )
         seen.update(places)
         corpus.notes.update(listing.notes)
@@ -115,14 +115,14 @@ def _made_names(corpus: Corpus) -> set[str]:
 
 
 def common_prefixes(sources: Sequence[str]) -> list[str]:
-    """For each of several sources, what tells its names from the same names in the others."""
+    """For each of several sources, what distinguishes its names from the same names in the others."""
     return _prefixes(sources, [_listed(source, None) for source in sources])
 
 
 def distinct_parts(sources: Sequence[str]) -> list[list[Part]]:
-    """The parts of each of several sources; where two would give their documents the same names, they are told apart.
+    """The parts of each of several sources; if two would give their documents the same names, a prefix distinguishes them.
 
-    What is not read of them is logged, once.
+    Files that are not read are logged, once.
     """
     corpora = [list_corpus([source]) for source in sources]
     if names_clash(corpora):
@@ -167,7 +167,7 @@ def _prefixes(sources: Sequence[str], listings: Sequence[Listing | None]) -> lis
 
 
 def _root(source: str, listing: Listing | None) -> str | None:
-    """The folder of this machine below which the names of a source begin; None where it has none."""
+    """The local folder that the names of a source are relative to; None if it has none."""
     if listing is not None:
         return None if is_url(source) else os.path.abspath(listing.root)
     return os.path.dirname(os.path.abspath(source)) if is_saved_dataset(source) else None
@@ -179,7 +179,7 @@ def _place(file: ListedFile) -> str:
 
 
 def _saved_place(source: str) -> str:
-    """The folder that is read of a saved dataset: of several splits, the one called train."""
+    """The folder of a saved dataset that is read: of several splits, the one called train."""
     has_splits = os.path.isfile(os.path.join(source, "dataset_dict.json"))
     return os.path.join(os.path.abspath(source), *(["train"] if has_splits else []))
 
@@ -210,8 +210,8 @@ def _groups(
 ) -> Iterator[list[ListedFile]]:
     """Consecutive small files together.
 
-    Whether a group ends after a file depends on the name and the size of that file alone, so that a change of one, or one
-    more, leaves the groups of the others as they were.
+    Whether a group ends after a file depends only on the name and the size of that file, so that changing or adding one
+    does not change the groups of the others.
     """
     group: list[ListedFile] = []
     for file, listed in zip(files, as_listed, strict=True):
@@ -231,7 +231,7 @@ def _groups(
 
 
 def content_bytes(file: ListedFile) -> int:
-    """About how large the content of a file is, by its size and name."""
+    """Approximate size of the content of a file, by its size and name."""
     is_compressed = file.stored.name.endswith((".gz", ".zst", ".xz", ".bz2"))
     return file.stored.num_bytes * (COMPRESSED_FACTOR if is_compressed else 1)
 

@@ -1,4 +1,4 @@
-"""The rows of one file of records, whatever its format, each with its place."""
+"""The rows of one file of records in any format, each with its place."""
 
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -26,13 +26,13 @@ class Record:
     row: int
     """From 0."""
     values: dict[str, Any]
-    """Of the columns that were asked for, at least."""
+    """Values of at least the requested columns."""
     line: int | None = None
-    """Line of the file on which it begins, from 1; None where there are no lines."""
+    """Line of the file on which it begins, from 1; None if the format has no lines."""
     name: str = ""
-    """What ids that are made for its rows begin with."""
+    """Prefix of the ids that are generated for its rows."""
     names: Sequence[str] = ()
-    """Of all columns, where other columns than those in `values` were not read."""
+    """Names of all columns, if only those in `values` were read."""
 
     @property
     def where(self) -> str:
@@ -62,7 +62,7 @@ def read_file(
             if kind in KIND_NAMES:
                 yield from _table(file, kind, stream, choose, bad, progress)
             elif kind == "csv":
-                # a header without text is an error at once; of the rows, nothing but text can be bad
+                # a header without text is an error at once; in the rows, only text can be bad
                 rows = delimited_rows(file.stored, stream.raw, stream.content, stream.head, choose, bad, progress)
                 yield from (Record(place, row, values, line, name) for row, line, values in rows)
             elif is_laid_out(stream.head):
@@ -82,13 +82,13 @@ class LineSpan:
     start: int
     """Byte at which the first of them begins."""
     end: int
-    """Byte behind the last of them."""
+    """Byte after the last of them."""
     first_line: int
     """Number of the first of them, from 1."""
 
 
 def has_line_spans(file: ListedFile) -> bool:
-    """Whether a file of records can be read from any line on: JSON Lines of this machine, not compressed."""
+    """Whether a file of records can be read from any line on: local JSON Lines, not compressed."""
     if file.kind != "json" or is_url(file.stored.location):
         return False
     try:
@@ -96,7 +96,7 @@ def has_line_spans(file: ListedFile) -> bool:
             head = content.read(HEAD_BYTES)
         refuse_foreign(file.stored.location, head)
     except (CorpusError, OSError):
-        return False  # said by whoever reads it
+        return False  # reported by whoever reads it
     is_compressed = compression_of(file.stored.name, head) is not None
     return not is_compressed and kind_by_magic(head) is None and not is_laid_out(head)
 
@@ -141,12 +141,12 @@ def read_span(file: ListedFile, span: LineSpan, bad: OnBad = stop) -> Iterator[R
 def _cut_off(file: ListedFile, num_bytes: int) -> CorpusError:
     return CorpusError(
         f"{file.stored.location} has become shorter while it was read ({file.stored.num_bytes:,} bytes, now {num_bytes:,}). "
-        "Run again when nobody writes to it."
+        "Run again when it is no longer being written to."
     )
 
 
 def _with_place(place: str, bad: OnBad) -> OnBad:
-    """The same, told of a file as of a row, by its place and what is wrong."""
+    """The same; errors of a file are reported like those of a row, by place and reason."""
 
     def placed(error: CorpusError) -> None:
         bad(error if isinstance(error, BadRowError) else BadRowError.of(place, str(error)))
@@ -162,7 +162,7 @@ def _table(
         raise CorpusError(f"{place}: is empty (0 bytes), unlike any {KIND_NAMES[kind]} file.")
     if stream.compression is not None:
         raise CorpusError(
-            f"{place}: is a compressed {KIND_NAMES[kind]} file. Decompress it first: it has to be read at any place."
+            f"{place}: is a compressed {KIND_NAMES[kind]} file. Decompress it first: this format needs random access."
         )
     names: list[str] = []
 

@@ -1,4 +1,4 @@
-"""`python-stdlib`: the running interpreter's standard library, a corpus of real Python that is always at hand."""
+"""`python-stdlib`: the running interpreter's standard library, a corpus of real Python that is always available."""
 
 import platform
 import re
@@ -12,7 +12,7 @@ from phf.storage.hashing import hash64
 _FUNCTION = re.compile(r"def \w+\([^()\n]*\):\n")
 _CLASS = re.compile(r"class \w+(?:\([^()\n]*\))?:\n")
 SKIPPED_FOLDERS = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
-"""Tests hold text that is wrong on purpose; packages are not the standard library."""
+"""Tests contain text that is wrong on purpose; packages are not part of the standard library."""
 
 
 def read_files(leave_out: Callable[[str], None] | None = None) -> Iterator[tuple[tuple[str, str], float]]:
@@ -35,8 +35,8 @@ def read_files(leave_out: Callable[[str], None] | None = None) -> Iterator[tuple
 def function_headers() -> list[str]:
     """First lines of functions ("def f(x):\\n"), each once, in an order that mixes the modules.
 
-    A method comes with the line of its class, ("class A(B):\\n\\n    def f(self):\\n"): its indentation says what
-    that of the next line should be.
+    A method comes with the line of its class, ("class A(B):\\n\\n    def f(self):\\n"): its indentation determines
+    that of the next line.
     """
     headers = {header for (_, text), _ in read_files() for header in _headers(text)}
     return sorted(headers, key=lambda header: hash64("header", header))
@@ -60,7 +60,7 @@ def num_bytes() -> int:
 
 
 def describe() -> list[str]:
-    """What decides the corpus: the Python version, and name and size of every file."""
+    """What identifies the corpus: the Python version, and the name and size of every file."""
     root = _root()
     files = [f"{path.relative_to(root).as_posix()}:{path.stat().st_size}" for path in _paths(root)]
     return [platform.python_version(), *files]

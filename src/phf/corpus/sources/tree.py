@@ -1,4 +1,4 @@
-"""What lies below a folder, or matches a glob, on this machine or at a URL."""
+"""The files below a folder, or matching a glob, local or at a URL."""
 
 import glob
 import os
@@ -29,11 +29,11 @@ class Tree:
     folders: list[str] = field(default_factory=list)
     """That a glob matched."""
     records_in_text: list[str] = field(default_factory=list)
-    """Names of files of records in what is, for the most part, text."""
+    """Names of files of records among files that are mostly text."""
     notes: ReadNotes = field(default_factory=ReadNotes)
 
     def sort(self) -> "Tree":
-        """The same, sorted as paths are."""
+        """The same, sorted like paths."""
         self.files.sort(key=lambda item: item[0].split("/"))
         return self
 
@@ -49,7 +49,7 @@ def is_folder(source: str) -> bool:
 
 
 def find(source: str) -> Tree | None:
-    """What `source` names: one file, a folder's files, or a glob's matches; None where there is nothing of that name."""
+    """What `source` names: one file, a folder's files, or a glob's matches; None if nothing has that name."""
     if is_url(source):
         return _find_remote(source)
     path = Path(source)
@@ -62,7 +62,7 @@ def find(source: str) -> Tree | None:
 
 
 def is_partition(name: str) -> bool:
-    """Whether a folder is part of a table: Hive's `language=en`, or what Spark calls `2020.parquet`."""
+    """Whether a folder is part of a table: Hive's `language=en`, or Spark's `2020.parquet`."""
     key, equals, value = name.partition("=")
     return bool(key and equals and value) or kind_by_name(name)[0] is not None
 
@@ -104,7 +104,7 @@ def _raise(error: OSError) -> None:
 
 
 def _matches(pattern: str) -> Tree | None:
-    """Of a glob; like a shell it passes over hidden files. Folders that are tables of Spark stand for what is in them."""
+    """The matches of a glob, which skips hidden files like a shell. Folders that are Spark tables stand for their contents."""
     root = str(Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)))
     tree = Tree(root)
     for match in dict.fromkeys(map(os.path.normpath, glob.iglob(pattern, recursive=True))):
