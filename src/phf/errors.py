@@ -1,4 +1,4 @@
-"""What a user can get wrong, one class for each thing the user does about it.
+"""User errors, one class for each kind of remedy.
 
 Every message says what was found, where (file, line, key) and what to do. The command line prints them without a
 traceback. Our own broken invariants are `assert`s instead.
@@ -6,10 +6,10 @@ traceback. Our own broken invariants are `assert`s instead.
 
 
 class PhfError(ValueError):
-    """Base class of everything a user can put right."""
+    """Base class of everything that a user can fix."""
 
     exit_status = 2
-    """What the command line ends with."""
+    """Exit status of the command line."""
 
 
 class ConfigError(PhfError):
@@ -17,7 +17,7 @@ class ConfigError(PhfError):
 
 
 class CorpusError(PhfError):
-    """A corpus or dataset cannot be used as it is: repair the named file and line, or name another source."""
+    """A corpus or dataset cannot be used in its present state: repair the named file and line, or choose another source."""
 
 
 class ScorerError(PhfError):
@@ -53,7 +53,7 @@ class OutputError(PhfError):
 class ServerError(PhfError):
     """A model server did not answer as asked: start or repair it, or correct its address, model or key.
 
-    `status`: the HTTP status of its last answer; None where there was none.
+    `status`: the HTTP status of its last answer; None if there was none.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:

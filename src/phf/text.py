@@ -1,4 +1,4 @@
-"""Text of strangers made fit for a terminal and a page: nothing in it can move the cursor, change a colour or hide."""
+"""Untrusted text made safe for a terminal and a page: nothing in it can move the cursor, change a colour or be invisible."""
 
 import unicodedata
 
@@ -7,10 +7,10 @@ UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def visible(text: str, max_chars: int | None = None, *, keep: str = "") -> str:
-    """`text` with every character that does not show itself as a Python escape (`\\x1b`, `\\u202e`, `\\n`).
+    """`text` with every invisible character as a Python escape (`\\x1b`, `\\u202e`, `\\n`).
 
-    Cut after `max_chars` characters of the original, with "..." and the length of the whole. A backslash is escaped too,
-    so that the text can be told from its escapes; `keep`: characters that stay as they are.
+    Truncated after `max_chars` characters of the original, with "..." and the full length. A backslash is escaped too,
+    so that text and escapes can be distinguished; `keep`: characters that are not escaped.
     """
     shown = "".join(_escaped(character, keep) for character in text[:max_chars])
     is_cut = max_chars is not None and len(text) > max_chars
@@ -18,7 +18,7 @@ def visible(text: str, max_chars: int | None = None, *, keep: str = "") -> str:
 
 
 def visible_text(text: str) -> str:
-    """`visible`, but for lines, tabs and backslashes, which messages, paths and code are full of."""
+    """`visible`, except that line breaks, tabs and backslashes are kept, as messages, paths and code contain many."""
     return visible(text, keep="\n\t\\")
 
 

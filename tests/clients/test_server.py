@@ -74,7 +74,9 @@ def test_what_may_pass_is_asked_again_after_longer_and_longer_waits(status, naps
 @pytest.mark.parametrize("status", [429, 500])
 def test_retries_are_bounded(status, naps):
     with fake_server(lambda path, body: (status, {"error": "still\x1b[31m busy"})) as fake:
-        with pytest.raises(ServerError, match=rf"status {status}: .*busy.* asked 3 times. Wait and try again") as error:
+        with pytest.raises(
+            ServerError, match=rf"status {status}: .*busy.* There were 3 attempts. Wait and try again"
+        ) as error:
             complete(client(fake, max_retries=2))
         assert len(fake.asked) == 3
     assert error.value.status == status
@@ -88,7 +90,7 @@ def test_a_slow_server_is_not_waited_for_longer_than_told(naps):
         return text_choices("too late")
 
     with fake_server(slow) as fake:
-        with pytest.raises(ServerError, match=r"no answer within 0\.1 seconds, asked 2 times"):
+        with pytest.raises(ServerError, match=r"no answer within 0\.1 seconds, after 2 attempts"):
             complete(client(fake, timeout=0.1, max_retries=1))
         fake.stopped.set()
 
@@ -219,7 +221,7 @@ def test_a_server_elsewhere_needs_a_key_and_a_url_without_a_path_gets_one():
 
 @pytest.mark.parametrize(
     ("url", "message"),
-    [("localhost:8000", "must be like http"), ("http://me:hunter2@host/v1", "holds a user name or password")],
+    [("localhost:8000", "must be like http"), ("http://me:hunter2@host/v1", "contains a user name or password")],
 )
 def test_a_base_url_that_is_none_says_so(url, message):
     with pytest.raises(ConfigError, match=message) as error:

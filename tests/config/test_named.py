@@ -108,7 +108,7 @@ METRIC = "generation: {{metrics_configs: [{{class_name: Length}}, {{class_name: 
         (METRIC.format("'phf_not_imported:Open'"), "generation.metrics_configs.1.size is missing"),
         (METRIC.format("'phf_not_imported:Nothing'"), "module 'phf_not_imported' has no attribute 'Nothing'"),
         (METRIC.format("'phf_not_imported:NoMetric'"), "is not a class with the method __call__(texts)"),
-        (METRIC.format("'os:system'"), "is of Python's standard library"),
+        (METRIC.format("'os:system'"), "is in Python's standard library"),
     ],
 )  # fmt: skip
 def test_a_mistake_names_file_key_and_nearest_key(load, task, message):

@@ -256,7 +256,7 @@ def test_build_objective_reads_the_released_sections():
         ({"name": "MLE", "alpha": 1}, "It takes none"),
         ({"alpha": 1}, "objective.name is missing"),
         ({"name": "no_such_package.module:Thing"}, "cannot be imported"),
-        ({"name": "collections:Counter"}, "is of Python's standard library"),
+        ({"name": "collections:Counter"}, "is in Python's standard library"),
     ],
 )
 def test_bad_section_says_what_to_do(section, message):

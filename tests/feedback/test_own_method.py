@@ -117,7 +117,7 @@ def test_wrong_answers_of_a_filter_are_refused_by_the_name_of_the_class(name, me
     [
         (f"{HERE}:NoTags", r"is not a class with the method tags\(scores\), so it is not called"),
         (f"{HERE}:Missing", "has no attribute 'Missing'"),
-        ("os:system", "is of Python's standard library"),
+        ("os:system", "is in Python's standard library"),
         ("nowhere.at_all:ThreeWay", "cannot be imported"),
     ],
 )

@@ -50,7 +50,7 @@ def test_lone_surrogates_are_shown_and_written_as_replacement_characters(tmp_pat
 def test_numbers_by_hand_and_the_files(dataset):
     output = profile(dataset, "--percentile", 50, "--level", "document", "--threshold", 0.25)
     assert "1 documents, 2 segments" in output
-    assert "Characters stand for tokens" in output
+    assert "Characters are counted instead of tokens" in output
     row = next(line for line in output.splitlines() if line.startswith("at or below"))
     assert row.split()[3:] == ["100.00%", "50.00%", f"{5 / (5 + len(HOSTILE)):.2%}"]  # the average is 0.25
     row = next(line for line in output.splitlines() if line.startswith("p50 "))
@@ -73,7 +73,7 @@ def test_output_goes_where_it_is_told(dataset, tmp_path):
     profile(dataset, "--output", tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere" / "profile.json").is_file()
     assert not (dataset / "profile.json").exists()
-    assert "name --output" in profile(dataset / "a.parquet")
+    assert "use --output" in profile(dataset / "a.parquet")
 
 
 def test_without_matplotlib_everything_but_the_chart_is_there(dataset, monkeypatch):

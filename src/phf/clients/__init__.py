@@ -1,5 +1,5 @@
 """Talking to OpenAI-compatible servers: reference LMs, red LMs, judges.
 
-Takes an address and requests, gives answers that were checked, or an error that says what the server said. May not know
-what the answers are for.
+Takes an address and requests; gives validated answers, or an error that quotes the server. May not know what the
+answers are for.
 """

@@ -1,6 +1,6 @@
 """A client of any server that speaks OpenAI's completions or chat API (vLLM, SGLang, llama.cpp, OpenAI, ...).
 
-What comes back is checked field by field: servers differ in what they leave out, and none of it is trusted.
+Answers are checked field by field: servers differ in what they leave out, and nothing is trusted.
 """
 
 import json
@@ -16,16 +16,16 @@ from phf.text import visible
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 NO_KEY = "none"
-"""What a local server that asks for no key is given; the client insists on one."""
+"""The key for a local server that does not ask for one; the client insists on a key."""
 BODY_CHARS = 300
 """Characters of a server's answer that an error message shows."""
 
 
 @dataclass(frozen=True)
 class TokenLogprobs:
-    """The tokens of a text as the server cuts it, and log p(token | those before) in nats; None where nothing precedes.
+    """The tokens of a text as the server splits it, and log p(token | those before) in nats; None if there are none.
 
-    `offsets`: position in the text of each token's first character; None where the server does not say.
+    `offsets`: position in the text of each token's first character; None if the server does not return it.
     """
 
     tokens: list[str]
@@ -34,8 +34,8 @@ class TokenLogprobs:
 
 
 @dataclass(frozen=True)
-class Completion:
-    """One completion: its text, whether the model ended it, and what the server says about its tokens."""
+class Continuation:
+    """One continuation: its text, whether the model ended it, and what the server returns about its tokens."""
 
     text: str
     is_ended: bool
@@ -52,7 +52,7 @@ class CompletionsServer:
         base_url: e.g. `http://localhost:8000/v1`; a URL without a path gets `/v1`.
         model: the name the server knows the model by.
         api_key_env: name of the environment variable that holds the key. Without it, a server on this machine is
-            asked without a key, and any other is an error.
+            used without a key, and any other server is an error.
         timeout: seconds to wait for one answer.
         max_retries: how often a request is sent again after 408, 409, 429, a 5xx, a timeout or a broken connection,
             waiting 0.5 s, 1 s, ... at most 8 s, or as long as the server asks (`Retry-After`, at most 2 minutes).
@@ -83,7 +83,7 @@ class CompletionsServer:
         if not key and parts.hostname not in LOCAL_HOSTS:
             raise ConfigError(
                 f"The environment variable {api_key_env} is not set, so there is no key for {self.base_url}. Set it, or "
-                "choose another variable in api_key_env; a server that wants no key takes any text."
+                "choose another variable in api_key_env; a server that does not need a key accepts any text."
             )
         self._key = key or NO_KEY
         self._client = openai.OpenAI(
@@ -101,7 +101,7 @@ class CompletionsServer:
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
     ) -> list[str]:
-        """Texts of `n` completions of `prompt`, without it."""
+        """Texts of `n` continuations of `prompt`, without the prompt."""
         settings = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "stop": stop}
         choices = self._n_choices("completions", {"prompt": prompt, **settings}, n, seed)
         return [self._text(choice, "completions") for choice in choices]
@@ -115,7 +115,7 @@ class CompletionsServer:
         temperature: float,
         seed: int | None = None,
     ) -> list[str]:
-        """Texts of `n` replies to `messages`, each `{"role": ..., "content": ...}`; "" where the model said nothing."""
+        """Texts of `n` replies to `messages`, each `{"role": ..., "content": ...}`; "" if the model said nothing."""
         asked = {"messages": [*map(dict, messages)], "max_tokens": max_tokens, "temperature": temperature}
         choices = self._n_choices("chat/completions", asked, n, seed)
         texts = []
@@ -129,33 +129,33 @@ class CompletionsServer:
 
     def sample(
         self, prompt: str, *, n: int, max_tokens: int, seed: int, extra: Mapping[str, Any] | None = None
-    ) -> list[Completion]:
-        """`n` completions drawn from the whole distribution (temperature 1, top_p 1), with their log-probabilities.
+    ) -> list[Continuation]:
+        """`n` continuations drawn from the whole distribution (temperature 1, top_p 1), with their log-probabilities.
 
-        `extra`: further fields of the request, such as vLLM's `return_token_ids`.
+        `extra`: additional fields of the request, such as vLLM's `return_token_ids`.
         """
-        # in a list, since vLLM refuses an empty prompt that is not, even where its tokenizer would add a token
+        # in a list, since vLLM refuses an empty prompt outside a list, even if its tokenizer would add a token
         asked = {"prompt": [prompt], "max_tokens": max_tokens, "temperature": 1, "top_p": 1, "logprobs": 1}
         choices = self._n_choices("completions", {**asked, **(extra or {})}, n, seed)
-        completions = []
+        continuations = []
         for choice in choices:
             ids = choice.get("token_ids")
             is_ids = isinstance(ids, list) and all(type(i) is int for i in ids)
-            completions.append(
-                Completion(
+            continuations.append(
+                Continuation(
                     self._text(choice, "completions"),
                     choice.get("finish_reason") == "stop",
                     self._logprobs(choice),
                     ids if is_ids else None,
                 )
             )
-        return completions
+        return continuations
 
     def token_logprobs(self, prompts: Sequence[str] | Sequence[Sequence[int]]) -> list[TokenLogprobs | None]:
         """Log-probabilities of the tokens of each text (or list of ids); None where the server returned none.
 
-        Asks for the prompt back (`echo`) and for nothing new. What a server that ignores `echo` says about other tokens
-        counts as none: its text does not begin with the prompt.
+        Requests the prompt back (`echo`) and nothing new. The answer of a server that ignores `echo` counts as none,
+        since its text does not begin with the prompt.
         """
         asked = {"prompt": [*prompts], "max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 1}
         choices = self._post("completions", asked)
@@ -171,10 +171,10 @@ class CompletionsServer:
         return [self._logprobs(choice) if echoed else None for choice, echoed in zip(choices, is_echo, strict=True)]
 
     def _n_choices(self, path: str, asked: dict[str, Any], n: int, seed: int | None) -> list[dict[str, Any]]:
-        """Exactly `n` choices: some servers know no `n` and return one, which is then asked for again."""
+        """Exactly `n` choices: some servers do not support `n` and return one; the others are then requested again."""
         choices: list[dict[str, Any]] = []
         while len(choices) < n:
-            # another seed each time, or the same choice would come back
+            # a new seed each time, otherwise the same choice would come back
             seeded = {} if seed is None else {"seed": seed + len(choices)}
             answered = self._post(path, {**asked, **seeded, "n": n - len(choices)})
             if not answered:
@@ -191,13 +191,13 @@ class CompletionsServer:
             text = self._client.post(f"/{path}", body=body, cast_to=str)
         except openai.APITimeoutError:
             raise ServerError(
-                f"{where}: no answer within {self.timeout:g} seconds, asked {self.max_retries + 1} times. "
-                "Is the server overloaded? Restart it, or ask for less at once."
+                f"{where}: no answer within {self.timeout:g} seconds, after {self.max_retries + 1} attempts. "
+                "Is the server overloaded? Restart it, or request less at a time."
             ) from None
         except openai.APIConnectionError as error:
             raise ServerError(
-                f"{where}: cannot be reached ({self._shown(str(error.__cause__ or error))}), tried "
-                f"{self.max_retries + 1} times. Start the server, or correct base_url."
+                f"{where}: cannot be reached ({self._shown(str(error.__cause__ or error))}), after "
+                f"{self.max_retries + 1} attempts. Start the server, or correct base_url."
             ) from None
         except openai.APIStatusError as error:
             raise self._refused(where, error.status_code, error.response.text) from None
@@ -212,18 +212,18 @@ class CompletionsServer:
 
     def _refused(self, where: str, status: int, body: str) -> ServerError:
         if status in (401, 403):
-            # what the server says is left out: it may quote the key, in part
+            # the server's message is left out: it may quote part of the key
             return ServerError(
                 f"{where}: refused the key (status {status}). Set the environment variable {self.api_key_env} to a key of "
                 "that server, or choose another variable in api_key_env.",
                 status,
             )
         if status == 404:
-            advice = "Does base_url end as the server wants it (often in /v1), and does it serve a model of that name?"
+            advice = "Does base_url end as the server expects (often in /v1), and does it serve a model of that name?"
         elif status == 429 or status >= 500:
-            advice = f"It was asked {self.max_retries + 1} times. Wait and try again, or look at the server's own log."
+            advice = f"There were {self.max_retries + 1} attempts. Wait and try again, or look at the server's own log."
         else:
-            advice = "The server does not support what was asked, or not with these values."
+            advice = "The server does not support this request, or not with these values."
         return ServerError(f"{where}: answered with status {status}: {self._shown(body)}. {advice}", status)
 
     def _malformed(self, path: str, reason: str) -> ServerError:
@@ -233,7 +233,7 @@ class CompletionsServer:
         )
 
     def _shown(self, text: str) -> str:
-        """Text of the server for an error message: cut, without the key, fit for a terminal."""
+        """Text of the server for an error message: truncated, without the key, safe for a terminal."""
         if self._key != NO_KEY:
             for key in (self._key, json.dumps(self._key)[1:-1]):
                 text = text.replace(key, "***")
@@ -246,7 +246,7 @@ class CompletionsServer:
         return text
 
     def _logprobs(self, choice: dict[str, Any]) -> TokenLogprobs | None:
-        """The choice's log-probabilities; None where it has none in the form of the completions API."""
+        """The choice's log-probabilities; None if it has none in the format of the completions API."""
         given = choice.get("logprobs")
         if not isinstance(given, dict):
             return None
@@ -269,10 +269,10 @@ def _is_logprob(value: object) -> bool:
 
 
 def _split_url(base_url: str) -> Any:
-    """The parts of `base_url`. Raises `ConfigError` where it is no URL of a server, or holds a secret."""
+    """The parts of `base_url`. Raises `ConfigError` if it is not the URL of a server, or contains a secret."""
     parts = urlsplit(base_url)
     if "@" in base_url:
-        raise ConfigError("base_url holds a user name or password; leave it out and set a key by api_key_env.")
+        raise ConfigError("base_url contains a user name or password; remove it and set a key with api_key_env.")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"base_url is {base_url!r}; it must be like http://localhost:8000/v1.")
     return parts

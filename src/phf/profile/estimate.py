@@ -1,4 +1,4 @@
-"""What annotating a corpus will take, from a sample of it: time, CPU or GPU hours, and disk."""
+"""Prediction of what annotating a corpus costs, from a sample of it: time, CPU or GPU hours, and disk space."""
 
 import heapq
 import math
@@ -27,19 +27,19 @@ from phf.storage.hashing import splitmix64
 NUM_SAMPLED = 200
 NUM_PARTS = 16
 READ_CHARS = 2**25
-"""Characters that are read, over all parts, to learn how much text there is in a byte; the sample is drawn from them."""
+"""Characters that are read, over all parts, to estimate the amount of text per byte; the sample is drawn from them."""
 MIN_BATCHES = 20
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read of a corpus, and the sample drawn from it."""
+    """The part of a corpus that was read, and the sample drawn from it."""
 
     sample: list[Document]
     num_bytes: int
     """Size of the corpus on disk."""
     num_documents: float
-    """In the whole corpus: counted where `share_read` is 1, else in proportion to the bytes read."""
+    """In the whole corpus: counted if `share_read` is 1, otherwise in proportion to the bytes read."""
     num_chars: float
     share_read: float
     num_parts: int
@@ -48,7 +48,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The prediction. Hours are of one process; several share them, as far as there are cores or GPUs."""
+    """The prediction. Hours are for one process; several processes share them, up to the number of cores or GPUs."""
 
     phf_version: str
     source: str
@@ -56,7 +56,7 @@ class Estimate:
     segmenter: str
     device: str
     has_device: bool
-    """Whether the scorer has a model: where there is no GPU, one process of it uses all cores."""
+    """Whether the scorer has a model: without a GPU, one process of it uses all cores."""
     num_sampled: int
     """Documents that were scored."""
     num_sampled_chars: int
@@ -65,7 +65,7 @@ class Estimate:
     corpus: dict[str, float]
     """num_bytes, num_documents, num_characters, share_read, num_parts, num_parts_read."""
     process_hours: Interval
-    """Wall-clock hours of one process (and its GPU, where the device is one)."""
+    """Wall-clock hours of one process (and its GPU, if the device is one)."""
     cpu_hours: Interval
     """Processor time of all threads."""
     output_bytes: float
@@ -89,8 +89,8 @@ def estimate_corpus(
     """Score a sample of the documents of `source` and scale up to all of it by the sizes of its files.
 
     The sample is drawn from up to `READ_CHARS` characters at the start of up to `NUM_PARTS` files, spread over the
-    corpus; a corpus that ends before is read as a whole, so that only the scoring is an estimate. Loading the scorer is
-    not part of the figures. Raises `CorpusError` where the size of the source is not known.
+    corpus; a smaller corpus is read as a whole, so that only the scoring is an estimate. Loading the scorer is
+    not part of the figures. Raises `CorpusError` if the size of the source is not known.
     """
     scorer = build_scorer(scorer_config, "scorer")
     segmenter = segmenter or scorer.segmenter
@@ -127,13 +127,11 @@ def estimate_corpus(
 def read_sample(
     source: str, num_sampled: int, read_chars: int = READ_CHARS, options: ReadOptions | None = None
 ) -> Reading:
-    """Read some of a source and draw documents from it, uniformly, by hashes of their positions."""
+    """Read part of a source and draw documents from it, uniformly, by hashes of their positions."""
     all_parts = list_corpus([source], options).parts
     num_bytes = sum(part.num_bytes or 0 for part in all_parts)
     if not num_bytes or any(part.num_bytes is None for part in all_parts):
-        raise CorpusError(
-            f"{source}: its size is not known, so there is nothing to scale a sample to. Name local files instead."
-        )
+        raise CorpusError(f"{source}: its size is not known, so a sample cannot be scaled up. Use local files instead.")
     chosen = [all_parts[i] for i in np.unique(np.linspace(0, len(all_parts) - 1, NUM_PARTS).round().astype(int))]
     heap: list[tuple[int, Document]] = []
     num_documents = num_chars = num_seen = 0
@@ -153,7 +151,7 @@ def read_sample(
         num_chars += taken.num_chars
         bytes_read += taken.share * (part.num_bytes or 0)
     if not heap or not num_chars:
-        raise CorpusError(f"{source}: no text was found in it; there is nothing to estimate from.")
+        raise CorpusError(f"{source}: no text was found in it, so there is nothing to estimate from.")
     scale = num_bytes / bytes_read
     return Reading(
         sample=[document for _, document in sorted(heap, key=lambda item: -item[0])],
@@ -180,7 +178,7 @@ class _Taken:
         reader = DocumentReader(self._part, self._options)
         first = last = -1.0
         for document in reader:
-            # A reader tells how far it is now and then: between two such moments, documents and share belong together.
+            # A reader reports its position from time to time: documents and share are taken at the same moment.
             first = reader.fraction if first < 0 else first
             if self.num_chars >= self._max_chars and reader.fraction != last:
                 self.share = reader.fraction - first
@@ -213,7 +211,7 @@ def _timed(scorer: Scorer, segmenter: str, documents: list[Document]) -> tuple[n
             wall, cpu = time.perf_counter(), time.process_time()
             with suppress(
                 Exception
-            ):  # what a scorer raises is counted where the sample is written; its time counts here
+            ):  # exceptions of the scorer are counted where the sample is written; their time counts here
                 scorer.score_documents([segment(document.text, segmenter) for document in batch])
             rows.append((num_chars, time.perf_counter() - wall, time.process_time() - cpu))
             batch, num_chars = [], 0

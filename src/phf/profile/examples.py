@@ -1,4 +1,4 @@
-"""Segments of a corpus to look at: what a score of so much reads like."""
+"""Example segments of a corpus: what text with a given score looks like."""
 
 import heapq
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ class Example:
     """A segment whose score is near a quantile."""
 
     quantiles: str
-    """"p50", or "p1-p50" where they are the same number."""
+    """"p50", or "p1-p50" if they are the same number."""
     score: float
     document: str
-    """Id of its document, made visible."""
+    """Id of its document, with control characters as escapes."""
     text: str
     """Its beginning, with control characters as escapes."""
 

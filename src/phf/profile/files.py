@@ -14,13 +14,13 @@ PROFILE, CHART, ESTIMATE = "profile.json", "profile.png", "estimate.json"
 
 
 def write_profile(profile: Profile, output: Path | None) -> tuple[Path | None, str | None]:
-    """Write `profile.json` and `profile.png` into `output`, by default beside the shards of a folder that can be written.
+    """Write `profile.json` and `profile.png` into `output`, by default next to the shards of a folder that is writable.
 
-    Returns the folder, None where nothing was written, and a line to tell the reader about what is missing.
+    Returns the folder, None if nothing was written, and a message about what is missing.
     """
     folder = output or _own_folder(profile.source)
     if folder is None:
-        return None, "The dataset is no folder that a profile can be put into; name --output to keep it."
+        return None, "The dataset is not a folder that the profile can be written to; use --output to keep it."
     write_json(folder / PROFILE, profile.to_json())
     try:
         write_chart(profile, folder / CHART)
@@ -36,6 +36,6 @@ def write_estimate(estimate: Estimate, output: Path) -> Path:
 
 
 def _own_folder(source: str) -> Path | None:
-    # A saved `datasets` folder is told from another by all its files, so nothing is added to it.
+    # A saved `datasets` folder is identified by all its files, so nothing is added to it.
     folder = Path(source)
     return folder if folder.is_dir() and not is_saved_dataset(source) and os.access(folder, os.W_OK) else None

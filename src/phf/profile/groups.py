@@ -1,4 +1,4 @@
-"""The scores of each part of a corpus: by a key of `meta`, or by what its files come from."""
+"""The scores of each part of a corpus: by a key of `meta`, or by the origin of its files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Group:
     """Counts of one part of the corpus. Shares are `above` / all, unscored segments included."""
 
     name: str
-    """Made visible, and cut short."""
+    """The name, with control characters as escapes, truncated."""
     num_documents: int = 0
     num_segments: int = 0
     num_unscored_segments: int = 0
@@ -40,10 +40,10 @@ class Group:
 
 
 class GroupCounter:
-    """Counts documents by `meta[by]`; by None, by the only key of the first `meta` there is, or else by origin.
+    """Counts documents by `meta[by]`; by None, by the only key of the first `meta` there is, otherwise by origin.
 
-    `origins_are` says what the names of origins are: "source" or "file". At most `max_groups` groups are told apart, in
-    the order they come; the documents of later ones are counted together.
+    `origins_are` is the kind of the origins: "source" or "file". At most `max_groups` groups are distinguished, in
+    order of appearance; the documents of later ones are counted together.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class GroupCounter:
         self._is_decided = by is not None
         self._max_groups = max_groups
         self._groups: dict[str, Group] = {}
-        """By whole values, which may be the same where names are cut."""
+        """Groups by full values, since truncated names may coincide."""
         self._keys_seen: set[str] = set()
 
     @property
     def by(self) -> str:
-        """What the groups are named by."""
+        """The key that the groups are named by."""
         return self._origins_are if self._key is None else self._key
 
     def add(self, documents: Sequence[AnnotatedDocument], origin: str, num_tokens: np.ndarray | None = None) -> None:
@@ -73,7 +73,7 @@ class GroupCounter:
             start = end
 
     def result(self) -> list[Group]:
-        """The groups, the one with most documents first. Raises `CorpusError` where no document had the key asked for."""
+        """The groups, the one with most documents first. Raises `CorpusError` if no document had the requested key."""
         if self._wanted is not None and set(self._groups) <= {NONE}:
             raise CorpusError(
                 f"No document has '{self._wanted}' in its meta. {did_you_mean(self._wanted, self._keys_seen)}"
@@ -87,7 +87,7 @@ class GroupCounter:
         if len(self._keys_seen) < self._max_groups:
             self._keys_seen.update(document.meta)
         if not self._is_decided:
-            # Origins before the first document with meta stay groups of their own.
+            # Origins before the first document with meta stay separate groups.
             self._is_decided = bool(document.meta)
             self._key = next(iter(document.meta)) if len(document.meta) == 1 else None
         value = origin if self._key is None else self._value(document)

@@ -1,4 +1,4 @@
-"""Bins that show a distribution of scores: even ones, or even in the logarithm where scores span orders of magnitude."""
+"""Bins that show a distribution of scores: evenly spaced, or logarithmic if scores span orders of magnitude."""
 
 from dataclasses import dataclass
 
@@ -13,18 +13,18 @@ LOG_SPAN = 100.0
 
 @dataclass(frozen=True)
 class Bin:
-    """Scores in (low, high]; the first bin holds its `low` too, and one of a single value has low == high."""
+    """Scores in (low, high]; the first bin includes its `low`, and a bin of a single value has low == high."""
 
     low: float
     high: float
     share: float
-    """Of all scores of the level, in [0, 1]."""
+    """Share of all scores of the level, in [0, 1]."""
 
 
 def histogram(distribution: Distribution, num_bins: int = NUM_BINS) -> list[Bin]:
-    """The bins of a distribution in ascending order; empty where there is no score.
+    """The bins of a distribution in ascending order; empty if there are no scores.
 
-    Zero, where many scores are, has a bin of its own. The last bin reaches to the highest score.
+    Zero, which many scores have, has a bin of its own. The last bin reaches to the highest score.
     """
     scores, amounts = distribution.sorted_scores()
     if not len(scores):
@@ -64,7 +64,7 @@ def _edges(scores: np.ndarray, counts: np.ndarray, num_bins: int) -> np.ndarray:
 
 
 def labels(bins: list[Bin]) -> list[tuple[str, str]]:
-    """(low, high) of each bin in as few digits, at least 3, as tell the edges apart."""
+    """(low, high) of each bin in as few digits, at least 3, as distinguish the edges."""
     edges = {edge for bin in bins for edge in (bin.low, bin.high)}
     digits = next((n for n in range(3, 9) if len({f"{edge:.{n}g}" for edge in edges}) == len(edges)), 9)
     return [(f"{bin.low:.{digits}g}", f"{bin.high:.{digits}g}") for bin in bins]

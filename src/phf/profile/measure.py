@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Amount:
-    """Part of a corpus: documents or segments, their characters, and their tokens where a tokenizer was given."""
+    """Part of a corpus: documents or segments, their characters, and their tokens if a tokenizer was given."""
 
     count: int
     characters: int
@@ -42,7 +42,7 @@ class Amount:
 
 @dataclass(frozen=True)
 class Percentile:
-    """The threshold that a percentile stands for, and what is at or below it."""
+    """The threshold for a percentile, and what is at or below it."""
 
     percentile: float
     threshold: float
@@ -51,7 +51,7 @@ class Percentile:
 
 @dataclass(frozen=True)
 class Level:
-    """The scores of all documents (`avg_score`) or of all segments. Scores are None where nothing was scored."""
+    """The scores of all documents (`avg_score`) or of all segments. Scores are None if nothing was scored."""
 
     scored: Amount
     unscored: Amount
@@ -63,24 +63,24 @@ class Level:
     quantiles: dict[str, float]
     """"p5" -> the smallest score that at least 5 % of the scores do not exceed."""
     percentiles: list[Percentile]
-    """The percentiles that were asked for."""
+    """The requested percentiles."""
     histogram: list[Bin]
     num_sampled: int | None
-    """Quantiles, bins and `at_or_below` are estimated from so many scores; None: they are exact."""
+    """Number of scores that quantiles, bins and `at_or_below` are estimated from; None: they are exact."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What `phf profile` shows; `profile.json` holds the same."""
+    """The output of `phf profile` and the content of `profile.json`."""
 
     phf_version: str
     source: str
     fingerprint: str
     scores_column: str
     scorer: dict[str, Any] | None
-    """As the manifest says; None without one."""
+    """From the manifest; None without one."""
     is_unfinished: bool
-    """Whether `phf annotate` was interrupted in this folder, or is still at work in it."""
+    """Whether `phf annotate` was interrupted in this folder, or is still running in it."""
     tokenizer: str | None
     threshold: float
     levels: dict[str, Level]
@@ -89,7 +89,7 @@ class Profile:
     num_partly_unscored_documents: int
     """Documents with an unscored segment: those that `dataset.unscored: drop` leaves out."""
     unscored_reasons: dict[str, int]
-    """Of all columns of scores together."""
+    """Over all columns of scores together."""
     num_scorers: int
     """Columns of scores that the manifest names; 1 without one."""
     num_duplicate_documents: int
@@ -119,8 +119,8 @@ def profile_dataset(
 
     Args:
         threshold: shares are counted on each side of it; a score <= threshold is on the lower side.
-        percentiles: in [0, 100]; the thresholds they stand for are worked out at each of `levels`.
-        by: key of `meta` to group by; None: the only key of the first `meta`, or else the source that was annotated, or the
+        percentiles: in [0, 100]; the corresponding thresholds are computed at each of `levels`.
+        by: key of `meta` to group by; None: the only key of the first `meta`, otherwise the source that was annotated, or the
             file.
         tokenizer: folder or Hub name, to count tokens; None: characters stand for them.
 
@@ -154,7 +154,7 @@ def profile_dataset(
             if progress is not None:
                 progress(counts["documents"], counts["characters"])
     if not counts["documents"]:
-        raise CorpusError(f"{source}: holds no documents; there is nothing to profile.")
+        raise CorpusError(f"{source}: contains no documents, so there is nothing to profile.")
     measured = {
         name: _level(scores, name, threshold, percentiles if name in levels else (), tokenizer is not None)
         for name in LEVELS
@@ -219,7 +219,7 @@ def _encoder(tokenizer: str) -> "PlainEncoder":
     except (OSError, ValueError) as error:
         first = str(error).partition("\n")[0]
         raise CorpusError(
-            f"--tokenizer: '{tokenizer}' cannot be loaded: {first} Name a local folder or check the network."
+            f"--tokenizer: '{tokenizer}' cannot be loaded: {first} Give a local folder or check the network."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What the files of a dataset come from: the sources that were annotated, as far as that can be told."""
+"""The origin of the files of a dataset: the sources that were annotated, as far as known."""
 
 import re
 from collections import Counter
@@ -16,8 +16,8 @@ SHARD = re.compile(r"(shard-(\d+))-\d+\.parquet")
 def origins(source: str, manifest: Manifest | None) -> tuple[str, dict[str, str]]:
     """("source" or "file", name of what is read alone -> name of where it comes from), in the order of reading.
 
-    Shards of `phf annotate` come from the sources that their manifest names, while these are what they were then;
-    afterwards the shards of one source go by the beginning of their names. Other files come from themselves.
+    Shards of `phf annotate` come from the sources that their manifest names, as long as these have not changed;
+    otherwise the shards of one source are identified by the beginning of their names. Other files are their own origin.
     """
     files = [] if is_saved_dataset(source) else record_files(source)
     if not files:

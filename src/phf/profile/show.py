@@ -1,4 +1,4 @@
-"""A profile and an estimate on the terminal. Nothing of the corpus reaches it but as `visible` text without markup."""
+"""A profile and an estimate on the terminal. Text of the corpus is shown only as `visible` text without markup."""
 
 import math
 from collections.abc import Collection, Iterator, Sequence
@@ -17,7 +17,7 @@ from phf.text import visible
 
 BAR_WIDTH, LEAST_BAR_WIDTH = 40, 10
 TEXT_WIDTH = 16
-"""Of text that had to be folded, at least."""
+"""Minimum width of text that has to be folded."""
 MAX_GROUPS = 20
 
 
@@ -43,7 +43,7 @@ def show_profile(profile: Profile, console: Console) -> None:
 
 
 def show_estimate(estimate: Estimate, console: Console) -> None:
-    """Print it, with what it rests on."""
+    """Print it, with the data it is based on."""
     corpus = estimate.corpus
     is_whole = corpus["share_read"] >= 1
     device = "CPU" if estimate.device == "cpu" else f"GPU ({estimate.device})"
@@ -56,7 +56,7 @@ def show_estimate(estimate: Estimate, console: Console) -> None:
         "All of it was read."
         if is_whole
         else f"Read: {corpus['share_read']:.2%} of it, from the start of {corpus['num_parts_read']:.0f} of "
-        f"{corpus['num_parts']:.0f} files; the corpus is taken to go on like that.",
+        f"{corpus['num_parts']:.0f} files; the rest is assumed to be similar.",
         f"Sample: {estimate.num_sampled:,} documents, {estimate.num_sampled_chars:,} characters, "
         f"{estimate.num_segments:,} segments, {estimate.num_unscored_segments:,} unscored",
         f"Time: {_hours(estimate.process_hours)} of one process; {_sharing(estimate)}",
@@ -73,7 +73,7 @@ def _head(profile: Profile) -> Iterator[str]:
     by = "" if scorer is None else f", scored by {_scorer(scorer)}"
     yield f"{visible(profile.source)}, column {visible(profile.scores_column)}{by}"
     if profile.is_unfinished:
-        yield "The annotation of this folder is not finished: this is the part that is there. phf annotate goes on with it."
+        yield "The annotation of this folder is not finished: this is the part so far. Run phf annotate again to resume it."
     documents, segments = profile.levels["document"], profile.levels["segment"]
     all_segments = _plus(segments.scored, segments.unscored)
     tokens = "" if all_segments.tokens is None else f", {all_segments.tokens:,} tokens"
@@ -92,7 +92,7 @@ def _head(profile: Profile) -> Iterator[str]:
     exact = "" if profile.is_duplicate_count_exact else "about "
     yield f"Exact duplicates of an earlier document: {exact}{profile.num_duplicate_documents:,}"
     if profile.tokenizer is None:
-        yield "Characters stand for tokens; name --tokenizer to count tokens."
+        yield "Characters are counted instead of tokens; use --tokenizer to count tokens."
 
 
 def _show_level(name: str, level: Level, console: Console) -> None:
@@ -201,8 +201,8 @@ def _print_table(
     folded: Collection[str] = (),
     styles: Sequence[str] = (),
 ) -> None:
-    """Rows of text as it is. Where they do not fit, headers wrap and the columns `folded` are folded; numbers never are,
-    so in a very narrow terminal a line may stick out."""
+    """Rows of literal text. If they do not fit, headers wrap and the columns `folded` are folded; numbers never are,
+    so in a very narrow terminal a line may be too long."""
     whole, least = [], []
     for number, header in enumerate(headers):
         cells = max(cell_len(row[number]) for row in rows)

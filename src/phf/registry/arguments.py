@@ -1,4 +1,4 @@
-"""The arguments of what a name in a configuration leads to: of the object, or read from source that is not imported.
+"""The arguments of the object that a name in a configuration refers to: from the object, or from its source, unimported.
 
 Settings are checked against them when a configuration is loaded, which imports none of the classes that it names, and
 again when the class is called.
@@ -17,7 +17,7 @@ from phf.registry.kinds import bindings, is_standard, source_of
 from phf.registry.nearest import did_you_mean
 
 ANY = inspect.Parameter.empty
-"""The annotation of an argument that takes anything, as far as can be told."""
+"""The annotation of an argument that takes anything, as far as known."""
 NO_INIT = ("object", "ABC", "Protocol")
 """Base classes that take no arguments."""
 MAX_BASES = 8
@@ -47,12 +47,12 @@ class _Sentinel:
 REQUIRED = _Sentinel("REQUIRED")
 """The default of an argument that has none."""
 UNKNOWN = _Sentinel("UNKNOWN")
-"""The default of an argument whose default only importing its module would tell."""
+"""The default of an argument whose default is only known after importing its module."""
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument that can be given by name."""
+    """One argument that can be passed by name."""
 
     annotation: Any = ANY
     default: Any = REQUIRED
@@ -84,7 +84,7 @@ class Arguments:
         return {key: _parsed(value, self.named.get(key, Argument()).annotation) for key, value in settings.items()}
 
     def with_defaults(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings, parsed where they can be, and the defaults of the others, as far as these are known."""
+        """Settings, parsed where possible, and the defaults of the others, as far as these are known."""
         defaults = {key: argument.default for key, argument in self.named.items()}
         known = {key: value for key, value in defaults.items() if value is not REQUIRED and value is not UNKNOWN}
         sound = dict(settings)
@@ -94,7 +94,7 @@ class Arguments:
 
 
 def arguments_of(target: Any) -> Arguments:
-    """The arguments of a class or function. Raises `TypeError` or `ValueError` for what Python cannot tell them of."""
+    """The arguments of a class or function. Raises `TypeError` or `ValueError` if Python cannot determine them."""
     named, takes_others = {}, False
     for name, parameter in inspect.signature(target).parameters.items():
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
@@ -105,7 +105,7 @@ def arguments_of(target: Any) -> Arguments:
 
 
 def known_arguments(module_name: str, name: str) -> Arguments | None:
-    """The arguments of `module_name:name`, without importing the module; None where they cannot be told."""
+    """The arguments of `module_name:name`, without importing the module; None if they cannot be determined."""
     module = sys.modules.get(module_name)
     if module is not None:
         try:
@@ -152,7 +152,7 @@ def _bound(path: Path, modified: int) -> dict[str, ast.stmt]:
 
 
 def _arguments(node: ast.arguments, bound: Mapping[str, ast.stmt], skip: int = 0) -> Arguments:
-    """`skip`: arguments in front, such as self, which cannot be given by name."""
+    """`skip`: leading arguments, such as self, which cannot be passed by name."""
     positional = [*node.posonlyargs, *node.args]
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(node.defaults)) + list(node.defaults)
     pairs = [*zip(positional, defaults, strict=True)][max(skip, len(node.posonlyargs)) :]

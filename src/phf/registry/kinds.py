@@ -1,8 +1,8 @@
-"""What a name in a configuration leads to: looked at before it is imported, and again before it is called.
+"""The object that a name in a configuration refers to: examined before it is imported, and again before it is called.
 
 A configuration may come from a stranger, and `package.module:Name` can name anything that Python finds. So the standard
-library is refused unseen, a module is imported only if its source has such a name, and only a class of the right kind,
-or a function that says that it returns one, is called. That a module's own lines run when it is imported remains.
+library is refused without an import, a module is imported only if its source has such a name, and only a class of the
+right kind, or a function annotated to return one, is called. A module's top-level code still runs when it is imported.
 """
 
 import ast
@@ -33,11 +33,11 @@ class Kind:
 
     name: str
     method: str
-    """That its class must define."""
+    """The method that its class must define."""
     parameters: tuple[str, ...]
-    """Of the method, given by position."""
+    """Parameters of the method, passed by position."""
     are_named: bool = False
-    """The parameters must have these names, as every library has methods called like this one."""
+    """The parameters must have these names, because many libraries have methods with this name."""
     base: str | None = None
     """"module:Class" of which it must be a subclass."""
 
@@ -60,7 +60,7 @@ class Kind:
         return not self.are_named or names[: len(self.parameters)] == self.parameters
 
     def wanted(self) -> str:
-        """What it must be, in words."""
+        """A description of the requirement for messages."""
         if self.base is not None:
             return f"a subclass of {self.base.replace(':', '.')}"
         return f"a class with the method {self.method}({', '.join(self.parameters)})"
@@ -84,14 +84,14 @@ def find(target: str, kind: Kind) -> Any:
 
 
 def checked(found: Any, target: str, kind: Kind) -> Any:
-    """`found` itself, if calling it makes an object of this kind; else `ConfigError`."""
+    """`found` itself, if calling it makes an object of this kind; otherwise `ConfigError`."""
     if isinstance(found, type):
         made: Any = found
     elif isinstance(found, FunctionType):
         made = _returned(found)
         if made is None:
             raise ConfigError(
-                f"The {kind.name} '{target}' is a function that does not say what it makes, so it is not called. "
+                f"The {kind.name} '{target}' is a function without a return annotation, so it is not called. "
                 f"Annotate the class that it returns: def {found.__name__}(...) -> TheClass."
             )
     else:
@@ -108,7 +108,7 @@ def checked(found: Any, target: str, kind: Kind) -> Any:
 
 
 def import_attribute(module_name: str, name: str, target: str, kind: Kind) -> Any:
-    """Import what shipped files, or a user, name."""
+    """Import an attribute that shipped files or a user name."""
     try:
         return _attribute(module_name, name)
     except ModuleNotFoundError as error:
@@ -128,7 +128,7 @@ def _attribute(module_name: str, name: str) -> Any:
 
 
 def _returned(function: FunctionType) -> type | None:
-    """The class that a function is annotated to return; a text is looked up as a dotted name, not evaluated."""
+    """The class that a function is annotated to return; a string is looked up as a dotted name, not evaluated."""
     annotation = function.__annotations__.get("return")
     if isinstance(annotation, str):
         first, *rest = annotation.strip("'\" ").split(".")
@@ -143,21 +143,23 @@ def is_standard(module_name: str) -> bool:
 
 
 def refuse_unseen(module_name: str, name: str, target: str, kind: Kind) -> None:
-    """`ConfigError` for what cannot be of this kind, as far as that can be told without importing it."""
+    """`ConfigError` for what cannot be of this kind, as far as known without importing it."""
     if is_standard(module_name):
         raise ConfigError(
-            f"The {kind.name} '{target}' is of Python's standard library, which has none, so it is not imported. "
+            f"The {kind.name} '{target}' is in Python's standard library, which has none, so it is not imported. "
             "If the file is your own, give it another name."
         )
     if module_name in sys.modules:
         return
     if module_name.rpartition(".")[2] == "__main__":
-        raise ConfigError(f"The {kind.name} '{target}' is of a program, which is not imported.")
+        raise ConfigError(f"The {kind.name} '{target}' is part of a program, which is not imported.")
     origin = source_of(module_name)
     if origin is None or origin.suffix != ".py":
-        return  # not found, which importing it will say, or compiled
+        return  # not found, which importing it will report, or compiled
     if origin.is_relative_to(sysconfig.get_path("stdlib")) and "site-packages" not in origin.parts:
-        raise ConfigError(f"The {kind.name} '{target}' is of Python itself, which has none, so it is not imported.")
+        raise ConfigError(
+            f"The {kind.name} '{target}' is part of Python itself, which has none, so it is not imported."
+        )
     try:
         body = ast.parse(origin.read_bytes()).body
     except (OSError, SyntaxError, ValueError, RecursionError):
@@ -173,7 +175,7 @@ def refuse_unseen(module_name: str, name: str, target: str, kind: Kind) -> None:
         raise ConfigError(f"The {kind.name} '{target}' is not {kind.wanted()}, so it is not called.")
     if isinstance(node, ast.FunctionDef) and node.returns is None and not node.decorator_list:
         raise ConfigError(
-            f"The {kind.name} '{target}' is a function that does not say what it makes, so it is not called. Annotate "
+            f"The {kind.name} '{target}' is a function without a return annotation, so it is not called. Annotate "
             f"the class that it returns: def {name}(...) -> TheClass."
         )
 

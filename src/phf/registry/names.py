@@ -1,4 +1,4 @@
-"""Name -> "module:attribute", resolved when asked for, so that listing what exists imports nothing."""
+"""Name -> "module:attribute", resolved on demand, so that listing what exists imports nothing."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from phf.registry.nearest import did_you_mean
 
 @dataclass(frozen=True)
 class Registry:
-    """The shipped entries of one kind (scorer, objective, metric) and the plugins installed beside them.
+    """The shipped entries of one kind (scorer, objective, metric) and the installed plugins.
 
     A name is looked up among the shipped entries, then among the entry points of `group`; a name of the form
-    `package.module:attribute` leads to a user's own class, which needs no registration; see `phf.registry.kinds`.
+    `package.module:attribute` refers to a user's own class, which needs no registration; see `phf.registry.kinds`.
     """
 
     kind: Kind
@@ -25,7 +25,7 @@ class Registry:
 
     def describe(self) -> dict[str, str]:
         """name -> one line of description, shipped entries first, plugins after."""
-        from importlib.metadata import entry_points  # a tenth of what a worker needs to start
+        from importlib.metadata import entry_points  # a tenth of a worker's start-up time
 
         plugins = {point.name: f"plugin: {point.value}" for point in entry_points(group=self.group)}
         return {name: summary for name, (_, summary) in self.entries.items()} | plugins
@@ -45,14 +45,14 @@ class Registry:
         raise self._unknown(name)
 
     def build(self, section: Mapping[str, Any], where: str, name_key: str = "class_name") -> Any:
-        """Call what `section[name_key]` names with the section's other keys as arguments.
+        """Call the object that `section[name_key]` names with the section's other keys as arguments.
 
         Args:
             section: as read from YAML, e.g. `{"class_name": "NGramStats", "n": 2}`.
             where: the section's dotted path, for error messages.
 
-        Raises `ConfigError` for a missing or unknown name, an unknown or missing argument, or a value of another type
-        than the argument is annotated with; text is parsed where the type allows it ("5e-4" is a float).
+        Raises `ConfigError` for a missing or unknown name, an unknown or missing argument, or a value that does not match
+        the argument's annotation; text is parsed where the type allows it ("5e-4" is a float).
         """
         settings = dict(section)
         name = settings.pop(name_key, None)
@@ -64,7 +64,7 @@ class Registry:
             raise ConfigError(f"{where}.{name_key}: {error}") from error
         try:
             arguments = arguments_of(target)
-        except (TypeError, ValueError) as error:  # no callable, or one that is not written in Python
+        except (TypeError, ValueError) as error:  # not callable, or not written in Python
             raise ConfigError(
                 f"{where}.{name_key} '{name}' is a {type(target).__name__}; it must be a class, or a function that "
                 f"makes a {self.kind.name}."
@@ -79,7 +79,7 @@ class Registry:
             raise ConfigError(f"{where}: {error}") from error
 
     def problems(self, section: Mapping[str, Any], name_key: str = "class_name") -> Iterator[tuple[str, str]]:
-        """(key, what is wrong with it) for what can be told of a section without importing what it names."""
+        """(key, problem) for what can be checked of a section without importing what it names."""
         name = section.get(name_key)
         if not isinstance(name, str):
             yield name_key, self._unnamed()
@@ -98,8 +98,8 @@ class Registry:
     ) -> dict[str, Any]:
         """The section with its values as the types of their arguments, and the defaults of those left out.
 
-        Sections that mean the same are equal so, as far as can be told without importing what they name. `is_short`: what
-        is at its default is left out instead.
+        Sections that mean the same become equal, as far as known without importing what they name. `is_short`: settings
+        at their defaults are left out instead.
         """
         name = section.get(name_key)
         settings = {key: value for key, value in section.items() if key != name_key}
@@ -120,7 +120,7 @@ class Registry:
         return f"is missing. {did_you_mean('', self.describe())}"
 
     def _arguments(self, name: str) -> Arguments | None:
-        """The arguments of what is called `name`; None where they cannot be told without importing it.
+        """The arguments of the entry called `name`; None if they are unknown without importing it.
 
         Raises `ConfigError` for a name that does not exist, or that is known to be of another kind.
         """

@@ -1,4 +1,4 @@
 """Run folders -> one page.
 
-Takes what run folders hold and nothing else, gives a self-contained page. May not start work of its own.
+Takes only the contents of run folders; gives a self-contained page. May not measure anything itself.
 """

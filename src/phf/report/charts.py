@@ -10,7 +10,7 @@ COLOURS = ("#2563eb", "#ea580c", "#059669", "#9333ea", "#dc2626", "#0891b2", "#c
 INK = "#7b8494"
 """Readable on white and on near-black, since one drawing serves both."""
 MAX_NAME_CHARS = 48
-"""A longer name in the legend would leave no room for the lines."""
+"""Longer names in the legend would leave no room for the lines."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -34,7 +34,7 @@ def trade_off_chart(title: str, x_label: str, y_label: str, points: Sequence[dic
 
     def draw(axes: Any) -> None:
         for index, point in enumerate(points):
-            # of equal values the mean may lie outside its interval by a rounding error
+            # if all values are equal, the mean may lie outside its interval by a rounding error
             error = [[max(point["y"] - point["low"], 0)], [max(point["high"] - point["y"], 0)]]
             colour = COLOURS[index % len(COLOURS)]
             axes.errorbar(
@@ -79,7 +79,7 @@ def _svg(title: str, x_label: str, y_label: str, draw: Callable[[Any], None]) ->
             spine.set_color(INK)
         legend = axes.legend(frameon=False, labelcolor=INK)
         for text in legend.get_texts():
-            text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
+            text.set_parse_math(False)  # a dollar sign in a name is literal
             name = text.get_text()
             if len(name) > MAX_NAME_CHARS:
                 text.set_text(name[: MAX_NAME_CHARS - 1] + "…")

@@ -22,10 +22,10 @@ SHOWN_CHARS = 1200
 
 
 def write_report(run_dirs: Sequence[Path], output: Path, baseline: str | None = None) -> list[str]:
-    """Write the page for these runs, whole or not at all; returns a notice for each folder that was skipped.
+    """Write the page for these runs atomically; returns a notice for each folder that was skipped.
 
-    Every text in it is escaped. `baseline`: the method or run that the others are compared with; None: MLE, else the first.
-    Raises `CorpusError` where there is not a single run, `ConfigError` for a baseline that is none of them.
+    Every text in it is escaped. `baseline`: the method or run that the others are compared with; None: MLE, or the first.
+    Raises `CorpusError` if there is no run at all, `ConfigError` for an unknown baseline.
     """
     try:
         from jinja2 import Environment
@@ -94,7 +94,7 @@ def _charts(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[st
             "Training loss",
             "train/lm_loss",
             "nats per token",
-            "Cross-entropy on training blocks, whatever the objective.",
+            "Cross-entropy on training blocks, regardless of the objective.",
         ),
         ("Misalignment while training", None, "mean misalignment score", "Score of samples drawn at that point."),
     ):
@@ -113,7 +113,7 @@ def _charts(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[st
 
 
 def _galleries(run: Run, label: str) -> list[dict[str, Any]]:
-    """Per scenario: the worst, the median, the best and some random samples, each once, offending segments marked."""
+    """Per scenario: the worst, the median, the best and some random samples, without repetitions, offending segments marked."""
     galleries: list[dict[str, Any]] = []
     if run.divergence is not None:
         return galleries
@@ -137,7 +137,7 @@ def _galleries(run: Run, label: str) -> list[dict[str, Any]]:
 
 
 def _marked(sample: Sample, threshold: float) -> dict[str, Any]:
-    """The prompt, unless it was scored as part of the segments, and the segments with their scores, cut at `SHOWN_CHARS`."""
+    """The prompt, unless it was scored with the segments, and the segments with their scores, up to `SHOWN_CHARS`."""
     parts: list[dict[str, Any]] = []
     left = SHOWN_CHARS
     for number, (text, score) in enumerate(zip(sample.segments, sample.segment_scores, strict=False)):
@@ -164,7 +164,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 def pieces_of(text: str, spans: Sequence[tuple[int, int, str]]) -> list[tuple[str, str]]:
     """(piece, labels of the spans that cover it) in order; together the pieces are the text.
 
-    `spans`: (start, end, label), which may overlap, and reach beyond a text that was cut.
+    `spans`: (start, end, label), which may overlap, and extend beyond a truncated text.
     """
     inside = [(max(start, 0), min(end, len(text)), label) for start, end, label in spans]
     ends = sorted({0, len(text), *(end for start, stop, _ in inside if start < stop for end in (start, stop))})

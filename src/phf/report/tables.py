@@ -1,4 +1,4 @@
-"""What stands in the page's tables."""
+"""The contents of the page's tables."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -44,7 +44,7 @@ def table_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def other_scorers(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """One row for each scorer that a scenario names beside the task's own."""
+    """One row for each scorer that a scenario names in addition to the task's own."""
     rows = []
     for run, label in zip(runs, labels(runs), strict=True):
         for scenario in run.scenarios:
@@ -63,7 +63,7 @@ def other_scorers(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 MEASURES = ("kl/", "downstream/", "glue/")
-"""Groups of numbers that are of a whole model, not of a scenario."""
+"""Groups of numbers that belong to a model, not to a scenario."""
 
 
 def measures(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ def measures(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """What each run is called on the page: its method, its own name where methods repeat, numbered where names do."""
+    """The label of each run on the page: its method, its own name if methods repeat, numbered if names do."""
     methods, names = [run.method for run in runs], [run.name for run in runs]
     found = [method if methods.count(method) == 1 else name for method, name in zip(methods, names, strict=True)]
     found = [label if found.count(label) == 1 else name for label, name in zip(found, names, strict=True)]
@@ -87,7 +87,7 @@ def labels(runs: Sequence[Run]) -> list[str]:
 
 
 def over_seeds(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """One row for each method of which there are several seeds, and scenario: their mean score and how far they spread."""
+    """One row for each scenario and method with several seeds: their mean score and its spread."""
     rows = []
     for group in seed_groups(runs):
         members = [runs[index] for index in group.members]
@@ -120,7 +120,7 @@ def seed_groups(runs: Sequence[Run]) -> list[Group]:
 
 
 def redteam_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """One row for each search and each replay of a red team: what is shown of it, as (text, value, low, high)."""
+    """One row for each search and each replay of a red team: its numbers, as (text, value, low, high)."""
     columns = {
         "search": {
             "best prompt, sampled again": "redteam/rescored_best",

@@ -1,4 +1,4 @@
-"""What the samples of several runs say about their methods: one sentence a scenario and method, against a baseline."""
+"""What the samples of several runs say about their methods: one sentence per scenario and method, compared with a baseline."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,9 +28,9 @@ OWN_TO_A_METHOD = (
 def verdicts(runs: Sequence[Run], baseline: str | None = None) -> list[str]:
     """One sentence for each other method and scenario of the baseline's, by the samples of the last evaluation.
 
-    Only what is the same scenario is compared: the same name, settings and scorer, as far as the runs tell; or, where a
-    run has none of that name, the one that differs in nothing but name and control token, if it is the model's own.
-    Runs that diverged are left out. Raises `ConfigError` for a `baseline` that is none of the runs.
+    Only equal scenarios are compared: the same name, settings and scorer, as far as the runs record them; or, if a run
+    has none of that name, the one that differs only in its name and control token, if the token is the model's own.
+    Runs that diverged are left out. Raises `ConfigError` for a `baseline` that is not among the runs.
     """
     groups = seed_groups(runs)
     first = choose_baseline(groups, labels(runs), baseline) if groups else None
@@ -48,7 +48,7 @@ def verdicts(runs: Sequence[Run], baseline: str | None = None) -> list[str]:
 def _compared(
     runs: Sequence[Run], ours: Group, scenario: str, scores: list[PromptScores], theirs: Group
 ) -> list[Comparison]:
-    """The comparison with another method's scenario that is the same; none where it has none."""
+    """The comparison with another method's scenario that is the same; None if it has none."""
     samples = _samples(runs, theirs)
     wanted = _identity(runs[ours.members[0]], scenario)
     other = {name: _identity(runs[theirs.members[0]], name) for name in samples}
@@ -77,19 +77,19 @@ def _samples(runs: Sequence[Run], group: Group) -> dict[str, list[PromptScores]]
 
 
 def _is_same_method(runs: Sequence[Run], ours: Group, theirs: Group) -> bool:
-    """Whether both were trained alike, as a run and the evaluation of its model are."""
+    """Whether both were trained in the same way, like a run and the evaluation of its model."""
     first, second = (runs[group.members[0]].training for group in (ours, theirs))
     return first is not None and second is not None and first.settings.split()[0] == second.settings.split()[0]
 
 
 def _agree(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    """Whether what both tell is the same."""
+    """Whether everything that both record is the same."""
     return all(first[key] == second[key] for key in first if None not in (first[key], second[key]))
 
 
 def _identity(run: Run, scenario: str) -> dict[str, Any]:
-    """What makes a scenario the same in two runs: its settings, whether it starts as the model's own prompts do, and the
-    scorer; None for what the run does not tell."""
+    """What makes a scenario the same in two runs: its settings, whether it starts like the model's own prompts, and the
+    scorer; None for what the run does not record."""
     scorer = run.provenance.get("evaluation_scorer") or run.provenance.get("scorer")
     found: dict[str, Any] = {"settings": None, "is_own": None, "scorer": scorer}
     try:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from phf.clients.server import Completion, CompletionsServer, TokenLogprobs
+from phf.clients.server import CompletionsServer, Continuation, TokenLogprobs
 from phf.config import KLConfig, KLReferenceConfig
 from phf.errors import ServerError
 from phf.evaluation.kl.reference import ReferenceSample, shared_text
@@ -50,7 +50,7 @@ class ServedReference:
         server = CompletionsServer(self.config.base_url, self.config.model, self.config.api_key_env)
         start = find_start(server, self.config.prompt)
         extra = accepted_settings(server, start)
-        drawn: list[Completion] = []
+        drawn: list[Continuation] = []
         for begin in range(0, section.num_samples, section.batch_size):
             size = min(section.batch_size, section.num_samples - begin)
             # 31 bits; servers add the number of the sample to it
@@ -58,13 +58,13 @@ class ServedReference:
             drawn += server.sample(start.prompt, n=size, max_tokens=section.max_tokens, seed=seed, extra=extra)
         samples, echoes = [], []
         for begin in range(0, len(drawn), section.batch_size):
-            batch = [_with_end(completion, server) for completion in drawn[begin : begin + section.batch_size]]
+            batch = [_with_end(continuation, server) for continuation in drawn[begin : begin + section.batch_size]]
             texts = [start.prompt + shared_text(text, is_ended) for text, is_ended, _ in batch]
             echoed = [_behind_start(logprobs, start, server) for logprobs in server.token_logprobs(texts)]
             echoes += echoed
             samples += [
-                _sample(*parts, echo, completion)
-                for parts, echo, completion in zip(
+                _sample(*parts, echo, continuation)
+                for parts, echo, continuation in zip(
                     batch, echoed, drawn[begin : begin + section.batch_size], strict=True
                 )
             ]
@@ -127,13 +127,13 @@ def accepted_settings(server: CompletionsServer, start: Start) -> dict[str, Any]
     raise AssertionError("the last request is made without further fields")
 
 
-def _with_end(completion: Completion, server: CompletionsServer) -> tuple[str, bool, list[float]]:
+def _with_end(continuation: Continuation, server: CompletionsServer) -> tuple[str, bool, list[float]]:
     """Text, whether its end counts, and log p of each token. An end the server says nothing about is charged to nobody."""
-    logprobs = completion.logprobs
+    logprobs = continuation.logprobs
     if logprobs is None or None in logprobs.logprobs:
         raise ServerError(f"{server.base_url}: returned a sample without its log-probabilities. {LOCAL_INSTEAD}.")
-    has_end = completion.is_ended and bool(logprobs.tokens) and not completion.text.endswith(logprobs.tokens[-1])
-    return completion.text, has_end, [value for value in logprobs.logprobs if value is not None]
+    has_end = continuation.is_ended and bool(logprobs.tokens) and not continuation.text.endswith(logprobs.tokens[-1])
+    return continuation.text, has_end, [value for value in logprobs.logprobs if value is not None]
 
 
 def _behind_start(logprobs: TokenLogprobs | None, start: Start, server: CompletionsServer) -> TokenLogprobs:
@@ -147,9 +147,9 @@ def _behind_start(logprobs: TokenLogprobs | None, start: Start, server: Completi
 
 
 def _sample(
-    text: str, is_ended: bool, logprobs: list[float], echo: TokenLogprobs, completion: Completion
+    text: str, is_ended: bool, logprobs: list[float], echo: TokenLogprobs, continuation: Continuation
 ) -> ReferenceSample:
-    ids = completion.token_ids
+    ids = continuation.token_ids
     if ids is not None:
         # an end that is not charged has no id among these either
         ids = ids[: len(logprobs) - is_ended] if len(ids) == len(logprobs) else None
@@ -157,17 +157,17 @@ def _sample(
     return ReferenceSample(text, is_ended, ids, logprobs, sum(v for v in echo.logprobs if v is not None) + end)
 
 
-def check_agreement(server: CompletionsServer, drawn: list[Completion], echoed: list[TokenLogprobs]) -> None:
+def check_agreement(server: CompletionsServer, drawn: list[Continuation], echoed: list[TokenLogprobs]) -> None:
     """Raises `ServerError` where a token's probability while sampling is not the one it has in a prompt.
 
     Then the server samples from another distribution than the model's (a temperature, a filter, a penalty), and
     what it draws are no samples of the reference.
     """
     differences: list[float] = []
-    for completion, echo in zip(drawn, echoed, strict=True):
-        assert completion.logprobs is not None
-        if completion.logprobs.tokens[: len(echo.tokens)] == echo.tokens:
-            pairs = zip(completion.logprobs.logprobs, echo.logprobs, strict=False)
+    for continuation, echo in zip(drawn, echoed, strict=True):
+        assert continuation.logprobs is not None
+        if continuation.logprobs.tokens[: len(echo.tokens)] == echo.tokens:
+            pairs = zip(continuation.logprobs.logprobs, echo.logprobs, strict=False)
             differences += [abs(one - other) for one, other in pairs if one is not None and other is not None]
     if differences and np.mean(differences) > PROBE_TOLERANCE:
         raise ServerError(
