@@ -9,7 +9,7 @@ import pytest
 from tests.corpus.corpora import put, put_parquet
 from typer.testing import CliRunner
 
-from phf.annotate import runner
+from phf.annotate import shards
 from phf.annotate.checks import notices
 from phf.annotate.runner import annotate
 from phf.cli.app import app
@@ -182,18 +182,18 @@ def test_many_small_files_are_a_few_shards_and_a_change_of_one_leaves_the_others
 def test_a_shard_that_goes_while_the_job_runs_is_no_finished_dataset(tmp_path, monkeypatch):
     for name in "ab":
         put(tmp_path / f"{name}.jsonl", '{"text": "x"}\n' * 800)
-    real = runner.count_duplicate_ids
+    real = shards.count_ids
 
-    def lose(path):
+    def lose(path, counter):
+        real(path, counter)
         if path.name == "shard-00001-000000.parquet":
             path.unlink()
 
-    monkeypatch.setattr("phf.annotate.shards.sync_file", lose)
+    monkeypatch.setattr(shards, "count_ids", lose)
     with pytest.raises(OutputError, match=r"shard-00001-000000\.parquet was written, but has gone or changed since"):
         run(tmp_path / "*.jsonl", tmp_path / "out")
     assert not (tmp_path / "out" / "manifest.json").exists()
     monkeypatch.undo()
-    assert runner.count_duplicate_ids is real
     assert run(tmp_path / "*.jsonl", tmp_path / "out").num_documents == 1600
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
-from phf.annotate.unread import UNREAD
+from phf.annotate.job import UNREAD
 from phf.corpus.dataset import Manifest
 from phf.corpus.duplicates import DuplicateCounter
 from phf.corpus.formats.row_policy import MAX_LISTED, ReadOptions, describe_left_out, listed, no_text
@@ -48,17 +48,14 @@ def _rows(part: Part, options: ReadOptions) -> Iterable[Record]:
     return read_part(part, options.columns, bad=lambda error: None)
 
 
-def count_duplicate_ids(output: Path, shards: Iterable[str]) -> int:
-    """Documents that have the id of an earlier one: they are held out together or not at all."""
+def count_ids(shard: Path, counter: DuplicateCounter) -> None:
+    """Add the ids of a shard: documents with the id of an earlier one are held out together or not at all."""
     import pyarrow.parquet as pq
 
-    counter = DuplicateCounter()
-    for name in shards:
-        with pq.ParquetFile(output / name) as file:
-            for batch in file.iter_batches(batch_size=1000, columns=["id"]):
-                for value in batch.column("id").to_pylist():
-                    counter.add(value)
-    return counter.num_duplicates
+    with pq.ParquetFile(shard) as file:
+        for batch in file.iter_batches(columns=["id"]):
+            for value in batch.column("id").to_pylist():
+                counter.add(value)
 
 
 def check_shards(output: Path, sizes: Mapping[str, int]) -> None:

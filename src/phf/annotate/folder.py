@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from phf.config.differences import differences
 from phf.corpus.dataset import Manifest, read_manifest
 from phf.corpus.shards import whole_shard
 from phf.corpus.sources.listing import JOB, MANIFEST, list_source
@@ -91,6 +90,8 @@ def _another_job(output: Path, found: dict[str, Any], settings: dict[str, Any], 
             f"{output} holds an annotation that an older version of phf began and did not finish; this version cuts shards "
             "at other places. Finish it with that version, choose another folder, or delete it to start over."
         )
+    from phf.config.differences import differences  # with all of the configuration: a tenth of the start
+
     now = json.loads(json.dumps(settings))
     what = differences({key: found.get(key) for key in changed}, {key: now[key] for key in changed})
     return OutputError(

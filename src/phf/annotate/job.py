@@ -10,6 +10,9 @@ from phf.corpus.sources.tree import PIECES
 SHARD_BYTES = 128_000_000
 """Of text in a shard, about; 3.3 billion tokens are then about a hundred files."""
 
+UNREAD = "not-read.txt"
+"""Beside a manifest that lists only the first of what was not read: a line for each file or row, "PLACE<tab>REASON"."""
+
 
 @dataclass(frozen=True)
 class Job:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import phf
 from phf.annotate.backends.choice import Backend, score_pieces
-from phf.annotate.checks import check_columns, check_shards, count_duplicate_ids
+from phf.annotate.checks import check_columns, check_shards
 from phf.annotate.folder import SHARD_SETTINGS, check_apart, claimed, clear_pieces, finished
 from phf.annotate.job import SHARD_BYTES, Job
 from phf.annotate.pieces import piece_settings
@@ -160,7 +160,7 @@ def annotate(
         manifest = _manifest(settings, shards, notes)
         sizes = {result.name: result.num_bytes for result in shards}
         check_shards(output, sizes)
-        manifest = replace(manifest, reading=options.settings(), num_duplicate_ids=count_duplicate_ids(output, sizes))
+        manifest = replace(manifest, reading=options.settings(), num_duplicate_ids=plan.writer.num_duplicate_ids)
         manifest.write(output)
         clear_pieces(output)
         return manifest

@@ -122,13 +122,15 @@ def score_piece(
     reasons: Counter[str] = Counter()
     texts = [segment(document.text, segmenter) for document in documents]
     columns: dict[str, list[list[float | None]]] = {}
+    num_unscored = 0
     for column, scorer in scorers.items():
         scores = _Scores(column, scorer, texts, saved)
         scores.score(dict(skipped or {}), one_by_one, at)
         columns[column] = scores.scores
         own = scores.reasons + scorer.unscored
-        num_unscored = sum(found.count(None) for found in scores.scores)
-        reasons.update(fitted_reasons(own, num_unscored, f"{scorer.name} gave no reason"))
+        own_unscored = sum(found.count(None) for found in scores.scores)
+        reasons.update(fitted_reasons(own, own_unscored, f"{scorer.name} gave no reason"))
+        num_unscored += own_unscored
     at(None)
     first, *others = columns
     annotated = [
@@ -143,7 +145,7 @@ def score_piece(
         num_chars=sum(len(document.text) for document in documents),
         num_text_bytes=num_text_bytes,
         num_segments=sum(map(len, texts)),
-        num_unscored=sum(found.count(None) for scores in columns.values() for found in scores),
+        num_unscored=num_unscored,
         reasons=dict(sorted(reasons.items())),
         documents_sha256=identity,
         sha256=file_sha256(path) if documents else "",
@@ -221,7 +223,7 @@ class _Scores:
     def __init__(self, column: str, scorer: Scorer, documents: list[list[str]], saved: _SavedScores) -> None:
         self.scorer = scorer
         self.reasons: Counter[str] = Counter()
-        self.scores: list[list[float | None]] = [[None] * len(segments) for segments in documents]
+        self.scores: list[list[float | None]] = [[]] * len(documents)
         self.done: list[int] = []
         """Numbers of the documents that the scorer has seen."""
         self._column, self._documents, self._saved = column, documents, saved
@@ -240,13 +242,16 @@ class _Scores:
         to_score = [n for n, segments in enumerate(documents) if segments and n not in skipped and n not in is_done]
         scores_many = type(scorer).score_documents is not Scorer.score_documents
         batch_chars = scorer.batch_chars if scores_many and not one_by_one else 0
-        for batch in group_by_chars(to_score, lambda number: sum(map(len, documents[number])), batch_chars):
+        for batch in group_by_chars(
+            to_score, lambda number: sum(map(len, documents[number])) if batch_chars else 0, batch_chars
+        ):
             at(batch[0])
             for number, found in zip(batch, _try(scorer, [documents[n] for n in batch], self.reasons), strict=True):
                 self.scores[number] = found
             self.done += batch
             self._saved.save_if_due(self._column, self)
         for number, reason in skipped.items():  # last: what is saved before is of documents that were scored
+            self.scores[number] = [None] * len(documents[number])
             self.reasons[reason] += len(documents[number])
 
 

@@ -14,9 +14,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from phf.annotate.checks import count_ids
 from phf.annotate.job import Job
 from phf.annotate.pieces import Cursor, Piece, documents_sha256, is_end, pieces_of, read_piece, with_advice
 from phf.annotate.scoring import PieceResult
+from phf.corpus.duplicates import DuplicateCounter
 from phf.corpus.formats.row_policy import BadRowError, ReadNotes
 from phf.corpus.sources.parts import Part
 from phf.errors import CorpusError
@@ -163,6 +165,7 @@ class ShardWriter:
         """With the first of what was not read."""
         self._job = job
         self._parts = [_PartShards(number, identity) for number, identity in enumerate(identities)]
+        self._ids = DuplicateCounter()
         self._thread = ThreadPoolExecutor(1)
         self._waiting: deque[Future[ShardResult]] = deque()
 
@@ -173,6 +176,11 @@ class ShardWriter:
         self._thread.shutdown()
         if error is None:
             self._collect(wait=True)
+
+    @property
+    def num_duplicate_ids(self) -> int:
+        """Documents that have the id of an earlier one; known when the block has ended."""
+        return self._ids.num_duplicates
 
     def add(self, number: int, step: Step) -> None:
         """What comes next in a part."""
@@ -199,7 +207,7 @@ class ShardWriter:
                 self._write(part)
                 assert step.name == shard_name(part.number, part.num_shards)
                 part.num_shards += 1
-                self.results.append(replace(step, notes=ReadNotes.of_json(step.notes).first().to_json(), pieces=[]))
+                self._waiting.append(self._thread.submit(self._keep, step))
             elif step.name in part.results:
                 result = part.results.pop(step.name)
                 part.current.append((step, result))
@@ -217,8 +225,17 @@ class ShardWriter:
         if not part.current:
             return
         name = shard_name(part.number, part.num_shards)
-        self._waiting.append(self._thread.submit(_write_shard, self._job, name, part.identity, part.current))
+        self._waiting.append(self._thread.submit(self._make, name, part.identity, part.current))
         part.current, part.num_text_bytes, part.num_shards = [], 0, part.num_shards + 1
+
+    def _make(self, name: str, identity: str, current: Sequence[tuple[Piece, PieceResult]]) -> ShardResult:
+        return self._keep(_write_shard(self._job, name, identity, current))
+
+    def _keep(self, shard: ShardResult) -> ShardResult:
+        """A shard that is on disk, with no more of what was not read than has to be in memory."""
+        if shard.num_documents:
+            count_ids(self._job.output / shard.name, self._ids)
+        return replace(shard, notes=ReadNotes.of_json(shard.notes).first().to_json(), pieces=[])
 
     def _collect(self, wait: bool = False) -> None:
         while self._waiting and (wait or self._waiting[0].done()):
@@ -262,4 +279,4 @@ def _write_shard(job: Job, name: str, identity: str, current: Sequence[tuple[Pie
     for result in results:
         for path in (job.pieces / f"{result.name}.json", job.pieces / f"{result.name}.parquet"):
             path.unlink(missing_ok=True)
-    return replace(shard, notes=notes.first().to_json(), pieces=[])
+    return shard

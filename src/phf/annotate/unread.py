@@ -3,15 +3,13 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from phf.annotate.job import UNREAD
 from phf.annotate.shards import ShardResult
 from phf.corpus.formats.row_policy import MAX_LISTED, ReadNotes
 from phf.errors import CorpusError
 from phf.storage.files import atomic_write
 from phf.storage.reading import read_json_as
 from phf.text import visible_text
-
-UNREAD = "not-read.txt"
-"""Where the manifest lists only the first of them: a line for each file or row, "PLACE<tab>REASON"."""
 
 
 def first_unread(results: Sequence[ShardResult]) -> str:

@@ -5,6 +5,7 @@ start-up time of a worker process.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,19 +21,33 @@ MAX_BYTES = 2**31 - 1
 
 def strings(values: Sequence[str]) -> "pa.StringArray":
     """Text without lone surrogates as a column. Raises `CorpusError` for more than 2 GiB of it."""
+    return _strings([values], np.array([len(values)]))
+
+
+def string_lists(values: Sequence[Sequence[str]]) -> "pa.ListArray":
+    """Lists of text without lone surrogates as a column. Raises `CorpusError` for more than 2 GiB of it."""
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    return lists(_strings(values, lengths), lengths)
+
+
+def _strings(values: Sequence[Sequence[str]], counts: np.ndarray) -> "pa.StringArray":
+    """The elements of all lists as one column, of UTF-8 that is spelled a list at a time."""
     import pyarrow as pa
 
-    joined = "".join(values)
-    if joined.isascii():
-        content, lengths = joined.encode(), np.fromiter(map(len, values), np.int64, len(values))
-    else:
-        encoded = [value.encode() for value in values]
-        content, lengths = b"".join(encoded), np.fromiter(map(len, encoded), np.int64, len(encoded))
-    if len(content) > MAX_BYTES:
+    contents = ["".join(group).encode() for group in values]
+    num_bytes = sum(map(len, contents))
+    if num_bytes > MAX_BYTES:
         raise CorpusError(
-            f"A shard would contain {len(content):,} bytes of text; split documents of gigabytes into smaller ones."
+            f"A shard would contain {num_bytes:,} bytes of text; split documents of gigabytes into smaller ones."
         )
-    return pa.StringArray.from_buffers(len(values), pa.py_buffer(_offsets(lengths)), pa.py_buffer(content))
+    count = int(counts.sum())
+    lengths = np.fromiter(map(len, chain.from_iterable(values)), np.int64, count)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    for number, (group, content) in enumerate(zip(values, contents, strict=True)):
+        if not content.isascii():
+            encoded = (len(value) if value.isascii() else len(value.encode()) for value in group)
+            lengths[starts[number] : starts[number + 1]] = np.fromiter(encoded, np.int64, len(group))
+    return pa.StringArray.from_buffers(count, pa.py_buffer(_offsets(lengths)), pa.py_buffer(b"".join(contents)))
 
 
 def floats(values: Sequence[float | None]) -> "pa.FloatArray":
@@ -57,7 +72,7 @@ def integers(values: Sequence[int]) -> "pa.Int32Array":
     return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(np.array(values, np.int32))])
 
 
-def lists(elements: "pa.Array", lengths: Sequence[int]) -> "pa.ListArray":
+def lists(elements: "pa.Array", lengths: Sequence[int] | np.ndarray) -> "pa.ListArray":
     """Consecutive elements as lists of the given lengths, which add up to all of them."""
     import pyarrow as pa
 

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from phf.corpus.columns import floats, integers, lists, strings
+from phf.corpus.columns import floats, integers, lists, string_lists, strings
 from phf.corpus.formats.row_policy import Chosen
 from phf.corpus.shards import MANIFEST
 from phf.corpus.sources.documents import (
@@ -85,6 +85,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 Scores = Sequence[float | None]
+_meta_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
 
 
 def write_shard(
@@ -100,11 +101,11 @@ def write_shard(
     import pyarrow.parquet as pq
 
     lengths = [len(document.texts) for document in documents]
-    metas = [json.dumps(document.meta, sort_keys=True, ensure_ascii=False, default=str) for document in documents]
-    texts = strings([text for document in documents for text in document.texts])
+    metas = [_meta_json(document.meta) for document in documents]
+    texts = string_lists([document.texts for document in documents])
     columns = {
         "id": strings([document.id for document in documents]),
-        "texts": lists(texts, lengths),
+        "texts": texts,
         **_score_columns("scores", [document.scores for document in documents], lengths),
         "num_sents": integers(lengths),
         "meta": strings(metas),
@@ -118,7 +119,7 @@ def write_shard(
         pq.write_table(
             table, partial, compression="zstd", use_dictionary=repetitive, row_group_size=max(len(documents), 1)
         )
-    return texts.buffers()[2].size
+    return texts.values.buffers()[2].size  # type: ignore[no-any-return]
 
 
 def _score_columns(name: str, scores: Sequence[Scores], lengths: Sequence[int]) -> dict[str, "pa.Array"]:

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from phf.errors import OutputError
 
 LOCK = ".lock"
@@ -72,6 +70,8 @@ def only_job(folder: Path) -> Iterator[None]:
 
     On a file system without locks nothing is held. A folder to which the block wrote nothing is not left behind.
     """
+    from filelock import FileLock, Timeout  # workers have no use for it
+
     existed = folder.is_dir()
     lock = FileLock(folder / LOCK, timeout=0)
     try:

@@ -8,12 +8,12 @@ takes precedence over a Hub name. Records hold raw documents (`text`) or annotat
 import hashlib
 import os
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from phf.corpus.formats.jsonlines import ReadProgress, ignore_progress
 from phf.corpus.formats.plain_text import not_a_document, read_text
@@ -68,9 +68,9 @@ class AnnotatedDocument:
         return mean_score(self.scores)
 
 
-def mean_score(scores: Iterable[float | None]) -> float | None:
+def mean_score(scores: Sequence[float | None]) -> float | None:
     """Unweighted mean of the scores that are not None; None if there is none."""
-    scored = [score for score in scores if score is not None]
+    scored = [score for score in scores if score is not None] if None in scores else cast(Sequence[float], scores)
     return sum(scored) / len(scored) if scored else None
 
 
