@@ -191,6 +191,19 @@ def test_the_least_recently_used_go_first_until_the_limit_is_kept(root, monkeypa
     assert names(entries(root)) == ["c", "b"]
 
 
+def test_what_a_dead_process_left_goes_first_and_only_where_the_limit_is_exceeded(root, monkeypatch):
+    add("tokens", "a", 1000)
+    left = root / "tokens" / ".b.pieces.partial"
+    left.write_bytes(b"x" * 1000)
+    monkeypatch.setenv("PHF_CACHE_LIMIT", "2kB")
+    trim(root)
+    assert left.exists(), "the next process may go on from it"
+    monkeypatch.setenv("PHF_CACHE_LIMIT", "1kB")
+    trim(root)
+    assert not left.exists()
+    assert names(entries(root)) == ["a"]
+
+
 def test_opening_an_entry_makes_it_the_most_recently_used(root):
     old = add("tokens", "old", days=9)
     add("tokens", "newer", days=1)

@@ -107,20 +107,11 @@ def _show_entries(listed: "list[Entry]") -> None:
     from phf.storage.sizes import age_text, size_text
 
     now = time.time()
-    table = Table("kind", Column("name", overflow="fold"), "size", "last used", "in use", "made from", "at")
+    table = Table("kind", "size", "last used", "in use", Column("made from, and its name", overflow="fold"))
     for entry in listed:
-        source, made_at = ("", "") if entry.record is None else (entry.record["source"], entry.record["made_at"])
-        last_used = age_text(now - entry.last_used)
-        cells = (
-            entry.kind,
-            entry.name,
-            size_text(entry.size),
-            last_used,
-            IN_USE[entry.is_in_use],
-            source,
-            made_at[:10],
-        )
-        table.add_row(*map(shown, cells))
+        source = "an earlier version of phf" if entry.record is None else entry.record["source"]
+        cells = (entry.kind, size_text(entry.size), age_text(now - entry.last_used), IN_USE[entry.is_in_use])
+        table.add_row(*map(shown, cells), f"{shown(source)}\n[dim]{shown(entry.name)}[/]")
     console.print(table)
 
 

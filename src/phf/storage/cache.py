@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 import phf
 from phf.errors import ConfigError, OutputError
-from phf.storage.cache_entries import PARTIAL, delete, prune, remove_partials, set_aside
+from phf.storage.cache_entries import PARTIAL, delete, entries, leftover_bytes, prune, remove_partials, set_aside
 from phf.storage.cache_locks import cache_root, keep_in_use, lock_of, making_of, record_of, using
 from phf.storage.files import NO_LOCKS, write_json_atomic
 from phf.storage.sizes import parse_size, size_text
@@ -110,9 +110,13 @@ def made_once(
 
 
 def trim(root: Path) -> None:
-    """Remove what nobody uses, the least recently used first, until the cache keeps to its limit; says what it removed."""
+    """Where the cache exceeds its limit, remove what dead processes left, then what nobody uses, the least recently used
+    first, until it keeps to it; a warning says what was removed.
+
+    Below the limit nothing goes: what an interrupted process has done may be of use to the next one.
+    """
     limit = size_limit()
-    if limit is None:
+    if limit is None or sum(entry.size for entry in entries(root)) + leftover_bytes(root) <= limit:
         return
     pruned = prune(root, to_bytes=limit)
     if pruned.removed:
