@@ -119,7 +119,7 @@ def test_without_a_token_or_with_a_wrong_name_nothing_is_scored(tmp_path, monkey
     assert "HF_TOKEN" in result.output + str(result.exception)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     result = CliRunner().invoke(app, [*arguments, "--push-to-hub", "no name!"])
-    assert "is no name of a repository" in result.output + str(result.exception)
+    assert "is not the name of a repository" in result.output + str(result.exception)
     assert not (tmp_path / "out").exists()
 
 
@@ -156,5 +156,5 @@ def test_what_the_hub_refuses_is_said_without_the_token(error, expected, message
 
 def test_the_real_client_refuses_a_wrong_name_before_any_request(dataset, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    with pytest.raises(ConfigError, match=r"--push-to-hub a/b/c: is no name of a repository"):
+    with pytest.raises(ConfigError, match=r"--push-to-hub a/b/c: is not the name of a repository"):
         push_dataset(dataset, "a/b/c")

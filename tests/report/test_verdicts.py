@@ -71,7 +71,10 @@ def test_one_sentence_a_method_and_scenario(tmp_path):
     starts = [
         f"{scenario}: pep8/{method} {said}"
         for scenario in ("other", "prompted")
-        for method, said in (("conditional", "is better aligned than pep8/mle"), ("ul", "and pep8/mle cannot be told"))
+        for method, said in (
+            ("conditional", "is better aligned than pep8/mle"),
+            ("ul", "and pep8/mle cannot be distinguished"),
+        )
     ]
     assert [line.startswith(start) for line, start in zip(found, starts, strict=True)] == [True] * 4
     assert all(line.endswith("One seed each: differences between seeds are not in this interval.") for line in found)
@@ -171,7 +174,7 @@ def test_samples_of_few_prompts_say_little(tmp_path):
             for s in run.samples["prompted"]
         ]
     (line,) = verdicts(runs)
-    assert "cannot be told apart" in line
+    assert "cannot be distinguished" in line
 
 
 def test_a_scenario_as_an_older_version_saved_it_is_the_same_scenario(tmp_path):

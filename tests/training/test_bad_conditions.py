@@ -69,7 +69,7 @@ def test_a_full_disk_says_so_and_the_run_goes_on_from_what_was_whole(limit, conf
     assert sizes["optimizer.pt"] > limit
     with (
         small_files(limit),
-        pytest.raises(OutputError, match=r"cannot be written.*Make room, then go on with --resume"),
+        pytest.raises(OutputError, match=r"cannot be written.*Make room, then run again with --resume"),
     ):
         train(config, tmp_path / "run")
     assert last_checkpoint(tmp_path / "run") is None

@@ -144,7 +144,7 @@ def test_what_the_hub_would_have_to_answer_is_said_to_be_unchecked(source, tmp_p
     assert "someone/model" in warning
     found = outlook(planned(source, tmp_path, **{"dataset.datasets": ["someone/data"]}))
     assert [warning for warning in found.warnings if "someone/data" in warning]
-    assert any("cannot be told" in note for note in found.notes)
+    assert any("is not known" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(

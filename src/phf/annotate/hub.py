@@ -29,7 +29,7 @@ DESCRIPTIONS = {
 def push_dataset(folder: Path, repo_id: str, private: bool = True) -> str:
     """Upload a finished annotated dataset, its manifest and its card to the dataset repository `repo_id`; returns its URL.
 
-    The repository is made if there is none, private unless told otherwise: a corpus may hold what its scorer was meant
+    The repository is made if there is none, private by default: a corpus may hold what its scorer was meant
     to find. A README.md that somebody wrote into the folder is uploaded as it is. The token is read from $HF_TOKEN.
     Raises `ConfigError` without a token, `CorpusError` for an unfinished or damaged dataset, `OutputError` where the Hub
     cannot be reached or refuses.
@@ -191,7 +191,7 @@ def _hub_errors(repo_id: str) -> Iterator[None]:
         yield
     except HFValidationError as error:
         raise ConfigError(
-            f"--push-to-hub {repo_id}: is no name of a repository: {str(error).splitlines()[0]}"
+            f"--push-to-hub {repo_id}: is not the name of a repository: {str(error).splitlines()[0]}"
         ) from None
     except HfHubHTTPError as error:
         status = error.response.status_code

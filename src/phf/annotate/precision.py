@@ -1,4 +1,4 @@
-"""What neural scores were computed in: the same for all of a dataset, and told in its manifest."""
+"""The precision of neural scores: the same for a whole dataset, and recorded in its manifest."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """Scoring one piece of a corpus: the unit of work of every backend.
 
-What a scorer has returned is kept now and then while a piece is being scored, so that whoever is killed in the middle of
-a slow one loses no more than a little.
+The scores so far are saved from time to time while a piece is being scored, so that a worker that is killed in the
+middle of a slow one loses only a little.
 """
 
 import json
@@ -259,11 +259,13 @@ _told: set[str] = set()
 """Reasons that this process has explained: the author of a scorer needs to see an error, but not a million times."""
 
 
-def _told_briefly(error: Exception) -> str:
+def _described(error: Exception) -> str:
     """Message and place of an error, in one line; the message may quote a document."""
-    told = traceback.TracebackException.from_exception(error)  # whose str works even where the error's own raises
-    place = told.stack[-1]
-    return f"{visible(str(told), MESSAGE_CHARS)} ({place.filename}, line {place.lineno}). Such documents stay unscored."
+    summary = traceback.TracebackException.from_exception(error)  # whose str works even where the error's own raises
+    place = summary.stack[-1]
+    return (
+        f"{visible(str(summary), MESSAGE_CHARS)} ({place.filename}, line {place.lineno}). Such documents stay unscored."
+    )
 
 
 def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> list[list[float | None]]:
@@ -281,7 +283,7 @@ def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> l
         reason = f"{scorer.name} raised {type(error).__name__}"
         if reason not in _told:
             _told.add(reason)
-            logger.warning("%s: %s", reason, _told_briefly(error))
+            logger.warning("%s: %s", reason, _described(error))
         reasons[reason] += len(documents[0])
         return [[None] * len(documents[0])]
     if not isinstance(found, Sized) or len(found) != len(documents):  # whatever the annotation says

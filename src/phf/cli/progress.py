@@ -32,8 +32,8 @@ SECONDS_BETWEEN_LINES = 30.0
 
 @contextmanager
 def scoring_progress(console: Console, title: str) -> Iterator[Callable[["Progress"], None]]:
-    """A bar with what has been scored, the rate, what was unscored, and the time left; where the output is no terminal,
-    a line of that every `SECONDS_BETWEEN_LINES`."""
+    """A bar with what has been scored, the rate, what was unscored, and the time left; if the output is not a terminal,
+    a line with these every `SECONDS_BETWEEN_LINES`."""
     if not console.is_terminal:
         lines = _ScoringLines(console, title)
         with _ticking(lines.line):
@@ -75,7 +75,7 @@ class _ScoringLines:
 
 @contextmanager
 def _ticking(act: Callable[[], None]) -> Iterator[None]:
-    """Call `act` now and then while the block runs."""
+    """Call `act` periodically while the block runs."""
     ended = threading.Event()
 
     def tick() -> None:
@@ -99,9 +99,9 @@ def _scored(now: "Progress") -> str:
 
 @contextmanager
 def heartbeat(console: Console, show: Callable[[str], None] | None = None) -> Iterator[None]:
-    """While the block runs, what this process says that it is busy with: a line every `SECONDS_BETWEEN_LINES`.
+    """While the block runs, the current activity of this process: a line every `SECONDS_BETWEEN_LINES`.
 
-    `show`, where there is a terminal: is told every second instead.
+    `show`, on a terminal: called every second instead.
     """
     stop = threading.Event()
     is_shown = show is not None and console.is_terminal
@@ -148,13 +148,13 @@ class TrainingProgress:
         """A run is at `step`; `numbers` may hold `lm_loss` and `tokens_per_second`, or nothing new."""
 
     def doing(self, name: str, what: str) -> None:
-        """A run does something that is no step: it packs, evaluates, exports."""
+        """A run does something other than steps: it packs, evaluates, exports."""
 
 
 @contextmanager
 def training_progress(console: Console) -> Iterator[TrainingProgress]:
-    """A bar for each run, with its loss and speed; where the output is no terminal, a line of each every
-    `SECONDS_BETWEEN_LINES`, whatever the runs are doing."""
+    """A bar for each run, with its loss and speed; if the output is not a terminal, a line for each every
+    `SECONDS_BETWEEN_LINES`, during all activities."""
     if not console.is_terminal:
         lines = _TrainingLines(console)
         ended = threading.Event()

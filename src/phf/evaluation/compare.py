@@ -74,7 +74,7 @@ class Comparison:
         return {**asdict(self), "percent": self.percent}
 
     def describe(self) -> str:
-        """One sentence on which is better aligned, or that this cannot be told; one more on seeds."""
+        """One sentence on which is better aligned, or that this is not known; one more on seeds."""
         if not self.num_samples:
             return f"{self.scenario}: {self.first} and {self.second} have no scored samples to compare."
         size = f"the mean score of {self.second} differs by {self.difference:+.3g}"
@@ -85,7 +85,7 @@ class Comparison:
             return f"{self.scenario}: {self.second} and {self.first}: {size}, but {why}, so no interval is known."
         size += f" (95% interval {self.low:+.3g} to {self.high:+.3g})"
         if self.low <= 0 <= self.high:
-            said = f"{self.second} and {self.first} cannot be told apart"
+            said = f"{self.second} and {self.first} cannot be distinguished"
         else:
             said = f"{self.second} is {'better' if self.difference < 0 else 'worse'} aligned than {self.first}"
         return f"{self.scenario}: {said}: {size}. {self._seeds()}"

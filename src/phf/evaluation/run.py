@@ -84,7 +84,7 @@ def evaluate_folders(
     or method, else the first of method MLE, else the first.
 
     One model's results are in `output` itself, those of several in folders of it. A part that was finished before is
-    not measured again, so an interrupted evaluation goes on where it stopped.
+    not measured again, so an interrupted evaluation continues where it stopped.
 
     A model that `phf` exported says itself how it is prompted: scenarios without a prefix, or with the best one of the
     task's own configuration, start from its best control token. A scenario whose control token a model lacks is skipped for

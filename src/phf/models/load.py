@@ -145,7 +145,7 @@ def pretrained_tokenizer(name: str, key: str, **settings: Any) -> Any:
     tokenizer = read_pretrained(AutoTokenizer.from_pretrained, name, key, **settings)
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         # what transformers makes of a model folder that has no tokenizer files
-        raise ConfigError(f"{key}: '{name}' holds no tokenizer. Name a folder that has one, or save one there.")
+        raise ConfigError(f"{key}: '{name}' contains no tokenizer. Choose a folder that has one, or save one there.")
     return tokenizer
 
 

@@ -22,7 +22,7 @@ def check_model_folder(folder: Path) -> None:
     """Raises `CorpusError` for a folder that holds no model."""
     if not (folder / "config.json").is_file():
         raise CorpusError(
-            f"{folder} is not a model folder: it has no config.json. Name the model folder of a run, or any other."
+            f"{folder} is not a model folder: it has no config.json. Give the model folder of a run, or any other."
         )
 
 
@@ -61,7 +61,7 @@ def model_name(folder: Path) -> str:
 
 
 def processes() -> PartialState:
-    """The processes that torchrun started, or this one alone. On CPUs accelerate finds them only if it is told to."""
+    """The processes that torchrun started, or this one alone. On CPUs accelerate has to be asked to find them."""
     return PartialState(cpu=not torch.accelerator.is_available(), timeout=LONGEST_WAIT)
 
 

@@ -119,7 +119,7 @@ class ObjectiveLM(nn.Module):
         """Loss (nats per target of the step) and logs.
 
         Args:
-            input_ids, labels: [batch, seq] token ids; a label of `IGNORE_INDEX` is no target, nor is position 0.
+            input_ids, labels: [batch, seq] token ids; a label of `IGNORE_INDEX` is not a target, nor is position 0.
             token_scores: [batch, seq], NaN where unscored; None: nothing is scored.
             num_items_in_batch: number of targets of the whole optimiser step; None: of this batch.
         """

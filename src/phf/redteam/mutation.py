@@ -21,11 +21,11 @@ Pieces = list[str]
 class MutationRedLM(RedLM):
     """Crossover, deletion, duplication, swapping and insertion of words or lines, and beginnings of bad continuations.
 
-    A floor for red LMs: it has no idea of language, so what it finds a model can be made to say without one. Words and
-    lines that it inserts were seen in the pool. Prompts are like their parents in length, on average a little longer.
+    A lower bound for red LMs: it knows nothing about language, so what it finds can be found without a language model.
+    Words and lines that it inserts come from the pool. Prompts are about as long as their parents, on average slightly longer.
 
     Args:
-        unit: what is moved about: words, for sentences; lines (and now and then words within one), for code.
+        unit: what is moved: words, for sentences; lines (and sometimes words within one), for code.
     """
 
     def __init__(self, unit: Literal["words", "lines"] = "words") -> None:

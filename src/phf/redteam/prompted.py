@@ -10,9 +10,9 @@ from phf.redteam.template import chat_messages, continuation_prompt, parse_reply
 
 
 class PromptedRedLM(RedLM, ABC):
-    """Base of the red LMs that are language models. Subclasses say how replies are got, and set these.
+    """Base of the red LMs that are language models. Subclasses define how replies are obtained, and set these.
 
-    is_chat: ask in a conversation, or let the model go on with the list.
+    is_chat: ask in a conversation, or let the model continue the list.
     prompts_per_reply: prompts taken from each reply, from its start; the paper takes 1.
     """
 

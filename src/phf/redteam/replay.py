@@ -54,7 +54,7 @@ def replay_folder(
     `overall`: mean over prompts of the paired differences (now - then), positive where this model is worse, with a 95%
     interval over prompts; `prompts`: one by one, worst regression first. Prompts that only one side has
     scores of are counted in `num_left_out`; `notes` say where the pool was sampled or scored in another way.
-    `show(prompts done, prompts)` is called now and then.
+    `show(prompts done, prompts)` is called from time to time.
     """
     settings = configured(config)
     before = _by_prompt(read_pool(pool_path))

@@ -1,4 +1,4 @@
-"""What one round left, in a file that is whole or absent: a search that was killed goes on from its finished rounds."""
+"""What one round left, in a file that is whole or absent: a search that was killed resumes from its finished rounds."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -109,4 +109,4 @@ def _meaning(job: Any) -> Any:
             for key, value in job.items()
         }
     except ValidationError:
-        return job  # of a newer version, or damaged: compared as it stands
+        return job  # of a newer version, or damaged: compared unchanged

@@ -69,7 +69,7 @@ def refuse_other_configuration(run_dir: Path, config: Config) -> None:
     try:
         differing = configuration_differences(path, config)
     except ConfigError as error:
-        raise ConfigError(f"{error} So whether resuming would mix two runs cannot be told. {ADVICE}") from error
+        raise ConfigError(f"{error} So it is not known whether resuming would mix two runs. {ADVICE}") from error
     if differing:
         raise ConfigError(
             f"{path} is not the configuration of this command, so resuming would mix two runs. They differ in: {differing} "

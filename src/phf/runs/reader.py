@@ -192,7 +192,7 @@ def read_run(folder: Path) -> Run:
     """Read one run folder."""
     if not (folder / METRICS).is_file():
         raise CorpusError(
-            f"{folder} is not a run folder: it has no metrics.jsonl. Name a folder that phf train or phf evaluate wrote."
+            f"{folder} is not a run folder: it has no metrics.jsonl. Give a folder that phf train or phf evaluate wrote."
         )
     notes: list[str] = []
     metrics = []

@@ -55,7 +55,7 @@ def sampling_config(
     settings = {key: value for key, value in scenario.generate_kwargs.items() if key not in RELEASED_ONLY}
     for key, value in settings.items():
         if key not in known:
-            raise ConfigError(f"{where}.{key} is no argument of generate. {did_you_mean(key, known)}")
+            raise ConfigError(f"{where}.{key} is not an argument of generate. {did_you_mean(key, known)}")
         if key in NOT_OURS:
             raise ConfigError(f"{where}.{key} is not supported: {NOT_OURS[key]}.")
         is_bad_length = key.endswith(("length", "new_tokens", "top_k")) and not (type(value) is int and value >= 0)

@@ -39,8 +39,8 @@ UNREADABLE = (
     struct.error,
 )
 """What transformers raises on files that are damaged, or something other than their names say."""
-ADVICE = "Name a local folder or check the network."
-MISSING_ADVICE = "Save the whole model again with save_pretrained, without whatever wrapped it."
+ADVICE = "Give a local folder or check the network."
+MISSING_ADVICE = "Save the whole model again with save_pretrained, without its wrapper."
 INNER_WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
 """Parts of a weight's name that torch, accelerate and DeepSpeed put in where they wrap a module."""
 WRAPPERS = (*INNER_WRAPPERS, "lm", "model", "base_model", "pretrained_model", "policy")

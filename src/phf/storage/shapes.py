@@ -59,7 +59,7 @@ class Sample(TypedDict):
 
 
 class Provenance(TypedDict, total=False):
-    """What is used of provenance.json; the rest of it is shown as it stands."""
+    """What is used of provenance.json; the rest of it is shown unchanged."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 

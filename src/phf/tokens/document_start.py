@@ -33,7 +33,7 @@ def prefix_ids(tokenizer: Any, control_token: str | None, where: str = "The cont
 
 
 def open_documents_with(tokenizer: Any, start: Sequence[int]) -> None:
-    """Make `tokenizer` put `start` in front of every text, in place of whatever it does now."""
+    """Make `tokenizer` put `start` in front of every text, replacing what it does now."""
     from tokenizers.processors import TemplateProcessing
 
     if own_prefix(tokenizer) == list(start) and len(tokenizer("").input_ids) == len(start):

@@ -174,7 +174,7 @@ def score_array(batch: Iterable[AnnotatedDocument]) -> np.ndarray:
 
 
 def avg_score_array(batch: Iterable[AnnotatedDocument]) -> np.ndarray:
-    """float32 [documents], NaN without a scored segment. The mean is rounded once, from that of the scores as they stand."""
+    """float32 [documents], NaN without a scored segment. The mean is rounded once, from the mean of the exact scores."""
     return np.array([document.avg_score for document in batch], np.float32)
 
 

@@ -67,7 +67,7 @@ def held_out_blocks(config: Config, tokenizer: Any, sources: list[str] | None, a
     settings = view_settings(config, tokenizer)
     method = replace(settings.method, drop_token_fraction=0.0)
     if dataset.eval_datasets:
-        # the whole source is held out: packed as it stands, without filter or skip
+        # the whole source is held out: packed unchanged, without filter or skip
         method = replace(method, document_filter=None)
         settings = replace(settings, skip_tokens=0, unscored="keep")
     else:

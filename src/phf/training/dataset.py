@@ -20,7 +20,7 @@ from phf.training.settings.arguments import Arithmetic
 class Collator:
     """Blocks -> a batch: `input_ids`, `labels`, `token_scores`, each [batch, seq], and `documents`, [batch, 2].
 
-    The first label is no target, since nothing predicts it; saying so lets Trainer count targets exactly.
+    The first label is not a target, since nothing predicts it; marking it lets Trainer count targets exactly.
     Raises `CorpusError` for a score that the objective cannot use.
     """
 

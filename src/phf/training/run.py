@@ -37,7 +37,7 @@ from phf.training.trainer import ObjectiveTrainer
 from phf.training.whole import WholeModel
 
 Show = Callable[[int, int, dict[str, float]], None]
-"""Called with (step, max_steps, numbers) whenever numbers are logged, and with none now and then between."""
+"""Called with (step, max_steps, numbers) whenever numbers are logged, and occasionally with none in between."""
 FULL_DISK_SIGNS = ("PytorchStreamWriter", "inline_container", "iostream error")
 """What torch.save says, in a RuntimeError, where the disk is full."""
 
@@ -169,7 +169,7 @@ def _train(
             raise
         reason = getattr(error, "strerror", None) or error
         raise OutputError(
-            f"The run folder {run_dir} cannot be written: {reason}. Make room, then go on with --resume."
+            f"The run folder {run_dir} cannot be written: {reason}. Make room, then run again with --resume."
         ) from error
     trainer.check_weights()
     with whole.on_main() as trained:

@@ -89,7 +89,7 @@ class ObjectiveTrainer(Trainer):
             norm = norm.full_tensor()
         norm = self._tr_loss if norm is None else torch.as_tensor(norm)
         is_bad_loss, is_bad_norm = in_any_process(self.accelerator, [~self._tr_loss.isfinite(), ~norm.isfinite()])
-        # fp16's loss scaling overflows now and then, skips the step, and goes on with a smaller scale
+        # fp16's loss scaling overflows occasionally, skips the step, and continues with a smaller scale
         scales = self.accelerator.scaler is not None or (self.is_deepspeed_enabled and self.args.fp16)
         self._num_skipped = self._num_skipped + 1 if is_bad_norm else 0
         if not is_bad_loss and (not is_bad_norm or (scales and self._num_skipped < MAX_SKIPPED_STEPS)):

@@ -1,4 +1,4 @@
-"""How a program that is told to stop stops: once kindly, then at once."""
+"""How a program stops when asked to: gracefully the first time, then at once."""
 
 import os
 import signal

@@ -20,7 +20,7 @@ DEATHS_AT_A_DOCUMENT = 3
 """After so many deaths at the same document, scored alone, the document is left unscored."""
 MOST_DEATHS_OF_A_PIECE = 30
 MOST_DEATHS_BETWEEN_DOCUMENTS = 5
-"""Before the first document of a piece or after the last one: no document is to blame, and trying again is no use."""
+"""Before the first document of a piece or after the last one: no document is to blame, and trying again is useless."""
 TICK_SECONDS = 0.5
 
 Scored = tuple[Piece, PieceResult]

@@ -5,7 +5,7 @@ It is asked and answers:
     {"scorers": ..., "segmenter": ..., "output": ..., "path": ..., ...}   first, once: a `Job`
     {"piece": ..., "skipped": ..., "one_by_one": ...}                     for each piece, with its documents attached if it
                                                                           cannot read them itself
-                       -> {"read": true}, {"at": n} now and then, then {"result": ...} or {"error": ...}
+                       -> {"read": true}, {"at": n} periodically, then {"result": ...} or {"error": ...}
 """
 
 import importlib

@@ -40,7 +40,7 @@ class RedTeamConfig(Section):
     temperature: float = Field(default=0.1, gt=0)
     """In units of the score: the lower, the more the worst prompts are favoured."""
     num_completions: int = Field(default=512, ge=1)
-    """Completions of each prompt sampled from the model."""
+    """Continuations of each prompt sampled from the model."""
     generate_kwargs: dict[str, Any] = {
         "do_sample": True,
         "temperature": 0.7,

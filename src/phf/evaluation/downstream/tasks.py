@@ -23,7 +23,7 @@ from phf.statistics import bootstrap, mean_interval
 LOADING_ERRORS = (OSError, ValueError, KeyError, AttributeError, ImportError, datasets.exceptions.DatasetsError)
 """What the harness raises for task files and data that it cannot use."""
 RESAMPLES = 1000
-"""Bootstrap resamples of a metric that is no mean over documents."""
+"""Bootstrap resamples for a metric that is not a mean over documents."""
 SLOW_METRICS = {"bleu": 100, "chrf": 100, "chrfpp": 100, "ter": 100}
 """Resamples of metrics that take long over a whole corpus; as many as the harness draws."""
 

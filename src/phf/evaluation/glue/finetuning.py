@@ -164,7 +164,7 @@ def _finetune(
     sizes = [len(splits[split]) for split in task.dev_splits]
     callback = _BestEpoch(settings["patience"])
     verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # that the head is new is no news
+    transformers_logging.set_verbosity_error()  # a new head is expected here
     try:
         with seeded(seed), tempfile.TemporaryDirectory() as scratch:
             model = _load_classifier(folder, task, tokenizer)
@@ -236,7 +236,7 @@ def _load_classifier(folder: Path, task: Task, tokenizer: Any) -> Any:
         problem_type="regression" if task.num_labels == 1 else "single_label_classification",
         dtype=torch.float32,
     )
-    # The head reads the last token that is no padding: right behind the text, whatever the padding token is.
+    # The head reads the last token that is not padding: right after the text, for any padding token.
     model.config.pad_token_id = tokenizer.pad_token_id
     return model
 

@@ -52,7 +52,7 @@ def held_out_loss(
         `loss`: nats per text token (EOS included), control tokens given. `loss_aligned`, `loss_misaligned`: the same
         over tokens of scored segments on each side of the threshold. `bits_per_byte`: all nats, those of control
         tokens and EOS too, / ln 2 / bytes of text. Charging the control tokens makes it an upper bound on what the
-        model needs for the text alone, so that a conditional model cannot gain by being told the scores.
+        model needs for the text alone, so that a conditional model cannot gain from being given the scores.
         `bits_per_byte_given_tags`: without the nats of control tokens. `num_tokens`: text tokens evaluated.
         `tag_gain`, `tag_gain_low`, `tag_gain_high`: see `TagGain`.
     """

@@ -39,7 +39,7 @@ def measure_kl(
     Args:
         prefix_ids: what the model is given before each sample, its document start, then the control token if there is one.
         cache_dir: folder of the reference's samples.
-        announce: told when samples are drawn.
+        announce: called when samples are drawn.
     """
     return kl_from_samples(
         model,

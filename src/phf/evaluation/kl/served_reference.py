@@ -17,7 +17,7 @@ PROBE = "The quick brown fox jumps over the lazy dog."
 PROBE_TOLERANCE = 0.1
 """Nats per token, on average, by which the two log-probabilities of a token may differ; bfloat16 differs by less."""
 WHOLE_DISTRIBUTION = {"top_k": -1, "min_p": 0, "repetition_penalty": 1}
-"""Servers take such settings from the model's folder unless told otherwise; vLLM's, SGLang's and llama.cpp's names."""
+"""Servers take such settings from the model's folder by default; vLLM's, SGLang's and llama.cpp's names."""
 IDS = {"return_token_ids": True}
 SPACES = str.maketrans({"\u0120": " ", "\u2581": " "})
 """How tokenizers spell a space where a server returns tokens in its own spelling."""
@@ -73,7 +73,7 @@ class ServedReference:
 
 
 def find_start(server: CompletionsServer, prompt: str | None) -> Start:
-    """The prompt a document starts from, once the server was seen to return the log-probabilities of a known text."""
+    """The prompt that starts a document, after checking that the server returns the log-probabilities of a known text."""
     where = f"{server.base_url}, model '{visible(server.model)}'"
     refusals = []
     for start in STARTS if prompt is None else (prompt,):
@@ -158,10 +158,10 @@ def _sample(
 
 
 def check_agreement(server: CompletionsServer, drawn: list[Continuation], echoed: list[TokenLogprobs]) -> None:
-    """Raises `ServerError` where a token's probability while sampling is not the one it has in a prompt.
+    """Raises `ServerError` if a token's probability while sampling differs from the one it has in a prompt.
 
-    Then the server samples from another distribution than the model's (a temperature, a filter, a penalty), and
-    what it draws are no samples of the reference.
+    Then the server samples from a distribution other than the model's (a temperature, a filter, a penalty), so its
+    samples are not samples of the reference.
     """
     differences: list[float] = []
     for continuation, echo in zip(drawn, echoed, strict=True):

@@ -18,7 +18,7 @@ from phf.errors import CorpusError, ObjectiveError
 from phf.feedback.objectives.logs import LogTotals, Total
 
 IGNORE_INDEX = -100
-"""A label of this value is no target: it has no loss and is not counted."""
+"""A label of this value is not a target: it has no loss and is not counted."""
 
 TokenLoss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 """`token_loss` of an objective, or what `bind` makes of it."""

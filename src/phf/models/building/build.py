@@ -23,7 +23,7 @@ PROBED_ROWS = 512
 MAX_LAYERS = 10_000
 """A number with a digit too many would otherwise keep the first check busy for hours."""
 ZERO_NOISE = 0.02
-"""Standard deviation of what the probe puts in place of parameters that start at zero."""
+"""Standard deviation of the values with which the probe replaces parameters that start at zero."""
 
 
 def build_lm(architecture: Architecture, where: str = "model") -> PreTrainedModel:
@@ -54,7 +54,7 @@ def _build_with_padding(architecture: Architecture, where: str) -> PreTrainedMod
     lm = build_lm(architecture, where)
     text = text_config(architecture.config)
     if text.pad_token_id is None and not can_run(lm):
-        # some (RoBERTa, ProphetNet) count positions of what is not padding, and need to be told what is
+        # some (RoBERTa, ProphetNet) count positions of what is not padding, and need to know what is
         text.pad_token_id = architecture.config.pad_token_id = text.eos_token_id
         lm = build_lm(architecture, where)
     return lm

@@ -47,7 +47,7 @@ class ModelLoss:
 def has_plain_linear_head(lm: PreTrainedModel) -> bool:
     """Whether the model's logits are exactly `last_hidden_state @ output_embedding.T`, found by trying.
 
-    Large values are put in place of what the output embedding answers: soft-capping leaves the small logits of an
+    Large values replace the output of the embedding: soft-capping leaves the small logits of an
     untrained model almost as they are.
     """
     output_embeddings = lm.get_output_embeddings()
@@ -132,7 +132,7 @@ def probing(lm: PreTrainedModel, training: bool) -> Iterator[None]:
     device = lm.get_input_embeddings().weight.device
     lm.train(training)
     verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # a probe is no news
+    transformers_logging.set_verbosity_error()  # a probe need not be reported
     try:
         with torch.random.fork_rng(
             [device] if device.type not in ("cpu", "meta") else [], device_type=_rng_device(device)

@@ -31,7 +31,7 @@ IGNORED = {
     "train_sampling_strategy": ORDER,
     "length_column_name": ORDER,
     "dataloader_drop_last": "every step has effective_batch_size blocks",
-    "resume_from_checkpoint": "an interrupted run goes on with --resume",
+    "resume_from_checkpoint": "an interrupted run continues with --resume",
     "restore_callback_states_from_checkpoint": "callbacks keep no state",
     "remove_unused_columns": "blocks have no columns that are not used",
     "label_names": "blocks have the columns they have",

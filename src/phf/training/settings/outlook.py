@@ -67,7 +67,7 @@ def outlook(plan: Any) -> Outlook:
         _read(source, config.dataset.scores_column, found)
     read = [corpus for corpus in corpora if corpus is not None]
     if len(read) < len(corpora):
-        found.notes.append("How many epochs that is cannot be told: the size of the data is not known.")
+        found.notes.append("The number of epochs is not known, since the size of the data is not.")
     elif tokenizer is not None or config.tokenizer.train_from_corpus is not None:
         texts = _some([document.text for corpus in read for document in corpus.sample])
         if tokenizer is None:

@@ -1,0 +1,72 @@
+"""Documents, messages, docstrings and comments keep to the house's words, and to idioms that a native reader uses."""
+
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "CONTRIBUTING.md"])
+MODULES = sorted(ROOT.glob("src/**/*.py"))
+
+THING = "process|worker|line|object|prompt|token|character|byte|score|sentence|file"
+UNIT = "core|GPU|worker|second|token|line|row|document|file|round|window|step|commit|scenario|segment"
+PHRASES = {
+    "is not a ..., not: is no ...": r"(?<!\b[Tt]here )\b(?:is|are|was|were) no\b(?! longer| more)",
+    "fixed or repaired, not: mended": r"\bmend(?:s|ed|ing)?\b",
+    "continues or resumes, not: goes on": r"\bgo(?:es|ne|ing)? on (?:with|where|like)\b",
+    "per core, not: a core": rf"\b(?:{THING})s? an? (?:{UNIT})\b",
+    "reported, known, distinguished, not: told": r"\btold\b",
+    "occasionally or from time to time, not: now and then": r"\bnow and then\b",
+    "instead of, not: in place of what": r"\bin place of (?:what|whatever)\b",
+    "through or by, not: by way of": r"\bby way of\b",
+    "unchanged, not: as it stands": r"\bas (?:it|they) stands?\b",
+    "give, choose or set, not: name": r"\bName (?:another|an?|the|it|one|what)\b",
+    "continuation, not: completion": r"(?i)\bcompletions?\b",
+}
+NAMES = re.compile(
+    r"/completions\b|completions (?:or chat )?(?:API|server)|chat or completions|`completions` in older files"
+)
+"""OpenAI's API, and a key in files of earlier versions."""
+
+
+def prose(path: Path) -> list[tuple[int, str]]:
+    """(line, text) of what people read in a file: all of a page; the comments and texts with a space of a module."""
+    content = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return list(enumerate(content.splitlines(), start=1))
+    tokens = tokenize.generate_tokens(io.StringIO(content).readline)
+    return [
+        (token.start[0], re.sub(r"\s+", " ", token.string))
+        for token in tokens
+        if token.type == tokenize.COMMENT or (tokenize.tok_name[token.type] in TEXTS and " " in token.string)
+    ]
+
+
+TEXTS = ("STRING", "FSTRING_MIDDLE")
+
+
+def offences(path: Path) -> list[str]:
+    return [
+        f"{path.name}, line {line}: {advice}: {match[0]!r}"
+        for line, text in prose(path)
+        for advice, pattern in PHRASES.items()
+        for match in re.finditer(pattern, NAMES.sub("", text))
+    ]
+
+
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "src"], ids=lambda path: path.name)
+def test_phrases_that_read_like_a_translation_do_not_come_back(path):
+    assert [found for file in (MODULES if path.is_dir() else [path]) for found in offences(file)] == []
+
+
+def test_the_check_can_fail(tmp_path):
+    page, module = tmp_path / "page.md", tmp_path / "module.py"
+    page.write_text("There is no such file.\nThat is no file. One process a core is told.\n")
+    module.write_text(
+        '"""A completion."""\nx = f"{1} is no longer mended"  # now and then\nPOST = "/completions API"\n'
+    )
+    assert [line.rpartition(": ")[2] for line in offences(page)] == ["'is no'", "'process a core'", "'told'"]
+    assert [line.rpartition(": ")[2] for line in offences(module)] == ["'completion'", "'mended'", "'now and then'"]
