@@ -8,9 +8,10 @@ import pytest
 
 from phf.config import load_config
 from phf.corpus.sources.listing import MANIFEST
+from phf.errors import CorpusError
 from phf.runs.folder import OF_OTHER_VERBS
 from phf.runs.provenance import describe_run
-from phf.runs.reader import read_run
+from phf.runs.reader import read_provenance, read_run, read_samples
 from phf.runs.writer import RunWriter, finite_or_none
 
 SAMPLE = {"prompt": "a\u2028", "continuation": "b", "score": 0.5, "segments": ["b"], "segment_scores": [None]}
@@ -76,3 +77,25 @@ def test_provenance_names_versions_and_what_it_is_given_and_no_environment(monke
 
 def test_the_folder_of_an_annotated_dataset_is_not_taken_for_a_run():
     assert MANIFEST in OF_OTHER_VERBS
+
+
+def test_the_samples_of_one_step_are_read_without_the_others(writer):
+    for step, count in ((1, 2), (10, 3)):
+        writer.write_samples("s", step, [{**SAMPLE, "continuation": f"{step}.{i}"} for i in range(count)])
+    with (writer.folder / "samples" / "s.jsonl").open("a") as file:
+        file.write('{"step": 1, "prompt": "cut off')
+    texts = [line["continuation"] for line in read_samples(writer.folder, "s", 1)]
+    assert texts == ["1.0", "1.1"]
+    assert len(read_samples(writer.folder, "s", 10, most=2)) == 2
+    assert read_samples(writer.folder, "s", 2) == read_samples(writer.folder, "t", 1) == []
+    with (writer.folder / "samples" / "s.jsonl").open("a") as file:
+        file.write('"}\n')
+    with pytest.raises(CorpusError, match="is missing"):
+        read_samples(writer.folder, "s", 1)
+
+
+def test_a_folder_without_provenance_has_none(writer):
+    assert read_provenance(writer.folder) == {}
+    (writer.folder / "provenance.json").write_text('{"max_steps": "many"}')
+    with pytest.raises(CorpusError, match="max_steps"):
+        read_provenance(writer.folder)

@@ -129,9 +129,9 @@ class Recorder:
 def test_every_tracker_with_tables_gets_samples_and_configuration(attribute, library, tmp_path):
     tracker, recorder = FakeTracker(), Recorder()
     setattr(tracker, attribute, recorder)
-    (tmp_path / "x.jsonl").write_text(
-        json.dumps({"step": 4, "prompt": "", "continuation": "a`|\n<b>", "score": 0.25}) + '\n{"step": 40, "x"'
-    )
+    sample = {"step": 4, "prompt": "", "continuation": "a`|\n<b>", "score": 0.25, "segments": [], "segment_scores": []}
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "x.jsonl").write_text(json.dumps(sample) + '\n{"step": 40, "x"')
 
     class Handler:
         callbacks = (tracker,)

@@ -1,13 +1,12 @@
 """One model, measured on one task: the parts of `phf evaluate` and the folder that they are kept in."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from phf.config import Config, GlueConfig
-from phf.corpus.formats.jsonlines import read_json_lines
 from phf.errors import CorpusError
 from phf.evaluation.compare import PromptScores
 from phf.evaluation.downstream.tasks import run_downstream
@@ -24,11 +23,10 @@ from phf.models import ObjectiveLM
 from phf.models.context import context_of
 from phf.models.model_folder import load_folder_lm, load_folder_tokenizer, model_hashes, processes
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
+from phf.runs.reader import read_provenance, read_samples
 from phf.runs.seeds import Training
 from phf.runs.writer import RunWriter, finite_or_none
 from phf.storage.cache import cache_root
-from phf.storage.reading import read_json_as
-from phf.storage.shapes import Provenance
 from phf.tokens.document_start import prefix_ids
 from phf.tokens.prepare import held_out_blocks
 from phf.workers.activity import activity
@@ -195,17 +193,16 @@ class ModelEvaluation:
         """Finetuning on GLUE."""
         return run_glue(self.folder, self.config.glue or GlueConfig(), self.output / "glue")
 
-    def samples(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    def samples(self) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
         """scenario -> the samples in the folder."""
         for scenario in self.evaluator.scenarios:
-            path = self.output / "samples" / f"{scenario.name}.jsonl"
-            if path.is_file():
-                yield scenario.name, [row for _, row in read_json_lines(path)]
+            if rows := read_samples(self.output, scenario.name, step=0):
+                yield scenario.name, rows
 
     def scores(self) -> dict[str, PromptScores]:
         """scenario -> prompts and scores of its samples."""
         return {
-            scenario: PromptScores([row["prompt"] for row in rows], [finite_or_none(row["score"]) for row in rows])
+            scenario: PromptScores([row["prompt"] for row in rows], [row["score"] for row in rows])
             for scenario, rows in self.samples()
         }
 
@@ -227,8 +224,7 @@ class ModelEvaluation:
 
 def _training_data(folder: Path) -> Any:
     """What the provenance of the run that exported the model says of its data; None for a model from elsewhere."""
-    path = folder.parent / "provenance.json"
     try:
-        return read_json_as(Provenance, path, CorpusError).get("dataset") if path.is_file() else None
+        return read_provenance(folder.parent).get("dataset")
     except CorpusError:
         return None  # not written by phf

@@ -11,7 +11,8 @@ from phf.config import Config
 from phf.config.differences import differences
 from phf.config.meaning import configuration_differences
 from phf.errors import ConfigError, OutputError
-from phf.runs.writer import CONFIG, METRICS, RunWriter, write_json
+from phf.runs.layout import CONFIG, METRICS
+from phf.runs.writer import RunWriter, write_json
 from phf.storage.plain_yaml import read_yaml
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import EvaluationFile

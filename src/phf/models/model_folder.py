@@ -10,6 +10,7 @@ from transformers.utils import logging as transformers_logging
 
 from phf.errors import CorpusError
 from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer
+from phf.runs.layout import CONFIG, run_of_model
 from phf.storage.files import file_sha256
 from phf.tokens.tokenizer import prepare_tokenizer
 
@@ -50,8 +51,8 @@ def find_model(path: Path) -> Path:
 
 def own_task(model: Path) -> Path | None:
     """The configuration of the run whose `model` this folder is; None for a model from elsewhere."""
-    path = model.parent / "config.yaml"
-    return path if model.name == "model" and path.is_file() else None
+    run = run_of_model(model)
+    return None if run is None else run / CONFIG
 
 
 def model_name(folder: Path) -> str:

@@ -11,6 +11,7 @@ from phf.errors import MissingExtraError, OutputError
 from phf.feedback import method_of
 from phf.report.page import write_report
 from phf.report.tables import table_rows
+from phf.runs.layout import CONFIG
 from phf.runs.reader import read_runs
 from phf.tokens.prepare import annotated_sources
 
@@ -60,7 +61,7 @@ def run_quickstart(
 
 def _tokens_before(run_dir: Path) -> float | None:
     """The tokens that an interrupted quickstart settled on."""
-    path = run_dir / "config.yaml"
+    path = run_dir / CONFIG
     return load_config(config=path)[0].training.num_tokens if path.is_file() else None
 
 

@@ -17,12 +17,12 @@ from phf.redteam.numbers import flat
 from phf.redteam.pool import PoolEntry, read_pool
 from phf.redteam.rounds import Round, RoundFiles, claimed
 from phf.redteam.target import Target, load_target
+from phf.runs.reader import read_provenance
 from phf.runs.writer import write_json
 from phf.statistics import Interval, mean_estimate, mean_interval
 from phf.statistics import difference as difference_of
 from phf.storage.files import file_sha256
 from phf.storage.hashing import hash64
-from phf.storage.reading import read_json_as
 
 CHUNK = 20
 """Prompts that are sampled, and kept, at a time."""
@@ -138,10 +138,7 @@ def difference(then: Sequence[float], now: Sequence[float]) -> Interval:
 
 def mismatches(pool_path: Path, target: Target) -> list[str]:
     """What differs from the way that the pool was made, as the provenance beside it tells; nothing without one."""
-    path = pool_path.parent / "provenance.json"
-    if not path.is_file():
-        return []
-    then = read_json_as(dict[str, Any], path, CorpusError, "Repair or remove it.")
+    then = read_provenance(pool_path.parent)
     now = {
         "scorer": target.scorer.describe(),
         "scored_text": target.settings.scored_text,

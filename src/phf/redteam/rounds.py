@@ -13,6 +13,7 @@ from phf.config.differences import differences
 from phf.config.meaning import meaning_of_redteam
 from phf.errors import CorpusError, OutputError
 from phf.redteam.pool import PoolEntry
+from phf.runs.layout import METRICS
 from phf.storage.files import is_unused, only_job, write_json_atomic, write_text_atomic
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import RoundFile
@@ -76,7 +77,7 @@ def claimed(output: Path, job: Mapping[str, Any]) -> Iterator[None]:
 
 def _refuse_used(output: Path) -> None:
     """Not even a lock is left in a folder of others."""
-    if (output / "metrics.jsonl").exists():
+    if (output / METRICS).exists():
         raise OutputError(f"{output} holds results already. Choose another folder with --output.")
     if not (output / JOB).is_file() and not is_unused(output):
         raise OutputError(f"{output} is not empty and was not made by phf redteam. Choose another with --output.")

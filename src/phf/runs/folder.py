@@ -6,7 +6,7 @@ from pathlib import Path
 from phf.config import Config
 from phf.config.meaning import configuration_differences
 from phf.errors import ConfigError, CorpusError, OutputError
-from phf.runs.writer import CONFIG, METRICS, PROVENANCE, SAMPLES
+from phf.runs.layout import CONFIG, METRICS, PROVENANCE, SAMPLES
 from phf.storage.reading import parse_json, read_bytes, typed
 from phf.storage.shapes import Metrics
 

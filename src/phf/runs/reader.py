@@ -5,18 +5,20 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from phf.errors import CorpusError, PhfError
+from phf.runs.layout import CONFIG, METRICS, PROVENANCE, SAMPLES, samples_file
 from phf.runs.seeds import Training
+from phf.runs.writer import start_of_line
 from phf.storage.hashing import hash64
-from phf.storage.reading import read_json_as, read_json_lines_as, read_text
+from phf.storage.reading import parse_json, read_json_as, read_json_lines_as, read_text, typed
 from phf.storage.shapes import Metrics, Provenance
 from phf.storage.shapes import Sample as SampleLine
 
 REPAIR = "Repair or remove it."
-METRICS = "metrics.jsonl"
 SKIPPED = "Skipped: "
 
 
@@ -201,18 +203,40 @@ def read_run(folder: Path) -> Run:
             if line.get(key) is None:
                 raise CorpusError(f"{where}: has no '{key}', so no phf wrote it. Remove the line or repair it.")
         metrics.append(line)
-    path = folder / "provenance.json"
-    provenance = read_json_as(Provenance, path, CorpusError, REPAIR) if path.is_file() else {}
+    provenance = read_provenance(folder)
     last_step = max((line["step"] for line in metrics), default=0)
     if last_step < (provenance.get("max_steps") or 0):
         notes.append(f"Unfinished: step {last_step} of {provenance['max_steps']}.")
-    samples = {path.stem: _last_samples(path, notes) for path in sorted((folder / "samples").glob("*.jsonl"))}
-    config = folder / "config.yaml"
+    samples = {path.stem: _last_samples(path, notes) for path in sorted((folder / SAMPLES).glob("*.jsonl"))}
+    config = folder / CONFIG
     text = read_text(config, CorpusError, REPAIR) if config.is_file() else ""
     run = Run(folder.resolve().name, metrics, samples, text, provenance, notes)
     if run.problem is not None:
         notes.append(f"It {run.problem}. It is not compared with others.")
     return run
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """provenance.json of a run folder, or of what looks like one; empty where there is none.
+
+    Raises `CorpusError` for a damaged one.
+    """
+    path = folder / PROVENANCE
+    return read_json_as(Provenance, path, CorpusError, REPAIR) if path.is_file() else {}
+
+
+def read_samples(folder: Path, scenario: str, step: int, most: int | None = None) -> list[SampleLine]:
+    """The lines of the samples of a step, the first `most` of them; none where the scenario has no file.
+
+    Lines of other steps are not looked into. Raises `CorpusError` for a damaged line.
+    """
+    path = samples_file(folder, scenario)
+    if not path.is_file():
+        return []
+    start = start_of_line(step).encode()
+    with path.open("rb") as lines:
+        mine = islice((line for line in lines if line.startswith(start) and line.endswith(b"\n")), most)
+        return [typed(SampleLine, parse_json(line, str(path), finite=True), str(path), CorpusError) for line in mine]
 
 
 def _last_samples(path: Path, notes: list[str]) -> list[Sample]:

@@ -10,6 +10,7 @@ from typing import Any
 from phf.config import saved_config
 from phf.config.meaning import lasting_meaning_of
 from phf.errors import ConfigError
+from phf.runs.layout import CONFIG, run_of_model
 from phf.storage.plain_yaml import parse_yaml
 from phf.storage.reading import read_text, typed
 
@@ -64,11 +65,11 @@ class Training:
     @classmethod
     def of_model(cls, folder: Path) -> "Training | None":
         """Of the run whose `model` this folder is; None for a model from elsewhere."""
-        path = folder.parent / "config.yaml"
-        if folder.name != "model" or not path.is_file():
+        run = run_of_model(folder)
+        if run is None:
             return None
         try:
-            return cls.of_config(read_text(path, ConfigError))
+            return cls.of_config(read_text(run / CONFIG, ConfigError))
         except ConfigError:
             return None
 

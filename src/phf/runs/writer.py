@@ -14,10 +14,9 @@ from typing import Any
 
 from phf.config import Config, dump_config
 from phf.errors import CorpusError, OutputError
+from phf.runs.layout import CONFIG, METRICS, PROVENANCE, SAMPLES, samples_file
 from phf.storage.files import atomic_write, write_json_atomic, write_text_atomic
 from phf.storage.reading import parse_json, read_bytes, read_text, typed
-
-CONFIG, PROVENANCE, METRICS, SAMPLES = "config.yaml", "provenance.json", "metrics.jsonl", "samples"
 
 
 class RunWriter:
@@ -49,8 +48,8 @@ class RunWriter:
     def write_samples(self, scenario: str, step: int, samples: Iterable[Mapping[str, Any]]) -> None:
         """Add the samples of a step to those of earlier ones, all or none, in place of any that an interrupted evaluation
         left of this step."""
-        path = self.folder / SAMPLES / f"{scenario}.jsonl"
-        start = f'{{"step": {step},'
+        path = samples_file(self.folder, scenario)
+        start = start_of_line(step)
         before = read_text(path, OutputError).splitlines(keepends=True) if path.exists() else []
         lines = [line for line in before if not line.startswith(start)]
         lines += [json.dumps(finite_or_none({"step": step, **sample})) + "\n" for sample in samples]
@@ -60,6 +59,11 @@ class RunWriter:
         """Drop the lines of metrics and samples past `step`, or cut off: a resumed run writes them again."""
         for path in [self.folder / METRICS, *sorted((self.folder / SAMPLES).glob("*.jsonl"))]:
             cut_after_step(path, step)
+
+
+def start_of_line(step: int) -> str:
+    """How the line of a sample of that step begins."""
+    return f'{{"step": {step},'
 
 
 def write_json(path: Path, value: Any) -> None:

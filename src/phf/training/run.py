@@ -153,7 +153,7 @@ def _train(
         callbacks=[log, *callbacks],
     )
     trainer.callback_handler.callbacks.insert(0, EvaluationsAtEnd(callbacks))
-    trackers = Trackers(trainer, dump_config(config), run_dir / "samples")
+    trackers = Trackers(trainer, dump_config(config), run_dir)
     trainer.add_callback(trackers)
     trainer.remove_callback(PrinterCallback)  # `show` is what the reader sees
     trainer.complete = log.complete

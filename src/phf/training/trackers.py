@@ -6,7 +6,6 @@ have no slash: a tracker shows `eval_loss` as `eval/loss` and `lm_loss` as `trai
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ import yaml
 from transformers import Trainer, TrainerCallback
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-from phf.errors import OutputError
-from phf.storage.reading import parse_json
+from phf.runs.reader import read_samples
 
 MAX_ROWS = 100
 """Of a table of samples."""
@@ -30,15 +28,15 @@ class Trackers(TrainerCallback):
 
     Args:
         configuration: the resolved configuration as YAML. Secrets are left out of what is sent.
-        samples_dir: of the run folder.
+        run_dir: the run folder, from which the samples are read.
     """
 
-    def __init__(self, trainer: Trainer, configuration: str, samples_dir: Path) -> None:
+    def __init__(self, trainer: Trainer, configuration: str, run_dir: Path) -> None:
         kinds = tuple(INTEGRATION_TO_CALLBACK.values())
         self._trainer = trainer
         self._callbacks = [found for found in trainer.callback_handler.callbacks if isinstance(found, kinds)]
         self._configuration = without_secrets(yaml.safe_load(configuration))
-        self._samples_dir = samples_dir
+        self._run_dir = run_dir
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
@@ -52,7 +50,8 @@ class Trackers(TrainerCallback):
         self._trainer.log({tracker_name(key): value for key, value in numbers.items()})
         scenarios = {key.split("/")[1] for key in numbers if key.startswith("generation/")}
         for scenario in sorted(scenarios):
-            rows = list(_samples(self._samples_dir / f"{scenario}.jsonl", step))
+            samples = read_samples(self._run_dir, scenario, step, MAX_ROWS)
+            rows = [[sample.get(column) for column in COLUMNS] for sample in samples]
             for callback in self._callbacks:
                 _send_table(callback, f"samples/{scenario}", step, rows)
 
@@ -71,19 +70,6 @@ def without_secrets(value: Any, key: str = "") -> Any:
     if not isinstance(value, str):
         return value
     return HIDDEN if SECRET.search(key) else re.sub(r"://[^/@\s]+@", "://", value)
-
-
-def _samples(path: Path, step: int) -> Iterator[list[Any]]:
-    if not path.is_file():
-        return
-    start = f'{{"step": {step},'
-    num_rows = 0
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.startswith(start) and num_rows < MAX_ROWS:
-                num_rows += 1
-                row = parse_json(line, str(path), OutputError)
-                yield [row.get(column) for column in COLUMNS]
 
 
 def _send_table(callback: Any, name: str, step: int, rows: list[list[Any]]) -> None:

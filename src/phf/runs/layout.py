@@ -1,0 +1,15 @@
+"""Where things are in a run folder."""
+
+from pathlib import Path
+
+CONFIG, PROVENANCE, METRICS, SAMPLES, MODEL = "config.yaml", "provenance.json", "metrics.jsonl", "samples", "model"
+
+
+def samples_file(folder: Path, scenario: str) -> Path:
+    """The samples of a scenario."""
+    return folder / SAMPLES / f"{scenario}.jsonl"
+
+
+def run_of_model(model: Path) -> Path | None:
+    """The folder of the run that exported a model; None for a model from elsewhere."""
+    return model.parent if model.name == MODEL and (model.parent / CONFIG).is_file() else None
