@@ -13,6 +13,22 @@ class ThreeWay:
         return np.searchsorted(self.cuts, scores)
 
 
+def three_way(scores, low: float, high: float = 0.5):
+    return np.searchsorted(np.array([low, high], np.float32), scores)
+
+
+def at_least(avg_scores, low: float):
+    return avg_scores >= low
+
+
+def too_many(scores):
+    return np.full(len(scores), 7)
+
+
+def of_texts(texts):
+    return texts
+
+
 class Between:
     """Keeps what is neither too good nor too bad."""
 

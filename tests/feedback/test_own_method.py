@@ -1,5 +1,7 @@
 """A user's own document filter or conditioning: used as it answers, and refused by name where it breaks its contract."""
 
+import pickle
+
 import numpy as np
 import pytest
 from tests.tiny import tiny_config
@@ -73,6 +75,21 @@ def test_documents_are_kept_by_a_class():
     assert method.keeps(scores(0.0, 0.3, 0.7, np.nan)).tolist() == [False, True, False, True]
 
 
+def test_a_function_answers_as_a_class_does():
+    method = method_of(conditioned("three_way", low=0.1))
+    assert method.tags(scores(0.0, 0.3, np.nan, 0.7)).tolist() == [0, 1, -1, 2]
+    assert pickle.loads(pickle.dumps(method)).tags(scores(0.7)).tolist() == [2]  # noqa: S301
+    assert method_of(filtered("at_least", low=0.5)).keeps(scores(0.4, 0.5)).tolist() == [False, True]
+    with pytest.raises(MethodError, match=r"^too_many returned 7 for the score 0; "):
+        method_of(conditioned("too_many"))
+    with pytest.raises(ConfigError, match=r"dataset\.conditioning.*low is missing: "):
+        method_of(conditioned("three_way"))
+    with pytest.raises(ConfigError, match=r"dataset\.conditioning.*lo is not a setting"):
+        method_of(conditioned("three_way", low=0.1, lo=0.1))
+    with pytest.raises(ConfigError, match="function that does not say what it makes"):
+        method_of(conditioned("of_texts", texts="x"))
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -115,7 +132,7 @@ def test_wrong_answers_of_a_filter_are_refused_by_the_name_of_the_class(name, me
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (f"{HERE}:NoTags", r"is not a class with the method tags\(scores\), so it is not called"),
+        (f"{HERE}:NoTags", r"is not a class with the method tags\(scores\), or a function of \(scores\), so it"),
         (f"{HERE}:Missing", "has no attribute 'Missing'"),
         ("os:system", "is in Python's standard library"),
         ("nowhere.at_all:ThreeWay", "cannot be imported"),

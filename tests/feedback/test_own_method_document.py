@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import phf
 from phf.config import load_config
 from phf.corpus.formats.jsonlines import read_json_lines
+from phf.errors import ConfigError
 from phf.evaluation.run import evaluate_folders
 from phf.feedback import Prompting
 from phf.redteam.target import load_target
@@ -69,7 +71,7 @@ def test_a_third_control_token_takes_less_than_40_lines():
 
 
 @pytest.mark.slow
-def test_the_document_trains_samples_exports_and_evaluates(files):
+def test_the_document_trains_samples_exports_and_evaluates(files, monkeypatch):
     package = {path: path.stat().st_mtime_ns for path in Path(phf.__file__).parent.rglob("*.py")}
     source = corpus(files / "corpus")
     numbers = train(configured(source, "three-way.yml"), files / "run")
@@ -98,4 +100,10 @@ def test_the_document_trains_samples_exports_and_evaluates(files):
     assert found["eval/tag_gain"] == pytest.approx(numbers["eval/tag_gain"], rel=1e-3, abs=1e-6)
     (samples,) = (files / "evaluation" / "samples").iterdir()
     assert len(list(read_json_lines(samples))) == 5
+    monkeypatch.delitem(sys.modules, "three_way")
+    (files / "three_way.py").unlink()
+    with pytest.raises(ConfigError, match=r"phf\.json: held-out text cannot be given its control tokens.*three_way"):
+        evaluate_folders([model], configured(source), files / "without", ("held-out",))
+    without = evaluate_folders([model], configured(source), files / "without", ("generation",))
+    assert without.numbers  # sampling does without the class
     assert package == {path: path.stat().st_mtime_ns for path in Path(phf.__file__).parent.rglob("*.py")}

@@ -12,14 +12,23 @@ from phf.errors import ConfigError
 def list_(
     what: Annotated[
         str | None,
-        typer.Argument(help="scorers, objectives, metrics, red-lms, tasks or methods; default: all of them."),
+        typer.Argument(
+            help="scorers, objectives, filters, conditionings, metrics, red-lms, tasks or methods; default: all of them."
+        ),
     ] = None,
 ) -> None:
     """List what can be named."""
     from phf.config import shipped_files
-    from phf.registry.names import METRICS, OBJECTIVES, RED_LMS, SCORERS, did_you_mean
+    from phf.registry.names import CONDITIONINGS, DOCUMENT_FILTERS, METRICS, OBJECTIVES, RED_LMS, SCORERS, did_you_mean
 
-    registries = {"scorers": SCORERS, "objectives": OBJECTIVES, "metrics": METRICS, "red-lms": RED_LMS}
+    registries = {
+        "scorers": SCORERS,
+        "objectives": OBJECTIVES,
+        "filters": DOCUMENT_FILTERS,
+        "conditionings": CONDITIONINGS,
+        "metrics": METRICS,
+        "red-lms": RED_LMS,
+    }
     names = {kind: registry.describe() for kind, registry in registries.items()} | shipped_files()
     if what not in (None, *names):
         raise ConfigError(f"There is no list of '{what}'. {did_you_mean(what or '', names)}")

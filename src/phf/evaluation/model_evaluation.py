@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.config import Config, GlueConfig
-from phf.errors import CorpusError
+from phf.errors import ConfigError, CorpusError, PhfError
 from phf.evaluation.compare import PromptScores
 from phf.evaluation.downstream.tasks import run_downstream
 from phf.evaluation.generation.evaluator import Evaluator
@@ -17,7 +17,7 @@ from phf.evaluation.held_out.loss import held_out_numbers
 from phf.evaluation.kl.estimate import measure_kl
 from phf.evaluation.prompted_task import task_for_model
 from phf.evaluation.results import Results
-from phf.feedback import PROMPTING_FILE, Prompting, with_prompting
+from phf.feedback import PROMPTING_FILE, Prompting, method_of, with_prompting
 from phf.feedback.objectives import MLE
 from phf.models import ObjectiveLM
 from phf.models.context import context_of
@@ -62,6 +62,18 @@ class ModelEvaluation:
         self.evaluator = Evaluator(self.config.generation, self.prompting, config.training.seed)
         self.metrics = [build_metric(metric) for metric in config.generation.metrics_configs]
         self.results = Results(output, model_hashes(folder), config, threshold)
+        if "held-out" in parts and (config.dataset.eval_fraction or config.dataset.eval_datasets):
+            self._check_tagging()
+
+    def _check_tagging(self) -> None:
+        """Raises `ConfigError` where the class that gave the training data its control tokens is not at hand."""
+        try:
+            method_of(with_prompting(self.config, self.prompting))
+        except PhfError as error:
+            raise ConfigError(
+                f"{self.folder / PROMPTING_FILE}: held-out text cannot be given its control tokens as in training. {error} "
+                "Or leave this part out with --skip held-out."
+            ) from error
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -142,7 +154,6 @@ class ModelEvaluation:
         context = context_of(self.lm.config) or dataset.seq_length
         update: dict[str, Any] = {
             "seq_length": min(dataset.seq_length, context),
-            "filter_threshold": None,
             "skip_tokens": 0,
         }
         if not (self.folder / PROMPTING_FILE).is_file():  # trained elsewhere, on texts encoded whole

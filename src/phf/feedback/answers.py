@@ -12,12 +12,17 @@ PROBE = np.concatenate([np.linspace(0, 1, 21), [-10.0, -1.0, -1e-3, 1e-4, 1e-3, 
 """Scores that a class is tried on: probabilities, shares, rewards."""
 
 
+def name_of(asked: Any, method: str) -> str:
+    """What errors call a method of a user's object, or the function in its place."""
+    return getattr(asked, "__name__", None) or f"{type(asked).__name__}.{method}"
+
+
 def checked_keeps(keeps: Callable[[np.ndarray], Any], name: str, avg_scores: np.ndarray) -> np.ndarray:
-    """[documents] bool of [documents] average scores. Raises `MethodError` naming the class for any other answer."""
-    answer = _array(keeps(avg_scores), f"{name}.keeps", "True or False", len(avg_scores))
+    """[documents] bool of [documents] average scores. Raises `MethodError`, which `name` begins, for any other answer."""
+    answer = _array(keeps(avg_scores), name, "True or False", len(avg_scores))
     if answer.dtype != bool:
         raise MethodError(
-            f"{name}.keeps returned an array of {answer.dtype}; it must return one of bool, True for each document to keep."
+            f"{name} returned an array of {answer.dtype}; it must return one of bool, True for each document to keep."
         )
     return answer
 
@@ -25,19 +30,19 @@ def checked_keeps(keeps: Callable[[np.ndarray], Any], name: str, avg_scores: np.
 def checked_tags(
     tags: Callable[[np.ndarray], Any], name: str, scores: np.ndarray, control_tokens: tuple[str, ...]
 ) -> np.ndarray:
-    """[segments] int8 of [segments] scores. Raises `MethodError` naming the class for any other answer."""
-    answer = _array(tags(scores), f"{name}.tags", "an index", len(scores))
+    """[segments] int8 of [segments] scores. Raises `MethodError`, which `name` begins, for any other answer."""
+    answer = _array(tags(scores), name, "an index", len(scores))
     if answer.dtype.kind not in "iu":
         is_nan = answer.dtype.kind == "f" and np.isnan(answer).any()
         raise MethodError(
-            f"{name}.tags returned an array of {answer.dtype}{', with NaN in it' if is_nan else ''}; it must return "
+            f"{name} returned an array of {answer.dtype}{', with NaN in it' if is_nan else ''}; it must return "
             f"integers: the index of a control token, or {NO_TOKEN} for none."
         )
     is_wrong = (answer < NO_TOKEN) | (answer >= len(control_tokens))
     if is_wrong.any():
         first = int(np.flatnonzero(is_wrong)[0])
         raise MethodError(
-            f"{name}.tags returned {answer[first]} for the score {scores[first]:g}; dataset.conditioning.control_tokens has "
+            f"{name} returned {answer[first]} for the score {scores[first]:g}; dataset.conditioning.control_tokens has "
             f"{len(control_tokens)} ({', '.join(control_tokens)}), so it must be from {NO_TOKEN} (none) to "
             f"{len(control_tokens) - 1}."
         )

@@ -10,7 +10,7 @@ import numpy as np
 from phf.config import ConditioningConfig, Config, DatasetConfig
 from phf.config.percentile import number
 from phf.errors import ConfigError
-from phf.feedback.answers import checked_keeps, checked_tags, probe
+from phf.feedback.answers import checked_keeps, checked_tags, name_of, probe
 from phf.feedback.conditioning import Conditioning, ScoreThresholds
 from phf.feedback.control_tokens import NO_CONTROL_TOKENS, NO_TOKEN, ControlTokens
 from phf.feedback.document_filter import AvgScoreAtMost, DocumentFilter
@@ -51,7 +51,7 @@ class Method:
         kept = np.ones(len(avg_scores), bool)
         if self.document_filter is not None:
             is_scored = ~np.isnan(avg_scores)
-            name = type(self.document_filter).__name__
+            name = name_of(self.document_filter, "keeps")
             kept[is_scored] = checked_keeps(self.document_filter.keeps, name, avg_scores[is_scored])
         return kept
 
@@ -67,7 +67,7 @@ class Method:
         tags = np.full(len(scores), NO_TOKEN, np.int8)
         if self.conditioning is not None:
             is_scored = ~np.isnan(scores)
-            name = type(self.conditioning).__name__
+            name = name_of(self.conditioning, "tags")
             tags[is_scored] = checked_tags(self.conditioning.tags, name, scores[is_scored], self.control_tokens.names)
         return tags
 
@@ -120,14 +120,15 @@ def method_of(config: Config) -> Method:
         objective_config=config.objective,
     )
     if dataset.document_filter is not None:
-        probe(method.keeps, f"{type(method.document_filter).__name__}.keeps")
+        probe(method.keeps, name_of(method.document_filter, "keeps"))
     if dataset.conditioning is not None:
-        probe(method.tags, f"{type(method.conditioning).__name__}.tags")
+        probe(method.tags, name_of(method.conditioning, "tags"))
     return method
 
 
 def with_prompting(config: Config, prompting: Prompting) -> Config:
-    """The configuration with the control tokens of a trained model, chosen as in its training, in place of its own."""
+    """The configuration as text is held out from a trained model: with the model's control tokens, chosen as in its training,
+    in place of its own, and no document filtered."""
     section = prompting.conditioned()
     conditioning = None
     if section is not None:
@@ -135,7 +136,12 @@ def with_prompting(config: Config, prompting: Prompting) -> Config:
         conditioning = ConditioningConfig.model_validate(
             {**section, "control_tokens": tokens, "tag_every_segment_when_sampling": may_tag}
         )
-    update = {"conditional_training_config": None, "conditioning": conditioning}
+    update = {
+        "conditional_training_config": None,
+        "conditioning": conditioning,
+        "filter_threshold": None,
+        "document_filter": None,
+    }
     return config.model_copy(update={"dataset": config.dataset.model_copy(update=update)})
 
 

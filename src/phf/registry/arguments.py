@@ -66,6 +66,11 @@ class Arguments:
     takes_others: bool = False
     """It has `**kwargs`."""
 
+    def without(self, names: Sequence[str]) -> "Arguments":
+        """All but these, which are not given in a configuration."""
+        kept = {name: argument for name, argument in self.named.items() if name not in names}
+        return Arguments(kept, self.takes_others)
+
     def problems(self, settings: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
         """(key, what is wrong with it) for each unknown, missing or mistyped setting of the class called `name`."""
         for key, value in settings.items():

@@ -10,7 +10,7 @@ import importlib
 import inspect
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -40,6 +40,8 @@ class Kind:
     """The parameters must have these names, because many libraries have methods with this name."""
     base: str | None = None
     """"module:Class" of which it must be a subclass."""
+    may_be_function: bool = False
+    """A function whose first parameters have these names does what the method would."""
 
     def has(self, cls: type) -> bool:
         """Whether instances of the class are of this kind."""
@@ -59,11 +61,17 @@ class Kind:
         names = tuple(parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL)
         return not self.are_named or names[: len(self.parameters)] == self.parameters
 
+    def is_done_by(self, parameters: Sequence[str]) -> bool:
+        """Whether a function with these parameters does what the method would."""
+        return self.may_be_function and tuple(parameters[: len(self.parameters)]) == self.parameters
+
     def wanted(self) -> str:
         """A description of the requirement for messages."""
         if self.base is not None:
             return f"a subclass of {self.base.replace(':', '.')}"
-        return f"a class with the method {self.method}({', '.join(self.parameters)})"
+        parameters = ", ".join(self.parameters)
+        function = f", or a function of ({parameters})" if self.may_be_function else ""
+        return f"a class with the method {self.method}({parameters}){function}"
 
 
 def _is_stub(method: Any) -> bool:
@@ -88,6 +96,8 @@ def checked(found: Any, target: str, kind: Kind) -> Any:
     if isinstance(found, type):
         made: Any = found
     elif isinstance(found, FunctionType):
+        if kind.is_done_by(list(inspect.signature(found).parameters)) and not is_standard(found.__module__):
+            return found
         made = _returned(found)
         if made is None:
             raise ConfigError(
@@ -173,6 +183,8 @@ def refuse_unseen(module_name: str, name: str, target: str, kind: Kind) -> None:
     is_plain = isinstance(node, ast.ClassDef) and not (node.bases or node.keywords or node.decorator_list)
     if is_plain and (kind.base is not None or kind.method not in dict(bindings(node.body))):  # type: ignore[union-attr]
         raise ConfigError(f"The {kind.name} '{target}' is not {kind.wanted()}, so it is not called.")
+    if isinstance(node, ast.FunctionDef) and kind.is_done_by([arg.arg for arg in node.args.args]):
+        return
     if isinstance(node, ast.FunctionDef) and node.returns is None and not node.decorator_list:
         raise ConfigError(
             f"The {kind.name} '{target}' is a function without a return annotation, so it is not called. Annotate "

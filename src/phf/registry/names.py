@@ -1,13 +1,24 @@
 """Name -> "module:attribute", resolved on demand, so that listing what exists imports nothing."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 from phf.errors import ConfigError
 from phf.registry.arguments import Arguments, arguments_of, known_arguments
 from phf.registry.kinds import Kind, checked, find, import_attribute, refuse_unseen
 from phf.registry.nearest import did_you_mean
+
+
+class FunctionObject:
+    """An object whose one method is a user's function, with the settings of its section."""
+
+    def __init__(self, method: str, function: FunctionType, settings: Mapping[str, Any]) -> None:
+        self.__name__ = function.__name__
+        setattr(self, method, partial(function, **settings))
 
 
 @dataclass(frozen=True)
@@ -69,9 +80,12 @@ class Registry:
                 f"{where}.{name_key} '{name}' is a {type(target).__name__}; it must be a class, or a function that "
                 f"makes a {self.kind.name}."
             ) from error
+        arguments = self._settable(arguments)
         for key, problem in arguments.problems(settings, name):
             raise ConfigError(f"{where}.{key} {problem}")
         try:
+            if isinstance(target, FunctionType) and self.kind.is_done_by(list(inspect.signature(target).parameters)):
+                return FunctionObject(self.kind.method, target, arguments.parsed(settings))
             return target(**arguments.parsed(settings))
         except ConfigError as error:
             if where in str(error):
@@ -119,6 +133,10 @@ class Registry:
     def _unnamed(self) -> str:
         return f"is missing. {did_you_mean('', self.describe())}"
 
+    def _settable(self, arguments: Arguments) -> Arguments:
+        """Without those that a function is given each time that it is asked."""
+        return arguments.without(self.kind.parameters) if self.kind.is_done_by(list(arguments.named)) else arguments
+
     def _arguments(self, name: str) -> Arguments | None:
         """The arguments of the entry called `name`; None if they are unknown without importing it.
 
@@ -126,18 +144,22 @@ class Registry:
         """
         if name in self.entries:
             module_name, _, attribute = self.entries[name][0].partition(":")
-            return known_arguments(module_name, attribute)
+            return self._known(module_name, attribute)
         from importlib.metadata import entry_points
 
         for point in entry_points(group=self.group, name=name):
-            return known_arguments(point.module, point.attr)
+            return self._known(point.module, point.attr)
         module_name, separator, attribute = name.partition(":")
         if not separator:
             raise self._unknown(name)
         if not all(part.isidentifier() for part in [*module_name.split("."), attribute]):
             raise ConfigError(f"The {self.kind.name} '{name}' is not named as 'package.module:ClassName'.")
         refuse_unseen(module_name, attribute, name, self.kind)
-        return known_arguments(module_name, attribute)
+        return self._known(module_name, attribute)
+
+    def _known(self, module_name: str, attribute: str) -> Arguments | None:
+        arguments = known_arguments(module_name, attribute)
+        return None if arguments is None else self._settable(arguments)
 
     def _unknown(self, name: str) -> ConfigError:
         return ConfigError(
@@ -199,7 +221,7 @@ OBJECTIVES = Registry(
 )
 
 DOCUMENT_FILTERS = Registry(
-    kind=Kind("document filter", "keeps", ("avg_scores",)),
+    kind=Kind("document filter", "keeps", ("avg_scores",), may_be_function=True),
     group="phf.document_filters",
     entries={
         "AvgScoreAtMost": (
@@ -210,7 +232,7 @@ DOCUMENT_FILTERS = Registry(
 )
 
 CONDITIONINGS = Registry(
-    kind=Kind("conditioning", "tags", ("scores",)),
+    kind=Kind("conditioning", "tags", ("scores",), may_be_function=True),
     group="phf.conditionings",
     entries={
         "ScoreThresholds": (
