@@ -9,6 +9,8 @@ _OVERRIDE = re.compile(r"(?:--override=)?(?P<all>(?P<key>[A-Za-z_]\w*(?:\.\w+)*)
 def set_by(message: str, arguments: Sequence[str]) -> str:
     """ " Set by --override KEY=VALUE." of the last argument that sets what the message is about; "" for none.
 
+    It begins with a full stop where the message has none at its end.
+
     Errors of the schema say by themselves which file or override a value is from; those that are found later, when a
     scorer, an objective or the arguments of the trainer are built, know the key alone.
     """
@@ -17,7 +19,8 @@ def set_by(message: str, arguments: Sequence[str]) -> str:
         return ""
     for found in overrides:
         if found["all"] not in message and _is_about(message, found["key"], found["value"]):
-            return f" Set by --override {found['all'].strip()}."
+            end = "" if message.endswith((".", "?", "!")) else "."  # a message may end with a command
+            return f"{end} Set by --override {found['all'].strip()}."
     return ""
 
 
