@@ -11,6 +11,7 @@ from tests.corpus.corpora import ids, left_out, put, read, texts
 
 from phf.annotate.runner import annotate
 from phf.corpus.dataset import read_annotated
+from phf.corpus.formats.stored import StoredFile
 from phf.corpus.sources.documents import fingerprint
 from phf.errors import CorpusError, MissingExtraError
 
@@ -97,3 +98,15 @@ def test_protocols_that_need_an_extra_name_it(monkeypatch):
             read(f"{protocol}://bucket/a.jsonl")
     with pytest.raises(CorpusError, match=r"nothing://a: .*Choose one of the protocols s3"):
         read("nothing://a")
+
+
+def test_a_file_is_what_its_links_lead_to(tmp_path, monkeypatch):
+    put(tmp_path / "real" / "a.jsonl", "{}\n")
+    (tmp_path / "folder").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "b.jsonl").symlink_to(tmp_path / "real" / "a.jsonl")
+    place = (tmp_path / "real" / "a.jsonl").resolve()
+    stat = place.stat()
+    monkeypatch.chdir(tmp_path / "real")
+    folders: dict[str, str] = {}
+    for path in ("a.jsonl", "b.jsonl", "../folder/a.jsonl", str(tmp_path / "folder" / "b.jsonl")):
+        assert StoredFile.local(path).identity(folders) == f"{place}:{stat.st_size}:{stat.st_mtime_ns}"

@@ -73,10 +73,17 @@ class StoredFile:
                 f"{self.location} has {num_rows:,} rows, but the manifest next to it says {self.num_rows:,}. Annotate again."
             )
 
-    @property
-    def identity(self) -> str:
-        """Part of the fingerprint of a source."""
-        place = self.location if is_url(self.location) else Path(self.location).resolve()
+    def identity(self, real_folders: dict[str, str]) -> str:
+        """Part of the fingerprint of a source. `real_folders`: folders whose links are resolved already; grows."""
+        if is_url(self.location):
+            return f"{self.location}:{self.num_bytes}:{self.stamp}"
+        folder, name = os.path.split(self.location)
+        if os.path.islink(self.location) or name in ("", "..", "."):
+            place = os.path.realpath(self.location)
+        else:  # of thousands of files, their folder is resolved once
+            if folder not in real_folders:
+                real_folders[folder] = os.path.realpath(folder)
+            place = os.path.join(real_folders[folder], name)
         return f"{place}:{self.num_bytes}:{self.stamp}"
 
 

@@ -248,7 +248,8 @@ def fingerprint(source: str, options: ReadOptions | None = None) -> str:
         described = [f"{p.resolve()}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files]
     else:
         listing = list_source(source, options)
-        described = [f"hub:{source}"] if listing is None else [file.stored.identity for file in listing.files]
+        folders: dict[str, str] = {}
+        described = [f"hub:{source}"] if listing is None else [file.stored.identity(folders) for file in listing.files]
     return hashlib.sha256(os.fsencode("\n".join(described))).hexdigest()[:32]
 
 
