@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from phf.cli.app import app
 from phf.config import load_config
-from phf.registry.names import METRICS, OBJECTIVES, SCORERS
+from phf.registry.names import CONDITIONINGS, DOCUMENT_FILTERS, METRICS, OBJECTIVES, SCORERS
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -138,6 +138,8 @@ def anchors(page: Path) -> set[str]:
 def test_every_objective_and_metric_is_documented():
     assert [name for name in OBJECTIVES.entries if f"`{name}`" not in (ROOT / "docs/objectives.md").read_text()] == []
     assert [name for name in METRICS.entries if f"`{name}`" not in (ROOT / "docs/metrics.md").read_text()] == []
+    own_method = (ROOT / "docs/own-method.md").read_text()
+    assert [name for name in (*CONDITIONINGS.entries, *DOCUMENT_FILTERS.entries) if f"`{name}`" not in own_method] == []
     assert SCORERS.entries  # scorers have pages of their own
 
 

@@ -15,12 +15,12 @@ class AWR(Objective):
     Per token, with reward R = -score, value V and advantage A = R - V (V detached):
     `alpha * min(exp(A / beta), clip_weight_max) * nll + (1 - alpha) * (V - R)^2`.
 
-    RWR, reward-weighted regression, is `alpha=1`: no value is learnt, A = R.
+    RWR, reward-weighted regression, is `alpha=1`: no value is learned, A = R.
 
     Args:
         alpha: Share of the language modelling loss, in [0, 1].
         beta: Temperature, > 0; small values follow the reward closely, a huge one gives alpha * MLE.
-        use_value_head: Subtract a learnt value. None (default): exactly when alpha < 1, since at alpha = 1 nothing
+        use_value_head: Subtract a learned value. None (default): exactly when alpha < 1, since at alpha = 1 nothing
             trains the head. True with alpha = 1 reproduces the released RWR: its untrained head answers V = -0.5.
         fixed_value: Subtract this constant instead; 0.0 is a constant like any other.
         clip_value: Clamp V to [-1, 0], the range of rewards whose scores are probabilities.

@@ -151,27 +151,27 @@ def called(
     return losses, logs
 
 
-def _require_like(nll: Tensor, found: Any, what: str, any_float: bool = False) -> None:
+def _require_like(nll: Tensor, returned: Any, what: str, any_float: bool = False) -> None:
     is_like = (
-        isinstance(found, Tensor)
-        and found.shape == nll.shape
-        and found.device == nll.device
-        and (found.dtype == nll.dtype or (any_float and found.dtype.is_floating_point))
+        isinstance(returned, Tensor)
+        and returned.shape == nll.shape
+        and returned.device == nll.device
+        and (returned.dtype == nll.dtype or (any_float and returned.dtype.is_floating_point))
     )
     if not is_like:
         dtype = "floating-point" if any_float else str(nll.dtype).removeprefix("torch.")
         raise ObjectiveError(
-            f"{what} {_described(found)}; expected a tensor like `nll`: shape {list(nll.shape)} (one number per target), "
+            f"{what} {_described(returned)}; expected a tensor like `nll`: shape {list(nll.shape)} (one number per target), "
             f"{dtype}, on {nll.device}."
         )
 
 
-def _described(found: Any) -> str:
-    if isinstance(found, Tensor):
-        return f"a tensor of shape {list(found.shape)}, {str(found.dtype).removeprefix('torch.')}, on {found.device}"
-    if isinstance(found, tuple):
-        return f"a tuple of {len(found)} ({', '.join(type(item).__name__ for item in found)})"
-    return f"a {type(found).__name__}"
+def _described(returned: Any) -> str:
+    if isinstance(returned, Tensor):
+        return f"a tensor of shape {list(returned.shape)}, {str(returned.dtype).removeprefix('torch.')}, on {returned.device}"
+    if isinstance(returned, tuple):
+        return f"a tuple of {len(returned)} ({', '.join(type(item).__name__ for item in returned)})"
+    return f"a {type(returned).__name__}"
 
 
 def _class_name(token_loss: TokenLoss) -> str:

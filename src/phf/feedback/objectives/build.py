@@ -51,5 +51,5 @@ def check_objective(objective: Objective) -> None:
     if not losses.requires_grad:
         raise ObjectiveError(
             f"{type(objective).__name__}.token_loss returned losses that do not depend on nll (or values) by operations "
-            "of torch, so nothing would be learnt. Do not detach them or build them from numbers."
+            "of torch, so nothing would be learned. Do not detach them or build them from numbers."
         )

@@ -13,7 +13,7 @@ MIN_ONE_MINUS_P = 1e-20
 class Unlikelihood(Objective):
     """Maximise log p of aligned tokens and `alpha` * log(1 - p) of misaligned ones.
 
-    log(1 - p) is computed from the logits, not from p, so a token that the model is sure of is unlearnt with the full
+    log(1 - p) is computed from the logits, not from p, so a token that the model is sure of is unlearned with the full
     gradient (1 with respect to its logit), in float32 for any gap to the other logits.
 
     Args:
