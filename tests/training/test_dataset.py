@@ -57,6 +57,14 @@ def test_workers_give_the_batches_that_no_worker_gives(num_workers, stream, monk
 
 
 @pytest.mark.slow
+def test_workers_may_have_processes_that_encode_ahead(stream):
+    expected = batches(stream, 0, 3, 8)
+    stream.processes = 1
+    assert batches(stream, 0, 3, 8) == expected
+    assert batches(stream, 2, 3, 8) == expected
+
+
+@pytest.mark.slow
 def test_a_streamed_run_with_workers_is_the_run_without_and_resumes(tmp_path):
     source = write_corpus(tmp_path)
     found = {}

@@ -28,8 +28,8 @@ class StreamingBlocks:
     (about `8 * window * seq_length` bytes). The sequence is a function of the corpus and `settings`: iterating twice
     gives it twice. Raises `CorpusError` where the corpus does not fill one block.
 
-    `processes`: encode the corpus, a few pieces ahead of what is read, into a temporary folder. None: as many as there are
-    CPUs for; 0: this process does it when it is asked.
+    `processes`: how many encode the corpus, a few pieces ahead of what is read, into a temporary folder. None: as many as
+    there are CPUs for; 0: this process does it when it is asked.
     """
 
     def __init__(
@@ -39,6 +39,8 @@ class StreamingBlocks:
         self.settings = settings
         self.window = window
         self.processes = processes
+        self.num_readers = 1
+        """Processes of this machine that iterate over the stream, each with its share of the CPUs."""
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         for number in count():
@@ -86,7 +88,10 @@ class StreamingBlocks:
 
     def _encoded(self) -> Iterator[EncodedDocuments]:
         parts = self.corpus.parts()
-        processes = fitting_processes(parts) if self.processes is None else self.processes
+        processes = self.processes
+        if processes is None:
+            fitting = fitting_processes(parts)
+            processes = min(fitting, max(fitting // self.num_readers, 1))
         if not processes:
             encoder = Encoder(self.corpus.tokenizer, self.corpus.tokenization)
             for share in map(Share, range(len(parts))):

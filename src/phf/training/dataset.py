@@ -57,7 +57,7 @@ class StreamDataset(IterableDataset):
     """Torch's type around a stream of blocks; each data-loading worker gives every n-th batch of it.
 
     The loader takes a batch from each worker in turn, so the batches are those of a loader without workers, in the same
-    order. Each worker packs the whole stream: more than one does not pack faster.
+    order. Each worker has the whole stream encoded for it: more than one is not faster.
 
     Args:
         group_size: consecutive blocks that the loader asks one worker for at a time.
@@ -74,6 +74,7 @@ class StreamDataset(IterableDataset):
             return
         # the threads of the tokenizer did not come with the fork; waiting for them would never end
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        self.stream.num_readers = worker.num_workers
         blocks = iter(self.stream)
         while True:
             for number in range(worker.num_workers):
