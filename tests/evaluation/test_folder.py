@@ -263,7 +263,7 @@ def test_parts_are_chosen_by_name():
 @pytest.mark.parametrize("model_type", ["gpt2", "llama"])
 def test_a_model_folder_without_tokenizer_says_so(model_type, task, tmp_path):
     tiny_lm(model_type, tiny_tokenizer()).save_pretrained(tmp_path / "model")
-    with pytest.raises(ConfigError, match=r"MODEL_DIR: '.*model' (holds no tokenizer|cannot be loaded)"):
+    with pytest.raises(ConfigError, match=r"MODEL_DIR: '.*model' (contains no tokenizer|cannot be loaded)"):
         evaluate_folder(tmp_path / "model", task, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

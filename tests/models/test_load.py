@@ -49,7 +49,7 @@ def test_tokenizer_is_named_or_the_models_own(tmp_path):
 @pytest.mark.parametrize("model_type", ["gpt2", "llama"])
 def test_a_model_folder_without_tokenizer_says_so(model_type, tmp_path):
     tiny_lm(model_type, tiny_tokenizer()).save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match=r"tokenizer\.path_or_name: '.*' (holds no tokenizer|cannot be loaded)"):
+    with pytest.raises(ConfigError, match=r"tokenizer\.path_or_name: '.*' (contains no tokenizer|cannot be loaded)"):
         pretrained_tokenizer(str(tmp_path), "tokenizer.path_or_name")
 
 

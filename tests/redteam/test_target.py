@@ -115,6 +115,6 @@ def test_folders_that_hold_no_model_or_no_tokenizer_are_refused(tmp_path):
     model = write_model(tmp_path / "model")
     for path in model.glob("*token*"):
         path.unlink()
-    with pytest.raises(ConfigError, match=r"holds no tokenizer|cannot be loaded"):
+    with pytest.raises(ConfigError, match=r"contains no tokenizer|cannot be loaded"):
         load_target(model, attack_config("phf:pep8"))
     assert LetterScorer().score_texts(["e"]) == [1.0]

@@ -115,7 +115,7 @@ def test_what_would_stop_the_run_stops_the_dry_run(source, tmp_path, changes, me
         ({"model.model_kwargs": {"attn_implementation": "flash_attention_2"}}, "FlashAttention2"),
         ({"dataset.seq_length": 128}, "context is 64"),
         ({"model.from_scratch": True, "model.config_kwargs": {"vocab_size": 50}}, "vocab_size is 50, but"),
-        ({"tokenizer.path_or_name": "WITHOUT"}, "holds no tokenizer|cannot be loaded"),
+        ({"tokenizer.path_or_name": "WITHOUT"}, "contains no tokenizer|cannot be loaded"),
     ],
 )
 def test_a_run_is_stopped_before_its_corpus_is_annotated(source, folder, tmp_path, changes, message, monkeypatch):

@@ -1,9 +1,9 @@
-"""How many tokens a model takes at once, and which part of its configuration says so."""
+"""The context length of a model, and the part of its configuration that contains it."""
 
 from typing import Any
 
 NESTED = ("decoder", "generator", "text_config")
-"""Where configurations of several models keep that of the language model, as transformers looks for it."""
+"""Keys under which composite configurations keep that of the language model, as transformers looks for it."""
 
 
 def text_config(config: Any) -> Any:
@@ -15,6 +15,6 @@ def text_config(config: Any) -> Any:
 
 
 def context_of(config: Any) -> int | None:
-    """Tokens that a model with this transformers configuration has positions for; None where it sets no limit."""
+    """Tokens that a model with this transformers configuration has positions for; None if it sets no limit."""
     context = getattr(text_config(config), "max_position_embeddings", None)
     return context if context is not None and context > 0 else None  # XLNet says -1

@@ -33,7 +33,7 @@ CPU_VOCAB_BLOCK = 512
 """Columns of the logits that a CPU computes at a time: few enough to stay in its cache until they are written."""
 
 
-@torch.compiler.disable  # it writes into buffers that it keeps, and its gradient is computed by hand
+@torch.compiler.disable  # it writes into buffers that it keeps, and its gradient is computed explicitly
 def chunked_loss(
     *,
     hidden: Tensor,
@@ -74,16 +74,16 @@ def chunked_nll(hidden: Tensor, weight: Tensor, targets: Tensor, chunk_tokens: i
 
 
 def default_chunk_tokens(weight: Tensor) -> int:
-    """How many tokens' logits fit the buffer of this device, at least 16."""
+    """Number of tokens whose logits fit into the buffer of this device, at least 16."""
     return max(16, BUFFER_ELEMENTS.get(weight.device.type, BUFFER_ELEMENTS["cuda"]) // weight.size(0))
 
 
 _buffers: dict[tuple[torch.dtype, torch.device], Tensor] = {}
-"""Kept from step to step on a CPU, where fresh memory costs more than what is done with it."""
+"""Kept from step to step on a CPU, where allocating memory costs more than the computation."""
 
 
 def _buffer(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Memory to write over, of `shape`: the same each time it is asked for."""
+    """Memory of `shape` to write to: the same on every call."""
     num_elements = shape[0] * shape[1]
     if device.type != "cpu":
         return torch.empty(shape, dtype=dtype, device=device)
@@ -110,7 +110,7 @@ class _Chunks:
         self.softmax_dtype = torch.promote_types(dtype, torch.float32)
         shape = (min(chunk_tokens, targets.numel()), weight.size(0))
         self._logits = _buffer(shape, dtype, hidden.device)
-        # in the same memory where the dtype is the same
+        # in the same memory if the dtype is the same
         self._softmax = (
             self._logits if self.softmax_dtype == dtype else _buffer(shape, self.softmax_dtype, hidden.device)
         )
@@ -138,7 +138,7 @@ class _Chunks:
         others.scatter_(1, targets, -torch.inf)
         largest, at = others.max(dim=1, keepdim=True)
         torch.softmax(others, dim=1, out=others)
-        # the largest share is at least 1 / vocab, so its log is exact where log of a tiny one is not
+        # the largest share is at least 1 / vocab, so its log is exact, unlike that of a tiny one
         log_normaliser = largest - others.gather(1, at).log()
         return overflow_is_nan(target_logits - log_normaliser).squeeze(1), others
 

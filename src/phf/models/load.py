@@ -39,10 +39,10 @@ NEW_EMBEDDING_NOISE = 0.01
 def load_tokenizer(
     config: TokenizerConfig, model: ModelConfig, corpus: Callable[[], Iterable[str]], saved: Path | None = None
 ) -> Any:
-    """The tokenizer named by `path_or_name`, one trained on `corpus()`, or else the model's own; control tokens added.
+    """The tokenizer named by `path_or_name`, one trained on `corpus()`, or otherwise the model's own; control tokens added.
 
-    It opens documents as the pretrained model does, and with EOS for a model from scratch. `saved`: folder where one that
-    is trained is kept, and which it is read from if it is there.
+    It begins documents like the pretrained model, or with EOS for a model from scratch. `saved`: folder in which a trained
+    tokenizer is kept, and from which it is read if it exists.
     """
     name, source = config.path_or_name or model.path_or_name, {}
     if config.train_from_corpus is not None:
@@ -50,7 +50,7 @@ def load_tokenizer(
     else:
         if name is None:
             raise ConfigError(
-                "tokenizer: name one in tokenizer.path_or_name, or set tokenizer.train_from_corpus to a vocabulary size."
+                "tokenizer: set tokenizer.path_or_name, or set tokenizer.train_from_corpus to a vocabulary size."
             )
         source = {} if config.path_or_name else {k: v for k, v in model.model_kwargs.items() if k in HUB_ARGUMENTS}
         tokenizer = pretrained_tokenizer(name, "tokenizer.path_or_name", **source)
@@ -86,8 +86,8 @@ def load_lm(
 ) -> PreTrainedModel:
     """The causal LM: from scratch under `seed`, or pretrained; with embeddings for all of `tokenizer`.
 
-    Embeddings of `control_tokens`, input and output, start at the mean of the others plus noise, except where a pretrained
-    model has them already. Parameters are float32
+    Embeddings of `control_tokens`, input and output, start at the mean of the others plus noise, unless a pretrained
+    model already has them. Parameters are float32
     unless `model_kwargs.dtype` says otherwise. Raises `ConfigError` for a model that is not causal.
     """
     torch.manual_seed(seed)
@@ -123,7 +123,7 @@ def load_lm(
             )
             new_ids = new_ids + without_row
     add_embeddings(lm, tokenizer, new_ids)
-    lm.get_input_embeddings().padding_idx = None  # it would not be trained; ours, EOS, opens each document
+    lm.get_input_embeddings().padding_idx = None  # it would not be trained; ours, EOS, begins each document
     return lm
 
 
@@ -141,10 +141,10 @@ def fitted_architecture(
 
 
 def pretrained_tokenizer(name: str, key: str, **settings: Any) -> Any:
-    """The tokenizer in a folder or on the Hub. Raises `ConfigError` naming `key` where there is none."""
+    """The tokenizer in a folder or on the Hub. Raises `ConfigError` naming `key` if there is none."""
     tokenizer = read_pretrained(AutoTokenizer.from_pretrained, name, key, **settings)
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-        # what transformers makes of a model folder that has no tokenizer files
+        # the class that transformers falls back to for a model folder without tokenizer files
         raise ConfigError(f"{key}: '{name}' contains no tokenizer. Choose a folder that has one, or save one there.")
     return tokenizer
 
@@ -152,7 +152,7 @@ def pretrained_tokenizer(name: str, key: str, **settings: Any) -> Any:
 def pretrained_lm(name: str, key: str, device: torch.device | str = "cpu", **settings: Any) -> PreTrainedModel:
     """The causal LM in a folder or on the Hub, on `device`.
 
-    Raises `ConfigError` naming `key` where it cannot be loaded, lacks weights, or is not causal.
+    Raises `ConfigError` naming `key` if it cannot be loaded, lacks weights, or is not causal.
     """
     lm = load_model(AutoModelForCausalLM, name, key, **settings).to(device)
     check_causal(lm, key)
@@ -161,7 +161,7 @@ def pretrained_lm(name: str, key: str, device: torch.device | str = "cpu", **set
 
 @torch.no_grad()
 def add_embeddings(lm: PreTrainedModel, tokenizer: Any, new_ids: list[int]) -> None:
-    """Make room for every id of `tokenizer` and start the rows of `new_ids` at the mean of the others + noise.
+    """Add rows for every id of `tokenizer` and initialise the rows of `new_ids` with the mean of the others + noise.
 
     The bias of an output head belongs to its rows: new ones start at the mean of the old ones.
     """
@@ -190,7 +190,7 @@ def add_embeddings(lm: PreTrainedModel, tokenizer: Any, new_ids: list[int]) -> N
 
 
 def _rows_with_logits(lm: PreTrainedModel) -> int:
-    """Tokens that the model reads and predicts: some embed more than they have logits for (Mllama its images)."""
+    """Tokens that the model reads and predicts: some models embed more tokens than they have logits for (Mllama: images)."""
     return min(lm.get_input_embeddings().weight.size(0), num_rows_of_logits(lm))
 
 
@@ -202,9 +202,9 @@ def _set_vocab_size(architecture: Architecture, num_rows: int) -> None:
 
 
 def _can_grow(architecture: Architecture, num_rows: int) -> bool:
-    """Whether this model, built small, can be given `num_rows` rows and is then what its configuration describes.
+    """Whether this model, built small, can be resized to `num_rows` rows and then matches its configuration.
 
-    Some models keep other tensors that have a row for each token, which `resize_token_embeddings` does not know.
+    Some models keep other tensors with a row for each token, which `resize_token_embeddings` does not resize.
     """
     with torch.device("meta"):
         lm = build_lm(architecture)
@@ -221,7 +221,7 @@ def _can_grow(architecture: Architecture, num_rows: int) -> bool:
 
 @torch.no_grad()
 def _start_padding_row(lm: PreTrainedModel) -> None:
-    """Where a configuration insists on a padding token, the embedding that it leaves at zero starts like the others."""
+    """If a configuration requires a padding token, its embedding, which is left at zero, is initialised like the others."""
     embeddings = lm.get_input_embeddings()
     padding = getattr(embeddings, "padding_idx", None)
     if padding is not None and not embeddings.weight[padding].any():

@@ -1,4 +1,4 @@
-"""A folder of a Hugging Face causal LM, as it is evaluated and attacked."""
+"""A folder with a Hugging Face causal LM, for evaluation and red teaming."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -16,11 +16,11 @@ from phf.tokens.tokenizer import prepare_tokenizer
 
 MODEL_FILES = (".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt")
 LONGEST_WAIT = timedelta(days=1)
-"""Of processes for the main one, which samples alone; torch's own, 10 minutes on GPUs, is too short for many samples."""
+"""Timeout for processes that wait for the main one, which samples alone; torch's 10 minutes on GPUs are too short."""
 
 
 def check_model_folder(folder: Path) -> None:
-    """Raises `CorpusError` for a folder that holds no model."""
+    """Raises `CorpusError` for a folder without a model."""
     if not (folder / "config.json").is_file():
         raise CorpusError(
             f"{folder} is not a model folder: it has no config.json. Give the model folder of a run, or any other."
@@ -28,14 +28,14 @@ def check_model_folder(folder: Path) -> None:
 
 
 def find_model(path: Path) -> Path:
-    """The model folder itself, or that of a run folder. Raises `CorpusError` for a folder that holds no model."""
+    """The model folder itself, or that of a run folder. Raises `CorpusError` for a folder without a model."""
     if (path / "config.json").is_file():
         return path
     if (path / "model" / "config.json").is_file():
         return path / "model"
     if (path / "trainer_state.json").is_file():
         raise CorpusError(
-            f"{path} is a checkpoint, which training resumes from, and holds no exported model. Finish the run with "
+            f"{path} is a checkpoint, which training resumes from; it contains no exported model. Finish the run with "
             f"phf train --config {path.parent / 'config.yaml'} --run-name {path.parent.name} --resume, then evaluate "
             f"{path.parent}."
         )
@@ -56,7 +56,7 @@ def own_task(model: Path) -> Path | None:
 
 
 def model_name(folder: Path) -> str:
-    """What a model folder is called: `runs/pep8-mle/model` is pep8-mle."""
+    """The name of a model folder: `runs/pep8-mle/model` is pep8-mle."""
     folder = folder.resolve()
     return folder.parent.name if folder.name == "model" else folder.name
 
@@ -67,7 +67,7 @@ def processes() -> PartialState:
 
 
 def load_folder_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model folder, which opens documents as the model does; a control token is left to the caller.
+    """The tokenizer of a model folder, which begins documents like the model; a control token is left to the caller.
 
     Raises `ConfigError` for a folder without tokenizer.
     """
@@ -84,5 +84,5 @@ def load_folder_lm(folder: Path) -> Any:
 
 
 def model_hashes(folder: Path) -> dict[str, str]:
-    """File -> SHA-256 of whatever in the folder decides what the model says: weights, configuration, tokenizer."""
+    """File -> SHA-256 of every file that determines the model's output: weights, configuration, tokenizer."""
     return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.suffix in MODEL_FILES}

@@ -19,21 +19,21 @@ from phf.models.value_head import ValueHead
 
 
 class ObjectiveLM(nn.Module):
-    """`forward(input_ids, labels, token_scores) -> {"loss", "logs"}`, under whatever Trainer wraps it in.
+    """`forward(input_ids, labels, token_scores) -> {"loss", "logs"}`, also when Trainer wraps it.
 
     Args:
         lm: any `AutoModelForCausalLM`.
         objective: the training objective.
         value_head: required by an objective that uses values; None otherwise.
         head: "chunked" never builds the logits; "dense" is the reference, for heads that are more than a matrix
-            product (bias, soft-capping, multipliers); "auto" finds out which by trying both on two tokens.
-        trains: False for a module that only evaluates, to which no loss that the model itself would add matters.
+            product (bias, soft-capping, multipliers); "auto" determines which by a test run.
+        trains: False for a module that only evaluates, for which losses that the model itself adds do not matter.
 
     A loss that the model adds to cross-entropy when it is given labels (router auxiliary losses, z-loss) is added to the
     objective with the model's own coefficient: see `phf.models.building.probe`.
     """
 
-    accepts_loss_kwargs = True  # tells Trainer to count the targets of the whole step and pass `num_items_in_batch`
+    accepts_loss_kwargs = True  # makes Trainer count the targets of the whole step and pass `num_items_in_batch`
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class ObjectiveLM(nn.Module):
         if head == "chunked" and not is_plain:
             raise ConfigError(
                 f"model.head is 'chunked', but the head of {type(lm).__name__} is more than a matrix product, "
-                "so the loss would be another one. Use auto or dense."
+                "so the loss would be different. Use auto or dense."
             )
         self.model_loss = own_loss(lm) if trains else None
         if is_plain and self.model_loss is not None and not self._keeps_chunks():
@@ -71,7 +71,7 @@ class ObjectiveLM(nn.Module):
             self._check_hidden()
         self.config = lm.config  # read by Trainer's integrations
         self._no_split_modules = getattr(lm, "_no_split_modules", None)
-        # Tied weights are saved once, as safetensors demands, and tied again after loading.
+        # Tied weights are saved once, as safetensors requires, and tied again after loading.
         state = self.state_dict(keep_vars=True)
         first: dict[int, str] = {}
         self._tied = {
@@ -96,11 +96,11 @@ class ObjectiveLM(nn.Module):
         self.lm.gradient_checkpointing_disable()
 
     def activation_checkpointing_enable(self, **settings: Any) -> None:
-        """What newer releases of transformers call `gradient_checkpointing_enable`."""
+        """The name of `gradient_checkpointing_enable` in newer releases of transformers."""
         self.lm.activation_checkpointing_enable(**settings)
 
     def activation_checkpointing_disable(self) -> None:
-        """What newer releases of transformers call `gradient_checkpointing_disable`."""
+        """The name of `gradient_checkpointing_disable` in newer releases of transformers."""
         self.lm.activation_checkpointing_disable()
 
     @property
@@ -145,7 +145,7 @@ class ObjectiveLM(nn.Module):
     def token_nll(self, input_ids: Tensor, labels: Tensor, banned_ids: Sequence[int] = ()) -> Tensor:
         """[batch, seq] negative log-likelihood of each label in nats; NaN where there is no target.
 
-        `banned_ids`, none of them a label, have probability 0, and the other tokens the more, as in sampling.
+        `banned_ids`, none of them a label, have probability 0, and the other tokens are renormalised, as in sampling.
         """
         targets = labels[:, 1:]
         is_target = targets != IGNORE_INDEX
@@ -170,9 +170,9 @@ class ObjectiveLM(nn.Module):
     def _trunk(
         self, input_ids: Tensor, model_loss: ModelLoss | None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """[batch, seq, width] last hidden state, the model's own logits, and its own loss, each where it is needed.
+        """[batch, seq, width] last hidden state, the model's own logits, and its own loss, each only if needed.
 
-        With a dense head there are logits, and a hidden state for a value head only.
+        With a dense head there are logits, and a hidden state only for a value head.
         """
         if self.head == "chunked":
             if model_loss is None:
@@ -189,7 +189,7 @@ class ObjectiveLM(nn.Module):
 
     @torch.no_grad()
     def _keeps_chunks(self) -> bool:
-        """Whether the model's own loss can be had without its logits."""
+        """Whether the model's own loss can be computed without its logits."""
         assert self.model_loss is not None
         if self.model_loss.router_coefficient is None or not takes_argument(self.lm, "logits_to_keep"):
             return False
@@ -200,7 +200,7 @@ class ObjectiveLM(nn.Module):
 
     @torch.no_grad()
     def _check_hidden(self) -> None:
-        """A value head reads what the output embedding is given, once for each position."""
+        """A value head reads the input of the output embedding, once for each position."""
         ids = torch.tensor([[1, 2]], device=self.lm.get_input_embeddings().weight.device)
         with _inputs_of(self.lm.get_output_embeddings()) as given, probing(self.lm, training=False):
             self.lm(input_ids=ids, use_cache=False)
@@ -238,7 +238,7 @@ class ObjectiveLM(nn.Module):
 
 @contextmanager
 def _outputs_of(module: nn.Module) -> Iterator[list[Any]]:
-    """What `module` answers while the block runs, call by call."""
+    """The outputs of `module` while the block runs, call by call."""
     seen: list[Any] = []
     handle = module.register_forward_hook(lambda _module, _args, output: seen.append(output))
     try:

@@ -1,4 +1,4 @@
-"""How the model of a folder opens documents: as its export recorded, or as its tokenizer does by itself."""
+"""How the model of a folder begins documents: as its export recorded, or as its tokenizer does by itself."""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from phf.tokens.document_start import open_documents_with
 
 
 def open_as_exported(tokenizer: Any, name: str, revision: str | None = None) -> Any:
-    """`tokenizer`, of the folder or Hub model `name`, changed to open documents as the model does, control token aside.
+    """`tokenizer`, of the folder or Hub model `name`, changed to begin documents like the model, without the control token.
 
-    Nothing is changed for a model that `phf` did not export: its tokenizer says itself what opens a document. An export
-    that does not say was trained on documents behind EOS.
+    Nothing is changed for a model that `phf` did not export: its tokenizer determines what begins a document. An export
+    that does not record it was trained on documents after EOS.
     """
     path = _prompting_file(name, revision)
     if path is None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from phf.errors import ConfigError
 
 VALUE_HEAD_FILE = "value_head.pt"
-"""Beside the weights of an exported model that has a value head."""
+"""Name of the file next to the weights of an exported model that has a value head."""
 UNREADABLE = (
     pickle.UnpicklingError,
     EOFError,
@@ -21,13 +21,13 @@ UNREADABLE = (
     ValueError,
     AttributeError,
 )
-"""What torch's reader of tensors raises on a file that is something else, and `load_state_dict` on other tensors."""
+"""Raised by torch's reader for a file of another kind, and by `load_state_dict` for other tensors."""
 
 
 class ValueHead(nn.Module):
     """Predicts the reward of the next token from the last hidden state: -sigmoid(linear), in (-1, 0).
 
-    Linear without bias, zero-initialised, so an untrained head answers -0.5 everywhere. `is_detached` stops the value
+    Linear without bias, zero-initialised, so an untrained head predicts -0.5 everywhere. `is_detached` stops the value
     loss from training the trunk. Its parameters are kept in float32 and saved in a file of their own.
     """
 
@@ -47,7 +47,7 @@ class ValueHead(nn.Module):
 def load_value_head(folder: Path, lm: Any) -> ValueHead:
     """The value head of the exported model in `folder`, on the device of `lm`, its language model.
 
-    Only tensors are read from the file, nothing in it is run. Raises `ConfigError` where there is no head, or not one
+    Only tensors are read from the file, nothing in it is executed. Raises `ConfigError` if there is no head, or not one
     that fits `lm`.
     """
     path = folder / VALUE_HEAD_FILE

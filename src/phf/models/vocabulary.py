@@ -1,4 +1,4 @@
-"""Which ids of a model end a text, and which stand for none."""
+"""Which ids of a model end a text, and which have no token."""
 
 from typing import Any
 
@@ -26,11 +26,11 @@ def end_ids(model: Any, tokenizer: Any) -> list[int]:
 
 
 def ids_without_token(model: Any, tokenizer: Any) -> list[int]:
-    """Rows of the model's vocabulary that the tokenizer has no token for, sorted: padding, and holes."""
+    """Rows of the model's vocabulary without a token in the tokenizer, sorted: padding, and gaps."""
     return sorted(set(range(num_rows(model))) - set(tokenizer.get_vocab().values()))
 
 
 def num_rows(model: Any) -> int:
-    """Size of the vocabulary that the model has logits for."""
+    """Size of the vocabulary for which the model has logits."""
     weight = getattr(model.get_output_embeddings(), "weight", None)
     return text_config(model.config).vocab_size if weight is None else weight.size(0)

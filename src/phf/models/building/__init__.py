@@ -1,1 +1,1 @@
-"""From the `model` section to a causal language model that was tried before anything is trained on it."""
+"""From the `model` section to a causal language model that is tested before it is trained."""

@@ -24,7 +24,7 @@ DTYPES = {
     "float16": torch.float16,
 }
 HUB_ARGUMENTS = ("revision", "subfolder", "cache_dir", "local_files_only", "force_download", "proxies")
-"""Arguments of `from_pretrained` that say where files are; they hold for model, configuration and tokenizer."""
+"""Arguments of `from_pretrained` that say where files are; they apply to model, configuration and tokenizer."""
 WEIGHT_ARGUMENTS = ("variant", "use_safetensors")
 """Arguments of `from_pretrained` that choose among files of weights."""
 BUILD_ARGUMENTS = ("attn_implementation", "experts_implementation")
@@ -38,7 +38,7 @@ REFUSED_ARGUMENTS = {
     "quantization_config": "training needs the weights themselves; leave it out",
     "load_in_8bit": "training needs the weights themselves; leave it out",
     "load_in_4bit": "training needs the weights themselves; leave it out",
-    "config": "name it in model.path_or_name and change it in model.config_kwargs",
+    "config": "set model.path_or_name and change it in model.config_kwargs",
     "state_dict": "weights come from model.path_or_name",
 }
 REFUSED_SETTINGS = {
@@ -54,24 +54,24 @@ NOT_LEFT_TO_RIGHT = {
     "xlm": "transformers leaves out as many tokens at the end of a block as ends of documents are in it",
     "xlnet": "transformers samples each of its tokens from a placeholder, not from the token before it",
 }
-"""Types that transformers counts among the causal language models, and why they are refused."""
+"""Types that transformers lists as causal language models, with the reason why they are refused."""
 FROM_TOKENIZER = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What the `model` section says, resolved."""
+    """The `model` section, resolved."""
 
     config: Any
     """The transformers configuration, every setting applied."""
     dtype: torch.dtype | str
-    """Of the parameters: float32 unless asked otherwise, or "auto": as stored."""
+    """Type of the parameters: float32 by default, or "auto": as stored."""
     source: dict[str, Any]
-    """Arguments of `from_pretrained` that say where files are, of the tokenizer too."""
+    """Arguments of `from_pretrained` that say where files are, also for the tokenizer."""
     arguments: dict[str, Any]
     """Arguments of `from_pretrained`, without those of `source`, or of `from_config`."""
     vocab_size: int | None
-    """Rows of the embedding, where the section says how many."""
+    """Rows of the embedding, if the section sets them."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -166,7 +166,7 @@ def _settings(config: ModelConfig, lm_config: Any, arguments: dict[str, Any]) ->
 def _apply(config: ModelConfig, lm_config: Any, settings: dict[str, tuple[str, Any]]) -> Any:
     values = {key: value for key, (_, value) in settings.items()}
     if config.path_or_name is None:
-        # built anew: what it works out from other settings (width of a head, kind of each layer) must follow these
+        # rebuilt: what it derives from other settings (width of a head, kind of each layer) must follow these
         try:
             return AutoConfig.for_model(config.model_type, **values)
         except UNREADABLE as error:

@@ -1,4 +1,4 @@
-"""From a resolved architecture to a causal language model, tried before anything is trained on it."""
+"""From a resolved architecture to a causal language model, tested before it is trained."""
 
 import copy
 from collections.abc import Collection, Iterable
@@ -18,16 +18,16 @@ from phf.models.context import context_of, text_config
 from phf.storage.pretrained import UNREADABLE, first_sentence, load_model
 
 PROBED_PARAMETERS = 1_000_000_000
-"""Models up to this size are built once more before the data is read, to see whether they are causal."""
+"""Models up to this size are built an extra time before the data is read, to check whether they are causal."""
 PROBED_ROWS = 512
 MAX_LAYERS = 10_000
-"""A number with a digit too many would otherwise keep the first check busy for hours."""
+"""Otherwise a number with an extra digit would keep the first check busy for hours."""
 ZERO_NOISE = 0.02
 """Standard deviation of the values with which the probe replaces parameters that start at zero."""
 
 
 def build_lm(architecture: Architecture, where: str = "model") -> PreTrainedModel:
-    """A model with random weights. Raises `ConfigError` where the configuration describes none that can be built."""
+    """A model with random weights. Raises `ConfigError` if it cannot be built."""
     try:
         lm = AutoModelForCausalLM.from_config(
             copy.deepcopy(architecture.config), dtype=architecture.dtype, **architecture.arguments
@@ -38,12 +38,12 @@ def build_lm(architecture: Architecture, where: str = "model") -> PreTrainedMode
         ]
         where = given[0] if given else where
         raise ConfigError(f"{where}: transformers cannot build this model: {first_sentence(error)}") from error
-    # sub-configurations and parameters made by hand may have taken another default
+    # sub-configurations and manually created parameters may have a different default
     return lm.float() if architecture.dtype == torch.float32 else lm
 
 
 def build_causal_lm(architecture: Architecture, where: str = "model") -> PreTrainedModel:
-    """`build_lm` of a model that was tried and is causal; raises `ConfigError` for others."""
+    """`build_lm` for a model that was tested and is causal; raises `ConfigError` for others."""
     lm = _build_with_padding(architecture, where)
     check_causal(lm, where)
     return lm
@@ -61,7 +61,7 @@ def _build_with_padding(architecture: Architecture, where: str) -> PreTrainedMod
 
 
 def check_architecture(config: ModelConfig, seq_length: int) -> tuple[PreTrainedModel, list[str]]:
-    """Check all of the model that can be known before its tokenizer is; returns it without numbers, and warnings.
+    """Check everything about the model that is known before its tokenizer; returns it without weights, and warnings.
 
     Raises `ConfigError` for settings, shapes, weights or packages that would stop the run once its data is ready.
     """
@@ -97,7 +97,7 @@ def check_architecture(config: ModelConfig, seq_length: int) -> tuple[PreTrained
 def check_vocabulary(config: ModelConfig, ids: Iterable[int], new_ids: Collection[int]) -> int:
     """Rows that a model from scratch needs for `ids` without the control tokens `new_ids`, which are added later.
 
-    Raises `ConfigError` where `vocab_size` says fewer.
+    Raises `ConfigError` if `vocab_size` is smaller.
     """
     num_rows = 1 + max(set(ids) - set(new_ids))
     for section, settings in (
@@ -130,16 +130,16 @@ def load_architecture(config: ModelConfig, architecture: Architecture, **setting
 
 
 def check_context(lm_config: Any, seq_length: int) -> None:
-    """Raises `ConfigError` where a block does not fit."""
+    """Raises `ConfigError` if a block does not fit."""
     context = context_of(lm_config)
     if context is not None and context < seq_length:
         raise ConfigError(f"dataset.seq_length is {seq_length}, but the model's context is {context} tokens.")
 
 
 def fit_special_ids(lm_config: Any, eos_id: int) -> None:
-    """Let BOS and EOS be `eos_id`, and no token be padding: its embedding would be neither started nor trained.
+    """Set BOS and EOS to `eos_id`, and no padding token: its embedding would be neither initialised nor trained.
 
-    Where a configuration needs a padding token it is `eos_id` too.
+    If a configuration needs a padding token, it is `eos_id` too.
     """
     for part in {id(part): part for part in (lm_config, text_config(lm_config))}.values():
         part.bos_token_id = part.eos_token_id = eos_id
@@ -151,12 +151,12 @@ def fit_special_ids(lm_config: Any, eos_id: int) -> None:
 
 @torch.no_grad()
 def _shake(lm: PreTrainedModel) -> None:
-    """Let every layer have a say: some start at zero, and would hide what the model sees until it is trained."""
+    """Give every layer an effect: some start at zero, which would hide what the model sees until it is trained."""
     for parameter in lm.parameters():
         if parameter.is_floating_point() and not parameter.any():
             parameter.normal_(std=ZERO_NOISE)
 
 
 def _is_about(error: Exception, value: Any) -> bool:
-    """Whether an error speaks of a value, `FlashAttention2` of `flash_attention_2`."""
+    """Whether an error mentions a value, `FlashAttention2` of `flash_attention_2`."""
     return str(value).replace("_", "").lower() in str(error).replace("_", "").lower()

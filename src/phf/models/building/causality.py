@@ -1,4 +1,4 @@
-"""Whether a language model sees the tokens that it should predict, found by trying."""
+"""Whether a language model sees the tokens that it should predict, determined by a test run."""
 
 import copy
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from phf.models.context import context_of, text_config
 from phf.storage.pretrained import UNREADABLE, first_sentence
 
 LENGTHS = (2, 18)
-"""Tokens of the probes. In short texts a token that is seen weighs most; long ones show what is only seen from afar."""
+"""Tokens of the probes. In short texts a visible token has the most weight; long ones show long-distance effects."""
 LONGEST = 1024
-"""Tokens of one more probe, where the context has room: some attention (BigBird's) is causal in short texts only."""
+"""Tokens of another probe, if the context has room: some attention (BigBird's) is causal only in short texts."""
 LONG_FLOP = 1e11
-"""The long probe is left out where it takes more, unless `LONG_SETTINGS` say that attention depends on length."""
+"""The long probe is left out if it takes more, unless `LONG_SETTINGS` say that attention depends on length."""
 LONG_SETTINGS = ("attention_type", "block_size", "attn_layers", "attention_window", "attention_chunk_size")
 TOLERANCE = 1e-4
-"""Largest relative change of a hidden state in float32 that is put down to rounding."""
+"""Largest relative change of a hidden state in float32 that is attributed to rounding."""
 HALF_TOLERANCE = 0.05
 """The same for models in half precision that are too large to be copied."""
 COPIED_PARAMETERS = 1_000_000_000
-"""Models in half precision with at most this many parameters are tried in float32."""
+"""Models in half precision with at most this many parameters are tested in float32."""
 RAISED_BY_MODELS = (*UNREADABLE, AssertionError, ZeroDivisionError)
 SETTINGS = {
     "is_decoder": True,
@@ -36,9 +36,9 @@ SETTINGS = {
 
 
 def check_causal(lm: Any, key: str) -> None:
-    """Raises `ConfigError` where earlier hidden states change with later tokens: `lm` would be given its answers.
+    """Raises `ConfigError` if earlier hidden states change with later tokens: `lm` would see its targets.
 
-    `key` opens the message: what names the model, e.g. `model.path_or_name`.
+    `key` begins the message and identifies the model, e.g. `model.path_or_name`.
     """
     if _is_elsewhere(lm):
         return
@@ -61,7 +61,7 @@ def check_causal(lm: Any, key: str) -> None:
 
 
 def can_run(lm: Any, length: int = LENGTHS[-1]) -> bool:
-    """Whether `lm` takes `length` token ids and nothing else; True where that cannot be tried."""
+    """Whether `lm` takes `length` token ids and nothing else; True if that cannot be tested."""
     if _is_elsewhere(lm):
         return True
     try:
@@ -73,10 +73,10 @@ def can_run(lm: Any, length: int = LENGTHS[-1]) -> bool:
 
 @torch.no_grad()
 def change_by_later_tokens(lm: Any, lengths: Sequence[int] | None = None) -> float:
-    """Largest relative change of a hidden state when tokens behind it change; 0 for a causal model, but for rounding.
+    """Largest relative change of a hidden state when later tokens change; 0 for a causal model, except for rounding.
 
-    The texts that are compared are rows of one batch, so that rounding is the same for both. `lengths`: their tokens;
-    None: `LENGTHS`, and one that fills the context as far as that is cheap.
+    The texts that are compared are rows of one batch, so that rounding is the same for both. `lengths`: in tokens;
+    None: `LENGTHS`, and one that fills the context, if that is cheap.
     """
     was_training = {module: module.training for module in lm.modules()}
     lm.eval()
@@ -86,12 +86,12 @@ def change_by_later_tokens(lm: Any, lengths: Sequence[int] | None = None) -> flo
     finally:
         for module, training in was_training.items():
             module.training = training
-        if hasattr(lm.base_model, "set_attention_type"):  # BigBird, which a short text switches to full attention
+        if hasattr(lm.base_model, "set_attention_type"):  # BigBird, which uses full attention for a short text
             lm.base_model.set_attention_type(lm.config.attention_type)
 
 
 def _long_change(lm: Any) -> float:
-    """`_change` in a text that fills the context, up to `LONGEST` tokens; 0 where that is left out."""
+    """`_change` in a text that fills the context, up to `LONGEST` tokens; 0 if that is left out."""
     config = text_config(lm.config)
     length = min(LONGEST, context_of(lm.config) or LONGEST)
     num_tokens = length * (len(_changed(length)) + 1)
@@ -100,17 +100,17 @@ def _long_change(lm: Any) -> float:
         return 0.0
     try:
         return _change(lm, length)
-    except RAISED_BY_MODELS:  # it takes texts of other lengths, and is tried with short ones
+    except RAISED_BY_MODELS:  # it accepts texts of other lengths, and is tested with short ones
         return 0.0
 
 
 def _changed(length: int) -> list[int]:
-    """Positions from which on the text is changed, each in a copy of its own."""
+    """Positions from which on the text is changed, each in its own copy."""
     return sorted({1, length // 2, length - 1}) if length <= max(LENGTHS) else [length // 2]
 
 
 def _is_elsewhere(lm: Any) -> bool:
-    """Whether parameters are not in this process (on no device, or divided among processes): nothing can be tried."""
+    """Whether parameters are not in this process (on no device, or sharded over processes): nothing can be tested."""
     return any(parameter.is_meta or not parameter.numel() for parameter in lm.parameters())
 
 
@@ -126,7 +126,7 @@ def _change(lm: Any, length: int) -> float:
 
 
 def _probe(lm: Any, length: int) -> tuple[Tensor, list[int]]:
-    """[rows, length] ids: a text, and copies of it that are another text from some position on; and those positions."""
+    """[rows, length] ids: a text, and copies of it that differ from some position on; and those positions."""
     config = text_config(lm.config)
     named = [getattr(config, key, None) for key in ("pad_token_id", "bos_token_id", "eos_token_id")]
     num_rows = lm.get_input_embeddings().weight.size(0)
@@ -144,7 +144,7 @@ def _probe(lm: Any, length: int) -> tuple[Tensor, list[int]]:
 
 
 def _last_hidden_state(lm: Any, ids: Tensor) -> Tensor:
-    """[rows, length, width]: what the output embedding is given; the logits where that cannot be seen."""
+    """[rows, length, width]: the input of the output embedding, or the logits if that is not accessible."""
     head = lm.get_output_embeddings()
     seen: list[Tensor] = []
     handle = None if head is None else head.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
@@ -164,5 +164,7 @@ def _advice(config: Any, key: str) -> str:
                 written = str(value).lower() if isinstance(value, bool) else value
                 if key.startswith("model."):
                     return f"Set model.config_kwargs.{name}: {written}, or choose another model."
-                return f"Set {name} to {written} in its config.json if it was trained so, or choose another model."
+                return (
+                    f"Set {name} to {written} in its config.json if it was trained that way, or choose another model."
+                )
     return "Choose another model."

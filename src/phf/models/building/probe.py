@@ -1,5 +1,5 @@
-"""What a causal LM does around its trunk, found by trying: whether its head is a plain matrix product, and which losses
-of its own it adds when it is given labels."""
+"""What a causal LM does around its trunk, determined by a test run: whether its head is a plain matrix product, and
+which losses it adds when it is given labels."""
 
 import inspect
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from phf.feedback.objectives import IGNORE_INDEX
 from phf.storage.pretrained import UNREADABLE
 
 PROBE_TOLERANCE = 1e-4
-"""Relative difference up to which the last hidden state counts as what the output embedding was given (float32)."""
+"""Relative difference up to which the last hidden state counts as the input of the output embedding (float32)."""
 LOSS_TOLERANCE = 1e-5
 """Relative difference up to which the model's loss counts as cross-entropy of its logits."""
 PROBE_LENGTH = 6
@@ -29,11 +29,11 @@ class ModelLoss:
     """A loss that a model adds to cross-entropy."""
 
     router_coefficient: float | None
-    """Of the router auxiliary loss (load balancing of experts), which the output holds as `aux_loss`. None: another
-    loss, which the model adds itself where it is given labels, all of them ignored (z-loss)."""
+    """Coefficient of the router auxiliary loss (load balancing of experts), which the output contains as `aux_loss`. None:
+    another loss, which the model itself adds when it is given labels, all of them ignored (z-loss)."""
 
     def arguments(self, input_ids: Tensor) -> dict[str, Any]:
-        """What the model's `forward` needs besides, for its output to hold this loss."""
+        """Additional arguments of the model's `forward` that make its output contain this loss."""
         if self.router_coefficient is not None:
             return {}
         return {"labels": torch.full_like(input_ids, IGNORE_INDEX), "num_items_in_batch": 1}
@@ -45,7 +45,7 @@ class ModelLoss:
 
 @torch.no_grad()
 def has_plain_linear_head(lm: PreTrainedModel) -> bool:
-    """Whether the model's logits are exactly `last_hidden_state @ output_embedding.T`, found by trying.
+    """Whether the model's logits are exactly `last_hidden_state @ output_embedding.T`, determined by a test run.
 
     Large values replace the output of the embedding: soft-capping leaves the small logits of an
     untrained model almost as they are.
@@ -78,8 +78,8 @@ def has_plain_linear_head(lm: PreTrainedModel) -> bool:
 def own_loss(lm: PreTrainedModel) -> ModelLoss | None:
     """The loss that `lm` adds to cross-entropy in training, as it is configured; None if there is none.
 
-    Raises `ConfigError` where the model's loss differs from cross-entropy in a way that cannot be reproduced here, such
-    as a loss on further tokens (multi-token prediction): leaving it out would train another model than asked for.
+    Raises `ConfigError` if the model's loss differs from cross-entropy in a way that cannot be reproduced here, such
+    as a loss on further tokens (multi-token prediction): leaving it out would train a different model from the one requested.
     """
     device = lm.get_input_embeddings().weight.device
     ids = torch.arange(1, PROBE_LENGTH + 1, device=device).unsqueeze(0) % lm.get_input_embeddings().weight.size(0)
@@ -88,7 +88,7 @@ def own_loss(lm: PreTrainedModel) -> ModelLoss | None:
     with probing(lm, training=True):
         try:
             output = lm(input_ids=ids, labels=ids, use_cache=False)
-        except UNREADABLE:  # labels of another kind, as models of images and text have
+        except UNREADABLE:  # labels of another kind, as in models of images and text
             return None
         if output.loss is None or not torch.isfinite(output.loss):
             return None
@@ -96,7 +96,7 @@ def own_loss(lm: PreTrainedModel) -> ModelLoss | None:
         if takes_argument(lm, "num_items_in_batch"):
             ignored = lm(input_ids=ids, use_cache=False, **ModelLoss(None).arguments(ids))
     logits = output.logits.float()
-    # models that began as decoders of encoder-decoders do not shift their labels
+    # models derived from decoders of encoder-decoders do not shift their labels
     plain = (F.cross_entropy(logits[0, :-1], ids[0, 1:]), F.cross_entropy(logits[0], ids[0]))
     differences = [(output.loss.float() - loss).item() for loss in plain]
     tolerance = LOSS_TOLERANCE if output.logits.dtype == torch.float32 else 1e-2
@@ -127,7 +127,7 @@ def takes_argument(lm: PreTrainedModel, name: str) -> bool:
 
 @contextmanager
 def probing(lm: PreTrainedModel, training: bool) -> Iterator[None]:
-    """The model in training or evaluation mode. The modes of all modules, and the random state, are afterwards as they were."""
+    """The model in training or evaluation mode. The modes of all modules and the random state are restored afterwards."""
     modes = {module: module.training for module in lm.modules()}
     device = lm.get_input_embeddings().weight.device
     lm.train(training)

@@ -1,4 +1,4 @@
-"""Chat templates that start from the prefix, as every other text of an exported model does."""
+"""Chat templates that start from the prefix, like every other text of an exported model."""
 
 import importlib.util
 import json
@@ -16,7 +16,7 @@ CONVERSATIONS: tuple[list[dict[str, str]], ...] = (
         {"role": "user", "content": "who are you?"},
     ],
 )
-"""What templates are tried with; one that refuses a conversation (system messages, say) is tried with the others."""
+"""Conversations that templates are tested with; a template may refuse some of them (system messages, for example)."""
 TOOL = {"type": "function", "function": {"name": "look", "description": "Look.", "parameters": {"type": "object"}}}
 
 _OURS = re.compile(r'\{% set phf_prefix = "(?:[^"\\]|\\.)*" %\}\{\{ phf_prefix \}\}')
@@ -28,8 +28,8 @@ _LEADING_BOS = re.compile(r"\{\{-?\s*bos_token\s*-?\}\}")
 def with_prefix(tokenizer: Any, start: str, control: str) -> None:
     """Make every chat template of `tokenizer`, in place, begin with `start` and then `control`, each once.
 
-    A template that begins with `start` by itself, as those of models with BOS do, gets `control` behind it. Raises
-    `OutputError` for one that cannot be changed so.
+    A template that already begins with `start`, like those of models with BOS, gets `control` after it. Raises
+    `OutputError` for one that cannot be changed in this way.
     """
     template = tokenizer.chat_template
     if isinstance(template, dict):
@@ -50,7 +50,7 @@ def rendered(tokenizer: Any, template: str) -> list[str]:
                     tokenizer.apply_chat_template(conversation, chat_template=template, tokenize=False, **more)
                 )
             except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError):
-                continue  # what a template makes of a conversation that it was not written for
+                continue  # the template was not written for this conversation
     return texts
 
 
@@ -65,7 +65,7 @@ def _changed(tokenizer: Any, template: str, start: str, control: str) -> str:
         candidates = [original] if not control else []
         if control and (first := _LEADING_BOS.search(original)):
             candidates.append(original[: first.end()] + _setting(control) + original[first.end() :])
-        if "generation %}" not in original:  # the places of answers are not kept through a block that is set
+        if "generation %}" not in original:  # the positions of answers are lost in a block that is set
             candidates.append(_captured(original, start, start + control))
     else:
         bodies = texts
@@ -91,7 +91,7 @@ def _setting(prefix: str) -> str:
 
 
 def _captured(template: str, start: str, prefix: str) -> str:
-    """The template's own text is put together first, then written with one start."""
+    """The template's own text is assembled first, then written with exactly one start."""
     return (
         f"{_HEAD}{template}{{% endset %}}{{% set phf_start = {_quoted(start)} %}}{{{{ {_quoted(prefix)} }}}}"
         "{{ phf_conversation[phf_start | length:] if phf_conversation.startswith(phf_start) else phf_conversation }}"

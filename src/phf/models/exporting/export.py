@@ -20,12 +20,12 @@ from phf.tokens.document_start import document_start
 def export_model(
     lm: PreTrainedModel, tokenizer: Any, folder: Path, prompting: Prompting, value_head: ValueHead | None = None
 ) -> None:
-    """Write `folder`, whole or not at all; read back with plain transformers, its tokenizer must do as is said here.
+    """Write `folder` atomically; its tokenizer, read back with plain transformers, must behave as described here.
 
     The tokenizer puts the document start (EOS, or the BOS of a pretrained model) and the control token that `prompting`
     starts with in front of every prompt and every conversation; `generate()` without a prompt starts the same way; the
-    generation config bans what `prompting` bans, which is saved too. The value head goes into `value_head.pt` beside the
-    weights. Raises `OutputError` for what cannot be written, or not in a form that holds.
+    generation config bans what `prompting` bans, which is saved too. The value head goes into `value_head.pt` next to the
+    weights. Raises `OutputError` if the model cannot be written, or not in a form that behaves this way.
     """
     partial = folder.with_name(f".{folder.name}.partial")
     try:
@@ -35,7 +35,7 @@ def export_model(
         lm.save_pretrained(partial)
         save_tokenizer(tokenizer, prompting, partial)
         if value_head is not None:
-            weights = io.BytesIO()  # torch.save to a full disk raises anything but an OSError
+            weights = io.BytesIO()  # on a full disk, torch.save raises errors other than OSError
             torch.save(value_head.state_dict(), weights)
             (partial / "value_head.pt").write_bytes(weights.getvalue())
         prompting.save(partial, tokenizer.convert_ids_to_tokens(document_start(tokenizer)))
@@ -63,8 +63,8 @@ def generation_config(tokenizer: Any, prompting: Prompting, ends: list[int]) -> 
     if prompting.prefix is not None:
         first = control_token_id(tokenizer, prompting.prefix)
         banned = prompting.banned_ids(tokenizer, prompting.prefix)
-        config.forced_bos_token_id = first  # the second token, where nothing else was given
+        config.forced_bos_token_id = first  # the second token, if no input was given
         config.suppress_tokens = [i for i in banned if i != first] or None
         if first in banned:
-            config.bad_words_ids = [[first]]  # unlike suppress_tokens, this gives way to the forced token
+            config.bad_words_ids = [[first]]  # unlike suppress_tokens, this yields to the forced token
     return config

@@ -1,4 +1,4 @@
-"""The tokenizer of an export: written, read back with plain transformers, and compared with what was promised."""
+"""The tokenizer of an export: written, read back with plain transformers, and compared with the original."""
 
 import copy
 import importlib.util
@@ -26,24 +26,24 @@ PROBES = (
     "it's the naïve café's 1,000.50 € — 日本語 \U0001f600",
     "line\r\nend",
 )
-"""Texts that must get the same tokens from the tokenizer that is read back."""
+"""Texts that the tokenizer must encode to the same tokens after it is read back."""
 GENERIC_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
-"""Tokenizer classes that take tokenizer.json as it is; others build a tokenizer of their own from its vocabulary."""
+"""Tokenizer classes that use tokenizer.json unchanged; others build their own tokenizer from its vocabulary."""
 OWN_CLASS = {"AutoTokenizer": [None, "tokenizer_class.PreTrainedTokenizerFast"]}
-"""Keeps transformers from using the class that it has on record for an architecture (Qwen2, for one) instead."""
+"""Keeps transformers from using the class that it has registered for an architecture (Qwen2, for example) instead."""
 OWN_CLASS_FILE = """import transformers
 
 
 class PreTrainedTokenizerFast(transformers.PreTrainedTokenizerFast):
     pass
 """
-"""What `OWN_CLASS` names, tokenizer_class.py: it runs only where a user trusts the folder's code, and changes nothing."""
+"""tokenizer_class.py, which `OWN_CLASS` names: it runs only if a user trusts the folder's code, and changes nothing."""
 
 
 def save_tokenizer(tokenizer: Any, prompting: Prompting, folder: Path) -> None:
     """Write `tokenizer` into `folder`, which holds the model's config.json, so that it starts every text from the prefix.
 
-    The prefix is the document start and the control token of `prompting`, if it has one. Raises `OutputError` where no form
+    The prefix is the document start and the control token of `prompting`, if it has one. Raises `OutputError` if no form
     of the tokenizer does so when plain transformers reads it.
     """
     prefix = prefix_ids(tokenizer, prompting.prefix)
@@ -61,14 +61,14 @@ def save_tokenizer(tokenizer: Any, prompting: Prompting, folder: Path) -> None:
             return
         problem = problem or problem_now
     raise OutputError(
-        f"The exported tokenizer ({type(tokenizer).__name__}) is not the one that the model is trained with once "
-        f"transformers reads it: {problem}. Choose another tokenizer, such as one trained on the corpus "
+        f"The exported tokenizer ({type(tokenizer).__name__}), read by transformers, differs from the one that the model "
+        f"is trained with: {problem}. Choose another tokenizer, such as one trained on the corpus "
         "(tokenizer.train_from_corpus), or another architecture."
     )
 
 
 def check_exportable(tokenizer: Any, prompting: Prompting, lm_config: Any) -> None:
-    """Raises `ConfigError` where `save_tokenizer` would fail for a model of this configuration: before it is trained."""
+    """Raises `ConfigError` if `save_tokenizer` would fail for a model of this configuration, before it is trained."""
     with tempfile.TemporaryDirectory() as scratch:
         lm_config.save_pretrained(scratch)
         try:
@@ -78,7 +78,7 @@ def check_exportable(tokenizer: Any, prompting: Prompting, lm_config: Any) -> No
 
 
 def _forms() -> Iterator[dict[str, Any]]:
-    """Changes to tokenizer_config.json, the least first."""
+    """Changes to tokenizer_config.json, the smallest first."""
     yield {}
     for name in GENERIC_CLASSES:
         yield {"tokenizer_class": name}
@@ -101,28 +101,28 @@ def _problem(folder: Path, exported: Any, tokenizer: Any, prefix: list[int]) -> 
     except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         return f"it cannot be read ({type(error).__name__}: {error})"
     if loaded.get_vocab() != exported.get_vocab():
-        return "its vocabulary is another one"
+        return "its vocabulary is different"
     for key in ("eos_token_id", "pad_token_id", "bos_token_id", "unk_token_id"):
         if getattr(loaded, key) != getattr(exported, key):
             return f"its {key} is {getattr(loaded, key)}, not {getattr(exported, key)}"
     special = [{i for i, token in one.added_tokens_decoder.items() if token.special} for one in (loaded, tokenizer)]
     if special[0] != special[1]:
-        return "its special tokens are others"
+        return "its special tokens are different"
     for text in PROBES:
         ids = tokenizer(text, add_special_tokens=False).input_ids
         if loaded(text, add_special_tokens=False).input_ids != ids:
-            return f"it encodes {text!r} in another way"
+            return f"it encodes {text!r} differently"
         if loaded(text).input_ids != prefix + ids:
             start = loaded.convert_ids_to_tokens(loaded(text).input_ids[: len(prefix)])
             return f"it starts {text!r} with {start}, not with {loaded.convert_ids_to_tokens(prefix)}"
         if loaded.decode(ids) != tokenizer.decode(ids):
-            return f"it decodes {text!r} in another way"
+            return f"it decodes {text!r} differently"
     return _chat_problem(loaded, exported, prefix)
 
 
 def _chat_problem(loaded: Any, exported: Any, prefix: list[int]) -> str | None:
     if loaded.chat_template != exported.chat_template:
-        return "its chat template is another one"
+        return "its chat template is different"
     if loaded.chat_template is None or importlib.util.find_spec("jinja2") is None:
         return None
     templates = loaded.chat_template.values() if isinstance(loaded.chat_template, dict) else [loaded.chat_template]
