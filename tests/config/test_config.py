@@ -128,7 +128,7 @@ def test_released_and_renamed_keys_are_translated_with_a_warning(tmp_path):
             r"'generation.scorer_config' is missing.*scorer",
         ),
         (TASK[: TASK.index("generation")], None, (), r"'generation' is missing.*scorer"),
-        (TASK + "dataset: {}", None, (), r"'dataset' is written twice"),
+        (TASK + "dataset: {}", None, (), r"'dataset' occurs twice"),
         ("a: [", None, (), r"task\.yml: is not valid YAML"),
         ("", None, (), r"holds no sections"),
         (

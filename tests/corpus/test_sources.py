@@ -194,7 +194,7 @@ def test_json_that_python_cannot_hold_is_an_error_with_its_line(tmp_path):
     for value in ("1" * 5000, "[" * 100_000 + "]" * 100_000):
         path.write_text(f'{{"text": "a"}}\n{{"text": "b", "n": {value}}}\n')
         with pytest.raises(
-            CorpusError, match=r"a\.jsonl, line 2: (holds a number that cannot|is nested more than 100 deep)"
+            CorpusError, match=r"a\.jsonl, line 2: (contains a number that cannot|is nested more than 100 deep)"
         ):
             texts(path)
 

@@ -83,7 +83,7 @@ def test_a_search_killed_anywhere_ends_with_the_same_files(model, output, tmp_pa
 
 def test_a_folder_with_other_work_is_refused(model, output, tmp_path, monkeypatch):
     config = attack_config(SHORT)
-    with pytest.raises(OutputError, match="holds results already"):
+    with pytest.raises(OutputError, match="already contains results"):
         redteam_folder(model, config, output, quiet)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="is not empty and was not made by phf redteam"):
@@ -145,7 +145,7 @@ def test_a_search_that_another_one_overtakes_is_refused(tmp_path, monkeypatch):
             yield
 
     monkeypatch.setattr(rounds, "only_job", late)
-    with pytest.raises(OutputError, match="holds results already"), claimed(tmp_path, {"seed": 1}):
+    with pytest.raises(OutputError, match="already contains results"), claimed(tmp_path, {"seed": 1}):
         pass
     assert json.loads((tmp_path / "job.json").read_text()) == {"seed": 2}
 
@@ -205,7 +205,7 @@ def test_a_replay_in_another_way_says_so(model, output, tmp_path):
 def test_a_pool_that_cannot_be_replayed_is_refused(model, tmp_path):
     path = tmp_path / "pool.jsonl"
     path.write_text("".join(pool_lines([entry("a", None)])))
-    with pytest.raises(CorpusError, match="no prompt of it has a score"):
+    with pytest.raises(CorpusError, match="none of its prompts has a score"):
         replay_folder(model, attack_config(SHORT), path, tmp_path / "out", quiet)
     path.write_text("".join(pool_lines([entry("a", 0.5), entry("x1" * 60, 0.5)])))
     with pytest.raises(CorpusError, match="prompt 2 is too long for this model, whose prompts may have 57 tokens"):

@@ -94,7 +94,7 @@ def test_a_damaged_round_says_what_to_do(make_search, tmp_path):
     make_search().run_trial(0)
     path = tmp_path / "out" / "rounds" / "trial-000-round-001.json"
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(CorpusError, match=r"round-001.json: is not valid JSON.* Delete it: the round is done again"):
+    with pytest.raises(CorpusError, match=r"round-001.json: is not valid JSON.* Delete it to repeat the round"):
         make_search().run_trial(0)
 
 

@@ -126,7 +126,7 @@ def test_a_scenario_needs_a_name_and_one_of_its_own():
     ("content", "message"),
     [
         ('{"text": "a"}\n{"txt": "b"}\n', r"prompts.jsonl, line 2: has no 'text'; its keys are \['txt'\]"),
-        ('{"text": 3}\n', r"line 1: 'text' is 3; a prompt is a text"),
+        ('{"text": 3}\n', r"line 1: 'text' is 3; a prompt must be text"),
         ('{"text": " "}\n', r"line 1: the prompt is empty"),
         ("", "holds no prompts"),
         ('{"text": "a', "line 1: is not valid JSON"),

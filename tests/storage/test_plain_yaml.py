@@ -20,10 +20,10 @@ def unfolding(levels: int) -> str:
     [
         ("a: &x [*x]", "it contains itself"),
         ("b: 1\na: &x {y: {z: *x}}", "line 2: .*it contains itself"),
-        (unfolding(9), "line 5: .*it unfolds to more than 100,000 values"),
+        (unfolding(9), "line 5: .*it expands to more than 100,000 values"),
         ("a: " + "[" * 1000, "nested more than 100 deep"),
         ("a: " + "{a: " * 150 + "1" + "}" * 150, "nested more than 100 deep"),
-        ("a: 1\nb: 2\na: 3", "line 3: .*'a' is written twice"),
+        ("a: 1\nb: 2\na: 3", "line 3: .*'a' occurs twice"),
         ("? [1]\n: 2", r"the key \[1\] is not text"),
         ("a: 1\non: 2", "line 2: .*the key True is not text"),
         ("1.5: 2", "the key 1.5 is not text"),

@@ -91,7 +91,7 @@ def test_every_way_to_load_a_causal_model_refuses(changed, tmp_path):
 def test_other_shapes_are_named_and_not_filled_in(changed, settings):
     folder = changed(dict, n_embd=32)
     with pytest.raises(
-        ConfigError, match=r"has the shape \[\d+.*\] in '.*', but \[\d+.*\] by its configuration, and \d+ more"
+        ConfigError, match=r"has the shape \[\d+.*\] in '.*', but its configuration says \[\d+.*\], and \d+ more"
     ):
         load(folder, **settings)
 
@@ -116,7 +116,7 @@ def test_weights_of_a_diverged_run_are_refused(changed, value):
         weights[WTE][3, 4] = value
         return weights
 
-    with pytest.raises(ConfigError, match=r"are not finite: transformer\.wte\.weight holds NaN or infinity"):
+    with pytest.raises(ConfigError, match=r"are not finite: transformer\.wte\.weight contains NaN or infinity"):
         load(changed(spoil))
 
 

@@ -24,7 +24,7 @@ from phf.storage.shapes import Metrics, Number
         (b"[" * 1000 + b"]" * 1000, "is nested more than 100 deep"),
         (b"[" * 100_000 + b"]" * 100_000, "is nested more than 100 deep"),
         (b'{"a":' * 200 + b"1" + b"}" * 200, "is nested more than 100 deep"),
-        (b"9" * 5000, "holds a number that cannot be used"),
+        (b"9" * 5000, "contains a number that cannot be used"),
     ],
 )
 def test_damage_of_every_kind_is_one_error_with_its_place(content, message, tmp_path):
@@ -44,7 +44,7 @@ def test_what_is_right_is_read(tmp_path):
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "1" + "0" * 30, "1" * 5000])
 def test_numbers_that_arithmetic_trips_over_are_refused_where_numbers_count(number):
-    with pytest.raises(CorpusError, match="line 7: holds a number that cannot be used"):
+    with pytest.raises(CorpusError, match="line 7: contains a number that cannot be used"):
         parse_json(f'{{"a": {number}}}', "f.jsonl, line 7", finite=True)
 
 

@@ -1,6 +1,6 @@
-"""Attacking a model: a search for prompts that it continues badly, and the replay of what was found.
+"""Red teaming: a search for prompts that a model continues badly, and the replay of such prompts.
 
-Takes a model folder, a task and a red LM, gives prompts with the scores of their continuations. May not know how the model
+Takes a model folder, a task and a red LM; gives prompts with the scores of their continuations. May not know how the model
 was trained.
 """
 

@@ -1,4 +1,4 @@
-"""`phf redteam`: the search on a model folder, written in the form of a run folder."""
+"""`phf redteam`: the search on a model folder, written as a run folder."""
 
 import shutil
 from collections import Counter
@@ -25,11 +25,11 @@ from phf.storage.files import atomic_write
 
 
 def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgress) -> dict[str, Any]:
-    """Search for prompts that the model in `folder` continues badly; returns what `redteam.json` holds.
+    """Search for prompts that the model in `folder` continues badly; returns the content of `redteam.json`.
 
     Writes to `output`: `pool.jsonl` (every prompt of every trial), `redteam.json` (the numbers over trials, the best
-    prompts), and `metrics.jsonl`, `provenance.json`, `config.yaml` and `samples/redteam.jsonl` as a run folder has them.
-    An unfinished search in `output` is resumed. Raises `OutputError` where `output` holds something else.
+    prompts), and `metrics.jsonl`, `provenance.json`, `config.yaml` and `samples/redteam.jsonl` as in any run folder.
+    An unfinished search in `output` is resumed. Raises `OutputError` if `output` contains something else.
     """
     settings = configured(config)
     red_lm = build_red_lm(settings.red_lm, settings.template)
@@ -68,20 +68,20 @@ def configured(config: Config) -> Any:
     """The section `redteam`. Raises `ConfigError` for a task that has none."""
     if config.redteam is None:
         raise ConfigError(
-            f"The task '{config.task}' has no section redteam. Add one with its prompts_path, or write "
+            f"The task '{config.task}' has no section redteam. Add one with prompts_path, or use "
             "--override redteam.prompts_path=FILE."
         )
     return config.redteam
 
 
 def write_pool(path: Path, entries: Iterable[PoolEntry]) -> None:
-    """`pool.jsonl`, whole or not at all."""
+    """Write `pool.jsonl` atomically."""
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.writelines(pool_lines(entries))
 
 
 def finish(output: Path, folder: Path, config: Config, target: Target, lines: Sequence[Mapping[str, Any]]) -> None:
-    """The files that make `output` a run folder; `metrics.jsonl` comes last and says that all is done.
+    """The files that make `output` a run folder; `metrics.jsonl` comes last and marks it as complete.
 
     `lines`: the numbers of each round.
     """

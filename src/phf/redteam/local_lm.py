@@ -62,7 +62,7 @@ class HuggingFaceRedLM(PromptedRedLM):
         return self._sample(prompt, num_replies, seed, add_special_tokens=True)
 
     def _sample(self, prompt: str, num_replies: int, seed: int, add_special_tokens: bool) -> list[str]:
-        """Replies under `seed` alone; the random state of the process stays as it was."""
+        """Replies, which depend only on `seed`; the random state of the process is not changed."""
         model, tokenizer = self._model, self._tokenizer
         encoded = tokenizer(prompt, return_tensors="pt", add_special_tokens=add_special_tokens)
         ids = encoded["input_ids"].to(model.device)

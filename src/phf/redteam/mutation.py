@@ -11,9 +11,9 @@ from phf.redteam.red_lm import Proposal, RedLM
 _WORDS = re.compile(r"\s*\w+|\s*[^\w\s]+|\s+\Z")
 MAX_EDITS = 3
 MAX_FOLLOWED_PIECES = {"words": 6, "lines": 2}
-"""How much of a continuation a prompt is made longer by."""
+"""Maximum number of pieces of a continuation by which a prompt is extended."""
 SHARE_FOLLOWED = 0.05
-"""A prompt is followed by the beginning of one of this share of its continuations, those of highest score."""
+"""A prompt is extended with the beginning of one of this share of its continuations, those with the highest scores."""
 
 Pieces = list[str]
 
@@ -36,7 +36,7 @@ class MutationRedLM(RedLM):
         generator = random.Random(seed)
         seen = [self.cut(entry.prompt) for entry in pool]
         vocabulary = list(dict.fromkeys(piece for pieces in seen for piece in pieces))
-        # what the worst prompts were continued with is worth more than its place in one prompt
+        # words of the worst continuations are useful in other prompts too
         for entry in best_entries(pool, max(1, len(pool) // 4)):
             for text in entry.worst_continuations(1):
                 vocabulary += self.cut(text)[: MAX_FOLLOWED_PIECES[self.unit]]
@@ -44,7 +44,7 @@ class MutationRedLM(RedLM):
         return Proposal([child.text() for child in children])
 
     def cut(self, text: str) -> Pieces:
-        """The pieces of a text, white space included: joined they are the text again."""
+        """The pieces of a text, including white space; joined, they are the text."""
         return text.splitlines(keepends=True) if self.unit == "lines" else _WORDS.findall(text)
 
 
@@ -98,7 +98,7 @@ class _Child:
         self.pieces.insert(self._position(1), self.random.choice(self.vocabulary))
 
     def follow(self) -> None:
-        """Go on as the target went on where it did worst."""
+        """Extend the prompt with one of the target's worst continuations."""
         continuations = self.parent.worst_continuations(max(1, int(len(self.parent.scores) * SHARE_FOLLOWED)))
         if continuations:
             pieces = self.red_lm.cut(self.random.choice(continuations))
@@ -122,12 +122,12 @@ class _Child:
             self.pieces[index] = "".join(words)
 
     def _position(self, behind: int = 0) -> int:
-        """A place in the pieces; with `behind` 1, also the one behind the last."""
+        """A position in the pieces; with `behind` 1, possibly the one after the last."""
         return self.random.randrange(len(self.pieces) + behind) if self.pieces else 0
 
 
 def _spaced(words: Pieces) -> str:
-    """The text of these words, with a space where two that were apart have met; none in front."""
+    """The text of these words, with a space between words that were not adjacent before; no leading space."""
     text = ""
     for word in words:
         is_apart = not text or text[-1].isspace() or not (text[-1].isalnum() and word[:1].isalnum())

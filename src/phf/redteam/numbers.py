@@ -10,20 +10,20 @@ from phf.runs.writer import finite_or_none
 from phf.statistics import UNBOUNDED, UNKNOWN, Interval, mean_interval, student_interval
 
 OVER_TRIALS = ("best", "best_10", "best_100", "pool_mean", "round_best", "round_mean", "round_prompt_score")
-"""What is averaged over trials, see `round_numbers`."""
+"""Keys that are averaged over trials, see `round_numbers`."""
 TOTALS = ("num_prompts", "num_unscored", "num_rejected")
-"""What is added up over trials."""
+"""Keys that are summed over trials."""
 
 
 GAIN = "rescored_gain"
-"""A difference of scores, which their bounds do not bound."""
+"""A difference of scores, to which their bounds do not apply."""
 
 
 def interval_over_trials(values: Sequence[float | None], bounds: tuple[float, float] = UNBOUNDED) -> Interval:
-    """Mean with Student's 95% interval, right for the few trials there are; NaN bounds for one trial.
+    """Mean with Student's 95% interval, which is valid for a few trials; NaN bounds for one trial.
 
-    `bounds`: the least and the largest value there can be.
-    A trial without the number (None) makes all of it NaN: the others alone would be a selection.
+    `bounds`: the lowest and the highest possible value.
+    A trial without the number (None) makes the result NaN: the others alone would be a biased selection.
     """
     if any(value is None for value in values):
         return UNKNOWN
@@ -31,7 +31,7 @@ def interval_over_trials(values: Sequence[float | None], bounds: tuple[float, fl
 
 
 def round_numbers(trial: Trial) -> list[dict[str, float | None]]:
-    """One mapping a round, the initial one first.
+    """One mapping per round, the initial one first.
 
     `best`, `best_10`, `best_100`, `pool_mean`: mean score of the best 1, 10, 100 and of all prompts of the pool so far
     (None while it has fewer); `round_best`, `round_mean`: of the prompts that are new in the round; `round_prompt_score`:
@@ -63,7 +63,7 @@ def round_numbers(trial: Trial) -> list[dict[str, float | None]]:
 
 
 def rescored_numbers(trial: Trial) -> dict[str, float | None]:
-    """Scores of the search's best prompts in samples that had no part in choosing them.
+    """Scores of the search's best prompts in samples that were not used to choose them.
 
     `rescored_best`: of the best prompt; `rescored_best_10`: mean of the best 10 (None if fewer were sampled again);
     `rescored_initial_best`: of the best initial prompt; `rescored_gain`: the first minus the last of these.
@@ -85,7 +85,7 @@ def over_trials(
 ) -> tuple[list[dict[str, Any]], dict[str, Interval]]:
     """-> (for each round its `Interval`s and totals, the `Interval`s of the rescored numbers).
 
-    `bounds`: the least and the largest score that the scorer gives.
+    `bounds`: the lowest and the highest possible score.
     """
     by_trial = [round_numbers(trial) for trial in trials]
     rounds: list[dict[str, Any]] = []
@@ -100,7 +100,7 @@ def over_trials(
 
 
 def metrics_lines(rounds: Sequence[Mapping[str, Any]], rescored: Mapping[str, Interval]) -> list[dict[str, Any]]:
-    """For each round a line of `metrics.jsonl`: `redteam/best`, `redteam/best_low`, ...; None where not measured."""
+    """A line of `metrics.jsonl` for each round: `redteam/best`, `redteam/best_low`, ...; None where not measured."""
     lines = []
     for number, values in enumerate(rounds):
         named = {**values, "initial_best": rounds[0]["best"]}
@@ -111,7 +111,7 @@ def metrics_lines(rounds: Sequence[Mapping[str, Any]], rescored: Mapping[str, In
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | int | None]:
-    """Intervals as three numbers each, `key`, `key_low` and `key_high`; what is not finite as None."""
+    """Intervals as three numbers each, `key`, `key_low` and `key_high`; values that are not finite as None."""
     numbers: dict[str, float | int | None] = {}
     for key, value in values.items():
         if isinstance(value, Interval):
@@ -123,9 +123,9 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | int |
 
 
 def best_prompts(trials: Sequence[Trial], bounds: tuple[float, float] = UNBOUNDED) -> list[dict[str, Any]]:
-    """The prompts that were sampled again, over all trials, highest fresh mean first, with both of their means.
+    """The prompts that were sampled again, over all trials, highest new mean first, with both of their means.
 
-    `bounds`: the least and the largest score that the scorer gives.
+    `bounds`: the lowest and the highest possible score.
     """
     rows = []
     for trial in trials:
@@ -154,6 +154,6 @@ def _means(entries: Sequence[PoolEntry]) -> list[float]:
 
 
 def _mean_of_first(values: Sequence[float | None], count: int) -> float | None:
-    """None where there are not so many, or one of them is None."""
+    """None if there are fewer, or one of them is None."""
     first = [value for value in values[:count] if value is not None]
     return sum(first) / count if count and len(first) == count else None

@@ -20,7 +20,7 @@ class PromptedRedLM(RedLM, ABC):
     prompts_per_reply: int
 
     def propose(self, examples: Sequence[PoolEntry], pool: Sequence[PoolEntry], count: int, seed: int) -> Proposal:
-        """Prompts found in as many replies as `count` takes."""
+        """Prompts from as many replies as `count` requires."""
         texts = [entry.prompt for entry in examples]
         num_replies = ceil(count / self.prompts_per_reply)
         if self.is_chat:
@@ -35,8 +35,8 @@ class PromptedRedLM(RedLM, ABC):
 
     @abstractmethod
     def _chat(self, messages: list[dict[str, str]], num_replies: int, seed: int) -> list[str]:
-        """What comes after a conversation, `num_replies` times."""
+        """`num_replies` replies to a conversation."""
 
     @abstractmethod
     def _complete(self, prompt: str, num_replies: int, seed: int) -> list[str]:
-        """What comes after a text, `num_replies` times."""
+        """`num_replies` continuations of a text."""

@@ -12,10 +12,10 @@ from phf.registry.names import RED_LMS
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a red LM wrote when asked once."""
+    """The result of one request to a red LM."""
 
     prompts: list[str]
-    """New prompts, unchecked: empty ones, repetitions and overlong ones are left out (and counted) by the search."""
+    """New prompts, unchecked: the search leaves out (and counts) empty ones, repetitions and overlong ones."""
     unreadable: list[str] = field(default_factory=list)
     """Replies in which no prompt was found."""
 
@@ -24,10 +24,10 @@ class RedLM:
     """Base of the shipped red LMs. A user's own only needs `propose`."""
 
     template: RedTeamTemplate
-    """How a language model is asked; set by `build_red_lm`."""
+    """The prompt template for a language model; set by `build_red_lm`."""
 
     def propose(self, examples: Sequence[PoolEntry], pool: Sequence[PoolEntry], count: int, seed: int) -> Proposal:
-        """About `count` new prompts like the `examples`, which were drawn from the `pool`; `seed` alone decides which."""
+        """About `count` new prompts like the `examples`, which were drawn from the `pool`; they depend only on `seed`."""
         raise NotImplementedError(f"{type(self).__name__} must define propose")  # for authors of red LMs
 
 

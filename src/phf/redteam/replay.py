@@ -1,4 +1,4 @@
-"""Replaying a saved pool against another model: the prompts that were found once, as a regression suite."""
+"""Replaying a saved pool against another model: prompts from earlier searches as a regression suite."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -49,17 +49,17 @@ class Replayed:
 def replay_folder(
     folder: Path, config: Config, pool_path: Path, output: Path, show: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    """Complete every prompt of a saved pool with the model in `folder`; returns what `replay.json` holds.
+    """Continue every prompt of a saved pool with the model in `folder`; returns the content of `replay.json`.
 
-    `overall`: mean over prompts of the paired differences (now - then), positive where this model is worse, with a 95%
-    interval over prompts; `prompts`: one by one, worst regression first. Prompts that only one side has
-    scores of are counted in `num_left_out`; `notes` say where the pool was sampled or scored in another way.
+    `overall`: mean over prompts of the paired differences (now - then), positive if this model is worse, with a 95%
+    interval over prompts; `prompts`: each prompt, worst regression first. Prompts that only one side has scores
+    for are counted in `num_left_out`; `notes` list settings in which the pool was sampled or scored differently.
     `show(prompts done, prompts)` is called from time to time.
     """
     settings = configured(config)
     before = _by_prompt(read_pool(pool_path))
     if not any(before.values()):
-        raise CorpusError(f"{pool_path}: no prompt of it has a score, so there is nothing to compare with.")
+        raise CorpusError(f"{pool_path}: none of its prompts has a score, so there is nothing to compare with.")
     target = load_target(folder, config)
     prompts = list(before)
     for number, prompt in enumerate(prompts, start=1):
@@ -137,7 +137,7 @@ def difference(then: Sequence[float], now: Sequence[float]) -> Interval:
 
 
 def mismatches(pool_path: Path, target: Target) -> list[str]:
-    """What differs from the way that the pool was made, as the provenance beside it tells; nothing without one."""
+    """Differences from the settings of the pool, according to the provenance next to it; nothing without one."""
     then = read_provenance(pool_path.parent)
     now = {
         "scorer": target.scorer.describe(),
@@ -152,7 +152,7 @@ def mismatches(pool_path: Path, target: Target) -> list[str]:
 
 
 def _by_prompt(entries: Sequence[PoolEntry]) -> dict[str, list[float]]:
-    """Prompt -> its scores; a prompt that several trials have is one."""
+    """Prompt -> its scores; the same prompt in several trials counts as one."""
     scores: dict[str, list[float]] = {}
     for entry in entries:
         scores.setdefault(entry.prompt, []).extend(score for score in entry.scores if score is not None)

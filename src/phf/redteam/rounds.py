@@ -1,4 +1,4 @@
-"""What one round left, in a file that is whole or absent: a search that was killed resumes from its finished rounds."""
+"""The results of each round, in a file that is complete or absent: a killed search resumes from its finished rounds."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ JOB = "job.json"
 
 @dataclass(frozen=True)
 class Round:
-    """The new entries of a round, and why proposals of the red LM were left out: reason -> how many."""
+    """The new entries of a round, and the number of proposals of the red LM that were left out, by reason."""
 
     entries: list[PoolEntry]
     rejected: dict[str, int] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Round:
     @classmethod
     def read(cls, path: Path) -> "Round":
         """Raises `CorpusError` for a file that is damaged."""
-        advice = "Delete it: the round is done again."
+        advice = "Delete it to repeat the round."
         values = read_json_as(RoundFile, path, CorpusError, advice, finite=True)
         entries = [
             PoolEntry.from_json(entry, f"{path}, entry {number}", advice)
@@ -52,7 +52,7 @@ class RoundFiles:
         self.folder = output / "rounds"
 
     def done_or(self, name: str, work: Callable[[], Round]) -> Round:
-        """The round called `name`: read, if it was finished before, or else worked out and written."""
+        """The round called `name`: read if it was finished before, otherwise computed and written."""
         path = self.folder / f"{name}.json"
         if path.is_file():
             return Round.read(path)
@@ -63,9 +63,9 @@ class RoundFiles:
 
 @contextmanager
 def claimed(output: Path, job: Mapping[str, Any]) -> Iterator[None]:
-    """Make `output` the folder of this job, and hold it while the block runs.
+    """Make `output` the folder of this job, and lock it while the block runs.
 
-    Raises `OutputError` if it holds another's work, or this job's finished, or is held.
+    Raises `OutputError` if it contains the work of another job, or this job's finished work, or is locked.
     """
     _refuse_used(output)
     with only_job(output):
@@ -76,9 +76,9 @@ def claimed(output: Path, job: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _refuse_used(output: Path) -> None:
-    """Not even a lock is left in a folder of others."""
+    """Refuse a folder of others, without leaving even a lock in it."""
     if (output / METRICS).exists():
-        raise OutputError(f"{output} holds results already. Choose another folder with --output.")
+        raise OutputError(f"{output} already contains results. Choose another folder with --output.")
     if not (output / JOB).is_file() and not is_unused(output):
         raise OutputError(f"{output} is not empty and was not made by phf redteam. Choose another with --output.")
 
@@ -95,7 +95,7 @@ def _claim(output: Path, wanted: dict[str, Any]) -> None:
     before = {key: of_folder.get(key) for key in wanted}
     if what := differences(_meaning(before), _meaning(wanted)):
         raise OutputError(
-            f"{output} holds an unfinished job with other settings: {what} (that job's -> this one's). "
+            f"{output} contains an unfinished job with other settings: {what} (that job's -> this one's). "
             "Choose another folder with --output, or delete that one to start over."
         )
 

@@ -21,11 +21,11 @@ SHOWN_REPLY_CHARS = 200
 
 @dataclass(frozen=True)
 class Trial:
-    """One search: its rounds, the initial one first, and its best prompts sampled again with fresh seeds."""
+    """One search: its rounds, the initial one first, and its best prompts sampled again with new seeds."""
 
     rounds: list[Round]
     rescored: list[PoolEntry]
-    """The best prompts, in the order that the search left them in; then the best initial one, if not among them."""
+    """The best prompts, in the order of the search; then the best initial one, unless it is among them."""
 
     @property
     def pool(self) -> list[PoolEntry]:
@@ -38,7 +38,7 @@ ShowProgress = Callable[[int, int, float | None], None]
 
 
 class Search:
-    """A target, a red LM, and the prompts to begin with."""
+    """A target, a red LM, and the initial prompts."""
 
     def __init__(
         self, settings: RedTeamConfig, target: Target, red_lm: RedLM, files: RoundFiles, show: ShowProgress
@@ -51,7 +51,7 @@ class Search:
         self.initial_prompts = initial_prompts(settings, target)
 
     def run_trial(self, trial: int) -> Trial:
-        """Everything of one trial; what an interrupted run finished of it is read, not done again."""
+        """Run one trial; rounds that an interrupted run finished are read, not repeated."""
         rounds: list[Round] = []
         pool: list[PoolEntry] = []
         for number in range(self.settings.num_rounds + 1):
@@ -82,7 +82,7 @@ class Search:
         return Round(entries, dict(sorted(rejected.items())))
 
     def _new_prompts(self, trial: int, number: int, pool: Sequence[PoolEntry]) -> tuple[list[str], Counter[str]]:
-        """Up to `num_new_prompts` prompts that the pool has not; fewer if the red LM wrote no more when asked again."""
+        """Up to `num_new_prompts` prompts that are not in the pool; fewer if repeated requests gave no more."""
         known = {entry.prompt for entry in pool}
         prompts: list[str] = []
         rejected: Counter[str] = Counter()
@@ -127,7 +127,7 @@ class Search:
         )
 
     def _rescore(self, trial: int, pool: Sequence[PoolEntry]) -> Round:
-        """The best prompts again: the best of many noisy means is too high by chance, its second mean is not."""
+        """Sample the best prompts again: the best of many noisy means is too high by chance, the second mean is not."""
         chosen = best_entries(pool, self.settings.num_rescored)
         chosen += best_entries((entry for entry in pool if entry.round == 0), 1)
         prompts = list(dict.fromkeys(entry.prompt for entry in chosen))
@@ -138,11 +138,11 @@ class Search:
         return Round(fresh)
 
     def _seed(self, purpose: str, *parts: int) -> int:
-        return hash64("redteam", purpose, self.settings.seed, *parts) >> 1  # torch and some servers want 63 bits
+        return hash64("redteam", purpose, self.settings.seed, *parts) >> 1  # torch and some servers require 63 bits
 
 
 def initial_prompts(settings: RedTeamConfig, target: Target) -> list[str]:
-    """The first prompts of the file, each once. Raises `CorpusError` for one that is empty or too long for the model."""
+    """The first prompts of the file, without duplicates. Raises `CorpusError` for an empty one, or one that is too long."""
     in_file = list(dict.fromkeys(read_prompts(settings.prompts_path, settings.prompts_column)))
     prompts = in_file[: settings.num_initial_prompts]
     for number, prompt in enumerate(prompts, start=1):

@@ -12,7 +12,7 @@ class ServerRedLM(PromptedRedLM):
 
     Args:
         base_url: e.g. `http://localhost:8000/v1`.
-        model: the name the server knows the model by.
+        model: the server's name of the model.
         is_chat: ask by `/chat/completions`, or by `/completions` (base models).
         api_key_env: name of the environment variable that holds the key.
         prompts_per_reply: prompts taken from each reply; the paper takes 1.
@@ -21,8 +21,8 @@ class ServerRedLM(PromptedRedLM):
         timeout: seconds to wait for one answer.
         max_retries: how often a request that failed is sent again, waiting longer each time.
 
-    Raises `ServerError` when the server does not answer; finished rounds are kept. Servers promise no reproducible
-    replies, so a round that was interrupted may come out otherwise the second time.
+    Raises `ServerError` when the server does not answer; finished rounds are kept. Servers do not guarantee
+    reproducible replies, so an interrupted round may come out differently the second time.
     """
 
     def __init__(

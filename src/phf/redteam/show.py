@@ -1,4 +1,4 @@
-"""What a search or a replay found, as tables for the terminal. Prompts and continuations are hostile: all is escaped."""
+"""The results of a search or a replay as tables for the terminal. Prompts and continuations are untrusted: all is escaped."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from phf.text import visible
 SHOWN_PROMPTS = 10
 PROMPT_CHARS = 120
 WIDE = 150
-"""Columns of a terminal that all of `ROUND_COLUMNS` need."""
+"""Width of a terminal at which all of `ROUND_COLUMNS` fit."""
 ROUND_COLUMNS = {
     "best": "best",
     "best_10": "mean of best 10",

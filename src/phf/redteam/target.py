@@ -1,4 +1,4 @@
-"""The model under attack: sampled as it is meant to be prompted, and scored with the task's scorer."""
+"""The model under attack: sampled with its own prompting, and scored with the task's scorer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +19,11 @@ from phf.scorers import Scorer, build_scorer, checked_scores
 from phf.tokens.tokenizer import PlainEncoder
 
 MIN_ROOM_TOKENS = 10
-"""What a prompt must leave of `max_length`."""
+"""Minimum number of tokens of `max_length` that a prompt must leave."""
 
 
 class PromptsScenario(GenerationScenario):
-    """A scenario whose prompts are given, each sampled `num_completions` times."""
+    """A scenario with given prompts, each sampled `num_completions` times."""
 
     texts: tuple[str, ...]
     num_completions: int
@@ -85,7 +85,7 @@ class Target:
         ]
 
     def unsampled(self, prompts: Sequence[str], *, trial: int, assumed_score: float) -> list[PoolEntry]:
-        """Initial prompts that are taken for `assumed_score` (the paper's way)."""
+        """Initial prompts that are assigned `assumed_score` (the paper's way)."""
         own = self._checked(list(prompts))
         return [
             PoolEntry(prompt, trial, 0, [], [], score, assumed_score)
@@ -121,7 +121,7 @@ class Target:
         scenario = self._scenario([""], 1)
         if not self.settings.generate_kwargs.get("do_sample"):
             raise ConfigError(
-                "redteam.generate_kwargs.do_sample is not true, so all continuations of a prompt would be one and the same."
+                "redteam.generate_kwargs.do_sample is not true, so all continuations of a prompt would be the same."
             )
         config = sampling_config(scenario, self.tokenizer, self._banned_ids)
         (start,) = scenario.prompt_ids(self.tokenizer, [""])
@@ -141,7 +141,7 @@ class Target:
 
 
 def load_target(folder: Path, config: Config) -> Target:
-    """The model in `folder`. Raises `CorpusError` for a folder that holds none, `ConfigError` for one without tokenizer."""
+    """The model in `folder`. Raises `CorpusError` for a folder without one, `ConfigError` for one without tokenizer."""
     check_model_folder(folder)
     tokenizer = load_folder_tokenizer(folder)
     return Target(load_folder_lm(folder), tokenizer, Prompting.load(folder), config)

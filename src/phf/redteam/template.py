@@ -1,4 +1,4 @@
-"""How a language model is asked for prompts, and how they are found in what it replies."""
+"""The request for prompts to a language model, and the extraction of prompts from its reply."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _ELLIPSIS = re.compile(r"\s*(?:\.{3,}|…)$")
 
 
 def continuation_prompt(template: RedTeamTemplate, examples: Sequence[str]) -> tuple[str, str]:
-    """-> (text for a model that continues texts, its last characters, which belong to what the model will write)."""
+    """-> (text for a model that continues texts, its last characters, which belong to the model's text)."""
     cue = f"{len(examples) + 1}." if template.format == "numbered" else f"{_fence(examples)}\n"
     return f"{template.introduction}\n\n{_listing(template.format, examples)}\n{cue}", cue
 
@@ -32,10 +32,10 @@ def chat_messages(template: RedTeamTemplate, examples: Sequence[str], count: int
 
 
 def parse_reply(reply: str, expected: Format) -> list[str]:
-    """The prompts in a reply: items of a numbered or bulleted list, or code blocks, in whichever format it has them.
+    """The prompts in a reply: items of a numbered or bulleted list, or code blocks, in either format.
 
-    The expected format is looked for first. An item loses its quotes and its trailing ellipsis. A code block that was
-    cut off counts. Nothing that looks like either: no prompts.
+    The expected format is tried first. Quotes and trailing ellipses of items are removed. A truncated code block
+    counts. A reply in neither format contains no prompts.
     """
     readers = {"numbered": _items, "fenced": _blocks}
     first = readers.pop(expected)
@@ -54,7 +54,7 @@ def _dedented(code: str, width: int) -> str:
 
 
 def _items(reply: str) -> list[str]:
-    outside = _FENCE.sub("", reply)  # a list inside of code is code
+    outside = _FENCE.sub("", reply)  # a list inside code is code
     texts = (_unquoted(match["text"].strip()) for match in _ITEM.finditer(outside))
     return [text for text in texts if text]
 
@@ -73,6 +73,6 @@ def _listing(form: Format, examples: Sequence[str]) -> str:
 
 
 def _fence(examples: Sequence[str]) -> str:
-    """More backticks than any of the examples has in a row."""
+    """A fence with more backticks than any run in the examples."""
     runs = [len(run) for text in examples for run in re.findall("`+", text)]
     return "`" * max(3, max(runs, default=0) + 1)

@@ -19,7 +19,7 @@ def keep_best(
     ends: int | Sequence[int],
     batch_size: int,
 ) -> list[list[int]]:
-    """Of each `best_of` candidates in a row, which belong to one prompt, the one with the highest value."""
+    """The candidate with the highest value among each `best_of` consecutive ones, which belong to one prompt."""
     ends = [ends] if isinstance(ends, int) else ends
     texts = [until_end(ids, ends) for ids in candidates]
     values = mean_values(model, value_head, [p for p in prompts for _ in range(best_of)], texts, batch_size)
@@ -32,8 +32,8 @@ def mean_values(
 ) -> list[float]:
     """The reward that the value head expects of each continuation, in (-1, 0), higher is better.
 
-    The head was trained to predict, where a token stands, the reward of the next one. So this is the mean over the
-    positions in front of each token of the continuation: the last of the prompt to the last but one of the text. An
+    The head was trained to predict, at each token, the reward of the next one. So this is the mean over the
+    positions before each token of the continuation: the last of the prompt to the last but one of the text. An
     empty continuation is judged at the last position of its prompt.
     """
     trunk, values = model.base_model, [0.0] * len(prompts)
@@ -43,7 +43,7 @@ def mean_values(
         batch = order[begin : begin + batch_size]
         rows = [prompts[i] + continuations[i] for i in batch]
         width = max(map(len, rows))
-        # padding stands behind, where no token sees it
+        # padding is on the right, where no token sees it
         ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=model.device)
         with torch.no_grad():
             predicted = head(trunk(input_ids=ids, use_cache=False).last_hidden_state)

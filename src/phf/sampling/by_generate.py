@@ -1,4 +1,4 @@
-"""Sampling by `model.generate`, which knows every model and argument."""
+"""Sampling by `model.generate`, which supports every model and argument."""
 
 import copy
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from phf.sampling.static_cache import forget, pad_left
 
 
 class DrawEach(LogitsProcessor):
-    """Draws the next token of each row itself and leaves `generate`, which takes the likeliest one, no choice.
+    """Draws the next token of each row itself, so that `generate`, which takes the likeliest one, has no choice.
 
-    So a sample is decided by its own numbers, whatever else is in its batch.
+    So a sample is determined by its own numbers, independently of its batch.
 
     Args:
         width: columns of the prompts.
@@ -43,8 +43,8 @@ def generate_with(
 ) -> list[list[int]]:
     """Ids of the continuations, special tokens included, as `generate` itself samples under torch's random state.
 
-    Each prompt has the `room` that it would have alone, in tokens, however long the others of its batch are;
-    `min_length` counts the padding, as it does in transformers.
+    Each prompt has the same `room`, in tokens, as it would have alone, regardless of the others in its batch;
+    `min_length` counts the padding, as in transformers.
     """
     return _run(model, prompts, room, config, None)
 
@@ -58,7 +58,7 @@ def draw_with_generate(
     fewest: Sequence[int],
     uniforms: Tensor,
 ) -> list[list[int]]:
-    """The same where the own loop's `drawer` and `uniforms` [prompts, tokens] decide; `fewest`: tokens before the end."""
+    """The same, drawn by the own loop's `drawer` and `uniforms` [prompts, tokens]; `fewest`: tokens before the end."""
     width = max(map(len, prompts))
     allowed = torch.tensor(fewest, device=model.device)
     draw = DrawEach(drawer, width, allowed, uniforms.to(model.device))
@@ -71,7 +71,7 @@ def _run(
 ) -> list[list[int]]:
     ids, mask = pad_left(prompts, config.pad_token_id, model.device)
     width = ids.size(1)
-    # what the shortest prompt needs, as far as the longest one does not run out of positions
+    # what the shortest prompt needs, unless the longest one runs out of positions
     context = context_of(model.config)
     num_new = max(room) if context is None else min(max(room), context - width)
     own = copy.deepcopy(config)

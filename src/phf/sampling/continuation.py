@@ -5,10 +5,10 @@ from typing import Any
 
 
 class BehindPrompt:
-    """A tokenizer that decodes what stands behind a prompt.
+    """A tokenizer that decodes what follows a prompt.
 
-    Tokens decoded by themselves lose the space that SentencePiece decoders take from the first word, and WordPiece glues
-    or parts words by what stands before.
+    Tokens decoded by themselves lose the space that SentencePiece decoders remove from the first word, and WordPiece joins
+    or splits words depending on what precedes them.
     """
 
     def __init__(self, tokenizer: Any, prompt_ids: Sequence[int]) -> None:
@@ -18,7 +18,7 @@ class BehindPrompt:
         self.eos_token_id = tokenizer.eos_token_id
 
     def decode(self, ids: Sequence[int], clean_up_tokenization_spaces: bool = False) -> str:
-        """The text of prompt and `ids` together without that of the prompt."""
+        """The text of prompt and `ids` together, without the text of the prompt."""
         assert not clean_up_tokenization_spaces
         if not self._prompt_ids or not ids:
             return self._text(ids) if ids else ""

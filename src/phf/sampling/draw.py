@@ -18,18 +18,18 @@ HANDLED = (
     "top_k",
     "top_p",
 )
-"""The arguments of `generate` that the own loop knows, besides EOS and banned tokens; any other goes to `generate`."""
+"""The arguments of `generate` that the own loop supports, besides EOS and banned tokens; others need `generate`."""
 WIDTHS = (64, 1024)
-"""How many of the likeliest tokens are sorted to find those that make up top_p, before all of them are."""
+"""Number of the likeliest tokens that are sorted first to find those that make up top_p, before all are."""
 DEFAULT_TOP_K = 50
-"""Transformers' own, where neither scenario nor model says."""
+"""Transformers' default, if neither scenario nor model sets one."""
 
 
 @dataclass
 class Drawer:
     """Draws a token from each row of logits: temperature, then top_k, then top_p, as in transformers.
 
-    `first_width` moves on where a model is so undecided that the narrow sorts are wasted; what is drawn does not
+    `first_width` increases if a model's distribution is so flat that narrow sorts are wasted; the result does not
     depend on it.
     """
 
@@ -50,7 +50,7 @@ class Drawer:
 
     @classmethod
     def of(cls, config: Any, device_type: str) -> "Drawer":
-        """As a `GenerationConfig` says. On a GPU a full sort is cheaper than asking whether a narrow one would do."""
+        """From a `GenerationConfig`. On a GPU a full sort is cheaper than checking whether a narrow one suffices."""
         return cls(
             eos=config.eos_token_id,
             banned=config.suppress_tokens or (),
@@ -66,8 +66,8 @@ class Drawer:
 
         Args:
             logits: [rows, vocab], float32, overwritten.
-            may_end: [rows], false where no end is allowed yet.
-            uniforms: [rows] in [0, 1), what decides; not read where `do_sample` is false.
+            may_end: [rows], false if no end is allowed yet.
+            uniforms: [rows] in [0, 1), the random numbers; not used if `do_sample` is false.
         """
         for end in self.ends:
             logits[:, end].masked_fill_(~may_end, -torch.inf)
@@ -120,11 +120,11 @@ def _draw(weights: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def uniforms(seed: int, index: int, candidate: int, count: int) -> np.ndarray:
-    """`count` numbers in [0, 1), float32: those of candidate `candidate` of sample `index`, whatever else is drawn."""
+    """`count` numbers in [0, 1), float32: those of candidate `candidate` of sample `index`, independent of all other draws."""
     bits = np.random.Philox(key=np.array([seed % 2**64, index], dtype=np.uint64), counter=[0, 0, 0, candidate])
     return np.random.Generator(bits).random(count, dtype=np.float32)
 
 
 def uniforms_of(rows: Sequence[int], best_of: int, seed: int, count: int) -> Tensor:
-    """[rows, count] the numbers that decide each row; the `best_of` candidates of a sample have rows in a row."""
+    """[rows, count] random numbers for each row; the `best_of` candidates of a sample have consecutive rows."""
     return torch.from_numpy(np.stack([uniforms(seed, row // best_of, row % best_of, count) for row in rows]))

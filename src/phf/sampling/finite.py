@@ -1,4 +1,4 @@
-"""Refusing models whose answers are not numbers: what would be drawn or measured from NaN would look like a result."""
+"""Refusing models whose output is not finite: what is drawn or measured from NaN would look like a result."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ def check_nats(nll: np.ndarray, model: Any) -> None:
 
 @contextmanager
 def finite_logits(model: Any) -> Iterator[None]:
-    """Raises `ModelError` where the model's logits of a next token cannot be drawn from, whoever calls the model."""
+    """Raises `ModelError` if the model's logits of a next token cannot be drawn from, whatever calls the model."""
 
     def check(_module: Any, _arguments: Any, output: Any) -> None:
         if not usable_rows(output.logits[:, -1]).all():
@@ -41,8 +41,8 @@ def not_finite(model: Any, what: str = "its logits are NaN or infinite") -> str:
     """The message of a `ModelError`."""
     name = getattr(getattr(model, "config", None), "name_or_path", "")
     return (
-        f"{type(model).__name__}{f' ({name})' if name else ''}: {what}, so nothing that is drawn from it or measured of it "
-        "means anything. Its weights are not finite, or too large for their precision: training has diverged. "
+        f"{type(model).__name__}{f' ({name})' if name else ''}: {what}, so nothing that is drawn from it or measured on it "
+        "is meaningful. Its weights are not finite, or too large for their precision: training has diverged. "
         "Use an earlier checkpoint, or train again with a lower learning rate."
     )
 

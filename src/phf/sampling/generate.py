@@ -1,4 +1,4 @@
-"""Sampling from a model without leaving a trace in it: mode, random state and tokenizer stay as they were."""
+"""Sampling from a model without side effects: mode, random state and tokenizer are not changed."""
 
 import dataclasses
 import time
@@ -64,13 +64,13 @@ def generate_samples(
 ) -> Samples:
     """Draw `scenario.num_samples` samples.
 
-    Prompts are sorted by length into batches padded on the left, so little is wasted; results come back in the
-    scenario's order. The random state of the process is untouched; `seed` alone decides. Banned tokens are never drawn.
-    A sample depends on the seed, its number and its prompt, and on `batch_size` and the other samples by rounding errors
-    only; unless an argument of `generate_kwargs` is known to `model.generate` alone, which then samples in its own way.
+    Prompts are sorted by length into batches padded on the left, so little is wasted; results are in the
+    scenario's order. The random state of the process is not changed; only `seed` matters. Banned tokens are never drawn.
+    A sample depends on the seed, its number and its prompt, and on `batch_size` and the other samples only by rounding
+    errors, unless only `model.generate` supports an argument of `generate_kwargs`; it then samples in its own way.
 
     Args:
-        batch_size: rows that the model is run on at once; a guided sample is two of them.
+        batch_size: rows that the model is run on at once; a guided sample takes two.
         negative_prefix: the control token that `scenario.guidance_scale` steers away from.
         value_head: judges the candidates of `scenario.best_of`.
 
@@ -108,7 +108,7 @@ def generate_samples(
 
 @contextmanager
 def _own_config(model: Any) -> Iterator[None]:
-    """Hide the model's generation config: generate() would fill in from it what the scenario leaves open."""
+    """Hide the model's generation config: generate() would take from it what the scenario does not set."""
     own = model.generation_config
     model.generation_config = GenerationConfig()
     try:
@@ -126,7 +126,7 @@ def _draw_samples(
     seed: int,
     batch_size: int,
 ) -> list[list[int]]:
-    """Ids of the continuations, up to EOS, from the own loop; the candidates of a sample stand together."""
+    """Ids of the continuations, up to EOS, from the own loop; the candidates of a sample are adjacent."""
     drawer = Drawer.of(config, model.device.type)
     drawn: list[list[int]] = [[]] * (len(prompt_ids) * scenario.best_of)
     rows_at_once = batch_size if away_ids is None else max(1, batch_size // 2)
@@ -154,7 +154,7 @@ def _draw_with_generate(
     seed: int,
     batch_size: int,
 ) -> list[list[int]]:
-    """The same from `model.generate`; the own draws decide as long as they know all of the scenario's arguments."""
+    """The same from `model.generate`; drawn by the own code if it supports all of the scenario's arguments."""
     drawer = None if unknown_to_own_loop(scenario) else Drawer.of(config, model.device.type)
     drawn: list[list[int]] = [[]] * (len(prompt_ids) * scenario.best_of)
     for batch in _batches(model, prompt_ids, scenario, batch_size, in_own_loop=False):
@@ -174,7 +174,7 @@ def _draw_with_generate(
 def _batches(
     model: Any, prompt_ids: list[list[int]], scenario: GenerationScenario, batch_size: int, *, in_own_loop: bool
 ) -> Iterator[Sequence[int]]:
-    """Rows of prompts to run together, so that none is continued in another way than by itself."""
+    """Rows of prompts to run together, such that each is continued as it would be by itself."""
     lengths = [len(prompt) for prompt in prompt_ids for _ in range(scenario.best_of)]
     needs_trying = batch_size > 1 and not (in_own_loop and len(set(lengths)) == 1)
     together = runs_together(model, in_own_loop=in_own_loop) if needs_trying else Together.ANY

@@ -1,8 +1,8 @@
 """The own sampling loop: the distribution of `model.generate`, in less time for prompts of mixed length.
 
-Where the time goes in `generate` on a CPU, and what is done about it here: a sort of the vocabulary for each token
-(draw.py sorts the likeliest), a random number for each entry of it (one for each token here), a copy of all keys and
-values for each token (cache.py), and rows that go on after their end (taken out of the batch here).
+On a CPU, `generate` spends its time on a sort of the vocabulary for each token (draw.py sorts only the likeliest), a
+random number for each entry of it (here: one per token), a copy of all keys and values for each token (see
+static_cache.py), and rows that continue after their end (here: removed from the batch).
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from phf.sampling.finite import not_finite, usable_rows
 from phf.sampling.static_cache import accepts, pad_left, positions_of, preallocated_cache
 
 LOOK_EVERY = 8
-"""Steps between looks at which rows have ended, where looking means waiting for a GPU."""
+"""Steps between checks which rows have ended, since each check waits for the GPU."""
 FINISHED_SHARE = 0.25
-"""Rows are taken out when so many have ended: each time costs a copy of the cache."""
+"""Share of ended rows at which they are removed: each removal costs a copy of the cache."""
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """Classifier-free guidance: the prompts to steer away from, as long as those steered towards, and the scale."""
+    """Classifier-free guidance: the prompts to steer away from, of the same length as those steered towards, and the scale."""
 
     prompts: list[list[int]]
     scale: float
@@ -52,10 +52,10 @@ def sample_batch(
 
     Args:
         model: one that `runs_own_loop`, in eval mode; the caller switches gradients off.
-        prompts: ids, none empty. Padded on the left here; a prompt's length, positions and limits are its own.
+        prompts: ids, none empty. Padded on the left here; each prompt has its own length, positions and limits.
         uniforms: [prompts, most tokens added], in [0, 1), one for each token.
 
-    Raises `ModelError` where the model's logits are not finite.
+    Raises `ModelError` if the model's logits are not finite.
     """
     device = model.device
     rows = PromptRows(
@@ -109,7 +109,7 @@ class PromptRows:
 
     @property
     def is_full(self) -> bool:
-        """No column left: rows that started without padding have ended, and their first columns can go."""
+        """No column left: rows that started without padding have ended, and their first columns can be removed."""
         return self.num_columns == self.capacity
 
     def start(self) -> Tensor:
@@ -120,12 +120,12 @@ class PromptRows:
         """Add a token to each row; logits of the next one."""
         ids = tokens[:, None] if self.scale is None else tokens[:, None].repeat(2, 1)
         self.num_columns += 1
-        # a finished row may run on until it is taken out, but never past the positions of the model
+        # a finished row may run on until it is removed, but never past the positions of the model
         self.positions = (self.positions[:, -1:] + 1).clamp(max=self.capacity - 1)
         return self._run(ids, self.positions)
 
     def keep(self, rows: Tensor) -> None:
-        """Take the other rows out, and the columns that then are padding in all rows."""
+        """Remove the other rows, and the columns that are then padding in all rows."""
         if self.scale is not None:
             rows = torch.cat([rows, rows + self.mask.size(0) // 2])
         self.padding = [self.padding[row] for row in rows.tolist()]

@@ -1,5 +1,5 @@
-"""Models whose samples depend on their batch, such as those that read padding as text: found by trying, and batched so
-that it makes no difference."""
+"""Models whose samples depend on their batch, such as those that read padding as text: detected by a test run, and
+batched so that it makes no difference."""
 
 from collections.abc import Iterator
 from enum import Enum
@@ -15,7 +15,7 @@ from phf.sampling.loop import PromptRows
 from phf.sampling.static_cache import forget, pad_left
 
 LENGTHS = (2, 7)
-"""Tokens of the two prompts that are tried."""
+"""Tokens of the two test prompts."""
 NUM_STEPS = 3
 """Tokens added to them: positions may go wrong only then."""
 TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-3}
@@ -24,7 +24,7 @@ COARSE = 0.3
 
 
 class Together(Enum):
-    """Which prompts a model may be run on at once, for each to be continued as by itself."""
+    """Which prompts a model may be run on together, such that each is continued as by itself."""
 
     ANY = "of any lengths, padded on the left"
     ONE_LENGTH = "of one length: padding is read as text"
@@ -35,7 +35,7 @@ _known: WeakKeyDictionary[PreTrainedModel, dict[bool, tuple[int, Together]]] = W
 
 
 def batches(lengths: list[int], batch_size: int, together: Together) -> Iterator[list[int]]:
-    """Rows in order of length, at most `batch_size` at a time, and only such as may go together."""
+    """Rows in order of length, at most `batch_size` at a time, and only those that may be run together."""
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     size = 1 if together is Together.ALONE else batch_size
     begin = 0
@@ -51,11 +51,11 @@ def runs_together(model: PreTrainedModel, *, in_own_loop: bool) -> Together:
     """Which prompts may share a batch of `model`, which is in eval mode.
 
     Recurrent and convolutional layers often ignore the attention mask, some models count positions from the padding, and
-    some mix up the rows of a batch. Tried with fixed tokens behind a short prompt: alone, beside one of the same length,
-    and beside a long one. The answer holds until the weights change: a layer that starts at zero reads nothing at first.
+    some mix up the rows of a batch. Tested with fixed tokens after a short prompt: alone, with one of the same length,
+    and with a long one. The result is valid until the weights change: a layer that starts at zero has no effect at first.
 
     Args:
-        in_own_loop: tried in the own loop, which hands out masks and positions itself; else by `model.generate`.
+        in_own_loop: tested in the own loop, which provides masks and positions itself; otherwise by `model.generate`.
     """
     version = sum(0 if parameter.is_inference() else parameter._version for parameter in model.parameters())
     known = _known.setdefault(model, {})
@@ -68,7 +68,7 @@ def runs_together(model: PreTrainedModel, *, in_own_loop: bool) -> Together:
 def _try(model: PreTrainedModel, in_own_loop: bool) -> Together:
     context = context_of(model.config)
     if context is not None and context < max(LENGTHS) + NUM_STEPS:
-        return Together.ALONE  # too short to try, and so short that it costs nothing
+        return Together.ALONE  # too short to test, and so short that it costs nothing
     size = num_rows(model)
     short, long = ([(number * 7 + 3) % size for number in range(length)] for length in LENGTHS)
     other = [(token + 1) % size for token in short]
@@ -85,7 +85,7 @@ def _forced(model: PreTrainedModel) -> list[int]:
 
 
 def _run_own_loop(model: PreTrainedModel, prompts: list[list[int]]) -> Tensor:
-    """[steps, prompts, vocab] logits behind the prompts, then behind each forced token."""
+    """[steps, prompts, vocab] logits after the prompts, then after each forced token."""
     rows = PromptRows(model, prompts, max(map(len, prompts)) + NUM_STEPS, None)
     start = rows.start()
     forced = [torch.full((len(prompts),), token, device=model.device) for token in _forced(model)[:-1]]
@@ -113,7 +113,7 @@ def _run_generate(model: PreTrainedModel, prompts: list[list[int]]) -> Tensor:
     force = LogitsProcessorList([_Force(_forced(model), ids.size(1))])
     forget(model, len(prompts))
     own = model.generation_config
-    model.generation_config = GenerationConfig()  # generate() would fill in from it what is left open
+    model.generation_config = GenerationConfig()  # generate() would take from it what is not set
     try:
         output = model.generate(input_ids=ids, attention_mask=mask, generation_config=config, logits_processor=force)
     finally:

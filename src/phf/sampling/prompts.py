@@ -17,7 +17,7 @@ SHIPPED = "phf:"
 
 
 def read_prompts(path: str, column: str = "text", where: Mapping[str, Any] | None = None) -> list[str]:
-    """The prompts that a scenario's `prompts_path`, `prompts_column` and `prompts_where` name, in their order.
+    """The prompts that a scenario's `prompts_path`, `prompts_column` and `prompts_where` name, in order.
 
     Raises `CorpusError` naming file and row for a record without text in that column, an empty prompt, or no prompt.
     """
@@ -60,7 +60,7 @@ def _prompts(source: str, column: str, where: Mapping[str, Any]) -> Iterator[str
             continue
         text = _value(record.values, column, place)
         if not isinstance(text, str):
-            raise CorpusError(f"{place}: '{column}' is {text!r}; a prompt is a text.")
+            raise CorpusError(f"{place}: '{column}' is {text!r}; a prompt must be text.")
         if not text.strip():
             raise CorpusError(f"{place}: the prompt is empty. Remove the line; for no prompt leave prompts_path out.")
         yield text

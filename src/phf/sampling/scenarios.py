@@ -1,4 +1,4 @@
-"""Generation scenarios: what the model is prompted with, and how many samples are drawn."""
+"""Generation scenarios: the prompts, and the number of samples."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ class GenerationScenario(ScenarioConfig):
         return [start + ids.tolist() for ids in encode_plain(tokenizer, prompts)]
 
     def start_ids(self, tokenizer: Any) -> list[int]:
-        """What each sample begins with: the tokenizer's document start and the control token, if there is one."""
+        """The beginning of each sample: the tokenizer's document start and the control token, if there is one."""
         return prefix_ids(tokenizer, self.prefix, f"Scenario '{self.name}': prefix ")
 
 

@@ -22,23 +22,23 @@ NOT_OURS = {
     "return_dict_in_generate": "only texts are kept",
     "stop_strings": "samples end at EOS or max_length",
 }
-"""Arguments of `generate` that would change how many texts come back, or in what form."""
+"""Arguments of `generate` that would change the number or form of the returned texts."""
 WARPERS = {
     "temperature": TemperatureLogitsWarper,
     "top_p": TopPLogitsWarper,
     "min_p": MinPLogitsWarper,
     "typical_p": TypicalLogitsWarper,
 }
-"""What transformers checks only while sampling, after hours of training perhaps."""
+"""Checks that transformers makes only while sampling, perhaps after hours of training."""
 
 
 def uses_own_loop(scenario: GenerationScenario, model: Any) -> bool:
-    """Whether the own loop samples: the model is plain enough, and it knows all of the scenario's `generate_kwargs`."""
+    """Whether the own loop samples: the model is plain enough, and the loop supports all `generate_kwargs`."""
     return runs_own_loop(model) and not unknown_to_own_loop(scenario)
 
 
 def unknown_to_own_loop(scenario: GenerationScenario) -> list[str]:
-    """Those of the scenario's `generate_kwargs` that only `model.generate` knows."""
+    """Those of the scenario's `generate_kwargs` that only `model.generate` supports."""
     given = scenario.generate_kwargs.items()
     return [key for key, value in given if value is not None and key not in (*HANDLED, *RELEASED_ONLY)]
 
@@ -46,9 +46,9 @@ def unknown_to_own_loop(scenario: GenerationScenario) -> list[str]:
 def sampling_config(
     scenario: GenerationScenario, tokenizer: Any = None, banned_token_ids: Sequence[int] = (), model: Any = None
 ) -> GenerationConfig:
-    """What `generate` is called with. Raises `ConfigError` for an unknown argument or a bad value, tokenizer or not.
+    """The arguments of `generate`. Raises `ConfigError` for an unknown argument or a bad value, with or without a tokenizer.
 
-    All ids that end a text for `model` end a sample, and ids that the tokenizer has no token for are never drawn.
+    All ids that end a text for `model` end a sample, and ids without a token in the tokenizer are never drawn.
     """
     where = f"Scenario '{scenario.name}': generate_kwargs"
     known = {key for key in vars(GenerationConfig()) if not key.startswith("_")}
@@ -83,13 +83,13 @@ def sampling_config(
 def check_lengths(
     scenario: GenerationScenario, config: GenerationConfig, prompt_ids: Sequence[list[int]], model: Any
 ) -> None:
-    """Raises `ConfigError` where the longest prompt leaves no room, or the samples would outgrow the model's context."""
+    """Raises `ConfigError` if the longest prompt leaves no room, or samples would exceed the model's context."""
     longest = max(map(len, prompt_ids))
     limit = max_length(config, longest)
     context = context_of(model.config)
     if longest >= limit:
         raise ConfigError(
-            f"Scenario '{scenario.name}': its longest prompt is {longest} tokens with start and control token, but max_length "
+            f"Scenario '{scenario.name}': its longest prompt has {longest} tokens with start and control token, but max_length "
             f"is {limit}. Raise generate_kwargs.max_length or set max_new_tokens instead."
         )
     if context is not None and limit > context:
@@ -102,7 +102,7 @@ def check_lengths(
 def check_steering(
     scenario: GenerationScenario, model: Any, negative_prefix: str | None, value_head: ValueHead | None
 ) -> None:
-    """Raises `ConfigError` where guidance has no second control token, or best_of no value head."""
+    """Raises `ConfigError` if guidance lacks a second control token, or best_of a value head."""
     where = f"Scenario '{scenario.name}'"
     if scenario.guidance_scale is not None:
         if scenario.prefix is None or negative_prefix is None:
@@ -134,7 +134,7 @@ def max_length(config: GenerationConfig, prompt_length: int) -> int:
 
 
 def min_new_tokens(config: GenerationConfig, prompt_length: int) -> int:
-    """Tokens before EOS is allowed; as in transformers, min_new_tokens has the last word."""
+    """Tokens before EOS is allowed; as in transformers, min_new_tokens takes precedence."""
     if config.min_new_tokens is not None:
         return config.min_new_tokens
     return max((config.min_length or 0) - prompt_length, 0)

@@ -12,7 +12,7 @@ from phf.models.context import text_config
 
 
 class PreallocatedLayer(DynamicLayer):
-    """Like `DynamicLayer`, without the copy of everything for each token: room for `capacity` columns from the start."""
+    """Like `DynamicLayer`, without copying everything for each token: room for `capacity` columns from the start."""
 
     def __init__(self, capacity: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class PreallocatedLayer(DynamicLayer):
 
 
 def preallocated_cache(model: Any, capacity: int) -> Cache:
-    """An empty cache for `model`: layers with a sliding window keep everything, their mask hides what is too far."""
+    """An empty cache for `model`: layers with a sliding window keep everything, their mask hides what is too far away."""
     layers = DynamicCache(config=model.config).layers
     return Cache(layers=[PreallocatedLayer(capacity) for _ in layers])
 
@@ -79,9 +79,9 @@ def runs_own_loop(model: Any) -> bool:
 
 
 def forget(model: Any, batch: int) -> None:
-    """Clear what a model keeps in its layers from one text to the next, for a batch of so many rows.
+    """Clear what a model keeps in its layers from one text to the next, for a batch of `num_rows` rows.
 
-    RecurrentGemma does, and starts a prompt of a single token from what the last text left there.
+    RecurrentGemma does this, and starts a prompt of a single token from the state of the previous text.
     """
     if hasattr(model, "_setup_cache"):
         model._setup_cache(model.config, batch, model.device, model.dtype)
@@ -93,7 +93,7 @@ def accepts(model: Any, argument: str) -> bool:
 
 
 def positions_of(mask: Tensor) -> Tensor:
-    """[batch, columns] position ids of prompts padded on the left; padding stands at 0."""
+    """[batch, columns] position ids of prompts padded on the left; padding has position 0."""
     return (mask.cumsum(-1) - 1).clamp(min=0)
 
 

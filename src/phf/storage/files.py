@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written beside their name and renamed."""
+"""Files that are either complete or absent: written under a temporary name and renamed."""
 
 import errno
 import hashlib
@@ -14,17 +14,17 @@ from typing import Any
 from phf.errors import OutputError
 
 LOCK = ".lock"
-"""In a folder that a job writes, or has written."""
+"""Name of the lock file in a folder that a job writes, or has written."""
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
-"""What file systems answer that have no locks: some network file systems, as they are mounted."""
+"""Errors of file systems without locks, such as some network file systems."""
 
 
 @contextmanager
 def atomic_write(path: Path, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; it becomes `path` when the block ends without an error.
 
-    `sync`: wait until it is on disk; False: whoever relies on it calls `sync_file`, as a machine that loses power may
-    leave it cut off. Raises `OutputError` naming `path` when the disk is full or the folder cannot be written.
+    `sync`: wait until it is on disk; False: the caller uses `sync_file` when it matters, since a machine that loses power may
+    leave it truncated. Raises `OutputError` naming `path` when the disk is full or the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def atomic_write(path: Path, sync: bool = True) -> Iterator[Path]:
 
 
 def sync_file(path: Path) -> None:
-    """Return when the content of a file is on disk. Raises `OutputError` where it cannot get there."""
+    """Return when the content of a file is on disk. Raises `OutputError` if it cannot be written."""
     try:
         _sync(path)
     except OSError as error:
@@ -66,9 +66,9 @@ def write_json_atomic(path: Path, value: Any, sync: bool = True) -> None:
 
 @contextmanager
 def only_job(folder: Path) -> Iterator[None]:
-    """Hold `folder` against other jobs while the block runs. Raises `OutputError` where another one holds it.
+    """Hold `folder` against other jobs while the block runs. Raises `OutputError` if another one holds it.
 
-    On a file system without locks nothing is held. A folder to which the block wrote nothing is not left behind.
+    On a file system without locks nothing is held. A folder to which the block wrote nothing is removed.
     """
     from filelock import FileLock, Timeout  # workers have no use for it
 
@@ -82,7 +82,7 @@ def only_job(folder: Path) -> Iterator[None]:
             f"{folder} is being written by another job. Wait for it, or choose another folder."
         ) from error
     except NotImplementedError:
-        pass  # what filelock says of a file system that knows no locks
+        pass  # filelock's error on a file system without locks
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise _output_error(folder, error) from error
@@ -95,7 +95,7 @@ def only_job(folder: Path) -> Iterator[None]:
 
 
 def is_unused(folder: Path) -> bool:
-    """Whether no job has written to `folder` yet, and nobody else: it is not there, or holds what a kill at once left."""
+    """Whether nothing has written to `folder` yet: it does not exist, or contains only the remains of a killed job."""
     return not folder.is_dir() or all(path.name == LOCK or path.suffix == ".partial" for path in folder.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Pseudo-random decisions as pure functions of what they are about: no state, so no order and no resume can change them."""
+"""Pseudo-random decisions as pure functions of their subject: without state, so order and resuming cannot change them."""
 
 import hashlib
 from typing import TypeVar

@@ -12,7 +12,7 @@ PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 @contextmanager
 def offline_where_unreachable() -> Iterator[None]:
-    """Do not wait half a minute for a Hub that cannot be reached: then only what is in the cache of `datasets` counts."""
+    """Do not wait half a minute for a Hub that cannot be reached: use only what is in the cache of `datasets`."""
     import datasets
     from huggingface_hub import constants
 
@@ -32,7 +32,7 @@ def offline_where_unreachable() -> Iterator[None]:
 
 def _is_reachable(endpoint: str) -> bool:
     if any(os.environ.get(name) for name in PROXIES):
-        return True  # it is the proxy that would have to be asked
+        return True  # the proxy would have to be tested instead
     address = urlsplit(endpoint)
     with suppress(OSError, ValueError):
         port = address.port or (80 if address.scheme == "http" else 443)

@@ -1,7 +1,7 @@
-"""YAML as plain values: mappings, lists, text, numbers, booleans and null, and nothing that is not written out.
+"""YAML as plain values: mappings, lists, text, numbers, booleans and null, and nothing implicit.
 
-What YAML can say beyond that is refused with its line: tags, circular references, keys that are written twice, aliases
-that unfold to millions of values.
+Everything else in YAML is refused with its line: tags, circular references, duplicate keys, aliases that expand to
+millions of values.
 """
 
 import math
@@ -15,17 +15,17 @@ from phf.storage.reading import INTEGERS, MAX_DEPTH, ErrorType, decode, read_byt
 
 MAX_BYTES = 10_000_000
 MAX_VALUES = 100_000
-"""With every alias written out: nine aliases of nine aliases of ... are a short file and a billion values."""
+"""Maximum number of values with all aliases expanded: nine aliases of nine aliases of ... make a billion values."""
 
 
 def read_yaml(path: Path, error: ErrorType, advice: str = "") -> Any:
-    """The value that a YAML file holds; see `parse_yaml`."""
+    """The value in a YAML file; see `parse_yaml`."""
     content = read_bytes(path, error, advice, MAX_BYTES)
     return parse_yaml(decode(content, str(path), error, advice), str(path), error, advice)
 
 
 def parse_yaml(text: str, where: str, error: ErrorType, advice: str = "") -> Any:
-    """One YAML document. 5e-4 is a number; what looks like a date is text. Any failure names `where` and the line."""
+    """One YAML document. 5e-4 is a number; what looks like a date is text. Every error names `where` and the line."""
     at = ""
     try:
         loader = PlainLoader(text)
@@ -50,7 +50,7 @@ def _line(text: str, line: int) -> str:
 
 
 class PlainLoader(yaml.SafeLoader):
-    """`SafeLoader` with the constructors of plain values alone."""
+    """`SafeLoader` with constructors only for plain values."""
 
     yaml_constructors = {}  # noqa: RUF012  as in every loader
     yaml_implicit_resolvers = {  # noqa: RUF012
@@ -59,23 +59,23 @@ class PlainLoader(yaml.SafeLoader):
     }
 
     def get_single_node(self) -> Any:
-        """The document, if what it unfolds to is finite and of a size that can be worked on."""
+        """The document, if it is finite and not too large with all aliases expanded."""
         node = super().get_single_node()
         if node is not None:
             _check_size(node, {}, set())
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Raises for a key that is written twice, or is not text or a whole number."""
+        """Raises for a duplicate key, or one that is not text or a whole number."""
         if not isinstance(node, yaml.MappingNode):
             raise _error(node, "a mapping was expected")
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str | int) or isinstance(key, bool):
-                raise _error(key_node, f"the key {short(repr(key))} is not text; write it in quotes")
+                raise _error(key_node, f"the key {short(repr(key))} is not text; quote it")
             if key in mapping:
-                raise _error(key_node, f"'{key}' is written twice")
+                raise _error(key_node, f"'{key}' occurs twice")
             mapping[key] = self.construct_object(value_node, deep=deep)
         return mapping
 
@@ -91,7 +91,7 @@ class PlainLoader(yaml.SafeLoader):
         return value
 
     def construct_plain_float(self, node: Any) -> Any:
-        """A number, or .inf; not NaN, which is never meant."""
+        """A number, or .inf; not NaN, which is never intended."""
         value = _scalar(self.construct_yaml_float, node)
         if math.isnan(value):
             raise _error(node, f"{short(node.value)} is not a number")
@@ -129,7 +129,7 @@ PlainLoader.add_implicit_resolver(
 
 
 def _check_size(node: Any, known: dict[int, tuple[int, int]], above: set[int]) -> tuple[int, int]:
-    """-> (values that the node unfolds to, its depth)."""
+    """-> (number of values with all aliases expanded, depth) of a node."""
     if isinstance(node, yaml.ScalarNode):
         return 1, 0
     if id(node) in known:
@@ -146,7 +146,7 @@ def _check_size(node: Any, known: dict[int, tuple[int, int]], above: set[int]) -
         size, depth = size + more, max(depth, below + 1)
     above.remove(id(node))
     if size > MAX_VALUES:
-        raise _error(node, f"it unfolds to more than {MAX_VALUES:,} values")
+        raise _error(node, f"it expands to more than {MAX_VALUES:,} values")
     if depth > MAX_DEPTH:
         raise RecursionError
     known[id(node)] = size, depth

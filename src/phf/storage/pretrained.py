@@ -1,7 +1,7 @@
-"""Reading what somebody saved: configurations, tokenizers and models whose weights are all there.
+"""Loading saved configurations, tokenizers, and models with all of their weights.
 
-transformers fills in what a checkpoint lacks with random numbers and says so in a log. Here every model goes through
-`load_model`, which refuses one whose weights are missing, misshapen, not finite, or saved under other names.
+transformers initialises weights that a checkpoint lacks at random, with only a log message. Here every model goes through
+`load_model`, which refuses one whose weights are missing, have the wrong shape, are not finite, or have other names.
 """
 
 import logging
@@ -38,17 +38,17 @@ UNREADABLE = (
     pickle.UnpicklingError,
     struct.error,
 )
-"""What transformers raises on files that are damaged, or something other than their names say."""
+"""Raised by transformers for files that are damaged, or of another kind than their names say."""
 ADVICE = "Give a local folder or check the network."
 MISSING_ADVICE = "Save the whole model again with save_pretrained, without its wrapper."
 INNER_WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
-"""Parts of a weight's name that torch, accelerate and DeepSpeed put in where they wrap a module."""
+"""Parts of a weight's name that torch, accelerate and DeepSpeed insert when they wrap a module."""
 WRAPPERS = (*INNER_WRAPPERS, "lm", "model", "base_model", "pretrained_model", "policy")
-"""What stands in front of the names of all weights where a model was saved as a part of something else."""
+"""Prefixes of the names of all weights if a model was saved as part of another module."""
 HEADS = ("score", "classifier", "classification_head", "logits_proj", "sequence_summary", "pooler", "lm_head")
-"""What heads are called in models that do not keep what is below them in a module of its own."""
+"""Names of heads in models whose trunk is not a separate module."""
 NETWORK_ERRORS = ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ReadTimeout")
-"""Names of what huggingface_hub, datasets and their HTTP libraries raise without a network."""
+"""Names of the errors of huggingface_hub, datasets and their HTTP libraries without a network."""
 _LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
@@ -58,7 +58,7 @@ def read_pretrained(load: Callable[..., Any], name: str, key: str, *, advice: st
         with without_progress_bar(), nullcontext() if Path(name).exists() else offline_where_unreachable():
             return load(name, trust_remote_code=False, **settings)
     except Exception as error:
-        # the tokenizers library raises nothing more special than Exception
+        # the tokenizers library raises plain Exception
         if not isinstance(error, UNREADABLE) and type(error) is not Exception:
             raise
         raise ConfigError(f"{key}: '{name}' cannot be loaded: {first_sentence(error)} {advice}") from error
@@ -75,17 +75,17 @@ def load_model(
     may_leave_out: bool = False,
     **settings: Any,
 ) -> Any:
-    """The model in a folder or on the Hub, all of whose weights come from there.
+    """The model in a folder or on the Hub, with all weights from there.
 
     Args:
         auto_class: e.g. `AutoModelForCausalLM`.
         key: names what is loaded in error messages, e.g. `model.path_or_name`.
-        advice: last sentence of the error where nothing can be read.
-        missing_advice: last sentence of the error where weights are missing.
+        advice: last sentence of the error if nothing can be read.
+        missing_advice: last sentence of the error if weights are missing.
         has_new_head: whether what is on top of the base model (and its pooler) need not be in the checkpoint, as before
             the finetuning of a classifier; a head that is there instead is not used.
         may_leave_out: whether layers of the checkpoint that the model does not have are left out with a warning,
-            instead of an error: for configurations that were changed on purpose.
+            instead of an error: for configurations that were changed intentionally.
         settings: arguments of `from_pretrained`. With `device_map="meta"` only names and shapes are read.
 
     Raises `ConfigError` with the names of weights that are missing, have another shape, are not finite, or are in the
@@ -99,7 +99,7 @@ def load_model(
         key,
         advice=advice,
         output_loading_info=True,
-        ignore_mismatched_sizes=True,  # or else the names stand in a log only
+        ignore_mismatched_sizes=True,  # otherwise the names appear only in a log
         **settings,
     )
     if getattr(model, "_hf_peft_config_loaded", False):
@@ -152,17 +152,17 @@ def _check_weights(
         weight, held, wanted = min(mismatched, key=lambda item: item[0])
         others = f", and {len(mismatched) - 1} more do not fit either" if len(mismatched) > 1 else ""
         raise ConfigError(
-            f"{key}: {weight} has the shape {list(held)} in '{name}', but {list(wanted)} by its configuration{others}. "
+            f"{key}: {weight} has the shape {list(held)} in '{name}', but its configuration says {list(wanted)}{others}. "
             "Leave out the settings that change shapes, or repair its config.json."
         )
     if wrapped:
         raise ConfigError(
-            f"{key}: {_and_more([*wrapped])} in '{name}' beside weights of the same names without the prefix. "
+            f"{key}: {_and_more([*wrapped])} in '{name}' next to weights with the same names without the prefix. "
             "Remove one set of them."
         )
     patterns = {_LAYER.sub("*", weight) for weight in known}
     own = set(model.state_dict())
-    # of layers that the model does not have, or a bias of a layer that it has without one
+    # of layers that the model lacks, or a bias that its layer lacks
     left_out = [
         weight
         for weight in unused
@@ -181,13 +181,13 @@ def _check_weights(
 
 @torch.no_grad()
 def check_finite(model: Any, what: str) -> None:
-    """Raises `ConfigError` where a parameter of `model` holds NaN or infinity; `what` opens the message."""
+    """Raises `ConfigError` if a parameter of `model` contains NaN or infinity; `what` begins the message."""
     for weight, values in model.named_parameters():
         is_read = values.is_floating_point() and values.element_size() > 1 and not values.is_meta
         if is_read and not bool(torch.isfinite(values).all()):
             raise ConfigError(
-                f"{what} are not finite: {weight} holds NaN or infinity. It was saved after training had diverged, or "
-                "its numbers do not fit the dtype asked for."
+                f"{what} are not finite: {weight} contains NaN or infinity. It was saved after training had diverged, or "
+                "its numbers do not fit the requested dtype."
             )
 
 
@@ -208,12 +208,12 @@ def _and_more(names: list[str], first: str | None = None) -> str:
 def _adapter(key: str, name: str) -> str:
     return (
         f"{key}: '{name}' is an adapter (LoRA), not a model. Merge it into its base model (merge_and_unload of peft), "
-        "save that with its tokenizer, and name the folder."
+        "save that with its tokenizer, and give that folder."
     )
 
 
 def is_unreachable(error: BaseException | None) -> bool:
-    """Whether an error comes from a Hub that cannot be reached, rather than from what was found or not found there."""
+    """Whether an error comes from a Hub that cannot be reached, rather than from what is or is not there."""
     while error is not None:
         if isinstance(error, ConnectionError) or type(error).__name__ in NETWORK_ERRORS:
             return True
@@ -222,9 +222,9 @@ def is_unreachable(error: BaseException | None) -> bool:
 
 
 def first_sentence(error: Exception) -> str:
-    """What transformers says that helps the reader of one line, as a sentence."""
-    if isinstance(error, pickle.UnpicklingError):  # torch's own words say how to run it all the same
-        return "its weights hold more than tensors, and what could run code is not read."
+    """The informative part of an error of transformers, as one sentence."""
+    if isinstance(error, pickle.UnpicklingError):  # torch's own message says how to load it anyway
+        return "its weights contain more than tensors, and data that could run code is not read."
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0] if lines else type(error).__name__
     if isinstance(error, StrictDataclassError) and len(lines) > 1:  # its first line only names the field
@@ -236,7 +236,7 @@ def first_sentence(error: Exception) -> str:
 
 @contextmanager
 def without_progress_bar() -> Iterator[None]:
-    """Load a model without transformers drawing a bar of its own."""
+    """Load a model without transformers' own progress bar."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:

@@ -1,7 +1,7 @@
 """The one place where files are decoded, parsed and typed (YAML: `phf.storage.plain_yaml`).
 
-Whatever is wrong with one (not UTF-8, cut off, nested a thousand deep, text where a number belongs) becomes an error of
-the caller's class that names file, line and key.
+Every problem (not UTF-8, truncated, nested a thousand levels deep, text instead of a number) becomes an error of the
+caller's class that names file, line and key.
 """
 
 import codecs
@@ -18,9 +18,9 @@ from typing import Any, get_type_hints
 from phf.errors import CorpusError, PhfError
 
 ErrorType = Callable[[str], PhfError]
-"""What a failure becomes, given its message."""
+"""Builds the error from its message."""
 MAX_DEPTH = 100
-"""Of mappings and lists in one another: Python can parse a little more, but then cannot write, compare or show it."""
+"""Maximum nesting of mappings and lists: Python can parse slightly more, but then cannot write, compare or show it."""
 INTEGERS = range(-(2**63), 2**64)
 
 
@@ -43,12 +43,12 @@ def read_text(path: Path, error: ErrorType, advice: str = "") -> str:
 
 
 def read_json(path: Path, error: ErrorType, advice: str = "", *, finite: bool = False) -> Any:
-    """The value that a JSON file holds; see `parse_json`."""
+    """The value in a JSON file; see `parse_json`."""
     return parse_json(read_bytes(path, error, advice), str(path), error, advice, finite=finite)
 
 
 def read_json_as(shape: Any, path: Path, error: ErrorType, advice: str = "", *, finite: bool = False) -> Any:
-    """The value that a JSON file holds, if it has the shape of that type; see `parse_json` and `typed`."""
+    """The value in a JSON file, if it matches the type; see `parse_json` and `typed`."""
     return typed(shape, read_json(path, error, advice, finite=finite), str(path), error, advice)
 
 
@@ -57,7 +57,7 @@ def read_json_lines_as(
 ) -> Iterator[tuple[str, Any]]:
     """("FILE, line N", value) of each line of a JSON Lines file of ours, in which all numbers are finite.
 
-    `cut_off`: called, instead of an error, where an interruption left a last line that does not end.
+    `cut_off`: called, instead of an error, if an interruption left an incomplete last line.
     """
     lines = read_bytes(path, error, advice).splitlines(keepends=True)
     if cut_off is not None and lines and not lines[-1].endswith(b"\n"):
@@ -82,9 +82,9 @@ def decode(content: bytes, where: str, error: ErrorType, advice: str = "") -> st
 def parse_json(
     content: bytes | str, where: str, error: ErrorType = CorpusError, advice: str = "", *, finite: bool = False
 ) -> Any:
-    """The value that JSON text spells.
+    """The value of JSON text.
 
-    `finite`: refuse NaN, Infinity and numbers that 64 bits do not hold, over which arithmetic would stumble. Otherwise
+    `finite`: refuse NaN, Infinity and numbers that do not fit into 64 bits, which would break arithmetic. Otherwise
     NaN and Infinity, which are not JSON but which many programs write, are floats.
     """
     text = content if isinstance(content, str) else decode(content, where, error, advice)
@@ -101,13 +101,13 @@ def parse_json(
         raise error(sentence(where + at, advice)) from None
     except RecursionError:
         raise error(sentence(f"{where}: is nested more than {MAX_DEPTH} deep", advice)) from None
-    except ValueError as problem:  # of the hooks, or an integer of thousands of digits
+    except ValueError as problem:  # from the hooks, or an integer of thousands of digits
         reason = str(problem).partition(";")[0]
-        raise error(sentence(f"{where}: holds a number that cannot be used: {reason}", advice)) from None
+        raise error(sentence(f"{where}: contains a number that cannot be used: {reason}", advice)) from None
 
 
 def _line(content: Any, position: int) -> str:
-    """ ", line N" in a file of several lines; nothing in one, which the caller has named."""
+    """ ", line N" in a file of several lines; empty for one line, which the caller has named."""
     newline = b"\n" if isinstance(content, bytes) else "\n"
     is_one = newline not in content.strip()
     return "" if is_one else f", line {content.count(newline, 0, position) + 1}"
@@ -140,7 +140,7 @@ def _elements(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
 
 
 def without_surrogates(value: Any) -> Any:
-    """A JSON value with U+FFFD for each lone surrogate in it: JSON can spell one, but no file can hold it as UTF-8."""
+    """A JSON value with U+FFFD for each lone surrogate in it: JSON can represent one, but UTF-8 cannot."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
@@ -158,14 +158,14 @@ EXPECTED = {
     "float_type": "a number",
     "bool_type": "true or false",
 }
-"""What pydantic's types of errors mean to somebody who knows neither Python nor pydantic."""
+"""Meaning of pydantic's error types for people who know neither Python nor pydantic."""
 
 
 def typed(shape: Any, value: Any, where: str, error: ErrorType, advice: str = "") -> Any:
-    """`value`, if it has the shape of that type (a `TypedDict`, `list[str]`, ...); nothing is converted on the way.
+    """`value`, if it matches the type (a `TypedDict`, `list[str]`, ...); nothing is converted.
 
-    Of a dataclass, whose fields may have such types, an instance is made of a mapping. Otherwise an error that names the
-    first key that is missing, unknown or of another type.
+    For a dataclass, whose fields may have such types, an instance is made from a mapping. Otherwise an error that names
+    the first key that is missing, unknown or of the wrong type.
     """
     from pydantic import ValidationError
 
@@ -201,13 +201,13 @@ def _instance(cls: Any, value: Any, where: str, error: ErrorType, advice: str) -
 
 @cache
 def _adapter(shape: Any) -> Any:
-    from pydantic import TypeAdapter  # a tenth of what a worker needs to start
+    from pydantic import TypeAdapter  # a tenth of a worker's start-up time
 
     return TypeAdapter(shape)
 
 
 def short(text: str) -> str:
-    """At most 80 characters of it."""
+    """At most 80 characters of a text."""
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -1,4 +1,4 @@
-"""The shapes of the files of a run folder, for `phf.storage.reading`: every number finite, every text a text."""
+"""The shapes of the files of a run folder, for `phf.storage.reading`: with finite numbers and real text."""
 
 from typing import Annotated, Any, NotRequired
 
@@ -14,9 +14,9 @@ def _finite(value: Any) -> Any:
 
 
 MAX_NUMBER = 1e300
-"""Squares and sums of larger ones are infinite."""
+"""Largest absolute value: squares and sums of larger ones are infinite."""
 Number = Annotated[float, PlainValidator(_finite)]
-"""A finite number, whole or not; true and "1" are none."""
+"""A finite number, integer or float; true and "1" are not."""
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Metrics = dict[str, Number | None]
 """A line of metrics.jsonl: step, tokens_seen and flat numbers."""
@@ -34,7 +34,7 @@ class Shard(TypedDict):
 
 
 class Span(TypedDict):
-    """One thing that a scorer found."""
+    """One detection of a scorer."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
@@ -55,11 +55,11 @@ class Sample(TypedDict):
     segments: list[str]
     segment_scores: list[Number | None]
     segment_spans: NotRequired[list[list[Span]]]
-    """What the scorer found in each segment, counted from its start."""
+    """Detections in each segment, with offsets from its start."""
 
 
 class Provenance(TypedDict, total=False):
-    """What is used of provenance.json; the rest of it is shown unchanged."""
+    """The part of provenance.json that is used; the rest of it is shown unchanged."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
@@ -71,7 +71,7 @@ class Provenance(TypedDict, total=False):
 
 
 class PromptingFile(TypedDict):
-    """phf.json beside an exported model: how it is prompted."""
+    """phf.json of an exported model: how it is prompted."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
@@ -88,9 +88,9 @@ class EvaluationFile(TypedDict):
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
     identity: NotRequired[str]
-    """What version 0.1 kept in place of `job`."""
+    """What version 0.1 kept instead of `job`."""
     job: NotRequired[dict[str, Any]]
-    """The model and the settings that config.yaml does not say."""
+    """The model, and the settings that are not in config.yaml."""
     parts: dict[str, Metrics]
 
 
@@ -105,7 +105,7 @@ class GlueLine(TypedDict):
 
 
 class LogWindow(TypedDict):
-    """What a checkpoint keeps of the steps since the last line of the log."""
+    """The sums of the steps since the last line of the log, in a checkpoint."""
 
     since: Count
     loss: Number
@@ -113,7 +113,7 @@ class LogWindow(TypedDict):
 
 
 class TrainerState(TypedDict):
-    """What is used of a checkpoint's trainer_state.json."""
+    """The part of a checkpoint's trainer_state.json that is used."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
