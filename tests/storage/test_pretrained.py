@@ -106,7 +106,7 @@ def test_layers_that_the_configuration_leaves_out_are_refused_unless_meant(chang
 
 
 def test_twice_the_same_weight_under_two_names_is_refused(changed):
-    with pytest.raises(ConfigError, match=r"module\.transformer\.wte\.weight is in '.*' beside"):
+    with pytest.raises(ConfigError, match=r"module\.transformer\.wte\.weight is in '.*' next to"):
         load(changed(lambda weights: {**weights, "module." + WTE: weights[WTE] + 1}))
 
 
