@@ -96,7 +96,10 @@ def test_mistakes_are_found_when_a_scenario_is_built(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"generate_kwargs": {"temprature": 1}}, r"generate_kwargs.temprature is not an arg.*Did you mean 'temperature'"),
+        (
+            {"generate_kwargs": {"temprature": 1}},
+            r"generate_kwargs.temprature is not an arg.*Did you mean 'temperature'",
+        ),
         ({"generate_kwargs": {"temperature": -1.0}}, r"generate_kwargs: .*temperature"),
         ({"generate_kwargs": {"top_p": 1.5}}, r"generate_kwargs: .*top_p"),
         ({"generate_kwargs": {"max_length": 9.5}}, r"generate_kwargs.max_length is 9.5; it must be a whole number"),
