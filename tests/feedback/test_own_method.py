@@ -8,7 +8,13 @@ from tests.tiny import tiny_config
 
 from phf.errors import ConfigError, MethodError
 from phf.feedback import method_of
-from phf.feedback.thresholds import level_of, percentile_thresholds, with_stand_ins, with_thresholds
+from phf.feedback.thresholds import (
+    level_of,
+    percentile_thresholds,
+    tentative_method_of,
+    with_stand_ins,
+    with_thresholds,
+)
 
 HERE = "tests.feedback.own_methods"
 TOKENS = ["<|good|>", "<|fair|>", "<|bad|>"]
@@ -86,7 +92,7 @@ def test_a_function_answers_as_a_class_does():
         method_of(conditioned("three_way"))
     with pytest.raises(ConfigError, match=r"dataset\.conditioning.*lo is not a setting"):
         method_of(conditioned("three_way", low=0.1, lo=0.1))
-    with pytest.raises(ConfigError, match="function that does not say what it makes"):
+    with pytest.raises(ConfigError, match="is a function without a return annotation"):
         method_of(conditioned("of_texts", texts="x"))
 
 
@@ -184,3 +190,20 @@ def test_settings_may_be_percentiles_of_the_level_that_they_are_about():
     config = filtered("Between", low=0, high="p50")
     assert percentile_thresholds(config) == {"dataset.document_filter.high": "p50"}
     assert level_of("dataset.document_filter.high") == "document"
+
+
+@pytest.mark.parametrize("section", [{"thresholds": ["p50", 0.1]}, {"thresholds": [0, "p50"]}])
+def test_numbers_beside_percentiles_are_compared_when_the_data_has_been_seen(section):
+    config = conditioned("ScoreThresholds", **section)
+    method = tentative_method_of(config)
+    assert method.control_tokens.names == tuple(TOKENS)
+    assert method.prompting.prefix == "<|good|>"
+    (key,) = percentile_thresholds(config)
+    assert method_of(with_thresholds(config, {key: 0.05})).tags(scores(0.0, 0.07, 0.2)).tolist()[0] == 0
+
+
+def test_a_method_that_is_wrong_whatever_the_data_is_refused_before_it_is_read():
+    with pytest.raises(ConfigError, match="must be one number or several that ascend"):
+        tentative_method_of(conditioned("ScoreThresholds", thresholds=["p66", "p33"]))
+    with pytest.raises(MethodError, match=r"OutOfRange\.tags returned 3"):
+        tentative_method_of(conditioned("OutOfRange"))

@@ -12,12 +12,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from phf.config import Config, DatasetConfig
+from phf.config import ConditioningConfig, Config, DatasetConfig
 from phf.config.percentile import percentile_of
 from phf.corpus.dataset import read_annotated
 from phf.corpus.distribution import COUNT, Distribution, measure_scores
 from phf.corpus.sources.documents import fingerprint
 from phf.errors import CorpusError
+from phf.feedback.control_tokens import ControlTokens
+from phf.feedback.method import Method, method_of
 from phf.scorers import build_scorer
 from phf.storage.cache import entry_path, opened_entry, using
 from phf.storage.files import write_json_atomic
@@ -34,6 +36,8 @@ LEVELS = {
 `avg_score`, or segments'."""
 NAMES = ("class_name", "name", "control_tokens")
 """Settings of these sections that are never thresholds."""
+SETTINGS_OF_OURS = tuple(f"dataset.conditioning.{name}" for name in ConditioningConfig.model_fields)
+"""Settings that the class does not get."""
 CACHE_FORMAT = 1
 
 
@@ -87,6 +91,38 @@ def with_stand_ins(config: Config) -> Config:
     """
     percentiles = {key: percentile_of(percentile) for key, percentile in percentile_thresholds(config).items()}
     return with_thresholds(config, {key: value / 100 for key, value in percentiles.items() if value is not None})
+
+
+def tentative_method_of(config: Config) -> Method:
+    """The method before the data has been seen, with stand-ins for percentiles, to check a run and its model with.
+
+    Raises as `method_of` does. Only where a section has numbers beside percentiles is its class not tried yet: how they
+    compare is not known.
+    """
+    stand_ins = with_stand_ins(config)
+    try:
+        return method_of(stand_ins)
+    except ValueError:  # ours, or that of a user's class
+        if not _has_mixed_section(config):
+            raise
+    tagging = config.dataset.tagging
+    return Method(
+        control_tokens=ControlTokens(() if tagging is None else tuple(tagging.control_tokens)),
+        tags_every_segment=bool(tagging and tagging.tag_every_segment_when_sampling),
+        objective_config=stand_ins.objective,
+    )
+
+
+def _has_mixed_section(config: Config) -> bool:
+    percentiles = percentile_thresholds(config)
+    written = config.model_dump(include={"dataset"})
+    for root in ("dataset.document_filter", "dataset.conditioning"):
+        settings = {
+            key: value for key, value in _leaves(_value(written, root.split(".")), root) if key not in SETTINGS_OF_OURS
+        }
+        if settings.keys() & percentiles.keys() and any(isinstance(value, int | float) for value in settings.values()):
+            return True
+    return False
 
 
 def _value(holder: Any, path: Sequence[str]) -> Any:

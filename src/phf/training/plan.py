@@ -6,8 +6,8 @@ from typing import Any
 
 from phf.config import Config
 from phf.evaluation.generation.evaluator import Evaluator
-from phf.feedback import Method, method_of
-from phf.feedback.thresholds import with_stand_ins
+from phf.feedback import Method
+from phf.feedback.thresholds import tentative_method_of
 from phf.training.settings.arguments import Arithmetic, training_arguments
 from phf.training.settings.preflight import check_value_head
 from phf.training.sources import scorer_warnings
@@ -33,7 +33,7 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
 
     A user's own classes are tried too.
     """
-    method = method_of(with_stand_ins(config))
+    method = tentative_method_of(config)
     evaluator = Evaluator(config.generation, method.prompting, config.training.seed)
     scorer = evaluator.scorer.describe()
     arguments, arithmetic, warnings = training_arguments(config.training, config.dataset.seq_length, run_dir)
