@@ -85,7 +85,7 @@ def test_workers_and_interruption_do_not_change_a_byte(corpus, tmp_path, monkeyp
 def test_finished_shards_are_not_scored_again(corpus, tmp_path, monkeypatch):
     annotate([corpus], SCORER, None, tmp_path / "out")
     (tmp_path / "out" / "manifest.json").unlink()
-    monkeypatch.setattr(scoring, "write_shard", None)  # writing would raise
+    monkeypatch.setattr(scoring, "write_columns", None)  # writing would raise
     assert annotate([corpus], SCORER, None, tmp_path / "out").num_documents == 41
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from phf.annotate.job import Job
 from phf.annotate.pieces import Piece, documents_sha256, read_piece
-from phf.corpus.dataset import group_by_chars, write_shard
+from phf.corpus.dataset import ScoreColumn, group_by_chars, write_columns
 from phf.corpus.formats.row_policy import ReadNotes
 from phf.corpus.segmenting.segment import segment
-from phf.corpus.sources.documents import AnnotatedDocument, Document
+from phf.corpus.sources.documents import Document
 from phf.errors import CorpusError, PhfError, ScorerError
 from phf.scorers import Scorer, checked_scores
 from phf.scorers.base import fitted_reasons
@@ -121,31 +121,23 @@ def score_piece(
     saved = _SavedScores(folder / f"{name}.scores.json", [identity, precision, segmenter])
     reasons: Counter[str] = Counter()
     texts = [segment(document.text, segmenter) for document in documents]
-    columns: dict[str, list[list[float | None]]] = {}
-    num_unscored = 0
+    columns: dict[str, ScoreColumn] = {}
     for column, scorer in scorers.items():
         scores = _Scores(column, scorer, texts, saved)
         scores.score(dict(skipped or {}), one_by_one, at)
-        columns[column] = scores.scores
+        columns[column] = ScoreColumn.of(scores.scores)
         own = scores.reasons + scorer.unscored
-        own_unscored = sum(found.count(None) for found in scores.scores)
-        reasons.update(fitted_reasons(own, own_unscored, f"{scorer.name} gave no reason"))
-        num_unscored += own_unscored
+        reasons.update(fitted_reasons(own, columns[column].num_unscored, f"{scorer.name} gave no reason"))
     at(None)
-    first, *others = columns
-    annotated = [
-        AnnotatedDocument(document.id, segments, found, document.meta)
-        for document, segments, found in zip(documents, texts, columns[first], strict=True)
-    ]
     path = folder / f"{name}.parquet"
-    num_text_bytes = write_shard(path, annotated, {column: columns[column] for column in others}) if documents else 0
+    num_text_bytes = write_columns(path, documents, texts, columns) if documents else 0
     result = PieceResult(
         name=name,
         num_documents=len(documents),
         num_chars=sum(len(document.text) for document in documents),
         num_text_bytes=num_text_bytes,
         num_segments=sum(map(len, texts)),
-        num_unscored=num_unscored,
+        num_unscored=sum(scores.num_unscored for scores in columns.values()),
         reasons=dict(sorted(reasons.items())),
         documents_sha256=identity,
         sha256=file_sha256(path) if documents else "",

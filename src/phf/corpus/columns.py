@@ -65,7 +65,7 @@ def floats(values: Sequence[float | None]) -> "pa.FloatArray":
     return pa.Array.from_buffers(pa.float32(), len(values), [valid, pa.py_buffer(numbers)])
 
 
-def integers(values: Sequence[int]) -> "pa.Int32Array":
+def integers(values: Sequence[int] | np.ndarray) -> "pa.Int32Array":
     """Numbers as int32."""
     import pyarrow as pa
 

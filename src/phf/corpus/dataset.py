@@ -8,11 +8,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from phf.corpus.columns import floats, integers, lists, string_lists, strings
 from phf.corpus.formats.row_policy import Chosen
 from phf.corpus.shards import MANIFEST
 from phf.corpus.sources.documents import (
     AnnotatedDocument,
+    Document,
     Record,
     mean_score,
     parts,
@@ -90,44 +93,81 @@ _meta_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).e
 
 def write_shard(
     path: Path, documents: Sequence[AnnotatedDocument], more_scores: Mapping[str, Sequence[Scores]] | None = None
+) -> None:
+    """Write annotated documents as one Parquet shard; see `write_columns`.
+
+    `more_scores`: those of further scorers, column ("pii_scores") -> scores of the segments of each document.
+    """
+    scores = {"scores": [document.scores for document in documents], **(more_scores or {})}
+    columns = {name: ScoreColumn.of(found) for name, found in scores.items()}
+    write_columns(path, documents, [document.texts for document in documents], columns)
+
+
+@dataclass(frozen=True)
+class ScoreColumn:
+    """The scores of one scorer."""
+
+    documents: Sequence[Scores]
+    """Of the segments of each document."""
+    segments: "pa.FloatArray"
+    """Of all segments."""
+
+    @classmethod
+    def of(cls, documents: Sequence[Scores]) -> "ScoreColumn":
+        """Raises `ScorerError` for a score beyond the range of float32."""
+        return cls(documents, floats(list(chain.from_iterable(documents))))
+
+    @property
+    def num_unscored(self) -> int:
+        """Segments without a score."""
+        return int(self.segments.null_count)
+
+    def averages(self) -> list[float | None]:
+        """`mean_score` of each document."""
+        if self.num_unscored:
+            return [mean_score(scores) for scores in self.documents]
+        return [sum(scores) / len(scores) if scores else None for scores in self.documents]  # type: ignore[arg-type]
+
+
+def write_columns(
+    path: Path,
+    documents: Sequence[Document | AnnotatedDocument],
+    texts: Sequence[Sequence[str]],
+    scores: Mapping[str, ScoreColumn],
 ) -> int:
     """Write one Parquet shard atomically, without waiting for the disk; the same documents give the same bytes.
 
-    Returns the UTF-8 bytes of all text in it.
-
-    `more_scores`: those of further scorers, column ("pii_scores") -> scores of the segments of each document.
+    `texts`: segments of each document; `scores`: the first column is `scores`. Returns the UTF-8 bytes of all text.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    lengths = [len(document.texts) for document in documents]
-    metas = [_meta_json(document.meta) for document in documents]
-    texts = string_lists([document.texts for document in documents])
+    lengths = np.fromiter(map(len, texts), np.int32, len(texts))
+    segments = string_lists(texts)
+    first, *others = scores
     columns = {
         "id": strings([document.id for document in documents]),
-        "texts": texts,
-        **_score_columns("scores", [document.scores for document in documents], lengths),
+        "texts": segments,
+        **_score_columns(first, scores[first], lengths),
         "num_sents": integers(lengths),
-        "meta": strings(metas),
+        "meta": strings([_meta_json(document.meta) for document in documents]),
     }
-    for name, scores in (more_scores or {}).items():
-        columns |= _score_columns(name, scores, lengths)
+    for name in others:
+        columns |= _score_columns(name, scores[name], lengths)
     table = pa.Table.from_arrays(list(columns.values()), names=list(columns))
     # few scores are distinct, nearly all segments are
-    repetitive = [f"{name}.list.element" for name in ("scores", *(more_scores or {}))]
+    repetitive = [f"{name}.list.element" for name in scores]
     with atomic_write(path, sync=False) as partial:
         pq.write_table(
             table, partial, compression="zstd", use_dictionary=repetitive, row_group_size=max(len(documents), 1)
         )
-    return texts.values.buffers()[2].size  # type: ignore[no-any-return]
+    return segments.values.buffers()[2].size  # type: ignore[no-any-return]
 
 
-def _score_columns(name: str, scores: Sequence[Scores], lengths: Sequence[int]) -> dict[str, "pa.Array"]:
+def _score_columns(name: str, scores: ScoreColumn, lengths: np.ndarray) -> dict[str, "pa.Array"]:
     """Scores of each document, and their mean: "pii_scores" comes with "pii_avg_score"."""
-    return {
-        name: lists(floats(list(chain.from_iterable(scores))), lengths),
-        f"{name.removesuffix('scores')}avg_score": floats([mean_score(found) for found in scores]),
-    }
+    average = f"{name.removesuffix('scores')}avg_score"
+    return {name: lists(scores.segments, lengths), average: floats(scores.averages())}
 
 
 def read_annotated(
