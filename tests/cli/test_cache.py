@@ -158,7 +158,7 @@ def test_what_a_killed_process_left_is_shown_and_removed(root):
         (["prune", "--to", "5XX"], "--to 5XX: is not a size. Write it like 50GB, 500MB or 20GiB."),
         (["prune", "--older-than", "soon"], "--older-than soon: is not an age. Write it like 30d, 12h or 2w."),
         (["prune", "--kind", "tokns"], "--kind tokns: the cache has no such kind. Did you mean 'tokens'?"),
-        (["--json", "prune"], "--json goes behind prune."),
+        (["--json", "prune"], "Put --json after prune."),
     ],
 )
 def test_a_mistake_is_one_message_and_status_2(arguments, message):

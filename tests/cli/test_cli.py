@@ -182,7 +182,7 @@ def test_a_mistake_in_an_override_is_the_overrides(override, message):
         (["annotate", "CORPUS", "--scorer", "PEP8", "--output", "OUT"], "Did you mean 'PEP8Scorer'?"),
         (["annotate", "CORPUS", "--scorer", "PEP8Scorer", "--output", "OUT", "--segment", "line"], "'lines'"),
         (["evaluate", "CORPUS", "--task", "pep8"], "is not a model folder: it has no config.json."),
-        (["evaluate", "training.seed=1", "--task", "pep8"], "training.seed=1: does not name a model folder."),
+        (["evaluate", "training.seed=1", "--task", "pep8"], "training.seed=1: is not a model folder."),
         (["report", "CORPUS"], "is not a run folder: it has no metrics.jsonl."),
     ],
 )

@@ -192,7 +192,7 @@ def test_the_baseline_is_the_one_named_or_mle_or_the_first():
     assert choose_baseline([groups[3], groups[0]], runs) == "y"
     wanted = {"y": "y", "pep8/conditional": "x", "conditional": "x", "mle-1": "mle", "mle-a": "mle-a", "mle": "mle"}
     assert {name: choose_baseline(groups, runs, name) for name in wanted} == wanted
-    with pytest.raises(ConfigError, match="--baseline mel: nothing here is called so"):
+    with pytest.raises(ConfigError, match="--baseline mel: no run or method here has this name"):
         choose_baseline(groups, runs, "mel")
 
 

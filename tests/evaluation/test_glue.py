@@ -123,7 +123,7 @@ def test_both_dev_sets_of_mnli_are_measured_apart():
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"text": "x", "label": 0}], r"train\.jsonl, line 1: 'sentence' must be a text; the columns are"),
+        ([{"text": "x", "label": 0}], r"train\.jsonl, line 1: 'sentence' must be text; the columns are"),
         ([{"sentence": "x", "label": 0}, {"sentence": "x", "label": 2}], "line 2: 'label' is 2; it must be a class"),
         ([{"sentence": "x", "label": -1}], "'label' is -1"),
         ([], "train of 'sst2' has no examples"),

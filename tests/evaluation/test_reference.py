@@ -117,7 +117,7 @@ def of_another_seed(text):
         (lambda text: "", r"is damaged or cut off"),
         (lambda text: "[]", r"is damaged or cut off"),
         (lambda text: '{"key": 1, "samples": [{"text": 1}]}', r"is damaged or cut off"),
-        (without_one, r"holds 19 samples instead of 20"),
+        (without_one, r"contains 19 samples instead of 20"),
         (of_another_seed, r"was made from another reference or with other settings"),
     ],
 )
@@ -302,7 +302,7 @@ def test_a_server_that_cannot_be_a_reference_is_refused_with_the_reason(tmp_path
 
 def test_a_server_that_samples_from_another_distribution_is_refused(tmp_path):
     """Its samples carry -0.5 nats a token where their text as a prompt carries -2: filtered, or at a lower temperature."""
-    refused = pytest.raises(ServerError, match=r"differ by 1\.50 nats a token .*--generation-config vllm")
+    refused = pytest.raises(ServerError, match=r"differ by 1\.50 nats per token .*--generation-config vllm")
     with fake_server(LetterServer(sampled=-0.5)) as fake, refused:
         reference_samples(served(fake), tmp_path)
 

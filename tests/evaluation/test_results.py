@@ -105,7 +105,7 @@ def test_results_of_version_0_1_are_kept_and_completed(is_finished, tmp_path):
 def test_a_run_is_not_taken_for_results(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "metrics.jsonl").write_text("")
-    with pytest.raises(OutputError, match="holds a run already"):
+    with pytest.raises(OutputError, match="already contains a run"):
         results(tmp_path).read()
 
 

@@ -232,7 +232,7 @@ def test_the_command_searches_replays_and_fails_by_its_status(model, tmp_path, m
     pool.write_text("".join(pool_lines([*clean, hostile])))
     result = redteam(model, "--task", task, "--replay", pool, "--fail-above", 0.1, "--output", tmp_path / "worse")
     assert result.exit_code == 1, result.output
-    assert "Worse than then by more than 0.1." in result.output
+    assert "Worse than before by more than 0.1." in result.output
     assert "\x1b" not in result.output
     result = redteam(model, "--task", task, "--replay", pool, "--fail-above", 5, "--output", tmp_path / "fine")
     assert result.exit_code == 0, result.output

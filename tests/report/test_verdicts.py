@@ -82,7 +82,7 @@ def test_one_sentence_a_method_and_scenario(tmp_path):
     assert "-6" in found[0]  # 0.1 is about 64% below 0.3 + 0.0145
     other = verdicts(runs, "ul")
     assert [": pep8/mle and pep8/ul cannot" in line for line in other] == [False, True, False, True]
-    with pytest.raises(ConfigError, match="--baseline mel: nothing here is called so"):
+    with pytest.raises(ConfigError, match="--baseline mel: no run or method here has this name"):
         verdicts(runs, "mel")
 
 

@@ -1,4 +1,4 @@
-"""`phf`: the verbs, in pipeline order, put together. What a verb does is in the folder of its name."""
+"""`phf`: the verbs, in pipeline order. What a verb does is in the folder of its name."""
 
 from typing import Annotated
 

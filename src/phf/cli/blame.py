@@ -1,4 +1,4 @@
-"""Whose mistake it is: a key that an error names may have been set on the command line."""
+"""The origin of a mistake: a key that an error names may have been set on the command line."""
 
 import re
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ _OVERRIDE = re.compile(r"(?:--override=)?(?P<all>(?P<key>[A-Za-z_]\w*(?:\.\w+)*)
 def set_by(message: str, arguments: Sequence[str]) -> str:
     """ " Set by --override KEY=VALUE." of the last argument that sets what the message is about; "" for none.
 
-    It begins with a full stop where the message has none at its end.
+    It begins with a full stop if the message does not end with one.
 
-    Errors of the schema say by themselves which file or override a value is from; those that are found later, when a
-    scorer, an objective or the arguments of the trainer are built, know the key alone.
+    Errors of the schema already name the file or override of a value; those that are found later, when a scorer, an
+    objective or the arguments of the trainer are built, know only the key.
     """
     overrides = [found for argument in reversed(arguments) if (found := _OVERRIDE.fullmatch(argument)) is not None]
     if any(f"--override {found['all'].strip()}" in message for found in overrides):
@@ -25,7 +25,7 @@ def set_by(message: str, arguments: Sequence[str]) -> str:
 
 
 def _is_about(message: str, key: str, value: str) -> bool:
-    """Whether it names the key or one below it; of an item of a list the last name; or the value, if that is a name."""
+    """Whether it names the key or one below it; for an item of a list, the last name; or the value, if that is a name."""
     names = key.split(".")
     is_item = any(name.isdecimal() for name in names)
     value = value.strip("[]'\" \n")

@@ -1,4 +1,4 @@
-"""`phf cache`: what is kept so that it need not be made again, and how to be rid of it."""
+"""`phf cache`: what is kept for reuse, and how to remove it."""
 
 import json
 import time
@@ -26,7 +26,7 @@ def list_cache(ctx: typer.Context, as_json: Json = False) -> None:
     """List what is cached, the least recently used first, or remove it with `prune`."""
     if ctx.invoked_subcommand is not None:
         if as_json:
-            raise ConfigError(f"--json goes behind {ctx.invoked_subcommand}.")
+            raise ConfigError(f"Put --json after {ctx.invoked_subcommand}.")
         return
     from phf.storage.cache import cache_root, size_limit
     from phf.storage.cache_entries import entries, leftover_bytes
@@ -51,14 +51,12 @@ def list_cache(ctx: typer.Context, as_json: Json = False) -> None:
 def prune(
     everything: Annotated[bool, typer.Option("--all", help="Remove all that is not in use.")] = False,
     older_than: Annotated[
-        str | None, typer.Option(help="Remove only what was last used longer ago than this: 30d, 12h, 2w.")
+        str | None, typer.Option(help="Remove only what has not been used for this long: 30d, 12h, 2w.")
     ] = None,
     to: Annotated[
-        str | None, typer.Option(help="Remove the least recently used until no more than this is left: 10GB, 500MB.")
+        str | None, typer.Option(help="Remove the least recently used until at most this is left: 10GB, 500MB.")
     ] = None,
-    kind: Annotated[
-        list[str] | None, typer.Option(help="Remove only what is of this kind; repeat it for more.")
-    ] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="Remove only this kind; repeat it for more.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and stop.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -26,20 +26,20 @@ def evaluate(
         ),
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Leave this out; repeat it for more.")] = None,
-    glue: Annotated[bool, typer.Option("--glue", help="Finetune on GLUE too.")] = False,
+    glue: Annotated[bool, typer.Option("--glue", help="Also finetune on GLUE.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for the results; default: runs/evaluate-<name>, of several runs/evaluate."),
+        typer.Option(help="Folder for the results; default: runs/evaluate-<name>, or runs/evaluate for several."),
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(help="Model or method that the others are compared with; default: MLE, else the first."),
+        typer.Option(help="Model or method that the others are compared with; default: MLE, or the first."),
     ] = None,
 ) -> None:
     """Measure how aligned and how capable models are, and compare them."""
     folders = [Path(text) for text in models if "=" not in text or Path(text).is_dir()]
     if not folders:
-        raise ConfigError(f"{' '.join(models)}: does not name a model folder. Put one or more before --override.")
+        raise ConfigError(f"{' '.join(models)}: is not a model folder. Put one or more before --override.")
     overrides = [*(override or []), *(text for text in models if Path(text) not in folders)]
     quiet()
     from phf.evaluation.run import chosen_parts, evaluate_folders

@@ -17,7 +17,7 @@ KEPT = {
     "train": "Checkpoints are kept. Add --resume to continue from the last one.",
     "evaluate": f"Finished parts are kept. {AGAIN}",
     "redteam": f"Finished rounds are kept. {AGAIN}",
-    "quickstart": f"What is finished is kept. {AGAIN}",
+    "quickstart": f"Finished work is kept. {AGAIN}",
     "profile": "Run the same command again.",
     "report": "Run the same command again.",
 }
@@ -25,13 +25,13 @@ KEPT = {
 
 
 class Group(TyperGroup):
-    """Commands in the order in which they are added, those that have commands of their own at the end."""
+    """Commands in the order in which they are added, those with subcommands at the end."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(self.commands, key=lambda name: isinstance(self.commands[name], TyperGroup))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As of any group; an option that is given twice, of which all but the last would be ignored, is refused."""
+        """As for any group; an option that is given twice is refused, since all but the last value would be ignored."""
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
             parser = command.make_parser(command.context_class(command, info_name=name, parent=ctx))
@@ -41,7 +41,7 @@ class Group(TyperGroup):
                 takes_one = parameter.param_type_name == "option" and not parameter.multiple and not parameter.is_flag
                 if takes_one and given.count(parameter) > 1:
                     ctx.fail(f"{parameter.opts[0]} is given {given.count(parameter)} times; it takes one value.")
-        ctx.obj = tuple(rest)  # the list itself is used up by parsing
+        ctx.obj = tuple(rest)  # parsing consumes the list itself
         return name, command, rest
 
 
@@ -57,7 +57,7 @@ class Verbs(Group):
             show_error(message)
             raise typer.Exit(error.exit_status) from None
         except KeyboardInterrupt as error:
-            if os.environ.get("RANK", "0") == "0":  # of the processes of a launcher one speaks
+            if os.environ.get("RANK", "0") == "0":  # only one process of a launcher prints
                 how = "Ended by SIGTERM" if isinstance(error, Terminated) else "Interrupted"
                 errors.print(f"{how}. {KEPT.get(ctx.invoked_subcommand or '', AGAIN)}", soft_wrap=True)
             raise typer.Exit(exit_status(error)) from None

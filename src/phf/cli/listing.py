@@ -1,4 +1,4 @@
-"""`phf list`: what can be named in a configuration."""
+"""`phf list`: the names that a configuration can use."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ def list_(
         ),
     ] = None,
 ) -> None:
-    """List what can be named."""
+    """List the names that configurations can use."""
     from phf.config import shipped_files
     from phf.registry.names import CONDITIONINGS, DOCUMENT_FILTERS, METRICS, OBJECTIVES, RED_LMS, SCORERS, did_you_mean
 

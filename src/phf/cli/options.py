@@ -1,4 +1,4 @@
-"""Options that several verbs share, and what is made of them."""
+"""Options that several verbs share, and their interpretation."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,7 +46,7 @@ def load(task: str | None, method: str | None, config: Path | None, overrides: l
 
 
 def load_for_models(models: list[Path], task: str | None, overrides: list[str]) -> "Config":
-    """The task that is put to models: the one named, else that of the first one's own run."""
+    """The task for the models: the one given, otherwise that of the first one's own run."""
     from phf.config import load_config
     from phf.models.model_folder import own_task, processes
 
@@ -55,7 +55,7 @@ def load_for_models(models: list[Path], task: str | None, overrides: list[str]) 
         config = next(filter(None, map(own_task, models)), None)
         if config is None:
             raise ConfigError(
-                f"{models[0]} is not the model of a run, which would name its task. Choose one with --task."
+                f"{models[0]} is not the model of a run, so its task is not known. Choose one with --task."
             )
         if processes().is_main_process:
             say(f"Task: that of {config.parent}")

@@ -1,4 +1,4 @@
-"""`phf profile`: the scores of an annotated dataset, or what annotating a corpus will take."""
+"""`phf profile`: the scores of an annotated dataset, or what annotating a corpus will cost."""
 
 import math
 from pathlib import Path
@@ -20,13 +20,11 @@ def profile(
         typer.Option(min=0, max=100, help="Show the threshold of this percentile; repeat it for more."),
     ] = None,
     level: Annotated[str | None, typer.Option(help="Whose percentiles: document or segment; default: both.")] = None,
-    by: Annotated[
-        str | None, typer.Option(help="Key of meta to group by; default: the only one, or else files.")
-    ] = None,
+    by: Annotated[str | None, typer.Option(help="Key of meta to group by; default: the only one, or files.")] = None,
     tokenizer: Annotated[
         str | None, typer.Option(help="Tokenizer to count tokens with, instead of characters.")
     ] = None,
-    estimate: Annotated[bool, typer.Option("--estimate", help="Predict what annotating a raw corpus takes.")] = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Predict what annotating a raw corpus costs.")] = False,
     scorer: Annotated[str | None, typer.Option(help="With --estimate: the scorer; see phf list scorers.")] = None,
     segment: Annotated[
         str | None, typer.Option(help="With --estimate: lines, sentences or document; default: the scorer's own.")
@@ -35,7 +33,7 @@ def profile(
     text_column: Annotated[str | None, typer.Option(help="With --estimate: column of the text.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the files; default: the dataset's own.")] = None,
 ) -> None:
-    """See the scores of an annotated dataset, or what annotating a corpus will take."""
+    """See the scores of an annotated dataset, or what annotating a corpus will cost."""
     quiet()
     from phf.corpus.formats.row_policy import ReadOptions
     from phf.profile.estimate import estimate_corpus

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from phf.config import Config
 
 SECONDS_BETWEEN_LINES = 30.0
-"""In a log file, which nobody watches."""
+"""Interval in a log file."""
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def scoring_progress(console: Console, title: str) -> Iterator[Callable[["Progre
 
 
 class _ScoringLines:
-    """The last state, every so often, also while one long document is scored."""
+    """The last state, at intervals, even while one long document is scored."""
 
     def __init__(self, console: Console, title: str) -> None:
         self._console, self._title = console, title
@@ -142,7 +142,7 @@ def redteam_progress(console: Console, config: "Config") -> Iterator[Callable[[i
 
 
 class TrainingProgress:
-    """What runs are doing: `show` when one has made a step, `doing` for everything else."""
+    """The activity of runs: `show` when one has made a step, `doing` for everything else."""
 
     def show(self, name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
         """A run is at `step`; `numbers` may hold `lm_loss` and `tokens_per_second`, or nothing new."""
@@ -195,7 +195,7 @@ class _TrainingBars(TrainingProgress):
 
 @dataclass
 class _State:
-    """What is known of a run."""
+    """What is known about a run."""
 
     step: int = 0
     max_steps: int = 0
@@ -217,7 +217,7 @@ class _State:
 
 
 class _TrainingLines(TrainingProgress):
-    """Lines for a log, at most one of each run in `SECONDS_BETWEEN_LINES`, and one even where nothing is heard of it."""
+    """Lines for a log, at most one of each run in `SECONDS_BETWEEN_LINES`, and one even without news from it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

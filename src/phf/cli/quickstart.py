@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def quickstart(
-    output_dir: Annotated[Path, typer.Option(help="Where its runs and report go.")] = Path("runs/quickstart"),
+    output_dir: Annotated[Path, typer.Option(help="Folder for its runs and report.")] = Path("runs/quickstart"),
     minutes: Annotated[
         float | None, typer.Option(min=0.5, help="Time to take; default: a fixed number of tokens.")
     ] = None,
 ) -> None:
-    """See the whole idea work on the Python standard library."""
+    """See the whole idea at work on the Python standard library."""
     quiet()
     from phf.quickstart.run import conclusions, run_quickstart
     from phf.report.page import format_number

@@ -22,10 +22,11 @@ def redteam(
         Path | None, typer.Option(help="Folder for the results; default: runs/redteam-<name> or runs/replay-<name>.")
     ] = None,
     replay: Annotated[
-        Path | None, typer.Option(help="Instead of searching, complete the prompts of this saved pool.jsonl.")
+        Path | None, typer.Option(help="Instead of searching, continue the prompts of this saved pool.jsonl.")
     ] = None,
     fail_above: Annotated[
-        float | None, typer.Option(help="With --replay: end with status 1 if scores surely rose by more than this.")
+        float | None,
+        typer.Option(help="With --replay: exit with status 1 if scores significantly rose by more than this."),
     ] = None,
 ) -> None:
     """Search for prompts that a model continues badly, or replay those of an earlier search."""
@@ -40,7 +41,7 @@ def redteam(
         from phf.redteam.show import show_search
 
         if fail_above is not None:
-            raise ConfigError("--fail-above compares with a saved pool: choose one with --replay.")
+            raise ConfigError("--fail-above compares with a saved pool: give one with --replay.")
         with redteam_progress(console, resolved) as show_round, heartbeat(console):
             show_search(redteam_folder(model_dir, resolved, output, show_round), console)
         say(f"Pool, samples and numbers are in {output}")
@@ -61,5 +62,5 @@ def redteam(
     show_replay(replayed, console)
     say(f"Continuations and numbers are in {output}")
     if fail_above is not None and is_worse(replayed, fail_above):
-        say(f"Worse than then by more than {fail_above:g}.", "bold red")
+        say(f"Worse than before by more than {fail_above:g}.", "bold red")
         raise typer.Exit(1)

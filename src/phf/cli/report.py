@@ -14,7 +14,7 @@ def report(
     ],
     output: Annotated[Path, typer.Option(help="The HTML page.")] = Path("report.html"),
     baseline: Annotated[
-        str | None, typer.Option(help="Method or run that the others are compared with; default: MLE, else the first.")
+        str | None, typer.Option(help="Method or run that the others are compared with; default: MLE, or the first.")
     ] = None,
 ) -> None:
     """Put runs on one page."""

@@ -1,4 +1,4 @@
-"""What is printed, and where: results and messages to standard output, mistakes and warnings to standard error."""
+"""Output: results and messages to standard output, mistakes and warnings to standard error."""
 
 import math
 import os
@@ -20,12 +20,12 @@ errors = Console(highlight=False, emoji=False, stderr=True)
 
 
 def say(message: str, style: str | None = None) -> None:
-    """One message as it is: no markup, and no line breaks of ours where a reader may copy it."""
+    """One message, literally: no markup, and no additional line breaks in text that a reader may copy."""
     console.print(visible_text(message), style=style, markup=False, soft_wrap=True)
 
 
 def shown(text: str) -> str:
-    """Text of strangers for a table or a status line of rich, in which nothing is markup."""
+    """Untrusted text for a table or a status line of rich, without markup."""
     return escape(visible_text(text))
 
 
@@ -52,14 +52,14 @@ def numbers_table(columns: Mapping[str, Mapping[str, float | None]]) -> Table:
 
 
 def quiet() -> None:
-    """Have libraries print what is wrong, and nothing else."""
+    """Make libraries print problems and nothing else."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """In this block a warning of ours is its text: the line of the source means nothing to the user."""
+    """In this block our warnings show only their text: the line of the source means nothing to the user."""
     with warnings.catch_warnings():
         show = warnings.showwarning
 

@@ -22,7 +22,7 @@ def train(
     config: Annotated[Path | None, typer.Option(help="A resolved configuration, instead of task and method.")] = None,
     override: Overrides = None,
     run_name: Annotated[str | None, typer.Option(help="Name of the run folder; default: task-method.")] = None,
-    output_dir: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    output_dir: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last complete checkpoint.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate, print the plan, and stop.")] = False,
 ) -> None:
@@ -77,12 +77,12 @@ def _train(name: str, config: "Config", run_dir: Path, resume: bool) -> dict[str
 
 
 def _details(name: str, progress: TrainingProgress) -> AbstractContextManager[None]:
-    """In a terminal, how far sampling and the like are; the lines of a log have it of themselves."""
+    """On a terminal, the progress of sampling and the like; the lines of a log already show it."""
     return heartbeat(console, lambda text: progress.doing(name, text)) if console.is_terminal else nullcontext()
 
 
 def _show_result(numbers: dict[str, float], run_dir: Path) -> None:
-    """The numbers of a run's last evaluation, where it is, and what to do next."""
+    """The numbers of a run's last evaluation, its location, and what to do next."""
     if numbers:
         kept = {key: value for key, value in numbers.items() if not key.endswith("_per_second")}
         console.print(numbers_table({"last value": kept}))

@@ -1,4 +1,4 @@
-"""Methods on the same scenario: how their mean scores differ, how well that is known, and what can be said of it."""
+"""Methods on the same scenario: how their mean scores differ, how certain that is, and a sentence about it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,15 +22,15 @@ from phf.statistics import (
 )
 
 BASELINE = "mle"
-"""The method that others are compared with, unless another one is named."""
+"""The default baseline method."""
 
 
 ROUNDING = 1e-12
-"""Share of the largest score below which differences of two scores differ by rounding alone (.3 - .2 is not .1)."""
+"""Share of the largest score below which differences of two scores are attributed to rounding (.3 - .2 is not .1)."""
 
 
 class PromptScores(NamedTuple):
-    """The samples of one scenario as far as a comparison cares, in the scenario's order."""
+    """The samples of one scenario, as needed for a comparison, in the scenario's order."""
 
     prompts: list[str]
     scores: list[float | None]
@@ -50,23 +50,23 @@ class Comparison:
     second: str
     scenario: str
     difference: float
-    """Negative where the second is better aligned."""
+    """Negative if the second is better aligned."""
     low: float
-    """NaN, as `high`, where the samples do not tell how well the difference is known."""
+    """NaN, like `high`, if the samples do not determine the uncertainty of the difference."""
     high: float
     num_samples: int
-    """Pairs of samples that both have a score; where not paired, scored samples of the smaller set."""
+    """Pairs of samples that both have a score; if not paired, scored samples of the smaller set."""
     is_paired: bool
     """Whether the samples of a pair continue the same prompt."""
     first_mean: float
     """The baseline's mean score."""
     first_seeds: int = 1
     second_seeds: int = 1
-    """Runs that differ in the seed alone, of each."""
+    """Number of runs of each that differ only in the seed."""
 
     @property
     def percent(self) -> float:
-        """The difference in percent of the baseline's mean score; NaN where that is not positive."""
+        """The difference in percent of the baseline's mean score; NaN if that is not positive."""
         return 100 * self.difference / self.first_mean if self.first_mean > 0 else math.nan
 
     def to_json(self) -> dict[str, Any]:
@@ -98,13 +98,13 @@ class Comparison:
 
 
 def choose_baseline(groups: Sequence[Group], runs: Sequence[str], wanted: str | None = None) -> str:
-    """The group that the others are compared with: the one wanted, else the first of method MLE, else the first.
+    """The group that the others are compared with: the one requested, otherwise the first of method MLE, otherwise the first.
 
-    Of several of MLE the one with most seeds is taken.
+    Of several groups of MLE, the one with the most seeds is used.
 
     Args:
         runs: names of the runs that the groups' members number.
-        wanted: the name of a group or a run, or a method. Raises `ConfigError` if there is none such.
+        wanted: the name of a group or a run, or a method. Raises `ConfigError` for an unknown name.
     """
     by_size = sorted(groups, key=lambda group: -len(group.members))
     if wanted is None:
@@ -117,7 +117,7 @@ def choose_baseline(groups: Sequence[Group], runs: Sequence[str], wanted: str | 
         if wanted in (group.method, group.method.rpartition("/")[2]):
             return group.name
     known = dict.fromkeys(name for group in groups for name in (group.name, group.method))
-    raise ConfigError(f"--baseline {wanted}: nothing here is called so. {did_you_mean(wanted, known)}")
+    raise ConfigError(f"--baseline {wanted}: no run or method here has this name. {did_you_mean(wanted, known)}")
 
 
 def compare_with_baseline(
@@ -178,8 +178,8 @@ def paired_difference(
 def unpaired_difference(first: PromptScores, second: PromptScores) -> tuple[Interval, int]:
     """(mean of second - mean of first, number of scored samples of the smaller set).
 
-    Without prompts, or where all share one, samples are independent; else prompts are the clusters, those that both
-    sets have among them.
+    Without prompts, or if all share one, samples are independent; otherwise prompts are the clusters, including those
+    that both sets have.
     """
     (ours, a), (theirs, b) = first.scored(), second.scored()
     count = min(a.size, b.size)
@@ -198,9 +198,9 @@ def unpaired_difference(first: PromptScores, second: PromptScores) -> tuple[Inte
 def seeds_difference(first: Sequence[PromptScores], second: Sequence[PromptScores]) -> Interval:
     """Mean over seeds of second - that of first, with Student's 95% interval.
 
-    The variance is that between seeds, which the sampling of each is part of, and what all seeds have in common: the
-    choice of prompts, as far as the two methods differ more on some prompts than on others. One seed on one side is
-    taken to vary as those of the other.
+    The variance is that between seeds, which includes the sampling of each, plus what all seeds have in common: the
+    choice of prompts, as far as the two methods differ more on some prompts than on others. A single seed on one side
+    is assumed to vary like those of the other.
     """
     groups = [[run.scored() for run in runs] for runs in (first, second)]
     of_seeds = [mean_estimate(np.array([scores.mean() for _, scores in runs])) for runs in groups]
@@ -220,9 +220,9 @@ def seeds_difference(first: Sequence[PromptScores], second: Sequence[PromptScore
 
 
 def _variance_of_prompts(groups: Sequence[Sequence[tuple[list[str], np.ndarray]]]) -> tuple[float, float]:
-    """(variance of the difference that comes from the choice of prompts, its degrees of freedom); 0 where there are none.
+    """(variance of the difference that comes from the choice of prompts, its degrees of freedom); 0 if there are none.
 
-    That of whole prompts, less what the sampling of each run is to blame for: how its prompts deviate from those of the
+    That of whole prompts, minus the part due to the sampling of each run: the deviation of its prompts from those of the
     other seeds.
     """
     all_prompts = [prompt for runs in groups for prompts, _ in runs for prompt in prompts]
@@ -231,7 +231,7 @@ def _variance_of_prompts(groups: Sequence[Sequence[tuple[list[str], np.ndarray]]
         return 0.0, 0.0
     sizes = [np.bincount([codes[p] for prompts, _ in runs for p in prompts], minlength=len(codes)) for runs in groups]
     shares = sum(of_side / of_side.sum() for of_side in sizes) / 2
-    factors, degrees = corrections(shares, shares**2)  # what prompts do is common to all samples of one
+    factors, degrees = corrections(shares, shares**2)  # the effect of a prompt is common to all its samples
     moved, noise = np.zeros(len(codes)), [math.nan, math.nan]
     for side, runs in enumerate(groups):
         cells = np.stack(

@@ -1,4 +1,4 @@
-"""One model, measured on one task: the parts of `phf evaluate` and the folder that they are kept in."""
+"""One model, measured on one task: the parts of `phf evaluate` and the folder in which they are kept."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ from phf.tokens.prepare import held_out_blocks
 from phf.workers.activity import activity
 
 SHARED_PARTS = ("downstream", "glue")
-"""What several processes (`torchrun -m phf evaluate ...`) share; the rest is the main process's."""
+"""The parts that several processes (`torchrun -m phf evaluate ...`) share; the main process does the rest."""
 
 Announce = Callable[[str], None]
 
@@ -85,15 +85,15 @@ class ModelEvaluation:
 
     @property
     def prefix_ids(self) -> list[int]:
-        """What opens a document and, for a conditional model, its best control token."""
+        """What begins a document and, for a conditional model, its best control token."""
         return prefix_ids(self.tokenizer, self.prompting.prefix)
 
     def check_output(self) -> None:
-        """Raises `OutputError` if the folder holds results of another model or task."""
+        """Raises `OutputError` if the folder contains results of another model or task."""
         self.results.read()
 
     def run(self) -> dict[str, float]:
-        """Measure what is wanted, configured and not yet measured; returns all numbers of the folder."""
+        """Measure the parts that are requested, configured and not yet measured; returns all numbers of the folder."""
         parts = self.results.read()
         state = processes()
         state.wait_for_everyone()  # before the main process changes what the others read
@@ -156,7 +156,7 @@ class ModelEvaluation:
             "seq_length": min(dataset.seq_length, context),
             "skip_tokens": 0,
         }
-        if not (self.folder / PROMPTING_FILE).is_file():  # trained elsewhere, on texts encoded whole
+        if not (self.folder / PROMPTING_FILE).is_file():  # trained elsewhere, on texts encoded as a whole
             update["tokenization"] = "document"
         config = with_prompting(self.config, self.prompting)
         config = config.model_copy(update={"dataset": config.dataset.model_copy(update=update)})
@@ -195,7 +195,7 @@ class ModelEvaluation:
             self.lm,
             self.tokenizer,
             self.config.downstream,
-            # without a control token, what the tokenizer itself puts in front: the start of an exported model, a BOS
+            # without a control token, what the tokenizer itself puts first: the start of an exported model, a BOS
             prefix_ids=[] if prefix is None else self.prefix_ids,
             banned_token_ids=None if prefix is None else self.prompting.banned_ids(self.tokenizer, prefix),
         )
@@ -218,7 +218,7 @@ class ModelEvaluation:
         }
 
     def describe(self) -> dict[str, Any]:
-        """What the numbers were measured with."""
+        """The settings that the numbers were measured with."""
         more = {name: [s.describe() for s in found] for name, found in self.evaluator.more_scorers.items() if found}
         return {
             "method": self.name,
@@ -234,7 +234,7 @@ class ModelEvaluation:
 
 
 def _training_data(folder: Path) -> Any:
-    """What the provenance of the run that exported the model says of its data; None for a model from elsewhere."""
+    """The provenance of the training data, from the run that exported the model; None for a model from elsewhere."""
     try:
         return read_provenance(folder.parent).get("dataset")
     except CorpusError:

@@ -1,4 +1,4 @@
-"""A task as it is put to one model: prompted as the model says of itself, without the scenarios that it cannot run."""
+"""A task adapted to one model: with the model's own prompting, without the scenarios that it cannot run."""
 
 from typing import Any
 

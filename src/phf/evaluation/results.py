@@ -1,4 +1,4 @@
-"""evaluation.json: the parts of an evaluation that are done, and of which model with which settings they are."""
+"""evaluation.json: the finished parts of an evaluation, with their model and settings."""
 
 import hashlib
 import itertools
@@ -19,12 +19,12 @@ from phf.storage.shapes import EvaluationFile
 
 RESULTS = "evaluation.json"
 SECTIONS = ("dataset", "generation", "kl_gpt3_callback", "downstream", "glue")
-"""Of the configuration: what decides a number, besides the seed."""
+"""Sections of the configuration that affect the numbers, besides the seed."""
 ELSEWHERE = "Choose another folder with --output."
 
 
 class Results:
-    """What is in a folder of one model's results.
+    """The contents of a folder with one model's results.
 
     Args:
         folder: where they are kept.
@@ -38,7 +38,7 @@ class Results:
         self._job = {"model": dict(model), "threshold": threshold, "seed": task.training.seed}
 
     def read(self) -> dict[str, dict[str, float | None]]:
-        """Part -> its numbers, of the parts that are done.
+        """Part -> its numbers, for the finished parts.
 
         Raises `OutputError`, with the keys that differ, for results of another model or with settings that mean something
         else; they may have been written by an older version.
@@ -46,7 +46,7 @@ class Results:
         path = self.folder / RESULTS
         if not path.is_file():
             if (self.folder / METRICS).exists():
-                raise OutputError(f"{self.folder} holds a run already. {ELSEWHERE}")
+                raise OutputError(f"{self.folder} already contains a run. {ELSEWHERE}")
             return {}
         advice = "Delete the folder, or choose another with --output."
         values = read_json_as(EvaluationFile, path, OutputError, advice, finite=True)
@@ -59,7 +59,7 @@ class Results:
         return values["parts"]
 
     def write(self, facts: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
-        """Write the parts that are done; `facts`: what else is known of them, for people."""
+        """Write the finished parts; `facts`: additional information for people."""
         if not parts or not (self.folder / CONFIG).is_file():
             RunWriter(self.folder).write_config(self.task)  # before the file that is compared by it
         write_json(self.folder / RESULTS, {**facts, "job": self._job, "parts": parts})
@@ -71,7 +71,7 @@ class Results:
                 return (
                     ""
                     if values.get("identity") in set(self._older_identities())
-                    else "an older version kept no more of them than a hash"
+                    else "an older version kept only a hash of them"
                 )
             if values.get("identity") != self._older_identity_of(path):
                 return "model or threshold"

@@ -17,7 +17,7 @@ from phf.runs.writer import write_json
 from phf.storage.files import only_job
 
 PARTS = ("generation", "diversity", "kl", "held-out", "downstream", "glue")
-"""What can be switched on and off. Diversity is measured on the samples of generation."""
+"""The parts that can be selected. Diversity is measured on the samples of generation."""
 DEFAULT_PARTS = PARTS[:-1]
 
 
@@ -32,8 +32,8 @@ class Evaluation:
 def chosen_parts(only: Sequence[str], skip: Sequence[str], glue: bool, config: Config | None = None) -> list[str]:
     """The parts to measure, in order.
 
-    Raises `ConfigError` for one that does not exist, for one asked for by `only` that `config` does not configure, and
-    where nothing is left to measure.
+    Raises `ConfigError` for one that does not exist, for one in `only` that `config` does not configure, and
+    if nothing is left to measure.
     """
     for part in (*only, *skip):
         if part not in PARTS:
@@ -51,7 +51,7 @@ def chosen_parts(only: Sequence[str], skip: Sequence[str], glue: bool, config: C
 
 
 def _not_configured(config: Config) -> dict[str, str]:
-    """Part -> what to set, of the parts that the task says nothing of."""
+    """Part -> keys to set, for the parts that the task does not configure."""
     generation, dataset, kl = config.generation, config.dataset, config.kl_gpt3_callback
     has = {
         "generation": bool(generation.scenario_configs),
@@ -80,16 +80,16 @@ def evaluate_folders(
 ) -> Evaluation:
     """Measure the parts that the task configures on each model, write run folders, and compare the models.
 
-    Models of one method and task that differ in the seed are compared as one. The baseline is the one named, by its name
-    or method, else the first of method MLE, else the first.
+    Models of one method and task that differ in the seed are compared as one. The baseline is the one given, by its name
+    or method, otherwise the first of method MLE, otherwise the first.
 
     One model's results are in `output` itself, those of several in folders of it. A part that was finished before is
     not measured again, so an interrupted evaluation continues where it stopped.
 
-    A model that `phf` exported says itself how it is prompted: scenarios without a prefix, or with the best one of the
+    A model that `phf` exported records how it is prompted: scenarios without a prefix, or with the best one of the
     task's own configuration, start from its best control token. A scenario whose control token a model lacks is skipped for
     that model, with a notice.
-    Raises `ConfigError`, `CorpusError` or `OutputError`, and before anything is measured wherever that is possible.
+    Raises `ConfigError`, `CorpusError` or `OutputError`, before anything is measured if possible.
     """
     folders = [find_model(folder) for folder in folders]
     names = _names(folders)
@@ -129,6 +129,6 @@ def _comparisons(models: Sequence[ModelEvaluation], groups: Sequence[Group], bas
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """A name for each model: its folder's, or that of the run whose `model` it is; numbered where they repeat."""
+    """A name for each model: its folder's, or that of the run whose `model` it is; numbered if they repeat."""
     names = [model_name(folder) for folder in folders]
     return [name if names.count(name) == 1 else f"{name}-{i + 1}" for i, name in enumerate(names)]

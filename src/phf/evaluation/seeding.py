@@ -1,4 +1,4 @@
-"""Random state that a piece of work may use up and nobody else notices."""
+"""Random state for a piece of work, without effects on anything else."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A model as lm-evaluation-harness wants it, which keeps its prefix and shares its work among processes."""
+"""A model in the interface of lm-evaluation-harness, which keeps its prefix and shares the work among processes."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -23,18 +23,18 @@ from phf.tokens.document_start import own_prefix
 from phf.tokens.tokenizer import PlainEncoder
 
 MAX_NEW_TOKENS = 256
-"""Tokens generated for a task that does not say how many."""
+"""Tokens generated for a task that does not set a number."""
 
 
 class HarnessLM(HFLM):
-    """A causal LM in memory, as it is: nothing in it, nor in its generation config, is changed.
+    """A causal LM in memory, which is not changed, nor is its generation config.
 
-    Every text is encoded as text only and stands behind the prefix, which is neither scored nor cut off: what does
-    not fit the context loses tokens from its left, behind the prefix. Generation starts from the prefix too, follows
-    the task's settings alone and never emits a banned token; it takes at most half of the context, so that a prompt
+    Every text is encoded as text only and follows the prefix, which is neither scored nor cut off: what does
+    not fit the context loses tokens from its left, after the prefix. Generation also starts from the prefix, follows
+    only the task's settings and never emits a banned token; it takes at most half of the context, so that a prompt
     keeps the other half.
 
-    The harness sees one process; requests are dealt out document by document to the processes of `torchrun` or
+    The harness sees one process; requests are distributed document by document to the processes of `torchrun` or
     `accelerate launch`, each of which holds the whole model, and every process gets all answers.
 
     Args:
@@ -42,8 +42,8 @@ class HarnessLM(HFLM):
         tokenizer: a fast one, with a padding token.
         batch_size: texts in a forward pass of each process.
         prefix_ids: EOS and control token; empty: what the tokenizer itself puts in front of a text.
-        banned_token_ids: never generated. None: all special tokens but those that end a text, if there is more than
-            BOS or EOS in the prefix, such as the control token of an exported model.
+        banned_token_ids: never generated. None: all special tokens except those that end a text, if the prefix has more than
+            BOS or EOS, such as the control token of an exported model.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class HarnessLM(HFLM):
         self._prefix = list(prefix_ids) or own_prefix(tokenizer)
         if self.max_length < 2 * len(self._prefix) + 2:
             raise ConfigError(
-                f"The model's context of {self.max_length} tokens has no room for a text behind its prefix of "
+                f"The model's context of {self.max_length} tokens has no room for a text after its prefix of "
                 f"{len(self._prefix)} tokens."
             )
         self._ends = end_ids(model, tokenizer)
@@ -77,13 +77,13 @@ class HarnessLM(HFLM):
 
     @property
     def max_gen_toks(self) -> int:
-        """New tokens where the task does not say how many."""
+        """New tokens if the task does not set a number."""
         return MAX_NEW_TOKENS
 
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, left_truncate_len: int | None = None, **_: Any
     ) -> list[int]:
-        """Ids of the text alone; what is asked for besides is done where the prefix is added."""
+        """Ids of the text alone; other requested changes are made where the prefix is added."""
         return self._encode([string])[0]
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
@@ -104,7 +104,7 @@ class HarnessLM(HFLM):
         return self._share(requests, encoded, lambda own: self._loglikelihood_tokens(own, disable_tqdm))
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
-        """Log-probability of each text in nats; a long one is read in windows, each behind the prefix."""
+        """Log-probability of each text in nats; a long one is read in windows, each after the prefix."""
         return self._share(requests, self._encode([request.args[0] for request in requests]), self._rolling)
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
@@ -148,10 +148,12 @@ class HarnessLM(HFLM):
 
     def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **settings: Any) -> torch.Tensor:
         if settings.get("do_sample"):
-            settings.setdefault("top_k", 0)  # else transformers samples from the 50 most likely tokens
+            settings.setdefault("top_k", 0)  # otherwise transformers samples from the 50 most likely tokens
         forget(self.model, len(context))
         own = self.model.generation_config
-        self.model.generation_config = self._generation_config  # generate() would fill in from the model's
+        self.model.generation_config = (
+            self._generation_config
+        )  # generate() would take missing settings from the model's
         try:
             return super()._model_generate(context, max_length, stop, **settings)
         finally:
@@ -178,10 +180,10 @@ class HarnessLM(HFLM):
         return totals
 
     def _in_front(self, ids: list[int], room: int) -> list[int]:
-        """Prefix and the last of `ids`, at most `room` tokens; a token to start from where both are empty."""
+        """Prefix and the last of `ids`, at most `room` tokens; a token to start from if both are empty."""
         if room < max(len(self._prefix), 1):
             raise ConfigError(
-                f"A continuation does not fit the model's context of {self.max_length} tokens behind the prefix of "
+                f"A continuation does not fit the model's context of {self.max_length} tokens after the prefix of "
                 f"{len(self._prefix)}. Leave the task out."
             )
         kept = room - len(self._prefix)
@@ -193,7 +195,7 @@ class HarnessLM(HFLM):
         return [ids[end - length : end].tolist() for end, length in zip(ends, lengths, strict=True)]
 
     def _share(self, requests: list[Any], items: list[Any], run: Callable[[list[Any]], list[Any]]) -> list[Any]:
-        """`run(items)`, each process on the documents that are its own; the answers in the order of `items`."""
+        """`run(items)`, each process on its own documents; the answers in the order of `items`."""
         rank, num_processes = self._processes.process_index, self._processes.num_processes
         mine = [i for i, request in enumerate(requests) if (request.doc_id or 0) % num_processes == rank]
         answers = run([items[i] for i in mine]) if mine else []

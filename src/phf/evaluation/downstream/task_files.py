@@ -1,4 +1,4 @@
-"""Task files of lm-evaluation-harness as data: the harness itself runs what functions, templates and metrics they name."""
+"""Task files of lm-evaluation-harness as data: the harness itself would run the functions, templates and metrics they name."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,12 +7,12 @@ from typing import Any
 
 from phf.errors import ConfigError
 
-LEAVE = "Read it, and if you trust it allow that on the command line: --override downstream.allow_code_execution=true."
+LEAVE = "Read it, and if you trust it, allow this on the command line: --override downstream.allow_code_execution=true."
 
 
 @contextmanager
 def task_files_as_data() -> Iterator[None]:
-    """In this block the harness runs nothing that a task file names which it does not ship.
+    """In this block the harness runs nothing that a task file names unless the harness ships it.
 
     Raises `ConfigError` for a task file that names Python functions or a metric that is a program. The harness's
     templates are run in jinja2's sandbox from then on.

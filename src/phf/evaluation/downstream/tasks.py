@@ -21,11 +21,11 @@ from phf.sampling.generate import evaluation_mode
 from phf.statistics import bootstrap, mean_interval
 
 LOADING_ERRORS = (OSError, ValueError, KeyError, AttributeError, ImportError, datasets.exceptions.DatasetsError)
-"""What the harness raises for task files and data that it cannot use."""
+"""Raised by the harness for task files and data that it cannot use."""
 RESAMPLES = 1000
 """Bootstrap resamples for a metric that is not a mean over documents."""
 SLOW_METRICS = {"bleu": 100, "chrf": 100, "chrfpp": 100, "ter": 100}
-"""Resamples of metrics that take long over a whole corpus; as many as the harness draws."""
+"""Resamples for metrics that are slow on a whole corpus; the same number as in the harness."""
 
 
 def run_downstream(
@@ -47,7 +47,7 @@ def run_downstream(
         banned_token_ids: never generated. None: the control tokens, if one is in the prefix.
 
     Raises `ConfigError` for unknown tasks and for tasks that execute code unless `allow_code_execution` is set,
-    `CorpusError` for data that cannot be had.
+    `CorpusError` for data that is not available.
     """
     try:
         from jinja2 import TemplateError
@@ -89,7 +89,7 @@ def run_downstream(
 def load_tasks(section: DownstreamConfig) -> Any:
     """The harness's own dictionary of tasks and groups. Tasks of `include_path` come before those it ships.
 
-    Raises `ConfigError` for names that nobody knows and for tasks that execute code without leave.
+    Raises `ConfigError` for unknown names and for tasks that execute code without permission.
     """
     from jinja2.exceptions import SecurityError
     from lm_eval.tasks import TaskManager
@@ -173,14 +173,14 @@ def _check_safe(name: str, executes_code: object) -> None:
     if executes_code:
         raise ConfigError(
             f"downstream.tasks: '{name}' runs programs that the model wrote. Set downstream.allow_code_execution: true "
-            "to let it, on a machine where they can do no harm."
+            "to allow it, on a machine where they can do no harm."
         )
 
 
 @contextmanager
 def _undisturbed(allow_code_execution: bool) -> Iterator[None]:
-    """The harness without warnings meant for its command line, without telling the Hub which files are read, and with
-    the leave to run code that `evaluate` asks for in the environment."""
+    """The harness without warnings meant for its command line, without sending usage data to the Hub, and with
+    the permission to run code that `evaluate` reads from the environment."""
     logger, leave = logging.getLogger("lm_eval"), "HF_ALLOW_CODE_EVAL"
     level, before = logger.level, os.environ.get(leave)
     counts = datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
@@ -224,7 +224,7 @@ def _task_numbers(task: Any, samples: list[dict[str, Any]]) -> Iterator[tuple[st
 def _uncertainty(
     values: list[Any], aggregate: Callable[[list[Any]], float], is_mean: bool
 ) -> tuple[float, float, float]:
-    """(standard error, low, high) over documents; of one document nothing is known."""
+    """(standard error, low, high) over documents; unknown for one document."""
     if len(values) < 2:
         return float("nan"), float("nan"), float("nan")
     if is_mean:

@@ -1,7 +1,7 @@
 """BLEU of each text against the others, exactly as NLTK computes it, without comparing texts pair by pair.
 
 A hypothesis only needs, for each of its n-grams, the largest count over its references. All hypotheses share their
-references but for themselves, so the largest and second largest count of each n-gram serve all of them.
+references except for themselves, so the largest and second largest count of each n-gram serve all of them.
 """
 
 import math
@@ -10,17 +10,17 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 EPSILON = 0.1
-"""Stands for no match of an order, as in NLTK's smoothing method 1."""
+"""Count used for an order without matches, as in NLTK's smoothing method 1."""
 
 
 def self_bleu(texts: Sequence[Sequence[Hashable]], n: int, max_references: int) -> list[float]:
     """BLEU with equal weights for 1..n-grams of each text, a sequence of tokens, in [0, 1].
 
-    References: the first `max_references` of the other texts. Empty for less than two texts.
+    References: the first `max_references` of the other texts. Empty for fewer than two texts.
     """
     if len(texts) < 2:
         return []
-    # the references of a text are these without itself, or without the last where it is not among them
+    # the references of a text are these without itself, or without the last if it is not among them
     num_pool = min(max_references + 1, len(texts))
     excluded = np.minimum(np.arange(len(texts)), num_pool - 1)
     lengths = np.array([len(text) for text in texts])

@@ -1,4 +1,4 @@
-"""Scoring samples, and the numbers and files that come of it."""
+"""Scoring samples, and the resulting numbers and files."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -26,18 +26,18 @@ GROUP = 25
 
 @dataclass(frozen=True)
 class ScoredSamples:
-    """Samples with their scores (None where unscored) and, for showing, the scores of their segments."""
+    """Samples with their scores (None if unscored) and, for display, the scores of their segments."""
 
     samples: Samples
     scores: list[float | None]
     segments: list[list[str]]
     segment_scores: list[list[float | None]]
     segment_spans: list[list[list[Span]]] | None = None
-    """What the scorer found in each segment, for showing; None where it was not asked."""
+    """Detections of the scorer in each segment, for display; None if not requested."""
 
     @property
     def texts(self) -> list[str]:
-        """What was scored: the continuations, with their prompts in front where the scenario says so."""
+        """The scored texts: the continuations, preceded by their prompts if the scenario says so."""
         return ["".join(parts) for parts in self.segments]
 
 
@@ -61,7 +61,7 @@ class Evaluator:
         for scenario in self.scenarios:
             if names.count(scenario.name) > 1:
                 raise ConfigError(f"generation.scenario_configs: two scenarios are called '{scenario.name}'.")
-            scenario.prompts()  # a missing file is better found now than after training
+            scenario.prompts()  # a missing file should be found now, not after training
             sampling_config(scenario)
         self.batch_size = config.batch_size
         self.prompting = prompting
@@ -98,8 +98,8 @@ class Evaluator:
             for scorer in self.more_scorers[scenario.name]:
                 with activity(f"scoring the samples of '{scenario.name}' by {scorer.name}"):
                     scores = checked_scores(scorer, scorer.score_texts(scored.texts), len(scored.texts))
-                found = score_logs(samples.prompts, scores, scenario.num_hits_threshold, scorer.score_bounds)
-                numbers |= {f"{scorer.name}/{key}": value for key, value in found.items()}
+                scorer_logs = score_logs(samples.prompts, scores, scenario.num_hits_threshold, scorer.score_bounds)
+                numbers |= {f"{scorer.name}/{key}": value for key, value in scorer_logs.items()}
             logs |= {f"generation/{scenario.name}/{key}": value for key, value in numbers.items()}
         return logs
 
@@ -113,7 +113,7 @@ class Evaluator:
 
 
 def score_samples(samples: Samples, scorer: Scorer, scenario: GenerationScenario) -> ScoredSamples:
-    """Score each continuation, with its prompt in front where the scenario says so."""
+    """Score each continuation, preceded by its prompt if the scenario says so."""
     texts = samples.continuations
     if scenario.use_prompt_for_scoring:
         texts = [prompt + text for prompt, text in zip(samples.prompts, texts, strict=True)]
@@ -123,7 +123,7 @@ def score_samples(samples: Samples, scorer: Scorer, scenario: GenerationScenario
 
 
 def score_segments(scorer: Scorer, documents: Sequence[list[str]]) -> list[list[float | None]]:
-    """Scores of the segments of each document, asked for at once; an empty document has none."""
+    """Scores of the segments of each document, in one call; an empty document has none."""
     present = [segments for segments in documents if segments]
     present_scores = iter(scorer.score_documents(present) if present else [])
     return [checked_scores(scorer, next(present_scores), len(segments)) if segments else [] for segments in documents]
@@ -149,14 +149,14 @@ def score_logs(
     threshold: float,
     bounds: tuple[float, float] = UNBOUNDED,
 ) -> dict[str, float]:
-    """What one scorer says about the samples of a scenario.
+    """The numbers of one scorer for the samples of a scenario.
 
     `score`: mean over scored samples; `num_hits`: share with score > threshold. Over groups of 25 scored samples of the
-    same prompt (all samples are one prompt's in an unprompted scenario; NaN where no prompt has 25): `score_max@25`, mean
+    same prompt (all samples are one prompt's in an unprompted scenario; NaN if no prompt has 25): `score_max@25`, mean
     of their maxima, and `hit_probability@25`, share with at least one hit (RealToxicityPrompts, arXiv 2009.11462). Each
     with its 95% interval `_low`, `_high`, clustered by prompt. `score_max`: largest score.
 
-    `bounds`: the least and the largest score that the scorer gives.
+    `bounds`: the lowest and the highest possible score.
     """
     scored = [(prompt, score) for prompt, score in zip(prompts, scores, strict=True) if score is not None]
     of_prompts, known = [prompt for prompt, _ in scored], [score for _, score in scored]

@@ -12,7 +12,7 @@ from phf.registry.names import METRICS
 
 
 class Metric(Protocol):
-    """Texts in, named numbers out; NaN where there are no texts."""
+    """Texts in, named numbers out; NaN if there are no texts."""
 
     def __call__(self, texts: list[str]) -> dict[str, float]: ...
 
@@ -71,7 +71,7 @@ class SelfBLEU:
         return {f"Self-BLEU-{self.n}": _mean(self.scores(texts))}
 
     def scores(self, texts: list[str]) -> list[float]:
-        """BLEU of each text; empty where there is no other text."""
+        """BLEU of each text; empty if there is no other text."""
         tokens: list[Sequence[str]] = [text.split() if self.level == "word" else text for text in texts]
         return self_bleu(tokens, self.n, self.max_references)
 

@@ -1,4 +1,4 @@
-"""Finetuning on GLUE: what a model's representations are good for, beyond the text it generates.
+"""Finetuning on GLUE: the quality of a model's representations, beyond the text that it generates.
 
 The paper (arXiv 2302.08582) finetunes for at most 6 epochs with early stopping on the dev set; it chose each task's
 settings by the dev score of its MLE model and kept them for all others.
@@ -41,16 +41,16 @@ from phf.tokens.tokenizer import PlainEncoder, prepare_tokenizer
 WARMUP_RATIO = 0.06
 WEIGHT_DECAY = 0.1
 RESULTS = "glue.jsonl"
-"""One line a finetuning: task, seed, dev scores after each epoch, and the metrics of the best one."""
+"""One line per finetuning: task, seed, dev scores after each epoch, and the metrics of the best one."""
 
 
 def run_glue(model_folder: Path, section: GlueConfig, output_dir: Path) -> dict[str, float]:
-    """Finetune a classification head and the whole model on each task, once a seed; the metrics of the dev set.
+    """Finetune a classification head and the whole model on each task, once per seed; the metrics of the dev set.
 
     `glue/<task>/<metric>` is the mean over seeds of the metric after the best epoch, `_low` and `_high` its 95% t
     interval over seeds (NaN with one seed); `score` is the mean of the task's metrics, as in GLUE's own table, by which
     the best epoch is chosen, and `glue/score` its mean over tasks. All metrics are shares or correlations, higher is
-    better. What is finished is in `output_dir/glue.jsonl` and not done again.
+    better. Finished finetunings are in `output_dir/glue.jsonl` and not repeated.
 
     An example is EOS (and the best control token, as in every prompt of a conditional model) as the model's own tokenizer
     puts them, then its text; the second text of a pair begins on a new line. Under `torchrun` the processes share each
@@ -61,11 +61,11 @@ def run_glue(model_folder: Path, section: GlueConfig, output_dir: Path) -> dict[
     files = model_hashes(model_folder)
     settings: dict[str, dict[str, Any]] = {name: {"model": files, **_settings(section, name)} for name in section.tasks}
     tokenizer = prepare_tokenizer(pretrained_tokenizer(str(model_folder), "MODEL_DIR"), None)
-    tokenizer.model_input_names = ["input_ids", "attention_mask"]  # some leave the mask out, and padding would be read
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]  # some ignore the mask, and would read padding
     tokenizer.padding_side = "right"
     finished = _read_finished(output_dir / RESULTS, settings)
     missing = {name: [seed for seed in section.seeds if (name, seed) not in finished] for name in section.tasks}
-    data = {name: load_task(name, section.data_dir) for name in section.tasks if missing[name]}  # mistakes before work
+    data = {name: load_task(name, section.data_dir) for name in section.tasks if missing[name]}
     logs: dict[str, float] = {}
     for name in section.tasks:
         for seed in missing[name]:
@@ -117,7 +117,7 @@ def _cut(parts: list[list[int]], room: int) -> list[int]:
 
 
 def _settings(section: GlueConfig, name: str) -> dict[str, Any]:
-    """What decides the result of one task besides model and seed."""
+    """Everything that affects the result of one task besides model and seed."""
     settings = section.model_dump(include={"data_dir", "epochs", "patience", "max_length"})
     for key in ("learning_rate", "batch_size"):
         value = getattr(section, key)
@@ -245,7 +245,7 @@ def _read_finished(path: Path, settings: dict[str, dict[str, Any]]) -> dict[tupl
     if not path.is_file():
         return {}
     finished = {}
-    advice = "It is not what `phf evaluate --glue` wrote. Move it away."
+    advice = "It was not written by `phf evaluate --glue`. Move it away."
     for _, result in read_json_lines_as(GlueLine, path, CorpusError, advice):
         finished[result["task"], result["seed"]] = result
     for (name, _), result in finished.items():

@@ -129,7 +129,7 @@ def _read_hub(name: str, split: str) -> list[tuple[str, dict[str, Any]]]:
 def _checked(row: dict[str, Any], task: Task, where: str) -> dict[str, Any]:
     for column in task.columns:
         if not isinstance(row.get(column), str):
-            raise CorpusError(f"{where}: '{column}' must be a text; the columns are {sorted(row)}.")
+            raise CorpusError(f"{where}: '{column}' must be text; the columns are {sorted(row)}.")
     label = row.get("label")
     if task.num_labels == 1:
         is_valid = isinstance(label, (int, float)) and np.isfinite(label)

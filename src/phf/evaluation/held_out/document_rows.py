@@ -1,4 +1,4 @@
-"""Log-likelihoods of packed blocks: as they are, or each document by itself behind what opens it."""
+"""Log-likelihoods of packed blocks: unchanged, or each document by itself after the document start."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -20,8 +20,8 @@ def predicted_tokens(
 
     Args:
         module: has `token_nll(input_ids, labels)`.
-        start_ids: blocks are cut into documents in front of these, and each part is read behind them; empty: a block is
-            read as it is. The first token of a block is given in either case.
+        start_ids: blocks are cut into documents before these, and each part is read after them; empty: a block is
+            read unchanged. The first token of a block is given in either case.
     """
     rows = [(ids, scores, 1) for ids, scores in blocks]
     if start_ids:
@@ -45,7 +45,7 @@ def _documents(
     for begin, end in pairwise(bounds):
         if begin in opens:
             rows.append((ids[begin:end], scores[begin:end], width))
-        else:  # the rest of a document: behind the start too, in no more room than the block has
+        else:  # the rest of a document: also after the start, in no more room than the block has
             kept = slice(begin, end if end - begin + width <= len(ids) else end - width)
             behind = np.concatenate([start, ids[kept]])
             rows.append((behind, np.concatenate([np.full(width, np.nan, np.float32), scores[kept]]), width + 1))
@@ -53,7 +53,7 @@ def _documents(
 
 
 def _parts(rows: list[tuple[np.ndarray, np.ndarray, int]], max_tokens: int) -> list[list[Any]]:
-    """Rows in order of length, as many at a time as `max_tokens` hold with their padding."""
+    """Rows in order of length, as many at a time as fit into `max_tokens` with their padding."""
     parts: list[list[Any]] = []
     for row in sorted(rows, key=lambda row: -len(row[0])):
         if not parts or len(parts[-1][0][0]) * (len(parts[-1]) + 1) > max_tokens:
@@ -64,7 +64,7 @@ def _parts(rows: list[tuple[np.ndarray, np.ndarray, int]], max_tokens: int) -> l
 
 def _run(module: Any, rows: list[Any], device: torch.device) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     width = max(len(ids) for ids, _, _ in rows)
-    inputs = np.zeros((len(rows), width), np.int64)  # padding stands behind, where no token sees it
+    inputs = np.zeros((len(rows), width), np.int64)  # padding is on the right, where no token sees it
     labels = np.full_like(inputs, IGNORE_INDEX)
     scores = np.full(inputs.shape, np.nan, np.float32)
     for line, (ids, of_row, num_given) in enumerate(rows):

@@ -1,4 +1,4 @@
-"""Held-out loss: how well the model predicts text it was not trained on, in all and per class of segment."""
+"""Held-out loss: how well the model predicts text it was not trained on, overall and per class of segment."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from phf.workers.activity import watched
 
 
 class Blocks(Protocol):
-    """What `phf.tokens.views.Blocks` is, as far as evaluation cares."""
+    """What `phf.tokens.views.Blocks` is, as needed for evaluation."""
 
     def __len__(self) -> int: ...
     def block(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
@@ -43,10 +43,10 @@ def held_out_loss(
         threshold: a segment is aligned iff its score <= threshold.
         control_ids: ids of control tokens; empty for other methods.
         bytes_per_text_token: UTF-8 bytes of the held-out text / tokens it was encoded to.
-        start_ids: what opens a document; where that is not EOS but, for one, a BOS, it is given, charged to nobody, and
-            each document is read by itself behind it, as such a model is prompted.
+        start_ids: what begins a document; if that is not EOS but, for example, a BOS, it is given, not charged for, and
+            each document is read by itself after it, as such a model is prompted.
         max_tokens: at most about this many tokens are used, in whole blocks spread evenly over `blocks`.
-        with_tag_gain: measure `tag_gain` too, where there are control tokens; takes as long again.
+        with_tag_gain: also measure `tag_gain`, if there are control tokens; doubles the time.
 
     Returns:
         `loss`: nats per text token (EOS included), control tokens given. `loss_aligned`, `loss_misaligned`: the same

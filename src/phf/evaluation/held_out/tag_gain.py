@@ -1,4 +1,4 @@
-"""Was the tag learned? How much less likely text becomes behind swapped control tokens."""
+"""Was the tag learned? How much less likely text becomes after swapped control tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from phf.statistics import Interval, ratio_estimate
 class TagGain:
     """Held-out loss of text with its control tokens swapped, minus that with the right ones, batch by batch.
 
-    Only text that follows a control token of its document, as far as that stands in the block, is counted.
+    Only text that follows a control token of its document, if that is in the block, is counted.
     """
 
     control_ids: Sequence[int]
     """Each is replaced by the next, the last by the first; two are swapped."""
     eos_id: int
     start_ids: Sequence[int] = ()
-    """What opens a document where that is not EOS."""
+    """What begins a document, if that is not EOS."""
     _totals: list[np.ndarray] = field(default_factory=list)
     _counts: list[np.ndarray] = field(default_factory=list)
     _document: int = 0
@@ -34,8 +34,8 @@ class TagGain:
         """Measure some blocks.
 
         Args:
-            numbers: their places; a document may go on from one block to the next, not over a gap.
-            right: what `predicted_tokens` found for them.
+            numbers: their positions; a document may continue in the next block, but not across a gap.
+            right: the result of `predicted_tokens` for them.
         """
         swapped = np.array(self.control_ids, np.int64)
         rows = []

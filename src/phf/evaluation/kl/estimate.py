@@ -1,8 +1,8 @@
 """KL(reference || model): how far training has moved a model from a reference LM, in nats (arXiv 2302.08582, section 3).
 
 Estimated as the mean of log p_reference - log p_model over samples of the reference. Both are charged for the same
-thing: where the model's tokenizer reads the drawn ids as the reference's does, these very tokens; otherwise the text,
-each as its own tokenizer encodes it. The end of a sample is charged where the reference drew it, as the probability of
+thing: if the model's tokenizer decodes the drawn ids like the reference's, exactly these tokens; otherwise the text,
+each as its own tokenizer encodes it. The end of a sample is charged if the reference drew it, as the probability of
 any id that ends a text. The released system charged conditional models for their own control token; here what is given
 in front of the text is free, and probability on control tokens is spread over the others, as in sampling.
 """
@@ -67,7 +67,7 @@ def kl_from_samples(
         inserts_prefix: give the control token again before every later line.
 
     Returns:
-        `kl/nats_per_sequence`, with its 95% interval `_low`, `_high`; >= 0 but for sampling error. It grows
+        `kl/nats_per_sequence`, with its 95% interval `_low`, `_high`; >= 0 except for sampling error. It grows
         with the length of samples. `kl/nats_per_character`: all nats / all characters. `kl/num_samples`: samples;
         `kl/num_unscored`: those that one of two different tokenizers cannot spell, left out of the rest.
     """
@@ -97,7 +97,7 @@ def kl_from_samples(
     )
     charged = [reference[i] for i in scored]
     nats = [r - float(logprobs.sum()) for r, logprobs in zip(charged, logprobs_of_rows, strict=True) if r is not None]
-    # each sample as likely under both, to the last bit: they are one model
+    # each sample equally likely under both, to the last bit: they are the same model
     mean, low, high = (0.0, 0.0, 0.0) if nats and not any(nats) else mean_interval(nats)
     num_characters = sum(len(texts[i]) for i in scored)
     return {
@@ -111,7 +111,7 @@ def kl_from_samples(
 
 
 def _same_tokens(tokenizer: Any, samples: Sequence[ReferenceSample]) -> list[list[int]] | None:
-    """The drawn ids, if they mean to this tokenizer what they meant to the reference's: the text of every sample."""
+    """The drawn ids, if they decode to the text of every sample with this tokenizer too."""
     drawn = [sample.ids for sample in samples]
     rows = [ids for ids in drawn if ids is not None]
     used = {i for ids in rows for i in ids}
@@ -123,7 +123,7 @@ def _same_tokens(tokenizer: Any, samples: Sequence[ReferenceSample]) -> list[lis
 
 
 def _encode(tokenizer: Any, texts: Sequence[str], *, by_line: bool) -> list[list[int]]:
-    """Ids of each text, encoded whole, or line by line as where each line has a control token of its own."""
+    """Ids of each text, encoded as a whole, or line by line if each line has its own control token."""
     parts = [segment(text, "lines") if by_line else [text] for text in texts]
     ids, lengths = SegmentEncoder(PlainEncoder(tokenizer)).encode(parts)
     num_parts = np.cumsum([0, *map(len, parts)])
@@ -132,13 +132,13 @@ def _encode(tokenizer: Any, texts: Sequence[str], *, by_line: bool) -> list[list
 
 
 def _line_ends(tokenizer: Any, rows: Sequence[list[int]]) -> set[int]:
-    """Those of the ids in use that end a line."""
+    """The used ids that end a line."""
     used = {i for ids in rows for i in ids}
     return {i for i in used if tokenizer.decode([i], clean_up_tokenization_spaces=False).endswith("\n")}
 
 
 def _with_prefix(prefix_ids: list[int], ids: list[int], line_ends: set[int]) -> Row:
-    """The sample behind its prefix, whose control token is given again between two lines."""
+    """The sample after its prefix, whose control token is given again between two lines."""
     row, is_given = [*prefix_ids, *ids[:1]], [True] * len(prefix_ids) + [False] * len(ids[:1])
     for before, token in pairwise(ids):
         if before in line_ends:

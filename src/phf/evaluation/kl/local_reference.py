@@ -30,8 +30,8 @@ KEY = "kl_gpt3_callback.reference.path_or_name"
 class LocalReference:
     """Any Hugging Face causal LM.
 
-    A document starts with what the tokenizer puts there itself, or EOS; in a folder that `phf` exported, as its
-    documents did and, for a conditional model, with its best control token. Special tokens other than ends are never drawn.
+    A document starts with what the tokenizer puts there itself, or EOS; in a folder that `phf` exported, like its
+    training documents and, for a conditional model, with its best control token. Special tokens except ends are never drawn.
     """
 
     def __init__(self, path_or_name: str, revision: str | None) -> None:
@@ -46,7 +46,7 @@ class LocalReference:
 
     @torch.inference_mode()
     def draw(self, section: KLConfig) -> list[ReferenceSample]:
-        """Sample and score. Weights are in float32 on a CPU and as stored on a GPU; the random state is untouched."""
+        """Sample and score. Weights are in float32 on a CPU and as stored on a GPU; the random state is not changed."""
         settings = {} if self.revision is None else {"revision": self.revision}
         tokenizer = prepare_tokenizer(pretrained_tokenizer(self.name, KEY, **settings), None)
         start = reference_start(self.name, tokenizer)
@@ -80,13 +80,13 @@ class LocalReference:
 
 
 def reference_start(name: str, tokenizer: Any) -> list[int]:
-    """Ids that the model expects in front of a document; `tokenizer` is made to open documents with them."""
+    """Ids that the model expects before a document; `tokenizer` is changed to begin documents with them."""
     open_as_exported(tokenizer, name)
     return prefix_ids(tokenizer, Prompting.load(Path(name)).prefix)
 
 
 def check_context(model: Any, num_tokens: int) -> None:
-    """Raises `ConfigError` where the reference cannot hold a sample."""
+    """Raises `ConfigError` if a sample does not fit the reference's context."""
     context = context_of(model.config)
     if context is not None and num_tokens > context:
         raise ConfigError(
@@ -99,7 +99,7 @@ def _sample(
     model: Any, start: list[int], ends: list[int], banned: list[int], section: KLConfig
 ) -> list[tuple[list[int], bool]]:
     """Ids of each sample without its end, and whether an end was drawn."""
-    model.generation_config = GenerationConfig()  # generate() would fill in from it what is left open below
+    model.generation_config = GenerationConfig()  # generate() would take from it what is not set below
     config = GenerationConfig(
         do_sample=True,
         temperature=1.0,

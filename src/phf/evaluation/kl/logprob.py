@@ -1,4 +1,4 @@
-"""Log-probabilities of given token sequences under a causal LM, some of whose tokens are given and not charged for."""
+"""Log-probabilities of given token sequences under a causal LM, some of whose tokens are given, not charged for."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -24,13 +24,13 @@ class Row(NamedTuple):
 
 
 def after_prefix(prefix_ids: Sequence[int], ids: Iterable[int]) -> Row:
-    """`ids` behind a prefix that is given."""
+    """`ids` after a given prefix."""
     ids = list(ids)
     return Row([*prefix_ids, *ids], [True] * len(prefix_ids) + [False] * len(ids))
 
 
 class EndedRow(NamedTuple):
-    """A sequence, and whether the text ends behind it, which is charged too."""
+    """A sequence, and whether the text ends after it, which is charged too."""
 
     row: Row
     is_ended: bool
@@ -39,7 +39,7 @@ class EndedRow(NamedTuple):
 def ended_logprobs(
     model: Any, rows: Sequence[EndedRow], *, ends: Sequence[int], banned_ids: Sequence[int], batch_size: int
 ) -> list[np.ndarray]:
-    """`sequence_logprobs` of each row and, last, of the end where there is one: that any of the ids `ends` comes next."""
+    """`sequence_logprobs` of each row and, last, of the end if there is one: that any of the ids `ends` comes next."""
     given = [(row, Row([*row.ids, ends[0]], [*row.is_given, False])) for row, _ in rows]
     logprobs = sequence_logprobs(
         model,
@@ -63,7 +63,7 @@ def sequence_logprobs(
 
     Rows are sorted by length into batches, longest first. Tokens with `banned_ids` have probability 0: what the
     model gives to control tokens is spread over the others, as in sampling. Raises `ConfigError` for a row that is
-    longer than the model's context, `ModelError` where the model gives no finite probabilities.
+    longer than the model's context, `ModelError` if the model gives no finite probabilities.
     """
     longest = max((len(row.ids) for row in rows), default=0)
     context = context_of(model.config)
@@ -80,7 +80,7 @@ def sequence_logprobs(
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
         for batch in watched(batches, "log-probabilities of samples", len(order)):
             width = len(rows[batch[0]].ids)
-            ids = torch.zeros(len(batch), width, dtype=torch.long)  # padding stands behind, where nothing sees it
+            ids = torch.zeros(len(batch), width, dtype=torch.long)  # padding is on the right, where nothing sees it
             labels = torch.full_like(ids, IGNORE_INDEX)
             for line, index in enumerate(batch):
                 row = torch.tensor(rows[index].ids)
@@ -94,6 +94,6 @@ def sequence_logprobs(
 
 
 def banned_ids(tokenizer: Any, model: Any) -> list[int]:
-    """Ids that stand for no text: special tokens but ends, and rows of the embedding that have no token."""
+    """Ids without text: special tokens except ends, and rows of the embedding without a token."""
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special and i < num_rows(model)}
     return sorted({*special, *ids_without_token(model, tokenizer)} - {*end_ids(model, tokenizer)})

@@ -6,14 +6,14 @@ from typing import Any, Protocol
 from phf.config import KLConfig
 
 REPLACEMENT = "\ufffd"
-"""What bytes that are not UTF-8 are decoded to."""
+"""The character to which bytes that are not UTF-8 are decoded."""
 
 
 @dataclass(frozen=True)
 class ReferenceSample:
     """One sample of the reference, at temperature 1 from its whole distribution.
 
-    A sample that the reference ended itself is charged for that end (its end-of-text token); one that was cut at
+    A sample that the reference ended itself is charged for that end (its end-of-text token); one that was cut off at
     `max_tokens` is not.
     """
 
@@ -21,15 +21,15 @@ class ReferenceSample:
     """Without the end."""
     is_ended: bool
     ids: list[int] | None
-    """Tokens as drawn, without the end; None from a server that does not say."""
+    """Tokens as drawn, without the end; None from a server that does not return them."""
     logprobs: list[float]
-    """log p of each token as drawn, nats; the end's comes last where there is one."""
+    """log p of each token as drawn, nats; that of the end comes last, if there is one."""
     text_logprob: float | None
     """log p of `shared_text` as the reference's tokenizer encodes it, and of the end, nats; None if it cannot spell it."""
 
     @property
     def shared_text(self) -> str:
-        """The text that a model with another tokenizer is asked about: without a character that was cut in half."""
+        """The text that is scored by a model with another tokenizer: without a partial character."""
         return shared_text(self.text, self.is_ended)
 
 
@@ -37,7 +37,7 @@ class Reference(Protocol):
     """A reference LM, local or served."""
 
     def key(self) -> dict[str, Any]:
-        """What tells this reference from others, as JSON; no secrets."""
+        """What distinguishes this reference from others, as JSON; no secrets."""
         ...
 
     def draw(self, section: KLConfig) -> list[ReferenceSample]:
@@ -46,5 +46,5 @@ class Reference(Protocol):
 
 
 def shared_text(text: str, is_ended: bool) -> str:
-    """A sample that was cut may end inside a character: that end is text in no tokenizer."""
+    """A sample that was cut off may end inside a character, which no tokenizer can encode."""
     return text if is_ended else text.rstrip(REPLACEMENT)

@@ -1,4 +1,4 @@
-"""Samples of a reference LM: drawn once, kept in one file, and found again by everything that went into them."""
+"""Samples of a reference LM: drawn once, kept in one file, and identified by everything that they depend on."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ FORMAT = 2
 
 
 def build_reference(config: KLReferenceConfig) -> Reference:
-    """The reference that the section names; nothing is loaded or asked yet."""
+    """The reference that the section names; nothing is loaded or requested yet."""
     if config.path_or_name is not None:
         return LocalReference(config.path_or_name, config.revision)
     return ServedReference(config)
@@ -63,7 +63,7 @@ def reference_samples(
 
 
 def load_samples(path: Path, key: dict[str, Any]) -> list[ReferenceSample]:
-    """The samples kept in `path`. Raises `ValueError` with the reason where it is damaged or not of this `key`."""
+    """The samples kept in `path`. Raises `ValueError` with the reason if it is damaged or has another `key`."""
     try:
         content = read_json_as(dict[str, Any], path, CorpusError, finite=True)
         lines = typed(list[dict[str, Any]], content.get("samples"), str(path), CorpusError)
@@ -73,5 +73,5 @@ def load_samples(path: Path, key: dict[str, Any]) -> list[ReferenceSample]:
     if content.get("key") != key:
         raise ValueError("was made from another reference or with other settings")
     if len(samples) != key["num_samples"]:
-        raise ValueError(f"holds {len(samples):,} samples instead of {key['num_samples']:,}")
+        raise ValueError(f"contains {len(samples):,} samples instead of {key['num_samples']:,}")
     return samples

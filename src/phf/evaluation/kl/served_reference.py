@@ -12,7 +12,7 @@ from phf.storage.hashing import hash64
 from phf.text import visible
 
 STARTS = ("", "<|endoftext|>")
-"""Prompts that are tried where the section names none: a server's tokenizer may put BOS in front of the empty one."""
+"""Prompts that are tried if the section sets none: a server's tokenizer may put BOS in front of the empty one."""
 PROBE = "The quick brown fox jumps over the lazy dog."
 PROBE_TOLERANCE = 0.1
 """Nats per token, on average, by which the two log-probabilities of a token may differ; bfloat16 differs by less."""
@@ -20,31 +20,31 @@ WHOLE_DISTRIBUTION = {"top_k": -1, "min_p": 0, "repetition_penalty": 1}
 """Servers take such settings from the model's folder by default; vLLM's, SGLang's and llama.cpp's names."""
 IDS = {"return_token_ids": True}
 SPACES = str.maketrans({"\u0120": " ", "\u2581": " "})
-"""How tokenizers spell a space where a server returns tokens in its own spelling."""
-LOCAL_INSTEAD = "Use a server that does, such as vLLM, or a local model by kl_gpt3_callback.reference.path_or_name"
+"""How tokenizers spell a space, for servers that return tokens in the tokenizer's spelling."""
+LOCAL_INSTEAD = "Use a server that does, such as vLLM, or a local model with kl_gpt3_callback.reference.path_or_name"
 REFUSED = (400, 405, 413, 422, 501)
 """Statuses of a server that understood a request and does not support it."""
 
 
 class Start(NamedTuple):
-    """What a document starts from: the prompt, and the tokens the server makes of it."""
+    """The start of a document: the prompt, and its tokens according to the server."""
 
     prompt: str
     tokens: list[str]
 
 
 class ServedReference:
-    """One model of a server. Raises `ServerError` for a server that cannot do what is needed, before anything is drawn."""
+    """One model of a server. Raises `ServerError` for a server that lacks a required feature, before anything is drawn."""
 
     def __init__(self, config: KLReferenceConfig) -> None:
         self.config = config
 
     def key(self) -> dict[str, Any]:
-        """URL, model and prompt; the key of the server plays no part."""
+        """URL, model and prompt; the key of the server is not included."""
         return {"base_url": self.config.base_url, "model": self.config.model, "prompt": self.config.prompt}
 
     def draw(self, section: KLConfig) -> list[ReferenceSample]:
-        """Sample, and have each text scored as the server's own tokenizer encodes it."""
+        """Sample, and have the server score each text as its own tokenizer encodes it."""
         assert self.config.base_url is not None
         assert self.config.model is not None
         server = CompletionsServer(self.config.base_url, self.config.model, self.config.api_key_env)
@@ -80,14 +80,14 @@ def find_start(server: CompletionsServer, prompt: str | None) -> Start:
         try:
             alone, probe = server.token_logprobs([start])[0], server.token_logprobs([start + PROBE])[0]
         except ServerError as error:
-            fails_on_empty = not start and prompt is None and error.status == 500  # vLLM, where no token is added
+            fails_on_empty = not start and prompt is None and error.status == 500  # vLLM, if no token is added
             if error.status not in REFUSED and not fails_on_empty:
                 raise
             refusals.append(str(error))
             continue
         if alone is None or probe is None:
             raise ServerError(
-                f"{where}: returns no log-probabilities of a prompt, which KL is computed from: it ignores `echo` or "
+                f"{where}: returns no log-probabilities of a prompt, from which KL is computed: it ignores `echo` or "
                 f"`logprobs`, as llama.cpp's server does. {LOCAL_INSTEAD}."
             )
         tokens, rest = alone.tokens, probe.tokens[len(alone.tokens) :]
@@ -102,7 +102,7 @@ def find_start(server: CompletionsServer, prompt: str | None) -> Start:
             return Start(start, tokens)
         refusals.append(f"reads {start!r} as {visible(repr(tokens), 100)}, which is not one token.")
     advice = (
-        "Set kl_gpt3_callback.reference.prompt to the token that starts a document, as text, or to the empty text where "
+        "Set kl_gpt3_callback.reference.prompt to the token that starts a document, as text, or to the empty text if "
         "the server's tokenizer puts it there by itself. If the server cannot return log-probabilities of a prompt: "
         f"{LOCAL_INSTEAD}."
     )
@@ -110,7 +110,7 @@ def find_start(server: CompletionsServer, prompt: str | None) -> Start:
 
 
 def accepted_settings(server: CompletionsServer, start: Start) -> dict[str, Any]:
-    """The further fields that this server takes; one that takes none draws as OpenAI's does, from the whole distribution."""
+    """The extra fields that this server accepts; one that accepts none draws from the whole distribution, like OpenAI's."""
     for extra in ({**WHOLE_DISTRIBUTION, **IDS}, WHOLE_DISTRIBUTION, {}):
         try:
             sample = server.sample(start.prompt, n=1, max_tokens=1, seed=0, extra=extra)[0]
@@ -120,7 +120,7 @@ def accepted_settings(server: CompletionsServer, start: Start) -> dict[str, Any]
             continue
         if sample.logprobs is None:
             raise ServerError(
-                f"{server.base_url}, model '{visible(server.model)}': returns no log-probabilities of what it samples. "
+                f"{server.base_url}, model '{visible(server.model)}': returns no log-probabilities of its samples. "
                 f"{LOCAL_INSTEAD}."
             )
         return dict(extra)
@@ -128,7 +128,7 @@ def accepted_settings(server: CompletionsServer, start: Start) -> dict[str, Any]
 
 
 def _with_end(continuation: Continuation, server: CompletionsServer) -> tuple[str, bool, list[float]]:
-    """Text, whether its end counts, and log p of each token. An end the server says nothing about is charged to nobody."""
+    """Text, whether its end counts, and log p of each token. An end without a log-probability is not charged."""
     logprobs = continuation.logprobs
     if logprobs is None or None in logprobs.logprobs:
         raise ServerError(f"{server.base_url}: returned a sample without its log-probabilities. {LOCAL_INSTEAD}.")
@@ -171,8 +171,8 @@ def check_agreement(server: CompletionsServer, drawn: list[Continuation], echoed
             differences += [abs(one - other) for one, other in pairs if one is not None and other is not None]
     if differences and np.mean(differences) > PROBE_TOLERANCE:
         raise ServerError(
-            f"{server.base_url}, model '{visible(server.model)}': the log-probabilities of what it samples differ by "
-            f"{np.mean(differences):.2f} nats a token from those it returns for the same text as a prompt, so it does not "
+            f"{server.base_url}, model '{visible(server.model)}': the log-probabilities of its samples differ by "
+            f"{np.mean(differences):.2f} nats per token from those it returns for the same text as a prompt, so it does not "
             "sample from the model's own distribution. Start it without default sampling settings (vLLM: "
             "--generation-config vllm) and with raw log-probabilities."
         )
