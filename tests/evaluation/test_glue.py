@@ -143,7 +143,7 @@ def test_mistakes_are_named_before_any_training(model_folder, data, tmp_path, mo
         run_glue(model_folder, section(data, learning_rate={"rte": 1e-5}), tmp_path / "out")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "glue.jsonl").write_text("{")
-    with pytest.raises(CorpusError, match=r"It is not what `phf evaluate --glue` wrote"):
+    with pytest.raises(CorpusError, match=r"It was not written by `phf evaluate --glue`"):
         run_glue(model_folder, section(data), tmp_path / "out")
     with pytest.raises(CorpusError, match=r"nyu-mll/glue cannot be loaded.*set glue\.data_dir"):
         run_glue(model_folder, section(data, data_dir=None), tmp_path / "other")

@@ -284,7 +284,7 @@ def transformers_serve(path, body):
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (llama_cpp, "returns no log-probabilities of a prompt, which KL is computed from: it ignores `echo`"),
+        (llama_cpp, "returns no log-probabilities of a prompt, from which KL is computed: it ignores `echo`"),
         (generated_only, "do not spell it"),
         (transformers_serve, "Unexpected keys in the request.*cannot return log-probabilities of a prompt"),
         (lambda path, body: (200, '{"choices":'), "is not JSON"),
@@ -296,7 +296,7 @@ def test_a_server_that_cannot_be_a_reference_is_refused_with_the_reason(tmp_path
         reference_samples(served(fake), tmp_path)
     assert fake.url in str(error.value)
     if answer in (llama_cpp, generated_only, transformers_serve):
-        assert "vLLM, or a local model by kl_gpt3_callback.reference.path_or_name" in str(error.value)
+        assert "vLLM, or a local model with kl_gpt3_callback.reference.path_or_name" in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 

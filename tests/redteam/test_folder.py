@@ -242,7 +242,7 @@ def test_the_command_searches_replays_and_fails_by_its_status(model, tmp_path, m
     ("arguments", "message"),
     [
         (["nowhere", "--task", "pep8"], "is not a model folder"),
-        (["MODEL", "--task", "pep8/quickstart", "--fail-above", "0"], "choose one with --replay"),
+        (["MODEL", "--task", "pep8/quickstart", "--fail-above", "0"], "give one with --replay"),
         (["MODEL", "--task", "pep8/quickstart", "--replay", "no.jsonl"], "--replay no.jsonl: there is no such file"),
         (["MODEL", "--task", "pep8/quickstart", "--override", "redteam.rounds=1"], "unknown key 'redteam.rounds'"),
         (
