@@ -1,6 +1,7 @@
 """Annotation on a Ray cluster: the same bytes as on one machine, also when a node dies."""
 
 import json
+import os
 
 import pytest
 
@@ -27,6 +28,7 @@ def cluster():
     """Three nodes on this machine; every process of a node dies with it."""
     from ray.cluster_utils import Cluster
 
+    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise: they starve where other tests run beside them
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     for _ in range(2):
         cluster.add_node(num_cpus=2)

@@ -174,7 +174,9 @@ def resolve_thresholds(config: Config, sources: Sequence[str]) -> dict[str, Reso
         for key in missing:
             percentile = percentile_thresholds(config)[key]
             by_key[key] = resolved = _resolve(levels[level_of(key)], percentile, key)
-            with opened_entry(_cache_path(config, key, percentile), f"{key} of {', '.join(config.dataset.datasets)}") as path:
+            with opened_entry(
+                _cache_path(config, key, percentile), f"{key} of {', '.join(config.dataset.datasets)}"
+            ) as path:
                 write_json_atomic(path, vars(resolved))
     return {key: resolved for key, resolved in by_key.items() if resolved is not None}
 
