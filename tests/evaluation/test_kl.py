@@ -99,8 +99,9 @@ def test_the_prefix_is_given_and_no_probability_is_lost_to_control_tokens(condit
         inserts: measure_kl(
             model,
             tokenizer,
-            kl.model_copy(update={"should_insert_prefix": inserts}),
+            kl,
             prefix_ids=[0, aligned],
+            repeated_id=aligned if inserts else None,
             cache_dir=tmp_path,
         )
         for inserts in (False, True)

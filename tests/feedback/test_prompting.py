@@ -27,7 +27,8 @@ def test_all_control_tokens_are_banned_but_the_prefix_of_a_model_that_repeats_it
     assert prompting.banned(prefix) == banned
     tokenizer = tiny_tokenizer(THREE)
     assert prompting.banned_ids(tokenizer, prefix) == sorted(tokenizer.convert_tokens_to_ids(list(banned)))
-    assert prompting.repeats(prefix) == (repeats and bool(prefix))
+    good = tokenizer.convert_tokens_to_ids("<|good|>")
+    assert prompting.repeated_id(tokenizer) == (good if repeats else None)
 
 
 def test_a_model_is_prompted_with_its_best_token_and_steered_away_from_its_worst():

@@ -177,12 +177,12 @@ class ModelEvaluation:
         """KL from the reference LM, the prefix given."""
         section = self.config.kl_gpt3_callback
         assert section is not None, "called for tasks with a reference"
-        section = section.model_copy(update={"should_insert_prefix": self.prompting.repeats(self.prompting.prefix)})
         return measure_kl(
             self.lm,
             self.tokenizer,
             section,
             prefix_ids=self.prefix_ids,
+            repeated_id=self.prompting.repeated_id(self.tokenizer),
             cache_dir=cache_root() / "references",
             announce=self.announce,
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.errors import ConfigError
-from phf.feedback.control_tokens import NO_CONTROL_TOKENS, ControlTokens
+from phf.feedback.control_tokens import NO_CONTROL_TOKENS, ControlTokens, control_token_id
 from phf.storage.files import write_json_atomic
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import PromptingFile
@@ -47,9 +47,9 @@ class Prompting:
         """Ids of the `banned` tokens, sorted."""
         return sorted(ControlTokens(self.banned(prefix)).ids(tokenizer))
 
-    def repeats(self, prefix: str | None) -> bool:
-        """Whether `prefix` stands in front of every later segment too."""
-        return self.tags_every_segment and prefix in self.control_tokens
+    def repeated_id(self, tokenizer: Any) -> int | None:
+        """Id of the prefix where it stands in front of every later segment too, else None."""
+        return control_token_id(tokenizer, self.prefix) if self.prefix and self.tags_every_segment else None
 
     def away_from(self, prefix: str | None) -> str | None:
         """The control token that guidance steers away from, towards `prefix`; None where there is no other one."""

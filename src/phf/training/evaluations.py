@@ -10,7 +10,7 @@ from phf.evaluation.generation.evaluator import Evaluator
 from phf.evaluation.held_out.loss import held_out_numbers
 from phf.evaluation.kl.estimate import kl_from_samples
 from phf.evaluation.kl.reference_samples import reference_samples
-from phf.feedback import threshold_of
+from phf.feedback import control_token_id, threshold_of
 from phf.models import ObjectiveLM
 from phf.runs.writer import RunWriter
 from phf.storage.cache import cache_root
@@ -126,12 +126,14 @@ def _kl_measure(
     The reference is sampled now: one that cannot be used is better found before training than hours into it.
     """
     start_ids = prefix_ids(tokenizer, section.prefix, "kl_gpt3_callback.prefix ")
+    repeats = section.prefix and section.should_insert_prefix
+    repeated_id = control_token_id(tokenizer, section.prefix or "") if repeats else None
     samples = reference_samples(section, cache_root() / "references", announce)
     return lambda lm: kl_from_samples(
         lm,
         tokenizer,
         samples,
         prefix_ids=start_ids,
-        inserts_prefix=bool(section.should_insert_prefix),
+        repeated_id=repeated_id,
         batch_size=section.batch_size,
     )

@@ -31,6 +31,7 @@ def measure_kl(
     section: KLConfig,
     *,
     prefix_ids: list[int],
+    repeated_id: int | None = None,
     cache_dir: Path,
     announce: Callable[[str], None] = lambda message: None,
 ) -> dict[str, float]:
@@ -38,6 +39,7 @@ def measure_kl(
 
     Args:
         prefix_ids: what the model is given before each sample, its document start, then the control token if there is one.
+        repeated_id: the control token, where it is given again before every later line.
         cache_dir: folder of the reference's samples.
         announce: called when samples are drawn.
     """
@@ -46,7 +48,7 @@ def measure_kl(
         tokenizer,
         reference_samples(section, cache_dir, announce),
         prefix_ids=prefix_ids,
-        inserts_prefix=bool(section.should_insert_prefix),
+        repeated_id=repeated_id,
         batch_size=section.batch_size,
     )
 
@@ -57,14 +59,14 @@ def kl_from_samples(
     samples: Sequence[ReferenceSample],
     *,
     prefix_ids: list[int],
-    inserts_prefix: bool = False,
+    repeated_id: int | None = None,
     batch_size: int = 64,
 ) -> dict[str, float]:
     """KL(reference || model) of any causal LM.
 
     Args:
         prefix_ids: document start, and the control token if there is one; given, not charged for.
-        inserts_prefix: give the control token again before every later line.
+        repeated_id: the control token, where it is given again before every later line.
 
     Returns:
         `kl/nats_per_sequence`, with its 95% interval `_low`, `_high`; >= 0 except for sampling error. It grows
@@ -78,13 +80,13 @@ def kl_from_samples(
     else:
         reference = [sample.text_logprob for sample in samples]
         texts = [sample.shared_text for sample in samples]
-        rows = _encode(tokenizer, texts, by_line=inserts_prefix)
+        rows = _encode(tokenizer, texts, by_line=repeated_id is not None)
     ends = end_ids(model, tokenizer)
     cannot_spell = {tokenizer.unk_token_id} - {None, *ends}
     is_scored = [r is not None and not cannot_spell & {*ids} for r, ids in zip(reference, rows, strict=True)]
-    line_ends = _line_ends(tokenizer, rows) if inserts_prefix and len(prefix_ids) > 1 else set()
+    line_ends = set() if repeated_id is None else _line_ends(tokenizer, rows)
     given = [
-        EndedRow(_with_prefix(prefix_ids, ids, line_ends), sample.is_ended)
+        EndedRow(_with_prefix(prefix_ids, ids, repeated_id, line_ends), sample.is_ended)
         for ids, sample in zip(rows, samples, strict=True)
     ]
     scored = [i for i in range(len(samples)) if is_scored[i]]
@@ -137,12 +139,12 @@ def _line_ends(tokenizer: Any, rows: Sequence[list[int]]) -> set[int]:
     return {i for i in used if tokenizer.decode([i], clean_up_tokenization_spaces=False).endswith("\n")}
 
 
-def _with_prefix(prefix_ids: list[int], ids: list[int], line_ends: set[int]) -> Row:
-    """The sample after its prefix, whose control token is given again between two lines."""
+def _with_prefix(prefix_ids: list[int], ids: list[int], repeated_id: int | None, line_ends: set[int]) -> Row:
+    """The sample after its prefix, with the control token given again between two lines, if it is to be."""
     row, is_given = [*prefix_ids, *ids[:1]], [True] * len(prefix_ids) + [False] * len(ids[:1])
     for before, token in pairwise(ids):
-        if before in line_ends:
-            row.append(prefix_ids[-1])
+        if repeated_id is not None and before in line_ends:
+            row.append(repeated_id)
             is_given.append(True)
         row.append(token)
         is_given.append(False)
