@@ -102,7 +102,7 @@ def test_the_card_says_what_the_dataset_is(dataset):
 def test_an_unfinished_or_damaged_dataset_is_not_uploaded(dataset, calls):
     shard = next(dataset.glob("*.parquet"))
     shard.write_bytes(shard.read_bytes() + b"x")
-    with pytest.raises(CorpusError, match=r"is missing or not what manifest\.json says"):
+    with pytest.raises(CorpusError, match=r"is missing or does not match manifest\.json"):
         push_dataset(dataset, "me/stdlib")
     (dataset / "manifest.json").unlink()
     with pytest.raises(CorpusError, match="no finished annotation"):

@@ -109,7 +109,7 @@ def test_a_corpus_that_is_repaired_on_the_way_keeps_the_shards_of_the_same_docum
         }
     middle.write_text("".join([*lines[:3], *lines[4:]]))
     annotate(sources, SCORER, None, out, workers, shard_bytes=10)
-    assert "changed since this annotation began" in caplog.text
+    assert "has changed since this annotation began" in caplog.text
     again = {name for name, then in kept.items() if (out / name).stat().st_mtime_ns != then}
     assert again == {"shard-00001-000001.parquet"} & kept.keys()
     annotate(sources, SCORER, None, tmp_path / "whole", shard_bytes=10)
@@ -154,7 +154,7 @@ def test_the_same_name_in_another_directory_is_another_corpus(tmp_path, monkeypa
     (tmp_path / "out" / "manifest.json").unlink()
     shards = content(tmp_path / "out")
     monkeypatch.chdir(tmp_path / "other")
-    with pytest.raises(OutputError, match=r"holds another annotation\. They differ in: fingerprint"):
+    with pytest.raises(OutputError, match=r"contains another annotation\. They differ in: fingerprint"):
         annotate(["a.jsonl"], SCORER, None, tmp_path / "out")
     assert content(tmp_path / "out") == shards
 
@@ -202,7 +202,7 @@ def test_several_scorers_fill_columns_of_their_own(tmp_path):
     assert row["length_avg_score"] == pytest.approx(7 / 24)
     assert list(manifest.scorers) == ["scores", "length_scores", "again_scores"]
     assert [d.scores for d in read_annotated(str(tmp_path / "out"), "again_scores")] == [[0.25, 0.0]]
-    with pytest.raises(ConfigError, match="Two scorers want the column 'pep8_scores'"):
+    with pytest.raises(ConfigError, match="Two scorers need the column 'pep8_scores'"):
         score_columns([SCORER, SCORER, SCORER])
     assert column_prefix("DetoxifyToxicityScorer") == "detoxify_toxicity"
     assert column_prefix("my.module:PIIScorer") == "pii"

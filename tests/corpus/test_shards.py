@@ -100,7 +100,7 @@ def test_no_reader_takes_a_part_for_the_whole(whole, tmp_path, damage, message):
     folder = shutil.copytree(whole, tmp_path / "dataset")
     damage(folder)
     for name, read in READERS.items():
-        with pytest.raises(CorpusError, match=f"{message}|is missing or not what manifest.json says"):
+        with pytest.raises(CorpusError, match=f"{message}|is missing or does not match manifest.json"):
             pytest.fail(f"{name} reads it: {read(str(folder))}")
 
 

@@ -1,4 +1,4 @@
-"""Raw corpora named in a configuration are annotated once, and found again by what they are."""
+"""Raw corpora named in a configuration are annotated once, and identified by their content."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from phf.scorers import build_scorer
 from phf.storage.cache import entry_path, keep_entry, trim
 
 MAX_BYTES = 200
-"""Of a source's name in that of its folder: file systems allow 255, and what is kept beside the folder needs some too."""
+"""Characters of a source's name in that of its folder: file systems allow 255, and files next to it need some too."""
 
 
 def ensure_annotated(
@@ -27,9 +27,9 @@ def ensure_annotated(
     announce: Callable[[str], None] | None = None,
     prefix: str = "",
 ) -> str:
-    """`source` itself if it is annotated, else the folder of its cached annotation, which is made now if need be.
+    """`source` itself if it is annotated, otherwise the folder of its cached annotation, which is made now if needed.
 
-    `prefix`: put before the ids of documents that have none, where other sources of the same job have the same ones.
+    `prefix`: put before generated ids, if other sources of the same job have the same ones.
     """
     if is_annotated(source):
         return source
@@ -50,7 +50,7 @@ def ensure_annotated(
 
 
 def distinct_prefixes(sources: Sequence[str]) -> dict[str, str]:
-    """Raw source -> what makes the ids of its documents differ from those of the others; "" where they differ anyway."""
+    """Raw source -> what makes the ids of its documents differ from those of the others; "" if they differ anyway."""
     raw = [source for source in dict.fromkeys(sources) if not is_annotated(source)]
     if len(raw) < 2 or not names_clash([list_corpus([source]) for source in raw]):
         return dict.fromkeys(raw, "")

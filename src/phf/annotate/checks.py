@@ -18,16 +18,16 @@ ROWS_LOOKED_AT = 1000
 
 
 def check_columns(corpus: Corpus, options: ReadOptions) -> None:
-    """Look whether the columns that are asked for are in the first rows of a corpus: a name that is misspelled would leave
-    everything out, or keep nothing.
+    """Check whether the requested columns are in the first rows of a corpus: a misspelled name would leave everything out,
+    or keep nothing.
 
-    Raises `CorpusError` naming the columns that there are.
+    Raises `CorpusError` with the existing columns.
     """
     part = next((part for part in corpus.parts if part.kind in ("records", "saved")), None)
     wanted = [*options.keep, *([] if options.text_column is None else [options.text_column])]
     if part is None or not wanted:
         if wanted and not any(part.kind == "hub" for part in corpus.parts):
-            raise CorpusError(f"There are no columns in text files, so none called {wanted[0]}. Leave the option out.")
+            raise CorpusError(f"Text files have no columns, so there is none called {wanted[0]}. Leave the option out.")
         return
     rows = list(islice(_rows(part, options), ROWS_LOOKED_AT))
     if not rows:
@@ -44,7 +44,7 @@ def check_columns(corpus: Corpus, options: ReadOptions) -> None:
 
 
 def _rows(part: Part, options: ReadOptions) -> Iterable[Record]:
-    """The rows that can be read; what else is wrong is said when it is their turn."""
+    """The readable rows; other problems are reported when they are reached."""
     return read_part(part, options.columns, bad=lambda error: None)
 
 
@@ -59,17 +59,17 @@ def count_ids(shard: Path, counter: DuplicateCounter) -> None:
 
 
 def check_shards(output: Path, sizes: Mapping[str, int]) -> None:
-    """Raise `OutputError` unless every shard of a job is there as it was written."""
+    """Raise `OutputError` unless every shard of a job exists as it was written."""
     for name, size in sizes.items():
         path = output / name
         if not path.is_file() or path.stat().st_size != size:
             raise OutputError(
-                f"{path} was written, but has gone or changed since. Run the same command again: what is there is kept."
+                f"{path} was written, but has been removed or changed since. Run the same command again: what exists is kept."
             )
 
 
 def notices(manifest: Manifest, shown: int = 5) -> list[str]:
-    """Lines for whoever ran a job: what was not read of its corpus, and ids that are there more than once."""
+    """Lines for the user of a job: what was not read of its corpus, and duplicate ids."""
     lines = describe_left_out(manifest.left_out, shown)
     if count := manifest.skipped.get("count"):
         rows = manifest.skipped["rows"]
@@ -79,6 +79,6 @@ def notices(manifest: Manifest, shown: int = 5) -> list[str]:
     if count := manifest.num_duplicate_ids:
         lines.append(
             f"{count:,} {'document has' if count == 1 else 'documents have'} the id of an earlier one. A held-out split is "
-            "chosen by ids: documents of one id are held out together, or not at all."
+            "chosen by id: documents with the same id are held out together, or not at all."
         )
     return lines

@@ -1,4 +1,4 @@
-"""The folder of an annotated dataset: whose it is, whether it is finished, and what a killed job left in it."""
+"""The folder of an annotated dataset: its job, whether it is finished, and what a killed job left in it."""
 
 import json
 import logging
@@ -24,14 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 def check_apart(sources: Sequence[str], output: Path) -> None:
-    """A folder of text must not grow by what is made of it: it would be read, and the job be another one next time."""
+    """Output must not be inside a folder of text: it would be read as part of it, and change the job."""
     for folder in map(Path, sources):
         if not folder.is_dir() or not output.resolve().is_relative_to(folder.resolve()):
             continue
         is_hidden = any(name[0] == "." for name in output.resolve().relative_to(folder.resolve()).parts)
         if not is_hidden and (listing := list_source(str(folder))) is not None and listing.is_deep:
             raise OutputError(
-                f"{output} is inside the corpus {folder}, as part of which it would be read. Choose another folder."
+                f"{output} is inside the corpus {folder}, so it would be read as part of it. Choose another folder."
             )
 
 
@@ -52,7 +52,7 @@ def claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
         is_same_place = found.get("directory") == job["directory"] or all(map(os.path.isabs, settings["sources"]))
         if changed == ["fingerprint"] and is_same_place and not (output / MANIFEST).is_file():
             logger.warning(
-                "%s changed since this annotation began: only shards of the same documents are kept.",
+                "%s has changed since this annotation began: only shards with unchanged documents are kept.",
                 visible_text(", ".join(settings["sources"])),
             )
             write_json_atomic(path, job)
@@ -67,9 +67,9 @@ def claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
 
 
 def finished(output: Path, settings: dict[str, Any]) -> Manifest | None:
-    """The manifest, where this very job is done and nobody has deleted shards since.
+    """The manifest, if exactly this job is done and no shards have been deleted since.
 
-    A dataset that an older version finished, in smaller shards, is the same dataset.
+    A dataset that an older version finished, in smaller shards, counts as the same.
     """
     if not (output / JOB).is_file() or (manifest := read_manifest(output)) is None:
         return None
@@ -80,22 +80,22 @@ def finished(output: Path, settings: dict[str, Any]) -> Manifest | None:
 
 
 def clear_pieces(output: Path) -> None:
-    """Delete what is in a shard by now, or belongs to none."""
+    """Delete pieces that are already in a shard, or belong to none."""
     shutil.rmtree(output / PIECES, ignore_errors=True)
 
 
 def _another_job(output: Path, found: dict[str, Any], settings: dict[str, Any], changed: list[str]) -> OutputError:
     if changed == [SHARD_SETTINGS] and _is_older(found):
         return OutputError(
-            f"{output} holds an annotation that an older version of phf began and did not finish; this version cuts shards "
-            "at other places. Finish it with that version, choose another folder, or delete it to start over."
+            f"{output} contains an unfinished annotation by an older version of phf; this version cuts shards "
+            "differently. Finish it with that version, choose another folder, or delete it to start over."
         )
-    from phf.config.differences import differences  # with all of the configuration: a tenth of the start
+    from phf.config.differences import differences  # loads all of the configuration: a tenth of the start-up time
 
     now = json.loads(json.dumps(settings))
     what = differences({key: found.get(key) for key in changed}, {key: now[key] for key in changed})
     return OutputError(
-        f"{output} holds another annotation. They differ in: {what} (that annotation's -> this one's). "
+        f"{output} contains another annotation. They differ in: {what} (that annotation's -> this one's). "
         "Choose another folder, or delete that one to start over."
     )
 
@@ -112,7 +112,7 @@ def _delete_partial(output: Path) -> None:
 
 
 def _differences(found: dict[str, Any], settings: dict[str, Any]) -> list[str]:
-    """Keys of the settings that are others in the job that was found."""
+    """Keys of the settings that differ from those of the folder's job."""
     return [key for key, value in json.loads(json.dumps(settings)).items() if found.get(key) != value]
 
 

@@ -22,16 +22,16 @@ DESCRIPTIONS = {
     "texts": "segments of the document; joined, they are its text",
     "avg_score": "unweighted mean of the scored segments, null where none is scored",
     "num_sents": "number of segments",
-    "meta": "what the source says of the document, as JSON",
+    "meta": "metadata of the document from its source, as JSON",
 }
 
 
 def push_dataset(folder: Path, repo_id: str, private: bool = True) -> str:
     """Upload a finished annotated dataset, its manifest and its card to the dataset repository `repo_id`; returns its URL.
 
-    The repository is made if there is none, private by default: a corpus may hold what its scorer was meant
-    to find. A README.md that somebody wrote into the folder is uploaded as it is. The token is read from $HF_TOKEN.
-    Raises `ConfigError` without a token, `CorpusError` for an unfinished or damaged dataset, `OutputError` where the Hub
+    The repository is created if there is none, private by default: a corpus may hold what its scorer was meant
+    to find. An existing README.md of your own in the folder is uploaded unchanged. The token is read from $HF_TOKEN.
+    Raises `ConfigError` without a token, `CorpusError` for an unfinished or damaged dataset, `OutputError` if the Hub
     cannot be reached or refuses.
     """
     from huggingface_hub import HfApi
@@ -54,8 +54,8 @@ def push_dataset(folder: Path, repo_id: str, private: bool = True) -> str:
 
 
 def check_push(repo_id: str) -> str:
-    """The token of $HF_TOKEN. Raises `ConfigError` without one, or where `repo_id` can be no name of a repository, which
-    is worth knowing before the scoring."""
+    """The token of $HF_TOKEN. Raises `ConfigError` without one, or if `repo_id` cannot be the name of a repository, which
+    is checked before the scoring."""
     from huggingface_hub.utils import validate_repo_id
 
     with _hub_errors(repo_id):
@@ -112,7 +112,7 @@ def dataset_card(folder: Path, repo_id: str) -> str:
         "",
         "## Thresholds",
         "",
-        "The score that so many percent of the documents (`avg_score`) or of the segments do not exceed:",
+        "The score that the given percentage of the documents (`avg_score`) or segments does not exceed:",
         "",
         f"| | {' | '.join(f'p{q}' for q in QUANTILES)} |",
         f"|---|{'---|' * len(QUANTILES)}",
@@ -140,19 +140,19 @@ def dataset_card(folder: Path, repo_id: str) -> str:
 
 
 def _checked_manifest(folder: Path) -> Manifest:
-    """The manifest of a dataset that is whole."""
+    """The manifest of a complete dataset."""
     manifest = read_manifest(folder)
     if manifest is None:
-        raise CorpusError(f"{folder} holds no finished annotation (no {MANIFEST}). Run phf annotate to its end first.")
+        raise CorpusError(f"{folder} contains no finished annotation (no {MANIFEST}). Finish phf annotate first.")
     for shard in manifest.shards:
         path = folder / shard["name"]
         if not path.is_file() or file_sha256(path) != shard["sha256"]:
-            raise CorpusError(f"{path} is missing or not what {MANIFEST} says. Delete {MANIFEST} and annotate again.")
+            raise CorpusError(f"{path} is missing or does not match {MANIFEST}. Delete {MANIFEST} and annotate again.")
     return manifest
 
 
 def _is_card_for_another(folder: Path, repo_id: str) -> bool:
-    """Whether the card is one of ours, untouched, that was written for a repository of another name."""
+    """Whether the card is one of ours, unedited, that was written for a repository with another name."""
     card = (folder / CARD).read_text(encoding="utf-8", errors="replace")
     named = re.search(r'load_dataset\("([^"]+)"', card)
     return named is not None and named[1] != repo_id and card == dataset_card(folder, named[1])
@@ -177,13 +177,13 @@ def _quantile_rows(column: str, scores: ScoreDistributions) -> Iterator[str]:
 
 
 def _inline(text: str) -> str:
-    """Text of a corpus that can neither end a line of the card nor a span of code in it."""
+    """Text of a corpus that can end neither a line of the card nor a span of code in it."""
     return " ".join(text.split()).replace("`", "'").replace("|", "/")
 
 
 @contextmanager
 def _hub_errors(repo_id: str) -> Iterator[None]:
-    """Say what went wrong without repeating what was sent."""
+    """Report what went wrong without repeating what was sent."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 
     kept = "The dataset is finished on disk; run the same command again to upload it."

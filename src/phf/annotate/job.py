@@ -1,4 +1,4 @@
-"""What everybody who works on an annotation needs to know."""
+"""The settings of an annotation, for all processes that work on it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +8,10 @@ from phf.corpus.formats.row_policy import ReadOptions
 from phf.corpus.sources.tree import PIECES
 
 SHARD_BYTES = 128_000_000
-"""Of text in a shard, about; 3.3 billion tokens are then about a hundred files."""
+"""Approximate bytes of text in a shard; 3.3 billion tokens then make about a hundred files."""
 
 UNREAD = "not-read.txt"
-"""Beside a manifest that lists only the first of what was not read: a line for each file or row, "PLACE<tab>REASON"."""
+"""Next to a manifest that lists only the first items that were not read: a line per file or row, "PLACE<tab>REASON"."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Job:
     segmenter: str
     output: Path
     time_limit: float | None = None
-    """Seconds that a document, or a batch of short ones, may take before its worker is replaced; None: for ever."""
+    """Seconds that a document, or a batch of short ones, may take before its worker is replaced; None: no limit."""
     options: ReadOptions | None = None
     """How the corpus is read; None: by the defaults."""
     is_strict: bool = True
     """Whether a row that cannot be read ends the job."""
     shard_bytes: int = SHARD_BYTES
-    """UTF-8 bytes of text from which on a shard is finished."""
+    """UTF-8 bytes of text at which a shard is complete."""
     fingerprint: str = ""
     """Of the sources."""
 

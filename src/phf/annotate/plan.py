@@ -1,4 +1,4 @@
-"""What is left to do of a job, part by part, and how far it is."""
+"""The remaining work of a job, part by part, and its progress."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from phf.annotate.shards import ShardResult, ShardWriter, Step, finished_shards,
 from phf.corpus.sources.parts import Part
 
 TOTALS = ("num_documents", "num_chars", "num_unscored")
-"""Counts that are summed up over pieces and shards."""
+"""Counts that are summed over pieces and shards."""
 
 
 class Plan:
-    """The parts of a corpus, what is finished of them, and the shards that are made of the rest.
+    """The parts of a corpus, what is finished of them, and the shards that are made from the rest.
 
     `precision`: what finished shards must have been scored in; None: any.
     """
@@ -37,12 +37,12 @@ class Plan:
         return number + 1 == len(self.parts)
 
     def finished(self, number: int) -> list[ShardResult]:
-        """Shards of a part that need not be made again."""
+        """Shards of a part that do not have to be made again."""
         part = self.parts[number]
         return finished_shards(self.job, number, part, self.precision, is_last=self.is_last(number))
 
     def steps(self, number: int, finished: list[ShardResult]) -> Iterator[Step]:
-        """What is in a part, from its start to its end."""
+        """The contents of a part, from its start to its end."""
         return steps_of(self.job, number, self.parts[number], finished, is_last=self.is_last(number))
 
     def pieces(self) -> Iterator[Piece]:
@@ -71,7 +71,7 @@ class Plan:
 
     @property
     def fraction(self) -> float | None:
-        """Share of the corpus that has been scored, in [0, 1]; None where its size is not known."""
+        """Share of the corpus that has been scored, in [0, 1]; None if its size is not known."""
         sizes = [part.num_bytes for part in self.parts]
         if None in sizes or not (total := sum(size or 0 for size in sizes)):
             return None

@@ -5,7 +5,7 @@ from typing import Any
 from phf.errors import ScorerError
 
 OF_CLUSTER = "that of the cluster"
-"""What a job on Ray says until a worker has answered: the machine that starts it may be unlike those that score."""
+"""Placeholder of a job on Ray until a worker has answered: the machine that starts it may differ from those that score."""
 
 
 def with_precision(description: Any, precision: str) -> Any:
@@ -21,10 +21,10 @@ def with_precision(description: Any, precision: str) -> Any:
 
 
 def check_precision(first: str, other: str) -> None:
-    """Raises `ScorerError` where two shards of a job were scored in different precisions."""
+    """Raises `ScorerError` if two shards of a job were scored in different precisions."""
     if first != other:
         raise ScorerError(
-            f"Some workers score in {first or 'none'}, others in {other or 'none'}: their scores differ by rounding and "
+            f"Some workers score in {first or 'none'}, others in {other or 'none'}: their scores differ by rounding errors and "
             "must not be in one dataset. Give the scorer a device that all workers have, such as {device: cpu}. "
             "Shards that were scored in another precision are scored again."
         )

@@ -1,6 +1,6 @@
 """Corpus x scorers -> annotated dataset: pieces of it are scored by workers and joined into shards.
 
-Which documents a piece and a shard hold depends on the corpus alone, so the result is the same bytes however often the job
+Which documents a piece and a shard hold depends on the corpus alone, so the resulting bytes are the same however often the job
 was interrupted and however many processes or machines worked on it.
 """
 
@@ -35,7 +35,7 @@ from phf.scorers.composite import joined_precision
 from phf.storage.reading import without_surrogates
 
 FORMAT = 3
-"""Part of every cache key: raise it when the same input becomes other documents, segments or scores."""
+"""Part of every cache key: change it whenever the same input gives different documents, segments or scores."""
 
 OnError = Literal["stop", "skip"]
 ScorerSections = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -43,7 +43,7 @@ ScorerSections = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an annotation is."""
+    """Progress of an annotation."""
 
     num_documents: int
     num_chars: int
@@ -51,11 +51,11 @@ class Progress:
     seconds: float
     """Since this run began."""
     fraction: float | None
-    """Share of the corpus that has been scored, in [0, 1]; None where its size is not known."""
+    """Share of the corpus that has been scored, in [0, 1]; None if its size is not known."""
 
     @property
     def seconds_left(self) -> float | None:
-        """By the rate so far; None while there is nothing to go by."""
+        """Estimated from the rate so far; None until a rate is known."""
         if not self.fraction:
             return None
         return self.seconds * (1 - self.fraction) / self.fraction
@@ -87,7 +87,7 @@ def annotate(
         sources: see `phf.corpus.sources.documents`.
         scorer_config: `class_name` and settings of a scorer, or of several: the first fills the column `scores`, each
             other one a column of its own (`PIIScorer`: `pii_scores`; a key `column` names it otherwise).
-        segmenter: how documents are cut; None takes the first scorer's own.
+        segmenter: how documents are cut; None: the first scorer's own way.
         output: folder of the dataset. What an interrupted job had finished is kept.
         workers: processes (actors on Ray). 1 scores in this process, unless there is a `time_limit`; None: one per GPU
             for scorers that use one, one per CPU that this process may use for others.
@@ -98,14 +98,16 @@ def annotate(
         shard_bytes: text in a shard of the dataset, in bytes of UTF-8.
         options: column of the text, and columns kept in `meta`.
         on_error: whether a row that cannot be read ends the job, or is counted in the manifest and skipped.
-        announce: called with what is worth knowing of the corpus before it is scored.
-        prefix: put before the ids that are made for documents without one.
+        announce: called with notes on the corpus before it is scored.
+        prefix: put before the ids that are generated for documents without one.
 
-    Raises `OutputError` where `output` holds another job's work, is in use or cannot be written, `CorpusError` for a
+    Raises `OutputError` if `output` contains another job's work, is in use or cannot be written, `CorpusError` for a
     broken or empty corpus.
     """
     if shard_bytes < 1:
-        raise ConfigError(f"A shard of {shard_bytes:,} bytes of text cannot hold any. Choose a size from 1 byte on.")
+        raise ConfigError(
+            f"A shard of {shard_bytes:,} bytes of text cannot contain any. Choose a size of at least 1 byte."
+        )
     sections = [scorer_config] if isinstance(scorer_config, Mapping) else list(scorer_config)
     columns = score_columns(sections)
     scorers = {column: build_scorer(section, "scorer") for column, section in columns.items()}
@@ -126,13 +128,13 @@ def annotate(
         **options.settings(),
         **({"prefix": prefix} if prefix else {}),
     }
-    if (manifest := finished(output, settings)) is not None:  # nothing is written: not even leave to write is needed
+    if (manifest := finished(output, settings)) is not None:  # nothing is written: write permission is not needed
         return manifest
     check_columns(corpus, options)
     with claimed(output, settings):
         if (manifest := finished(output, settings)) is not None:
             return manifest
-        (output / MANIFEST).unlink(missing_ok=True)  # somebody has deleted shards: they are made again
+        (output / MANIFEST).unlink(missing_ok=True)  # shards have been deleted: they are made again
         if announce is not None:
             for line in [*corpus.warnings, *corpus.notes.describe_left_out()]:
                 announce(line)
@@ -141,7 +143,7 @@ def annotate(
         )
         plan = Plan(job, corpus.parts, None if backend == "ray" else joined_precision(scorers.values()))
         start = time.monotonic()
-        # closed before the folder is given up: no worker writes to it after that
+        # closed before the folder is released: no worker writes to it after that
         with plan.writer, closing(score_pieces(plan, scorers, workers, backend, ray_address)) as scored:
             for piece, result in scored:
                 plan.scored(piece, result)
@@ -167,14 +169,14 @@ def annotate(
 
 
 def score_columns(sections: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Column of scores -> scorer section without its `column`. Raises `ConfigError` where two want the same column."""
+    """Column of scores -> scorer section without its `column`. Raises `ConfigError` if two need the same column."""
     columns: dict[str, dict[str, Any]] = {}
     for number, section in enumerate(sections):
         name = str(section.get("class_name", ""))
         own = section.get("column")
         column = f"{own or column_prefix(name)}_scores" if number or own else "scores"
         if column in columns:
-            raise ConfigError(f"Two scorers want the column '{column}'. Give {name} another: {{column: a_name, ...}}.")
+            raise ConfigError(f"Two scorers need the column '{column}'. Give {name} another: {{column: a_name, ...}}.")
         columns[column] = {key: value for key, value in section.items() if key != "column"}
     return columns
 

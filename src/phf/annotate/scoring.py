@@ -33,7 +33,7 @@ SECONDS_BETWEEN_SAVES = 20.0
 MESSAGE_CHARS = 200
 """Of an error's message that is shown."""
 Skipped = Mapping[int, str]
-"""Number of a document in its piece -> why it is left unscored without asking the scorer again."""
+"""Number of a document in its piece -> why it is left unscored without calling the scorer again."""
 logger = logging.getLogger(__name__)
 
 
@@ -70,7 +70,7 @@ def read_and_score(
     has_read: Callable[[], None] = lambda: None,
     at: Callable[[int | None], None] = lambda number: None,
 ) -> PieceResult:
-    """The result of a piece: the finished one that is there, if it is of the same documents, or a new one.
+    """The result of a piece: the finished one, if there is one for the same documents, or a new one.
 
     `has_read`: called when the documents have been read. See `score_piece` for the rest.
     """
@@ -113,7 +113,7 @@ def score_piece(
         one_by_one: never give a scorer more than one document at a time.
         at: called with the number of the document that is about to be scored, and with None after the last one.
 
-    A scorer that raises on a document leaves it unscored, and the reason is counted. Raises `ScorerError` where a
+    A scorer that raises on a document leaves it unscored, and the reason is counted. Raises `ScorerError` if a
     scorer breaks its contract.
     """
     precision = joined_precision(scorers.values())

@@ -1,7 +1,7 @@
-"""Shards of an annotated dataset: consecutive pieces joined into a file of the size that is wanted.
+"""Shards of an annotated dataset: consecutive pieces joined into a file of the requested size.
 
-A part's shards are made from its start to its end. Beside each lies a file of counts that says where in the part it begins
-and ends, so a job that is resumed starts behind what is finished, without reading it.
+A part's shards are made from its start to its end. Next to each is a file of counts that records where in the part it
+begins and ends, so a resumed job starts after the finished shards, without reading them.
 """
 
 import hashlib
@@ -92,7 +92,7 @@ def finished_shards(job: Job, number: int, part: Part, precision: str | None, *,
     """The shards of a part that are in the job's folder already, whole and of the same documents.
 
     Of a part that is what it was when they were made, nothing is read. `precision`: what they must have been scored in;
-    None: any. Raises `CorpusError` where rows were skipped and the job does not want that.
+    None: any. Raises `CorpusError` if rows were skipped and the job does not allow that.
     """
     identity = part_identity(job, part, is_last=is_last)
     finished: list[ShardResult] = []
@@ -155,7 +155,7 @@ class _PartShards:
 
 
 class ShardWriter:
-    """Joins pieces, in whatever order they are scored, and waits for the disk beside the scoring.
+    """Joins pieces, in any order in which they are scored, and waits for the disk in the background.
 
     When the block has ended without an error, every shard of the parts that were ended is on disk, in `results`.
     """
@@ -244,7 +244,7 @@ class ShardWriter:
 
 def _write_shard(job: Job, name: str, identity: str, current: Sequence[tuple[Piece, PieceResult]]) -> ShardResult:
     """Join pieces into a shard; they are deleted once it is safe."""
-    # imported where it is needed: it takes a moment, and a worker has no use for it
+    # imported where it is needed: it is slow, and a worker does not use it
     from phf.corpus.parquet_join import Joined, join_parquet
 
     results = [result for _, result in current]

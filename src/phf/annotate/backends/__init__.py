@@ -1,1 +1,1 @@
-"""Where shards are scored: worker processes of this machine, or a Ray cluster."""
+"""Where pieces are scored: worker processes on this machine, or a Ray cluster."""

@@ -21,7 +21,7 @@ def score_pieces(
     if backend == "ray":
         from phf.annotate.backends.ray_cluster import score_on_ray
 
-        # the nodes may have GPUs where this machine has none: only a scorer that asks for another device wants none
+        # the nodes may have GPUs even if this machine has none: a scorer does without only if it sets another device
         wants_gpu = any(str(scorer.settings.get("device") or "cuda").startswith("cuda") for scorer in with_device)
         yield from score_on_ray(plan, workers, wants_gpu, ray_address)
         return
@@ -34,7 +34,7 @@ def score_pieces(
 
 
 def _parts(scorers: Iterable[Scorer]) -> Iterator[Scorer]:
-    """The scorers, with the parts of composite ones, each of which may have a device of its own, in their place."""
+    """The scorers, with composite ones replaced by their parts, each of which may have its own device."""
     for scorer in scorers:
         if isinstance(scorer, CompositeScorer):
             yield from _parts(scorer.parts)
@@ -43,7 +43,7 @@ def _parts(scorers: Iterable[Scorer]) -> Iterator[Scorer]:
 
 
 def _gpus_to_share(devices: set[str]) -> int:
-    """GPUs that workers divide among them: all of this machine; none where no scorer wants one, or one names its own."""
+    """GPUs that the workers share: all of this machine; none if no scorer uses one, or if one sets its own."""
     if "cuda" not in devices or any(device.startswith("cuda:") for device in devices):
         return 0
     import torch

@@ -15,9 +15,9 @@ from phf.scorers import build_scorer
 from phf.workers.child import Child, ready
 
 DEATHS_OF_A_PIECE = 2
-"""After so many deaths of its worker a piece is scored document by document, to find out which one kills."""
+"""After this many deaths of its worker a piece is scored document by document, to find the one that kills it."""
 DEATHS_AT_A_DOCUMENT = 3
-"""After so many deaths at the same document, scored alone, the document is left unscored."""
+"""After this many deaths at the same document, scored alone, the document is left unscored."""
 MOST_DEATHS_OF_A_PIECE = 30
 MOST_DEATHS_BETWEEN_DOCUMENTS = 5
 """Before the first document of a piece or after the last one: no document is to blame, and trying again is useless."""
@@ -27,7 +27,7 @@ Scored = tuple[Piece, PieceResult]
 
 
 def score_here(job: Job, pieces: Iterator[Piece]) -> Iterator[Scored]:
-    """Score in this process, one piece after the other: no time limit, and a scorer that dies takes the job along."""
+    """Score in this process, one piece after the other: no time limit, and a scorer that crashes ends the job."""
     scorers = {column: build_scorer(config) for column, config in job.scorers.items()}
     for piece in pieces:
         yield piece, read_and_score(piece, job, scorers)
@@ -36,8 +36,8 @@ def score_here(job: Job, pieces: Iterator[Piece]) -> Iterator[Scored]:
 def score_in_processes(job: Job, pieces: Iterator[Piece], workers: int, num_gpus: int = 0) -> Iterator[Scored]:
     """Results as they finish; worker i has the GPU i modulo `num_gpus`.
 
-    At most two pieces per worker are in memory. Of several errors the first one in the corpus is raised, whichever worker
-    meets its own first.
+    At most two pieces per worker are in memory. Of several errors the first one in the corpus is raised, whichever worker fails
+    first.
     """
     pool = [_Worker(job, number % num_gpus if num_gpus else None) for number in range(workers)]
     try:
@@ -53,7 +53,7 @@ def _deal_out(pieces: Iterator[Piece], pool: list["_Worker"]) -> Iterator[Scored
     is_exhausted = False
     count = 0
     while True:
-        # who is free gets work first; reading what comes next does not keep anybody waiting
+        # idle workers get work first, so that reading ahead keeps none of them waiting
         for worker in pool:
             if worker.assignment is None and waiting:
                 worker.start(waiting.popleft())
@@ -117,7 +117,7 @@ class Supervisor:
 
 
 def _spawn_one(pool: list["_Worker"]) -> None:
-    """Let one more process get ready while the first pieces are read; work sent to it would wait for that."""
+    """Start one more process while the first pieces are read; work sent to it waits until it is ready."""
     for worker in pool:
         if worker.child is None:
             worker.spawn()
@@ -126,7 +126,7 @@ def _spawn_one(pool: list["_Worker"]) -> None:
 
 @dataclass
 class _Assignment:
-    """A piece on its way through the workers, and what went wrong with it."""
+    """A piece that is being processed by the workers, and its failures."""
 
     number: int
     """Of the piece, as they come in the corpus."""
@@ -189,7 +189,7 @@ class _Worker:
         self.child.send(how, piece.documents_bytes())
 
     def read(self) -> PieceResult | None:
-        """Take in what the process has answered; the result if the piece is done."""
+        """Handle the process's answers; returns the result if the piece is done."""
         assert self.child is not None
         for answer in self.child.read():
             self._last_answer = time.monotonic()
@@ -201,7 +201,7 @@ class _Worker:
         return None
 
     def failure(self) -> str | None:
-        """Why the process cannot go on; None while it can."""
+        """Why the process cannot continue; None while it can."""
         assert self.child is not None
         limit = self.job.time_limit
         if limit is not None and self._at is not None and time.monotonic() - self._last_answer > limit:
@@ -218,7 +218,7 @@ class _Worker:
         if assignment.deaths >= MOST_DEATHS_OF_A_PIECE or between >= MOST_DEATHS_BETWEEN_DOCUMENTS:
             raise ScorerError(
                 f"The worker that scores {assignment.piece.name} has died {assignment.deaths} times, last time: {reason}. "
-                "What it printed is above; what is finished is kept."
+                "Its output is above; finished work is kept."
             )
         assignment.failed(self._at, reason, is_timeout)
         self.stop()
@@ -231,7 +231,7 @@ class _Worker:
 
 
 def _ready(busy: list[_Worker]) -> list[_Worker]:
-    """The workers that have answered something, after at most a tick."""
+    """The workers that have answered, after at most one tick."""
     answering = ready([worker.child for worker in busy if worker.child is not None], TICK_SECONDS)
     return [worker for worker in busy if worker.child in answering]
 
@@ -239,6 +239,6 @@ def _ready(busy: list[_Worker]) -> list[_Worker]:
 def _environment(gpu: int | None) -> dict[str, str]:
     if gpu is None:
         return {}
-    # what this process may see is counted from 0, but called as the machine, or a scheduler, calls it
+    # visible GPUs are counted from 0, but have the names that the machine, or a scheduler, gives them
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     return {"CUDA_VISIBLE_DEVICES": visible[gpu] if len(visible) > gpu and visible[gpu] else str(gpu)}

@@ -1,8 +1,8 @@
 """The Ray backend: parts are read and pieces are scored anywhere on a cluster that shares a file system.
 
 Readers (for what the scorers cannot read themselves) and scorers (a CPU, or a GPU for a scorer with a device) are scaled
-apart. Both are functions of their input alone, so when a node dies Ray runs what it had again elsewhere, and the same
-files come out. Pieces are joined into shards where the job was started.
+apart. Both are functions of their input alone, so when a node dies Ray repeats its work elsewhere, and the resulting
+files are the same. Pieces are joined into shards where the job was started.
 """
 
 import socket
@@ -26,11 +26,11 @@ from phf.workers.interruption import keeping_handlers
 PIECES_AHEAD = 2
 """Pieces that a reader may be ahead of the scorers, and that wait at each scorer."""
 RETRIES = -1
-"""As often as nodes die; an error of ours is not retried."""
+"""Retried whenever a node dies; our own errors are not retried."""
 
 
 def score_on_ray(plan: Plan, workers: int | None, wants_gpu: bool, address: str | None) -> Iterator[Scored]:
-    """Results as they finish; see `phf.annotate.runner.annotate`. `workers`: scoring actors; None: all the cluster fits."""
+    """Results as they finish; see `phf.annotate.runner.annotate`. `workers`: scoring actors; None: as many as fit."""
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -52,7 +52,7 @@ def score_on_ray(plan: Plan, workers: int | None, wants_gpu: bool, address: str 
 
 
 def _check_address(address: str | None) -> None:
-    """Ask at once whether somebody listens there; Ray itself tries for minutes."""
+    """Check immediately whether something listens there; Ray itself tries for minutes."""
     host, separator, port = (address or "").removeprefix("ray://").rpartition(":")
     if separator and port.isdigit():
         try:
@@ -71,7 +71,7 @@ def _score(ray: Any, plan: Plan, workers: int | None, wants_gpu: bool) -> Iterat
     uses_gpu = wants_gpu and num_gpus > 0
     num_scorers = workers or (num_gpus if uses_gpu else max(1, num_cpus - 1))
     num_readers = max(1, min(len(plan.parts), num_cpus - (0 if uses_gpu else num_scorers)))
-    # a reader waits most of the time, and must find a place however many scorers there are
+    # a reader waits most of the time, and must get a slot however many scorers there are
     read = ray.remote(_steps).options(num_cpus=0, max_retries=RETRIES, _generator_backpressure_num_objects=PIECES_AHEAD)
     share = {"num_cpus": 0 if uses_gpu else min(1, num_cpus / num_scorers), "num_gpus": 1 if uses_gpu else 0}
     if any(plan.job.output.glob("shard-*.json")):  # finished ones are kept if the cluster scores in the same precision
@@ -88,7 +88,7 @@ def _score(ray: Any, plan: Plan, workers: int | None, wants_gpu: bool) -> Iterat
             # what is finished is looked up here, once: a reader that has to begin again must find the same
             steps = read.remote(plan.job, number, plan.parts[number], plan.finished(number), plan.is_last(number))
             streams[steps] = number
-        # only as many pieces are taken from the readers as there are places at the scorers
+        # only as many pieces are taken from the readers as the scorers have room for
         waiting = [*scoring, *(streams if free else [])]
         ready, _ = ray.wait(waiting, num_returns=1, fetch_local=False)
         for item in ready:
@@ -142,5 +142,5 @@ class _ScoringActor:
         try:
             return self._supervisor.score(piece if documents is None else replace(piece, documents=documents))
         except PhfError:
-            self._supervisor.stop()  # it may be in the middle of something
+            self._supervisor.stop()  # it may be busy
             raise

@@ -1,6 +1,6 @@
 """One worker process of the local backend: `python -m phf.annotate.backends.worker PARENT`; see `phf.workers.parent`.
 
-It is asked and answers:
+Requests and answers:
 
     {"scorers": ..., "segmenter": ..., "output": ..., "path": ..., ...}   first, once: a `Job`
     {"piece": ..., "skipped": ..., "one_by_one": ...}                     for each piece, with its documents attached if it
@@ -24,7 +24,7 @@ from phf.scorers import build_scorer
 from phf.workers.parent import Parent
 
 SECONDS_BETWEEN_ANSWERS = 0.1
-"""Documents may be scored by the thousand in a second, and nobody wants to hear of each."""
+"""Thousands of documents may be scored per second; not each of them is reported."""
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 class _Where:
-    """Tells the parent which document is being scored, so that it knows which one hangs or kills."""
+    """Reports to the parent which document is being scored, so that it knows which one hangs or kills."""
 
     def __init__(self, parent: Parent, says_each: bool) -> None:
         self.parent = parent
