@@ -39,7 +39,9 @@ def test_a_finished_dataset_of_an_older_version_is_that_dataset(older, tmp_path)
 
 def test_an_unfinished_one_is_refused_with_the_reason(older, tmp_path):
     (older / "manifest.json").unlink()
-    with pytest.raises(OutputError, match=r"an unfinished annotation by an older version of phf.* Finish it with that version, choose"):
+    with pytest.raises(
+        OutputError, match=r"unfinished annotation by an older version.* Finish it with that version, choose"
+    ):
         annotate([str(tmp_path / "a.jsonl")], SCORER, None, older)
 
 

@@ -165,7 +165,7 @@ def test_shards_of_documents_that_are_gone_do_not_stay(tmp_path, caplog, line_by
     (tmp_path / "out" / "manifest.json").unlink()
     write_lines(Path(source), [f"x={i}\n" for i in range(3)])
     annotate([source], SCORER, None, tmp_path / "out", shard_bytes=8)
-    assert r"a\x1b[2J.jsonl changed" in caplog.text
+    assert r"a\x1b[2J.jsonl has changed" in caplog.text
     annotate([source], SCORER, None, tmp_path / "whole", shard_bytes=8)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
