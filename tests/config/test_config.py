@@ -175,3 +175,9 @@ def test_unknown_task_and_method_name_the_nearest():
 
 def test_plain_values_parse_without_files():
     assert parse_config(yaml.safe_load(TASK.replace("5e-4", "0.0005"))).training.effective_batch_size == 8
+
+
+def test_infinity_survives_being_saved(load, tmp_path):
+    config = load(TASK, "objective: {name: AWR, alpha: 1, clip_weight_max: .inf}")
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    assert load_config(config=tmp_path / "config.yaml")[0].objective["clip_weight_max"] == float("inf")

@@ -113,7 +113,7 @@ def saved_config(text: str, where: str) -> Config:
 
 def dump_config(config: Config) -> str:
     """The resolved configuration as YAML; `load_config(config=...)` reads it back unchanged."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True, width=100)
 
 
 def shipped_files() -> dict[str, dict[str, str]]:

@@ -41,7 +41,7 @@ WITHOUT_MEANING: tuple[KeyPath, ...] = (
 
 def meaning_of(config: Config, sections: Collection[str] | None = None) -> dict[str, Any]:
     """Plain values that are equal for configurations that mean the same; of these sections only, if they are named."""
-    values = config.model_dump(mode="json")
+    values = config.model_dump()
     values["training"] = {key: _as_number(value) for key, value in values["training"].items()}
     values = with_named(values, Registry.canonical)
     for path in PATHS:
@@ -53,7 +53,7 @@ def meaning_of(config: Config, sections: Collection[str] | None = None) -> dict[
 
 def lasting_meaning_of(config: Config) -> dict[str, Any]:
     """The same without what is at its default, so that keys which a later version adds do not change it; for hashes."""
-    values = config.model_dump(mode="json", exclude_defaults=True)
+    values = config.model_dump(exclude_defaults=True)
     values["training"] = {key: _as_number(value) for key, value in values["training"].items()}
     values = with_named(values, partial(Registry.canonical, is_short=True))
     for path in WITHOUT_MEANING:
@@ -68,14 +68,14 @@ def meaning_of_scenario(section: Mapping[str, Any]) -> dict[str, Any]:
     """
     values: dict[str, Any] = {"generation": {"scenario_configs": [dict(section)]}}
     translate(values, "")
-    scenario = ScenarioConfig.model_validate(values["generation"]["scenario_configs"][0]).model_dump(mode="json")
+    scenario = ScenarioConfig.model_validate(values["generation"]["scenario_configs"][0]).model_dump()
     scenario["generate_kwargs"] = _without_key(scenario["generate_kwargs"], "bad_words_ids")
     return scenario
 
 
 def meaning_of_redteam(section: Mapping[str, Any]) -> dict[str, Any]:
     """The same of a section `redteam`, given as plain values; its prompts are not a part of it, only where they are."""
-    settings = RedTeamConfig.model_validate(section).model_dump(mode="json", exclude={"prompts_path", "prompts_column"})
+    settings = RedTeamConfig.model_validate(section).model_dump(exclude={"prompts_path", "prompts_column"})
     return {**settings, "red_lm": RED_LMS.canonical(settings["red_lm"])}
 
 
