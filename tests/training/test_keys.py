@@ -151,7 +151,7 @@ def test_a_device_batch_that_is_cut_down_is_said():
 def test_steps_that_tokens_override_are_said_to_be_ignored():
     _, arithmetic, warnings = arguments(num_tokens=3 * 4 * 32)
     assert arithmetic.max_steps == 3
-    assert warnings == ["training.max_steps is ignored: training.num_tokens says how many steps there are."]
+    assert warnings == ["training.max_steps is ignored: training.num_tokens determines the number of steps."]
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), 0, -1])

@@ -187,9 +187,9 @@ def test_accumulation_is_worked_out_for_any_number_of_processes(corpus, world_si
 @pytest.mark.parametrize(
     ("changes", "world_size", "message"),
     [
-        ({"training.effective_batch_size": 10, "training.per_device_train_batch_size": 4}, 1, "no multiple of"),
+        ({"training.effective_batch_size": 10, "training.per_device_train_batch_size": 4}, 1, "not a multiple of"),
         ({"training.effective_batch_size": 10}, 4, "which 4 processes cannot share"),
-        ({"training.num_tokens": 10}, 1, "makes no step"),
+        ({"training.num_tokens": 10}, 1, "less than a step"),
     ],
 )
 def test_batch_sizes_that_cannot_be_met_say_so(corpus, changes, world_size, message):

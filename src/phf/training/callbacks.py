@@ -10,7 +10,7 @@ from phf.runs.writer import RunWriter
 from phf.training.settings.arguments import Arithmetic
 
 SECONDS_UNTIL_SHOWN = 5.0
-"""After which the step is shown between two lines of the log."""
+"""Seconds after which the step is shown between two lines of the log."""
 
 
 class LogCallback(TrainerCallback):
@@ -38,7 +38,7 @@ class LogCallback(TrainerCallback):
         self.writer.append_metrics(step, self.arithmetic.tokens_seen(step), numbers)
 
     def pause(self, seconds: float) -> None:
-        """Leave out time that was not spent training."""
+        """Exclude time that was not spent training."""
         self._paused += seconds
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -46,7 +46,7 @@ class LogCallback(TrainerCallback):
         self.resumed()
 
     def complete(self, step: int, logs: dict[str, float]) -> dict[str, float]:
-        """What belongs into the line of `step` besides `logs`."""
+        """The rest of the line of `step`, besides `logs`."""
         numbers = {
             "theoretical_loss": chinchilla_loss(self.num_parameters, self.arithmetic.tokens_seen(step)),
         }
@@ -74,13 +74,13 @@ class LogCallback(TrainerCallback):
 
 
 NOT_OF_THE_LINE = {"epoch", "num_input_tokens_seen", "train_runtime", "train_tokens_per_second"}
-"""What Trainer adds to what it logs."""
+"""Keys that Trainer adds to its logs."""
 
 
 class EvaluationCallback(TrainerCallback):
     """Calls `evaluate(step)` at the start, every n steps, at chosen steps and at the end, as a section says.
 
-    The section is `generation`, which samples are drawn and held-out loss is measured by.
+    The section is `generation`, which configures samples and held-out loss.
     It is called in every process, so that none runs ahead for long; `check` before it, in every process too.
     """
 

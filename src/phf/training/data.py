@@ -1,4 +1,4 @@
-"""The data of a run: sources annotated where they are raw, a tokenizer, and blocks of tokens to train and evaluate on."""
+"""The data of a run: annotated sources, a tokenizer, and blocks of tokens to train and evaluate on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ class RunData:
 def prepare_data(
     config: Config, announce: Announce, tokenizer_dir: Path | None = None, progress: Announce = lambda message: None
 ) -> RunData:
-    """Annotate and encode what the configuration names; everything is cached under `$PHF_CACHE`.
+    """Annotate and encode the sources of the configuration; everything is cached under `$PHF_CACHE`.
 
-    `tokenizer_dir`: where a tokenizer that is trained on the corpus is kept, so that a resumed run need not train it.
-    `progress`: called often, with what is being done and how far it is.
+    `tokenizer_dir`: where a tokenizer that is trained on the corpus is kept, so that a resumed run does not have to.
+    `progress`: called often, with the current activity and its progress.
     """
     dataset = config.dataset
     sources = annotated_sources(config, dataset.datasets, announce)
@@ -58,7 +58,7 @@ def prepare_data(
 
 
 def check_scores(train: Blocks | StreamingBlocks, objective: Objective) -> None:
-    """Raises `CorpusError` for a score that the objective cannot use. Streamed blocks are looked at as they come."""
+    """Raises `CorpusError` for a score that the objective cannot use. Streamed blocks are checked as they come."""
     if objective.score_range is not None and isinstance(train, Blocks):
         for scores in train.score_batches():
             objective.check_scores(scores, "the training data")
@@ -67,7 +67,7 @@ def check_scores(train: Blocks | StreamingBlocks, objective: Objective) -> None:
 def resolve_percentiles(config: Config, announce: Announce) -> tuple[Config, dict[str, str]]:
     """The configuration with numbers for thresholds that are percentiles of the training data, which is annotated for it.
 
-    Returns too what each became, key -> "p50 = 0.00236".
+    Also returns the value of each, key -> "p50 = 0.00236".
     """
     if not percentile_thresholds(config):
         return config, {}
@@ -79,7 +79,7 @@ def resolve_percentiles(config: Config, announce: Announce) -> tuple[Config, dic
 
 
 def percentile_notes(config: Config) -> list[str]:
-    """For a plan: what thresholds that are percentiles will be, if that is known without reading the data."""
+    """For a plan: the values of thresholds that are percentiles, if known without reading the data."""
     return [
         f"{key}: {percentile_thresholds(config)[key]} becomes a number when the training data is read"
         if found is None

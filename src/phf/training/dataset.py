@@ -57,7 +57,7 @@ class StreamDataset(IterableDataset):
     """Torch's type around a stream of blocks; each data-loading worker gives every n-th batch of it.
 
     The loader takes a batch from each worker in turn, so the batches are those of a loader without workers, in the same
-    order. Each worker has the whole stream encoded for it: more than one is not faster.
+    order. Each worker encodes the whole stream: more than one is not faster.
 
     Args:
         group_size: consecutive blocks that the loader asks one worker for at a time.
@@ -72,7 +72,7 @@ class StreamDataset(IterableDataset):
         if worker is None:
             yield from self.stream
             return
-        # the threads of the tokenizer did not come with the fork; waiting for them would never end
+        # the tokenizer's threads do not survive the fork; waiting for them would never end
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         self.stream.num_readers = worker.num_workers
         blocks = iter(self.stream)
@@ -89,7 +89,7 @@ class StreamDataset(IterableDataset):
 def training_dataset(
     blocks: Blocks | StreamingBlocks, arithmetic: Arithmetic, seed: int, splits_in_workers: bool
 ) -> Dataset:
-    """What Trainer loads from.
+    """The loader for Trainer.
 
     `splits_in_workers`: whether each process takes its share of the stream from a loader of its own, instead of being
     sent it by the first one.

@@ -1,4 +1,4 @@
-"""Runs whose loss, gradient or weights stop being finite: found at once, and ended with what is known about it."""
+"""Runs whose loss, gradient or weights stop being finite: detected at once, and ended with all available information."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,9 +14,9 @@ from phf.text import visible_text
 MAX_SKIPPED_STEPS = 32
 """Consecutive steps that fp16's loss scaling may skip. Each halves the scale, which is useless long before that."""
 LOSS = "the loss is not finite"
-WEIGHTS = "its update of the weights left some that are not finite"
+WEIGHTS = "after its update some weights are not finite"
 NO_LOSS = {"train/loss": math.nan}
-"""The line of a step whose loss was finite, but which led to a model that has none: readers know such a run by it."""
+"""The line of a step whose loss was finite, but not the model after it: it marks the run as diverged for readers."""
 MAX_NAMED = 8
 """Documents that a message names; the others are counted."""
 ADVICE = (
@@ -35,7 +35,7 @@ def is_finite_total(tensors: Iterable[Tensor]) -> Tensor:
 
 
 def in_any_process(accelerator: Any, flags: Sequence[Tensor]) -> list[bool]:
-    """Which of some 0-dimensional bools hold in any process: the one time a step waits for the device."""
+    """Which of several 0-dimensional bools are true in any process: the only time that a step waits for the device."""
     stacked = torch.stack([flag.to(accelerator.device) for flag in flags]).float()
     if accelerator.num_processes > 1:
         stacked = accelerator.reduce(stacked, "sum")
@@ -43,7 +43,7 @@ def in_any_process(accelerator: Any, flags: Sequence[Tensor]) -> list[bool]:
 
 
 def divergence(what: str, step: int, documents: Sequence[str], checkpoint: Path | None) -> DivergedError:
-    """The error that ends the run: what was not finite at which step, its documents, what to do, and what is kept.
+    """The error that ends the run: what was not finite, the step, its documents, what to do, and what is kept.
 
     `checkpoint`: the last one whose weights are known to give a finite loss.
     """

@@ -26,8 +26,8 @@ from phf.training.whole import WholeModel
 class Evaluations:
     """The evaluations of one run. All processes call them; the main one, which gets the whole model, measures.
 
-    Whatever cannot work is found when this is made: a prefix that the tokenizer lacks, samples that do not fit the model,
-    a reference LM that cannot be had.
+    Problems are found on construction: a prefix that the tokenizer lacks, samples that do not fit the model,
+    a reference LM that is not available.
 
     Attributes:
         whole: the model that is trained; to be set before anything is measured.
@@ -87,7 +87,7 @@ class Evaluations:
     def _whole(self, step: int, log: LogCallback, what: str) -> Iterator[ObjectiveLM | None]:
         """The whole model in the main process, None in the others.
 
-        Logits that are not finite, of weights that still are, come of training if any was done: that ends the run.
+        Logits that are not finite, from finite weights, are a result of training, if there was any: that ends the run.
         """
         try:
             with self.whole.on_main() as module:
@@ -123,7 +123,7 @@ def _kl_measure(
 ) -> Callable[[Any], dict[str, float]]:
     """A function from the model to its KL.
 
-    The reference is sampled now: one that cannot be used is better found before training than hours into it.
+    The reference is sampled now, so that an unusable one is found before training, not hours into it.
     """
     start_ids = prefix_ids(tokenizer, section.prefix, "kl_gpt3_callback.prefix ")
     repeats = section.prefix and section.should_insert_prefix

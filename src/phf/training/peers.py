@@ -1,4 +1,4 @@
-"""The other processes of a run: when one of them ends, those that wait for it say so instead of showing where they waited."""
+"""The other processes of a run: when one of them ends, those that wait for it report that instead of a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ from torch.distributed import DistError
 from phf.errors import PeerError
 
 SIGNS = ("closed by peer", "reset by peer", "gloo", "NCCL", "TCPStore", "Broken pipe", "Timed out waiting")
-"""What torch says, in a RuntimeError, when a process that it waits for is gone."""
+"""Messages of torch's RuntimeError when a process that it waits for has ended."""
 
 
 @contextmanager
 def lost_peers(num_processes: int) -> Iterator[None]:
-    """Turns what is raised where another process has gone into a `PeerError`."""
+    """Turns the error that is raised when another process has ended into a `PeerError`."""
     try:
         yield
     except RuntimeError as error:

@@ -39,7 +39,7 @@ from phf.training.whole import WholeModel
 Show = Callable[[int, int, dict[str, float]], None]
 """Called with (step, max_steps, numbers) whenever numbers are logged, and occasionally with none in between."""
 FULL_DISK_SIGNS = ("PytorchStreamWriter", "inline_container", "iostream error")
-"""What torch.save says, in a RuntimeError, where the disk is full."""
+"""Messages of torch.save's RuntimeError when the disk is full."""
 
 
 def train(
@@ -54,9 +54,9 @@ def train(
     """Train, evaluate and export; returns the numbers of the last evaluation.
 
     `announce` is called with messages, `show` with the numbers of a step, or none, every few seconds, and `progress` with
-    what else is being done and how far it is.
+    other activities and their progress.
 
-    A folder that holds a finished or interrupted run is refused unless `resume`, which goes on from its last complete
+    A folder that holds a finished or interrupted run is refused unless `resume`, which continues from its last complete
     checkpoint so that every later step is what it would have been.
     """
     transformers_logging.disable_progress_bar()
@@ -121,10 +121,10 @@ def _train(
         spans = [span for of_one in gather_object([mine]) for span in of_one]
         try:
             named = documents_in(spans, data.train) if is_main else []
-        except (PhfError, OSError):  # the corpus is gone: that is not what this error is about
+        except (PhfError, OSError):  # the corpus is gone: this error is about something else
             named = []
         if not is_main:
-            return DivergedError(f"Training diverged at step {step:,}; the first process says more.")
+            return DivergedError(f"Training diverged at step {step:,}; the first process has the details.")
         if what == WEIGHTS:
             log.append(step, NO_LOSS)
         # the weights that gave the loss may have been saved
@@ -180,7 +180,7 @@ def _train(
 
 
 def _silent(*_: object) -> None:
-    """What all processes but the main one announce and show."""
+    """Silent `announce` and `show` for all processes except the main one."""
 
 
 def _value_head(plan: Plan, lm: Any) -> ValueHead | None:

@@ -21,11 +21,11 @@ CHECKPOINT_PARTS = (
     ("optimizer.*", "optimizer_*", "global_step*"),
     ("scheduler.pt", "global_step*"),
 )
-"""What a checkpoint that can be resumed from has, each part in one of these forms: plain, FSDP or DeepSpeed."""
+"""Files that a checkpoint needs for resuming, each in one of these forms: plain, FSDP or DeepSpeed."""
 
 
 def refuse_started(run_dir: Path, resume: bool) -> bool:
-    """Whether the folder holds steps of a run; an error if it does and is not to be resumed."""
+    """Whether the folder contains steps of a run; an error if it does and is not to be resumed."""
     has_run = is_started(run_dir) and has_steps(run_dir)
     if has_run and not resume:
         raise OutputError(
@@ -39,7 +39,7 @@ def open_run_dir(config: Config, run_dir: Path, resume: bool, announce: Callable
     """Make the run folder, or find the checkpoint to resume from."""
     if is_started(run_dir) and not refuse_started(run_dir, resume):
         clear_failed_start(run_dir)
-        announce(f"The run in {run_dir} ended before its first step: from the start")
+        announce(f"The run in {run_dir} ended before its first step: starting from the beginning")
     checkpoint = None
     if is_started(run_dir):
         refuse_other_configuration(run_dir, config)
@@ -48,7 +48,7 @@ def open_run_dir(config: Config, run_dir: Path, resume: bool, announce: Callable
         announce(
             f"Resuming {run_dir} from step {step}"
             if checkpoint
-            else f"No complete checkpoint in {run_dir}: from the start"
+            else f"No complete checkpoint in {run_dir}: starting from the beginning"
         )
         # without a checkpoint even the lines of step 0 are written again
         RunWriter(run_dir).cut_after(step if checkpoint is not None else -1)
@@ -58,7 +58,7 @@ def open_run_dir(config: Config, run_dir: Path, resume: bool, announce: Callable
 
 
 def last_checkpoint(run_dir: Path, before: float = math.inf) -> Path | None:
-    """The newest checkpoint, of a step below `before`, that was written to its end; its state file is the last thing that
+    """The newest checkpoint, of a step below `before`, that is complete; its state file is the last thing that
     Trainer writes."""
     found = sorted(
         (path for path in run_dir.glob("checkpoint-*") if 0 <= step_of(path) < before), key=step_of, reverse=True

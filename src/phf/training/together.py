@@ -1,7 +1,7 @@
-"""Runs that are trained side by side, each in a process with its share of the cores: `python -m phf.training.together`.
+"""Runs that are trained in parallel, each in a process with its share of the cores: `python -m phf.training.together`.
 
 A small model's operations are too short to be worth splitting: on few cores two processes of one thread each train
-faster than one after the other on all threads, and do not wait for each other where something else uses a core.
+faster than one after the other on all threads, and do not wait for each other if something else uses a core.
 
 The child is sent `{"config": YAML, "run_dir": ...}` and answers `{"announce": text}`,
 `{"show": [step, max_steps, numbers]}`, and at last `{"done": true}` or `{"error": ...}`; see `phf.workers.parent`.
@@ -24,7 +24,7 @@ TICK_SECONDS = 0.5
 
 
 def train_together(jobs: Mapping[str, tuple[Config, Path]], on_event: Events) -> None:
-    """Train all runs at once, resuming those that were begun; `jobs`: name -> configuration and run folder.
+    """Train all runs at once, resuming unfinished ones; `jobs`: name -> configuration and run folder.
 
     Raises the first error of any; the others are then ended, as they are when this process is, and can be resumed.
     """

@@ -1,4 +1,4 @@
-"""What experiment trackers get besides what Trainer sends them: evaluations, samples as tables, the configuration.
+"""Additional data for experiment trackers, besides what Trainer sends: evaluations, samples as tables, the configuration.
 
 The trackers are transformers' own callbacks, named in `training.report_to`. Numbers go through `Trainer.log`, whose names
 have no slash: a tracker shows `eval_loss` as `eval/loss` and `lm_loss` as `train/lm_loss`.
@@ -19,12 +19,12 @@ MAX_ROWS = 100
 """Of a table of samples."""
 COLUMNS = ("step", "prompt", "continuation", "score")
 SECRET = re.compile(r"(^|_)(token|secret|password|passwd|key|credentials?)$", re.IGNORECASE)
-"""Keys whose texts are not sent."""
+"""Keys whose text is not sent."""
 HIDDEN = "(not sent)"
 
 
 class Trackers(TrainerCallback):
-    """Sends to the trackers of a Trainer; does nothing where it has none. Comes after them in its callbacks.
+    """Sends to the trackers of a Trainer; does nothing if it has none. Comes after them in its callbacks.
 
     Args:
         configuration: the resolved configuration as YAML. Secrets are left out of what is sent.
@@ -105,7 +105,7 @@ def _send_configuration(callback: Any, configuration: dict[str, Any]) -> None:
 
 
 def _markdown(rows: list[list[Any]]) -> str:
-    """A table; samples may hold whatever they like, so each cell is shown as code on one line."""
+    """A table; samples may contain anything, so each cell is shown as code on one line."""
     cells = [[f"`{_one_line(value)}`" for value in row] for row in rows]
     lines = [list(COLUMNS), ["---"] * len(COLUMNS), *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

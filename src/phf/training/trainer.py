@@ -1,8 +1,8 @@
 """The thin adapter over `transformers.Trainer`.
 
-Trainer's loop, as far as we hook into it:
+Trainer's loop, with our hooks:
 
-    on_train_begin                      -> evaluate, if asked to: samples and held-out loss; KL
+    on_train_begin                      -> evaluate, if configured: samples and held-out loss; KL
     for each step:
         training_step -> compute_loss   -> the module's loss; what it logs is added up until the next log
         _get_grad_norm                  -> the run ends if loss or gradient norm is not finite
@@ -49,9 +49,9 @@ class ObjectiveTrainer(Trainer):
         self._num_skipped = 0
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train, with noise on the embeddings where `neftune_noise_alpha` asks for it.
+        """Train, with noise on the embeddings if `neftune_noise_alpha` is set.
 
-        Trainer would ask our module for its embeddings, and accelerate would then divide them apart from the rest (FSDP).
+        Trainer would ask our module for its embeddings, and accelerate would then shard them separately (FSDP).
         """
         alpha = self.args.neftune_noise_alpha
         self.neftune_noise_alpha = None
@@ -99,11 +99,11 @@ class ObjectiveTrainer(Trainer):
         self.log({**numbers, "grad_norm": norm.item(), "learning_rate": self._get_learning_rate()})
         what = LOSS if is_bad_loss else "the norm of the gradient is not finite"
         if is_bad_norm and scales and not is_bad_loss:
-            what += f" for {MAX_SKIPPED_STEPS} steps in a row, whatever fp16's loss scale"
+            what += f" for {MAX_SKIPPED_STEPS} steps in a row, for any loss scale of fp16"
         raise self.diverged(what, self.state.global_step, self._documents)
 
     def check_weights(self) -> None:
-        """Raises `DivergedError` where a weight is not finite. All processes must call this."""
+        """Raises `DivergedError` if a weight is not finite. All processes must call this."""
         assert self.model is not None
         is_finite = is_finite_total(self.model.parameters())
         if in_any_process(self.accelerator, [~is_finite])[0]:
@@ -114,7 +114,7 @@ class ObjectiveTrainer(Trainer):
         super()._save_checkpoint(model, trial)
 
     def _save_rng_state(self, output_dir: str) -> None:
-        """Called by Trainer in each process, before the file that marks a checkpoint as whole."""
+        """Called by Trainer in each process, before the file that marks a checkpoint as complete."""
         super()._save_rng_state(output_dir)
         save_window(
             Path(output_dir),
@@ -126,7 +126,7 @@ class ObjectiveTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
     def resume_window(self, checkpoint: Path) -> None:
-        """Go on with the sums of a checkpoint; called when Trainer has set its own to nothing."""
+        """Restore the sums of a checkpoint; called after Trainer has reset its own."""
         args = self.args
         found = load_window(checkpoint, args.process_index, self.accelerator.num_processes, args.device)
         if found is not None:

@@ -1,4 +1,4 @@
-"""The whole model on the main process, where training has divided it among the processes (FSDP, DeepSpeed ZeRO 3)."""
+"""The whole model on the main process, if training has sharded it over the processes (FSDP, DeepSpeed ZeRO 3)."""
 
 import copy
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from phf.models import ObjectiveLM
 
 
 class WholeModel:
-    """Gives the module that is trained to what needs all of it: evaluation and export.
+    """Provides the whole module for evaluation and export.
 
     Args:
-        module: what Trainer was given; not yet divided, so this comes before `Trainer.train`.
+        module: the module given to Trainer, before it is sharded, so before `Trainer.train`.
         trainer: its Trainer.
 
-    Divided parameters are gathered into a copy, which the main process keeps in its own memory, on its GPU only while
+    Sharded parameters are gathered into a copy, which the main process keeps in its own memory, on its GPU only while
     it is used. Otherwise the copy would be the module itself, and nothing is gathered.
     """
 
@@ -28,7 +28,7 @@ class WholeModel:
 
     @contextmanager
     def on_main(self) -> Iterator[ObjectiveLM | None]:
-        """The module with the parameters of now; None in the other processes, all of which must call this."""
+        """The module with the current parameters; None in the other processes, all of which must call this."""
         if not self._is_divided:
             yield self._module if self._is_main else None
             return

@@ -1,6 +1,6 @@
-"""What has been logged since the last line of metrics.jsonl, as sums; part of each checkpoint.
+"""Sums of what has been logged since the last line of metrics.jsonl; part of each checkpoint.
 
-Without them the first line after a resume would be of fewer steps than that line of a run that never stopped.
+Without them the first line after a resume would cover fewer steps than in an uninterrupted run.
 """
 
 from pathlib import Path
@@ -27,14 +27,14 @@ def save_window(folder: Path, process: int, totals: LogTotals, loss: float, sinc
 def load_window(
     folder: Path, process: int, num_processes: int, device: torch.device
 ) -> tuple[LogTotals, float, int] | None:
-    """-> (totals, running loss, step of the last line) for this process; None for a checkpoint that holds none.
+    """-> (totals, running loss, step of the last line) for this process; None for a checkpoint without them.
 
-    Where another number of processes wrote them, the first one takes all totals and each the mean of the losses: what is
-    logged of them is the same.
+    If a different number of processes wrote them, the first one takes all totals and each takes the mean of the losses,
+    which gives the same log.
     """
     found: list[dict[str, Any]] = []
     while (folder / FILE.format(len(found))).is_file():
-        advice = "Delete it: then the next line of the log is of fewer steps."
+        advice = "Delete it; the next line of the log then covers fewer steps."
         found.append(read_json_as(LogWindow, folder / FILE.format(len(found)), OutputError, advice, finite=True))
     if not found:
         return None

@@ -1,1 +1,1 @@
-"""From a configuration to the settings of a run: arguments, checks before it starts, what it will take."""
+"""From a configuration to the settings of a run: arguments, checks before it starts, its expected duration."""

@@ -20,7 +20,7 @@ OPTIMIZERS_OF_LAYERS = {"galore": "galore-torch", "apollo": "apollo-torch", "lom
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How many blocks, steps and tokens a run is."""
+    """Numbers of blocks, steps and tokens of a run."""
 
     effective_batch_size: int
     """Blocks in an optimiser step."""
@@ -46,7 +46,7 @@ class Arithmetic:
 
 
 def work_out(config: TrainingConfig, seq_length: int, world_size: int) -> Arithmetic:
-    """The arithmetic of a run. Raises `ConfigError` for a batch size that cannot be met, or tokens that make no step."""
+    """The arithmetic of a run. Raises `ConfigError` for a batch size that cannot be met, or too few tokens for a step."""
     extra = config.model_extra or {}
     per_device = int(float(extra.get("per_device_train_batch_size", 8)))
     effective = config.effective_batch_size or per_device * world_size
@@ -59,7 +59,7 @@ def work_out(config: TrainingConfig, seq_length: int, world_size: int) -> Arithm
     per_device = min(per_device, effective // world_size)
     if effective % (per_device * world_size):
         raise ConfigError(
-            f"training.effective_batch_size is {effective}, no multiple of per_device_train_batch_size x processes = "
+            f"training.effective_batch_size is {effective}, not a multiple of per_device_train_batch_size x processes = "
             f"{per_device} x {world_size} = {per_device * world_size}. Change one of them."
         )
     max_steps = int(float(extra.get("max_steps", -1)))
@@ -67,8 +67,8 @@ def work_out(config: TrainingConfig, seq_length: int, world_size: int) -> Arithm
         max_steps = int((config.num_tokens - config.tokens_already_seen) // (effective * seq_length))
     if max_steps < 1:
         raise ConfigError(
-            f"training.num_tokens = {config.num_tokens}, less {config.tokens_already_seen:.0f} already seen, makes no step "
-            f"of {effective} x {seq_length} tokens; raise training.num_tokens (or set training.max_steps)."
+            f"training.num_tokens = {config.num_tokens}, minus {config.tokens_already_seen:.0f} already seen, is less "
+            f"than a step of {effective} x {seq_length} tokens; raise training.num_tokens (or set training.max_steps)."
         )
     return Arithmetic(
         effective_batch_size=effective,
@@ -82,7 +82,7 @@ def work_out(config: TrainingConfig, seq_length: int, world_size: int) -> Arithm
 
 
 def use_one_gpu(arguments: TrainingArguments) -> list[str]:
-    """Use one of several visible GPUs where no launcher has started a process for each, and say how to use all.
+    """Use one of several visible GPUs unless a launcher has started a process for each, and say how to use all.
 
     Trainer would wrap the model in `DataParallel`, which multiplies the batch and so makes every count wrong.
     """

@@ -1,7 +1,7 @@
 """The keys of the `training` section: which of transformers' `TrainingArguments` are applied, ignored or refused, and why.
 
-Nothing is swallowed: a key that has no effect is said to be ignored, one that would make numbers wrong is an error, and
-values are of the type and in the range that the key has.
+Nothing is ignored silently: a key that has no effect is reported as ignored, one that would make numbers wrong is an error,
+and values are checked for type and range.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ IGNORED = {
     "resume_from_checkpoint": "an interrupted run continues with --resume",
     "restore_callback_states_from_checkpoint": "callbacks keep no state",
     "remove_unused_columns": "blocks have no columns that are not used",
-    "label_names": "blocks have the columns they have",
+    "label_names": "the columns of blocks are fixed",
     "use_cache": "training never caches keys and values",
     "disable_tqdm": "phf shows its own progress",
     "include_num_input_tokens_seen": "metrics.jsonl has tokens_seen in every line",
@@ -66,7 +66,7 @@ IGNORED = {
     "hub_always_push": HUB,
     "hub_revision": HUB,
 }
-"""Without effect; a warning says so, unless the value is what happens anyway."""
+"""Without effect; a warning says so, unless the value is the actual behaviour."""
 SAME_AS_OURS: dict[str, Any] = {
     "train_sampling_strategy": "sequential",
     "remove_unused_columns": False,
@@ -87,7 +87,7 @@ SAME_AS_OURS: dict[str, Any] = {
     "local_rank": -1,
 }
 REFUSED = {
-    "label_smoothing_factor": (0, "no objective here has smoothed labels"),
+    "label_smoothing_factor": (0, "no objective here supports smoothed labels"),
     "eval_on_start": (False, "set generation.run_on_train_start"),
     "load_best_model_at_end": (False, "the model of the last step is exported; earlier ones are in its checkpoints"),
     "auto_find_batch_size": (
@@ -95,13 +95,13 @@ REFUSED = {
         "a batch that changes would change what a step is; lower per_device_train_batch_size",
     ),
     "ignore_data_skip": (False, "a resumed run would train on the same blocks again"),
-    "use_liger_kernel": (False, "the head and the loss are computed in chunks already, so it does not apply"),
+    "use_liger_kernel": (False, "the head and the loss are already computed in chunks, so it does not apply"),
     "liger_kernel_config": (None, "liger's kernels are not used"),
     "dataloader_in_order": (True, "the order of the blocks would depend on how fast workers are"),
     "parallelism_config": (None, "processes are started by torchrun, and share a model by fsdp or deepspeed"),
     "hub_token": (None, "secrets are not kept in configurations; set HF_TOKEN"),
 }
-"""Key -> (the value that is accepted, why no other is)."""
+"""Key -> (the only accepted value, the reason)."""
 AT_LEAST = {
     "per_device_train_batch_size": 1,
     "learning_rate": 0,
@@ -170,7 +170,7 @@ def check_keys(training: TrainingConfig) -> tuple[dict[str, Any], list[str]]:
     for key, value in applied.items():
         _check_range(key, value)
     if training.num_tokens is not None and applied.get("max_steps", -1) != -1:
-        warnings.append("training.max_steps is ignored: training.num_tokens says how many steps there are.")
+        warnings.append("training.max_steps is ignored: training.num_tokens determines the number of steps.")
     _check_strategies(applied)
     _check_trackers(applied)
     if applied.get("deepspeed") is not None and importlib.util.find_spec("deepspeed") is None:

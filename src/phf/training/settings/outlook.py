@@ -1,7 +1,7 @@
-"""What a run will take, for `phf train --dry-run`: how often it reads its data, and for how long it trains.
+"""Outlook on a run, for `phf train --dry-run`: how often it reads its data, and how long it trains.
 
-Nothing is written, and no more than a sample of the data is read. What cannot be looked at, because the Hub cannot be
-reached, is said to be unchecked; what would stop the run is an error, as it would be then.
+Nothing is written, and only a sample of the data is read. What cannot be checked, because the Hub cannot be reached, is
+reported as unchecked; what would stop the run is an error, as in the run.
 """
 
 import math
@@ -50,7 +50,7 @@ class _Corpus:
 
 
 def outlook(plan: Any) -> Outlook:
-    """Check a `phf.training.run.Plan` as far as that goes without annotating, and estimate its epochs and time."""
+    """Check a `phf.training.plan.Plan` as far as possible without annotating, and estimate its epochs and time."""
     found = Outlook()
     config = plan.config
     lm = tokenizer = None
@@ -81,7 +81,7 @@ def outlook(plan: Any) -> Outlook:
 
 
 def _read(source: str, scores_column: str, found: Outlook) -> _Corpus | None:
-    """A sample of a source, and how large it is; None where that is not known."""
+    """A sample of a source, and its size; None if that is not known."""
     try:
         check_scores(source, scores_column)  # reads the first record
         if any(part.num_bytes is None for part in parts(source)):
@@ -147,12 +147,12 @@ def _add_time(found: Outlook, plan: Any, lm: Any, tokenizer: Any) -> None:
     flop = 6 * num_parameters * planned
     found.notes.append(
         f"Training {num_parameters:,} parameters takes about {flop:.2g} floating-point operations (6 x parameters x "
-        f"tokens): {_duration(flop / 1e14)} of 100 TFLOP/s. It was not measured here: the model is too large for a moment"
+        f"tokens): {_duration(flop / 1e14)} of 100 TFLOP/s. It was not measured here, since the model is too large"
     )
 
 
 def _seconds(plan: Any, tokenizer: Any) -> tuple[float, int]:
-    """Seconds of a forward and backward pass of a device's batch, or of fewer blocks where that takes long; and blocks."""
+    """Seconds of a forward and backward pass of a device's batch, or of fewer blocks if that is slow; and the blocks."""
     config, arithmetic, device = plan.config, plan.arithmetic, plan.arguments.device
     with torch.random.fork_rng(devices=[]):
         lm = load_lm(config.model, tokenizer, arithmetic.seq_length, config.training.seed, plan.method.control_tokens)

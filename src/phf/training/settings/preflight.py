@@ -1,4 +1,4 @@
-"""What can be known of a run before its data is read: that model, tokenizer and scenarios fit each other."""
+"""Checks of a run before its data is read: that model, tokenizer and scenarios are compatible."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +20,12 @@ REFERENCE = "kl_gpt3_callback.reference.path_or_name"
 
 @dataclass(frozen=True)
 class Preflight:
-    """A model and a tokenizer that the run can be made with."""
+    """A model and a tokenizer for the run."""
 
     lm: Any
-    """The model without numbers: names and shapes of its weights."""
+    """The model without values: names and shapes of its weights."""
     tokenizer: Any
-    """None where it is yet to be trained."""
+    """None if it is yet to be trained."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -33,7 +33,7 @@ def preflight(config: Config, method: Method) -> Preflight:
     """Check everything but the data, before hours are spent on annotating and packing it.
 
     Raises `ConfigError` for what would stop the run later: a model that cannot be built, is not causal or does not fit
-    its weights; a context that a block or sample outgrows; a tokenizer that cannot be used; a local reference LM that
+    its weights; a context that a block or sample exceeds; a tokenizer that cannot be used; a local reference LM that
     lacks weights.
     """
     lm, warnings = check_architecture(config.model, config.dataset.seq_length)
@@ -48,8 +48,8 @@ def preflight(config: Config, method: Method) -> Preflight:
 
 
 def check_with_tokenizer(config: Config, method: Method, lm: Any, tokenizer: Any) -> None:
-    """Raises `ConfigError` where vocabulary, scenarios or their lengths do not fit `tokenizer` or the model, or the export
-    could not be what it should be."""
+    """Raises `ConfigError` if vocabulary, scenarios or their lengths do not fit `tokenizer` or the model, or if the export
+    would not behave as it should."""
     check_vocabulary(config.model, tokenizer.get_vocab().values(), method.control_tokens.ids(tokenizer))
     evaluator = Evaluator(config.generation, method.prompting, config.training.seed)
     evaluator.check(lm, tokenizer, ValueHead(1) if method.objective.uses_values else None)
