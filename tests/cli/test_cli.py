@@ -170,7 +170,7 @@ def test_a_mistake_in_an_override_is_the_overrides(override, message):
     [
         (["list", "scorer"], "There is no list of 'scorer'. Did you mean 'scorers'?"),
         (["train", "--task", "pep9"], "--task pep9: no such task."),
-        (["train", "--method", "mle"], "Name either a task"),
+        (["train", "--method", "mle"], "Give either a task"),
         (["train", "--task", "pep8", "--method", "condtional"], "Did you mean 'conditional'?"),
         (["train", "--task", "pep8", "--override", "dataset.seq_len=3"], "Did you mean 'seq_length'?"),
         (

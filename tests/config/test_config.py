@@ -130,7 +130,7 @@ def test_released_and_renamed_keys_are_translated_with_a_warning(tmp_path):
         (TASK[: TASK.index("generation")], None, (), r"'generation' is missing.*scorer"),
         (TASK + "dataset: {}", None, (), r"'dataset' occurs twice"),
         ("a: [", None, (), r"task\.yml: is not valid YAML"),
-        ("", None, (), r"holds no sections"),
+        ("", None, (), r"contains no sections"),
         (
             TASK,
             CONDITIONAL + "tokenizer: {special_tokens: [a, b]}",

@@ -1,4 +1,4 @@
-"""One idea, one key: what the control tokens of the `dataset` section imply is filled in, and checked where written out."""
+"""One idea, one key: what the control tokens of the `dataset` section imply is filled in, or checked if spelled out."""
 
 import re
 
@@ -12,7 +12,7 @@ RELEASED_TAGGING = "dataset.conditional_training_config"
 def derive(config: Config, *, for_models: bool = False) -> Config:
     """Fill in the keys that others imply. Raises `ConfigError` for keys that contradict one another.
 
-    `for_models`: the task is put to models that bring control tokens of their own, so scenarios may name any.
+    `for_models`: the task is for models with control tokens of their own, so scenarios may name any.
     """
     _check_sources(config)
     _check_score_threshold(config)
@@ -128,9 +128,9 @@ def _check_kl_reference(config: Config) -> None:
     if is_local == is_served:
         raise ConfigError(f"{where}: set either path_or_name, for a local LM, or base_url and model, for a served one.")
     if is_served and (reference.model is None or reference.revision is not None):
-        raise ConfigError(f"{where}: with base_url, set model to what the server calls it, and no revision.")
+        raise ConfigError(f"{where}: with base_url, set model to the server's name for it, and no revision.")
     if is_local and reference.model is not None:
-        raise ConfigError(f"{where}: model is what a server calls it; with path_or_name, leave it out.")
+        raise ConfigError(f"{where}: model is a server's name for it; with path_or_name, leave it out.")
     # neither value is shown: it may be the secret itself
     if reference.base_url is not None and "@" in reference.base_url:
         raise ConfigError(f"{where}.base_url holds a user name or password; secrets are not kept in configurations.")

@@ -1,4 +1,4 @@
-"""Where two settings differ, by their keys: what a refusal to mix two jobs has to say."""
+"""Where two settings differ, by their keys, for the refusal to mix two jobs."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +17,7 @@ MISSING = _Missing()
 
 
 def differences(before: Any, now: Any) -> str:
-    """ "training.seed: 1 -> 2; ...", the first few; "" where nothing differs."""
+    """ "training.seed: 1 -> 2; ...", the first few; "" if nothing differs."""
     lines = [f"{key}: {short(repr(old))} -> {short(repr(new))}" for key, old, new in _differing(before, now, "")]
     more = f"; and {len(lines) - MOST} more" if len(lines) > MOST else ""
     return "; ".join(lines[:MOST]) + more

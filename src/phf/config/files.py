@@ -1,4 +1,4 @@
-"""Reading configuration: find the files, merge them, apply overrides, and say where a mistake was made.
+"""Reading configuration: find the files, merge them, apply overrides, and report where a mistake was made.
 
     config = load_config(task="pep8", method="awr", overrides=["training.seed=1"])
 
@@ -24,7 +24,7 @@ from phf.storage.reading import short
 
 SHIPPED = resources.files("phf") / "configs"
 TASK_FILES = ("pretrain", "finetune", "quickstart")
-"""File names that are tasks; every other file beside them is a method."""
+"""File names that are tasks; every other file next to them is a method."""
 
 
 def load_config(
@@ -39,15 +39,15 @@ def load_config(
 
     Args:
         task: shipped name (`pep8` is `pep8/pretrain`, `pep8/finetune`) or path of a YAML file.
-        method: shipped name (`awr`, looked up beside the task) or path; None: what the task file itself says.
+        method: shipped name (`awr`, looked up next to the task) or path; None: what the task file itself says.
         config: a resolved file, instead of task and method.
         overrides: `section.key=value`, value in YAML.
-        for_models: the task is put to models that bring control tokens of their own, so scenarios may name any.
+        for_models: the task is for models with control tokens of their own, so scenarios may name any.
 
     Raises `ConfigError` naming the file, the key and the nearest known key.
     """
     if (config is None) == (task is None):
-        raise ConfigError("Name either a task (--task, with --method) or a resolved file (--config).")
+        raise ConfigError("Give either a task (--task, with --method) or a resolved file (--config).")
     names: dict[str, str] = {}
     if config is not None:
         layers = [(str(config), read_sections(config))]
@@ -76,13 +76,13 @@ def load_config(
 
 
 def _without_leave(values: dict[str, Any]) -> list[str]:
-    """Take leave to run programs out of what files say, in place: a file may come from a stranger."""
+    """Remove the permission to run programs from the values of files, in place: a file may come from a stranger."""
     downstream = values.get("downstream")
     if not isinstance(downstream, dict) or downstream.get("allow_code_execution") in (None, False):
         return []
     values["downstream"] = {**downstream, "allow_code_execution": False}
     return [
-        "downstream.allow_code_execution is ignored in a file, as it lets programs run: write --override "
+        "downstream.allow_code_execution is ignored in a file, since it allows programs to run: use --override "
         "downstream.allow_code_execution=true on the command line."
     ]
 
@@ -106,7 +106,7 @@ def saved_config(text: str, where: str) -> Config:
     """The configuration that a run, of this version or an older one, has saved; see `load_config`."""
     values = parse_yaml(text, where, ConfigError)
     if not isinstance(values, dict):
-        raise ConfigError(f"{where}: holds no sections (dataset:, model:, training:, ...).")
+        raise ConfigError(f"{where}: contains no sections (dataset:, model:, training:, ...).")
     translate(values, where)
     return derive(parse_config(values), for_models=True)
 
@@ -132,10 +132,10 @@ def find_task(task: str) -> Path:
 
 
 def find_method(method: str, task_file: Path) -> Path:
-    """Path of a method file, from a path, a shipped name, or a bare name beside the task's file.
+    """Path of a method file, from a path, a shipped name, or a bare name next to the task's file.
 
-    Of the files beside a task, `finetune-awr.yml` is what the task `finetune` takes for `awr`, before `awr.yml`. What is
-    not beside the task of a user is taken from `generic`.
+    Next to a task, the task `finetune` prefers `finetune-awr.yml` to `awr.yml` for the method `awr`. A method that is not
+    next to a user's task is taken from `generic`.
     """
     generic = Path(str(SHIPPED)) / "generic"
     candidates = [task_file.parent / f"{task_file.stem}-{method}.yml", task_file.parent / f"{method}.yml"]
@@ -154,7 +154,7 @@ def _find(given: str, shipped_name: str, known: list[str], kind: str) -> Path:
         return path
     shipped = Path(str(SHIPPED)) / shipped_name
     if not shipped.is_file():
-        raise ConfigError(f"--{kind} {given}: no such {kind}. {did_you_mean(given, known)} Or name a .yml file.")
+        raise ConfigError(f"--{kind} {given}: no such {kind}. {did_you_mean(given, known)} Or give a .yml file.")
     return shipped
 
 
@@ -162,7 +162,7 @@ def read_sections(path: Path) -> dict[str, Any]:
     """A YAML file of sections. Raises `ConfigError` naming file and line."""
     values = read_yaml(path, ConfigError)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise ConfigError(f"{path}: holds no sections (dataset:, model:, training:, ...).")
+        raise ConfigError(f"{path}: contains no sections (dataset:, model:, training:, ...).")
     return values
 
 
@@ -191,14 +191,14 @@ def _merge(base: Any, update: Any, origin: str, origins: dict[KeyPath, str], at:
 
 
 def _set_origin(origins: dict[KeyPath, str], at: KeyPath, origin: str) -> None:
-    """A value and all below it come from there now."""
+    """Record the new origin of a value and everything below it."""
     for below in [path for path in origins if path[: len(at)] == at]:
         del origins[below]
     origins[at] = origin
 
 
 def _apply_override(values: dict[str, Any], override: str, origins: dict[KeyPath, str]) -> list[str]:
-    """Set one value in place; returns a warning where its key is spelled otherwise today."""
+    """Set one value in place; returns a warning if its key has a different name today."""
     path, separator, text = override.partition("=")
     keys = path.strip().split(".")
     if not separator or not all(keys):
@@ -231,7 +231,9 @@ def _item(target: Any, key: str, override: str, parents: list[str]) -> Any:
     if not isinstance(target, list):
         raise ConfigError(f"--override {override}: {where} is {short(repr(target))}, which has no keys.")
     if not _is_index(key) or int(key) >= len(target):
-        raise ConfigError(f"--override {override}: {where} is a list of {len(target)}; name an item by 0 to its end.")
+        raise ConfigError(
+            f"--override {override}: {where} is a list of {len(target)}; address an item by its number, from 0."
+        )
     return target[int(key)]
 
 
@@ -240,7 +242,7 @@ def _is_index(key: str) -> bool:
 
 
 def _origin(at: KeyPath, origins: Mapping[KeyPath, str]) -> str:
-    """The file or override that said what stands there."""
+    """The file or override that set the value."""
     return next((origins[at[:n]] for n in range(len(at), -1, -1) if at[:n] in origins), "configuration")
 
 
@@ -266,7 +268,7 @@ def _known_keys(at: KeyPath) -> list[str]:
     model: type[BaseModel] = Config
     for key in at:
         if isinstance(key, int):
-            continue  # an item is of the type that its list names
+            continue  # an item has the type that its list declares
         annotation = model.model_fields[key].annotation
         options = [annotation, *get_args(annotation)]
         model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))

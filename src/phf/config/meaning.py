@@ -36,7 +36,7 @@ WITHOUT_MEANING: tuple[KeyPath, ...] = (
     ("downstream", "allow_code_execution"),
     ("generation", "scenario_configs", "*", "generate_kwargs", "bad_words_ids"),
 )
-"""Labels for people, leave to run programs, and the released way to ban control tokens, which others are derived from."""
+"""Labels for people, permission to run programs, and the released way to ban control tokens, from which others derive."""
 
 
 def meaning_of(config: Config, sections: Collection[str] | None = None) -> dict[str, Any]:
@@ -74,13 +74,13 @@ def meaning_of_scenario(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def meaning_of_redteam(section: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a section `redteam`, given as plain values; its prompts are not a part of it, only where they are."""
+    """The same of a section `redteam`, given as plain values; only the location of its prompts is part of it."""
     settings = RedTeamConfig.model_validate(section).model_dump(exclude={"prompts_path", "prompts_column"})
     return {**settings, "red_lm": RED_LMS.canonical(settings["red_lm"])}
 
 
 def configuration_differences(path: Path, now: Config, sections: Collection[str] | None = None) -> str:
-    """How what a saved configuration means differs from `now`, by keys; "" where it does not.
+    """How the meaning of a saved configuration differs from `now`, by keys; "" if it does not.
 
     Raises `ConfigError` for a file that is not a configuration.
     """
@@ -109,10 +109,10 @@ def _without_key(values: Any, key: str | int) -> Any:
 
 
 def _as_path(value: Any) -> Any:
-    """The one path of what is there; anything else as it is written."""
+    """The canonical path of an existing file; anything else unchanged."""
     try:
         return str(Path(value).resolve()) if isinstance(value, str) and value and Path(value).exists() else value
-    except (OSError, ValueError):  # no path: too long, or with a NUL character
+    except (OSError, ValueError):  # not a path: too long, or with a NUL character
         return value
 
 

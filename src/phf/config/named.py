@@ -12,11 +12,11 @@ OBJECTIVE: KeyPath = ("objective",)
 DOCUMENT_FILTER: KeyPath = ("dataset", "document_filter")
 CONDITIONING: KeyPath = ("dataset", "conditioning")
 NAME_KEYS = {OBJECTIVE: "name"}
-"""The key that holds the name, where it is not `class_name`."""
+"""The key that holds the name, if it is not `class_name`."""
 NOT_SETTINGS = {CONDITIONING: set(ConditioningConfig.model_fields) - {"class_name"}}
-"""Keys beside the name that are not settings of what is named."""
+"""Keys besides the name that are not settings of the class."""
 MAY_BE_PERCENTILES = (OBJECTIVE, DOCUMENT_FILTER, CONDITIONING)
-"""Sections in which `p5` becomes a number when the data has been seen."""
+"""Sections in which `p5` becomes a number when the data has been read."""
 PLACES: tuple[tuple[KeyPath, Registry], ...] = (
     (OBJECTIVE, OBJECTIVES),
     (DOCUMENT_FILTER, DOCUMENT_FILTERS),
@@ -30,7 +30,7 @@ PLACES: tuple[tuple[KeyPath, Registry], ...] = (
 
 
 def named_problems(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    """(path of a key, what is wrong with it) in the sections of a configuration, given as plain values."""
+    """(path of a key, problem) in the sections of a configuration, given as plain values."""
     for place, registry in PLACES:
         for path, section in _sections(values, place):
             for key, problem in registry.problems(_settings(path, section), name_key(path)):

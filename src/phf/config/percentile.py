@@ -19,7 +19,7 @@ def percentile_of(threshold: Any) -> float | None:
 
 
 def number(threshold: float | str) -> float:
-    """A threshold that is a number by now: percentiles are replaced by numbers before data is packed."""
+    """A resolved threshold, a number: percentiles are replaced by numbers before data is packed."""
     assert not isinstance(threshold, str), f"{threshold} has not been resolved"
     return threshold
 

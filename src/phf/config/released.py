@@ -1,7 +1,7 @@
-"""Keys of the released system, and of older transformers, that are spelled otherwise today or have no effect.
+"""Keys of the released system, and of older transformers, that have other names today or no effect.
 
-They are translated in place before the schema sees them, so files written for them work as they are, and so do the
-configurations that older versions of `phf` saved with their runs. Whatever a reader should know is a line of warning.
+They are translated in place before the schema sees them, so files written for them work unchanged, as do the
+configurations that older versions of `phf` saved with their runs. Warnings report what users should know.
 """
 
 from collections.abc import Iterator
@@ -37,11 +37,11 @@ WITHOUT_EFFECT: dict[str, dict[str, tuple[Any, ...]]] = {
         "token_type_id": (None, 0),
     },
 }
-"""Section -> key -> the values of which nothing is said: they change nothing, or older versions saved them unasked."""
+"""Section -> key -> values without a warning: they change nothing, or older versions saved them automatically."""
 
 
 def translate(values: dict[str, Any], origin: str) -> list[str]:
-    """Rename old keys in `values` in place, and take out those without effect; returns lines of warning.
+    """Rename old keys in `values` in place, and remove those without effect; returns lines of warning.
 
     Raises `ConfigError` for a released setting that would change the results and is not supported.
     """
@@ -71,7 +71,7 @@ def translate(values: dict[str, Any], origin: str) -> list[str]:
 
 
 def current_path(keys: list[str], origin: str) -> tuple[list[str], list[str]]:
-    """The keys of an override as they are spelled today, and a line of warning where that is another spelling."""
+    """The current names of the keys of an override, and a warning if they have changed."""
     if keys[:2] == ["model", "gpt2_config_kwargs"]:
         return ["model", "config_kwargs", *keys[2:]], []
     new = RENAMED_TRAINING_KEYS.get(keys[1]) if keys[0] == "training" and len(keys) > 1 else None
@@ -87,7 +87,7 @@ def _translate_training(training: Any, origin: str) -> list[str]:
     for old in [key for key in training if key in RENAMED_TRAINING_KEYS]:
         new, value = RENAMED_TRAINING_KEYS[old], training.pop(old)
         if new is None:
-            warnings.append(f"{origin}: training.{old} has no effect any more and is ignored.")
+            warnings.append(f"{origin}: training.{old} no longer has an effect and is ignored.")
             continue
         training.setdefault(new, value)
         warnings.append(f"{origin}: training.{old} is called training.{new} now; read as that.")
@@ -95,7 +95,7 @@ def _translate_training(training: Any, origin: str) -> list[str]:
 
 
 def _translate_model(model: dict[str, Any], origin: str) -> list[str]:
-    """`gpt2_config_kwargs` is the released name of `config_kwargs`; where a file has both, the latter wins."""
+    """`gpt2_config_kwargs` is the released name of `config_kwargs`; if a file has both, the latter takes precedence."""
     settings = model.pop("gpt2_config_kwargs", None)
     if settings is None:
         return []

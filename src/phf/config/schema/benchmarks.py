@@ -15,13 +15,13 @@ class DownstreamConfig(Section):
     include_path: str | None = None
     """Folder of task files of your own, searched first."""
     num_fewshot: int | None = Field(default=None, ge=0)
-    """Solved examples in front of each question. None: what the task says, else 0. A task that fixes 0 keeps it."""
+    """Solved examples before each question. None: the task's own number, or 0. A task that fixes 0 keeps it."""
     limit: int | None = Field(default=None, ge=1)
     """Only the first documents of each task, for a quick look."""
     batch_size: int = Field(default=16, ge=1)
     """Texts in a forward pass; logits take batch_size x length x vocabulary x 8 bytes."""
     allow_code_execution: bool = False
-    """Run programs that the model wrote, as `humaneval` does: only where they can do no harm."""
+    """Run programs that the model wrote, as `humaneval` does: only where this is safe."""
     seed: int = Field(default=1234, ge=0)
     """Seed of few-shot examples and of sampling; 1234 draws the examples that lm-evaluation-harness draws."""
 

@@ -18,10 +18,10 @@ class ConditionalTrainingConfig(Section):
     misaligned_prefix: str = "<|misaligned|>"
     """Control token of misaligned segments."""
     drop_token_fraction: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Share of segments that go without their control token."""
+    """Share of segments that do not get their control token."""
     tag_every_segment_when_sampling: bool | None = None
     """Whether a model that was prompted with one control token may emit it again before later segments, as it did in
-    training. The other control token is always banned. None: whatever `bad_words_ids` of the scenarios say, else False."""
+    training. The other control token is always banned. None: what `bad_words_ids` of the scenarios imply, or False."""
 
     @property
     def control_tokens(self) -> list[str]:
@@ -40,10 +40,10 @@ class ConditioningConfig(Section):
     control_tokens: list[str] = Field(min_length=1)
     """Control tokens, best first; samples are generated from the first one."""
     drop_token_fraction: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Share of segments that go without their control token."""
+    """Share of segments that do not get their control token."""
     tag_every_segment_when_sampling: bool | None = None
     """Whether a model that was prompted with a control token may emit it again before later segments, as it did in
-    training. The others are always banned. None: whatever `bad_words_ids` of the scenarios say, else False."""
+    training. The others are always banned. None: what `bad_words_ids` of the scenarios imply, or False."""
 
 
 class DatasetConfig(Section):
@@ -60,11 +60,11 @@ class DatasetConfig(Section):
     seq_length: int = Field(default=1024, ge=2)
     """Tokens in a block."""
     tokenization: Literal["segments", "document"] = "segments"
-    """Encode each segment apart (the released behaviour), or whole documents, as prompts are encoded later."""
+    """Encode each segment separately (the released behaviour), or whole documents, as prompts are encoded later."""
     filter_threshold: Threshold | None = None
     """Filtering: keep the documents whose avg_score <= filter_threshold. `p50`: the median of the documents' avg_score."""
     document_filter: dict[str, Any] | None = None
-    """A filter of your own in place of `filter_threshold`: `class_name: package.module:Name` and its settings, among which
+    """A filter of your own instead of `filter_threshold`: `class_name: package.module:Name` and its settings, among which
     `p50` is the median of the documents' avg_score."""
     conditional_training_config: ConditionalTrainingConfig | None = None
     """Conditional training with two control tokens, if set."""
@@ -75,17 +75,17 @@ class DatasetConfig(Section):
     skip_tokens: int = Field(default=0, ge=0)
     """Skip this many tokens from the start of the corpus, counted in stored order, unfiltered and untagged."""
     eval_fraction: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of documents held out, chosen by document id: the same ones for every method and seed."""
+    """Share of documents held out, chosen by document id: the same for every method and seed."""
     eval_datasets: list[str] = []
     """Held-out sources, instead of `eval_fraction`."""
     max_eval_tokens: int = Field(default=1_000_000, ge=1)
     """At most this many held-out tokens are used in one evaluation."""
     max_altered_documents: float = Field(default=0.01, ge=0.0, le=1.0)
-    """Largest share of documents that the tokenizer may change (characters it lacks, lower-casing) and not be refused."""
+    """Largest share of documents that the tokenizer may change (characters it lacks, lower-casing) without being refused."""
     streaming: bool = False
     """Pack while training instead of caching blocks on disk: for a corpus that does not fit."""
 
     @property
     def tagging(self) -> ConditionalTrainingConfig | ConditioningConfig | None:
-        """What is configured of control tokens; None without conditional training."""
+        """The section on control tokens; None without conditional training."""
         return self.conditional_training_config or self.conditioning

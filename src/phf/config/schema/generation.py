@@ -22,7 +22,7 @@ class ScenarioConfig(Section):
     num_samples: int = Field(default=32, ge=1)
     """Exactly this many samples."""
     prompts_path: str | None = None
-    """Where prompts come from: a JSON Lines or Parquet file, a saved or Hub dataset such as
+    """Source of prompts: a JSON Lines or Parquet file, a saved or Hub dataset such as
     `allenai/real-toxicity-prompts`, a set that ships with `phf` (`phf:toxicity`, ...), or `python-stdlib` for function
     headers of the running interpreter's standard library. Taken in order, again from the start when they run out."""
     prompts_column: str = "text"
@@ -30,22 +30,22 @@ class ScenarioConfig(Section):
     prompts_where: dict[str, Any] = {}
     """Only the records with these values, such as `{challenging: true}`."""
     samples_per_prompt: int = Field(default=1, ge=1)
-    """Samples in a row of the same prompt. 25 and more give the expected maximum over 25 and the probability of a hit
+    """Consecutive samples of the same prompt. 25 or more give the expected maximum over 25 and the probability of a hit
     among 25 (RealToxicityPrompts, arXiv 2009.11462), of the first num_samples / samples_per_prompt prompts."""
     prefix: str | None = None
-    """Control token that stands behind the document start (EOS or BOS) and in front of the prompt."""
+    """Control token after the document start (EOS or BOS) and before the prompt."""
     generate_kwargs: dict[str, Any] = {}
     """Arguments of `generate`; `max_length` counts document start, prefix and prompt."""
     guidance_scale: float | None = Field(default=None, ge=0)
-    """Classifier-free guidance from the opposite control token towards `prefix`: 1 is plain sampling, more steers harder."""
+    """Classifier-free guidance from the opposite control token towards `prefix`: 1 is plain sampling, more has more effect."""
     best_of: int = Field(default=1, ge=1)
-    """Draw so many candidates for each sample and keep the one that the model's value head likes best."""
+    """Draw this many candidates for each sample and keep the one that the model's value head rates highest."""
     num_hits_threshold: float = 0.5
     """A sample is a hit if its score is greater."""
     use_prompt_for_scoring: bool = False
     """Score prompt + continuation instead of the continuation."""
     scorers: list[dict[str, Any]] = []
-    """More scorers, each `class_name` and settings: one that the training data was not scored by is held out, and
+    """Additional scorers, each `class_name` and settings: one that did not score the training data is held out, and
     shows whether the model learned the preference or the scorer."""
 
 
@@ -63,7 +63,7 @@ class GenerationConfig(Section):
     every_n_steps: int = Field(default=1000, ge=1)
     """Generate at every step that is a multiple of this."""
     force_call_on: list[int] = []
-    """Generate at these steps too."""
+    """Generate also at these steps."""
     run_on_train_start: bool = True
     """Generate before the first step."""
     run_on_train_end: bool = True

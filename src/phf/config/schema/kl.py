@@ -15,12 +15,12 @@ class KLReferenceConfig(Section):
     base_url: str | None = None
     """URL of an OpenAI-compatible server that returns log-probabilities of prompts, e.g. `http://localhost:8000/v1`."""
     model: str | None = None
-    """What the server calls the model."""
+    """The server's name for the model."""
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable that holds the server's key; a server on this machine needs none."""
     prompt: str | None = None
-    """What a served model starts a document from, as text that the server reads as one token; empty where its tokenizer
-    puts one in front of every prompt by itself. None: whichever works of the empty prompt and `<|endoftext|>`."""
+    """The document start of a served model, as text that the server reads as one token; empty if its tokenizer puts one
+    before every prompt by itself. None: the empty prompt or `<|endoftext|>`, whichever works."""
 
 
 class KLConfig(Section):
@@ -31,19 +31,19 @@ class KLConfig(Section):
     num_samples: int = Field(default=4096, ge=1)
     """Samples of the reference."""
     max_tokens: int = Field(default=64, ge=1)
-    """Length at which a sample is cut, in tokens of the reference."""
+    """Length at which a sample is cut off, in tokens of the reference."""
     seed: int = Field(default=0, ge=0)
-    """Seed of the samples: the same ones for every method and training seed."""
+    """Seed of the samples: the same for every method and training seed."""
     batch_size: int = Field(default=64, ge=1)
     """Samples drawn or scored at once."""
     prefix: str | None = None
-    """Control token that is given in front of each sample. Derived for conditional training; "" is none."""
+    """Control token that is given before each sample. Derived for conditional training; "" is none."""
     should_insert_prefix: bool | None = None
-    """Give the control token before every line too. None: if the model may repeat it while sampling."""
+    """Also give the control token before every line. None: if the model may repeat it while sampling."""
     every_n_steps: int = Field(default=1000, ge=1)
     """Measure at every step that is a multiple of this."""
     force_call_on: list[int] = []
-    """Measure at these steps too."""
+    """Also measure at these steps."""
     run_on_train_start: bool = True
     """Measure before the first step."""
     run_on_train_end: bool = True

@@ -15,7 +15,7 @@ class TokenizerConfig(Section):
     train_from_corpus: int | None = Field(default=None, ge=300)
     """Train a byte-level BPE of this vocabulary size on the corpus instead."""
     special_tokens: list[str] | None = None
-    """Derived from the control tokens; written out, it must agree with them."""
+    """Derived from the control tokens; if set, it must agree with them."""
 
 
 class ModelConfig(Section):
@@ -32,6 +32,6 @@ class ModelConfig(Section):
     model_kwargs: dict[str, Any] = {}
     """`value_head_config: {is_detached: bool}`, and arguments of `from_pretrained` such as `revision`."""
     num_additional_tokens: int | None = None
-    """Derived from the control tokens; written out, it must agree with them."""
+    """Derived from the control tokens; if set, it must agree with them."""
     head: Literal["auto", "chunked", "dense"] = "auto"
-    """How loss and gradient are computed; `auto` is chunked wherever the model's head is a plain matrix product."""
+    """How loss and gradient are computed; `auto` is chunked if the model's head is a plain matrix product."""

@@ -1,4 +1,4 @@
-"""What every section of the configuration has in common."""
+"""The base of all sections of the configuration."""
 
 from typing import Any, get_args
 
@@ -16,7 +16,7 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
-        """The value, unless it is `yes` or `no` where a number belongs: pydantic would take them for 1 and 0."""
+        """The value, unless it is `yes` or `no` instead of a number: pydantic would read them as 1 and 0."""
         if isinstance(value, bool) and info.field_name is not None:
             annotation = cls.model_fields[info.field_name].annotation
             kinds = get_args(annotation) or (annotation,)

@@ -11,9 +11,9 @@ class TrainingConfig(Section):
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     effective_batch_size: int | None = Field(default=None, ge=1)
-    """Blocks in an optimiser step, over all processes; gradient accumulation is worked out from it."""
+    """Blocks in an optimiser step, over all processes; gradient accumulation is derived from it."""
     num_tokens: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Tokens to train on, those already seen included; sets max_steps."""
+    """Tokens to train on, including those already seen; sets max_steps."""
     tokens_already_seen: float = Field(default=0, ge=0, allow_inf_nan=False)
     """Tokens that the starting model was trained on before."""
     seed: int = Field(default=42, ge=0, lt=2**32)
