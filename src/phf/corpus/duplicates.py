@@ -1,5 +1,7 @@
 """Counting exact duplicates among any number of documents in bounded memory."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from phf.corpus.distribution import add_by_value
@@ -25,8 +27,12 @@ class DuplicateCounter:
 
     def add(self, text: str) -> None:
         """Add one text."""
-        self.num_texts += 1
-        self._pending.append(hash64("document text", text))
+        self.add_all([text])
+
+    def add_all(self, texts: Sequence[str]) -> None:
+        """Add some texts."""
+        self.num_texts += len(texts)
+        self._pending += [hash64("document text", text) for text in texts]
         if len(self._pending) >= max(PENDING, len(self._hashes) // 2):
             self._merge()
 
