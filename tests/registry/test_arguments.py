@@ -89,3 +89,17 @@ def test_settings_are_parsed_and_completed_by_defaults(module):
     own = from_source("phf_own:Own")
     assert own.with_defaults({"a": "5e-1"}) == {"a": 0.5, "b": 2}
     assert METRICS.canonical({"class_name": "SelfBlEU", "n": 5}) == METRICS.canonical({"class_name": "SelfBLEU"})
+
+
+def test_annotations_that_are_texts_are_read_and_not_evaluated(module):
+    module(
+        "phf_postponed",
+        "from __future__ import annotations\nclass Own:\n"
+        "    def __init__(self, a: Missing, b: int | None = 1, c: list[exit()] = 2): ...\n"
+        "    def __call__(self, texts): return {}\n",
+    )
+    section = {"class_name": "phf_postponed:Own", "a": 3, "b": "2", "c": 4}
+    for _ in range(2):  # unseen, and once it was imported
+        assert list(METRICS.problems(section)) == []
+        assert [key for key, _ in METRICS.problems({**section, "b": "x"})] == ["b"]
+        assert type(METRICS.build(section, "here")).__name__ == "Own"

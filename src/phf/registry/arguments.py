@@ -104,9 +104,19 @@ def arguments_of(target: Any) -> Arguments:
     for name, parameter in inspect.signature(target).parameters.items():
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             default = REQUIRED if parameter.default is parameter.empty else parameter.default
-            named[name] = Argument(parameter.annotation, default)
+            named[name] = Argument(_read(parameter.annotation), default)
         takes_others |= parameter.kind is parameter.VAR_KEYWORD
     return Arguments(named, takes_others)
+
+
+def _read(annotation: Any) -> Any:
+    """An annotation; one that is a text, as under `from __future__ import annotations`, is read and not evaluated."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return _annotation(ast.parse(annotation, mode="eval").body, {})
+    except (SyntaxError, ValueError, RecursionError):
+        return ANY
 
 
 def known_arguments(module_name: str, name: str) -> Arguments | None:
@@ -220,10 +230,9 @@ def _type_problem(value: Any, annotation: Any) -> str | None:
 def _parsed(value: Any, annotation: Any) -> Any:
     if annotation is ANY:
         return value
-    from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
+    from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
     try:
-        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticSchemaGenerationError:
+        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+    except PydanticUserError:
         return value  # an annotation pydantic has no rule for: the class checks for itself
-    return adapter.validate_python(value)
