@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from phf.cli.options import scorer_section
-from phf.cli.progress import scoring_progress
 from phf.cli.terminal import console, say
 from phf.errors import ConfigError
 
@@ -47,6 +46,7 @@ def annotate(
     from phf.annotate.checks import notices
     from phf.annotate.hub import check_push, push_dataset
     from phf.annotate.runner import annotate as run
+    from phf.cli.progress import scoring_progress
     from phf.corpus.formats.row_policy import ReadOptions
 
     if backend not in ("local", "ray"):

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from phf.cli.options import Overrides, OwnTask, load_for_models
-from phf.cli.progress import heartbeat
 from phf.cli.terminal import console, numbers_table, quiet, say, shown
 from phf.errors import ConfigError
 
@@ -42,6 +41,7 @@ def evaluate(
         raise ConfigError(f"{' '.join(models)}: is not a model folder. Put one or more before --override.")
     overrides = [*(override or []), *(text for text in models if Path(text) not in folders)]
     quiet()
+    from phf.cli.progress import heartbeat
     from phf.evaluation.run import chosen_parts, evaluate_folders
     from phf.models.model_folder import find_model, model_name, processes
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from phf.cli.progress import training_progress
 from phf.cli.terminal import console, quiet, say, shown
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ def quickstart(
 
 
 def _train_together(jobs: "dict[str, tuple[Config, Path]]") -> None:
+    from phf.cli.progress import training_progress
     from phf.training.together import train_together
 
     with training_progress(console) as progress:

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from phf.cli.options import MoreOverrides, Overrides, OwnTask, load_for_models
-from phf.cli.progress import heartbeat, redteam_progress
 from phf.cli.terminal import console, quiet, say
 from phf.errors import ConfigError
 
@@ -31,6 +30,7 @@ def redteam(
 ) -> None:
     """Search for prompts that a model continues badly, or replay those of an earlier search."""
     quiet()
+    from phf.cli.progress import heartbeat, redteam_progress
     from phf.models.model_folder import find_model, model_name
 
     model_dir = find_model(model_dir)

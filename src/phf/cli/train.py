@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phf.cli.options import Method, MoreOverrides, Overrides, Task, load
-from phf.cli.progress import TrainingProgress, heartbeat, training_progress
 from phf.cli.terminal import console, numbers_table, quiet, say
 
 if TYPE_CHECKING:
+    from phf.cli.progress import TrainingProgress
     from phf.config import Config
 
 
@@ -63,6 +63,7 @@ def _short(source: str) -> str:
 
 
 def _train(name: str, config: "Config", run_dir: Path, resume: bool) -> dict[str, float]:
+    from phf.cli.progress import training_progress
     from phf.training.run import train as run
 
     with training_progress(console) as progress, _details(name, progress):
@@ -76,8 +77,10 @@ def _train(name: str, config: "Config", run_dir: Path, resume: bool) -> dict[str
         )
 
 
-def _details(name: str, progress: TrainingProgress) -> AbstractContextManager[None]:
+def _details(name: str, progress: "TrainingProgress") -> AbstractContextManager[None]:
     """On a terminal, the progress of sampling and the like; the lines of a log already show it."""
+    from phf.cli.progress import heartbeat
+
     return heartbeat(console, lambda text: progress.doing(name, text)) if console.is_terminal else nullcontext()
 
 
