@@ -201,7 +201,8 @@ def test_a_mistake_in_a_process_of_its_own_leaves_no_traceback():
     assert (found.returncode, found.stdout) == (2, "")
     assert (
         found.stderr
-        == "Error: There is no list of 'x'. Known: methods, metrics, objectives, red-lms, scorers, tasks.\n"
+        == "Error: There is no list of 'x'. Known: conditionings, filters, methods, metrics, objectives, red-lms, "
+        "scorers, tasks.\n"
     )
 
 

@@ -70,7 +70,7 @@ def test_a_second_signal_ends_at_once_whatever_is_being_done(how):
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert "Ended by SIGTERM at once. What is finished is kept" in said
+    assert "Ended by SIGTERM at once. Finished work is kept" in said
 
 
 def test_what_does_not_end_by_itself_is_ended():

@@ -26,7 +26,7 @@ ADVICE = "Choose another with --run-name, or delete the folder."
 
 
 def is_started(run_dir: Path) -> bool:
-    """Whether a run has begun in the folder, however far it came."""
+    """Whether a run has begun in the folder."""
     return (run_dir / METRICS).is_file() or (run_dir / CONFIG).is_file()
 
 
@@ -42,7 +42,7 @@ def _is_of_a_step(line: bytes) -> bool:
     try:
         numbers = typed(Metrics, parse_json(line, "", finite=True), "", CorpusError)
     except CorpusError:
-        return b'"step": 0,' not in line  # cut off, or not ours: not to be lost
+        return b'"step": 0,' not in line  # truncated, or not ours: not to be lost
     return numbers.get("step") != 0
 
 

@@ -1,4 +1,4 @@
-"""Where things are in a run folder."""
+"""The paths in a run folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Reading run folders: everything the report says comes from these files."""
+"""Reading run folders: everything in the report comes from these files."""
 
 import json
 import math
@@ -24,7 +24,7 @@ SKIPPED = "Skipped: "
 
 @dataclass(frozen=True)
 class Sample:
-    """One generated text with the scores of its segments (None where unscored)."""
+    """One generated text with the scores of its segments (None if unscored)."""
 
     prompt: str
     continuation: str
@@ -32,7 +32,7 @@ class Sample:
     segments: list[str]
     segment_scores: list[float | None]
     segment_spans: list[list[tuple[int, int, str]]] = field(default_factory=list)
-    """What the scorer found in each segment; empty where it was not asked."""
+    """Detections of the scorer in each segment; empty if not requested."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Run:
     config: str
     provenance: dict[str, Any]
     notes: list[str] = field(default_factory=list)
-    """What the reader should know: unfinished, cut off."""
+    """Notes for the reader: unfinished, truncated."""
 
     @property
     def method(self) -> str:
-        """What it was trained with; of an evaluated model, its name."""
+        """The method it was trained with; for an evaluated model, its name."""
         return str(self.provenance.get("method") or self.name)
 
     @property
@@ -71,7 +71,7 @@ class Run:
 
     @cached_property
     def divergence(self) -> str | None:
-        """Where training met a number that is not finite; None where it did not. Such a run has no result."""
+        """Where training met a number that is not finite; None if it did not. Such a run has no result."""
         for line in reversed(self.metrics):
             if "train/loss" in line or "train/lm_loss" in line:
                 for key in ("train/loss", "train/lm_loss", "train/grad_norm"):
@@ -82,7 +82,7 @@ class Run:
 
     @property
     def problem(self) -> str | None:
-        """Why the model is not to be compared with others; None where it is sound."""
+        """Why the model must not be compared with others; None if it is sound."""
         if self.divergence is not None:
             return self.divergence
         for key in ("eval/loss", "eval/bits_per_byte"):
@@ -168,7 +168,7 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
             except (OSError, PhfError) as error:
                 notices.append(_skipped(folder, error))
     if not runs:
-        raise CorpusError(notices[0].removeprefix(SKIPPED) if notices else "No folder is named.")
+        raise CorpusError(notices[0].removeprefix(SKIPPED) if notices else "No folder is given.")
     return runs, notices
 
 
@@ -201,7 +201,9 @@ def read_run(folder: Path) -> Run:
     for where, line in _lines(Metrics, folder / METRICS, notes):
         for key in ("step", "tokens_seen"):
             if line.get(key) is None:
-                raise CorpusError(f"{where}: has no '{key}', so no phf wrote it. Remove the line or repair it.")
+                raise CorpusError(
+                    f"{where}: has no '{key}', so it was not written by phf. Remove the line or repair it."
+                )
         metrics.append(line)
     provenance = read_provenance(folder)
     last_step = max((line["step"] for line in metrics), default=0)
@@ -263,7 +265,7 @@ def _sample(line: SampleLine) -> Sample:
 
 
 def _lines(shape: Any, path: Path, notes: list[str]) -> Iterator[tuple[str, Any]]:
-    """JSON Lines; a last line that was cut off by an interruption is left out, with a note."""
+    """JSON Lines; a last line that an interruption truncated is left out, with a note."""
 
     def cut_off() -> None:
         notes.append(f"{path.name} was cut off in its last line.")

@@ -1,4 +1,4 @@
-"""Which runs are the same but for the seed: their numbers are samples of one method on one task."""
+"""Which runs differ only in the seed: their numbers are samples of one method on one task."""
 
 import hashlib
 import json
@@ -76,7 +76,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seed alone, or one run."""
+    """Runs that differ only in their seed, or one run."""
 
     name: str
     method: str

@@ -20,9 +20,9 @@ from phf.storage.reading import parse_json, read_bytes, read_text, typed
 
 
 class RunWriter:
-    """Writes the files of one run folder. What is not finite becomes null, which JSON has instead.
+    """Writes the files of one run folder. Numbers that are not finite become null.
 
-    Raises `OutputError` where the folder cannot be written; `append_metrics` lets the `OSError` through.
+    Raises `OutputError` if the folder cannot be written; `append_metrics` lets the `OSError` through.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,8 +46,8 @@ class RunWriter:
         write_text_atomic(self.folder / METRICS, "".join(_metrics_line(*line) for line in lines))
 
     def write_samples(self, scenario: str, step: int, samples: Iterable[Mapping[str, Any]]) -> None:
-        """Add the samples of a step to those of earlier ones, all or none, in place of any that an interrupted evaluation
-        left of this step."""
+        """Add the samples of a step to those of earlier ones, all or none, replacing any that an interrupted evaluation
+        left for this step."""
         path = samples_file(self.folder, scenario)
         start = start_of_line(step)
         before = read_text(path, OutputError).splitlines(keepends=True) if path.exists() else []
@@ -67,12 +67,12 @@ def start_of_line(step: int) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, whole or not at all, with null for what is not finite."""
+    """Write a value as indented JSON, atomically, with null for numbers that are not finite."""
     write_json_atomic(path, finite_or_none(value))
 
 
 def finite_or_none(values: Any) -> Any:
-    """The same with None for what is not finite, which JSON cannot say: the one place where that is done."""
+    """The same with None for numbers that are not finite, which JSON lacks: the only place where that is done."""
     if isinstance(values, Mapping):
         return {key: finite_or_none(value) for key, value in values.items()}
     if isinstance(values, list | tuple):

@@ -88,7 +88,7 @@ def add_scores(store: TokenStore, corpus: Corpus) -> None:
     if not np.array_equal(np.concatenate([np.empty(0, np.uint32), *num_segments]), rows):
         raise CorpusError(
             f"{', '.join(corpus.sources)}: the documents are not those that the token store {store.folder} was built from. "
-            "Delete that folder: it is built again."
+            "Delete that folder to build it again."
         )
     # The scores of segments last: with them the column is there.
     for name, arrays in ((avg_file(corpus.scores_column), avg_scores), (score_file(corpus.scores_column), scores)):
@@ -266,7 +266,7 @@ def _created(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system says of the cache into an `OutputError`."""
+    """Turn an error of the operating system about the cache into an `OutputError`."""
     try:
         yield
     except OSError as error:

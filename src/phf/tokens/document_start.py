@@ -1,4 +1,4 @@
-"""What opens a document: the one place that decides it, for training, sampling, evaluation, red team and export."""
+"""What begins a document, decided in one place for training, sampling, evaluation, red team and export."""
 
 from collections.abc import Sequence
 from itertools import takewhile

@@ -131,7 +131,7 @@ class EncodingProcesses:
         for process in busy.values():
             if process.share is not None and (status := process.child.exit_status()) is not None:
                 raise OutputError(
-                    f"A process that encodes the corpus has ended ({status}), for want of memory perhaps: {process.child.said} "
-                    "Run again: what is encoded is kept."
+                    f"A process that encodes the corpus has ended ({status}), perhaps for lack of memory: {process.child.said} "
+                    "Run again: finished pieces are kept."
                 )
         return answered

@@ -17,7 +17,7 @@ class TrainingOrder(Sequence[int]):
     """Sample i of a run -> index of the block it trains on.
 
     Every epoch (`num_blocks` consecutive samples) is a permutation of its own of the block indices, a pure function of
-    (seed, epoch, i). Nothing is stored, whatever the number of blocks.
+    (seed, epoch, i). Nothing is stored, for any number of blocks.
     """
 
     def __init__(self, num_blocks: int, num_samples: int, seed: int) -> None:

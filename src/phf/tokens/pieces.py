@@ -25,7 +25,7 @@ PIECE_CHARS = 2**22
 SHARED_BYTES = 2**24
 """A part of the corpus that is larger is encoded by several processes, each of which reads all of it."""
 UNKNOWN_BYTES = 2**30
-"""What a source is taken for whose size nobody knows: a dataset of the Hub."""
+"""Assumed size of a source whose size is not known, such as a dataset on the Hub."""
 
 
 BYTES_OF_A_PROCESS = 2**22
@@ -34,7 +34,7 @@ BYTES_OF_A_PROCESS = 2**22
 
 @dataclass(frozen=True)
 class Corpus:
-    """What is encoded, and how."""
+    """The sources to encode, and how to encode them."""
 
     sources: tuple[str, ...]
     scores_column: str
@@ -142,7 +142,7 @@ class PieceFiles:
         return {int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"{part:07d}-*.npz")}
 
     def write(self, part: int, number: int, encoded: EncodedDocuments) -> Piece:
-        """Raises `OutputError` where that cannot be done."""
+        """Raises `OutputError` if that fails."""
         with atomic_write(self.path(part, number), sync=False) as partial:
             partial.write_bytes(encoded.to_bytes())
         return describe_piece(part, number, encoded)

@@ -1,4 +1,4 @@
-"""What this process is busy with: long work says so, and how far it is, and whoever watches shows it."""
+"""The current activity of this process: long work reports what it does and its progress, for display."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ class Activity:
 
     text: str
     total: int | None = None
-    """How many items there are; None where that is not known."""
+    """How many items there are; None if that is not known."""
     done: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -34,7 +34,7 @@ _running: list[Activity] = []
 
 @contextmanager
 def activity(text: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Say what the block does; it gets a function to call with the number of items that are done."""
+    """Report what the block does; it gets a function to call with the number of finished items."""
     own = Activity(text, total)
     _running.append(own)
     try:
@@ -44,12 +44,12 @@ def activity(text: str, total: int | None = None) -> Iterator[Callable[[int], No
 
 
 def current_activity() -> str | None:
-    """What is being done now, the whole first and its parts behind it; None where nobody said."""
+    """The current activity, the whole first and then its parts; None if none was reported."""
     return ": ".join(map(str, list(_running))) or None
 
 
 def watched(batches: Iterable[Sequence[T]], text: str, total: int) -> Iterator[Sequence[T]]:
-    """The same batches, one after the other, while an activity says how many of the `total` items are done."""
+    """The same batches, one after the other, while an activity reports how many of the `total` items are done."""
     with activity(text, total) as advance:
         for batch in batches:
             yield batch

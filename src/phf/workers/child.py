@@ -19,7 +19,7 @@ from phf.errors import PhfError
 from phf.workers.parent import ATTACHED
 
 KEPT_BYTES = 2000
-"""Of what a child wrote to standard error last, for whoever has to say why it ended."""
+"""Characters kept of what a child last wrote to standard error, to report why it ended."""
 
 
 class Child:
@@ -51,7 +51,7 @@ class Child:
         self._listener.start()
 
     def send(self, message: Mapping[str, Any], attached: bytes = b"") -> None:
-        """Send a request. Where the child has died, `exit_status` says so; this does not."""
+        """Send a request. If the child has died, `exit_status` reports it; this does not."""
         described = {**message, ATTACHED: len(attached)} if attached else message
         try:
             self._stdin.write(json.dumps(described, default=str).encode() + b"\n" + attached)
@@ -83,7 +83,7 @@ class Child:
 
     @property
     def said(self) -> str:
-        """What it wrote to standard error last."""
+        """What it last wrote to standard error."""
         self._listener.join(0.2)  # it may have died just now
         return self._said.decode("utf-8", "replace").strip()
 
@@ -108,7 +108,7 @@ class Child:
 
 
 def ready(children: Sequence[Child], seconds: float) -> list[Child]:
-    """The children that have answered something, or ended, after at most so many seconds."""
+    """The children that have answered or ended, after at most `seconds`."""
     with selectors.DefaultSelector() as selector:
         for child in children:
             selector.register(child.fileno(), selectors.EVENT_READ, child)

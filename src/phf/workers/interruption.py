@@ -11,18 +11,18 @@ from typing import Any
 
 STOP = (signal.SIGINT, signal.SIGTERM)
 GRACE_SECONDS = 20.0
-"""To put down what is being done. A call into a library, or another process that is waited for, may never return."""
+"""Seconds to finish the current work. A call into a library, or to another process, may never return."""
 SAME_SECONDS = 1.0
 """Signals that come together are one: a terminal and a launcher may both send theirs."""
 SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised where Ctrl-C raises `KeyboardInterrupt`: whatever puts things in order then does so now."""
+    """SIGTERM, raised where Ctrl-C raises `KeyboardInterrupt`: what cleans up then does so now."""
 
 
 def exit_status(error: KeyboardInterrupt) -> int:
-    """As shells have it: 128 and the number of the signal."""
+    """As in shells: 128 plus the number of the signal."""
     return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
 
 
@@ -59,7 +59,7 @@ def ending_on_signals() -> Iterator[None]:
         signal.set_wakeup_fd(before)
         for signum, handler in handlers.items():
             signal.signal(signum, handler)
-        os.close(writer)  # with which the thread ends, unless it counts seconds
+        os.close(writer)  # which ends the thread, unless it is counting seconds
 
 
 @contextmanager
@@ -91,5 +91,5 @@ def _watch(reader: int) -> None:
 def _end(signum: int) -> None:
     cursor = SHOW_CURSOR if sys.stderr.isatty() else b""
     name = signal.Signals(signum).name
-    os.write(2, cursor + f"\nEnded by {name} at once. What is finished is kept; run again to continue.\n".encode())
+    os.write(2, cursor + f"\nEnded by {name} at once. Finished work is kept; run again to continue.\n".encode())
     os._exit(128 + signum)

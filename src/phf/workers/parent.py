@@ -1,10 +1,10 @@
-"""What a child process has of the process that started it: requests on standard input, answers on standard output.
+"""A child process's view of the process that started it: requests on standard input, answers on standard output.
 
-A message is a JSON object on a line of its own. One with a key `attached` is followed by so many bytes, which belong to
-it: text is not spelled as JSON twice. Errors that a user can put right travel as `{"error": [[class names], text]}`.
+A message is a JSON object on a line of its own. One with a key `attached` is followed by that many bytes, which belong to
+it, so that text is not encoded as JSON twice. Errors that a user can fix are sent as `{"error": [[class names], text]}`.
 
 What libraries print goes to standard error, and standard input is empty for them and for programs that they start. The
-child ends when its parent does, whatever it is doing: when its input ends, or when it has another parent.
+child ends when its parent does, at any time: when its input ends, or when it has another parent.
 """
 
 import json
@@ -39,7 +39,7 @@ class Parent:
         return self._requests.get()
 
     def send(self, **message: Any) -> None:
-        """Answer; if nobody is there any more, end."""
+        """Answer; exit if the parent is gone."""
         rest = memoryview(json.dumps(message, default=str).encode() + b"\n")
         try:
             while rest:
@@ -63,7 +63,7 @@ def _receive(requests: BinaryIO, into: "SimpleQueue[tuple[dict[str, Any], bytes]
             attached = requests.read(message.pop(ATTACHED, 0))
             into.put((message, attached))
     finally:
-        os._exit(0)  # even in the middle of work: nobody is waiting for it any more
+        os._exit(0)  # even in the middle of work: nothing is waiting for it any more
 
 
 def _watch(parent: int) -> None:
