@@ -30,17 +30,7 @@ from phf.annotate.runner import annotate
 from phf.corpus.dataset import read_manifest
 from phf.corpus.segmenting.segment import segment
 from phf.corpus.sources.documents import read_documents
-from phf.scorers import Scorer
 from phf.scorers.pep8.scorer import PEP8Scorer
-
-
-class FreeScorer(Scorer):
-    """No score costs anything."""
-
-    segmenter = "lines"
-
-    def score_texts(self, texts: list[str]) -> list[float | None]:
-        return [0.0] * len(texts)
 
 
 class TimedPEP8Scorer(PEP8Scorer):
@@ -79,7 +69,7 @@ def overhead(corpus: Path, output: Path) -> tuple[float, float]:
 
 
 def annotate_for_free(path: str, output: str) -> None:
-    annotate([path], {"class_name": "annotate:FreeScorer"}, None, Path(output))
+    annotate([path], {"class_name": "free:FreeScorer"}, None, Path(output))
 
 
 def ceiling(megabytes: float) -> float:

@@ -34,7 +34,7 @@ PHF = """
 import sys
 sys.path.insert(0, sys.argv[3])
 from phf.cli.app import app
-scorer = "{class_name: 'annotate:FreeScorer'}"
+scorer = "{class_name: 'free:FreeScorer'}"
 sources = sorted(str(path) for path in __import__("pathlib").Path(sys.argv[1]).glob("*.jsonl"))
 app(["annotate", *sources, "--scorer", scorer, "--output", sys.argv[2], "--workers", "2", "--segment", "lines"])
 """
