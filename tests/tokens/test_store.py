@@ -64,6 +64,10 @@ def fail(*_, **__):
     raise AssertionError("the corpus was encoded, or read, again")
 
 
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
 def test_a_store_holds_the_documents_in_order(source, tokenizer, tmp_path):
     store = build_store(corpus_for(tokenizer, source), tmp_path / "stores")
     assert store.document_ids(range(51)) == [*(f"d{i}" for i in range(50)), "none"]
@@ -187,6 +191,26 @@ def test_an_interrupted_build_keeps_what_it_has_encoded(source, tokenizer, tmp_p
     assert [path.name for path in (tmp_path / "stores").iterdir() if "partial" in path.name] == []
 
 
+def test_pieces_of_an_interrupted_build_are_not_taken_for_those_of_other_scores(tokenizer, tmp_path, monkeypatch):
+    source = write_rows(tmp_path / "a.jsonl", scores=0.0, pii_scores=1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(building, "_put_together", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            build_store(corpus_for(tokenizer, source), tmp_path / "stores")
+    store = build_store(corpus_for(tokenizer, source, column="pii_scores"), tmp_path / "stores")
+    assert store.scores("pii_scores")[::3].tolist() == [1.0] * 40
+    assert build_store(corpus_for(tokenizer, source), tmp_path / "stores").scores("scores")[::3].tolist() == [0.0] * 40
+
+
+def test_pieces_of_another_division_of_the_corpus_are_not_used(source, tokenizer, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(building, "_put_together", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            build_store(corpus_for(tokenizer, source, piece_chars=100), tmp_path / "stores")
+    store = build_store(corpus_for(tokenizer, source, piece_chars=200), tmp_path / "stores")
+    assert store.document_ids(range(51)) == [*(f"d{i}" for i in range(50)), "none"]
+
+
 def test_two_that_build_the_same_store_build_it_once(source, tokenizer, tmp_path, monkeypatch):
     build, builds = building._build, []
 
@@ -257,7 +281,7 @@ def test_errors_of_the_corpus_come_from_processes_as_from_here(tokenizer, tmp_pa
 def test_a_tokenizer_that_changes_most_documents_is_refused_early_and_others_by_the_view(tmp_path):
     tokenizer = prepare_tokenizer(CLASSES["PreTrainedTokenizerFast, BERT"](), None)
     rows = [{"id": f"d{i}", "texts": ["The cat" if i % 2 else "the cat"], "scores": [0.0]} for i in range(2000)]
-    rows[:1100] = [{**row, "texts": ["A Cat"]} for row in rows[:1100]]
+    rows[:1100] = [{**row, "texts": ["A Cat"] if i % 5 else ["a cat"]} for i, row in enumerate(rows[:1100])]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     corpus = corpus_for(tokenizer, tmp_path / "a.jsonl", piece_chars=100)
     seen = []
@@ -270,7 +294,7 @@ def test_a_tokenizer_that_changes_most_documents_is_refused_early_and_others_by_
     assert max(seen) < 1100
     store = build_store(corpus, tmp_path / "stores")
     settings = settings_for(tokenizer, seq_length=4, max_altered_documents=0.5)
-    with pytest.raises(ConfigError, match=r"1,550 of 2,000 documents.*document 'd0', 'A Cat' becomes 'a cat'"):
+    with pytest.raises(ConfigError, match=r"1,330 of 2,000 documents.*document 'd1', 'A Cat' becomes 'a cat'"):
         len(Blocks(store.folder, settings))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from filelock import FileLock
 
 from phf.corpus.dataset import in_batches, read_annotated
+from phf.corpus.sources.parts import Part
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.storage.cache_entries import PARTIAL
 from phf.storage.cache_locks import making_of
@@ -21,6 +22,7 @@ from phf.storage.files import atomic_write, write_json_atomic
 from phf.tokens.encoded import (
     DOCUMENT,
     MAX_EXAMPLES,
+    Altered,
     EncodedDocuments,
     Encoder,
     avg_score_array,
@@ -106,11 +108,12 @@ def _build(
         shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(partial / "store", ignore_errors=True)
         (partial / "store").mkdir(parents=True)
-    files = PieceFiles(partial)
+    pieces_dir = partial / corpus.division
     try:
+        files = PieceFiles(pieces_dir)
         stops = _encode(corpus, files, max_altered_documents, processes, progress)
         if _remove_damaged(files, stops):
-            stops = _encode(corpus, files, max_altered_documents, processes, progress)
+            stops = _encode(corpus, PieceFiles(pieces_dir), max_altered_documents, processes, progress)
         _put_together(partial / "store", corpus, files, stops)
     except (ConfigError, CorpusError):
         shutil.rmtree(partial, ignore_errors=True)
@@ -128,10 +131,11 @@ def _encode(
     processes = fitting_processes(parts) if processes is None else processes
     stops = [0] * len(parts)
     num_documents = num_tokens = num_altered = 0
+    examples: Sequence[Altered] = ()
     with ExitStack() as stack:
         answers: Iterator[Piece | End]
         if processes <= 1:
-            answers = _encode_here(corpus, files)
+            answers = _encode_here(corpus, parts, files)
         else:
             pool = stack.enter_context(EncodingProcesses(corpus, files.folder, processes))
             answers = pool.all(shares(parts, processes))
@@ -143,19 +147,15 @@ def _encode(
             num_tokens += answer.num_tokens
             num_altered += answer.num_altered
             progress(num_documents, num_tokens)
+            if answer.num_altered and not examples and (encoded := files.read(answer.part, answer.number)) is not None:
+                examples = encoded.altered
             if num_documents >= ENOUGH_DOCUMENTS and num_altered > MOSTLY * num_documents:
-                examples = _examples(files, answer)
                 check_altered(num_altered, num_documents, max_altered_documents, examples)
     return stops
 
 
-def _examples(files: PieceFiles, piece: Piece) -> Sequence[Any]:
-    encoded = files.read(piece.part, piece.number)
-    return () if encoded is None else encoded.altered
-
-
-def _encode_here(corpus: Corpus, files: PieceFiles) -> Iterator[Piece | End]:
-    parts, encoder = corpus.parts(), Encoder(corpus.tokenizer, corpus.tokenization)
+def _encode_here(corpus: Corpus, parts: Sequence[tuple[str, Part]], files: PieceFiles) -> Iterator[Piece | End]:
+    encoder = Encoder(corpus.tokenizer, corpus.tokenization)
     for share in map(Share, range(len(parts))):
         stop = 0
         for number, encoded in encode_share(corpus, parts, share, encoder, files.numbers(share.part)):

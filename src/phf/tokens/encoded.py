@@ -89,9 +89,9 @@ class EncodedDocuments:
     def from_bytes(cls, content: bytes) -> "EncodedDocuments":
         """Raises `ValueError`, `KeyError` or a `zipfile.BadZipFile` for content that is damaged."""
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            found: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+            fields: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
             altered = tuple(Altered(**example) for example in json.loads(arrays["altered"].tobytes()))
-            return cls(**found, document_ids=arrays["document_ids"].tobytes(), altered=altered)
+            return cls(**fields, document_ids=arrays["document_ids"].tobytes(), altered=altered)
 
     @classmethod
     def joined(cls, parts: Sequence["EncodedDocuments"]) -> "EncodedDocuments":

@@ -9,6 +9,7 @@ import json
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -52,6 +53,13 @@ class Corpus:
             self.tokenization,
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+    @property
+    def division(self) -> str:
+        """Hash of everything that decides what each piece of it holds, within its `key`: how files are put into parts, which
+        may change from version to version, and the scores."""
+        parts = [[source, part.kind, [file.name for file in part.files]] for source, part in self.parts()]
+        return hashlib.sha256(json.dumps([self.scores_column, self.piece_chars, parts]).encode()).hexdigest()[:16]
 
     def parts(self) -> list[tuple[str, Part]]:
         """(source, part), in order."""
@@ -138,8 +146,17 @@ class PieceFiles:
         return self.folder / f"{part:07d}-{number:07d}.npz"
 
     def numbers(self, part: int) -> set[int]:
-        """The pieces of a part that are there."""
-        return {int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"{part:07d}-*.npz")}
+        """The pieces of a part that were there when this was first asked: those of an interrupted build."""
+        return self._earlier.get(part, set())
+
+    @cached_property
+    def _earlier(self) -> dict[int, set[int]]:
+        earlier: dict[int, set[int]] = {}
+        for path in self.folder.glob("*.npz"):
+            part, _, number = path.stem.partition("-")
+            if not path.name.startswith("."):  # one that is being written
+                earlier.setdefault(int(part), set()).add(int(number))
+        return earlier
 
     def write(self, part: int, number: int, encoded: EncodedDocuments) -> Piece:
         """Raises `OutputError` if that fails."""

@@ -24,14 +24,14 @@ def remove_dummy_space(backend: "Tokenizer") -> bool:
     )
     if removes_spaces:
         return False
-    found = False
+    has_dummy_space = False
     for part in pre_tokenizers:
         if part["type"] == "Metaspace" and part["prepend_scheme"] != "never":
-            part["prepend_scheme"], found = "never", True
+            part["prepend_scheme"], has_dummy_space = "never", True
         elif part["type"] == "ByteLevel" and part["add_prefix_space"]:
-            part["add_prefix_space"], found = False, True
+            part["add_prefix_space"], has_dummy_space = False, True
     kept = [part for part in normalizers if part["type"] != "Prepend"]
-    if not found and len(kept) == len(normalizers):
+    if not has_dummy_space and len(kept) == len(normalizers):
         return False
     without_words = {
         "version": "1.0",

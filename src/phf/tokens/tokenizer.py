@@ -165,7 +165,7 @@ class PlainEncoder:
         decoded = self._decode([ids.tolist() for ids in documents])
         pairs = enumerate(zip(texts, decoded, strict=True))
         shows_dummy = self.has_dummy_space and not self._decoder_drops_it
-        return [(i, found) for i, (text, found) in pairs if not is_same_text(text, found, shows_dummy)]
+        return [(i, other) for i, (text, other) in pairs if not is_same_text(text, other, shows_dummy)]
 
     def _decode(self, rows: list[list[int]]) -> list[str]:
         return self._backend.decode_batch(rows, skip_special_tokens=False)
@@ -182,11 +182,11 @@ class PlainEncoder:
 
     def _check_no_special_token(self, ids: np.ndarray) -> None:
         # Byte-level BPE cannot get here; a vocabulary that lists its special tokens as ordinary pieces can.
-        found = ids[np.isin(ids, self._reserved_ids)]
-        if len(found):
-            token = self._backend.id_to_token(int(found[0]))
+        special = ids[np.isin(ids, self._reserved_ids)]
+        if len(special):
+            token = self._backend.id_to_token(int(special[0]))
             raise ConfigError(
-                f"The tokenizer encodes plain text as its special token '{token}' (id {found[0]}), so text could end a "
+                f"The tokenizer encodes plain text as its special token '{token}' (id {special[0]}), so text could end a "
                 "document or forge a control token. Choose another tokenizer, such as a byte-level BPE."
             )
 

@@ -72,17 +72,19 @@ def resolve_percentiles(config: Config, announce: Announce) -> tuple[Config, dic
     if not percentile_thresholds(config):
         return config, {}
     resolved = resolve_thresholds(config, annotated_sources(config, config.dataset.datasets, announce))
-    for key, found in resolved.items():
-        announce(f"{key}: {found.describe()}, of the training data's {found.num_scores:,} {found.level} scores")
-    config = with_thresholds(config, {key: found.threshold for key, found in resolved.items()})
-    return config, {key: found.describe() for key, found in resolved.items()}
+    for key, threshold in resolved.items():
+        announce(
+            f"{key}: {threshold.describe()}, of the training data's {threshold.num_scores:,} {threshold.level} scores"
+        )
+    config = with_thresholds(config, {key: threshold.threshold for key, threshold in resolved.items()})
+    return config, {key: threshold.describe() for key, threshold in resolved.items()}
 
 
 def percentile_notes(config: Config) -> list[str]:
     """For a plan: the values of thresholds that are percentiles, if known without reading the data."""
     return [
         f"{key}: {percentile_thresholds(config)[key]} becomes a number when the training data is read"
-        if found is None
-        else f"{key}: {found.describe()}"
-        for key, found in cached_thresholds(config).items()
+        if threshold is None
+        else f"{key}: {threshold.describe()}"
+        for key, threshold in cached_thresholds(config).items()
     ]
