@@ -46,10 +46,10 @@ def claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
         # a job that has finished nothing loses nothing
         if not any(output.glob("shard-*.parquet")) and not any(output.glob(f"{PIECES}/*.json")):
             write_json_atomic(path, job)
-        found = _read_job(path)
-        changed = _differences(found, settings)
+        of_folder = _read_job(path)
+        changed = _differences(of_folder, settings)
         # a relative name means another corpus in another directory
-        is_same_place = found.get("directory") == job["directory"] or all(map(os.path.isabs, settings["sources"]))
+        is_same_place = of_folder.get("directory") == job["directory"] or all(map(os.path.isabs, settings["sources"]))
         if changed == ["fingerprint"] and is_same_place and not (output / MANIFEST).is_file():
             logger.warning(
                 "%s has changed since this annotation began: only shards with unchanged documents are kept.",
@@ -58,7 +58,7 @@ def claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
             write_json_atomic(path, job)
             changed = []
         if changed:
-            raise _another_job(output, found, settings, changed)
+            raise _another_job(output, of_folder, settings, changed)
         _delete_partial(output)  # of a job that was killed
         try:
             yield
@@ -73,9 +73,9 @@ def finished(output: Path, settings: dict[str, Any]) -> Manifest | None:
     """
     if not (output / JOB).is_file() or (manifest := read_manifest(output)) is None:
         return None
-    found = _read_job(output / JOB)
-    changed = _differences(found, settings)
-    is_same = not changed or (changed == [SHARD_SETTINGS] and _is_older(found))
+    of_folder = _read_job(output / JOB)
+    changed = _differences(of_folder, settings)
+    is_same = not changed or (changed == [SHARD_SETTINGS] and _is_older(of_folder))
     return manifest if is_same and all(whole_shard(output, shard) for shard in manifest.shards) else None
 
 
@@ -84,8 +84,8 @@ def clear_pieces(output: Path) -> None:
     shutil.rmtree(output / PIECES, ignore_errors=True)
 
 
-def _another_job(output: Path, found: dict[str, Any], settings: dict[str, Any], changed: list[str]) -> OutputError:
-    if changed == [SHARD_SETTINGS] and _is_older(found):
+def _another_job(output: Path, of_folder: dict[str, Any], settings: dict[str, Any], changed: list[str]) -> OutputError:
+    if changed == [SHARD_SETTINGS] and _is_older(of_folder):
         return OutputError(
             f"{output} contains an unfinished annotation by an older version of phf; this version cuts shards "
             "differently. Finish it with that version, choose another folder, or delete it to start over."
@@ -93,7 +93,7 @@ def _another_job(output: Path, found: dict[str, Any], settings: dict[str, Any], 
     from phf.config.differences import differences  # loads all of the configuration: a tenth of the start-up time
 
     now = json.loads(json.dumps(settings))
-    what = differences({key: found.get(key) for key in changed}, {key: now[key] for key in changed})
+    what = differences({key: of_folder.get(key) for key in changed}, {key: now[key] for key in changed})
     return OutputError(
         f"{output} contains another annotation. They differ in: {what} (that annotation's -> this one's). "
         "Choose another folder, or delete that one to start over."
@@ -111,9 +111,9 @@ def _delete_partial(output: Path) -> None:
             partial.unlink(missing_ok=True)
 
 
-def _differences(found: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+def _differences(of_folder: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     """Keys of the settings that differ from those of the folder's job."""
-    return [key for key, value in json.loads(json.dumps(settings)).items() if found.get(key) != value]
+    return [key for key, value in json.loads(json.dumps(settings)).items() if of_folder.get(key) != value]
 
 
 def _read_job(path: Path) -> dict[str, Any]:

@@ -254,8 +254,8 @@ class _TrainingLines(TrainingProgress):
 
 def _speed(numbers: dict[str, float]) -> list[str]:
     loss, rate = numbers.get("lm_loss"), numbers.get("tokens_per_second")
-    found = [] if loss is None else [f"loss {loss:.3f}"]
-    return found if rate is None else [*found, f"{rate:,.0f} tokens/s"]
+    parts = [] if loss is None else [f"loss {loss:.3f}"]
+    return parts if rate is None else [*parts, f"{rate:,.0f} tokens/s"]
 
 
 def _duration(seconds: float) -> str:

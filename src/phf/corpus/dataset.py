@@ -99,7 +99,7 @@ def write_shard(
     `more_scores`: those of further scorers, column ("pii_scores") -> scores of the segments of each document.
     """
     scores = {"scores": [document.scores for document in documents], **(more_scores or {})}
-    columns = {name: ScoreColumn.of(found) for name, found in scores.items()}
+    columns = {name: ScoreColumn.of(of_column) for name, of_column in scores.items()}
     write_columns(path, documents, [document.texts for document in documents], columns)
 
 
@@ -184,8 +184,8 @@ def read_annotated(
 
     def choose(names: Sequence[str]) -> Chosen:
         wanted = Chosen(["texts", scores_column], ["id", "meta"])
-        found = Chosen(*([name for name in some if name in names] for some in wanted))
-        return found if any(found) else Chosen([], list(names)[:1])
+        chosen = Chosen(*([name for name in some if name in names] for some in wanted))
+        return chosen if any(chosen) else Chosen([], list(names)[:1])
 
     for part in parts(source) if its_parts is None else its_parts:
         for record in read_part(part, choose):
@@ -218,10 +218,12 @@ def check_scores(source: str, scores_column: str) -> None:
 
 def _no_scores(record: Record, scores_column: str) -> CorpusError:
     columns = sorted(key for key in record.columns if key.endswith("scores"))
-    found = f"Columns of scores there: {', '.join(columns)}" if columns else "There are no columns of scores there"
+    columns_there = (
+        f"Columns of scores there: {', '.join(columns)}" if columns else "There are no columns of scores there"
+    )
     return CorpusError(
-        f"{record.where}: has no '{scores_column}'. {found}; set dataset.scores_column (phf profile: --scores-column), or "
-        "annotate the corpus first (phf annotate)."
+        f"{record.where}: has no '{scores_column}'. {columns_there}; set dataset.scores_column (phf profile: "
+        "--scores-column), or annotate the corpus first (phf annotate)."
     )
 
 

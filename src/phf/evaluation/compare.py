@@ -139,8 +139,8 @@ def compare(
     scenario: str, first: tuple[str, Sequence[PromptScores]], second: tuple[str, Sequence[PromptScores]]
 ) -> Comparison:
     """Two methods on one scenario, each by the samples of its seeds. Seeds without a scored sample are left out."""
-    runs = [[run for run in found if run.scored()[1].size] for _, found in (first, second)]
-    means = [[float(run.scored()[1].mean()) for run in found] for found in runs]
+    runs = [[run for run in of_method if run.scored()[1].size] for _, of_method in (first, second)]
+    means = [[float(run.scored()[1].mean()) for run in of_method] for of_method in runs]
     first_mean = float(np.mean(means[0])) if means[0] else math.nan
     is_paired = False
     interval, count = UNKNOWN, 0
@@ -154,8 +154,8 @@ def compare(
                 interval, count = unpaired_difference(ours, theirs)
         else:
             interval = seeds_difference(*runs)
-            count = min(sum(run.scored()[1].size for run in found) for found in runs)
-    seeds = [len(found) for found in runs]
+            count = min(sum(run.scored()[1].size for run in of_method) for of_method in runs)
+    seeds = [len(of_method) for of_method in runs]
     names = (first[0], second[0])
     return Comparison(*names, scenario, *interval, count, is_paired, first_mean, *seeds)
 

@@ -219,7 +219,9 @@ class ModelEvaluation:
 
     def describe(self) -> dict[str, Any]:
         """The settings that the numbers were measured with."""
-        more = {name: [s.describe() for s in found] for name, found in self.evaluator.more_scorers.items() if found}
+        more = {
+            name: [s.describe() for s in scorers] for name, scorers in self.evaluator.more_scorers.items() if scorers
+        }
         return {
             "method": self.name,
             "task": self.config.task,

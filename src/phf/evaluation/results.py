@@ -79,10 +79,10 @@ class Results:
         else:
             before = values["job"]
         try:
-            found = [differences(before, self._job), configuration_differences(path, self.task, SECTIONS)]
+            keys = [differences(before, self._job), configuration_differences(path, self.task, SECTIONS)]
         except ConfigError as error:
             return f"{error}"
-        return "; ".join(filter(None, found))
+        return "; ".join(filter(None, keys))
 
     def _older_identity(self, settings: Mapping[str, Any], seed: Any) -> str:
         """What version 0.1 kept in place of model and settings."""

@@ -114,18 +114,18 @@ def evaluate_folders(
         comparisons = _comparisons(models, groups, first)
         if len(models) > 1 and is_main:
             named = {model.name: str(model.folder) for model in models}
-            found = {"models": named, "comparisons": [comparison.to_json() for comparison in comparisons]}
-            write_json(output / "comparison.json", found)
+            result = {"models": named, "comparisons": [comparison.to_json() for comparison in comparisons]}
+            write_json(output / "comparison.json", result)
     return Evaluation(numbers, comparisons)
 
 
 def _comparisons(models: Sequence[ModelEvaluation], groups: Sequence[Group], baseline: str) -> list[Comparison]:
-    found: dict[str, dict[str, list[PromptScores]]] = {group.name: {} for group in groups}
+    samples: dict[str, dict[str, list[PromptScores]]] = {group.name: {} for group in groups}
     for group in groups:
         for index in group.members:
             for scenario, scores in models[index].scores().items():
-                found[group.name].setdefault(scenario, []).append(scores)
-    return compare_with_baseline(found, baseline)
+                samples[group.name].setdefault(scenario, []).append(scores)
+    return compare_with_baseline(samples, baseline)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

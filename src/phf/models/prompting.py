@@ -31,7 +31,7 @@ def _prompting_file(name: str, revision: str | None) -> Path | None:
     if Path(name).is_dir():
         path = Path(name) / PROMPTING_FILE
         return path if path.is_file() else None
-    found = cached_file(
+    cached = cached_file(
         name,
         PROMPTING_FILE,
         revision=revision,
@@ -39,4 +39,4 @@ def _prompting_file(name: str, revision: str | None) -> Path | None:
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
-    return None if found is None else Path(found)
+    return None if cached is None else Path(cached)

@@ -118,9 +118,9 @@ def _scored_samples(trials: Sequence[Trial], target: Target) -> ScoredSamples:
     ]
     in_context = target.settings.scored_text == "in_context"
     documents = [[p, *parts] if in_context else parts for p, parts in zip(prompts, segments, strict=True)]
-    found = target.scorer.score_documents(documents)
+    scored = target.scorer.score_documents(documents)
     segment_scores = [
         checked_scores(target.scorer, values, len(parts))[1 if in_context else 0 :]
-        for values, parts in zip(found, documents, strict=True)
+        for values, parts in zip(scored, documents, strict=True)
     ]
     return ScoredSamples(Samples(prompts, texts, 1.0), scores, segments, segment_scores)

@@ -99,8 +99,8 @@ class Target:
             return self._checked(list(continuations))
         if self.settings.scored_text == "with_prompt":
             return self._checked([prompt + text for prompt, text in pairs])
-        found = self.scorer.score_documents([[prompt, text] for prompt, text in pairs if text])
-        in_context = iter([checked_scores(self.scorer, scores, 2)[1] for scores in found])
+        scored = self.scorer.score_documents([[prompt, text] for prompt, text in pairs if text])
+        in_context = iter([checked_scores(self.scorer, scores, 2)[1] for scores in scored])
         return [next(in_context) if text else None for _, text in pairs]
 
     def _checked(self, texts: list[str]) -> list[float | None]:

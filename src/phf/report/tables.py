@@ -81,9 +81,9 @@ def measures(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def labels(runs: Sequence[Run]) -> list[str]:
     """The label of each run on the page: its method, its own name if methods repeat, numbered if names do."""
     methods, names = [run.method for run in runs], [run.name for run in runs]
-    found = [method if methods.count(method) == 1 else name for method, name in zip(methods, names, strict=True)]
-    found = [label if found.count(label) == 1 else name for label, name in zip(found, names, strict=True)]
-    return [label if found.count(label) == 1 else f"{label} ({index + 1})" for index, label in enumerate(found)]
+    distinct = [method if methods.count(method) == 1 else name for method, name in zip(methods, names, strict=True)]
+    distinct = [label if distinct.count(label) == 1 else name for label, name in zip(distinct, names, strict=True)]
+    return [label if distinct.count(label) == 1 else f"{label} ({index + 1})" for index, label in enumerate(distinct)]
 
 
 def over_seeds(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -91,15 +91,15 @@ def _identity(run: Run, scenario: str) -> dict[str, Any]:
     """What makes a scenario the same in two runs: its settings, whether it starts like the model's own prompts, and the
     scorer; None for what the run does not record."""
     scorer = run.provenance.get("evaluation_scorer") or run.provenance.get("scorer")
-    found: dict[str, Any] = {"settings": None, "is_own": None, "scorer": scorer}
+    identity: dict[str, Any] = {"settings": None, "is_own": None, "scorer": scorer}
     try:
         config = parse_yaml(run.config, "config.yaml", ConfigError)
         best = best_token_of(config["dataset"])
         written = next(dict(s) for s in config["generation"]["scenario_configs"] if s["name"] == scenario)
         settings = meaning_of_scenario(written)
     except (ConfigError, KeyError, TypeError, AttributeError, StopIteration, ValueError):
-        return found  # not written by phf, or not there
-    found["is_own"] = settings.get("prefix") in (None, "", best)
+        return identity  # not written by phf, or not there
+    identity["is_own"] = settings.get("prefix") in (None, "", best)
     kept = {key: value for key, value in settings.items() if key not in OWN_TO_A_METHOD and value is not None}
-    found["settings"] = json.dumps(kept, sort_keys=True, default=str)
-    return found
+    identity["settings"] = json.dumps(kept, sort_keys=True, default=str)
+    return identity

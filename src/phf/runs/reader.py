@@ -64,9 +64,9 @@ class Run:
     def training(self) -> Training | None:
         """What the model was trained with, where the run says so."""
         if "model" in self.provenance:  # phf evaluate, of a model that some run exported
-            found = Training.from_json(self.provenance.get("training"))
+            recorded = Training.from_json(self.provenance.get("training"))
             # seeds are comparable where they were evaluated alike
-            return found and replace(found, settings=f"{found.settings} {hash64('evaluation', self.config):x}")
+            return recorded and replace(recorded, settings=f"{recorded.settings} {hash64('evaluation', self.config):x}")
         return Training.of_config(self.config) or _training_of(self.provenance)
 
     @cached_property
@@ -111,18 +111,18 @@ class Run:
     def last_values(self, start: str) -> dict[str, float]:
         """The last value of each key that begins with `start`, in order of appearance; those that are null left out."""
         keys = dict.fromkeys(key for line in self.metrics for key in line if key.startswith(start))
-        found = {key: self.last(key) for key in keys}
-        return {key: value for key, value in found.items() if value is not None}
+        values = {key: self.last(key) for key in keys}
+        return {key: value for key, value in values.items() if value is not None}
 
     @property
     def training_scorers(self) -> set[str] | None:
         """Classes of the scorers of the training data; None where the run does not say."""
-        found = {
+        names = {
             str(data["scorer"].get("class_name"))
             for data in self.provenance.get("dataset") or []
             if isinstance(data.get("scorer"), dict)
         }
-        return found or None
+        return names or None
 
     @property
     def threshold(self) -> float:

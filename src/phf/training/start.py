@@ -76,5 +76,5 @@ def last_checkpoint(run_dir: Path, before: float = math.inf) -> Path | None:
 
 def step_of(checkpoint: Path) -> int:
     """The number in the name of a checkpoint folder; -1 for what is not one."""
-    found = re.fullmatch(r"checkpoint-(\d{1,15})", checkpoint.name)
-    return int(found[1]) if found is not None and checkpoint.is_dir() else -1
+    match = re.fullmatch(r"checkpoint-(\d{1,15})", checkpoint.name)
+    return int(match[1]) if match is not None and checkpoint.is_dir() else -1

@@ -34,7 +34,7 @@ class Trackers(TrainerCallback):
     def __init__(self, trainer: Trainer, configuration: str, run_dir: Path) -> None:
         kinds = tuple(INTEGRATION_TO_CALLBACK.values())
         self._trainer = trainer
-        self._callbacks = [found for found in trainer.callback_handler.callbacks if isinstance(found, kinds)]
+        self._callbacks = [callback for callback in trainer.callback_handler.callbacks if isinstance(callback, kinds)]
         self._configuration = without_secrets(yaml.safe_load(configuration))
         self._run_dir = run_dir
 

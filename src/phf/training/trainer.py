@@ -128,9 +128,9 @@ class ObjectiveTrainer(Trainer):
     def resume_window(self, checkpoint: Path) -> None:
         """Restore the sums of a checkpoint; called after Trainer has reset its own."""
         args = self.args
-        found = load_window(checkpoint, args.process_index, self.accelerator.num_processes, args.device)
-        if found is not None:
-            self.window, loss, self._globalstep_last_logged = found
+        saved = load_window(checkpoint, args.process_index, self.accelerator.num_processes, args.device)
+        if saved is not None:
+            self.window, loss, self._globalstep_last_logged = saved
             self._tr_loss += loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

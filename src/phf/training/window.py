@@ -32,17 +32,17 @@ def load_window(
     If a different number of processes wrote them, the first one takes all totals and each takes the mean of the losses,
     which gives the same log.
     """
-    found: list[dict[str, Any]] = []
-    while (folder / FILE.format(len(found))).is_file():
+    saved: list[dict[str, Any]] = []
+    while (folder / FILE.format(len(saved))).is_file():
         advice = "Delete it; the next line of the log then covers fewer steps."
-        found.append(read_json_as(LogWindow, folder / FILE.format(len(found)), OutputError, advice, finite=True))
-    if not found:
+        saved.append(read_json_as(LogWindow, folder / FILE.format(len(saved)), OutputError, advice, finite=True))
+    if not saved:
         return None
-    mine = [found[process]] if len(found) == num_processes else found
+    mine = [saved[process]] if len(saved) == num_processes else saved
     totals = LogTotals()
     if len(mine) == 1 or process == 0:
         for part in mine:
             one = LogTotals()
             one.set_pairs(part["totals"], device)
             totals.add(one.totals)
-    return totals, sum(part["loss"] for part in mine) / len(mine), found[0]["since"]
+    return totals, sum(part["loss"] for part in mine) / len(mine), saved[0]["since"]

@@ -210,7 +210,7 @@ class ReadNotes:
     @classmethod
     def of_json(cls, values: Mapping[str, Any]) -> "ReadNotes":
         """The inverse of `to_json`."""
-        left_out = {reason: Named(found["count"], found["files"]) for reason, found in values["left_out"].items()}
+        left_out = {reason: Named(named["count"], named["files"]) for reason, named in values["left_out"].items()}
         return cls(left_out, Named(values["skipped"]["count"], values["skipped"]["rows"]))
 
 

@@ -27,8 +27,8 @@ def predicted_tokens(
     if start_ids:
         rows = [row for ids, scores in blocks for row in _documents(ids, scores, start_ids)]
     max_tokens = max(len(ids) for ids, _ in blocks) * len(blocks)
-    found = [_run(module, part, device) for part in _parts(rows, max_tokens)]
-    ids, scores, nll = (np.concatenate([columns[i] for columns in found]) for i in range(3))
+    parts = [_run(module, part, device) for part in _parts(rows, max_tokens)]
+    ids, scores, nll = (np.concatenate([columns[i] for columns in parts]) for i in range(3))
     return ids, scores, nll
 
 

@@ -180,8 +180,8 @@ def check_keys(training: TrainingConfig) -> tuple[dict[str, Any], list[str]]:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence for an error message about a name among many: the three nearest."""
-    found = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.0)
-    return f"Did you mean {', '.join(repr(other) for other in found[:-1])} or {found[-1]!r}?"
+    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.0)
+    return f"Did you mean {', '.join(repr(other) for other in close[:-1])} or {close[-1]!r}?"
 
 
 _NOTHING = object()
