@@ -1,5 +1,7 @@
 """Streamed blocks are those of the store, each once an epoch, whoever encodes them."""
 
+import tempfile
+
 import numpy as np
 import pytest
 from tests.tiny import tiny_tokenizer
@@ -7,7 +9,7 @@ from tests.tokens.packed import CONTROL, conditional, corpus_for, settings_for
 
 from phf.corpus.dataset import write_shard
 from phf.corpus.sources.documents import AnnotatedDocument
-from phf.errors import ConfigError, CorpusError
+from phf.errors import ConfigError, CorpusError, OutputError
 from phf.feedback.document_filter import AvgScoreAtMost
 from phf.tokens import pieces
 from phf.tokens.building import build_store
@@ -67,6 +69,12 @@ def test_processes_that_encode_ahead_change_nothing(shared_bytes, source, expect
 def test_a_corpus_that_fills_no_block_says_so(source):
     with pytest.raises(CorpusError, match="does not fill one block of 100000"):
         next(iter(stream(source, 0, seq_length=100_000)))
+
+
+def test_a_temporary_folder_that_cannot_be_made_is_reported(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(OutputError, match=r"needs a temporary folder.*set TMPDIR"):
+        next(iter(stream(source, 1)))
 
 
 @pytest.mark.slow

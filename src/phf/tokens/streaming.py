@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from phf.corpus.dataset import in_batches
+from phf.errors import OutputError
 from phf.storage.hashing import hash64
 from phf.tokens.cutting import cut_into_blocks, pack
 from phf.tokens.encoded import EncodedDocuments, Encoder, avg_score_array, document_key, split_hash
@@ -100,7 +101,13 @@ class StreamingBlocks:
                     yield encoded
             return
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="phf-stream-")))
+            try:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="phf-stream-")))
+            except OSError as error:
+                raise OutputError(
+                    f"What is encoded ahead of training needs a temporary folder, and none can be made: {error}. Make room, "
+                    "or set TMPDIR to another folder."
+                ) from error
             pool = stack.enter_context(EncodingProcesses(self.corpus, folder, processes))
             files = PieceFiles(folder)
             for piece in pool.in_order(shares(parts, processes)):
