@@ -32,14 +32,14 @@ def check_columns(corpus: Corpus, options: ReadOptions) -> None:
     rows = list(islice(_rows(part, options), ROWS_LOOKED_AT))
     if not rows:
         return
-    found = {name for row in rows for name in row.values}
-    if options.text_column is not None and options.text_column not in found:
-        raise CorpusError(f"{part.label}: {no_text(found, options.text_column)}")
+    in_rows = {name for row in rows for name in row.values}
+    if options.text_column is not None and options.text_column not in in_rows:
+        raise CorpusError(f"{part.label}: {no_text(in_rows, options.text_column)}")
     for name in options.keep:
-        if name not in found:
+        if name not in in_rows:
             raise CorpusError(
                 f"{part.label}: has no column '{name}', which --keep names; those of its first {len(rows):,} rows are "
-                f"{listed(found)}."
+                f"{listed(in_rows)}."
             )
 
 

@@ -76,9 +76,9 @@ def read_and_score(
     """
     documents, notes = read_piece(piece, job.options, job.is_strict)
     has_read()
-    found = _finished_piece(job.pieces, piece.name, scorers)
-    if found is not None and found.documents_sha256 == documents_sha256(documents):
-        return replace(found, notes=notes.to_json())
+    earlier = _finished_piece(job.pieces, piece.name, scorers)
+    if earlier is not None and earlier.documents_sha256 == documents_sha256(documents):
+        return replace(earlier, notes=notes.to_json())
     return score_piece(
         piece.name,
         documents,
@@ -264,7 +264,7 @@ def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> l
     """Scores of a batch; when it raises, its documents one by one, so that only the guilty one goes unscored."""
     before = scorer.unscored.copy()
     try:
-        found = scorer.score_documents(documents)
+        given = scorer.score_documents(documents)
     except PhfError:
         raise  # what a user can put right is not the document's fault
     except Exception as error:  # noqa: BLE001 - a scorer is anybody's code, and one document must not end the job
@@ -278,7 +278,7 @@ def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> l
             logger.warning("%s: %s", reason, _described(error))
         reasons[reason] += len(documents[0])
         return [[None] * len(documents[0])]
-    if not isinstance(found, Sized) or len(found) != len(documents):  # whatever the annotation says
-        what = f"scores of {len(found)} documents" if isinstance(found, Sized) else f"a {type(found).__name__}"
+    if not isinstance(given, Sized) or len(given) != len(documents):  # whatever the annotation says
+        what = f"scores of {len(given)} documents" if isinstance(given, Sized) else f"a {type(given).__name__}"
         raise ScorerError(f"{scorer.name}: score_documents returned {what} for {len(documents)} documents.")
-    return [checked_scores(scorer, scores, len(segments)) for segments, scores in zip(documents, found, strict=True)]
+    return [checked_scores(scorer, scores, len(segments)) for segments, scores in zip(documents, given, strict=True)]

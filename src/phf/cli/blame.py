@@ -14,13 +14,13 @@ def set_by(message: str, arguments: Sequence[str]) -> str:
     Errors of the schema already name the file or override of a value; those that are found later, when a scorer, an
     objective or the arguments of the trainer are built, know only the key.
     """
-    overrides = [found for argument in reversed(arguments) if (found := _OVERRIDE.fullmatch(argument)) is not None]
-    if any(f"--override {found['all'].strip()}" in message for found in overrides):
+    overrides = [matched for argument in reversed(arguments) if (matched := _OVERRIDE.fullmatch(argument)) is not None]
+    if any(f"--override {matched['all'].strip()}" in message for matched in overrides):
         return ""
-    for found in overrides:
-        if found["all"] not in message and _is_about(message, found["key"], found["value"]):
+    for matched in overrides:
+        if matched["all"] not in message and _is_about(message, matched["key"], matched["value"]):
             end = "" if message.endswith((".", "?", "!")) else "."  # a message may end with a command
-            return f"{end} Set by --override {found['all'].strip()}."
+            return f"{end} Set by --override {matched['all'].strip()}."
     return ""
 
 

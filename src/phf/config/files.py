@@ -118,11 +118,11 @@ def dump_config(config: Config) -> str:
 
 def shipped_files() -> dict[str, dict[str, str]]:
     """The shipped "tasks" and "methods": name ("pep8/awr") -> what the first line of the file says."""
-    found: dict[str, dict[str, str]] = {"tasks": {}, "methods": {}}
+    descriptions: dict[str, dict[str, str]] = {"tasks": {}, "methods": {}}
     for path in sorted(Path(str(SHIPPED)).glob("*/*.yml")):
         summary = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
-        found["tasks" if path.stem in TASK_FILES else "methods"][f"{path.parent.name}/{path.stem}"] = summary
-    return found
+        descriptions["tasks" if path.stem in TASK_FILES else "methods"][f"{path.parent.name}/{path.stem}"] = summary
+    return descriptions
 
 
 def find_task(task: str) -> Path:

@@ -47,7 +47,7 @@ def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgres
         trials = [search.run_trial(number) for number in range(settings.num_trials)]
         rounds, rescored = over_trials(trials, target.scorer.score_bounds)
         rejected = sum((Counter(done.rejected) for trial in trials for done in trial.rounds), Counter[str]())
-        found: dict[str, Any] = {
+        result: dict[str, Any] = {
             "num_trials": settings.num_trials,
             "num_completions": settings.num_completions,
             "scored_text": settings.scored_text,
@@ -59,9 +59,9 @@ def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgres
         write_pool(output / "pool.jsonl", chain.from_iterable(trial.pool for trial in trials))
         scored = _scored_samples(trials, target)
         RunWriter(output).write_samples("redteam", settings.num_rounds, sample_lines(scored))
-        write_json(output / "redteam.json", found)
+        write_json(output / "redteam.json", result)
         finish(output, folder, config, target, metrics_lines(rounds, rescored))
-    return found
+    return result
 
 
 def configured(config: Config) -> Any:

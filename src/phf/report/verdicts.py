@@ -58,22 +58,22 @@ def _compared(
         taken = _samples(runs, ours)
         same = [
             name
-            for name, found in other.items()
-            if name not in taken and None not in (wanted["settings"], found["settings"]) and _agree(wanted, found)
+            for name, identity in other.items()
+            if name not in taken and None not in (wanted["settings"], identity["settings"]) and _agree(wanted, identity)
         ]
     return [compare(scenario, (ours.name, scores), (theirs.name, samples[same[0]]))] if len(same) == 1 else []
 
 
 def _samples(runs: Sequence[Run], group: Group) -> dict[str, list[PromptScores]]:
     """scenario -> the samples of each sound run of the group."""
-    found: dict[str, list[PromptScores]] = {}
+    by_scenario: dict[str, list[PromptScores]] = {}
     for run in (runs[index] for index in group.members):
         if run.problem is not None or run.kind != "model":
             continue
         for scenario, samples in run.samples.items():
             scores = PromptScores([sample.prompt for sample in samples], [sample.score for sample in samples])
-            found.setdefault(scenario, []).append(scores)
-    return found
+            by_scenario.setdefault(scenario, []).append(scores)
+    return by_scenario
 
 
 def _is_same_method(runs: Sequence[Run], ours: Group, theirs: Group) -> bool:

@@ -105,8 +105,8 @@ class Run:
         """
         if self.divergence is not None and not key.startswith("train/"):
             return None
-        found = next((line[key] for line in reversed(self.metrics) if key in line), None)
-        return found if isinstance(found, int | float) and math.isfinite(found) else None
+        latest = next((line[key] for line in reversed(self.metrics) if key in line), None)
+        return latest if isinstance(latest, int | float) and math.isfinite(latest) else None
 
     def last_values(self, start: str) -> dict[str, float]:
         """The last value of each key that begins with `start`, in order of appearance; those that are null left out."""

@@ -140,8 +140,8 @@ def _draw_samples(
         if away_ids is not None:
             assert scenario.guidance_scale is not None
             guidance = Guidance([away_ids[i] for i in samples], scenario.guidance_scale)
-        found = sample_batch(model, prompts, Lengths(most, fewest), drawer, noise, guidance)
-        for row, ids in zip(batch, found, strict=True):
+        rows_of_ids = sample_batch(model, prompts, Lengths(most, fewest), drawer, noise, guidance)
+        for row, ids in zip(batch, rows_of_ids, strict=True):
             drawn[row] = ids
     return drawn
 
@@ -161,12 +161,12 @@ def _draw_with_generate(
         prompts = [prompt_ids[row // scenario.best_of] for row in batch]
         room = [max_length(config, len(p)) - len(p) for p in prompts]
         if drawer is None:
-            found = generate_with(model, prompts, room, config)
+            rows_of_ids = generate_with(model, prompts, room, config)
         else:
             fewest = [min_new_tokens(config, len(p)) for p in prompts]
             noise = uniforms_of(batch, scenario.best_of, seed, max(room))
-            found = draw_with_generate(model, prompts, room, config, drawer, fewest, noise)
-        for row, ids in zip(batch, found, strict=True):
+            rows_of_ids = draw_with_generate(model, prompts, room, config, drawer, fewest, noise)
+        for row, ids in zip(batch, rows_of_ids, strict=True):
             drawn[row] = ids
     return drawn
 

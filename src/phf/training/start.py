@@ -60,10 +60,10 @@ def open_run_dir(config: Config, run_dir: Path, resume: bool, announce: Callable
 def last_checkpoint(run_dir: Path, before: float = math.inf) -> Path | None:
     """The newest checkpoint, of a step below `before`, that is complete; its state file is the last thing that
     Trainer writes."""
-    found = sorted(
+    checkpoints = sorted(
         (path for path in run_dir.glob("checkpoint-*") if 0 <= step_of(path) < before), key=step_of, reverse=True
     )
-    for path in found:
+    for path in checkpoints:
         if all(any(any(path.glob(form)) for form in forms) for forms in CHECKPOINT_PARTS):
             try:
                 state = read_json_as(TrainerState, path / "trainer_state.json", CorpusError)

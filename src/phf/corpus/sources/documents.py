@@ -197,12 +197,12 @@ def read_part(
             return choose(known)
 
         is_saved = part.kind == "saved"
-        found = (
+        numbered_rows = (
             saved_rows(part.source, choosing, bad, notes or ReadNotes())
             if is_saved
             else hub_rows(part.source, choosing, bad)
         )
-        yield from (Record(part.source, row, values, None, part.name, names) for row, values in found)
+        yield from (Record(part.source, row, values, None, part.name, names) for row, values in numbered_rows)
         return
     num_bytes, done = max(part.num_bytes or 0, 1), 0
     for file in part.files:

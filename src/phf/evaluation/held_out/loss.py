@@ -87,7 +87,7 @@ def held_out_loss(
                 counts[name] += int(mask.sum())
     bits_per_nat_and_byte = 1 / math.log(2) / max(counts["text"] * bytes_per_text_token, 1)
     text_nats = totals["text"] + totals["eos"]
-    found = {
+    logs = {
         "loss": text_nats / max(counts["text"] + counts["eos"], 1),
         "loss_aligned": totals["aligned"] / counts["aligned"] if counts["aligned"] else math.nan,
         "loss_misaligned": totals["misaligned"] / counts["misaligned"] if counts["misaligned"] else math.nan,
@@ -97,8 +97,8 @@ def held_out_loss(
     }
     if gain is not None:
         for key, value in zip(("", "_low", "_high"), gain.interval(), strict=True):
-            found[f"tag_gain{key}"] = value
-    return found
+            logs[f"tag_gain{key}"] = value
+    return logs
 
 
 def held_out_numbers(
