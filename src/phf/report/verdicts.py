@@ -48,7 +48,7 @@ def verdicts(runs: Sequence[Run], baseline: str | None = None) -> list[str]:
 def _compared(
     runs: Sequence[Run], ours: Group, scenario: str, scores: list[PromptScores], theirs: Group
 ) -> list[Comparison]:
-    """The comparison with another method's scenario that is the same; None if it has none."""
+    """The comparison with another method's equal scenario; empty if it has none."""
     samples = _samples(runs, theirs)
     wanted = _identity(runs[ours.members[0]], scenario)
     other = {name: _identity(runs[theirs.members[0]], name) for name in samples}
