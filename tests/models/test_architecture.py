@@ -190,7 +190,9 @@ def test_models_that_cannot_be_trained_are_found_before_the_data_is_read(setting
 
 def test_shapes_that_do_not_fit_the_checkpoint_are_found_without_reading_it(tmp_path):
     folder = saved(tmp_path / "m")
-    with pytest.raises(ConfigError, match=r"c_attn\.bias has the shape \[48\] in '.*', but \[192\]"):
+    with pytest.raises(
+        ConfigError, match=r"c_attn\.bias has the shape \[48\] in '.*', but its configuration says \[192\]"
+    ):
         check_architecture(from_folder(folder, config_kwargs={"n_embd": 64}), 32)
     lm, warnings = check_architecture(from_folder(folder), 32)
     assert lm.num_parameters() == load_lm(from_folder(folder), tiny_tokenizer(), 32, 0).num_parameters()

@@ -48,7 +48,7 @@ def test_an_error_of_one_run_is_raised_as_it_is_and_ends_the_other(source, tmp_p
         "good": (tiny_config(source, **{"training.num_tokens": 10**8}), tmp_path / "good"),
         "bad": (tiny_config(source), tmp_path / "bad"),
     }
-    with pytest.raises(ConfigError, match=r"bad: .*config\.yaml is not the configuration of this command"):
+    with pytest.raises(ConfigError, match=r"bad: .*config\.yaml: 'dataset' is missing"):
         train_together(jobs, lambda name, message: None)
 
 

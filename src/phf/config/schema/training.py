@@ -14,7 +14,7 @@ class TrainingConfig(Section):
     """Blocks in an optimiser step, over all processes; gradient accumulation is derived from it."""
     num_tokens: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Tokens to train on, including those already seen; sets max_steps."""
-    tokens_already_seen: float = Field(default=0, ge=0, allow_inf_nan=False)
+    tokens_already_seen: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Tokens that the starting model was trained on before."""
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of initialisation, dropout, data order and control-token dropout."""
