@@ -24,7 +24,7 @@ from docstrings import docstrings
 from machine import describe_machine
 from phf.corpus.segmenting.segment import sentences
 from phf.scorers.transformer.detoxify import DetoxifyToxicityScorer
-from phf.scorers.transformer.sequence_classifier import without_progress_bar
+from phf.storage.pretrained import without_progress_bar
 
 CLASSES = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
 

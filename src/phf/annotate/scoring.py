@@ -177,16 +177,16 @@ class _SavedScores:
         self._is_there = path.is_file()
         if self._is_there:
             try:
-                found = read_json_as(dict[str, Any], path, CorpusError)
+                saved = read_json_as(dict[str, Any], path, CorpusError)
             except CorpusError:
                 return  # cut off when the machine lost power
-            if found.get("identity") == identity:
-                self._columns = found["columns"]
+            if saved.get("identity") == identity:
+                self._columns = saved["columns"]
 
     def of(self, column: str) -> dict[str, Any]:
         """What was saved of a column: number of a document -> scores, and reasons; empty if nothing was."""
-        found: dict[str, Any] = self._columns.get(column, {})
-        return found
+        values: dict[str, Any] = self._columns.get(column, {})
+        return values
 
     def save_if_due(self, column: str, scores: "_Scores") -> None:
         """Save the scores of a column, if that was last done long enough ago."""
@@ -238,8 +238,8 @@ class _Scores:
             to_score, lambda number: sum(map(len, documents[number])) if batch_chars else 0, batch_chars
         ):
             at(batch[0])
-            for number, found in zip(batch, _try(scorer, [documents[n] for n in batch], self.reasons), strict=True):
-                self.scores[number] = found
+            for number, score in zip(batch, _try(scorer, [documents[n] for n in batch], self.reasons), strict=True):
+                self.scores[number] = score
             self.done += batch
             self._saved.save_if_due(self._column, self)
         for number, reason in skipped.items():  # last: what is saved before is of documents that were scored

@@ -98,15 +98,14 @@ def group_by_seed(
             first = trainings[group[0]]
             if training is None or first is None or training.seed is None or training.settings != first.settings:
                 continue
-            if all(found is not None and found.seed != training.seed for found in (trainings[i] for i in group)):
+            if all(other is not None and other.seed != training.seed for other in (trainings[i] for i in group)):
                 group.append(index)
                 break
         else:
             groups.append([index])
     firsts = [group[0] for group in groups]
     methods = [
-        (found.method if (found := trainings[first]) is not None else None) or (methods or names)[first]
-        for first in firsts
+        (one.method if (one := trainings[first]) is not None else None) or (methods or names)[first] for first in firsts
     ]
     called = []
     for method, group in zip(methods, groups, strict=True):

@@ -62,18 +62,18 @@ class LocalReference:
         encoded = [ids.tolist() for ids in encode_plain(tokenizer, shared)]
         rows = [
             EndedRow(after_prefix(start, ids), is_ended)
-            for found in ([ids for ids, _ in drawn], encoded)
-            for ids, (_, is_ended) in zip(found, drawn, strict=True)
+            for texts in ([ids for ids, _ in drawn], encoded)
+            for ids, (_, is_ended) in zip(texts, drawn, strict=True)
         ]
-        found = ended_logprobs(model, rows, ends=ends, banned_ids=banned, batch_size=section.batch_size)
+        logprobs = ended_logprobs(model, rows, ends=ends, banned_ids=banned, batch_size=section.batch_size)
         cannot_spell = {tokenizer.unk_token_id} - {None, *ends}
         return [
             ReferenceSample(
                 text=text,
                 is_ended=is_ended,
                 ids=ids,
-                logprobs=found[i].tolist(),
-                text_logprob=None if cannot_spell & {*encoded[i]} else float(found[len(drawn) + i].sum()),
+                logprobs=logprobs[i].tolist(),
+                text_logprob=None if cannot_spell & {*encoded[i]} else float(logprobs[len(drawn) + i].sum()),
             )
             for i, (text, (ids, is_ended)) in enumerate(zip(texts, drawn, strict=True))
         ]

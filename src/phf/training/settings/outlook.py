@@ -51,36 +51,36 @@ class _Corpus:
 
 def outlook(plan: Any) -> Outlook:
     """Check a `phf.training.plan.Plan` as far as possible without annotating, and estimate its epochs and time."""
-    found = Outlook()
+    expected = Outlook()
     config = plan.config
     lm = tokenizer = None
     try:
         checked = preflight(config, plan.method)
         lm, tokenizer = checked.lm, checked.tokenizer
-        found.warnings += checked.warnings
+        expected.warnings += checked.warnings
     except PhfError as error:
         if not is_unreachable(error):
             raise
-        found.warnings.append(f"Not checked, the run would stop here: {error}")
-    corpora = [_read(source, config.dataset.scores_column, found) for source in config.dataset.datasets]
+        expected.warnings.append(f"Not checked, the run would stop here: {error}")
+    corpora = [_read(source, config.dataset.scores_column, expected) for source in config.dataset.datasets]
     for source in config.dataset.eval_datasets:
-        _read(source, config.dataset.scores_column, found)
+        _read(source, config.dataset.scores_column, expected)
     read = [corpus for corpus in corpora if corpus is not None]
     if len(read) < len(corpora):
-        found.notes.append("The number of epochs is not known, since the size of the data is not.")
+        expected.notes.append("The number of epochs is not known, since the size of the data is not.")
     elif tokenizer is not None or config.tokenizer.train_from_corpus is not None:
         texts = _some([document.text for corpus in read for document in corpus.sample])
         if tokenizer is None:
             tokenizer = load_tokenizer(config.tokenizer, config.model, lambda: texts)
             if lm is not None:
                 check_with_tokenizer(config, plan.method, lm, tokenizer)
-        _add_epochs(found, plan, tokenizer, texts, read)
+        _add_epochs(expected, plan, tokenizer, texts, read)
     if lm is not None:
-        _add_time(found, plan, lm, tokenizer)
-    return found
+        _add_time(expected, plan, lm, tokenizer)
+    return expected
 
 
-def _read(source: str, scores_column: str, found: Outlook) -> _Corpus | None:
+def _read(source: str, scores_column: str, expected: Outlook) -> _Corpus | None:
     """A sample of a source, and its size; None if that is not known."""
     try:
         check_scores(source, scores_column)  # reads the first record
@@ -90,7 +90,7 @@ def _read(source: str, scores_column: str, found: Outlook) -> _Corpus | None:
     except PhfError as error:
         if not is_unreachable(error):
             raise
-        found.warnings.append(f"Not checked, the run would stop here: {error}")
+        expected.warnings.append(f"Not checked, the run would stop here: {error}")
         return None
     return _Corpus(reading.sample, reading.num_documents, reading.num_chars, reading.share_read >= 1)
 
@@ -106,7 +106,7 @@ def _some(texts: Sequence[str]) -> list[str]:
     return taken
 
 
-def _add_epochs(found: Outlook, plan: Any, tokenizer: Any, texts: list[str], corpora: list[_Corpus]) -> None:
+def _add_epochs(expected: Outlook, plan: Any, tokenizer: Any, texts: list[str], corpora: list[_Corpus]) -> None:
     config, arithmetic = plan.config, plan.arithmetic
     encoder = PlainEncoder(tokenizer)
     num_chars = sum(map(len, texts))
@@ -117,18 +117,18 @@ def _add_epochs(found: Outlook, plan: Any, tokenizer: Any, texts: list[str], cor
     planned = arithmetic.max_steps * arithmetic.tokens_per_step
     epochs = planned / tokens
     kept = " before filtering" if plan.method.document_filter is not None else ""
-    found.notes.append(
+    expected.notes.append(
         f"The data has about {_rounded(tokens)} tokens to train on{kept} (estimated from "
         f"{num_chars:,} characters), so {planned:,} tokens are {_rounded(epochs)} epochs"
     )
     if epochs > MANY_EPOCHS:
-        found.warnings.append(
+        expected.warnings.append(
             f"{planned:,} tokens of training on about {_rounded(tokens)} tokens of data are {_rounded(epochs)} epochs. "
             "Lower training.num_tokens (or max_steps), or add data."
         )
 
 
-def _add_time(found: Outlook, plan: Any, lm: Any, tokenizer: Any) -> None:
+def _add_time(expected: Outlook, plan: Any, lm: Any, tokenizer: Any) -> None:
     arithmetic: Arithmetic = plan.arithmetic
     if tokenizer is not None and plan.config.model.from_scratch:
         with torch.device("meta"):
@@ -139,13 +139,13 @@ def _add_time(found: Outlook, plan: Any, lm: Any, tokenizer: Any) -> None:
     if tokenizer is not None and 6 * num_parameters * arithmetic.seq_length <= MEASURED_FLOP.get(device.type, 0):
         seconds, num_blocks = _seconds(plan, tokenizer)
         total = seconds / (num_blocks * arithmetic.seq_length) * planned / arithmetic.world_size
-        found.notes.append(
+        expected.notes.append(
             f"Training {num_parameters:,} parameters takes about {_duration(total)} here, without scoring, packing, "
             f"evaluation and saving (measured: {num_blocks} blocks of noise, forward and backward, took {seconds:.2g} s)"
         )
         return
     flop = 6 * num_parameters * planned
-    found.notes.append(
+    expected.notes.append(
         f"Training {num_parameters:,} parameters takes about {flop:.2g} floating-point operations (6 x parameters x "
         f"tokens): {_duration(flop / 1e14)} of 100 TFLOP/s. It was not measured here, since the model is too large"
     )
