@@ -36,7 +36,7 @@ def test_a_job_that_ends_before_it_writes_leaves_no_folder(tmp_path):
     ],
 )
 def test_a_file_system_without_locks_is_used_without(error, tmp_path, monkeypatch):
-    def acquire(self):
+    def acquire(self, timeout=None):
         raise error
 
     monkeypatch.setattr(FileLock, "acquire", acquire)

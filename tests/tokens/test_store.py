@@ -68,6 +68,15 @@ def interrupt(*_, **__):
     raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(errno.ENOLCK, "No locks available")])
+def test_a_store_is_built_on_a_file_system_without_locks(error, source, tokenizer, tmp_path, monkeypatch):
+    def acquire(self, timeout=None):
+        raise error
+
+    monkeypatch.setattr(building.FileLock, "acquire", acquire)
+    assert len(build_store(corpus_for(tokenizer, source), tmp_path / "stores").document_ids(range(51))) == 51
+
+
 def test_a_store_holds_the_documents_in_order(source, tokenizer, tmp_path):
     store = build_store(corpus_for(tokenizer, source), tmp_path / "stores")
     assert store.document_ids(range(51)) == [*(f"d{i}" for i in range(50)), "none"]

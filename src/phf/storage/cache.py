@@ -19,7 +19,7 @@ import phf
 from phf.errors import ConfigError, OutputError
 from phf.storage.cache_entries import PARTIAL, delete, entries, leftover_bytes, prune, remove_partials, set_aside
 from phf.storage.cache_locks import cache_root, keep_in_use, lock_of, making_of, record_of, using
-from phf.storage.files import NO_LOCKS, write_json_atomic
+from phf.storage.files import acquire_if_supported, write_json_atomic
 from phf.storage.sizes import parse_size, size_text
 
 __all__ = ["cache_root", "entry_path", "keep_entry", "made_once", "opened_entry", "size_limit", "trim", "using"]
@@ -152,16 +152,10 @@ def _only_maker(path: Path, announce: Callable[[str], None]) -> Iterator[bool]:
     lock = FileLock(making_of(path))
     try:
         lock_of(path).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            announce(f"Waiting for another process that makes {path}")
-            lock.acquire()
-    except NotImplementedError:
-        pass  # what filelock says of a file system that knows no locks
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
+        acquire_if_supported(lock, timeout=0)
+    except Timeout:
+        announce(f"Waiting for another process that makes {path}")
+        acquire_if_supported(lock)
     try:
         yield lock.is_locked
     finally:

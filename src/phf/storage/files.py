@@ -9,9 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phf.errors import OutputError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 LOCK = ".lock"
 """Name of the lock file in a folder that a job writes, or has written."""
@@ -76,22 +79,34 @@ def only_job(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        acquire_if_supported(lock)
     except Timeout as error:
         raise OutputError(
             f"{folder} is being written by another job. Wait for it, or choose another folder."
         ) from error
-    except NotImplementedError:
-        pass  # filelock's error on a file system without locks
     except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise _output_error(folder, error) from error
+        raise _output_error(folder, error) from error
     try:
         yield
     finally:
         lock.release()
         if not existed and is_unused(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def acquire_if_supported(lock: "BaseFileLock", timeout: float | None = None) -> None:
+    """Acquire `lock`; on a file system without locks nothing is held.
+
+    `timeout`: seconds, -1 to wait for as long as it takes; None: the lock's own. Raises filelock's `Timeout`, or `OSError`
+    where the lock cannot be written.
+    """
+    try:
+        lock.acquire(timeout=timeout)
+    except NotImplementedError:
+        pass  # filelock's error on a file system without locks
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
 
 
 def is_unused(folder: Path) -> bool:

@@ -5,7 +5,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +18,7 @@ from phf.corpus.sources.parts import Part
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.storage.cache_entries import PARTIAL
 from phf.storage.cache_locks import making_of
-from phf.storage.files import atomic_write, write_json_atomic
+from phf.storage.files import acquire_if_supported, atomic_write, write_json_atomic
 from phf.tokens.encoded import (
     DOCUMENT,
     MAX_EXAMPLES,
@@ -244,8 +244,7 @@ def _alone(path: Path) -> Iterator[None]:
     lock = FileLock(path)
     with output_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(NotImplementedError):
-            lock.acquire()
+        acquire_if_supported(lock)
     try:
         yield
     finally:
