@@ -8,13 +8,11 @@ import numpy as np
 from phf.tokens.encoded import Altered, EncodedDocuments
 from phf.tokens.layout import (
     Segments,
+    counted_layout,
     dropout_hash,
     dropout_words,
     lay_out,
     opens_document,
-    tags_of,
-    widths_of,
-    without_dropped,
 )
 from phf.tokens.selection import ENOUGH_DOCUMENTS, Selection, check_altered
 from phf.tokens.view_settings import ViewCounts, ViewSettings
@@ -72,12 +70,7 @@ def _packed(piece: EncodedDocuments, settings: ViewSettings, selection: Selectio
         words = dropout_words(hashes[owners], indices)[is_kept]
     owners, lengths, scores = owners[is_kept], piece.lengths[is_kept].astype(np.int64), piece.scores[is_kept]
     segments = Segments(lengths, scores, opens_document(owners, lengths), words)
-    tags = tags_of(segments, settings)
-    counts.add_segments(segments.lengths, scores, tags)
-    tags = without_dropped(tags, segments, settings)
-    widths = widths_of(segments, tags, settings)
-    counts.num_control_tokens += int((tags >= 0).sum())
-    counts.num_tokens += int(widths.sum())
+    tags, widths = counted_layout(segments, settings, counts)
     return PackedChunk(
         lay_out(text_ids, segments, tags, widths, settings).astype(np.uint32),
         np.repeat(scores, widths),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from phf.storage.hashing import hash64, splitmix64, uniform
-from phf.tokens.view_settings import ViewSettings
+from phf.tokens.view_settings import ViewCounts, ViewSettings
 
 NO_CONTROL = -1
 
@@ -52,6 +52,17 @@ def without_dropped(tags: np.ndarray, segments: Segments, settings: ViewSettings
 def widths_of(segments: Segments, tags: np.ndarray, settings: ViewSettings) -> np.ndarray:
     """int64 [segments]: tokens of each with what stands in front of it."""
     return segments.lengths + len(settings.opening) * segments.opens + (tags != NO_CONTROL)
+
+
+def counted_layout(segments: Segments, settings: ViewSettings, counts: ViewCounts) -> tuple[np.ndarray, np.ndarray]:
+    """-> (tags int8 [segments], -1 for none; widths int64 [segments]). `counts` is updated by them."""
+    tags = tags_of(segments, settings)
+    counts.add_segments(segments.lengths, segments.scores, tags)
+    tags = without_dropped(tags, segments, settings)
+    widths = widths_of(segments, tags, settings)
+    counts.num_control_tokens += int((tags != NO_CONTROL).sum())
+    counts.num_tokens += int(widths.sum())
+    return tags, widths
 
 
 def lay_out(

@@ -7,12 +7,10 @@ import numpy as np
 
 from phf.tokens.layout import (
     Segments,
+    counted_layout,
     dropout_hash,
     dropout_words,
     opens_document,
-    tags_of,
-    widths_of,
-    without_dropped,
 )
 from phf.tokens.selection import Selection, check_altered
 from phf.tokens.store import TokenStore
@@ -120,12 +118,7 @@ def _runs(
     indices = numbers - first_segments[owners]
     words = None if hashes is None else dropout_words(hashes[chunk.documents][owners], indices)
     segments = Segments(lengths, scores, opens_document(owners, lengths), words)
-    tags = tags_of(segments, settings)
-    counts.add_segments(lengths, scores, tags)
-    tags = without_dropped(tags, segments, settings)
-    widths = widths_of(segments, tags, settings)
-    counts.num_control_tokens += int((tags >= 0).sum())
-    counts.num_tokens += int(widths.sum())
+    _, widths = counted_layout(segments, settings, counts)
     starts = np.flatnonzero(indices % RUN_SEGMENTS == 0)
     if not len(starts):
         return tuple(np.empty(0, np.int64) for _ in range(7))
