@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from phf.annotate import pieces
+from phf.annotate.backends import local
 from phf.annotate.runner import annotate
 from phf.corpus.dataset import read_annotated
 
@@ -63,3 +64,14 @@ def test_what_a_scorer_warns_of_is_shown_once_and_not_by_every_worker(tmp_path, 
             [str(tmp_path / "corpus.jsonl")], {"class_name": f"{SCORERS}:WarningScorer"}, None, tmp_path / "out", 2
         )
     assert "a model is missing" not in capfd.readouterr().err
+
+
+def test_work_begins_as_soon_as_there_is_some(tmp_path, monkeypatch):
+    waited_for, ready = [], local.ready
+    monkeypatch.setattr(
+        local, "ready", lambda children, seconds: waited_for.append(len(children)) or ready(children, seconds)
+    )
+    (tmp_path / "corpus.jsonl").write_text('{"text": "a"}\n' * 4)
+    annotate([str(tmp_path / "corpus.jsonl")], {"class_name": f"{SCORERS}:GpuScorer"}, None, tmp_path / "out", 2)
+    assert waited_for
+    assert 0 not in waited_for  # waiting for nobody is waiting in vain

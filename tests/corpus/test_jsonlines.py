@@ -1,6 +1,7 @@
 """JSON in every layout: one object a line, an array, objects over several lines."""
 
 import json
+import random
 
 import pytest
 from tests.corpus.corpora import ids, put, read, texts
@@ -95,3 +96,91 @@ def test_lines_are_counted_from_zero_for_other_readers(tmp_path):
         "c.jsonl:0",
         "c.jsonl:1",
     ]
+
+
+NUMBERS = ["0", "-0", "-0.0", "1.5", "1e5", "1E400", "-1e400", "1e-400", "5e-324", "0.1", "123456789.123456789"]
+NUMBERS += [str(2**bits + more) for bits in (31, 53, 63, 64, 65, 200) for more in (-1, 0, 1)]
+NUMBERS += [f"-{2**bits + more}" for bits in (53, 63, 64) for more in (-1, 0, 1)]
+NUMBERS += [
+    "9223372036854775807.0",
+    "9223372036854775808.0",
+    "9" * 5000,
+    "01",
+    "+1",
+    ".5",
+    "1.",
+    "0x10",
+    "NaN",
+    "-Infinity",
+]
+STRINGS = [
+    "",
+    "a",
+    "\\n",
+    "\\u0000",
+    "\\ud83d\\ude00",
+    "\\ud83d",
+    "\\ude00\\ud83d",
+    "\\u00e9",
+    "é",
+    "\U0001f600",
+    "\x7f",
+    "\x1f",
+    "\t",
+]
+STRINGS += ["\\/", "\\x", "\\u12", "\ufeff", "\u2028", "[", "{" * 101]
+OTHERS = ["true", "null", "None", "True", "'a'", "undefined", ""]
+
+
+def random_value(rng, depth):
+    kind = rng.random()
+    if depth < 4 and kind < 0.2:
+        return "[" + ", ".join(random_value(rng, depth + 1) for _ in range(rng.randrange(4))) + "]"
+    if depth < 4 and kind < 0.4:
+        return random_object(rng, depth + 1)
+    return rng.choice([*NUMBERS, *OTHERS] if kind < 0.7 else [f'"{string}"' for string in STRINGS])
+
+
+def random_object(rng, depth=0):
+    pairs = [f'"{rng.choice(STRINGS)}": {random_value(rng, depth)}' for _ in range(rng.randrange(4))]
+    return "{" + ", ".join(pairs) + "}"
+
+
+def outcome(parse, line):
+    try:
+        return repr(parse(line, "a.jsonl, line 3"))  # tells -0.0 from 0, True from 1, and the order of keys
+    except CorpusError as error:
+        return type(error), str(error)
+
+
+def test_the_fast_parser_gives_what_the_lenient_one_gives(monkeypatch):
+    rng = random.Random(0)
+    lines = [random_object(rng) for _ in range(3000)]
+    lines += ["[" * depth + "]" * depth for depth in (1, 99, 100, 101, 2000)]
+    lines += ['{"a": ' + opening * depth + "1" + closing * depth + "}" for depth in (98, 99, 100, 101, 2000)
+              for opening, closing in (("[", "]"), ('{"a": ', "}"))]  # fmt: skip
+    lines += [
+        "",
+        " ",
+        "3",
+        '"a"',
+        "null",
+        '{"a": 1, "b": 2, "a": 3}',
+        '\ufeff{"a": 1}',
+        '{"a": 1} {"b": 2}',
+        ' {"a":1}\r',
+    ]
+    contents = [line.encode() for line in lines]
+    for content in contents[:1000]:  # broken anywhere
+        at = rng.randrange(len(content) + 1)
+        contents.append(
+            content[:at]
+            + rng.choice([b"", b"\xff", b"\xed\xa0\x80", b"\0", b"\x0b", b"}", b'"', b"\\"])
+            + content[at + 1 :]
+        )
+    contents += [content + b"\n" for content in contents]
+    lenient = [outcome(jsonlines._parse_leniently, content) for content in contents]
+    slow, parse = [], jsonlines._parse_leniently
+    monkeypatch.setattr(jsonlines, "_parse_leniently", lambda line, place: slow.append(line) or parse(line, place))
+    assert [outcome(jsonlines._parse, content) for content in contents] == lenient
+    assert len(contents) / 20 < len(slow) < len(contents) * 19 / 20  # both were used

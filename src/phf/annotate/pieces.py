@@ -132,12 +132,18 @@ def with_advice(error: BadRowError) -> CorpusError:
     return CorpusError(f"{problem} To leave out what cannot be read, and count it: --on-error skip.")
 
 
-def documents_sha256(documents: Sequence[Document]) -> str:
-    """Hash of documents: what was made of the same ones need not be made again."""
+def documents_sha256(documents: Sequence[Document], contents: Sequence[bytes]) -> str:
+    """Hash of documents: what was made of the same ones need not be made again. `contents`: `encoded` of them."""
     heads = [[document.id, document.meta, len(document.text)] for document in documents]
     digest = hashlib.sha256(json.dumps(heads, default=str).encode())  # what comes to a worker in JSON is the same
-    digest.update("".join(document.text for document in documents).encode("utf-8", "surrogatepass"))
+    for content in contents:
+        digest.update(content)
     return digest.hexdigest()
+
+
+def encoded(documents: Sequence[Document]) -> list[bytes]:
+    """UTF-8 of the text of each document."""
+    return [document.text.encode() for document in documents]
 
 
 def pieces_of(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.annotate.job import Job
-from phf.annotate.pieces import Piece, documents_sha256, read_piece
+from phf.annotate.pieces import Piece, documents_sha256, encoded, read_piece
 from phf.corpus.dataset import ScoreColumn, group_by_chars, write_columns
 from phf.corpus.formats.row_policy import ReadNotes
 from phf.corpus.segmenting.segment import segment
@@ -77,7 +77,7 @@ def read_and_score(
     documents, notes = read_piece(piece, job.options, job.is_strict)
     has_read()
     earlier = _finished_piece(job.pieces, piece.name, scorers)
-    if earlier is not None and earlier.documents_sha256 == documents_sha256(documents):
+    if earlier is not None and earlier.documents_sha256 == documents_sha256(documents, encoded(documents)):
         return replace(earlier, notes=notes.to_json())
     return score_piece(
         piece.name,
@@ -117,7 +117,8 @@ def score_piece(
     scorer breaks its contract.
     """
     precision = joined_precision(scorers.values())
-    identity = documents_sha256(documents)
+    contents = encoded(documents)
+    identity = documents_sha256(documents, contents)
     saved = _SavedScores(folder / f"{name}.scores.json", [identity, precision, segmenter])
     reasons: Counter[str] = Counter()
     texts = [segment(document.text, segmenter) for document in documents]
@@ -130,12 +131,13 @@ def score_piece(
         reasons.update(fitted_reasons(own, columns[column].num_unscored, f"{scorer.name} gave no reason"))
     at(None)
     path = folder / f"{name}.parquet"
-    num_text_bytes = write_columns(path, documents, texts, columns) if documents else 0
+    if documents:
+        write_columns(path, documents, texts, columns, contents)
     result = PieceResult(
         name=name,
         num_documents=len(documents),
         num_chars=sum(len(document.text) for document in documents),
-        num_text_bytes=num_text_bytes,
+        num_text_bytes=sum(map(len, contents)),
         num_segments=sum(map(len, texts)),
         num_unscored=sum(scores.num_unscored for scores in columns.values()),
         reasons=dict(sorted(reasons.items())),
@@ -262,7 +264,7 @@ def _described(error: Exception) -> str:
 
 def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> list[list[float | None]]:
     """Scores of a batch; when it raises, its documents one by one, so that only the guilty one goes unscored."""
-    before = scorer.unscored.copy()
+    before = dict(scorer.unscored)
     try:
         given = scorer.score_documents(documents)
     except PhfError:

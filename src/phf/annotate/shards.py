@@ -16,7 +16,7 @@ from typing import Any
 
 from phf.annotate.checks import count_ids
 from phf.annotate.job import Job
-from phf.annotate.pieces import Cursor, Piece, documents_sha256, is_end, pieces_of, read_piece, with_advice
+from phf.annotate.pieces import Cursor, Piece, documents_sha256, encoded, is_end, pieces_of, read_piece, with_advice
 from phf.annotate.scoring import PieceResult
 from phf.corpus.duplicates import DuplicateCounter
 from phf.corpus.formats.row_policy import BadRowError, ReadNotes
@@ -128,7 +128,8 @@ def _has_same_documents(job: Job, number: int, part: Part, shard: ShardResult, i
     with suppress(CorpusError):  # said when it is read to be scored
         pieces = pieces_of(number, part, Cursor(*shard.start), job.options, is_strict=False, is_last=is_last)
         for (end, sha256), piece in zip(shard.pieces, pieces, strict=False):
-            if list(piece.end) != end or documents_sha256(read_piece(piece, job.options, False)[0]) != sha256:
+            documents, _ = read_piece(piece, job.options, False)
+            if list(piece.end) != end or documents_sha256(documents, encoded(documents)) != sha256:
                 return False
         return True
     return False

@@ -24,17 +24,23 @@ def strings(values: Sequence[str]) -> "pa.StringArray":
     return _strings([values], np.array([len(values)]))
 
 
-def string_lists(values: Sequence[Sequence[str]]) -> "pa.ListArray":
-    """Lists of text without lone surrogates as a column. Raises `CorpusError` for more than 2 GiB of it."""
+def string_lists(values: Sequence[Sequence[str]], contents: Sequence[bytes] | None = None) -> "pa.ListArray":
+    """Lists of text without lone surrogates as a column. Raises `CorpusError` for more than 2 GiB of it.
+
+    `contents`: the UTF-8 of each list, joined; None: it is encoded here.
+    """
     lengths = np.fromiter(map(len, values), np.int64, len(values))
-    return lists(_strings(values, lengths), lengths)
+    return lists(_strings(values, lengths, contents), lengths)
 
 
-def _strings(values: Sequence[Sequence[str]], counts: np.ndarray) -> "pa.StringArray":
+def _strings(
+    values: Sequence[Sequence[str]], counts: np.ndarray, contents: Sequence[bytes] | None = None
+) -> "pa.StringArray":
     """The elements of all lists as one column, of UTF-8 that is spelled a list at a time."""
     import pyarrow as pa
 
-    contents = ["".join(group).encode() for group in values]
+    if contents is None:
+        contents = ["".join(group).encode() for group in values]
     num_bytes = sum(map(len, contents))
     if num_bytes > MAX_BYTES:
         raise CorpusError(
@@ -47,6 +53,7 @@ def _strings(values: Sequence[Sequence[str]], counts: np.ndarray) -> "pa.StringA
         if not content.isascii():
             encoded = (len(value) if value.isascii() else len(value.encode()) for value in group)
             lengths[starts[number] : starts[number + 1]] = np.fromiter(encoded, np.int64, len(group))
+    assert int(lengths.sum()) == num_bytes
     return pa.StringArray.from_buffers(count, pa.py_buffer(_offsets(lengths)), pa.py_buffer(b"".join(contents)))
 
 

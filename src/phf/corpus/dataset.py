@@ -134,20 +134,21 @@ def write_columns(
     documents: Sequence[Document | AnnotatedDocument],
     texts: Sequence[Sequence[str]],
     scores: Mapping[str, ScoreColumn],
-) -> int:
+    contents: Sequence[bytes] | None = None,
+) -> None:
     """Write one Parquet shard atomically, without waiting for the disk; the same documents give the same bytes.
 
-    `texts`: segments of each document; `scores`: the first column is `scores`. Returns the UTF-8 bytes of all text.
+    `texts`: segments of each document; `scores`: the first column is `scores`; `contents`: the UTF-8 of each document's
+    text, if it is at hand.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     lengths = np.fromiter(map(len, texts), np.int32, len(texts))
-    segments = string_lists(texts)
     first, *others = scores
     columns = {
         "id": strings([document.id for document in documents]),
-        "texts": segments,
+        "texts": string_lists(texts, contents),
         **_score_columns(first, scores[first], lengths),
         "num_sents": integers(lengths),
         "meta": strings([_meta_json(document.meta) for document in documents]),
@@ -161,7 +162,6 @@ def write_columns(
         pq.write_table(
             table, partial, compression="zstd", use_dictionary=repetitive, row_group_size=max(len(documents), 1)
         )
-    return segments.values.buffers()[2].size  # type: ignore[no-any-return]
 
 
 def _score_columns(name: str, scores: ScoreColumn, lengths: np.ndarray) -> dict[str, "pa.Array"]:

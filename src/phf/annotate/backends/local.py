@@ -53,10 +53,7 @@ def _deal_out(pieces: Iterator[Piece], pool: list["_Worker"]) -> Iterator[Scored
     is_exhausted = False
     count = 0
     while True:
-        # idle workers get work first, so that reading ahead keeps none of them waiting
-        for worker in pool:
-            if worker.assignment is None and waiting:
-                worker.start(waiting.popleft())
+        _assign(waiting, pool)
         while not is_exhausted and len(waiting) < len(pool):
             try:
                 piece = next(pieces, None)
@@ -67,6 +64,7 @@ def _deal_out(pieces: Iterator[Piece], pool: list["_Worker"]) -> Iterator[Scored
                 _spawn_one(pool)
                 waiting.append(_Assignment(count, piece))
                 count += 1
+                _assign(waiting, pool)  # reading ahead must not keep a worker waiting
         busy = [worker for worker in pool if worker.assignment is not None]
         if failed is not None:
             number, error = failed
@@ -92,6 +90,12 @@ def _deal_out(pieces: Iterator[Piece], pool: list["_Worker"]) -> Iterator[Scored
         for worker in busy:
             if worker.assignment is not None and (reason := worker.failure()) is not None:
                 waiting.appendleft(worker.give_up(reason))
+
+
+def _assign(waiting: deque["_Assignment"], pool: list["_Worker"]) -> None:
+    for worker in pool:
+        if worker.assignment is None and waiting:
+            worker.start(waiting.popleft())
 
 
 class Supervisor:

@@ -5,7 +5,10 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import NoneType
 from typing import Any, BinaryIO
+
+import orjson
 
 from phf.corpus.formats.compression import DAMAGE, damage
 from phf.corpus.formats.row_policy import BadRowError, OnBad, stop
@@ -19,6 +22,8 @@ LINES_BETWEEN_PROGRESS = 100
 CHUNK_BYTES = 2**20
 MAX_ELEMENT_CHARS = 2**31
 """Maximum size of one object of a JSON array."""
+_ATOMS = frozenset((str, int, bool, NoneType))
+_LEAST_LARGE_FLOAT = 2.0**63
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 """As JSON spells one; most are halves of a pair, which is a character."""
 _SPACES = re.compile(r"[ \t\r\n]*")
@@ -201,8 +206,33 @@ def is_laid_out(head: bytes) -> bool:
 
 
 def _parse(line: bytes, place: str) -> dict[str, Any]:
+    """The object of a line, as `_parse_leniently` gives it, but nearly always several times as fast."""
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        pass  # broken; or NaN, a lone surrogate and the like, which are accepted
+    else:
+        if type(value) is dict and (_ATOMS.issuperset(map(type, value.values())) or _is_exact(value)):
+            return value
+    return _parse_leniently(line, place)
+
+
+def _parse_leniently(line: bytes, place: str) -> dict[str, Any]:
     cut = "" if line.endswith(b"\n") else "The file ends inside this line: was its writer interrupted?"
     value = parse_json(line, place, lambda message: BadRowError.of(place, message), cut)
     if not isinstance(value, dict):
         raise BadRowError(place, f"is a JSON {type(value).__name__}; an object was expected.")
     return without_surrogates(value) if _SURROGATE.search(line) else value
+
+
+def _is_exact(value: Any, depth: int = 1) -> bool:
+    """Whether a value that orjson parsed is certainly the one that `parse_json` gives.
+
+    orjson reads integers of more than 64 bits as floats, and nests deeper.
+    """
+    if type(value) in _ATOMS:
+        return True
+    if type(value) is float:
+        return abs(value) < _LEAST_LARGE_FLOAT
+    elements = value.values() if type(value) is dict else value
+    return depth < MAX_DEPTH and all(_is_exact(element, depth + 1) for element in elements)

@@ -59,11 +59,12 @@ def segment(text: str, how: str, max_chars: int = MAX_CHARS) -> list[str]:
     Takes time linear in the text. Raises `ConfigError` for an unknown name.
     """
     segments = segmenter(how)(text)
+    is_ours = how != "lines"  # Python's own cutting of lines keeps every character
     if how != "document" and len(text) > max_chars and max(map(len, segments)) > max_chars:
         segments = [piece for long in segments for piece in _pieces(long, max_chars)]
-    # joining them all again would take as long as cutting; Python's own cutting of lines keeps every character
-    is_kept = sum(map(len, segments)) == len(text) if how == "lines" else "".join(segments) == text
-    assert is_kept, f"segmenter {how} changed the text"
+        is_ours = True
+    if is_ours:
+        assert "".join(segments) == text, f"segmenter {how} changed the text"
     return segments
 
 
