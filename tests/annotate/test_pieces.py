@@ -6,7 +6,8 @@ import json
 import pytest
 
 from phf.annotate import pieces
-from phf.annotate.pieces import Cursor, Piece, pieces_of, read_piece
+from phf.annotate.corpus_piece import CorpusPiece, Cursor, read_piece
+from phf.annotate.pieces import pieces_of
 from phf.corpus.formats.row_policy import ReadNotes
 from phf.corpus.sources.documents import Document, read_documents
 from phf.corpus.sources.parts import list_corpus
@@ -118,7 +119,7 @@ def test_pieces_hold_all_documents_once_and_are_the_same_from_any_place_on(write
 @pytest.mark.parametrize(("write", "name"), SOURCES, ids=lambda value: str(getattr(value, "__name__", value)))
 def test_a_piece_that_was_sent_is_the_same_piece(write, name, tmp_path):
     for piece in all_pieces(write(tmp_path / name, 20)):
-        sent = Piece.of_json(json.loads(json.dumps(piece.to_json())), piece.documents_bytes())
+        sent = CorpusPiece.of_json(json.loads(json.dumps(piece.to_json())), piece.documents_bytes())
         assert (sent.name, sent.start, sent.end) == (piece.name, piece.start, piece.end)
         assert read_piece(sent, None, True) == read_piece(piece, None, True)
 

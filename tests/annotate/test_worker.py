@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from phf.annotate.pieces import Cursor, Piece
+from phf.annotate.corpus_piece import CorpusPiece, Cursor
 from phf.corpus.sources.documents import Document
 from phf.corpus.sources.parts import Part
 
@@ -30,7 +30,7 @@ SETTINGS = {
     "path": sys.path,
 }
 DOCUMENTS = '[["a", "hang\\n", {}]]'
-PIECE = Piece(0, Cursor(), Cursor(1, 1), Part("a.csv", "records"), documents=[Document("a", "hang\n")]).to_json()
+PIECE = CorpusPiece(0, Cursor(), Cursor(1, 1), Part("a.csv", "records"), documents=[Document("a", "hang\n")]).to_json()
 HOW = {"piece": PIECE, "skipped": {}, "one_by_one": False, "attached": len(DOCUMENTS)}
 
 

@@ -5,21 +5,18 @@ that deals out the work looks at nothing but ends of lines. What cannot be read 
 compressed, CSV, a table, a dataset of the Hub) is read by one process, document by document, and sent.
 """
 
-import hashlib
-import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any, NamedTuple
 
+from phf.annotate.corpus_piece import CorpusPiece, Cursor, with_advice
 from phf.corpus.formats.row_policy import BadRowError, ReadNotes, ReadOptions
-from phf.corpus.formats.stored import StoredFile, is_url
+from phf.corpus.formats.stored import is_url
 from phf.corpus.sources.documents import Document, DocumentReader
 from phf.corpus.sources.listing import ListedFile
 from phf.corpus.sources.parts import Part, content_bytes
-from phf.corpus.sources.rows import LineSpan, has_line_spans, line_spans
-from phf.errors import CorpusError
+from phf.corpus.sources.rows import has_line_spans, line_spans
 
 PIECE_SIZE = 2_000_000
 """Bytes of files, or characters of documents that are sent."""
@@ -43,112 +40,9 @@ def piece_settings() -> dict[str, int]:
     }
 
 
-class Cursor(NamedTuple):
-    """A place in a part, between two documents."""
-
-    piece: int = 0
-    """Number of the piece that begins here."""
-    file: int = 0
-    position: int = 0
-    """Byte of the file, or documents of it that were read; 0 where the file begins."""
-    line: int = 1
-    """Line that begins here, where the position is a byte."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Consecutive documents of a part: where they are, or the documents themselves."""
-
-    part: int
-    """Number of the part."""
-    start: Cursor
-    end: Cursor
-    files: Part
-    """The part, with the files that the documents are in."""
-    span: LineSpan | None = None
-    """The lines of the file that they are; None: all of the files."""
-    documents: list[Document] | None = None
-    """Where a worker cannot read them itself."""
-    notes: ReadNotes = field(default_factory=ReadNotes)
-    """What was not read between the documents that are sent."""
-    num_bytes: float = 0.0
-    """Of the part's size, as much as the piece is of it."""
-
-    @property
-    def name(self) -> str:
-        """Names sort as the documents do."""
-        return f"piece-{self.part:05d}-{self.start.piece:07d}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, without the documents; see `documents_bytes`."""
-        part = self.files
-        files = [[f.name, f.kind, f.stored.location, f.stored.num_bytes, f.stored.stamp] for f in part.files]
-        return {
-            "part": self.part,
-            "start": self.start,
-            "end": self.end,
-            "files": [part.source, part.kind, part.name, files if self.documents is None else []],
-            "span": None if self.span is None else [self.span.start, self.span.end, self.span.first_line],
-            "notes": None if self.documents is None else self.notes.to_json(),
-        }
-
-    def documents_bytes(self) -> bytes:
-        """The documents as they are sent; empty where the worker reads them."""
-        if self.documents is None:
-            return b""
-        return json.dumps([[d.id, d.text, d.meta] for d in self.documents], default=str).encode()
-
-    @classmethod
-    def of_json(cls, values: dict[str, Any], documents: bytes) -> "Piece":
-        """The piece that `to_json` and `documents_bytes` made plain."""
-        source, kind, name, listed = values["files"]
-        files = tuple(ListedFile(n, StoredFile(place, size, stamp), k) for n, k, place, size, stamp in listed)
-        part = Part(source, kind, name, files, sum(file.stored.num_bytes for file in files) or None)
-        return cls(
-            values["part"],
-            Cursor(*values["start"]),
-            Cursor(*values["end"]),
-            part,
-            None if values["span"] is None else LineSpan(*values["span"]),
-            [Document(*fields) for fields in json.loads(documents)] if values["notes"] is not None else None,
-            ReadNotes() if values["notes"] is None else ReadNotes.of_json(values["notes"]),
-        )
-
-
-def read_piece(piece: Piece, options: ReadOptions | None, is_strict: bool) -> tuple[list[Document], ReadNotes]:
-    """The documents of a piece, and what was not read among them. Raises `CorpusError` for what cannot be read."""
-    if piece.documents is not None:
-        return piece.documents, piece.notes
-    reader = DocumentReader(piece.files, options, is_strict=is_strict, span=piece.span)
-    try:
-        return list(reader), reader.notes
-    except BadRowError as error:
-        raise with_advice(error) from None
-
-
-def with_advice(error: BadRowError) -> CorpusError:
-    """The error for whoever may want to leave out what cannot be read."""
-    problem = str(error) if str(error).endswith((".", "?")) else f"{error}."
-    return CorpusError(f"{problem} To leave out what cannot be read, and count it: --on-error skip.")
-
-
-def documents_sha256(documents: Sequence[Document], contents: Sequence[bytes]) -> str:
-    """Hash of documents: what was made of the same ones need not be made again. `contents`: `encoded` of them."""
-    heads = [[document.id, document.meta, len(document.text)] for document in documents]
-    digest = hashlib.sha256(json.dumps(heads, default=str).encode())  # what comes to a worker in JSON is the same
-    for content in contents:
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def encoded(documents: Sequence[Document]) -> list[bytes]:
-    """UTF-8 of the text of each document."""
-    return [document.text.encode() for document in documents]
-
-
 def pieces_of(
     number: int, part: Part, start: Cursor, options: ReadOptions | None, *, is_strict: bool, is_last: bool
-) -> Iterator[Piece]:
+) -> Iterator[CorpusPiece]:
     """The pieces of part `number` of a corpus from `start` on; those at the end of its last part are smaller and smaller."""
     cursor = start
     bytes_before = [0, *accumulate(file.stored.num_bytes for file in part.files)]
@@ -182,7 +76,7 @@ def _size(left: int, is_last: bool) -> int:
     return min(PIECE_SIZE, max(left // LAST_PIECES, LEAST_PIECE_SIZE)) if is_last else PIECE_SIZE
 
 
-def _gathered(number: int, part: Part, start: Cursor, enough: int) -> Piece:
+def _gathered(number: int, part: Part, start: Cursor, enough: int) -> CorpusPiece:
     """Small files from `start` on, until they are enough."""
     files: list[ListedFile] = []
     size = 0
@@ -195,10 +89,10 @@ def _gathered(number: int, part: Part, start: Cursor, enough: int) -> Piece:
             break
     end = Cursor(start.piece + 1, start.file + len(files))
     num_bytes = sum(file.stored.num_bytes for file in files)
-    return Piece(number, start, end, replace(part, files=tuple(files), num_bytes=num_bytes), num_bytes=num_bytes)
+    return CorpusPiece(number, start, end, replace(part, files=tuple(files), num_bytes=num_bytes), num_bytes=num_bytes)
 
 
-def _lines(number: int, part: Part, start: Cursor, size: Callable[[int], int]) -> Iterator[Piece]:
+def _lines(number: int, part: Part, start: Cursor, size: Callable[[int], int]) -> Iterator[CorpusPiece]:
     """Spans of one file of JSON Lines, from `start` to its end; `size`: bytes left of the file -> bytes of a span."""
     file = part.files[start.file]
     one = replace(part, files=(file,), num_bytes=file.stored.num_bytes)
@@ -207,7 +101,7 @@ def _lines(number: int, part: Part, start: Cursor, size: Callable[[int], int]) -
         end = Cursor(cursor.piece + 1, cursor.file, span.end, next_line)
         if span.end >= file.stored.num_bytes:
             end = Cursor(cursor.piece + 1, cursor.file + 1)
-        yield Piece(number, cursor, end, one, span, num_bytes=span.end - span.start)
+        yield CorpusPiece(number, cursor, end, one, span, num_bytes=span.end - span.start)
         cursor = end
 
 
@@ -224,16 +118,16 @@ class _Read:
 
 def _sent(
     number: int, part: Part, one: Part, start: Cursor, options: ReadOptions | None, is_strict: bool, is_last: bool
-) -> Iterator[Piece]:
+) -> Iterator[CorpusPiece]:
     """Documents from `start` to the end of `one`: a file of the part, or all of it."""
     reader = DocumentReader(one, options, is_strict=is_strict)
     behind = Cursor(file=start.file + max(len(one.files), 1))
     documents: list[Document] = []
     notes, cursor, share = ReadNotes(), start, 0.0
 
-    def piece(end: Cursor, share_now: float) -> Piece:
+    def piece(end: Cursor, share_now: float) -> CorpusPiece:
         num_bytes = (share_now - share) * (one.num_bytes or 0)
-        return Piece(number, cursor, end, one, None, documents, notes, num_bytes)
+        return CorpusPiece(number, cursor, end, one, None, documents, notes, num_bytes)
 
     try:
         for group, is_at_end in cut_documents(_read(reader, start.position), is_last):

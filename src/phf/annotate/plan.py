@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from phf.annotate.corpus_piece import CorpusPiece
 from phf.annotate.job import Job
-from phf.annotate.pieces import Piece
 from phf.annotate.precision import check_precision
 from phf.annotate.scoring import PieceResult
 from phf.annotate.shards import ShardResult, ShardWriter, Step, finished_shards, part_identity, steps_of
@@ -45,12 +45,12 @@ class Plan:
         """The contents of a part, from its start to its end."""
         return steps_of(self.job, number, self.parts[number], finished, is_last=self.is_last(number))
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[CorpusPiece]:
         """The pieces that have to be scored, of all parts, in order."""
         for number in range(len(self.parts)):
             for step in self.steps(number, self.finished(number)):
                 self.add(number, step)
-                if isinstance(step, Piece):
+                if isinstance(step, CorpusPiece):
                     yield step
             self.end(number)
 
@@ -64,7 +64,7 @@ class Plan:
         """Nothing more comes in a part."""
         self.writer.end(number)
 
-    def scored(self, piece: Piece, result: PieceResult) -> None:
+    def scored(self, piece: CorpusPiece, result: PieceResult) -> None:
         """A piece is done."""
         self._count(result, piece.num_bytes)
         self.writer.scored(piece, result)

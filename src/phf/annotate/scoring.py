@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from phf.annotate.corpus_piece import CorpusPiece, documents_sha256, encoded, read_piece
 from phf.annotate.job import Job
-from phf.annotate.pieces import Piece, documents_sha256, encoded, read_piece
 from phf.corpus.dataset import ScoreColumn, group_by_chars, write_columns
 from phf.corpus.formats.row_policy import ReadNotes
 from phf.corpus.segmenting.segment import segment
@@ -51,7 +51,7 @@ class PieceResult:
     """Unscored segments, over all scorers."""
     reasons: dict[str, int]
     documents_sha256: str
-    """`phf.annotate.pieces.documents_sha256` of what it was made of."""
+    """`phf.annotate.corpus_piece.documents_sha256` of what it was made of."""
     sha256: str
     """Of the file."""
     precision: str = ""
@@ -61,7 +61,7 @@ class PieceResult:
 
 
 def read_and_score(
-    piece: Piece,
+    piece: CorpusPiece,
     job: Job,
     scorers: Mapping[str, Scorer],
     *,

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from phf.annotate.checks import count_ids
+from phf.annotate.corpus_piece import CorpusPiece, Cursor, documents_sha256, encoded, read_piece, with_advice
 from phf.annotate.job import Job
-from phf.annotate.pieces import Cursor, Piece, documents_sha256, encoded, is_end, pieces_of, read_piece, with_advice
+from phf.annotate.pieces import is_end, pieces_of
 from phf.annotate.scoring import PieceResult
 from phf.corpus.duplicates import DuplicateCounter
 from phf.corpus.formats.row_policy import BadRowError, ReadNotes
@@ -56,7 +57,7 @@ class ShardResult:
     """What was not read of the corpus (`ReadNotes.to_json`)."""
 
 
-Step = Piece | ShardResult
+Step = CorpusPiece | ShardResult
 """What comes next in a part: a piece to score, or a shard that is finished."""
 
 
@@ -148,7 +149,7 @@ class _PartShards:
         self.identity = identity
         self.steps: deque[Step] = deque()
         self.results: dict[str, PieceResult] = {}
-        self.current: list[tuple[Piece, PieceResult]] = []
+        self.current: list[tuple[CorpusPiece, PieceResult]] = []
         """Scored, and not yet in a shard."""
         self.num_text_bytes = 0
         self.num_shards = 0
@@ -195,7 +196,7 @@ class ShardWriter:
         part.has_ended = True
         self._join(part)
 
-    def scored(self, piece: Piece, result: PieceResult) -> None:
+    def scored(self, piece: CorpusPiece, result: PieceResult) -> None:
         """A piece that was added is finished."""
         part = self._parts[piece.part]
         part.results[piece.name] = result
@@ -229,7 +230,7 @@ class ShardWriter:
         self._waiting.append(self._thread.submit(self._make, name, part.identity, part.current))
         part.current, part.num_text_bytes, part.num_shards = [], 0, part.num_shards + 1
 
-    def _make(self, name: str, identity: str, current: Sequence[tuple[Piece, PieceResult]]) -> ShardResult:
+    def _make(self, name: str, identity: str, current: Sequence[tuple[CorpusPiece, PieceResult]]) -> ShardResult:
         return self._keep(_write_shard(self._job, name, identity, current))
 
     def _keep(self, shard: ShardResult) -> ShardResult:
@@ -243,7 +244,7 @@ class ShardWriter:
             self.results.append(self._waiting.popleft().result())
 
 
-def _write_shard(job: Job, name: str, identity: str, current: Sequence[tuple[Piece, PieceResult]]) -> ShardResult:
+def _write_shard(job: Job, name: str, identity: str, current: Sequence[tuple[CorpusPiece, PieceResult]]) -> ShardResult:
     """Join pieces into a shard; they are deleted once it is safe."""
     # imported where it is needed: it is slow, and a worker does not use it
     from phf.corpus.parquet_join import Joined, join_parquet

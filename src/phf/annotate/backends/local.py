@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from phf.annotate.corpus_piece import CorpusPiece
 from phf.annotate.job import Job
-from phf.annotate.pieces import Piece
 from phf.annotate.scoring import PieceResult, read_and_score
 from phf.errors import PhfError, ScorerError
 from phf.scorers import build_scorer
@@ -23,17 +23,17 @@ MOST_DEATHS_BETWEEN_DOCUMENTS = 5
 """Before the first document of a piece or after the last one: no document is to blame, and trying again is useless."""
 TICK_SECONDS = 0.5
 
-Scored = tuple[Piece, PieceResult]
+Scored = tuple[CorpusPiece, PieceResult]
 
 
-def score_here(job: Job, pieces: Iterator[Piece]) -> Iterator[Scored]:
+def score_here(job: Job, pieces: Iterator[CorpusPiece]) -> Iterator[Scored]:
     """Score in this process, one piece after the other: no time limit, and a scorer that crashes ends the job."""
     scorers = {column: build_scorer(config) for column, config in job.scorers.items()}
     for piece in pieces:
         yield piece, read_and_score(piece, job, scorers)
 
 
-def score_in_processes(job: Job, pieces: Iterator[Piece], workers: int, num_gpus: int = 0) -> Iterator[Scored]:
+def score_in_processes(job: Job, pieces: Iterator[CorpusPiece], workers: int, num_gpus: int = 0) -> Iterator[Scored]:
     """Results as they finish; worker i has the GPU i modulo `num_gpus`.
 
     At most two pieces per worker are in memory. Of several errors the first one in the corpus is raised, whichever worker fails
@@ -47,7 +47,7 @@ def score_in_processes(job: Job, pieces: Iterator[Piece], workers: int, num_gpus
             worker.stop()
 
 
-def _deal_out(pieces: Iterator[Piece], pool: list["_Worker"]) -> Iterator[Scored]:
+def _deal_out(pieces: Iterator[CorpusPiece], pool: list["_Worker"]) -> Iterator[Scored]:
     waiting: deque[_Assignment] = deque()
     failed: tuple[int, PhfError] | None = None
     is_exhausted = False
@@ -104,7 +104,7 @@ class Supervisor:
     def __init__(self, job: Job) -> None:
         self._worker = _Worker(job, None)
 
-    def score(self, piece: Piece) -> PieceResult:
+    def score(self, piece: CorpusPiece) -> PieceResult:
         """The piece's result, when it is done."""
         worker = self._worker
         worker.start(_Assignment(0, piece))
@@ -134,7 +134,7 @@ class _Assignment:
 
     number: int
     """Of the piece, as they come in the corpus."""
-    piece: Piece
+    piece: CorpusPiece
     skipped: dict[int, str] = field(default_factory=dict)
     one_by_one: bool = False
     deaths: int = 0

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from phf.annotate.backends.local import Scored, Supervisor
+from phf.annotate.corpus_piece import CorpusPiece
 from phf.annotate.job import Job
-from phf.annotate.pieces import Piece
 from phf.annotate.plan import Plan
 from phf.annotate.scoring import PieceResult
 from phf.annotate.shards import ShardResult, steps_of
@@ -81,7 +81,7 @@ def _score(ray: Any, plan: Plan, workers: int | None, wants_gpu: bool) -> Iterat
     free = [scorer for scorer in scorers for _ in range(PIECES_AHEAD)]
     unread = list(range(len(plan.parts)))[::-1]
     streams: dict[Any, int] = {}
-    scoring: dict[Any, tuple[Any, Piece]] = {}
+    scoring: dict[Any, tuple[Any, CorpusPiece]] = {}
     while unread or streams or scoring:
         while unread and len(streams) < num_readers:
             number = unread.pop()
@@ -104,7 +104,7 @@ def _score(ray: Any, plan: Plan, workers: int | None, wants_gpu: bool) -> Iterat
                 continue
             documents = next(item) if has_documents else None  # they do not come by here
             plan.add(streams[item], step)
-            if isinstance(step, Piece):
+            if isinstance(step, CorpusPiece):
                 scorer = free.pop()
                 scoring[scorer.score.remote(step, documents)] = scorer, step
 
@@ -121,7 +121,7 @@ def _got(ray: Any, reference: Any) -> Any:
 def _steps(job: Job, number: int, part: Part, finished: Sequence[ShardResult], is_last: bool) -> Iterator[Any]:
     """What is in a part, each with whether it is followed by documents that a scorer cannot read itself."""
     for step in steps_of(job, number, part, finished, is_last=is_last):
-        if isinstance(step, Piece) and step.documents is not None:
+        if isinstance(step, CorpusPiece) and step.documents is not None:
             yield replace(step, documents=None), True
             yield step.documents
         else:
@@ -138,7 +138,7 @@ class _ScoringActor:
     def __init__(self, job: Job) -> None:
         self._supervisor = Supervisor(job)
 
-    def score(self, piece: Piece, documents: list[Document] | None) -> PieceResult:
+    def score(self, piece: CorpusPiece, documents: list[Document] | None) -> PieceResult:
         try:
             return self._supervisor.score(piece if documents is None else replace(piece, documents=documents))
         except PhfError:

@@ -15,8 +15,8 @@ import warnings
 from dataclasses import asdict
 from pathlib import Path
 
+from phf.annotate.corpus_piece import CorpusPiece
 from phf.annotate.job import Job
-from phf.annotate.pieces import Piece
 from phf.annotate.scoring import read_and_score
 from phf.corpus.formats.row_policy import ReadOptions
 from phf.errors import PhfError
@@ -48,7 +48,7 @@ def main() -> None:
         while True:
             how, documents = parent.receive()
             result = read_and_score(
-                Piece.of_json(how["piece"], documents),
+                CorpusPiece.of_json(how["piece"], documents),
                 job,
                 scorers,
                 skipped={int(number): reason for number, reason in how["skipped"].items()},
