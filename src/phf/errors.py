@@ -38,6 +38,10 @@ class DivergedError(PhfError):
     exit_status = 3
 
 
+class CheckpointError(PhfError):
+    """A checkpoint is damaged, or of another run: use another one, restore it from a copy, or start from the beginning."""
+
+
 class ModelError(PhfError):
     """A model gives no usable numbers (its logits are NaN): use another checkpoint, or train again."""
 

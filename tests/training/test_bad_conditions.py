@@ -14,7 +14,7 @@ from phf.runs.writer import RunWriter, cut_after_step
 from phf.training import run as training
 from phf.training.plan import plan_run
 from phf.training.run import train
-from phf.training.start import last_checkpoint
+from phf.training.checkpoints.find import last_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,8 @@ def test_a_checkpoint_whose_writing_was_interrupted_is_not_resumed_from(file, co
         patch.setattr(torch, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(config, run_dir)
-    assert (run_dir / "checkpoint-4").exists()
+    assert sorted(path.name for path in run_dir.glob("checkpoint-*")) == ["checkpoint-2"]
+    assert not (run_dir / "unfinished").exists()
     assert last_checkpoint(run_dir) == run_dir / "checkpoint-2"
     finish_and_compare(config, run_dir, whole)
 

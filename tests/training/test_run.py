@@ -19,7 +19,7 @@ from phf.storage.files import only_job
 from phf.training.plan import plan_run
 from phf.training.run import train
 from phf.training.settings.arguments import work_out
-from phf.training.start import last_checkpoint
+from phf.training.checkpoints.find import last_checkpoint
 
 METHODS = ["mle", "filtering", "conditional", "ul", "awr", "rwr"]
 

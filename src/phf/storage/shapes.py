@@ -110,6 +110,21 @@ class LogWindow(TypedDict):
     since: Count
     loss: Number
     totals: dict[str, Annotated[list[Number], Field(min_length=2, max_length=2)]]
+    listed: NotRequired[bool]
+    """Whether the checkpoint has a list of its files, written after this one."""
+
+
+class ListedFile(TypedDict):
+    """A file as it was written."""
+
+    bytes: Count
+    sha256: str
+
+
+class FileList(TypedDict):
+    """files.json of a checkpoint: path in the folder -> the file."""
+
+    files: dict[str, ListedFile]
 
 
 class TrainerState(TypedDict):

@@ -19,7 +19,7 @@ from phf.training.callbacks import EvaluationCallback, KLCallback, LogCallback
 from phf.training.data import RunData
 from phf.training.divergence import NO_LOSS, divergence
 from phf.training.plan import Plan
-from phf.training.start import last_checkpoint
+from phf.training.checkpoints.find import last_checkpoint
 from phf.training.whole import WholeModel
 
 

@@ -17,11 +17,16 @@ def lost_peers(num_processes: int) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        is_lost = isinstance(error, DistError) or any(sign in str(error) for sign in SIGNS)
-        if num_processes < 2 or not is_lost:
+        if num_processes < 2 or not is_lost_peer(error):
             raise
         first = next(iter(str(error).splitlines()), "")
         raise PeerError(
             f"Another process of this run has ended, or cannot be reached: {first} Its own message, above or in its log, "
             "says why. Checkpoints are kept; add --resume to continue from the last one."
         ) from error
+
+
+def is_lost_peer(error: Exception) -> bool:
+    """Whether this is what torch raises when another process has ended."""
+    is_torchs = isinstance(error, RuntimeError)
+    return is_torchs and (isinstance(error, DistError) or any(sign in str(error) for sign in SIGNS))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import PrinterCallback
@@ -23,6 +23,8 @@ from phf.storage.files import only_job
 from phf.tokens.locate import documents_in
 from phf.tokens.views import Blocks
 from phf.training.callbacks import EvaluationsAtEnd, LogCallback
+from phf.training.checkpoints.find import last_checkpoint
+from phf.training.checkpoints.write import CheckpointWriter
 from phf.training.data import check_scores, prepare_data, resolve_percentiles
 from phf.training.dataset import Collator, training_dataset
 from phf.training.divergence import LOSS, NO_LOSS, WEIGHTS, divergence
@@ -31,7 +33,7 @@ from phf.training.peers import lost_peers
 from phf.training.plan import Plan, plan_run
 from phf.training.settings.preflight import preflight
 from phf.training.sources import describe_sources, gpu_names
-from phf.training.start import last_checkpoint, open_run_dir, refuse_started
+from phf.training.start import open_run_dir, refuse_started
 from phf.training.trackers import Trackers
 from phf.training.trainer import ObjectiveTrainer
 from phf.training.whole import WholeModel
@@ -81,12 +83,10 @@ def _train(
         config, percentiles = resolve_percentiles(config, announce)
         method = method_of(config)
         plan = replace(plan, config=config, method=method)
-        if is_main:
-            checkpoint = open_run_dir(config, run_dir, resume, announce)
-        else:
-            checkpoint = last_checkpoint(run_dir) if resume else None
+        checkpoint = open_run_dir(config, run_dir, resume, announce) if is_main else None
         data = prepare_data(config, announce, run_dir / "tokenizer", progress)
         check_scores(data.train, method.objective)
+    checkpoint = broadcast_object_list([checkpoint])[0]  # the one that the main process found to be sound
     seed = config.training.seed
     lm = load_lm(config.model, data.tokenizer, config.dataset.seq_length, seed, method.control_tokens)
     value_head = _value_head(plan, lm)
@@ -158,6 +158,8 @@ def _train(
     trainer.remove_callback(PrinterCallback)  # `show` is what the reader sees
     trainer.complete = log.complete
     trainer.diverged = diverged
+    # none is deleted before the one that takes its place is finished
+    trainer.checkpoints = CheckpointWriter(run_dir, dump_config(config), plan.arguments.save_total_limit, is_main)
     if checkpoint is not None:
         log.resumed = lambda: trainer.resume_window(checkpoint)
     evaluations.whole = whole = WholeModel(module, trainer)

@@ -8,7 +8,7 @@ Trainer's loop, with our hooks:
         _get_grad_norm                  -> the run ends if loss or gradient norm is not finite
         on_step_end                     -> evaluate, every n steps
         log, on_log                     -> one line of metrics.jsonl
-        _save_checkpoint                -> checkpoint-<step>, unless a weight is not finite
+        _save_checkpoint                -> checkpoint-<step>, whole or absent, unless a weight is not finite
     on_train_end                        -> evaluate, if asked to
 """
 
@@ -24,8 +24,10 @@ from transformers.integrations.neftune import activate_neftune, deactivate_neftu
 
 from phf.errors import DivergedError
 from phf.feedback.objectives.logs import LogTotals, merged
+from phf.training.checkpoints.reading import reading_checkpoint
+from phf.training.checkpoints.window import load_window, save_window
+from phf.training.checkpoints.write import CheckpointWriter
 from phf.training.divergence import LOSS, MAX_SKIPPED_STEPS, WEIGHTS, in_any_process, is_finite_total
-from phf.training.window import load_window, save_window
 
 
 class ObjectiveTrainer(Trainer):
@@ -34,12 +36,14 @@ class ObjectiveTrainer(Trainer):
     Attributes:
         window: what the objective has logged since the last line.
         complete: called in each process with (step, what Trainer logs); returns what else belongs into the line.
+        checkpoints: puts checkpoints in their place.
         diverged: called in each process with (what is not finite, step, the [batch, 2] `documents` of its batches);
             returns the error to raise.
     """
 
     complete: Callable[[int, dict[str, float]], dict[str, float]]
     diverged: Callable[[str, int, list[Tensor]], DivergedError]
+    checkpoints: CheckpointWriter
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -47,6 +51,7 @@ class ObjectiveTrainer(Trainer):
         self._documents: list[Tensor] = []
         self._documents_step = -1
         self._num_skipped = 0
+        self._is_saving = False
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train, with noise on the embeddings if `neftune_noise_alpha` is set.
@@ -111,7 +116,42 @@ class ObjectiveTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self.check_weights()
-        super()._save_checkpoint(model, trial)
+        self._is_saving = True
+        try:
+            with self.checkpoints.cleaning_up():
+                super()._save_checkpoint(model, trial)
+                self.accelerator.wait_for_everyone()  # for the files of the others
+                self.checkpoints.finish(self.state.global_step)
+        finally:
+            self._is_saving = False
+
+    def _get_output_dir(self, trial: Any) -> str:
+        """Called by Trainer for where it writes a checkpoint, and deletes older ones."""
+        return str(self.checkpoints.unfinished) if self._is_saving else super()._get_output_dir(trial)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        with reading_checkpoint(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """Called by Trainer with the names of weights that a checkpoint lacks or has beyond those of the model."""
+        assert self.model is not None
+        missing = set(load_result.missing_keys) - set(getattr(self.model, "_keys_to_ignore_on_save", None) or ())
+        if missing or load_result.unexpected_keys:
+            named = ", ".join(sorted([*missing, *load_result.unexpected_keys])[:3])
+            raise ValueError(f"its weights are not those of this model ({named})")
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with reading_checkpoint(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with reading_checkpoint(checkpoint):
+            super()._load_rng_state(checkpoint)
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        with reading_checkpoint(checkpoint):
+            super()._load_scaler(checkpoint)
 
     def _save_rng_state(self, output_dir: str) -> None:
         """Called by Trainer in each process, before the file that marks a checkpoint as complete."""

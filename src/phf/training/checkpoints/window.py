@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from phf.errors import OutputError
+from phf.errors import CheckpointError
 from phf.feedback.objectives.logs import LogTotals
 from phf.storage.files import write_json_atomic
 from phf.storage.reading import read_json_as
@@ -21,7 +21,17 @@ FILE = "log_window_{}.json"
 def save_window(folder: Path, process: int, totals: LogTotals, loss: float, since: int) -> None:
     """Write the sums of one process: its `totals`, Trainer's running `loss`, and the step of the last line."""
     pairs = {name: pair for name, pair in totals.pairs().items() if pair[1] > 0}
-    write_json_atomic(folder / FILE.format(process), {"since": since, "loss": loss, "totals": pairs}, sync=False)
+    window = {"since": since, "loss": loss, "totals": pairs, "listed": True}
+    write_json_atomic(folder / FILE.format(process), window, sync=False)
+
+
+def promises_list(folder: Path) -> bool:
+    """Whether the version that wrote this checkpoint wrote a list of its files too, at the end."""
+    path = folder / FILE.format(0)
+    try:
+        return path.is_file() and read_json_as(LogWindow, path, CheckpointError).get("listed", False)
+    except CheckpointError:
+        return False
 
 
 def load_window(
@@ -35,7 +45,7 @@ def load_window(
     saved: list[dict[str, Any]] = []
     while (folder / FILE.format(len(saved))).is_file():
         advice = "Delete it; the next line of the log then covers fewer steps."
-        saved.append(read_json_as(LogWindow, folder / FILE.format(len(saved)), OutputError, advice, finite=True))
+        saved.append(read_json_as(LogWindow, folder / FILE.format(len(saved)), CheckpointError, advice, finite=True))
     if not saved:
         return None
     mine = [saved[process]] if len(saved) == num_processes else saved

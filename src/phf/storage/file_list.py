@@ -1,0 +1,74 @@
+"""The list of the files in a folder, with their sizes and hashes: what is missing, truncated or altered is found by it.
+
+It is written last, so a folder without one was not finished.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from phf.errors import OutputError, PhfError
+from phf.storage.files import file_sha256, write_json_atomic
+from phf.storage.reading import read_json_as
+from phf.storage.shapes import FileList
+
+FILE_LIST = "files.json"
+MAX_THREADS = 8
+"""Files that are hashed at a time; more would wait for the disk."""
+
+
+def write_file_list(folder: Path) -> None:
+    """Write the list of all files in `folder` and its subfolders. Raises `OutputError` if that fails."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / FILE_LIST]
+    files = {}
+    for path, digest in zip(paths, _hashes(paths), strict=True):
+        name = path.relative_to(folder).as_posix()
+        if isinstance(digest, OSError):
+            raise OutputError(f"{path} was just written and cannot be read: {digest.strerror or digest}.") from digest
+        files[name] = {"bytes": path.stat().st_size, "sha256": digest}
+    write_json_atomic(folder / FILE_LIST, {"files": files})
+
+
+def damaged_files(folder: Path) -> list[str]:
+    """What is wrong with files on the list of `folder`, a phrase for each; empty if all are as they were written.
+
+    Files that are not on the list do not count. Contents are read only if all sizes are right.
+    """
+    try:
+        listed = read_json_as(FileList, folder / FILE_LIST, PhfError)["files"]
+    except PhfError as error:
+        return [str(error).removeprefix(f"{folder}/").rstrip(".")]
+    found = [_size_problem(folder / name, name, facts["bytes"]) for name, facts in listed.items()]
+    if any(found):
+        return list(filter(None, found))
+    actual = _hashes([folder / name for name in listed])
+    found = [
+        _problem(name, digest, facts["sha256"]) for (name, facts), digest in zip(listed.items(), actual, strict=True)
+    ]
+    return list(filter(None, found))
+
+
+def _size_problem(path: Path, name: str, num_bytes: int) -> str | None:
+    if not path.is_file():
+        return f"{name} is missing"
+    size = path.stat().st_size
+    return None if size == num_bytes else f"{name} has {size:,} bytes instead of {num_bytes:,}"
+
+
+def _problem(name: str, digest: str | OSError, expected: str) -> str | None:
+    if isinstance(digest, OSError):
+        return f"{name} cannot be read: {digest.strerror or digest}"
+    return None if digest == expected else f"{name} does not have the content that was written"
+
+
+def _hashes(paths: Sequence[Path]) -> list[str | OSError]:
+    """SHA-256 of each file, or why it cannot be read; in threads, since reading and hashing release the interpreter."""
+    with ThreadPoolExecutor(MAX_THREADS) as pool:
+        return list(pool.map(_hash, paths))
+
+
+def _hash(path: Path) -> str | OSError:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        return error
