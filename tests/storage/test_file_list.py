@@ -65,6 +65,6 @@ def test_a_file_that_cannot_be_read_back_is_an_error(folder, monkeypatch):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("phf.storage.file_list.file_sha256", fail)
-    with pytest.raises(OutputError, match="b.txt was just written and cannot be read: Input/output error"):
+    with pytest.raises(OutputError, match=r"b\.txt was just written and cannot be read: Input/output error"):
         write_file_list(folder)
     assert damaged_files(folder) == [f"{name} cannot be read: Input/output error" for name in ("b.txt", "part/a.bin")]

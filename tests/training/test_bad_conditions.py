@@ -12,9 +12,9 @@ from phf.errors import ConfigError, CorpusError, OutputError
 from phf.runs.reader import read_run
 from phf.runs.writer import RunWriter, cut_after_step
 from phf.training import run as training
+from phf.training.checkpoints.find import last_checkpoint
 from phf.training.plan import plan_run
 from phf.training.run import train
-from phf.training.checkpoints.find import last_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from phf.feedback import objectives
 from phf.feedback.objectives import MLE
 from phf.runs.reader import read_run
 from phf.training import run as training
+from phf.training.checkpoints.find import last_checkpoint
 from phf.training.divergence import divergence, is_finite_total
 from phf.training.run import train
-from phf.training.checkpoints.find import last_checkpoint
 
 QUIET = {"generation.run_on_train_start": False, "generation.run_on_train_end": False, "dataset.eval_fraction": 0.0}
 

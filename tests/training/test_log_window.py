@@ -7,8 +7,8 @@ import torch
 from tests.tiny import tiny_config
 
 from phf.feedback.objectives.logs import LogTotals
-from phf.training.run import train
 from phf.training.checkpoints.window import FILE, load_window, save_window
+from phf.training.run import train
 
 QUIET = {"generation.run_on_train_start": False, "generation.run_on_train_end": False, "dataset.eval_fraction": 0.0}
 

@@ -16,10 +16,10 @@ from tests.tiny import tiny_config
 from phf.config import dump_config
 from phf.errors import ConfigError, OutputError
 from phf.storage.files import only_job
+from phf.training.checkpoints.find import last_checkpoint
 from phf.training.plan import plan_run
 from phf.training.run import train
 from phf.training.settings.arguments import work_out
-from phf.training.checkpoints.find import last_checkpoint
 
 METHODS = ["mle", "filtering", "conditional", "ul", "awr", "rwr"]
 

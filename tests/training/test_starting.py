@@ -10,8 +10,8 @@ from phf.config import dump_config
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.runs.folder import clear_failed_start, has_steps, refuse_other_configuration
 from phf.training import run as training
-from phf.training.run import train
 from phf.training.checkpoints.find import last_checkpoint
+from phf.training.run import train
 
 STEP_0 = '{"step": 0, "tokens_seen": 0, "eval/loss": 1.0}\n'
 STEP_1 = '{"step": 1, "tokens_seen": 8, "train/loss": 1.0}\n'

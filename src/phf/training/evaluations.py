@@ -16,10 +16,10 @@ from phf.runs.writer import RunWriter
 from phf.storage.cache import cache_root
 from phf.tokens.document_start import prefix_ids
 from phf.training.callbacks import EvaluationCallback, KLCallback, LogCallback
+from phf.training.checkpoints.find import last_checkpoint
 from phf.training.data import RunData
 from phf.training.divergence import NO_LOSS, divergence
 from phf.training.plan import Plan
-from phf.training.checkpoints.find import last_checkpoint
 from phf.training.whole import WholeModel
 
 

@@ -52,8 +52,8 @@ def test_a_checkpoint_of_the_same_step_is_replaced(tmp_path):
 def test_an_error_leaves_neither_a_checkpoint_nor_what_was_written_of_it(tmp_path):
     writer = CheckpointWriter(tmp_path, "", 1, True)
     write(writer, 1)
+    (writer.unfinished / "checkpoint-2").mkdir(parents=True)
     with pytest.raises(KeyboardInterrupt), writer.cleaning_up():
-        (writer.unfinished / "checkpoint-2").mkdir(parents=True)
         raise KeyboardInterrupt
     assert names(tmp_path) == ["checkpoint-1"]
 
