@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from phf.errors import ConfigError
 from phf.feedback.objectives import IGNORE_INDEX, LossOutput, Objective
-from phf.feedback.objectives.base import select_targets
+from phf.feedback.objectives.base import of_targets, select_targets, target_positions
 from phf.feedback.objectives.logs import LogTotals, Total
 from phf.models.building.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
 from phf.models.head import chunked_loss, chunked_nll
@@ -112,14 +112,15 @@ class ObjectiveLM(nn.Module):
     def forward(
         self,
         input_ids: Tensor,
-        labels: Tensor,
+        labels: Tensor | None = None,
         token_scores: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
     ) -> dict[str, Any]:
         """Loss (nats per target of the step) and logs.
 
         Args:
-            input_ids, labels: [batch, seq] token ids; a label of `IGNORE_INDEX` is not a target, nor is position 0.
+            input_ids, labels: [batch, seq] token ids; a label of `IGNORE_INDEX` is not a target, nor is position 0. Without
+                labels each token after the first is a target, and nothing waits for a GPU.
             token_scores: [batch, seq], NaN where unscored; None: nothing is scored.
             num_items_in_batch: number of targets of the whole optimiser step; None: of this batch.
         """
@@ -128,15 +129,20 @@ class ObjectiveLM(nn.Module):
             values = None if self.value_head is None else self.value_head(hidden)
             if logits is None:
                 assert hidden is not None
-                output = self._chunked(hidden, labels, token_scores, values, num_items_in_batch)
+                output = self._chunked(hidden, input_ids, labels, token_scores, values, num_items_in_batch)
             else:
                 output = self.objective(
-                    logits=logits, labels=labels, token_scores=token_scores, values=values, num_items=num_items_in_batch
+                    logits=logits,
+                    labels=input_ids if labels is None else labels,
+                    token_scores=token_scores,
+                    values=values,
+                    num_items=num_items_in_batch,
+                    may_ignore=labels is not None,
                 )
         loss, totals = output.loss, dict(output.totals)
         if own is not None:
             # its mean over the step, each micro-batch weighted by its targets
-            num_targets = (labels[:, 1:] != IGNORE_INDEX).sum()
+            num_targets = totals["lm_loss"].count
             loss = loss + (own if num_items_in_batch is None else own * (num_targets / num_items_in_batch))
             totals["auxiliary_loss"] = Total(own.detach() * num_targets, num_targets)
         return {"loss": loss, "logs": LogTotals(totals).means(), "totals": totals}
@@ -213,23 +219,24 @@ class ObjectiveLM(nn.Module):
     def _chunked(
         self,
         hidden: Tensor,
-        labels: Tensor,
+        input_ids: Tensor,
+        labels: Tensor | None,
         token_scores: Tensor | None,
         values: Tensor | None,
         num_items: Tensor | int | None,
     ) -> LossOutput:
-        targets = labels[:, 1:].reshape(-1)
-        is_target = targets != IGNORE_INDEX
-        like = hidden.new_empty(0, dtype=torch.promote_types(hidden.dtype, torch.float32))
+        is_target = None if labels is None else target_positions(labels)
+        targets = of_targets((input_ids if labels is None else labels)[:, 1:], is_target)
+        like = torch.empty_like(targets, dtype=torch.promote_types(hidden.dtype, torch.float32))
         scores, values = select_targets(token_scores, values, is_target, like)
         return chunked_loss(
-            hidden=hidden[:, :-1].reshape(-1, hidden.size(-1))[is_target],
+            hidden=of_targets(hidden[:, :-1], is_target),
             weight=self._head_weight(),
-            targets=targets[is_target],
+            targets=targets,
             scores=scores,
             values=values,
             objective=self.objective,
-            num_items=max(int(is_target.sum()), 1) if num_items is None else num_items,
+            num_items=max(targets.numel(), 1) if num_items is None else num_items,
         )
 
     def _head_weight(self) -> Tensor:

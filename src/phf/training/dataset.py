@@ -24,6 +24,9 @@ class Collator:
     Raises `CorpusError` for a score that the objective cannot use.
     """
 
+    ignores_only_first = True
+    """Whether all other labels are targets."""
+
     def __init__(self, objective: Objective | None = None) -> None:
         self.objective = objective
 

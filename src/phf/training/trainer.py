@@ -79,6 +79,8 @@ class ObjectiveTrainer(Trainer):
             self._documents, self._documents_step = [], self.state.global_step
         if documents is not None:
             self._documents.append(documents)
+        if getattr(self.data_collator, "ignores_only_first", False):
+            inputs.pop("labels", None)  # counted by now; without them nothing looks for targets
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         self.window.add(outputs["totals"])
         return (loss, outputs) if return_outputs else loss

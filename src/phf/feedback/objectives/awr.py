@@ -70,9 +70,9 @@ class AWR(Objective):
         if not self.normalize_advantage:
             return self.token_loss
         advantage = self.advantage(scores, values)
-        advantage = advantage[~advantage.isnan()]
-        std = advantage.std() if advantage.numel() > 1 else advantage.new_zeros(())
-        return partial(self.token_loss, shift=advantage.mean(), scale=std + 1e-10)
+        mean, num_scored = advantage.nanmean(), (~advantage.isnan()).sum()
+        std = ((advantage - mean).square().nansum() / (num_scored - 1).clamp(min=1)).sqrt()
+        return partial(self.token_loss, shift=mean, scale=std + 1e-10)
 
     def token_loss(
         self,

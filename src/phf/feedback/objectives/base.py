@@ -90,6 +90,7 @@ class Objective:
         token_scores: Tensor | None = None,
         values: Tensor | None = None,
         num_items: Tensor | int | None = None,
+        may_ignore: bool = True,
     ) -> LossOutput:
         """The dense reference: the objective on whole logits, shifted inside so that position t predicts label t+1.
 
@@ -100,11 +101,11 @@ class Objective:
             values: [batch, seq] value head output; the value at t is paired with the reward of token t+1.
             num_items: what the summed loss is divided by: the number of targets of the whole optimiser step, over
                 all micro-batches and processes. None: the targets of this batch.
+            may_ignore: whether any label after the first may be `IGNORE_INDEX`; looking for it waits for a GPU.
         """
-        targets = labels[:, 1:].reshape(-1)
-        is_target = targets != IGNORE_INDEX
-        targets = targets[is_target]
-        shifted = logits[:, :-1].reshape(-1, logits.size(-1))[is_target]
+        is_target = target_positions(labels) if may_ignore else None
+        targets = of_targets(labels[:, 1:], is_target)
+        shifted = of_targets(logits[:, :-1], is_target)
         shifted = shifted.to(torch.promote_types(shifted.dtype, torch.float32))
         if (
             token_scores is not None and token_scores.device.type == "cpu"
@@ -202,17 +203,33 @@ def losses_of_log_odds(log_odds: Tensor) -> tuple[Tensor, Tensor]:
     return torch.logaddexp(zero, -log_odds), -torch.logaddexp(zero, log_odds)
 
 
+def target_positions(labels: Tensor) -> Tensor | None:
+    """[batch * (seq - 1)] bool: which labels after the first are targets; None if all are and finding out costs nothing.
+
+    Where all are, slices are enough. A mask copies what it selects from, and its sum has to be read from the device.
+    """
+    is_target = labels[:, 1:].reshape(-1) != IGNORE_INDEX
+    return None if is_target.device.type == "cpu" and bool(is_target.all()) else is_target
+
+
+def of_targets(tensor: Tensor, is_target: Tensor | None) -> Tensor:
+    """`[batch, seq - 1, ...]` flattened to the `[tokens, ...]` that are targets; None: all are."""
+    flat = tensor.flatten(0, 1)
+    return flat if is_target is None else flat[is_target]
+
+
 def select_targets(
-    token_scores: Tensor | None, values: Tensor | None, is_target: Tensor, like: Tensor
+    token_scores: Tensor | None, values: Tensor | None, is_target: Tensor | None, like: Tensor
 ) -> tuple[Tensor, Tensor | None]:
     """Shift and flatten `[batch, seq]` scores and values to the `[tokens]` that are targets.
 
-    A target is paired with its own score and with the value at the position before it, in the dtype of `like`.
+    A target is paired with its own score and with the value at the position before it, in the dtype of `like`, which
+    has a row for each target.
     """
     if token_scores is None:
-        scores = torch.full((int(is_target.sum()),), torch.nan, dtype=like.dtype, device=like.device)
+        scores = like.new_full((len(like),), torch.nan)
     else:
-        scores = token_scores[:, 1:].reshape(-1)[is_target].to(like.dtype)
+        scores = of_targets(token_scores[:, 1:], is_target).to(like.dtype)
     if values is not None:
-        values = values[:, :-1].reshape(-1)[is_target].to(like.dtype)
+        values = of_targets(values[:, :-1], is_target).to(like.dtype)
     return scores, values

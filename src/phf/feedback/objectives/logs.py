@@ -31,7 +31,7 @@ class LogTotals:
     def add_nll(self, nll: Tensor) -> None:
         """Add -log p of `[tokens]` as `lm_loss`. A NaN among them is not left out: the mean is then NaN."""
         nll = nll.detach()
-        self._add("lm_loss", Total(nll.sum(dtype=_sum_dtype(nll)), torch.tensor(nll.numel(), device=nll.device)))
+        self._add("lm_loss", Total(nll.sum(dtype=_sum_dtype(nll)), count_of(nll)))
 
     def add_tokens(self, token_logs: dict[str, Tensor]) -> None:
         """Add `[tokens]` tensors, without the tokens that are NaN."""
@@ -81,6 +81,11 @@ class LogTotals:
             name: Total(torch.tensor(value, dtype=dtype, device=device), torch.tensor(int(count), device=device))
             for name, (value, count) in pairs.items()
         }
+
+
+def count_of(tensor: Tensor) -> Tensor:
+    """The number of elements of a tensor, on its device, which is filled in there and not copied to it."""
+    return torch.full((), tensor.numel(), dtype=torch.int64, device=tensor.device)
 
 
 def merged(pairs: Iterable[dict[str, PairOf]]) -> dict[str, float]:
