@@ -4,12 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from tests.ranks import run_ranks
 from tests.tiny import tiny_config, tiny_tokenizer
 from tests.tokens.packed import corpus_for, settings_for
 from torch.utils.data import DataLoader
 
+from phf.config import dump_config
 from phf.errors import CorpusError
 from phf.feedback.objectives import IGNORE_INDEX, Unlikelihood
+from phf.tokens.encoded import Encoder
 from phf.tokens.streaming import StreamingBlocks
 from phf.training.dataset import Collator, StreamDataset
 from phf.training.plan import plan_run
@@ -35,7 +38,7 @@ def stream(tmp_path):
 
 def batches(stream, num_workers, batch_size, num_batches):
     loader = DataLoader(
-        StreamDataset(stream, batch_size),
+        StreamDataset(stream),
         batch_size=batch_size,
         num_workers=num_workers,
         collate_fn=Collator(),
@@ -64,10 +67,35 @@ def test_workers_may_have_processes_that_encode_ahead(stream):
     assert batches(stream, 2, 3, 8) == expected
 
 
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_workers_do_not_multiply_the_work(num_workers, stream, tmp_path, monkeypatch):
+    encode = Encoder.encode
+
+    def recorded(self, batch):
+        with (tmp_path / "encoded").open("a") as file:
+            file.write("".join(f"{document.id}\n" for document in batch))
+        return encode(self, batch)
+
+    monkeypatch.setattr(Encoder, "encode", recorded)  # workers are forked
+    num_blocks = sum(1 for _ in stream.epoch(0))
+    (tmp_path / "encoded").unlink()
+    batches(stream, num_workers, 1, num_blocks - 6)  # the loader asks each worker for two more
+    assert sorted((tmp_path / "encoded").read_text().splitlines()) == sorted(f"d{i}" for i in range(30))
+
+
+def test_a_process_that_is_sent_its_batches_reads_nothing(stream, monkeypatch):
+    monkeypatch.setattr(StreamingBlocks, "epoch", None)
+    assert list(DataLoader(StreamDataset(stream, is_read=False), batch_size=3)) == []
+
+
+def losses(run_dir):
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
+
+
 @pytest.mark.slow
 def test_a_streamed_run_with_workers_is_the_run_without_and_resumes(tmp_path):
     source = write_corpus(tmp_path)
-    found = {}
     for workers in (0, 2):
         changes = {"dataset.streaming": True, "training.dataloader_num_workers": workers, **QUIET}
         config = tiny_config(source, **changes)
@@ -77,10 +105,27 @@ def test_a_streamed_run_with_workers_is_the_run_without_and_resumes(tmp_path):
             for folder in ("checkpoint-6", "checkpoint-4", "model"):
                 (run_dir / folder).rename(tmp_path / folder)
             train(config, run_dir, resume=True)
-        lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-        found[workers] = {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
-    assert found[2] == found[0]
-    assert sorted(found[0]) == [1, 2, 3, 4, 5, 6]
+    assert losses(tmp_path / "2") == losses(tmp_path / "0")
+    assert sorted(losses(tmp_path / "0")) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dispatch", [None, False])
+def test_two_processes_train_on_the_stream_as_one_does_and_resume(dispatch, tmp_path):
+    source = write_corpus(tmp_path)
+    changes = {"dataset.streaming": True, "training.use_cpu": True, **QUIET}
+    train(tiny_config(source, **changes), tmp_path / "one")
+    changes |= {"training.dataloader_num_workers": 2}
+    changes |= {} if dispatch is None else {"training.accelerator_config": {"dispatch_batches": dispatch}}
+    (tmp_path / "config.yaml").write_text(dump_config(tiny_config(source, **changes)))
+    command = ["-m", "phf", "train", "--config", str(tmp_path / "config.yaml"), "--output-dir", str(tmp_path)]
+    first, _ = run_ranks([*command, "--run-name", "two"], tmp_path)
+    assert ("encodes the whole stream" in " ".join(first.stdout.split())) == (dispatch is False)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    for folder in ("checkpoint-6", "checkpoint-4", "model"):
+        (tmp_path / "two" / folder).rename(tmp_path / folder)
+    run_ranks([*command, "--run-name", "two", "--resume"], tmp_path)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
 
 
 def test_a_batch_has_no_target_at_its_first_position_and_the_scores_that_the_objective_can_use():

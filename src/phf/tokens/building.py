@@ -21,6 +21,7 @@ from phf.storage.cache_locks import making_of
 from phf.storage.files import acquire_if_supported, atomic_write, write_json_atomic
 from phf.tokens.encoded import (
     DOCUMENT,
+    FORMAT,
     MAX_EXAMPLES,
     Altered,
     EncodedDocuments,
@@ -31,7 +32,7 @@ from phf.tokens.encoded import (
 from phf.tokens.encoding_processes import EncodingProcesses, End
 from phf.tokens.pieces import Corpus, Piece, PieceFiles, Share, encode_share, fitting_processes, shares
 from phf.tokens.selection import ENOUGH_DOCUMENTS, check_altered
-from phf.tokens.store import FORMAT, META, TokenStore, avg_file, open_store, score_file
+from phf.tokens.store import META, TokenStore, avg_file, open_store, score_file
 
 logger = logging.getLogger(__name__)
 

@@ -15,6 +15,8 @@ from phf.tokens.spelling import first_difference
 from phf.tokens.text_tokenizer import TextTokenizer
 from phf.tokens.tokenizer import PlainEncoder
 
+FORMAT = 1
+"""Of stores. Raise it when the same documents are encoded otherwise, or laid out otherwise on the disk."""
 Tokenization = Literal["segments", "document"]
 DOCUMENT = np.dtype(
     [

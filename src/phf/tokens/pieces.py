@@ -14,17 +14,20 @@ from itertools import chain
 from pathlib import Path
 
 from phf.corpus.dataset import BATCH_CHARS, in_batches, read_annotated
+from phf.corpus.sources.division import divided
 from phf.corpus.sources.documents import AnnotatedDocument, fingerprint
 from phf.corpus.sources.parts import Part, distinct_parts
 from phf.storage.files import atomic_write
-from phf.tokens.encoded import EncodedDocuments, Encoder, Tokenization
-from phf.tokens.store import FORMAT
+from phf.tokens.encoded import FORMAT, EncodedDocuments, Encoder, Tokenization
 from phf.tokens.text_tokenizer import TextTokenizer
 from phf.workers.cpus import available_cpus
 
 PIECE_CHARS = 2**22
+PART_BYTES = 2**19
+"""Parts of the corpus are cut into smaller ones of about this size, as stored, where they can be: about half a second's work,
+so that processes end at about the same time."""
 SHARED_BYTES = 2**24
-"""A part of the corpus that is larger is encoded by several processes, each of which reads all of it."""
+"""A part that is larger all the same is encoded by several processes, each of which reads all of it."""
 UNKNOWN_BYTES = 2**30
 """Assumed size of a source whose size is not known, such as a dataset on the Hub."""
 
@@ -58,13 +61,16 @@ class Corpus:
     def division(self) -> str:
         """Hash of everything that decides what each piece of it holds, within its `key`: how files are put into parts, which
         may change from version to version, and the scores."""
-        parts = [[source, part.kind, [file.name for file in part.files]] for source, part in self.parts()]
+        parts = [
+            [source, part.kind, [file.name for file in part.files], str(part.row_groups)]
+            for source, part in self.parts()
+        ]
         return hashlib.sha256(json.dumps([self.scores_column, self.piece_chars, parts]).encode()).hexdigest()[:16]
 
     def parts(self) -> list[tuple[str, Part]]:
         """(source, part), in order."""
-        named = distinct_parts(self.sources)
-        return [(source, part) for source, parts in zip(self.sources, named, strict=True) for part in parts]
+        named = zip(self.sources, distinct_parts(self.sources), strict=True)
+        return [(source, some) for source, parts in named for part in parts for some in divided(part, PART_BYTES)]
 
 
 @dataclass(frozen=True)
@@ -96,20 +102,23 @@ def read_sources(sources: Sequence[str], scores_column: str) -> Iterator[Annotat
 
 
 def shares(parts: Sequence[tuple[str, Part]], processes: int) -> list[Share]:
-    """The work, in the order of the corpus. Large parts are shared by all processes where there are few of them."""
-    few = len(parts) < 4 * processes
-    divided = [few and (part.num_bytes is None or part.num_bytes > SHARED_BYTES) for _, part in parts]
+    """The work, in the order of the corpus. Parts that would keep one process busy at the end are shared by all."""
+    sizes = [_num_bytes(part) for _, part in parts]
+    large = max(SHARED_BYTES, sum(sizes) // (4 * max(processes, 1)))
     return [
-        Share(number, share, processes if is_divided else 1)
-        for number, is_divided in enumerate(divided)
-        for share in range(processes if is_divided else 1)
+        Share(number, share, processes if size > large else 1)
+        for number, size in enumerate(sizes)
+        for share in range(processes if size > large else 1)
     ]
 
 
 def fitting_processes(parts: Sequence[tuple[str, Part]]) -> int:
     """As many processes as there are CPUs and enough of the corpus for; 0 for one that is not worth a process."""
-    num_bytes = sum(UNKNOWN_BYTES if part.num_bytes is None else part.num_bytes for _, part in parts)
-    return min(available_cpus(), num_bytes // BYTES_OF_A_PROCESS)
+    return min(available_cpus(), sum(_num_bytes(part) for _, part in parts) // BYTES_OF_A_PROCESS)
+
+
+def _num_bytes(part: Part) -> int:
+    return UNKNOWN_BYTES if part.num_bytes is None else part.num_bytes
 
 
 def encode_share(

@@ -27,8 +27,6 @@ from phf.errors import CorpusError, OutputError
 from phf.storage.reading import read_json_as
 from phf.tokens.encoded import DOCUMENT, Altered
 
-FORMAT = 1
-"""Raise it when the same documents are encoded otherwise, or laid out otherwise on the disk."""
 META = "meta.json"
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +25,9 @@ Block = tuple[np.ndarray, np.ndarray, np.ndarray]
 class StreamingBlocks:
     """Endless stream of blocks, epoch after epoch, as items like those of `Blocks`.
 
-    Each epoch yields every block once, shuffled inside consecutive windows of `window` blocks, which are held in memory
-    (about `8 * window * seq_length` bytes). The sequence is a function of the corpus and `settings`: iterating twice
-    gives it twice. Raises `CorpusError` where the corpus does not fill one block.
+    Each epoch yields every block once, shuffled inside consecutive windows of `window` blocks. One window is held in memory
+    while the next one fills (about `16 * window * seq_length` bytes). The sequence is a function of the corpus and
+    `settings`: iterating twice gives it twice. Raises `CorpusError` where the corpus does not fill one block.
 
     `processes`: how many encode the corpus, a few pieces ahead of what is read, into a temporary folder. None: as many as
     there are CPUs for; 0: this process does it when it is asked.
@@ -49,11 +49,18 @@ class StreamingBlocks:
 
     def epoch(self, number: int) -> Iterator[dict[str, np.ndarray]]:
         """The items of one epoch."""
-        for position, window in enumerate(self._windows()):
+        blocks = self._blocks()
+        window = list(islice(blocks, self.window))
+        for position in count():
             rng = np.random.default_rng(hash64("stream", self.settings.seed, number, position))
+            following: list[Block] = []
             for index in rng.permutation(len(window)):
                 ids, scores, documents = window[index]
                 yield {"input_ids": ids.astype(np.int64), "token_scores": np.array(scores), "documents": documents}
+                following += islice(blocks, 1)  # now, so that nobody waits for a whole window
+            if not following:
+                return
+            window = following
 
     def packed_documents(self) -> Iterator[tuple[int, str]]:
         """(key, id) of the documents of the split that the scores let in and that have text, in order.
@@ -70,22 +77,15 @@ class StreamingBlocks:
                 if is_kept and not is_dropped and any(document.texts):
                     yield document_key(document.id), document.id
 
-    def _windows(self) -> Iterator[list[Block]]:
-        """Consecutive blocks in corpus order, `window` at a time; the last list may be shorter."""
-        window: list[Block] = []
+    def _blocks(self) -> Iterator[Block]:
+        """The blocks in the order of the corpus; at least one."""
         is_empty = True
         counts = ViewCounts()
         for blocks in cut_into_blocks(pack(self._encoded(), self.settings, counts), self.settings.seq_length):
-            for block in zip(*blocks, strict=True):
-                window.append(block)
-                if len(window) == self.window:
-                    yield window
-                    window = []
+            yield from zip(*blocks, strict=True)
             is_empty = False
         if is_empty:
             raise no_block_error(counts, self.settings)
-        if window:
-            yield window
 
     def _encoded(self) -> Iterator[EncodedDocuments]:
         parts = self.corpus.parts()

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phf.errors import ConfigError
-from phf.feedback.control_tokens import ControlTokens
 from phf.tokens.spelling import is_same_text, keeps_every_text, remove_dummy_space
 from phf.tokens.text_tokenizer import TextTokenizer, backend_of, special_ids
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+    from phf.feedback.control_tokens import ControlTokens
 
 EOS_TOKEN = "<|endoftext|>"
 _SMALLEST_VOCABULARY = 257
@@ -71,11 +72,14 @@ def prepare_tokenizer(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if control_tokens is not None:
+        # with it comes the configuration, which a process that only encodes would load in vain
+        from phf.feedback.control_tokens import ControlTokens
+
         _add_control_tokens(tokenizer, ControlTokens(tuple(control_tokens)))
     return tokenizer
 
 
-def _add_control_tokens(tokenizer: "PreTrainedTokenizerBase", control_tokens: ControlTokens) -> None:
+def _add_control_tokens(tokenizer: "PreTrainedTokenizerBase", control_tokens: "ControlTokens") -> None:
     vocabulary, known = tokenizer.get_vocab(), set(special_ids(tokenizer))
     for token in control_tokens:
         if token in vocabulary and vocabulary[token] not in known:

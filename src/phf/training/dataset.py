@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from phf.feedback.objectives import IGNORE_INDEX, Objective
 from phf.tokens.order import OrderedBlocks
 from phf.tokens.streaming import StreamingBlocks
 from phf.tokens.views import Blocks
-from phf.training.settings.arguments import Arithmetic
+from phf.training.plan import Plan
 
 
 class Collator:
@@ -57,47 +56,37 @@ class MapDataset(Dataset):
 
 
 class StreamDataset(IterableDataset):
-    """Torch's type around a stream of blocks; each data-loading worker gives every n-th batch of it.
+    """Torch's type around a stream of blocks, which one process reads: the first data-loading worker, if there are any.
 
-    The loader takes a batch from each worker in turn, so the batches are those of a loader without workers, in the same
-    order. Each worker encodes the whole stream: more than one is not faster.
+    The stream has processes of its own that encode the corpus, so that more readers would encode it several times and not
+    be faster. Other workers get nothing, and the loader goes on without them: its batches are those of a loader without
+    workers, in the same order.
 
     Args:
-        group_size: consecutive blocks that the loader asks one worker for at a time.
+        is_read: False in a process that the first one sends its batches; its loader starts workers nevertheless.
     """
 
-    def __init__(self, stream: StreamingBlocks, group_size: int) -> None:
+    def __init__(self, stream: StreamingBlocks, *, is_read: bool = True) -> None:
         self.stream = stream
-        self.group_size = group_size
+        self.is_read = is_read
 
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
-        if worker is None:
-            yield from self.stream
+        if not self.is_read or (worker is not None and worker.id > 0):
             return
-        # the tokenizer's threads do not survive the fork; waiting for them would never end
-        os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        self.stream.num_readers = worker.num_workers
-        blocks = iter(self.stream)
-        while True:
-            for number in range(worker.num_workers):
-                group = islice(blocks, self.group_size)
-                if number == worker.id:
-                    yield from group
-                else:
-                    for _ in group:
-                        pass
+        if worker is not None:
+            # the tokenizer's threads do not survive the fork; waiting for them would never end
+            os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        yield from self.stream
 
 
-def training_dataset(
-    blocks: Blocks | StreamingBlocks, arithmetic: Arithmetic, seed: int, splits_in_workers: bool
-) -> Dataset:
-    """The loader for Trainer.
-
-    `splits_in_workers`: whether each process takes its share of the stream from a loader of its own, instead of being
-    sent it by the first one.
-    """
+def training_dataset(blocks: Blocks | StreamingBlocks, plan: Plan) -> Dataset:
+    """The dataset for Trainer. Streams are read by the first process, which sends the others their batches, unless
+    `accelerator_config.dispatch_batches` is off: then by each."""
+    arguments = plan.arguments
     if isinstance(blocks, StreamingBlocks):
-        sharing = arithmetic.world_size if splits_in_workers else 1
-        return StreamDataset(blocks, arithmetic.per_device_train_batch_size * sharing)
-    return MapDataset(OrderedBlocks(blocks, arithmetic.num_samples, seed))
+        if arguments.accelerator_config.dispatch_batches is False:
+            blocks.num_readers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+            return StreamDataset(blocks)
+        return StreamDataset(blocks, is_read=arguments.process_index == 0)
+    return MapDataset(OrderedBlocks(blocks, plan.arithmetic.num_samples, arguments.seed))

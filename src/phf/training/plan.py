@@ -43,5 +43,14 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
             "kl_gpt3_callback names no reference LM, so KL is not measured. Set kl_gpt3_callback.reference.path_or_name, "
             "or base_url and model of a server."
         )
+    if (
+        config.dataset.streaming
+        and arithmetic.world_size > 1
+        and arguments.accelerator_config.dispatch_batches is False
+    ):
+        warnings.append(
+            f"training.accelerator_config.dispatch_batches is false: each of {arithmetic.world_size} processes encodes the "
+            "whole stream and trains on its share. Leave it out, and the first process encodes for all."
+        )
     warnings += scorer_warnings(config.dataset, scorer) + check_value_head(config, method.objective)
     return Plan(config, run_dir, arguments, arithmetic, method, scorer, warnings)

@@ -143,12 +143,7 @@ def _train(
     trainer = ObjectiveTrainer(
         model=module,
         args=plan.arguments,
-        train_dataset=training_dataset(
-            data.train,
-            plan.arithmetic,
-            seed,
-            splits_in_workers=plan.arguments.accelerator_config.dispatch_batches is False,
-        ),
+        train_dataset=training_dataset(data.train, plan),
         data_collator=Collator(method.objective),
         callbacks=[log, *callbacks],
     )

@@ -1,8 +1,9 @@
 """Rows of columnar files (Parquet, Arrow and Feather, ORC): only the requested columns are read."""
 
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from phf.corpus.formats.jsonlines import ReadProgress
 from phf.corpus.formats.row_policy import BadRowError, Choose, Chosen, OnBad
@@ -17,16 +18,51 @@ FEATHER_V1 = b"FEA1"
 KIND_NAMES = {"parquet": "Parquet", "arrow": "Arrow", "orc": "ORC"}
 
 
+class RowGroups(NamedTuple):
+    """Consecutive row groups of a Parquet file."""
+
+    start: int
+    stop: int
+    first_row: int
+    """Number of their first row in the file, from 0."""
+
+
+def row_group_sizes(file: StoredFile) -> list[tuple[int, int]]:
+    """(rows, bytes before compression) of each row group of a local Parquet file; nothing if it is not readable as one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_metadata(file.location)
+    except (pa.ArrowException, OSError, ValueError):
+        return []  # reported by whoever reads it
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    return [(group.num_rows, group.total_byte_size) for group in groups]
+
+
 def table_rows(
-    file: StoredFile, kind: str, content: BinaryIO, choose: Choose, bad: OnBad, progress: ReadProgress
+    file: StoredFile,
+    kind: str,
+    content: BinaryIO,
+    choose: Choose,
+    bad: OnBad,
+    progress: ReadProgress,
+    groups: RowGroups | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(row from 0, column -> value) of a file of a kind of `KIND_NAMES`; `content` is seekable."""
+    """(row from 0, column -> value) of a file of a kind of `KIND_NAMES`; `content` is seekable.
+
+    `groups`: of Parquet, the row groups that are read; None: all.
+    """
     import pyarrow as pa
 
     # Arrow reads a local file by itself, without calling Python for every piece of it
     place: Any = content if is_url(file.location) else file.location
-    readers = {"parquet": _parquet, "arrow": _arrow, "orc": _orc}
-    row = 0
+    readers: dict[str, Callable[..., _Batches]] = {
+        "parquet": partial(_parquet, groups=groups),
+        "arrow": _arrow,
+        "orc": _orc,
+    }
+    row = 0 if groups is None else groups.first_row
     try:
         for batch, chosen, num_rows in readers[kind](place, choose, file):
             if num_rows:
@@ -130,14 +166,17 @@ _Batches = Iterator[tuple["pa.RecordBatch", Chosen, int]]
 """Batches, the columns to take of them, and the rows of the whole file (0: not known)."""
 
 
-def _parquet(place: Any, choose: Choose, file: StoredFile) -> _Batches:
+def _parquet(place: Any, choose: Choose, file: StoredFile, groups: RowGroups | None) -> _Batches:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(place) as table:
         file.check_rows(table.metadata.num_rows)
         chosen = _chosen(choose, table.schema_arrow.names, file)
         columns = [*chosen.strict, *chosen.lenient]
-        for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=columns):
+        numbers = None if groups is None else list(range(groups.start, groups.stop))
+        if groups is not None and groups.stop > table.num_row_groups:
+            raise CorpusError(f"{file.location}: has fewer row groups than before: it was replaced. Run again.")
+        for batch in table.iter_batches(batch_size=BATCH_ROWS, row_groups=numbers, columns=columns):
             yield batch, chosen, table.metadata.num_rows
 
 

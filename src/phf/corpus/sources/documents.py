@@ -207,7 +207,8 @@ def read_part(
     num_bytes, done = max(part.num_bytes or 0, 1), 0
     for file in part.files:
         start, size = done / num_bytes, file.stored.num_bytes / num_bytes
-        yield from read_file(file, choose, bad, lambda share, a=start, b=size: progress(a + b * share))  # type: ignore[misc]
+        of_file: ReadProgress = lambda share, a=start, b=size: progress(a + b * share)  # type: ignore[misc] # noqa: E731
+        yield from read_file(file, choose, bad, of_file, part.row_groups)
         done += file.stored.num_bytes
 
 

@@ -12,7 +12,7 @@ from phf.corpus.formats.jsonlines import ReadProgress, ignore_progress, is_laid_
 from phf.corpus.formats.kinds import kind_by_magic, refuse_foreign
 from phf.corpus.formats.row_policy import BadRowError, Choose, Chosen, OnBad, stop
 from phf.corpus.formats.stored import HEAD_BYTES, Opened, is_url, opened, reaching, reading
-from phf.corpus.formats.tables import KIND_NAMES, table_rows
+from phf.corpus.formats.tables import KIND_NAMES, RowGroups, table_rows
 from phf.corpus.sources.listing import ListedFile
 from phf.errors import CorpusError
 
@@ -45,12 +45,17 @@ class Record:
 
 
 def read_file(
-    file: ListedFile, choose: Choose, bad: OnBad = stop, progress: ReadProgress = ignore_progress
+    file: ListedFile,
+    choose: Choose,
+    bad: OnBad = stop,
+    progress: ReadProgress = ignore_progress,
+    groups: RowGroups | None = None,
 ) -> Iterator[Record]:
     """The rows of a file of records in their order.
 
     `choose`: of a columnar file, the columns that are read; rows of text formats come whole. `bad` is called for each row
-    that cannot be read, and once for a file, or the rest of one, that cannot.
+    that cannot be read, and once for a file, or the rest of one, that cannot. `groups`: of Parquet, the row groups that are
+    read; None: all.
     """
     place, name = file.stored.location, file.name
     bad = _with_place(place, bad)
@@ -60,7 +65,7 @@ def read_file(
             refuse_foreign(place, stream.head)
             kind = kind_by_magic(stream.head) or file.kind
             if kind in KIND_NAMES:
-                yield from _table(file, kind, stream, choose, bad, progress)
+                yield from _table(file, kind, stream, choose, bad, progress, groups)
             elif kind == "csv":
                 # a header without text is an error at once; in the rows, only text can be bad
                 rows = delimited_rows(file.stored, stream.raw, stream.content, stream.head, choose, bad, progress)
@@ -155,7 +160,13 @@ def _with_place(place: str, bad: OnBad) -> OnBad:
 
 
 def _table(
-    file: ListedFile, kind: str, stream: Opened, choose: Choose, bad: OnBad, progress: ReadProgress
+    file: ListedFile,
+    kind: str,
+    stream: Opened,
+    choose: Choose,
+    bad: OnBad,
+    progress: ReadProgress,
+    groups: RowGroups | None,
 ) -> Iterator[Record]:
     place = file.stored.location
     if not file.stored.num_bytes:
@@ -170,5 +181,5 @@ def _table(
         names[:] = known
         return choose(known)
 
-    for row, values in table_rows(file.stored, kind, stream.content, choosing, bad, progress):
+    for row, values in table_rows(file.stored, kind, stream.content, choosing, bad, progress, groups):
         yield Record(place, row, values, None, file.name, names)
