@@ -10,6 +10,8 @@ class PhfError(ValueError):
 
     exit_status = 2
     """Exit status of the command line."""
+    is_shared = False
+    """Whether every process of a job raises it, so that one of them shows it."""
 
 
 class ConfigError(PhfError):

@@ -21,24 +21,25 @@ from phf.feedback import PROMPTING_FILE, Prompting, method_of, with_prompting
 from phf.feedback.objectives import MLE
 from phf.models import ObjectiveLM
 from phf.models.context import context_of
-from phf.models.model_folder import load_folder_lm, load_folder_tokenizer, model_hashes, processes
+from phf.models.model_folder import load_folder_lm, load_folder_tokenizer, model_hashes
 from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
 from phf.runs.reader import read_provenance, read_samples
 from phf.runs.seeds import Training
 from phf.runs.writer import RunWriter, finite_or_none
+from phf.sampling.division import Division
 from phf.storage.cache import cache_root
 from phf.tokens.document_start import prefix_ids
 from phf.tokens.prepare import held_out_blocks
 from phf.workers.activity import activity
 
-SHARED_PARTS = ("downstream", "glue")
-"""The parts that several processes (`torchrun -m phf evaluate ...`) share; the main process does the rest."""
-
 Announce = Callable[[str], None]
 
 
 class ModelEvaluation:
-    """One model on one task; loaded when the first part needs it."""
+    """One model on one task; loaded when the first part needs it.
+
+    Processes (`torchrun -m phf evaluate ...`) share each part except diversity; the main one scores and writes.
+    """
 
     def __init__(
         self,
@@ -49,7 +50,9 @@ class ModelEvaluation:
         threshold: float,
         parts: Sequence[str],
         announce: Announce,
+        division: Division,
     ) -> None:
+        self.division = division
         self.folder, self.name, self.output = folder, name, output
         self.threshold, self.parts, self.announce = threshold, parts, announce
         self.writer = RunWriter(output)
@@ -61,7 +64,8 @@ class ModelEvaluation:
         )
         self.evaluator = Evaluator(self.config.generation, self.prompting, config.training.seed)
         self.metrics = [build_metric(metric) for metric in config.generation.metrics_configs]
-        self.results = Results(output, model_hashes(folder), config, threshold)
+        self.files = model_hashes(folder)
+        self.results = Results(output, self.files, config, threshold)
         if "held-out" in parts and (config.dataset.eval_fraction or config.dataset.eval_datasets):
             self._check_tagging()
 
@@ -94,35 +98,33 @@ class ModelEvaluation:
 
     def run(self) -> dict[str, float]:
         """Measure the parts that are requested, configured and not yet measured; returns all numbers of the folder."""
-        parts = self.results.read()
-        state = processes()
-        state.wait_for_everyone()  # before the main process changes what the others read
+        division = self.division
+        parts = division.from_main(self.results.read)
         for part, measure in self._measures():
             if part in parts:
                 self.announce(f"{self.name}: {part} was measured before; kept")
                 continue
-            if not (state.is_main_process or part in SHARED_PARTS):
-                continue
             self.announce(f"{self.name}: {part}")
-            if not parts and state.is_main_process:
-                self.results.write(self.describe(), parts)
-            with activity(f"{self.name}: {part}"):
-                parts[part] = finite_or_none(measure())
-            if state.is_main_process:
-                self.results.write(self.describe(), parts)
-        state.wait_for_everyone()
+            with division.together():
+                if not parts and division.is_main:
+                    self.results.write(self.describe(), parts)
+                with activity(f"{self.name}: {part}"):
+                    parts[part] = finite_or_none(measure())
+                if division.is_main:
+                    self.results.write(self.describe(), parts)
         numbers = {key: value for part in parts.values() for key, value in part.items()}
-        if numbers and state.is_main_process:
-            self.writer.write_provenance(self.describe())
-            self.writer.write_config(self.task)
-            self.writer.write_metrics([(0, 0, numbers)])
+        with division.together():
+            if numbers and division.is_main:
+                self.writer.write_provenance(self.describe())
+                self.writer.write_config(self.task)
+                self.writer.write_metrics([(0, 0, numbers)])
         return {key: math.nan if value is None else value for key, value in numbers.items()}
 
     def _measures(self) -> Iterator[tuple[str, Callable[[], dict[str, float]]]]:
         config = self.config
         if "generation" in self.parts and self.evaluator.scenarios:
             yield "generation", self.generation
-        if "diversity" in self.parts and self.metrics and any(True for _ in self.samples()):
+        if "diversity" in self.parts and self.division.from_main(lambda: bool(self.metrics and any(self.samples()))):
             yield "diversity", self.diversity
         if "held-out" in self.parts and (config.dataset.eval_fraction or config.dataset.eval_datasets):
             yield "held-out", self.held_out
@@ -137,16 +139,18 @@ class ModelEvaluation:
         """The scenarios' numbers; samples go into the folder."""
         value_head = load_value_head(self.folder, self.lm) if (self.folder / VALUE_HEAD_FILE).is_file() else None
         self.evaluator.check(self.lm, self.tokenizer, value_head)
-        return self.evaluator.run(self.lm, self.tokenizer, self.writer, 0, value_head)
+        return self.evaluator.run(self.lm, self.tokenizer, self.writer, 0, value_head, self.division)
 
     def diversity(self) -> dict[str, float]:
         """The task's metrics over all samples of each scenario."""
-        return {
-            f"generation/{scenario}/{key}": value
-            for scenario, rows in self.samples()
-            for metric in self.metrics
-            for key, value in metric([row["continuation"] for row in rows]).items()
-        }
+        return self.division.from_main(
+            lambda: {
+                f"generation/{scenario}/{key}": value
+                for scenario, rows in self.samples()
+                for metric in self.metrics
+                for key, value in metric([row["continuation"] for row in rows]).items()
+            }
+        )
 
     def held_out(self) -> dict[str, float]:
         """Held-out loss, per class of segment too."""
@@ -160,7 +164,7 @@ class ModelEvaluation:
             update["tokenization"] = "document"
         config = with_prompting(self.config, self.prompting)
         config = config.model_copy(update={"dataset": config.dataset.model_copy(update=update)})
-        blocks = held_out_blocks(config, self.tokenizer, None, self.announce)
+        blocks = self.division.main_first(lambda: held_out_blocks(config, self.tokenizer, None, self.announce))
         assert blocks is not None, "called for tasks with held-out data"
         numbers = held_out_numbers(
             ObjectiveLM(self.lm, MLE(), trains=False),
@@ -170,6 +174,7 @@ class ModelEvaluation:
             threshold=self.threshold,
             batch_size=8,
             max_tokens=dataset.max_eval_tokens,
+            division=self.division,
         )
         return {f"eval/{key}": value for key, value in numbers.items()}
 
@@ -185,6 +190,7 @@ class ModelEvaluation:
             repeated_id=self.prompting.repeated_id(self.tokenizer),
             cache_dir=cache_root() / "references",
             announce=self.announce,
+            division=self.division,
         )
 
     def downstream(self) -> dict[str, float]:

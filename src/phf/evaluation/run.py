@@ -1,7 +1,7 @@
 """`phf evaluate`: everything a task measures, on any folders of Hugging Face causal LMs."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,10 +10,12 @@ from phf.errors import ConfigError
 from phf.evaluation.compare import Comparison, PromptScores, choose_baseline, compare_with_baseline
 from phf.evaluation.model_evaluation import Announce, ModelEvaluation
 from phf.feedback import Prompting
-from phf.models.model_folder import find_model, model_name, processes
+from phf.models.model_folder import find_model, model_name
 from phf.registry.names import did_you_mean
 from phf.runs.seeds import Group, group_by_seed
 from phf.runs.writer import write_json
+from phf.sampling.agreement import check_same_start
+from phf.sampling.division import all_processes
 from phf.storage.files import only_job
 
 PARTS = ("generation", "diversity", "kl", "held-out", "downstream", "glue")
@@ -91,28 +93,39 @@ def evaluate_folders(
     that model, with a notice.
     Raises `ConfigError`, `CorpusError` or `OutputError`, before anything is measured if possible.
     """
-    folders = [find_model(folder) for folder in folders]
-    names = _names(folders)
-    outputs = [output / name for name in names] if len(folders) > 1 else [output]
-    thresholds = [Prompting.load(folder).threshold for folder in folders]
-    threshold = max((value for value in thresholds if value is not None), default=0.0)
-    models = [
-        ModelEvaluation(folder, name, config, folder_output, threshold, parts, announce)
-        for folder, name, folder_output in zip(folders, names, outputs, strict=True)
-    ]
-    if "generation" in parts and config.generation.scenario_configs and not any(m.evaluator.scenarios for m in models):
-        raise ConfigError(f"No model can run any scenario: {' '.join(models[0].skipped)}")
-    groups = group_by_seed(names, [model.training for model in models])
-    first = choose_baseline(groups, names, baseline)
-    for model in models:
-        model.check_output()
-        for notice in model.skipped if "generation" in parts else ():
-            announce(f"{model.name}: {notice}")
-    is_main = processes().is_main_process
-    with only_job(output) if is_main else nullcontext():
+    division = all_processes()
+    with division.together():
+        folders = [find_model(folder) for folder in folders]
+        names = _names(folders)
+        outputs = [output / name for name in names] if len(folders) > 1 else [output]
+        thresholds = [Prompting.load(folder).threshold for folder in folders]
+        threshold = max((value for value in thresholds if value is not None), default=0.0)
+        models = [
+            ModelEvaluation(folder, name, config, folder_output, threshold, parts, announce, division)
+            for folder, name, folder_output in zip(folders, names, outputs, strict=True)
+        ]
+        if (
+            "generation" in parts
+            and config.generation.scenario_configs
+            and not any(m.evaluator.scenarios for m in models)
+        ):
+            raise ConfigError(f"No model can run any scenario: {' '.join(models[0].skipped)}")
+        groups = group_by_seed(names, [model.training for model in models])
+        first = choose_baseline(groups, names, baseline)
+    facts = {"models": [model.files for model in models], "parts": list(parts), "output": str(output.absolute())}
+    with ExitStack() as held:
+        with division.together():
+            check_same_start(division, {**facts, "configuration": config.model_dump(mode="json")})
+            if division.is_main:
+                for model in models:
+                    model.check_output()
+                held.enter_context(only_job(output))
+        for model in models:
+            for notice in model.skipped if "generation" in parts else ():
+                announce(f"{model.name}: {notice}")
         numbers = {model.name: model.run() for model in models}
-        comparisons = _comparisons(models, groups, first)
-        if len(models) > 1 and is_main:
+        comparisons = division.from_main(lambda: _comparisons(models, groups, first))
+        if len(models) > 1 and division.is_main:
             named = {model.name: str(model.folder) for model in models}
             result = {"models": named, "comparisons": [comparison.to_json() for comparison in comparisons]}
             write_json(output / "comparison.json", result)

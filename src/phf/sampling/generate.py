@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from phf.models.value_head import ValueHead
 from phf.sampling.best_of import keep_best
 from phf.sampling.by_generate import draw_with_generate, generate_with
 from phf.sampling.continuation import BehindPrompt, decode, until_end
+from phf.sampling.division import ALONE, Division
 from phf.sampling.draw import Drawer, uniforms_of
 from phf.sampling.loop import Guidance, Lengths, sample_batch
 from phf.sampling.padding import Together, batches, runs_together
@@ -27,7 +28,6 @@ from phf.sampling.settings import (
     unknown_to_own_loop,
     uses_own_loop,
 )
-from phf.workers.activity import watched
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,18 +61,21 @@ def generate_samples(
     banned_token_ids: Sequence[int] = (),
     negative_prefix: str | None = None,
     value_head: ValueHead | None = None,
+    division: Division = ALONE,
 ) -> Samples:
     """Draw `scenario.num_samples` samples.
 
     Prompts are sorted by length into batches padded on the left, so little is wasted; results are in the
     scenario's order. The random state of the process is not changed; only `seed` matters. Banned tokens are never drawn.
     A sample depends on the seed, its number and its prompt, and on `batch_size` and the other samples only by rounding
-    errors, unless only `model.generate` supports an argument of `generate_kwargs`; it then samples in its own way.
+    errors. Where only `model.generate` supports an argument of `generate_kwargs`, it samples in its own way, each batch from
+    its own seed. Either way it does not depend on the number of processes.
 
     Args:
         batch_size: rows that the model is run on at once; a guided sample takes two.
         negative_prefix: the control token that `scenario.guidance_scale` steers away from.
         value_head: judges the candidates of `scenario.best_of`.
+        division: the processes that share the batches; each gets all samples.
 
     Raises:
         ConfigError: the lengths cannot be met, or guidance or best_of lack what they need.
@@ -91,13 +94,13 @@ def generate_samples(
             away = None
             if scenario.guidance_scale is not None and scenario.guidance_scale != 1:
                 away = scenario.model_copy(update={"prefix": negative_prefix}).prompt_ids(tokenizer, prompts)
-            drawn = _draw_samples(model, prompt_ids, away, scenario, config, seed, batch_size)
+            drawn = _draw_samples(model, prompt_ids, away, scenario, config, seed, batch_size, division)
         else:
-            torch.manual_seed(seed)
-            drawn = _draw_with_generate(model, prompt_ids, scenario, config, seed, batch_size)
+            drawn = _draw_with_generate(model, prompt_ids, scenario, config, seed, batch_size, division)
         if scenario.best_of > 1:
             assert value_head is not None
-            drawn = keep_best(model, value_head, prompt_ids, drawn, scenario.best_of, config.eos_token_id, batch_size)
+            ends = config.eos_token_id
+            drawn = keep_best(model, value_head, prompt_ids, drawn, scenario.best_of, ends, batch_size, division)
         num_start = len(scenario.start_ids(tokenizer))
         texts = [BehindPrompt(tokenizer, ids[num_start:]) for ids in prompt_ids]
         continuations = [
@@ -125,12 +128,12 @@ def _draw_samples(
     config: GenerationConfig,
     seed: int,
     batch_size: int,
+    division: Division,
 ) -> list[list[int]]:
     """Ids of the continuations, up to EOS, from the own loop; the candidates of a sample are adjacent."""
     drawer = Drawer.of(config, model.device.type)
-    drawn: list[list[int]] = [[]] * (len(prompt_ids) * scenario.best_of)
-    rows_at_once = batch_size if away_ids is None else max(1, batch_size // 2)
-    for batch in _batches(model, prompt_ids, scenario, rows_at_once, in_own_loop=True):
+
+    def draw(batch: list[int]) -> list[list[int]]:
         samples = [row // scenario.best_of for row in batch]
         prompts = [prompt_ids[i] for i in samples]
         most = [max_length(config, len(p)) - len(p) for p in prompts]
@@ -140,10 +143,10 @@ def _draw_samples(
         if away_ids is not None:
             assert scenario.guidance_scale is not None
             guidance = Guidance([away_ids[i] for i in samples], scenario.guidance_scale)
-        rows_of_ids = sample_batch(model, prompts, Lengths(most, fewest), drawer, noise, guidance)
-        for row, ids in zip(batch, rows_of_ids, strict=True):
-            drawn[row] = ids
-    return drawn
+        return sample_batch(model, prompts, Lengths(most, fewest), drawer, noise, guidance)
+
+    rows_at_once = batch_size if away_ids is None else max(1, batch_size // 2)
+    return _draw_batches(draw, model, prompt_ids, scenario, rows_at_once, division, in_own_loop=True)
 
 
 def _draw_with_generate(
@@ -153,29 +156,45 @@ def _draw_with_generate(
     config: GenerationConfig,
     seed: int,
     batch_size: int,
+    division: Division,
 ) -> list[list[int]]:
     """The same from `model.generate`; drawn by the own code if it supports all of the scenario's arguments."""
     drawer = None if unknown_to_own_loop(scenario) else Drawer.of(config, model.device.type)
-    drawn: list[list[int]] = [[]] * (len(prompt_ids) * scenario.best_of)
-    for batch in _batches(model, prompt_ids, scenario, batch_size, in_own_loop=False):
+
+    def draw(batch: list[int]) -> list[list[int]]:
         prompts = [prompt_ids[row // scenario.best_of] for row in batch]
         room = [max_length(config, len(p)) - len(p) for p in prompts]
         if drawer is None:
-            rows_of_ids = generate_with(model, prompts, room, config)
-        else:
-            fewest = [min_new_tokens(config, len(p)) for p in prompts]
-            noise = uniforms_of(batch, scenario.best_of, seed, max(room))
-            rows_of_ids = draw_with_generate(model, prompts, room, config, drawer, fewest, noise)
+            torch.manual_seed(seed + min(batch))  # its own, so that it does not matter who has drawn the other batches
+            return generate_with(model, prompts, room, config)
+        fewest = [min_new_tokens(config, len(p)) for p in prompts]
+        noise = uniforms_of(batch, scenario.best_of, seed, max(room))
+        return draw_with_generate(model, prompts, room, config, drawer, fewest, noise)
+
+    return _draw_batches(draw, model, prompt_ids, scenario, batch_size, division, in_own_loop=False)
+
+
+def _draw_batches(
+    draw: Callable[[list[int]], list[list[int]]],
+    model: Any,
+    prompt_ids: list[list[int]],
+    scenario: GenerationScenario,
+    batch_size: int,
+    division: Division,
+    *,
+    in_own_loop: bool,
+) -> list[list[int]]:
+    """What `draw` gives for each row, from batches of rows such that each is continued as it would be by itself."""
+    lengths = [len(prompt) for prompt in prompt_ids for _ in range(scenario.best_of)]
+
+    def together() -> Together:
+        needs_trying = batch_size > 1 and not (in_own_loop and len(set(lengths)) == 1)
+        return runs_together(model, in_own_loop=in_own_loop) if needs_trying else Together.ANY
+
+    of_rows = list(batches(lengths, batch_size, division.from_main(together)))
+    of_batches = division.map(draw, of_rows, f"sampling '{scenario.name}'", len)
+    drawn: list[list[int]] = [[]] * len(lengths)
+    for batch, rows_of_ids in zip(of_rows, of_batches, strict=True):
         for row, ids in zip(batch, rows_of_ids, strict=True):
             drawn[row] = ids
     return drawn
-
-
-def _batches(
-    model: Any, prompt_ids: list[list[int]], scenario: GenerationScenario, batch_size: int, *, in_own_loop: bool
-) -> Iterator[Sequence[int]]:
-    """Rows of prompts to run together, such that each is continued as it would be by itself."""
-    lengths = [len(prompt) for prompt in prompt_ids for _ in range(scenario.best_of)]
-    needs_trying = batch_size > 1 and not (in_own_loop and len(set(lengths)) == 1)
-    together = runs_together(model, in_own_loop=in_own_loop) if needs_trying else Together.ANY
-    return watched(batches(lengths, batch_size, together), f"sampling '{scenario.name}'", len(lengths))

@@ -13,6 +13,7 @@ from phf.evaluation.kl.reference_samples import reference_samples
 from phf.feedback import control_token_id, threshold_of
 from phf.models import ObjectiveLM
 from phf.runs.writer import RunWriter
+from phf.sampling.division import Division, all_processes
 from phf.storage.cache import cache_root
 from phf.tokens.document_start import prefix_ids
 from phf.training.callbacks import EvaluationCallback, KLCallback, LogCallback
@@ -24,7 +25,7 @@ from phf.training.whole import WholeModel
 
 
 class Evaluations:
-    """The evaluations of one run. All processes call them; the main one, which gets the whole model, measures.
+    """The evaluations of one run. All processes call them and share the work; the main one writes and reports.
 
     Problems are found on construction: a prefix that the tokenizer lacks, samples that do not fit the model,
     a reference LM that is not available.
@@ -52,8 +53,10 @@ class Evaluations:
         self._evaluator.check(module.lm, data.tokenizer, module.value_head)
         kl = config.kl_gpt3_callback
         self._kl = None if kl is None or kl.reference is None else kl
-        is_main = plan.arguments.process_index == 0
-        self._measure_kl = _kl_measure(self._kl, data.tokenizer, announce) if is_main and self._kl is not None else None
+        self._processes = all_processes()
+        self._measure_kl = (
+            None if self._kl is None else _kl_measure(self._kl, data.tokenizer, announce, self._processes)
+        )
 
     def callbacks(
         self, log: LogCallback, report: Callable[[int, dict[str, float]], None], check_weights: Callable[[], None]
@@ -67,43 +70,46 @@ class Evaluations:
         """
 
         def measure(step: int) -> None:
-            with self._whole(step, log, "sampling and measuring") as module:
+            with self._whole(step, log, "sampling and measuring") as (module, division):
                 if module is not None:
-                    self._report(report, step, self._numbers(module, step))
+                    self._report(report, step, self._numbers(module, step, division))
 
         def measure_kl(step: int) -> None:
-            with self._whole(step, log, "measuring KL") as module:
+            with self._whole(step, log, "measuring KL") as (module, division):
                 if module is not None and self._measure_kl is not None:
-                    self._report(report, step, self._measure_kl(module.lm))
+                    self._report(report, step, self._measure_kl(module.lm, division))
 
         callbacks = [EvaluationCallback(measure, self.plan.config.generation, log, check_weights)]
         return callbacks + ([] if self._kl is None else [KLCallback(measure_kl, self._kl, log, check_weights)])
 
     def _report(self, report: Callable[[int, dict[str, float]], None], step: int, numbers: dict[str, float]) -> None:
         self.latest.update(numbers)
-        report(step, numbers)
+        if self._processes.is_main:
+            report(step, numbers)
 
     @contextmanager
-    def _whole(self, step: int, log: LogCallback, what: str) -> Iterator[ObjectiveLM | None]:
-        """The whole model in the main process, None in the others.
+    def _whole(self, step: int, log: LogCallback, what: str) -> Iterator[tuple[ObjectiveLM | None, Division]]:
+        """The whole model, and the processes that have it; None in the others.
 
         Logits that are not finite, from finite weights, are a result of training, if there was any: that ends the run.
         """
         try:
-            with self.whole.on_main() as module:
-                if module is not None:
-                    self.progress(what)
-                yield module
+            with self.whole.shared() as shared:
+                self.progress(what)
+                yield shared
         except ModelError as error:
             if step == 0:
                 raise
-            log.append(step, NO_LOSS)
+            if self._processes.is_main:
+                log.append(step, NO_LOSS)
             checkpoint = last_checkpoint(self.plan.run_dir, step)
-            raise divergence(f"evaluation failed. {error}", step, [], checkpoint) from error
+            ended = divergence(f"evaluation failed. {error}", step, [], checkpoint)
+            ended.is_shared = error.is_shared
+            raise ended from error
 
-    def _numbers(self, module: ObjectiveLM, step: int) -> dict[str, float]:
+    def _numbers(self, module: ObjectiveLM, step: int, division: Division) -> dict[str, float]:
         data, plan = self.data, self.plan
-        numbers = self._evaluator.run(module.lm, data.tokenizer, self.writer, step, module.value_head)
+        numbers = self._evaluator.run(module.lm, data.tokenizer, self.writer, step, module.value_head, division)
         if data.evaluation is not None:
             held_out = held_out_numbers(
                 module,
@@ -113,27 +119,30 @@ class Evaluations:
                 threshold=threshold_of(plan.method),
                 batch_size=plan.arithmetic.per_device_train_batch_size,
                 max_tokens=plan.config.dataset.max_eval_tokens,
+                division=division,
             )
             numbers |= {f"eval/{key}": value for key, value in held_out.items()}
         return numbers
 
 
 def _kl_measure(
-    section: KLConfig, tokenizer: Any, announce: Callable[[str], None]
-) -> Callable[[Any], dict[str, float]]:
-    """A function from the model to its KL.
+    section: KLConfig, tokenizer: Any, announce: Callable[[str], None], division: Division
+) -> Callable[[Any, Division], dict[str, float]]:
+    """A function from the model, and the processes that have it, to its KL.
 
-    The reference is sampled now, so that an unusable one is found before training, not hours into it.
+    The reference is sampled now, by the main process of `division`, so that an unusable one is found before training, not
+    hours into it.
     """
     start_ids = prefix_ids(tokenizer, section.prefix, "kl_gpt3_callback.prefix ")
     repeats = section.prefix and section.should_insert_prefix
     repeated_id = control_token_id(tokenizer, section.prefix or "") if repeats else None
-    samples = reference_samples(section, cache_root() / "references", announce)
-    return lambda lm: kl_from_samples(
+    samples = division.from_main(lambda: reference_samples(section, cache_root() / "references", announce))
+    return lambda lm, sharing: kl_from_samples(
         lm,
         tokenizer,
         samples,
         prefix_ids=start_ids,
         repeated_id=repeated_id,
         batch_size=section.batch_size,
+        division=sharing,
     )

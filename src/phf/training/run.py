@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import PrinterCallback
@@ -17,19 +18,22 @@ from phf.config import Config, dump_config
 from phf.errors import DivergedError, OutputError, PhfError
 from phf.feedback import method_of, threshold_of
 from phf.models import ObjectiveLM, ValueHead, check_exportable, export_model, load_lm
+from phf.runs.layout import CONFIG
 from phf.runs.provenance import describe_run
 from phf.runs.writer import RunWriter
+from phf.sampling.agreement import check_same_folder, check_same_start
+from phf.sampling.division import Division, all_processes
+from phf.sampling.peers import lost_peers
 from phf.storage.files import only_job
 from phf.tokens.locate import documents_in
 from phf.tokens.views import Blocks
 from phf.training.callbacks import EvaluationsAtEnd, LogCallback
 from phf.training.checkpoints.find import last_checkpoint
 from phf.training.checkpoints.write import CheckpointWriter
-from phf.training.data import check_scores, prepare_data, resolve_percentiles
+from phf.training.data import RunData, check_scores, prepare_data, resolve_percentiles
 from phf.training.dataset import Collator, training_dataset
 from phf.training.divergence import LOSS, NO_LOSS, WEIGHTS, divergence
 from phf.training.evaluations import Evaluations
-from phf.training.peers import lost_peers
 from phf.training.plan import Plan, plan_run
 from phf.training.settings.preflight import preflight
 from phf.training.sources import describe_sources, gpu_names
@@ -63,53 +67,72 @@ def train(
     """
     transformers_logging.disable_progress_bar()
     plan = plan_run(config, run_dir)
-    if plan.arguments.process_index > 0:
-        with lost_peers(plan.arithmetic.world_size):
-            return _train(plan, resume, _silent, _silent, _silent)
-    refuse_started(run_dir, resume)
-    if not is_deepspeed_zero3_enabled():  # under which a model is built by all processes together
-        for warning in preflight(config, plan.method).warnings:
-            announce(warning)
-    with only_job(run_dir), lost_peers(plan.arithmetic.world_size):
-        return _train(plan, resume, announce, show, progress)
+    division = all_processes()
+    if not division.is_main:
+        announce, show, progress = _silent, _silent, _silent
+    with lost_peers(division.count), ExitStack() as held:
+        with division.together():
+            facts = {
+                "run folder": str(run_dir.absolute()),
+                "resume": resume,
+                "configuration": config.model_dump(mode="json"),
+            }
+            check_same_start(division, facts)
+            if division.is_main:
+                refuse_started(run_dir, resume)
+                if not is_deepspeed_zero3_enabled():  # under which a model is built by all processes together
+                    for warning in preflight(config, plan.method).warnings:
+                        announce(warning)
+                held.enter_context(only_job(run_dir))
+        return _train(plan, division, resume, announce, show, progress)
 
 
 def _train(
-    plan: Plan, resume: bool, announce: Callable[[str], None], show: Show, progress: Callable[[str], None]
+    plan: Plan,
+    division: Division,
+    resume: bool,
+    announce: Callable[[str], None],
+    show: Show,
+    progress: Callable[[str], None],
 ) -> dict[str, float]:
-    config, run_dir, is_main = plan.config, plan.run_dir, plan.arguments.process_index == 0
+    config, run_dir, is_main = plan.config, plan.run_dir, division.is_main
     writer = RunWriter(run_dir)
-    with plan.arguments.main_process_first(local=False):  # it writes, the others find everything cached
-        config, percentiles = resolve_percentiles(config, announce)
-        method = method_of(config)
-        plan = replace(plan, config=config, method=method)
-        checkpoint = open_run_dir(config, run_dir, resume, announce) if is_main else None
+    config, percentiles = division.main_first(lambda: resolve_percentiles(config, announce))
+    method = method_of(config)
+    plan = replace(plan, config=config, method=method)
+    checkpoint = division.from_main(lambda: open_run_dir(config, run_dir, resume, announce))
+    check_same_folder(division, checkpoint or run_dir / CONFIG)
+
+    def prepare() -> RunData:
         data = prepare_data(config, announce, run_dir / "tokenizer", progress)
         check_scores(data.train, method.objective)
-    checkpoint = broadcast_object_list([checkpoint])[0]  # the one that the main process found to be sound
+        return data
+
+    data = division.main_first(prepare)  # the main process writes, the others find everything cached
     seed = config.training.seed
-    lm = load_lm(config.model, data.tokenizer, config.dataset.seq_length, seed, method.control_tokens)
-    value_head = _value_head(plan, lm)
-    module = ObjectiveLM(lm, method.objective, value_head, head=config.model.head)
-    num_parameters = lm.num_parameters()
-    facts = {
-        "task": config.task,
-        "method": config.method,
-        "percentiles": percentiles,
-        "threshold": threshold_of(method),
-        "evaluation_scorer": plan.scorer,
-        "num_parameters": num_parameters,
-        "head": module.head,
-        "blocks": data.train.describe() if isinstance(data.train, Blocks) else None,
-        "max_steps": plan.arithmetic.max_steps,
-        "effective_batch_size": plan.arithmetic.effective_batch_size,
-    }
-    if checkpoint is None and is_main:
-        made_with = describe_run(sys.argv, describe_sources(data.sources), {"training": seed}, gpu_names())
-        writer.write_provenance({**made_with, **facts})
-    if is_main:
-        check_exportable(data.tokenizer, method.prompting, lm.config)
-    evaluations = Evaluations(plan, data, module, writer, announce, progress)
+    with division.together():
+        lm = load_lm(config.model, data.tokenizer, config.dataset.seq_length, seed, method.control_tokens)
+        value_head = _value_head(plan, lm)
+        module = ObjectiveLM(lm, method.objective, value_head, head=config.model.head)
+        num_parameters = lm.num_parameters()
+        facts = {
+            "task": config.task,
+            "method": config.method,
+            "percentiles": percentiles,
+            "threshold": threshold_of(method),
+            "evaluation_scorer": plan.scorer,
+            "num_parameters": num_parameters,
+            "head": module.head,
+            "blocks": data.train.describe() if isinstance(data.train, Blocks) else None,
+            "max_steps": plan.arithmetic.max_steps,
+            "effective_batch_size": plan.arithmetic.effective_batch_size,
+        }
+        if checkpoint is None and is_main:
+            made_with = describe_run(sys.argv, describe_sources(data.sources), {"training": seed}, gpu_names())
+            writer.write_provenance({**made_with, **facts})
+        if is_main:
+            check_exportable(data.tokenizer, method.prompting, lm.config)
+        evaluations = Evaluations(plan, data, module, writer, announce, progress)
 
     def report(step: int, numbers: dict[str, float]) -> None:
         log.append(step, numbers)
@@ -124,7 +147,9 @@ def _train(
         except (PhfError, OSError):  # the corpus is gone: this error is about something else
             named = []
         if not is_main:
-            return DivergedError(f"Training diverged at step {step:,}; the first process has the details.")
+            ended = DivergedError(f"Training diverged at step {step:,}; the first process has the details.")
+            ended.is_shared = True
+            return ended
         if what == WEIGHTS:
             log.append(step, NO_LOSS)
         # the weights that gave the loss may have been saved
@@ -169,8 +194,8 @@ def _train(
             f"The run folder {run_dir} cannot be written: {reason}. Make room, then run again with --resume."
         ) from error
     trainer.check_weights()
-    with whole.on_main() as trained:
-        if trained is not None:
+    with whole.shared() as (trained, _), division.together():
+        if trained is not None and is_main:
             progress("exporting the model")
             export_model(trained.lm, data.tokenizer, run_dir / "model", method.prompting, trained.value_head)
     return evaluations.latest

@@ -1,12 +1,16 @@
-"""The whole model on the main process, if training has sharded it over the processes (FSDP, DeepSpeed ZeRO 3)."""
+"""The whole model in each process that evaluates, also if training has sharded it over them (FSDP, DeepSpeed)."""
 
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import Trainer
 
 from phf.models import ObjectiveLM
+from phf.sampling.division import ALONE, Division, all_processes
 
 
 class WholeModel:
@@ -16,30 +20,57 @@ class WholeModel:
         module: the module given to Trainer, before it is sharded, so before `Trainer.train`.
         trainer: its Trainer.
 
-    Sharded parameters are gathered into a copy, which the main process keeps in its own memory, on its GPU only while
-    it is used. Otherwise the copy would be the module itself, and nothing is gathered.
+    Parameters that FSDP 2 has sharded are gathered into a copy on each process's device, for as long as it is used: samples
+    differ in length, so processes that share them could not make the same number of passes through a sharded model. FSDP 1
+    and DeepSpeed gather into the main process alone. Otherwise the module itself is whole, and nothing is gathered.
     """
 
     def __init__(self, module: ObjectiveLM, trainer: Trainer) -> None:
         self._trainer = trainer
-        self._is_main = trainer.args.process_index == 0
-        self._is_divided = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-        self._module = copy.deepcopy(module) if self._is_divided and self._is_main else module
+        self._processes = all_processes()
+        is_sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+        self._is_gathered = is_sharded and trainer.accelerator.is_fsdp2
+        self._is_on_main = is_sharded and not self._is_gathered
+        self._module = _without_weights(module) if is_sharded else module
 
     @contextmanager
-    def on_main(self) -> Iterator[ObjectiveLM | None]:
-        """The module with the current parameters; None in the other processes, all of which must call this."""
-        if not self._is_divided:
-            yield self._module if self._is_main else None
-            return
-        state = self._trainer.accelerator.get_state_dict(self._trainer.model_wrapped)
-        if not self._is_main:
-            yield None
-            return
-        self._module.load_state_dict(state)
+    def shared(self) -> Iterator[tuple[ObjectiveLM | None, Division]]:
+        """The module with the current parameters, and the processes that have it, which are to share the work.
+
+        None in a process that does not have it. All processes must call this, and leave it together.
+        """
+        if self._is_on_main:
+            with self._processes.together(), self._gathered() as module:
+                yield module, ALONE
+        elif self._is_gathered:
+            with self._gathered() as module:
+                yield module, self._processes
+        else:
+            yield self._module, self._processes
+
+    @contextmanager
+    def _gathered(self) -> Iterator[ObjectiveLM | None]:
+        if self._is_gathered:
+            state = get_model_state_dict(self._trainer.model_wrapped, options=StateDictOptions(full_state_dict=True))
+        else:
+            state = self._trainer.accelerator.get_state_dict(self._trainer.model_wrapped)
+            if not self._processes.is_main:
+                yield None
+                return
+        self._module.load_state_dict(state, assign=True)
         del state
+        self._module.tie_weights()
         self._module.to(self._trainer.args.device)
         try:
             yield self._module
         finally:
-            self._module.to("cpu")
+            empty = {name: tensor.to("meta") for name, tensor in self._module.state_dict().items()}
+            self._module.load_state_dict(empty, assign=True)
+
+
+def _without_weights(module: ObjectiveLM) -> ObjectiveLM:
+    """A copy whose parameters have no memory yet."""
+    parameters: dict[int, Any] = {
+        id(parameter): nn.Parameter(parameter.to("meta"), parameter.requires_grad) for parameter in module.parameters()
+    }
+    return copy.deepcopy(module, parameters)

@@ -49,8 +49,12 @@ class Parent:
 
     def send_error(self, error: PhfError) -> None:
         """Answer that this went wrong; the parent raises an error of the same class."""
-        names = [cls.__name__ for cls in type(error).__mro__ if issubclass(cls, PhfError)]
-        self.send(error=[names, str(error)])
+        self.send(error=[class_names(error), str(error)])
+
+
+def class_names(error: PhfError) -> list[str]:
+    """Its class and the classes above it up to `PhfError`: what `phf.workers.child.carried_error` makes it from."""
+    return [cls.__name__ for cls in type(error).__mro__ if issubclass(cls, PhfError)]
 
 
 def _receive(requests: BinaryIO, into: "SimpleQueue[tuple[dict[str, Any], bytes]]") -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from phf.config import GenerationConfig
@@ -12,6 +13,7 @@ from phf.evaluation.generation.metrics import Metric, build_metric
 from phf.feedback import Prompting
 from phf.models.value_head import ValueHead
 from phf.runs.writer import RunWriter
+from phf.sampling.division import ALONE, Division
 from phf.sampling.generate import Samples, generate_samples
 from phf.sampling.scenarios import GenerationScenario, build_scenario
 from phf.sampling.settings import check_lengths, check_steering, sampling_config
@@ -76,9 +78,18 @@ class Evaluator:
             check_steering(scenario, model, self.negative_prefix(scenario), value_head)
 
     def run(
-        self, model: Any, tokenizer: Any, output: RunWriter, step: int, value_head: ValueHead | None = None
+        self,
+        model: Any,
+        tokenizer: Any,
+        output: RunWriter,
+        step: int,
+        value_head: ValueHead | None = None,
+        division: Division = ALONE,
     ) -> dict[str, float]:
-        """Run every scenario; adds to the samples in the run folder and returns `generation/<scenario>/...` numbers."""
+        """Run every scenario; adds to the samples in the run folder and returns `generation/<scenario>/...` numbers.
+
+        `division`: the processes that share the sampling; the main one scores and writes, and each gets the numbers.
+        """
         logs: dict[str, float] = {}
         for scenario in self.scenarios:
             samples = generate_samples(
@@ -90,18 +101,23 @@ class Evaluator:
                 banned_token_ids=self.banned_ids(tokenizer, scenario),
                 negative_prefix=self.negative_prefix(scenario),
                 value_head=value_head,
+                division=division,
             )
-            with activity(f"scoring the samples of '{scenario.name}' by {self.scorer.name}"):
-                scored = score_samples(samples, self.scorer, scenario)
-            output.write_samples(scenario.name, step, sample_lines(scored))
-            numbers = scenario_logs(scored, scenario, self.metrics, self.scorer.score_bounds)
-            for scorer in self.more_scorers[scenario.name]:
-                with activity(f"scoring the samples of '{scenario.name}' by {scorer.name}"):
-                    scores = checked_scores(scorer, scorer.score_texts(scored.texts), len(scored.texts))
-                scorer_logs = score_logs(samples.prompts, scores, scenario.num_hits_threshold, scorer.score_bounds)
-                numbers |= {f"{scorer.name}/{key}": value for key, value in scorer_logs.items()}
-            logs |= {f"generation/{scenario.name}/{key}": value for key, value in numbers.items()}
+            score = partial(self._score, scenario, samples, output, step)
+            logs |= {f"generation/{scenario.name}/{key}": value for key, value in division.from_main(score).items()}
         return logs
+
+    def _score(self, scenario: GenerationScenario, samples: Samples, output: RunWriter, step: int) -> dict[str, float]:
+        with activity(f"scoring the samples of '{scenario.name}' by {self.scorer.name}"):
+            scored = score_samples(samples, self.scorer, scenario)
+        output.write_samples(scenario.name, step, sample_lines(scored))
+        numbers = scenario_logs(scored, scenario, self.metrics, self.scorer.score_bounds)
+        for scorer in self.more_scorers[scenario.name]:
+            with activity(f"scoring the samples of '{scenario.name}' by {scorer.name}"):
+                scores = checked_scores(scorer, scorer.score_texts(scored.texts), len(scored.texts))
+            scorer_logs = score_logs(samples.prompts, scores, scenario.num_hits_threshold, scorer.score_bounds)
+            numbers |= {f"{scorer.name}/{key}": value for key, value in scorer_logs.items()}
+        return numbers
 
     def banned_ids(self, tokenizer: Any, scenario: GenerationScenario) -> list[int]:
         """Control tokens that must not be sampled: all but the one a model may repeat before each segment."""

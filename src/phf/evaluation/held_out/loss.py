@@ -2,18 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from phf.evaluation.held_out.document_rows import predicted_tokens
-from phf.evaluation.held_out.tag_gain import TagGain
+from phf.evaluation.held_out.tag_gain import Gains, TagGain, gain_interval
+from phf.sampling.division import ALONE, Division
 from phf.sampling.finite import check_nats
 from phf.sampling.generate import evaluation_mode
 from phf.tokens import views
 from phf.tokens.document_start import document_start
-from phf.workers.activity import watched
 
 
 class Blocks(Protocol):
@@ -21,6 +21,14 @@ class Blocks(Protocol):
 
     def __len__(self) -> int: ...
     def block(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+class _Sums(NamedTuple):
+    """Of a batch: nats and tokens of each kind, and what its control tokens gain."""
+
+    nats: dict[str, float]
+    counts: dict[str, int]
+    gains: Gains | None
 
 
 def held_out_loss(
@@ -35,6 +43,7 @@ def held_out_loss(
     max_tokens: int,
     start_ids: list[int] | None = None,
     with_tag_gain: bool = False,
+    division: Division = ALONE,
 ) -> dict[str, float]:
     """Numbers of one held-out evaluation.
 
@@ -47,6 +56,7 @@ def held_out_loss(
             each document is read by itself after it, as such a model is prompted.
         max_tokens: at most about this many tokens are used, in whole blocks spread evenly over `blocks`.
         with_tag_gain: also measure `tag_gain`, if there are control tokens; doubles the time.
+        division: the processes that share the batches; each gets the numbers.
 
     Returns:
         `loss`: nats per text token (EOS included), control tokens given. `loss_aligned`, `loss_misaligned`: the same
@@ -61,30 +71,34 @@ def held_out_loss(
     # evenly spread, since neighbours in a corpus are alike
     chosen = [i * len(blocks) // num_blocks for i in range(num_blocks)]
     device = next(module.parameters()).device
-    totals = dict.fromkeys(("text", "control", "eos", "aligned", "misaligned"), 0.0)
-    counts = dict.fromkeys(totals, 0)
     gain = TagGain(control_ids, eos_id, start_ids) if with_tag_gain and len(control_ids) > 1 else None
+    firsts = [0] * num_blocks if gain is None else gain.first_documents(chosen, (blocks.block(i)[0] for i in chosen))
+
+    def measure(places: range) -> _Sums:
+        batch = [blocks.block(chosen[place]) for place in places]
+        ids, scores, nll = predicted_tokens(module, batch, () if start_ids[:1] == [eos_id] else start_ids, device)
+        check_nats(nll, getattr(module, "lm", module))
+        is_control = np.isin(ids, control_ids)
+        is_eos = ids == eos_id
+        is_text = ~is_control & ~is_eos & ~np.isin(ids, start_ids)
+        masks = {
+            "text": is_text,
+            "control": is_control,
+            "eos": is_eos,
+            "aligned": is_text & (scores <= np.float32(threshold)),
+            "misaligned": is_text & (scores > np.float32(threshold)),
+        }
+        gains = None
+        if gain is not None:
+            gains = gain.of_blocks(module, batch, firsts[places.start : places.stop], nll, device)
+        nats = {name: float(nll[mask].sum()) for name, mask in masks.items()}
+        return _Sums(nats, {name: int(mask.sum()) for name, mask in masks.items()}, gains)
+
+    parts = [range(start, min(start + batch_size, num_blocks)) for start in range(0, num_blocks, batch_size)]
     with evaluation_mode(module), torch.no_grad():
-        parts = [chosen[start : start + batch_size] for start in range(0, num_blocks, batch_size)]
-        for numbers in watched(parts, "held-out blocks", num_blocks):
-            batch = [blocks.block(i) for i in numbers]
-            ids, scores, nll = predicted_tokens(module, batch, () if start_ids[:1] == [eos_id] else start_ids, device)
-            check_nats(nll, getattr(module, "lm", module))
-            if gain is not None:
-                gain.add(module, numbers, batch, nll, device)
-            is_control = np.isin(ids, control_ids)
-            is_eos = ids == eos_id
-            is_text = ~is_control & ~is_eos & ~np.isin(ids, start_ids)
-            masks = {
-                "text": is_text,
-                "control": is_control,
-                "eos": is_eos,
-                "aligned": is_text & (scores <= np.float32(threshold)),
-                "misaligned": is_text & (scores > np.float32(threshold)),
-            }
-            for name, mask in masks.items():
-                totals[name] += float(nll[mask].sum())
-                counts[name] += int(mask.sum())
+        sums = division.map(measure, parts, "held-out blocks", len)
+    totals = {name: sum(part.nats[name] for part in sums) for name in sums[0].nats}
+    counts = {name: sum(part.counts[name] for part in sums) for name in sums[0].counts}
     bits_per_nat_and_byte = 1 / math.log(2) / max(counts["text"] * bytes_per_text_token, 1)
     text_nats = totals["text"] + totals["eos"]
     logs = {
@@ -96,7 +110,8 @@ def held_out_loss(
         "num_tokens": counts["text"],
     }
     if gain is not None:
-        for key, value in zip(("", "_low", "_high"), gain.interval(), strict=True):
+        interval = gain_interval([part.gains for part in sums if part.gains is not None])
+        for key, value in zip(("", "_low", "_high"), interval, strict=True):
             logs[f"tag_gain{key}"] = value
     return logs
 
@@ -110,6 +125,7 @@ def held_out_numbers(
     threshold: float,
     batch_size: int,
     max_tokens: int,
+    division: Division = ALONE,
 ) -> dict[str, float]:
     """`held_out_loss` on the blocks of a token store, which know how many bytes of text their tokens stand for."""
     return held_out_loss(
@@ -123,4 +139,5 @@ def held_out_numbers(
         batch_size=batch_size,
         max_tokens=max_tokens,
         with_tag_gain=True,
+        division=division,
     )

@@ -1,8 +1,8 @@
 """Was the tag learned? How much less likely text becomes after swapped control tokens."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +12,16 @@ from phf.sampling.finite import check_nats
 from phf.statistics import Interval, ratio_estimate
 
 
-@dataclass
+class Gains(NamedTuple):
+    """Of some blocks: for each document, by its number, the nats gained on its tokens, and how many tokens count."""
+
+    totals: np.ndarray
+    counts: np.ndarray
+
+
+@dataclass(frozen=True)
 class TagGain:
-    """Held-out loss of text with its control tokens swapped, minus that with the right ones, batch by batch.
+    """Held-out loss of text with its control tokens swapped, minus that with the right ones.
 
     Only text that follows a control token of its document, if that is in the block, is counted.
     """
@@ -24,54 +31,66 @@ class TagGain:
     eos_id: int
     start_ids: Sequence[int] = ()
     """What begins a document, if that is not EOS."""
-    _totals: list[np.ndarray] = field(default_factory=list)
-    _counts: list[np.ndarray] = field(default_factory=list)
-    _document: int = 0
-    """Number of the document that the last block ended in."""
-    _last_block: int | None = None
 
-    def add(self, module: Any, numbers: Sequence[int], blocks: Sequence[Block], right: np.ndarray, device: Any) -> None:
+    def first_documents(self, numbers: Sequence[int], ids: Iterable[np.ndarray]) -> list[int]:
+        """The number of the document that each block begins in.
+
+        Args:
+            numbers: positions of the blocks; a document may continue in the next block, but not across a gap.
+            ids: their tokens.
+        """
+        firsts: list[int] = []
+        document, last = 0, None
+        for number, of_block in zip(numbers, ids, strict=True):
+            document += last is None or number != last + 1
+            firsts.append(document)
+            document += int(self._opens(of_block).sum())
+            last = number
+        return firsts
+
+    def of_blocks(
+        self, module: Any, blocks: Sequence[Block], firsts: Sequence[int], right: np.ndarray, device: torch.device
+    ) -> Gains:
         """Measure some blocks.
 
         Args:
-            numbers: their positions; a document may continue in the next block, but not across a gap.
+            firsts: the number of the document that each begins in.
             right: the result of `predicted_tokens` for them.
         """
         swapped = np.array(self.control_ids, np.int64)
         rows = []
-        for number, (ids, _) in zip(numbers, blocks, strict=True):
-            if self._last_block is None or number != self._last_block + 1:
-                self._document += 1
-            self._last_block = number
+        for (ids, _), first in zip(blocks, firsts, strict=True):
             replaced = ids.copy()
             for old, new in zip(swapped, np.roll(swapped, -1), strict=True):
                 replaced[ids == old] = new
-            rows.append((replaced, self._documents(ids)))
+            rows.append((replaced, self._documents(ids, first)))
         start_ids = () if list(self.start_ids[:1]) == [self.eos_id] else self.start_ids
         with torch.no_grad():
             _, documents, wrong = predicted_tokens(module, rows, start_ids, device)
         check_nats(wrong, getattr(module, "lm", module))
         is_counted = ~np.isnan(documents)
         codes, gains = documents[is_counted].astype(np.int64), (wrong - right)[is_counted]
-        self._totals.append(np.bincount(codes, gains))
-        self._counts.append(np.bincount(codes))
+        return Gains(np.bincount(codes, gains), np.bincount(codes))
 
-    def _documents(self, ids: np.ndarray) -> np.ndarray:
+    def _opens(self, ids: np.ndarray) -> np.ndarray:
+        return np.isin(ids, [self.eos_id, *self.start_ids])
+
+    def _documents(self, ids: np.ndarray, first: int) -> np.ndarray:
         """[tokens] float64: the number of the document of each token that counts, NaN for the others."""
         places = np.arange(len(ids))
-        opens = np.isin(ids, [self.eos_id, *self.start_ids])
+        opens = self._opens(ids)
         is_control = np.isin(ids, self.control_ids)
-        documents = self._document + np.cumsum(opens)
-        self._document = int(documents[-1])
+        documents = first + np.cumsum(opens)
         last_open, last_control = (np.maximum.accumulate(np.where(mask, places, -1)) for mask in (opens, is_control))
         is_counted = ~opens & ~is_control & (last_control >= 0) & (last_control > last_open)
         return np.where(is_counted, documents.astype(np.float64), np.nan)
 
-    def interval(self) -> Interval:
-        """Nats per text token with its 95% interval, documents being the clusters; above 0: the tags were learned."""
-        size = max((len(counts) for counts in self._counts), default=0)
-        totals, counts = np.zeros(size), np.zeros(size)
-        for total, count in zip(self._totals, self._counts, strict=True):
-            totals[: len(total)] += total
-            counts[: len(count)] += count
-        return ratio_estimate(totals, counts).interval()
+
+def gain_interval(gains: Sequence[Gains]) -> Interval:
+    """Nats per text token with its 95% interval, documents being the clusters; above 0: the tags were learned."""
+    size = max((len(counts) for _, counts in gains), default=0)
+    totals, counts = np.zeros(size), np.zeros(size)
+    for of_totals, of_counts in gains:
+        totals[: len(of_totals)] += of_totals
+        counts[: len(of_counts)] += of_counts
+    return ratio_estimate(totals, counts).interval()

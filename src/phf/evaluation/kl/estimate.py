@@ -20,6 +20,7 @@ from phf.evaluation.kl.logprob import EndedRow, Row, banned_ids, ended_logprobs
 from phf.evaluation.kl.reference import ReferenceSample
 from phf.evaluation.kl.reference_samples import reference_samples
 from phf.models.vocabulary import end_ids
+from phf.sampling.division import ALONE, Division
 from phf.statistics import mean_interval
 from phf.tokens.encoding import SegmentEncoder
 from phf.tokens.tokenizer import PlainEncoder
@@ -34,6 +35,7 @@ def measure_kl(
     repeated_id: int | None = None,
     cache_dir: Path,
     announce: Callable[[str], None] = lambda message: None,
+    division: Division = ALONE,
 ) -> dict[str, float]:
     """The numbers of `kl_from_samples` for the reference that `section` names; its samples are drawn once and kept.
 
@@ -42,14 +44,16 @@ def measure_kl(
         repeated_id: the control token, where it is given again before every later line.
         cache_dir: folder of the reference's samples.
         announce: called when samples are drawn.
+        division: the processes that share the samples; each gets the numbers. The main one draws.
     """
     return kl_from_samples(
         model,
         tokenizer,
-        reference_samples(section, cache_dir, announce),
+        division.from_main(lambda: reference_samples(section, cache_dir, announce)),
         prefix_ids=prefix_ids,
         repeated_id=repeated_id,
         batch_size=section.batch_size,
+        division=division,
     )
 
 
@@ -61,6 +65,7 @@ def kl_from_samples(
     prefix_ids: list[int],
     repeated_id: int | None = None,
     batch_size: int = 64,
+    division: Division = ALONE,
 ) -> dict[str, float]:
     """KL(reference || model) of any causal LM.
 
@@ -96,6 +101,7 @@ def kl_from_samples(
         ends=ends,
         banned_ids=banned_ids(tokenizer, model),
         batch_size=batch_size,
+        division=division,
     )
     charged = [reference[i] for i in scored]
     nats = [r - float(logprobs.sum()) for r, logprobs in zip(charged, logprobs_of_rows, strict=True) if r is not None]

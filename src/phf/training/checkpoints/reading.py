@@ -8,8 +8,8 @@ import torch
 from safetensors import SafetensorError
 
 from phf.errors import CheckpointError, PhfError
+from phf.sampling.peers import is_lost_peer
 from phf.storage.pretrained import first_sentence
-from phf.training.peers import is_lost_peer
 
 
 @contextmanager
