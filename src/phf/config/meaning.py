@@ -33,10 +33,13 @@ PATHS: tuple[KeyPath, ...] = (
 WITHOUT_MEANING: tuple[KeyPath, ...] = (
     ("task",),
     ("method",),
+    ("dataset", "backend"),
+    ("dataset", "ray_address"),
     ("downstream", "allow_code_execution"),
     ("generation", "scenario_configs", "*", "generate_kwargs", "bad_words_ids"),
 )
-"""Labels for people, permission to run programs, and the released way to ban control tokens, from which others derive."""
+"""Labels for people, where the corpus is encoded, permission to run programs, and the released way to ban control tokens,
+from which others derive."""
 
 
 def meaning_of(config: Config, sections: Collection[str] | None = None) -> dict[str, Any]:

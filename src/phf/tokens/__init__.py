@@ -5,7 +5,7 @@ models or trainers.
 
     text_tokenizer, tokenizer, spelling     text -> ids that decode to it
     encoding, encoded                       documents -> arrays
-    pieces, encoding_processes, building    a corpus -> a store, by several processes
+    pieces, backends, building              a corpus -> a store, by several processes or a Ray cluster
     store                                   the files of a store
     view_settings, selection, layout        which documents, and what precedes each segment
     view_index, spans, views                blocks of a store, assembled when asked for

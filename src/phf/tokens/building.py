@@ -4,9 +4,10 @@ import logging
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,18 +20,17 @@ from phf.errors import ConfigError, CorpusError, OutputError
 from phf.storage.cache_entries import PARTIAL
 from phf.storage.cache_locks import making_of
 from phf.storage.files import acquire_if_supported, atomic_write, write_json_atomic
+from phf.tokens.backends import Backend, encode_parts
 from phf.tokens.encoded import (
     DOCUMENT,
     FORMAT,
     MAX_EXAMPLES,
     Altered,
     EncodedDocuments,
-    Encoder,
     avg_score_array,
     score_array,
 )
-from phf.tokens.encoding_processes import EncodingProcesses, End
-from phf.tokens.pieces import Corpus, Piece, PieceFiles, Share, encode_share, fitting_processes, shares
+from phf.tokens.pieces import Corpus, End, Piece, PieceFiles
 from phf.tokens.selection import ENOUGH_DOCUMENTS, check_altered
 from phf.tokens.store import META, TokenStore, avg_file, open_store, score_file
 
@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Called with the numbers of documents and text tokens that are encoded so far."""
+_Encode = Callable[[Corpus, Sequence[tuple[str, Part]], PieceFiles], Generator[Piece | End, None, None]]
 MOSTLY = 0.5
 """A tokenizer that changes more of the documents than this, and than is allowed, is refused before everything is encoded."""
 
@@ -48,13 +49,16 @@ def build_store(
     *,
     max_altered_documents: float = 1.0,
     processes: int | None = None,
+    backend: Backend = "local",
+    ray_address: str | None = None,
     progress: Progress = lambda num_documents, num_tokens: None,
 ) -> TokenStore:
     """Encode a corpus, or open at once what `stores_dir` has of it already, with its column of scores.
 
-    The files are the same for any number of processes (None: as many as this process has CPUs for, and the corpus work
-    for). Whoever builds the same store at the same time waits for the first one. What an interrupted build has done is
-    used by the next one; a store that is cut off, incomplete or of another version is built again.
+    The files are the same for any number of processes (None: as many as there are CPUs, and enough of the corpus, for),
+    on this machine or as actors of a Ray cluster (`ray_address`: an existing one; None: one of this machine). Whoever
+    builds the same store at the same time waits for the first one. What an interrupted build has done is used by the next
+    one; a store that is cut off, incomplete or of another version is built again.
 
     Raises `CorpusError` for documents without these scores, `ConfigError` where the tokenizer changes most of them or more
     than `max_altered_documents`, `OutputError` where the folder cannot be written.
@@ -70,7 +74,8 @@ def build_store(
         if store is None:
             if folder.exists():
                 logger.warning("The token store %s is incomplete or of another version: it is built again.", folder)
-            _build(folder, corpus, max_altered_documents, processes, progress)
+            encode = partial(encode_parts, processes=processes, backend=backend, ray_address=ray_address)
+            _build(folder, corpus, max_altered_documents, encode, progress)
             store = TokenStore(folder)
         if not store.has_scores(corpus.scores_column):
             add_scores(store, corpus)
@@ -100,9 +105,7 @@ def add_scores(store: TokenStore, corpus: Corpus) -> None:
                 file.write(array.data)
 
 
-def _build(
-    folder: Path, corpus: Corpus, max_altered_documents: float, processes: int | None, progress: Progress
-) -> None:
+def _build(folder: Path, corpus: Corpus, max_altered_documents: float, encode: _Encode, progress: Progress) -> None:
     """Fill a temporary folder beside `folder` and rename it. The caller holds the lock, so what is there is a dead one's."""
     partial = folder.with_name(f".{folder.name}.pieces{PARTIAL}")
     with output_errors(partial):
@@ -112,9 +115,9 @@ def _build(
     pieces_dir = partial / corpus.division
     try:
         files = PieceFiles(pieces_dir)
-        stops = _encode(corpus, files, max_altered_documents, processes, progress)
+        stops = _encode(corpus, files, max_altered_documents, encode, progress)
         if _remove_damaged(files, stops):
-            stops = _encode(corpus, PieceFiles(pieces_dir), max_altered_documents, processes, progress)
+            stops = _encode(corpus, PieceFiles(pieces_dir), max_altered_documents, encode, progress)
         _put_together(partial / "store", corpus, files, stops)
     except (ConfigError, CorpusError):
         shutil.rmtree(partial, ignore_errors=True)
@@ -125,21 +128,14 @@ def _build(
 
 
 def _encode(
-    corpus: Corpus, files: PieceFiles, max_altered_documents: float, processes: int | None, progress: Progress
+    corpus: Corpus, files: PieceFiles, max_altered_documents: float, encode: _Encode, progress: Progress
 ) -> list[int]:
     """Make the pieces that are not there yet; returns the number of pieces of each part."""
     parts = corpus.parts()
-    processes = fitting_processes(parts) if processes is None else processes
     stops = [0] * len(parts)
     num_documents = num_tokens = num_altered = 0
     examples: Sequence[Altered] = ()
-    with ExitStack() as stack:
-        answers: Iterator[Piece | End]
-        if processes <= 1:
-            answers = _encode_here(corpus, parts, files)
-        else:
-            pool = stack.enter_context(EncodingProcesses(corpus, files.folder, processes))
-            answers = pool.all(shares(parts, processes))
+    with closing(encode(corpus, parts, files)) as answers:
         for answer in answers:
             if isinstance(answer, End):
                 stops[answer.share.part] = max(stops[answer.share.part], answer.stop)
@@ -153,17 +149,6 @@ def _encode(
             if num_documents >= ENOUGH_DOCUMENTS and num_altered > MOSTLY * num_documents:
                 check_altered(num_altered, num_documents, max_altered_documents, examples)
     return stops
-
-
-def _encode_here(corpus: Corpus, parts: Sequence[tuple[str, Part]], files: PieceFiles) -> Iterator[Piece | End]:
-    encoder = Encoder(corpus.tokenizer, corpus.tokenization)
-    for share in map(Share, range(len(parts))):
-        stop = 0
-        for number, encoded in encode_share(corpus, parts, share, encoder, files.numbers(share.part)):
-            stop = number + 1
-            if encoded is not None:
-                yield files.write(share.part, number, encoded)
-        yield End(share, stop)
 
 
 def _put_together(folder: Path, corpus: Corpus, files: PieceFiles, stops: Sequence[int]) -> None:

@@ -9,19 +9,10 @@ from pathlib import Path
 from types import TracebackType
 
 from phf.errors import OutputError
-from phf.tokens.pieces import Corpus, Piece, Share
+from phf.tokens.pieces import Corpus, End, Piece, Share
 from phf.workers.child import Child, ready
 
 TICK_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class End:
-    """A share is done."""
-
-    share: Share
-    stop: int
-    """Its last piece has the number before this one; 0: it has none."""
 
 
 @dataclass

@@ -44,7 +44,7 @@ def _serve(parent: Parent, settings: dict[str, Any], _: bytes) -> None:
         request, _ = parent.receive()
         share = Share(**request)
         stop = 0
-        for number, encoded in encode_share(corpus, parts, share, encoder, files.numbers(share.part)):
+        for number, encoded in encode_share(corpus, *parts[share.part], share, encoder, files.numbers(share.part)):
             stop = number + 1
             if encoded is not None:
                 parent.send(piece=asdict(files.write(share.part, number, encoded)))

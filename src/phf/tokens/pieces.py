@@ -83,6 +83,15 @@ class Share:
 
 
 @dataclass(frozen=True)
+class End:
+    """A share is done."""
+
+    share: Share
+    stop: int
+    """Its last piece has the number before this one; 0: it has none."""
+
+
+@dataclass(frozen=True)
 class Piece:
     """A piece that is encoded, in a file."""
 
@@ -123,16 +132,16 @@ def _num_bytes(part: Part) -> int:
 
 def encode_share(
     corpus: Corpus,
-    parts: Sequence[tuple[str, Part]],
+    source: str,
+    part: Part,
     share: Share,
     encoder: Encoder,
     done: Collection[int] = (),
 ) -> Iterator[tuple[int, EncodedDocuments | None]]:
-    """(number, documents) of each piece, None for those that are `done`; of the other shares' pieces nothing.
+    """(number, documents) of each piece of a share of `part`, None for those that are `done`.
 
     Raises `CorpusError` for documents that are not annotated, `ConfigError` where text becomes a special token.
     """
-    source, part = parts[share.part]
     batches = in_batches(read_annotated(source, corpus.scores_column, [part]), corpus.piece_chars)
     for number, documents in enumerate(batches):
         if number % share.of != share.number:
@@ -169,9 +178,13 @@ class PieceFiles:
 
     def write(self, part: int, number: int, encoded: EncodedDocuments) -> Piece:
         """Raises `OutputError` if that fails."""
-        with atomic_write(self.path(part, number), sync=False) as partial:
-            partial.write_bytes(encoded.to_bytes())
+        self.write_bytes(part, number, encoded.to_bytes())
         return describe_piece(part, number, encoded)
+
+    def write_bytes(self, part: int, number: int, content: bytes) -> None:
+        """The same of a piece that is bytes already."""
+        with atomic_write(self.path(part, number), sync=False) as partial:
+            partial.write_bytes(content)
 
     def read(self, part: int, number: int) -> EncodedDocuments | None:
         """None for a file that is missing or damaged."""

@@ -91,7 +91,14 @@ def stored_blocks(
     corpus = corpus_of(config, tokenizer, sources)
     folder = keep_entry(entry_path("tokens", corpus.key), f"{', '.join(sources)}, {corpus.tokenization}")
     is_new = not folder.exists()
-    store = build_store(corpus, folder.parent, max_altered_documents=settings.max_altered_documents, progress=progress)
+    store = build_store(
+        corpus,
+        folder.parent,
+        max_altered_documents=settings.max_altered_documents,
+        backend=config.dataset.backend,
+        ray_address=config.dataset.ray_address,
+        progress=progress,
+    )
     if is_new:
         trim(folder.parents[1])
     blocks = Blocks(store.folder, settings)

@@ -96,7 +96,7 @@ class StreamingBlocks:
         if not processes:
             encoder = Encoder(self.corpus.tokenizer, self.corpus.tokenization)
             for share in map(Share, range(len(parts))):
-                for _, encoded in encode_share(self.corpus, parts, share, encoder):
+                for _, encoded in encode_share(self.corpus, *parts[share.part], share, encoder):
                     assert encoded is not None, "no piece is done already"
                     yield encoded
             return

@@ -5,7 +5,6 @@ apart. Both are functions of their input alone, so when a node dies Ray repeats 
 files are the same. Pieces are joined into shards where the job was started.
 """
 
-import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,51 +17,19 @@ from phf.annotate.scoring import PieceResult
 from phf.annotate.shards import ShardResult, steps_of
 from phf.corpus.sources.documents import Document
 from phf.corpus.sources.parts import Part
-from phf.errors import ConfigError, MissingExtraError, PhfError
+from phf.errors import PhfError
 from phf.scorers import build_scorer
 from phf.scorers.composite import joined_precision
-from phf.workers.interruption import keeping_handlers
+from phf.workers.ray_cluster import RETRIES, ray_cluster, result_of
 
 PIECES_AHEAD = 2
 """Pieces that a reader may be ahead of the scorers, and that wait at each scorer."""
-RETRIES = -1
-"""Retried whenever a node dies; our own errors are not retried."""
 
 
 def score_on_ray(plan: Plan, workers: int | None, wants_gpu: bool, address: str | None) -> Iterator[Scored]:
     """Results as they finish; see `phf.annotate.runner.annotate`. `workers`: scoring actors; None: as many as fit."""
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("--backend ray", "ray", "ray") from error
-
-    started_here = not ray.is_initialized()
-    if started_here:
-        _check_address(address)
-        try:
-            with keeping_handlers():
-                ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
-        except ConnectionError as error:
-            raise _no_cluster(address, error) from error
-    try:
+    with ray_cluster(address, "--backend ray", "--ray-address") as ray:
         yield from _score(ray, plan, workers, wants_gpu)
-    finally:
-        if started_here:
-            ray.shutdown()
-
-
-def _check_address(address: str | None) -> None:
-    """Check immediately whether something listens there; Ray itself tries for minutes."""
-    host, separator, port = (address or "").removeprefix("ray://").rpartition(":")
-    if separator and port.isdigit():
-        try:
-            socket.create_connection((host, int(port)), timeout=10).close()
-        except OSError as error:
-            raise _no_cluster(address, error) from error
-
-
-def _no_cluster(address: str | None, error: Exception) -> ConfigError:
-    return ConfigError(f"There is no Ray cluster at {address!r} (--ray-address): {error}.")
 
 
 def _score(ray: Any, plan: Plan, workers: int | None, wants_gpu: bool) -> Iterator[Scored]:
@@ -95,10 +62,10 @@ def _score(ray: Any, plan: Plan, workers: int | None, wants_gpu: bool) -> Iterat
             if item in scoring:
                 scorer, piece = scoring.pop(item)
                 free.append(scorer)
-                yield piece, _got(ray, item)
+                yield piece, result_of(ray, item)
                 continue
             try:
-                step, has_documents = _got(ray, next(item))
+                step, has_documents = result_of(ray, next(item))
             except StopIteration:
                 plan.end(streams.pop(item))
                 continue
@@ -107,15 +74,6 @@ def _score(ray: Any, plan: Plan, workers: int | None, wants_gpu: bool) -> Iterat
             if isinstance(step, CorpusPiece):
                 scorer = free.pop()
                 scoring[scorer.score.remote(step, documents)] = scorer, step
-
-
-def _got(ray: Any, reference: Any) -> Any:
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, PhfError):
-            raise error.cause from None
-        raise
 
 
 def _steps(job: Job, number: int, part: Part, finished: Sequence[ShardResult], is_last: bool) -> Iterator[Any]:

@@ -84,6 +84,11 @@ class DatasetConfig(Section):
     """Largest share of documents that the tokenizer may change (characters it lacks, lower-casing) without being refused."""
     streaming: bool = False
     """Pack while training instead of caching blocks on disk: for a corpus that does not fit."""
+    backend: Literal["local", "ray"] = "local"
+    """Which processes encode the corpus: those of this machine, or actors of a Ray cluster whose nodes see the annotated
+    sources under the same paths. With `streaming` it is always this machine."""
+    ray_address: str | None = None
+    """Address of an existing Ray cluster, HOST:PORT. None: one that is started on this machine."""
 
     @property
     def tagging(self) -> ConditionalTrainingConfig | ConditioningConfig | None:
