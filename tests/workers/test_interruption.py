@@ -53,7 +53,12 @@ def waiting(grace=600, work="time.sleep(600)", cleanup="pass"):
 
 
 @pytest.mark.parametrize(
-    ("sent", "raised", "status"), [(signal.SIGTERM, "Terminated", 143), (signal.SIGINT, "KeyboardInterrupt", 130)]
+    ("sent", "raised", "status"),
+    [
+        (signal.SIGTERM, "Terminated", 143),
+        (signal.SIGUSR1, "Terminated", 138),
+        (signal.SIGINT, "KeyboardInterrupt", 130),
+    ],
 )
 def test_the_first_signal_is_raised(sent, raised, status):
     process = waiting()
@@ -104,6 +109,89 @@ assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+REMEMBERING = """
+import signal, sys, time
+from phf.workers import interruption
+from phf.workers.interruption import StoppedError, ending_on_signals, exit_status, remembering_signals
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+interruption.GRACE_SECONDS = 0.2
+with ending_on_signals():
+    try:
+        with remembering_signals() as requests:
+            print("ready", flush=True)
+            while not requests.first:
+                time.sleep(0.02)
+            time.sleep({saving})
+        {then}
+        raise StoppedError(signal.Signals(requests.first).name)
+    except KeyboardInterrupt as error:
+        print(type(error).__name__, error, flush=True)
+        sys.exit(exit_status(error))
+"""
+
+
+def remembering(saving=1.5, then="pass"):
+    code = REMEMBERING.format(saving=saving, then=then)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("sent", ["SIGTERM", "SIGUSR1"])
+def test_a_signal_is_remembered_for_as_long_as_saving_takes(sent):
+    process = remembering()
+    process.send_signal(getattr(signal, sent))
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (75, f"StoppedError {sent}\n")
+
+
+def test_a_scheduler_may_warn_first_and_ask_later():
+    process = remembering(saving=2)
+    process.send_signal(signal.SIGUSR1)
+    time.sleep(1.2)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (75, "StoppedError SIGUSR1\n")
+
+
+def test_a_second_sigterm_does_not_wait_for_what_is_being_saved():
+    process = remembering(saving=600)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(1.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+
+
+def test_ctrl_c_does_not_wait_either():
+    process = remembering(saving=600)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "KeyboardInterrupt \n")
+
+
+def test_what_hangs_after_saving_is_ended():
+    process = remembering(saving=0, then="time.sleep(600)")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+
+
+def test_without_a_command_line_the_handlers_are_as_before():
+    code = """
+import os, signal, time
+from phf.workers.interruption import remembering_signals
+own = lambda *_: None
+signal.signal(signal.SIGUSR1, own)
+with remembering_signals() as requests:
+    assert signal.getsignal(signal.SIGUSR1) is own
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.1)
+    assert requests.first == signal.SIGTERM
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("workers", [["--workers", "2"], ["--workers", "1", "--time-limit", "0"]])
 def test_annotation_ends_with_its_workers_a_message_and_a_status(workers, tmp_path):
     (tmp_path / "slow.py").write_text(SCORER)
@@ -123,7 +211,12 @@ def test_annotation_ends_with_its_workers_a_message_and_a_status(workers, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "how"), [(Terminated, 143, "Ended by SIGTERM"), (KeyboardInterrupt, 130, "Interrupted")]
+    ("error", "status", "how"),
+    [
+        (Terminated, 143, "Ended by SIGTERM"),
+        (Terminated(signal.SIGUSR1), 138, "Ended by SIGUSR1"),
+        (KeyboardInterrupt, 130, "Interrupted"),
+    ],
 )
 @pytest.mark.parametrize(
     ("arguments", "kept"),

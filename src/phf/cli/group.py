@@ -1,15 +1,16 @@
 """The group of the verbs: their order, options given twice, and how a mistake or an interruption ends."""
 
 import os
+import signal
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from phf.cli.blame import set_by
-from phf.cli.terminal import errors, show_error
+from phf.cli.terminal import errors, show_error, shown
 from phf.errors import PhfError
-from phf.workers.interruption import Terminated, exit_status
+from phf.workers.interruption import StoppedError, Terminated, exit_status
 
 AGAIN = "Run the same command again to continue."
 KEPT = {
@@ -46,8 +47,8 @@ class Group(TyperGroup):
 
 
 class Verbs(Group):
-    """The verbs. A user's mistake ends in one message and its status; an interruption in a message and 130, or 143 for
-    SIGTERM."""
+    """The verbs. A user's mistake ends in one message and its status; an interruption in a message and 130, 143 for SIGTERM,
+    138 for SIGUSR1, or 75 if its state was saved because of the signal."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -58,6 +59,13 @@ class Verbs(Group):
             raise typer.Exit(error.exit_status) from None
         except KeyboardInterrupt as error:
             if os.environ.get("RANK", "0") == "0":  # only one process of a launcher prints
-                how = "Ended by SIGTERM" if isinstance(error, Terminated) else "Interrupted"
-                errors.print(f"{how}. {KEPT.get(ctx.invoked_subcommand or '', AGAIN)}", soft_wrap=True)
+                errors.print(shown(_ending(error, ctx.invoked_subcommand or "")), soft_wrap=True)
             raise typer.Exit(exit_status(error)) from None
+
+
+def _ending(error: KeyboardInterrupt, verb: str) -> str:
+    """What ended a verb, and what is kept."""
+    if isinstance(error, StoppedError):
+        return str(error)
+    how = f"Ended by {signal.Signals(error.signum).name}" if isinstance(error, Terminated) else "Interrupted"
+    return f"{how}. {KEPT.get(verb, AGAIN)}"

@@ -7,6 +7,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from phf.runs.writer import RunWriter
+from phf.training.preemption import Preemption
 from phf.training.settings.arguments import Arithmetic
 
 SECONDS_UNTIL_SHOWN = 5.0
@@ -123,12 +124,18 @@ class EvaluationCallback(TrainerCallback):
 
 
 class EvaluationsAtEnd(TrainerCallback):
-    """The last evaluations of a run. Comes before trackers in Trainer's callbacks, since these close at the end."""
+    """The last evaluations of a run, unless it was asked to stop.
 
-    def __init__(self, evaluations: Sequence[EvaluationCallback]) -> None:
+    Comes before trackers in Trainer's callbacks, since these close at the end.
+    """
+
+    def __init__(self, evaluations: Sequence[EvaluationCallback], preemption: Preemption) -> None:
         self.evaluations = evaluations
+        self.preemption = preemption
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.preemption.end(state.global_step):
+            return
         for evaluation in self.evaluations:
             evaluation.at_end(state.global_step)
 

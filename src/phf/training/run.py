@@ -35,12 +35,14 @@ from phf.training.dataset import Collator, training_dataset
 from phf.training.divergence import LOSS, NO_LOSS, WEIGHTS, divergence
 from phf.training.evaluations import Evaluations
 from phf.training.plan import Plan, plan_run
+from phf.training.preemption import Agreement, Preemption
 from phf.training.settings.preflight import preflight
 from phf.training.sources import describe_sources, gpu_names
 from phf.training.start import open_run_dir, refuse_started
 from phf.training.trackers import Trackers
 from phf.training.trainer import ObjectiveTrainer
 from phf.training.whole import WholeModel
+from phf.workers.interruption import remembering_signals
 
 Show = Callable[[int, int, dict[str, float]], None]
 """Called with (step, max_steps, numbers) whenever numbers are logged, and occasionally with none in between."""
@@ -62,8 +64,9 @@ def train(
     `announce` is called with messages, `show` with the numbers of a step, or none, every few seconds, and `progress` with
     other activities and their progress.
 
-    A folder that holds a finished or interrupted run is refused unless `resume`, which continues from its last complete
-    checkpoint so that every later step is what it would have been.
+    A folder that holds a finished or interrupted run is refused unless `resume`, which continues from its last sound
+    checkpoint so that every later step is what it would have been. Raises `StoppedError` after a step at which SIGTERM or
+    SIGUSR1 asked for it, when its checkpoint is written.
     """
     transformers_logging.disable_progress_bar()
     plan = plan_run(config, run_dir)
@@ -165,14 +168,16 @@ def _train(
         lambda step, numbers: show(step, plan.arithmetic.max_steps, numbers),
     )
     callbacks = evaluations.callbacks(log, report, check_weights)
+    agreement = Agreement(plan.arithmetic.world_size, plan.arguments.ddp_timeout)
+    preemption = Preemption(agreement, config.training.save_minutes, is_main, announce)
     trainer = ObjectiveTrainer(
         model=module,
         args=plan.arguments,
         train_dataset=training_dataset(data.train, plan),
         data_collator=Collator(method.objective),
-        callbacks=[log, *callbacks],
+        callbacks=[log, *callbacks, preemption],
     )
-    trainer.callback_handler.callbacks.insert(0, EvaluationsAtEnd(callbacks))
+    trainer.callback_handler.callbacks.insert(0, EvaluationsAtEnd(callbacks, preemption))
     trackers = Trackers(trainer, dump_config(config), run_dir)
     trainer.add_callback(trackers)
     trainer.remove_callback(PrinterCallback)  # `show` is what the reader sees
@@ -185,7 +190,8 @@ def _train(
     evaluations.whole = whole = WholeModel(module, trainer)
     announce(f"Training {num_parameters:,} parameters on {plan.arithmetic.max_steps:,} steps; results in {run_dir}")
     try:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        with remembering_signals() as preemption.requests:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except (OSError, SafetensorError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in FULL_DISK_SIGNS):
             raise
@@ -193,6 +199,8 @@ def _train(
         raise OutputError(
             f"The run folder {run_dir} cannot be written: {reason}. Make room, then run again with --resume."
         ) from error
+    if preemption.stopped_by:
+        raise preemption.ending(run_dir, trainer.state.global_step, not plan.arguments.save_only_model)
     trainer.check_weights()
     with whole.shared() as (trained, _), division.together():
         if trained is not None and is_main:

@@ -12,13 +12,16 @@ Trainer's loop, with our hooks:
     on_train_end                        -> evaluate, if asked to
 """
 
+import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
+from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.integrations.neftune import activate_neftune, deactivate_neftune
 
@@ -28,6 +31,7 @@ from phf.training.checkpoints.reading import reading_checkpoint
 from phf.training.checkpoints.window import load_window, save_window
 from phf.training.checkpoints.write import CheckpointWriter
 from phf.training.divergence import LOSS, MAX_SKIPPED_STEPS, WEIGHTS, in_any_process, is_finite_total
+from phf.workers.interruption import ASKING
 
 
 class ObjectiveTrainer(Trainer):
@@ -69,6 +73,12 @@ class ObjectiveTrainer(Trainer):
             return super().train(*args, **kwargs)
         finally:
             deactivate_neftune(lm, handle)
+
+    def get_train_dataloader(self) -> DataLoader:
+        loader = super().get_train_dataloader()
+        if loader.num_workers:
+            loader.worker_init_fn = partial(_begin_worker, loader.worker_init_fn)
+        return loader
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -182,3 +192,11 @@ class ObjectiveTrainer(Trainer):
             logs |= self.complete(self.state.global_step, logs)
             self.window = LogTotals()
         super().log(logs, start_time)
+
+
+def _begin_worker(begin: Callable[[int], None] | None, worker: int) -> None:
+    """In a data-loading worker: a scheduler may signal all processes of a job, but the steps until a checkpoint need it."""
+    for signum in ASKING:
+        signal.signal(signum, signal.SIG_IGN)
+    if begin is not None:
+        begin(worker)

@@ -1,4 +1,4 @@
-"""How a program stops when asked to: gracefully the first time, then at once."""
+"""How a program stops when asked to: gracefully the first time, then at once; or later, when its state has been saved."""
 
 import os
 import signal
@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-STOP = (signal.SIGINT, signal.SIGTERM)
+ASKING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""What schedulers send, long enough before they end a program that it can save its state."""
+STOP = (signal.SIGINT, *ASKING)
+STOPPED = 75
+"""Exit status of a program that has saved its state because it was asked to stop: EX_TEMPFAIL, "try again later"."""
 GRACE_SECONDS = 20.0
 """Seconds to finish the current work. A call into a library, or to another process, may never return."""
 SAME_SECONDS = 1.0
@@ -18,17 +22,110 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised where Ctrl-C raises `KeyboardInterrupt`: what cleans up then does so now."""
+    """SIGTERM or SIGUSR1, raised where Ctrl-C raises `KeyboardInterrupt`: what cleans up then does so now."""
+
+    def __init__(self, signum: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self.signum = signum
+
+
+class StoppedError(KeyboardInterrupt):
+    """The end of a program that has saved its state because it was asked to stop; its message says where."""
 
 
 def exit_status(error: KeyboardInterrupt) -> int:
-    """As in shells: 128 plus the number of the signal."""
-    return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+    """`STOPPED`, or as in shells: 128 plus the number of the signal."""
+    if isinstance(error, StoppedError):
+        return STOPPED
+    return 128 + (error.signum if isinstance(error, Terminated) else signal.SIGINT)
+
+
+class Requests:
+    """What signals have asked of the program while they are remembered instead of raised.
+
+    Attributes:
+        first: number of the first signal; 0 if there was none.
+    """
+
+    def __init__(self) -> None:
+        self.first = 0
+        self._is_remembering = True
+        self._time = 0.0
+        self._process = os.getpid()
+
+    def release(self) -> None:
+        """From now on the first signal is raised."""
+        self._is_remembering = False
+
+    @property
+    def is_remembering(self) -> bool:
+        """Whether a signal leads to nothing by itself."""
+        return self._is_remembering
+
+    def receive(self, signum: int, _frame: Any) -> None:
+        """The handler of a signal."""
+        if os.getpid() != self._process:  # a fork, such as a data-loading worker: its parent decides what becomes of it
+            return
+        now = time.monotonic()
+        if not self.first:
+            self.first, self._time = signum, now
+            if not self._is_remembering:
+                raise Terminated(signum)
+        elif signum == self.first == signal.SIGTERM and now - self._time > SAME_SECONDS:
+            raise Terminated(signum)  # unless `ending_on_signals` is faster, and ends the process
+
+
+_requests: Requests | None = None
+"""Those of the block that is running."""
+
+
+@contextmanager
+def remembering_signals() -> Iterator[Requests]:
+    """In this block SIGTERM and SIGUSR1 are remembered, for a program that saves its state and then stops by itself.
+
+    Nobody counts the seconds meanwhile; a second SIGTERM ends the process at once, as always, and so does Ctrl-C. Only in
+    the main thread, and not where a signal has the handler of another program.
+    """
+    global _requests
+    requests = Requests()
+    if threading.current_thread() is not threading.main_thread():
+        yield requests
+        return
+    handlers = {}
+    for signum in ASKING:
+        handler = signal.getsignal(signum)
+        if handler is signal.SIG_DFL or isinstance(handler, _RaiseOnce):
+            handlers[signum] = handler
+            signal.signal(signum, requests.receive)
+    _requests = requests
+    try:
+        yield requests
+    finally:
+        requests.release()
+        _requests = None
+        for signum, handler in handlers.items():
+            if requests.first and isinstance(handler, _RaiseOnce):  # the program ends now: nothing is raised any more
+                handler.raised = True
+            signal.signal(signum, handler)
+        if requests.first and any(isinstance(handler, _RaiseOnce) for handler in handlers.values()):
+            _end_after_grace(requests.first)
+
+
+class _RaiseOnce:
+    """Handler that raises the first signal; others come while things are put in order."""
+
+    raised = False
+
+    def __call__(self, signum: int, _frame: Any) -> None:
+        if not self.raised:
+            self.raised = True
+            raise KeyboardInterrupt if signum == signal.SIGINT else Terminated(signum)
 
 
 @contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """In this block SIGTERM raises `Terminated`, once; a second signal, or the end of `GRACE_SECONDS`, ends the process.
+    """In this block SIGTERM and SIGUSR1 raise `Terminated`, once; a second signal, or the end of `GRACE_SECONDS`, ends the
+    process.
 
     The second works even while the main thread is inside a library and hears nothing. For the main thread of a program;
     where SIGTERM has another handler already, that one stays.
@@ -40,14 +137,7 @@ def ending_on_signals() -> Iterator[None]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    raised = False
-
-    def raise_once(signum: int, frame: Any) -> None:
-        nonlocal raised
-        if not raised:  # not again, while things are put in order
-            raised = True
-            raise KeyboardInterrupt if signum == signal.SIGINT else Terminated
-
+    raise_once = _RaiseOnce()
     ours = (signal.SIG_DFL, signal.default_int_handler)  # not where the caller has it ignored
     handlers = {signum: handler for signum in STOP if (handler := signal.getsignal(signum)) in ours}
     for signum in handlers:
@@ -76,16 +166,23 @@ def keeping_handlers() -> Iterator[None]:
 def _watch(reader: int) -> None:
     first = None
     while received := os.read(reader, 1):
-        if received[0] not in STOP:
+        signum = received[0]
+        is_remembered = _requests is not None and _requests.is_remembering and signum in ASKING
+        if signum not in STOP or (is_remembered and signum != signal.SIGTERM):
             continue
         if first is None:
             first = time.monotonic()
-            timer = threading.Timer(GRACE_SECONDS, _end, args=(received[0],))
-            timer.daemon = True  # it outlives the block: the end of the program may hang too
-            timer.start()
+            if not is_remembered:
+                _end_after_grace(signum)
         elif time.monotonic() - first > SAME_SECONDS:
-            _end(received[0])
+            _end(signum)
     os.close(reader)
+
+
+def _end_after_grace(signum: int) -> None:
+    timer = threading.Timer(GRACE_SECONDS, _end, args=(signum,))
+    timer.daemon = True  # it outlives the block: the end of the program may hang too
+    timer.start()
 
 
 def _end(signum: int) -> None:

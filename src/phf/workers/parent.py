@@ -4,11 +4,13 @@ A message is a JSON object on a line of its own. One with a key `attached` is fo
 it, so that text is not encoded as JSON twice. Errors that a user can fix are sent as `{"error": [[class names], text]}`.
 
 What libraries print goes to standard error, and standard input is empty for them and for programs that they start. The
-child ends when its parent does, at any time: when its input ends, or when it has another parent.
+child ends when its parent does, at any time: when its input ends, or when it has another parent. Signals that a scheduler
+sends to all processes of a job are for the parent, which decides what becomes of the child.
 """
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -16,6 +18,7 @@ from queue import SimpleQueue
 from typing import Any, BinaryIO
 
 from phf.errors import PhfError
+from phf.workers.interruption import ASKING
 
 ATTACHED = "attached"
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -31,6 +34,8 @@ class Parent:
         requests = os.fdopen(os.dup(0), "rb")
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nor may anybody else read what is meant for us
         self._requests: SimpleQueue[tuple[dict[str, Any], bytes]] = SimpleQueue()
+        for signum in ASKING:
+            signal.signal(signum, signal.SIG_IGN)
         threading.Thread(target=_watch, args=(int(sys.argv[1]),), daemon=True).start()
         threading.Thread(target=_receive, args=(requests, self._requests), daemon=True).start()
 

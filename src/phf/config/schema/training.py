@@ -16,5 +16,7 @@ class TrainingConfig(Section):
     """Tokens to train on, including those already seen; sets max_steps."""
     tokens_already_seen: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Tokens that the starting model was trained on before."""
+    save_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Minutes after which a checkpoint is written, at the end of the step, whatever save_steps says; null: never."""
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of initialisation, dropout, data order and control-token dropout."""
