@@ -8,7 +8,7 @@ import time
 import pytest
 
 from phf.errors import ConfigError, CorpusError, MissingExtraError, PhfError, ServerError
-from phf.workers.child import Child, carried_error, ready
+from phf.workers.child import Child, carried_error, ready, starting_ahead
 
 MODULE = "tests.workers.talking_child"
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
@@ -105,3 +105,30 @@ def test_a_child_ends_with_its_parent_whatever_it_is_doing(pipe):
     while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_a_process_that_was_started_ahead_is_taken_over_once_and_ends_with_the_block(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
+    started, popen = [], subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *args, **kwargs: started.append(popen(*args, **kwargs)) or started[-1]
+    )
+    with starting_ahead(MODULE, 3):
+        assert len(started) == 3
+        child = Child(MODULE, echo=False)
+        assert len(started) == 3
+        child.send({"do": "count"}, b"\x05")
+        assert first(child) == {"length": 1, "sum": 5}
+    # those that nobody wanted end with the block, and it does not end those in use
+    assert sorted(process.poll() is None for process in started) == [False, False, True]
+    child.stop()
+    Child(MODULE, echo=False).stop()
+    assert len(started) == 4
+
+
+def test_a_process_with_an_environment_of_its_own_is_not_one_that_was_started_ahead():
+    with starting_ahead(MODULE, 1):
+        child = Child(MODULE, {**ENVIRONMENT, "OF_ITS_OWN": "x"}, echo=False)
+        child.send({"do": "count"}, b"\x05")
+        assert first(child) == {"length": 1, "sum": 5}
+        child.stop()

@@ -10,6 +10,11 @@ import typer
 from phf.cli.options import scorer_section
 from phf.cli.terminal import console, say
 from phf.errors import ConfigError
+from phf.workers.child import starting_ahead
+
+WORKER = "phf.annotate.backends.worker"
+MOST_AHEAD = 2
+"""Workers that are started before it is known how much there is to do, and with what."""
 
 
 def annotate(
@@ -43,40 +48,43 @@ def annotate(
     ] = "stop",
 ) -> None:
     """Score every segment of a corpus."""
-    from phf.annotate.checks import notices
-    from phf.annotate.hub import check_push, push_dataset
-    from phf.annotate.runner import annotate as run
-    from phf.cli.progress import scoring_progress
-    from phf.corpus.formats.row_policy import ReadOptions
-
     if backend not in ("local", "ray"):
         raise ConfigError(f"--backend {backend}: it must be local or ray.")
     if on_error not in ("stop", "skip"):
         raise ConfigError(f"--on-error {on_error}: it must be stop or skip.")
-    if push_to_hub is not None:
-        check_push(push_to_hub)
     announced: list[str] = []
 
     def announce(message: str) -> None:
         announced.append(message)
         say(message, "yellow")
 
-    with scoring_progress(console, "Scoring") as show:
-        manifest = run(
-            sources,
-            [scorer_section(text) for text in scorer],
-            segment,
-            output,
-            workers,
-            show,
-            backend=backend,  # type: ignore[arg-type]
-            ray_address=ray_address,
-            time_limit=time_limit or None,
-            shard_bytes=shard_size * 1_000_000,
-            options=ReadOptions(text_column, tuple(keep or ())),
-            on_error=on_error,  # type: ignore[arg-type]
-            announce=announce,
-        )
+    is_alone = workers == 1 and not time_limit
+    num_ahead = 0 if is_alone or backend == "ray" else min(workers or 1, MOST_AHEAD)
+    with starting_ahead(WORKER, num_ahead):
+        from phf.annotate.checks import notices
+        from phf.annotate.hub import check_push, push_dataset
+        from phf.annotate.runner import annotate as run
+        from phf.cli.progress import scoring_progress
+        from phf.corpus.formats.row_policy import ReadOptions
+
+        if push_to_hub is not None:
+            check_push(push_to_hub)
+        with scoring_progress(console, "Scoring") as show:
+            manifest = run(
+                sources,
+                [scorer_section(text) for text in scorer],
+                segment,
+                output,
+                workers,
+                show,
+                backend=backend,  # type: ignore[arg-type]
+                ray_address=ray_address,
+                time_limit=time_limit or None,
+                shard_bytes=shard_size * 1_000_000,
+                options=ReadOptions(text_column, tuple(keep or ())),
+                on_error=on_error,  # type: ignore[arg-type]
+                announce=announce,
+            )
     say(
         f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, unscored: {manifest.num_unscored:,}. "
         f"Dataset: {output}"

@@ -10,8 +10,8 @@ import selectors
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from phf import errors
@@ -30,16 +30,10 @@ class Child:
     """
 
     def __init__(self, module: str, environment: Mapping[str, str] | None = None, *, echo: bool = True) -> None:
-        # a process group of its own, but no session of its own, which Linux would give a share of the processor apart
-        # from the parent's
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **(environment or {})},
-            process_group=0,
-        )
+        ahead = _started_ahead.get(module, [])
+        if environment:
+            _end_all(ahead)
+        self._process = ahead.pop() if ahead else _start(module, environment or {})
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -105,6 +99,42 @@ class Child:
                 self._said = (self._said + received)[-KEPT_BYTES:]
                 if echo:
                     os.write(2, received)
+
+
+_started_ahead: dict[str, list["subprocess.Popen[bytes]"]] = {}
+"""Module -> processes that run it and have no `Child` yet."""
+
+
+@contextmanager
+def starting_ahead(module: str, count: int) -> Iterator[None]:
+    """Start processes that the first children of the block, of this module and with no environment of their own, take
+    over: they import what they need while this process is still importing what it needs."""
+    ahead = _started_ahead.setdefault(module, [])
+    ahead += [_start(module, {}) for _ in range(count)]
+    try:
+        yield
+    finally:
+        _end_all(ahead)
+
+
+def _start(module: str, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    # a process group of its own, but no session of its own, which Linux would give a share of the processor apart from
+    # the parent's
+    return subprocess.Popen(
+        [sys.executable, "-m", module, str(os.getpid())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+        process_group=0,
+    )
+
+
+def _end_all(processes: list["subprocess.Popen[bytes]"]) -> None:
+    while processes:
+        process = processes.pop()
+        process.kill()
+        process.communicate()
 
 
 def ready(children: Sequence[Child], seconds: float) -> list[Child]:

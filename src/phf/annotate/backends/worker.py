@@ -30,6 +30,8 @@ SECONDS_BETWEEN_ANSWERS = 0.1
 def main() -> None:
     """Serve until the parent is gone."""
     parent = Parent()
+    import pyarrow.parquet  # noqa: F401 - needed in the end, and now the parent is busy with other things
+
     settings, _ = parent.receive()
     sys.path[:] = settings["path"]
     importlib.invalidate_caches()
