@@ -156,11 +156,16 @@ def write_columns(
     for name in others:
         columns |= _score_columns(name, scores[name], lengths)
     table = pa.Table.from_arrays(list(columns.values()), names=list(columns))
-    # few scores are distinct, nearly all segments are
+    # few scores are distinct, nearly all segments are; nor does anybody look for segments by their lowest and highest
     repetitive = [f"{name}.list.element" for name in scores]
     with atomic_write(path, sync=False) as partial:
         pq.write_table(
-            table, partial, compression="zstd", use_dictionary=repetitive, row_group_size=max(len(documents), 1)
+            table,
+            partial,
+            compression="zstd",
+            use_dictionary=repetitive,
+            write_statistics=["id", "num_sents", *(n for n in columns if n.endswith("avg_score")), *repetitive],
+            row_group_size=max(len(documents), 1),
         )
 
 

@@ -1,5 +1,9 @@
 """Parquet files of one schema joined into one without decoding them: their row groups are copied as they are.
 
+No library does this: pyarrow's `FileMetaData.append_row_groups` keeps every place as it is in the file that it came from, for
+a `_metadata` file beside them, and reading and writing row groups again takes over ten times as long as copying them, which
+would be a third of the time of annotating with a fast scorer.
+
 Only the footer is made anew, in which every place is counted from the start of the file. It is a Thrift structure in the
 compact protocol (https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md), whose fields are
 numbered in https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift.

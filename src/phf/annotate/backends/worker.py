@@ -8,6 +8,7 @@ Requests and answers:
                        -> {"read": true}, {"at": n} periodically, then {"result": ...} or {"error": ...}
 """
 
+import gc
 import importlib
 import sys
 import time
@@ -47,6 +48,7 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the parent built the same scorers and has shown these
             scorers = {column: build_scorer(config) for column, config in job.scorers.items()}
+        gc.freeze()  # models and libraries stay: they are not searched for garbage again and again
         while True:
             how, documents = parent.receive()
             result = read_and_score(
