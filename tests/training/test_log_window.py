@@ -74,3 +74,10 @@ def test_a_window_comes_back_exactly_and_is_shared_by_another_number_of_processe
     assert load_window(tmp_path, 1, 3, torch.device("cpu"))[0].pairs() == {}
     (tmp_path / FILE.format(0)).unlink()
     assert load_window(tmp_path, 0, 1, torch.device("cpu")) is None
+
+
+def test_the_window_of_one_process_is_not_counted_again_by_each_of_several(tmp_path):
+    save_window(tmp_path, 0, totals_of(1.0, 4.0), loss=2.5, since=7)
+    windows = [load_window(tmp_path, process, 2, torch.device("cpu")) for process in range(2)]
+    assert [totals.pairs() for totals, _, _ in windows] == [{"a": (5.0, 2.0), "a_max": (4.0, 2.0)}, {}]
+    assert [loss for _, loss, _ in windows] == [2.5, 2.5]

@@ -220,20 +220,6 @@ def test_processes_wait_for_as_long_as_the_main_one_may_evaluate(corpus, tmp_pat
 
 
 @pytest.mark.slow
-def test_two_processes_take_the_steps_of_one(corpus, tmp_path):
-    config = tiny_config(corpus, "awr", **{"training.num_tokens": 4 * 4 * 64})
-    train(config, tmp_path / "one")
-    (tmp_path / "config.yaml").write_text(dump_config(config))
-    options = ["--config", str(tmp_path / "config.yaml"), "--output-dir", str(tmp_path), "--run-name", "two"]
-    run_ranks(["-m", "phf", "train", *options], tmp_path)
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
-    samples = [(tmp_path / name / "samples" / "unconditional.jsonl").read_text() for name in ("one", "two")]
-    assert len(samples[0].splitlines()) == len(samples[1].splitlines()) == 5
-    provenance = json.loads((tmp_path / "two" / "provenance.json").read_text())
-    assert provenance["effective_batch_size"] == 4
-
-
-@pytest.mark.slow
 def test_a_tokenizer_is_trained_once_and_read_when_the_run_resumes(corpus, tmp_path):
     quiet = {"generation.run_on_train_end": False, "dataset.eval_fraction": 0.0}
     config = tiny_config(corpus, "conditional", **quiet)

@@ -48,9 +48,10 @@ def load_window(
         saved.append(read_json_as(LogWindow, folder / FILE.format(len(saved)), CheckpointError, advice, finite=True))
     if not saved:
         return None
-    mine = [saved[process]] if len(saved) == num_processes else saved
+    is_as_saved = len(saved) == num_processes
+    mine = [saved[process]] if is_as_saved else saved
     totals = LogTotals()
-    if len(mine) == 1 or process == 0:
+    if is_as_saved or process == 0:
         for part in mine:
             one = LogTotals()
             one.set_pairs(part["totals"], device)

@@ -1,0 +1,112 @@
+"""Two processes and one: every number of a run is the same, and either continues what the other has begun."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.ranks import run_ranks
+from tests.tiny import tiny_config, tiny_corpus, tiny_lm, tiny_tokenizer
+
+from phf.config import dump_config
+from phf.training.run import train
+
+METHODS = ["mle", "filtering", "conditional", "ul", "awr", "rwr"]
+NUM_STEPS, SAVED_AT = 20, 10
+SPEEDS = ("per_second", "_seconds", "memory", "mfu", "share")
+"""In the names of what is measured of the machine."""
+
+
+def config_of(method, corpus, reference):
+    """4 micro-batches in a step of one process; a line of the log is open when a checkpoint is written."""
+    changes = {
+        "model.config_kwargs.n_layer": 1,
+        "training.effective_batch_size": 8,
+        "training.num_tokens": NUM_STEPS * 8 * 64,
+        "training.save_steps": SAVED_AT,
+        "training.logging_steps": 4,
+        "generation.every_n_steps": SAVED_AT,
+        "generation.batch_size": 2,
+        "kl_gpt3_callback": {
+            "reference": {"path_or_name": reference},
+            "num_samples": 5,
+            "max_tokens": 12,
+            "batch_size": 2,
+            "every_n_steps": NUM_STEPS,
+        },
+    }
+    if method == "filtering":
+        changes["dataset.filter_threshold"] = 0.05
+    return tiny_config(corpus, method, **changes)
+
+
+def train_in_two(jobs, folder):
+    """[(configuration, run folder, resume)], one after the other, in the same two processes."""
+    lines = []
+    for number, (config, run_dir, resume) in enumerate(jobs):
+        (folder / f"config-{number}.yaml").write_text(dump_config(config))
+        lines.append([str(folder / f"config-{number}.yaml"), str(run_dir), resume])
+    (folder / "jobs.json").write_text(json.dumps(lines))
+    run_ranks([str(Path(__file__).with_name("on_ranks.py")), str(folder / "jobs.json")], folder)
+
+
+def numbers(run_dir):
+    """(step, key) -> number, of everything that training and its evaluations give."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return {
+        (line["step"], key): value
+        for line in lines
+        for key, value in line.items()
+        if value is not None and not any(speed in key for speed in SPEEDS)
+    }
+
+
+def texts(run_dir):
+    lines = (run_dir / "samples" / "unconditional.jsonl").read_text().splitlines()
+    return [(line["step"], line["continuation"]) for line in map(json.loads, lines)]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """-> (folder of the runs of one process, of two processes, configuration of each method)"""
+    one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    corpus = tiny_corpus(tmp_path_factory.mktemp("corpus"))
+    reference, tokenizer = tmp_path_factory.mktemp("reference"), tiny_tokenizer()
+    for part in (tiny_lm("gpt2", tokenizer, seed=1), tokenizer):
+        part.save_pretrained(reference)
+    configs = {method: config_of(method, corpus, str(reference)) for method in METHODS}
+    for method, config in configs.items():
+        train(config, one / method)
+    train_in_two([(config, two / method, False) for method, config in configs.items()], two)
+    return one, two, configs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_number_and_sample_is_that_of_one_process(runs, method):
+    one, two, _ = runs
+    expected, found = numbers(one / method), numbers(two / method)
+    assert found.keys() == expected.keys()
+    assert {"train/loss", "train/lm_loss", "eval/loss", "kl/nats_per_sequence"} <= {key for _, key in expected}
+    assert found == pytest.approx(expected, rel=1e-6, abs=1e-6, nan_ok=True)
+    assert texts(two / method) == texts(one / method)
+    assert len(texts(two / method)) == 5 * 2
+
+
+@pytest.mark.slow
+def test_either_number_of_processes_continues_the_run_of_the_other(runs, tmp_path):
+    one, two, configs = runs
+    copies = {}
+    for name, source in (("one", one), ("two", two)):
+        copies[name] = shutil.copytree(source / "awr", tmp_path / name)
+        shutil.rmtree(copies[name] / "model")
+        shutil.rmtree(copies[name] / f"checkpoint-{NUM_STEPS}")
+    announced = []
+    train(configs["awr"], copies["two"], resume=True, announce=announced.append)
+    train_in_two([(configs["awr"], copies["one"], True)], tmp_path)
+    assert any(f"from step {SAVED_AT}" in message for message in announced)
+    expected = numbers(one / "awr")
+    for copy in copies.values():
+        assert numbers(copy) == pytest.approx(expected, rel=1e-6, abs=1e-6, nan_ok=True)
+        assert texts(copy) == texts(one / "awr")
+        assert (copy / "model" / "model.safetensors").is_file()
