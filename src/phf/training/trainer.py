@@ -31,6 +31,7 @@ from phf.training.checkpoints.reading import reading_checkpoint
 from phf.training.checkpoints.window import load_window, save_window
 from phf.training.checkpoints.write import CheckpointWriter
 from phf.training.divergence import LOSS, MAX_SKIPPED_STEPS, WEIGHTS, in_any_process, is_finite_total
+from phf.training.random_state import is_saved_for, separate, start_anew
 from phf.workers.interruption import ASKING
 
 
@@ -62,6 +63,7 @@ class ObjectiveTrainer(Trainer):
 
         Trainer would ask our module for its embeddings, and accelerate would then shard them separately (FSDP).
         """
+        separate(self.args.seed, self.args.process_index)
         alpha = self.args.neftune_noise_alpha
         self.neftune_noise_alpha = None
         if alpha is None:
@@ -158,6 +160,9 @@ class ObjectiveTrainer(Trainer):
             super()._load_optimizer_and_scheduler(checkpoint)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None and not is_saved_for(Path(checkpoint), self.args.world_size):
+            start_anew(self.args.seed, self.state.global_step, self.args.process_index)
+            return
         with reading_checkpoint(checkpoint):
             super()._load_rng_state(checkpoint)
 
