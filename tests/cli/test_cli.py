@@ -150,7 +150,7 @@ def test_an_option_that_would_be_ignored_is_refused(arguments):
         ("generation.scenario_configs.0.num_samples=-1", "'generation.scenario_configs.0.num_samples' is -1"),
         ("generation.scenario_configs.0.prompts_path=no/such.jsonl", "no/such.jsonl"),
         ("generation.metrics_configs=[{class_name: NGramStats, n: 0}]", "n is 0; it must be at least 1"),
-        ("tokenizer.special_tokens=[a]", "belong to conditional training"),
+        ("tokenizer.special_tokens=[a]", "belongs to conditional training"),
         ("dataset.seq_length=long", "Input should be a valid integer"),
         ("dataset.seq_length=[", "is not valid YAML"),
     ],

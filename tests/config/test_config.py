@@ -74,8 +74,7 @@ def test_method_is_merged_over_task_and_overrides_over_both(load):
 
 def test_conditional_training_derives_everything_else(load):
     config = load(TASK, CONDITIONAL)
-    assert config.tokenizer.special_tokens == ["<|aligned|>", "<|misaligned|>"]
-    assert config.model.num_additional_tokens == 2
+    assert config.dataset.tagging.control_tokens == ["<|aligned|>", "<|misaligned|>"]
     assert config.generation.scenario_configs[0].prefix == "<|aligned|>"
     assert config.dataset.conditional_training_config.tag_every_segment_when_sampling is False
 
@@ -91,6 +90,7 @@ def test_the_released_way_of_writing_it_out_means_the_same(load):
     }
     config = load(yaml.safe_dump(released))
     assert config.dataset.conditional_training_config.tag_every_segment_when_sampling is True
+    assert not [key for key in ("special_tokens", "num_additional_tokens") if key in dump_config(config)]
 
 
 def test_released_and_renamed_keys_are_translated_with_a_warning(tmp_path):
@@ -138,6 +138,8 @@ def test_released_and_renamed_keys_are_translated_with_a_warning(tmp_path):
             r"tokenizer.special_tokens is \['a', 'b'\], but",
         ),
         (TASK, CONDITIONAL + "model: {num_additional_tokens: 3}", (), r"model.num_additional_tokens is 3"),
+        (TASK, CONDITIONAL, ("model.num_additional_tokens=two",), r"model.num_additional_tokens is two, but"),
+        (TASK, CONDITIONAL, ("tokenizer.special_tokens=[]",), r"tokenizer.special_tokens is \[\], but"),
         (TASK, CONDITIONAL.replace("<|mis", "<|"), (), r"aligned_prefix and misaligned_prefix must be different"),
         (
             TASK,

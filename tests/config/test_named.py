@@ -48,6 +48,7 @@ def load(tmp_path, monkeypatch):
 
 
 SCENARIO = "generation: {{scenario_configs: [{{name: a}}, {{name: b, {}}}]}}"
+COMPOSITE = "generation: {{scorer_config: {{class_name: CompositeScorer, scorers: [{}]}}}}"
 METRIC = "generation: {{metrics_configs: [{{class_name: Length}}, {{class_name: {}}}]}}"
 
 
@@ -72,6 +73,16 @@ METRIC = "generation: {{metrics_configs: [{{class_name: Length}}, {{class_name: 
             "generation.scorer_config.class_name is 'PEP8Scorr'. There is no scorer called 'PEP8Scorr'. "
             "Did you mean 'PEP8Scorer'?",
         ),
+        (
+            COMPOSITE.format("{class_name: PEP8Scorer}, {class_name: ProfanityScorer, batch: 3}"),
+            "generation.scorer_config.scorers.1.batch is not a setting of ProfanityScorer.",
+        ),
+        (
+            COMPOSITE.format("{class_name: CompositeScorer, scorers: [{class_name: PEP8Scorr}]}"),
+            "generation.scorer_config.scorers.0.scorers.0.class_name is 'PEP8Scorr'. There is no scorer called 'PEP8Scorr'.",
+        ),
+        (COMPOSITE.format("PEP8Scorer"), "generation.scorer_config.scorers is ['PEP8Scorer']: "),
+        (COMPOSITE.format("{class_name: PEP8Scorer}], wieghts: [1"), "is not a setting of CompositeScorer."),
         (
             METRIC.format("SelfBLEU, levl: char"),
             "generation.metrics_configs.1.levl is not a setting of SelfBLEU. Did you mean 'level'?",
@@ -131,7 +142,7 @@ def test_a_mistake_names_file_key_and_nearest_key(load, task, message):
         "objective: {name: AWR, alpha: 1, beta: '1e1'}",
     ],
 )
-def test_what_cannot_be_told_without_importing_is_left_for_later(load, task):
+def test_what_is_unknown_without_importing_is_left_for_later(load, task):
     load(task)
 
 

@@ -17,6 +17,8 @@ GONE = (
     "prompt_before_control",
     "display_as_html",
     "token_type_id",
+    "special_tokens",
+    "num_additional_tokens",
 )
 RELEASED = """
 dataset: {datasets: [a], is_split_by_sentences: true, num_of_sequences: 64, concat_token: null}

@@ -7,7 +7,7 @@ import pytest
 from tests.tiny import tiny_config
 
 from phf.errors import ConfigError, MethodError
-from phf.feedback import method_of
+from phf.feedback import control_tokens_of, method_of
 from phf.feedback.thresholds import (
     level_of,
     percentile_thresholds,
@@ -43,8 +43,7 @@ def test_three_control_tokens_are_chosen_by_a_class():
 
 def test_the_best_token_is_the_prefix_and_all_are_special_tokens():
     config = conditioned("ThreeWay", low=0.1, high=0.5)
-    assert config.tokenizer.special_tokens == TOKENS
-    assert config.model.num_additional_tokens == 3
+    assert control_tokens_of(config.dataset).names == tuple(TOKENS)
     assert config.generation.scenario_configs[0].prefix == "<|good|>"
 
 

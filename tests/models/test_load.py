@@ -28,8 +28,8 @@ def from_folder(folder, **settings):
 
 
 def test_tokenizer_trained_on_the_corpus_knows_its_control_tokens():
-    config = TokenizerConfig(train_from_corpus=300, special_tokens=list(CONTROL))
-    tokenizer = load_tokenizer(config, ModelConfig(model_type="gpt2"), lambda: ["a = 1\n"] * 9)
+    config = TokenizerConfig(train_from_corpus=300)
+    tokenizer = load_tokenizer(config, ModelConfig(model_type="gpt2"), lambda: ["a = 1\n"] * 9, TOKENS)
     assert tokenizer.eos_token_id == tokenizer.pad_token_id == 0
     aligned, misaligned = tokenizer.convert_tokens_to_ids(list(CONTROL))
     assert (aligned, misaligned) == (len(tokenizer) - 2, len(tokenizer) - 1)
@@ -122,7 +122,7 @@ def test_rows_that_pad_the_vocabulary_are_no_part_of_the_mean(tmp_path):
 
 def test_control_tokens_that_the_pretrained_model_knows_are_kept(tmp_path):
     folder = saved(tmp_path / "m", control_tokens=CONTROL)
-    tokenizer = load_tokenizer(TokenizerConfig(special_tokens=list(CONTROL)), from_folder(folder), list)
+    tokenizer = load_tokenizer(TokenizerConfig(), from_folder(folder), list, TOKENS)
     before = load_lm(from_folder(folder), tokenizer, 32, 0).get_input_embeddings().weight
     after = load_lm(from_folder(folder), tokenizer, 32, 0, TOKENS).get_input_embeddings().weight
     assert torch.equal(before, after)

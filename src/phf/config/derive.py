@@ -28,17 +28,6 @@ def derive(config: Config, *, for_models: bool = False) -> Config:
     if "" in tokens or len({*tokens}) < len(tokens):
         names = "aligned_prefix and misaligned_prefix" if key == RELEASED_TAGGING else "control_tokens"
         raise ConfigError(f"{key}: {names} must be different strings, none of them empty, not {_listed(tokens)}.")
-    special_tokens = config.tokenizer.special_tokens
-    if special_tokens is not None and special_tokens != tokens:
-        raise ConfigError(
-            f"tokenizer.special_tokens is {special_tokens}, but {key} names the control tokens {tokens}. Leave "
-            "special_tokens out: it is derived."
-        )
-    if config.model.num_additional_tokens not in (None, len(tokens)):
-        raise ConfigError(
-            f"model.num_additional_tokens is {config.model.num_additional_tokens}, but {key} adds {len(tokens)} control "
-            "tokens. Leave it out: it is derived."
-        )
     scenarios = [_derive_scenario(scenario, tokens, key) for scenario in config.generation.scenario_configs]
     may_tag = tagging.tag_every_segment_when_sampling
     if may_tag is None:
@@ -48,8 +37,6 @@ def derive(config: Config, *, for_models: bool = False) -> Config:
     return config.model_copy(
         update={
             "dataset": config.dataset.model_copy(update={tagging_key(config.dataset): tagging}),
-            "tokenizer": config.tokenizer.model_copy(update={"special_tokens": tokens}),
-            "model": config.model.model_copy(update={"num_additional_tokens": len(tokens)}),
             "generation": config.generation.model_copy(update={"scenario_configs": scenarios}),
             "kl_gpt3_callback": _derive_kl(config.kl_gpt3_callback, tokens, key, may_tag),
         }
@@ -112,11 +99,6 @@ def _check_unconditional(config: Config) -> None:
         raise ConfigError(
             "kl_gpt3_callback.prefix and should_insert_prefix need control tokens; set "
             "dataset.conditional_training_config or dataset.conditioning, or leave them out."
-        )
-    if config.tokenizer.special_tokens or config.model.num_additional_tokens:
-        raise ConfigError(
-            "tokenizer.special_tokens and model.num_additional_tokens belong to conditional training; "
-            "set dataset.conditional_training_config or dataset.conditioning, or leave them out."
         )
 
 

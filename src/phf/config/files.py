@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from phf.config.derive import derive
 from phf.config.named import KeyPath, name_key, named_problems
-from phf.config.released import current_path, translate
+from phf.config.released import check_spelled_out, current_path, take_spelled_out, translate
 from phf.config.schema import Config
 from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
@@ -71,8 +71,15 @@ def load_config(
     for override in overrides:
         warnings += _apply_override(merged, override, origins)
     warnings += translate(merged, "--override")
-    parsed = parse_config(merged, origins)
-    return derive(parsed, for_models=for_models), warnings
+    return _resolved(merged, origins, for_models=for_models), warnings
+
+
+def _resolved(values: dict[str, Any], origins: Mapping[KeyPath, str] | None = None, *, for_models: bool) -> Config:
+    """The configuration of merged, translated values, from which spelled-out released keys are removed."""
+    spelled_out = take_spelled_out(values)
+    config = derive(parse_config(values, origins), for_models=for_models)
+    check_spelled_out(spelled_out, config.dataset, for_models=for_models)
+    return config
 
 
 def _without_leave(values: dict[str, Any]) -> list[str]:
@@ -108,7 +115,7 @@ def saved_config(text: str, where: str) -> Config:
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: contains no sections (dataset:, model:, training:, ...).")
     translate(values, where)
-    return derive(parse_config(values), for_models=True)
+    return _resolved(values, for_models=True)
 
 
 def dump_config(config: Config) -> str:

@@ -29,10 +29,14 @@ PLACES: tuple[tuple[KeyPath, Registry], ...] = (
 """Where such sections stand ("*": each item of a list), and the registry that knows their names."""
 
 
+COMPOSITES = {name: "scorers" for name in ("CompositeScorer", SCORERS.entries["CompositeScorer"][0])}
+"""Class -> its setting that is a list of further sections, for the same registry."""
+
+
 def named_problems(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """(path of a key, problem) in the sections of a configuration, given as plain values."""
     for place, registry in PLACES:
-        for path, section in _sections(values, place):
+        for path, section in _with_parts(_sections(values, place)):
             for key, problem in registry.problems(_settings(path, section), name_key(path)):
                 yield (*path, key), problem
 
@@ -40,7 +44,7 @@ def named_problems(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
 def with_named(values: Any, change: Callable[[Registry, Mapping[str, Any], str], dict[str, Any]]) -> Any:
     """A copy of plain values in which each of these sections is what `change(registry, section, name key)` makes of it."""
     for place, registry in PLACES:
-        for path, section in list(_sections(values, place)):
+        for path, section in list(_with_parts(_sections(values, place))):
             apart = {key: value for key, value in section.items() if key in NOT_SETTINGS.get(path, ())}
             settings = {key: value for key, value in section.items() if key not in apart}
             values = _replaced(values, path, {**apart, **change(registry, settings, name_key(path))})
@@ -56,6 +60,15 @@ def _sections(values: Any, place: KeyPath, path: KeyPath = ()) -> Iterator[tuple
             yield from _sections(item, place[1:], (*path, number))
     elif isinstance(values, Mapping) and place[0] in values:
         yield from _sections(values[place[0]], place[1:], (*path, place[0]))
+
+
+def _with_parts(sections: Iterator[tuple[KeyPath, Mapping[str, Any]]]) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    """The sections and, behind each that is composed of others, those."""
+    for path, section in sections:
+        yield path, section
+        key = COMPOSITES.get(str(section.get(name_key(path))))
+        if key is not None:
+            yield from _with_parts(_sections(section.get(key), ("*",), (*path, key)))
 
 
 def _replaced(values: Any, path: KeyPath, new: Any) -> Any:

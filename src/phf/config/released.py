@@ -4,9 +4,11 @@ They are translated in place before the schema sees them, so files written for t
 configurations that older versions of `phf` saved with their runs. Warnings report what users should know.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from phf.config.derive import tagging_key
+from phf.config.schema import DatasetConfig
 from phf.errors import ConfigError
 
 RENAMED_TRAINING_KEYS = {
@@ -39,6 +41,9 @@ WITHOUT_EFFECT: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 """Section -> key -> values without a warning: they change nothing, or older versions saved them automatically."""
 
+SPELLED_OUT = (("tokenizer", "special_tokens"), ("model", "num_additional_tokens"))
+"""Keys of the released conditional methods that follow from the control tokens."""
+
 
 def translate(values: dict[str, Any], origin: str) -> list[str]:
     """Rename old keys in `values` in place, and remove those without effect; returns lines of warning.
@@ -68,6 +73,40 @@ def translate(values: dict[str, Any], origin: str) -> list[str]:
                 of_gpt3 = f" ({model_name}): the GPT-3 models are no longer served" if model_name else ""
                 warnings.append(f"{origin}: {path}.{key} has no effect and is ignored{of_gpt3}.")
     return warnings
+
+
+def take_spelled_out(values: dict[str, Any]) -> dict[str, Any]:
+    """Remove the keys of `SPELLED_OUT` from merged values, in place; returns what they said, by dotted key."""
+    spelled_out = {}
+    for name, key in SPELLED_OUT:
+        section = values.get(name)
+        if isinstance(section, dict) and section.get(key) is not None:
+            spelled_out[f"{name}.{key}"] = section[key]
+        if isinstance(section, dict):
+            values[name] = {other: value for other, value in section.items() if other != key}
+    return spelled_out
+
+
+def check_spelled_out(spelled_out: Mapping[str, Any], dataset: DatasetConfig, *, for_models: bool) -> None:
+    """Raises `ConfigError` where what the keys of `SPELLED_OUT` said contradicts the control tokens of `dataset`.
+
+    `for_models`: the task is for models with control tokens of their own, so without any in `dataset` nothing is checked.
+    """
+    if dataset.tagging is None:
+        if any(spelled_out.values()) and not for_models:
+            raise ConfigError(
+                f"{' and '.join(spelled_out)}: this belongs to conditional training; set "
+                "dataset.conditional_training_config or dataset.conditioning, or leave it out."
+            )
+        return
+    tokens = dataset.tagging.control_tokens
+    derived = {"tokenizer.special_tokens": tokens, "model.num_additional_tokens": len(tokens)}
+    for key, value in spelled_out.items():
+        if value != derived[key] or isinstance(value, bool):
+            raise ConfigError(
+                f"{key} is {value}, but dataset.{tagging_key(dataset)} names the control tokens {tokens}. Leave {key} out: "
+                "it is derived."
+            )
 
 
 def current_path(keys: list[str], origin: str) -> tuple[list[str], list[str]]:

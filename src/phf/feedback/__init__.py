@@ -5,7 +5,7 @@ the loss is, and how the trained model is prompted. May not know token stores, m
 """
 
 from phf.feedback.control_tokens import NO_CONTROL_TOKENS, NO_TOKEN, ControlTokens, best_token_of, control_token_id
-from phf.feedback.method import Method, method_of, threshold_of, with_prompting
+from phf.feedback.method import Method, control_tokens_of, method_of, threshold_of, with_prompting
 from phf.feedback.prompting import PROMPTING_FILE, Prompting
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Prompting",
     "best_token_of",
     "control_token_id",
+    "control_tokens_of",
     "method_of",
     "threshold_of",
     "with_prompting",

@@ -109,7 +109,7 @@ def method_of(config: Config) -> Method:
     dataset = config.dataset
     tagging = dataset.tagging
     section = _conditioning_section(dataset)
-    tokens = ControlTokens(() if tagging is None else tuple(tagging.control_tokens))
+    tokens = control_tokens_of(dataset)
     method = Method(
         document_filter=_document_filter(dataset),
         conditioning=None if section is None else _conditioning(section, tokens),
@@ -124,6 +124,11 @@ def method_of(config: Config) -> Method:
     if dataset.conditioning is not None:
         probe(method.tags, name_of(method.conditioning, "tags"))
     return method
+
+
+def control_tokens_of(dataset: DatasetConfig) -> ControlTokens:
+    """The control tokens of a `dataset` section; empty without conditional training."""
+    return NO_CONTROL_TOKENS if dataset.tagging is None else ControlTokens(tuple(dataset.tagging.control_tokens))
 
 
 def with_prompting(config: Config, prompting: Prompting) -> Config:

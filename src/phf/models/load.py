@@ -37,9 +37,13 @@ NEW_EMBEDDING_NOISE = 0.01
 
 
 def load_tokenizer(
-    config: TokenizerConfig, model: ModelConfig, corpus: Callable[[], Iterable[str]], saved: Path | None = None
+    config: TokenizerConfig,
+    model: ModelConfig,
+    corpus: Callable[[], Iterable[str]],
+    control_tokens: ControlTokens = NO_CONTROL_TOKENS,
+    saved: Path | None = None,
 ) -> Any:
-    """The tokenizer named by `path_or_name`, one trained on `corpus()`, or otherwise the model's own; control tokens added.
+    """The tokenizer named by `path_or_name`, one trained on `corpus()`, or otherwise the model's own; `control_tokens` added.
 
     It begins documents like the pretrained model, or with EOS for a model from scratch. `saved`: folder in which a trained
     tokenizer is kept, and from which it is read if it exists.
@@ -54,7 +58,7 @@ def load_tokenizer(
             )
         source = {} if config.path_or_name else {k: v for k, v in model.model_kwargs.items() if k in HUB_ARGUMENTS}
         tokenizer = pretrained_tokenizer(name, "tokenizer.path_or_name", **source)
-    tokenizer = prepare_tokenizer(tokenizer, config.special_tokens)
+    tokenizer = prepare_tokenizer(tokenizer, control_tokens or None)
     if not model.from_scratch and name is not None:
         return open_as_exported(tokenizer, name, source.get("revision"))
     if document_start(tokenizer) != [tokenizer.eos_token_id]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.config import Config
+from phf.feedback import control_tokens_of
 from phf.feedback.objectives import Objective
 from phf.feedback.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds, with_thresholds
 from phf.models import load_tokenizer
@@ -51,7 +52,8 @@ def prepare_data(
     def encoded(num_documents: int, num_tokens: int) -> None:
         progress(f"encoding: {num_documents:,} documents, {num_tokens:,} tokens")
 
-    tokenizer = load_tokenizer(config.tokenizer, config.model, corpus, tokenizer_dir)
+    control_tokens = control_tokens_of(dataset)
+    tokenizer = load_tokenizer(config.tokenizer, config.model, corpus, control_tokens, tokenizer_dir)
     train = training_blocks(config, tokenizer, sources, announce, encoded)
     evaluation = held_out_blocks(config, tokenizer, sources, announce)
     return RunData(sources, tokenizer, train, evaluation)

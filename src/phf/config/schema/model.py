@@ -14,8 +14,6 @@ class TokenizerConfig(Section):
     """Folder or Hub name."""
     train_from_corpus: int | None = Field(default=None, ge=300)
     """Train a byte-level BPE of this vocabulary size on the corpus instead."""
-    special_tokens: list[str] | None = None
-    """Derived from the control tokens; if set, it must agree with them."""
 
 
 class ModelConfig(Section):
@@ -31,7 +29,5 @@ class ModelConfig(Section):
     """Changes to the model's configuration, e.g. `{n_layer: 4}`; an unknown key is an error."""
     model_kwargs: dict[str, Any] = {}
     """`value_head_config: {is_detached: bool}`, and arguments of `from_pretrained` such as `revision`."""
-    num_additional_tokens: int | None = None
-    """Derived from the control tokens; if set, it must agree with them."""
     head: Literal["auto", "chunked", "dense"] = "auto"
     """How loss and gradient are computed; `auto` is chunked if the model's head is a plain matrix product."""

@@ -71,7 +71,7 @@ def outlook(plan: Any) -> Outlook:
     elif tokenizer is not None or config.tokenizer.train_from_corpus is not None:
         texts = _some([document.text for corpus in read for document in corpus.sample])
         if tokenizer is None:
-            tokenizer = load_tokenizer(config.tokenizer, config.model, lambda: texts)
+            tokenizer = load_tokenizer(config.tokenizer, config.model, lambda: texts, plan.method.control_tokens)
             if lm is not None:
                 check_with_tokenizer(config, plan.method, lm, tokenizer)
         _add_epochs(expected, plan, tokenizer, texts, read)

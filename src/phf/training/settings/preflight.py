@@ -39,7 +39,7 @@ def preflight(config: Config, method: Method) -> Preflight:
     lm, warnings = check_architecture(config.model, config.dataset.seq_length)
     tokenizer = None
     if config.tokenizer.train_from_corpus is None:
-        tokenizer = load_tokenizer(config.tokenizer, config.model, list)
+        tokenizer = load_tokenizer(config.tokenizer, config.model, list, method.control_tokens)
         check_with_tokenizer(config, method, lm, tokenizer)
     reference = None if config.kl_gpt3_callback is None else config.kl_gpt3_callback.reference
     if reference is not None and reference.path_or_name is not None and Path(reference.path_or_name).is_dir():
