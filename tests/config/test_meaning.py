@@ -66,8 +66,17 @@ def with_section(name, **changes):
         ),
         with_section("kl_gpt3_callback", gpt3_kwargs={"model_name": "davinci"}),
         {**NOW, "downstream": None, "glue": None, "redteam": None},
+        with_section(
+            "training",
+            adam_epsilon="1e-8",
+            max_grad_norm=1,
+            lr_scheduler_type="linear",
+            optim_args=None,
+            lr_scheduler_kwargs=None,
+        ),
+        with_section("training", logging_steps=10, report_to="none", save_steps=500),
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_what_means_the_same_does_not_differ(older, now, tmp_path):
     assert configuration_differences(saved(older, tmp_path), now) == ""
@@ -82,6 +91,9 @@ def test_what_means_the_same_does_not_differ(older, now, tmp_path):
         (with_section("model", gpt2_config_kwargs={"n_embd": 8}), "model.config_kwargs.n_embd: 8 -> nothing"),
         (with_section("objective", alpha=0.5), "objective.alpha: 0.5 -> 1.0"),
         (with_section("training", learning_rate="5e-5"), "training.learning_rate: 5e-05 -> 0.0005"),
+        (with_section("training", adam_beta2=0.95), "training.adam_beta2: 0.95 -> 0.999"),
+        (with_section("training", logging_steps=500), "training.logging_steps: 500 -> 10"),
+        (with_section("training", bf16=False), "training.bf16: False -> nothing"),
         (with_section("training", weight_decay=True), "training.weight_decay: True -> 1"),
         (
             with_section("generation", metrics_configs=[{"class_name": "SelfBLEU", "level": "char"}]),

@@ -65,6 +65,8 @@ def test_a_folder_is_evaluated_into_the_form_of_a_run(conditional, task, tmp_pat
     assert run.last("generation/unconditional/score") == numbers["generation/unconditional/score"]
     assert len(run.samples["unconditional"]) == 4
     assert run.provenance["scorer"]["class_name"] == "PEP8Scorer"
+    assert run.provenance["versions"]["torch"]
+    assert run.provenance["hardware"]["cores"] >= 1
     assert 0 <= numbers["generation/unconditional/distinct-1-grams"] <= 1
     assert numbers["eval/num_tokens"] > 0
     assert math.isfinite(numbers["eval/loss_aligned"])

@@ -2,15 +2,16 @@
 
 import json
 import math
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+import torch
 
 from phf.config import load_config
 from phf.corpus.sources.listing import MANIFEST
 from phf.errors import CorpusError
 from phf.runs.folder import OF_OTHER_VERBS
-from phf.runs.provenance import describe_run
 from phf.runs.reader import read_provenance, read_run, read_samples
 from phf.runs.writer import RunWriter, finite_or_none
 
@@ -64,14 +65,21 @@ def test_only_what_is_not_finite_becomes_none():
     assert finite_or_none(values) == {"a": [1, None, "nan", None, True], "b": {"c": [None, 0.0]}}
 
 
-def test_provenance_names_versions_and_what_it_is_given_and_no_environment(monkeypatch):
+def test_provenance_has_versions_hardware_and_what_it_is_given_and_no_environment(writer, monkeypatch):
     monkeypatch.setenv("SECRET_OF_THE_ENVIRONMENT", "hidden")
-    facts = describe_run(["phf", "train"], [{"source": "a"}], {"training": 3}, ["H100"])
+    monkeypatch.setattr("sys.argv", ["phf", "train"])
+    started = datetime.now(UTC)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: f"H100 number {number}")
+    writer.write_provenance({"dataset": [{"source": "a"}], "seeds": {"training": 3}})
+    facts = json.loads((writer.folder / "provenance.json").read_text())
     assert facts["command"] == ["phf", "train"]
     assert facts["dataset"] == [{"source": "a"}]
     assert facts["seeds"] == {"training": 3}
-    assert facts["hardware"]["gpus"] == ["H100"]
+    assert facts["hardware"]["gpus"] == ["H100 number 0"]
+    assert facts["hardware"]["cores"] >= 1
     assert facts["versions"]["torch"]
+    assert abs(datetime.fromisoformat(facts["started"]) - started) < timedelta(minutes=5)
     assert "hidden" not in json.dumps(facts)
 
 

@@ -15,6 +15,7 @@ from phf.config.files import load_config
 from phf.config.named import KeyPath, with_named
 from phf.config.released import translate
 from phf.config.schema import Config, RedTeamConfig, ScenarioConfig
+from phf.config.trainer import with_trainer_defaults
 from phf.registry.names import RED_LMS, Registry
 
 PATHS: tuple[KeyPath, ...] = (
@@ -88,7 +89,12 @@ def configuration_differences(path: Path, now: Config, sections: Collection[str]
     Raises `ConfigError` for a file that is not a configuration.
     """
     before = meaning_of(load_config(config=path, for_models=True)[0], sections)
-    return differences(before, meaning_of(now, sections))
+    after = meaning_of(now, sections)
+    if "training" in after:
+        keys = before["training"].keys() ^ after["training"].keys()
+        for values in (before, after):
+            values["training"] = with_trainer_defaults(values["training"], keys)
+    return differences(before, after)
 
 
 def _changed(values: Any, path: KeyPath, change: Any) -> Any:

@@ -29,7 +29,7 @@ PLACES: tuple[tuple[KeyPath, Registry], ...] = (
 """Where such sections stand ("*": each item of a list), and the registry that knows their names."""
 
 
-COMPOSITES = {name: "scorers" for name in ("CompositeScorer", SCORERS.entries["CompositeScorer"][0])}
+COMPOSITES = dict.fromkeys(("CompositeScorer", SCORERS.entries["CompositeScorer"][0]), "scorers")
 """Class -> its setting that is a list of further sections, for the same registry."""
 
 

@@ -33,6 +33,7 @@ def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgres
     """
     settings = configured(config)
     red_lm = build_red_lm(settings.red_lm, settings.template)
+    writer = RunWriter(output)
     target = load_target(folder, config)
     files = RoundFiles(output)
     search = Search(settings, target, red_lm, files, show)
@@ -58,9 +59,9 @@ def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgres
         }
         write_pool(output / "pool.jsonl", chain.from_iterable(trial.pool for trial in trials))
         scored = _scored_samples(trials, target)
-        RunWriter(output).write_samples("redteam", settings.num_rounds, sample_lines(scored))
+        writer.write_samples("redteam", settings.num_rounds, sample_lines(scored))
         write_json(output / "redteam.json", result)
-        finish(output, folder, config, target, metrics_lines(rounds, rescored))
+        finish(writer, folder, config, target, metrics_lines(rounds, rescored))
     return result
 
 
@@ -80,13 +81,12 @@ def write_pool(path: Path, entries: Iterable[PoolEntry]) -> None:
         file.writelines(pool_lines(entries))
 
 
-def finish(output: Path, folder: Path, config: Config, target: Target, lines: Sequence[Mapping[str, Any]]) -> None:
-    """The files that make `output` a run folder; `metrics.jsonl` comes last and marks it as complete.
+def finish(writer: RunWriter, folder: Path, config: Config, target: Target, lines: Sequence[Mapping[str, Any]]) -> None:
+    """The files that make a folder a run folder; `metrics.jsonl` comes last and marks it as complete.
 
     `lines`: the numbers of each round.
     """
     assert config.redteam is not None
-    writer = RunWriter(output)
     writer.write_config(config)
     provenance = {
         "method": model_name(folder),
@@ -102,7 +102,7 @@ def finish(output: Path, folder: Path, config: Config, target: Target, lines: Se
     }
     writer.write_provenance(provenance)
     writer.write_metrics((number, 0, line) for number, line in enumerate(lines))
-    shutil.rmtree(output / "rounds", ignore_errors=True)  # all of it is in pool.jsonl now
+    shutil.rmtree(writer.folder / "rounds", ignore_errors=True)  # all of it is in pool.jsonl now
 
 
 def _scored_samples(trials: Sequence[Trial], target: Target) -> ScoredSamples:

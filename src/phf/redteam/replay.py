@@ -18,7 +18,7 @@ from phf.redteam.pool import PoolEntry, read_pool
 from phf.redteam.rounds import Round, RoundFiles, claimed
 from phf.redteam.target import Target, load_target
 from phf.runs.reader import read_provenance
-from phf.runs.writer import write_json
+from phf.runs.writer import RunWriter, write_json
 from phf.statistics import Interval, mean_estimate, mean_interval
 from phf.statistics import difference as difference_of
 from phf.storage.files import file_sha256
@@ -60,6 +60,7 @@ def replay_folder(
     before = _by_prompt(read_pool(pool_path))
     if not any(before.values()):
         raise CorpusError(f"{pool_path}: none of its prompts has a score, so there is nothing to compare with.")
+    writer = RunWriter(output)
     target = load_target(folder, config)
     prompts = list(before)
     for number, prompt in enumerate(prompts, start=1):
@@ -86,7 +87,7 @@ def replay_folder(
         write_pool(output / "pool.jsonl", entries)
         write_json(output / "replay.json", {"pool": str(pool_path), **result})
         numbers = {f"replay/{key}": value for key, value in result.items() if key not in ("prompts", "notes")}
-        finish(output, folder, config, target, [numbers])
+        finish(writer, folder, config, target, [numbers])
     return result
 
 

@@ -1,10 +1,10 @@
-"""What a run was made with, so that a number can be traced back: versions, hardware, data, seeds, command."""
+"""What a run was made with, whichever command made it: versions, hardware, command line."""
 
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+import sys
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,26 +14,33 @@ import phf
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "pyarrow", "pycodestyle")
 
 
-def describe_run(
-    command: Sequence[str], dataset: Sequence[Mapping[str, Any]], seeds: Mapping[str, int], gpus: Sequence[str]
-) -> dict[str, Any]:
-    """The first part of provenance.json. The command line is recorded; the environment, where secrets live, is not."""
+def describe_environment(started: datetime) -> dict[str, Any]:
+    """The first part of provenance.json. The command line is recorded; environment variables, which may be secrets, are not."""
     return {
         "phf_version": phf.__version__,
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "git_commit": _git_commit(),
-        "hardware": _hardware(gpus),
-        "dataset": list(dataset),
-        "seeds": dict(seeds),
-        "command": list(command),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hardware": _hardware(),
+        "command": sys.argv,
+        "started": started.isoformat(timespec="seconds"),
     }
 
 
-def _hardware(gpus: Sequence[str]) -> dict[str, Any]:
+def _hardware() -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else None
-    return {"cpu": _cpu_name(), "cores": os.cpu_count(), "memory_gib": memory and round(memory, 1), "gpus": list(gpus)}
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "memory_gib": memory and round(memory, 1),
+        "gpus": _gpu_names(),
+    }
+
+
+def _gpu_names() -> list[str]:
+    """Names of the visible GPUs; a process that has not loaded torch has used none."""
+    torch = sys.modules.get("torch")
+    return [] if torch is None else [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
 def _cpu_name() -> str:

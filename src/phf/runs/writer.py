@@ -9,12 +9,14 @@ samples/<scenario>.jsonl  one object per sample: step, prompt, continuation, sco
 import json
 import math
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from phf.config import Config, dump_config
 from phf.errors import CorpusError, OutputError
 from phf.runs.layout import CONFIG, METRICS, PROVENANCE, SAMPLES, samples_file
+from phf.runs.provenance import describe_environment
 from phf.storage.files import atomic_write, write_json_atomic, write_text_atomic
 from phf.storage.reading import parse_json, read_bytes, read_text, typed
 
@@ -27,14 +29,15 @@ class RunWriter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._started = datetime.now(UTC)
 
     def write_config(self, config: Config) -> None:
         """`config.yaml`: `phf train --config` repeats the run from it."""
         write_text_atomic(self.folder / CONFIG, dump_config(config))
 
     def write_provenance(self, facts: Mapping[str, Any]) -> None:
-        """`provenance.json`."""
-        write_json(self.folder / PROVENANCE, facts)
+        """`provenance.json`: versions, hardware and command line, and then `facts`."""
+        write_json(self.folder / PROVENANCE, {**describe_environment(self._started), **facts})
 
     def append_metrics(self, step: int, tokens_seen: int, numbers: Mapping[str, float | None]) -> None:
         """Append one line to `metrics.jsonl`."""

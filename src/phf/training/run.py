@@ -1,6 +1,5 @@
 """One training run: from a resolved configuration to a run folder with metrics, samples and an exported model."""
 
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,10 +15,10 @@ from transformers.utils import logging as transformers_logging
 
 from phf.config import Config, dump_config
 from phf.errors import DivergedError, OutputError, PhfError
-from phf.feedback import method_of, threshold_of
+from phf.feedback import threshold_of
+from phf.feedback.schedule import schedule_of
 from phf.models import ObjectiveLM, ValueHead, check_exportable, export_model, load_lm
 from phf.runs.layout import CONFIG
-from phf.runs.provenance import describe_run
 from phf.runs.writer import RunWriter
 from phf.sampling.agreement import check_same_folder, check_same_start
 from phf.sampling.division import Division, all_processes
@@ -37,7 +36,7 @@ from phf.training.evaluations import Evaluations
 from phf.training.plan import Plan, plan_run
 from phf.training.preemption import Agreement, Preemption
 from phf.training.settings.preflight import preflight
-from phf.training.sources import describe_sources, gpu_names
+from phf.training.sources import describe_sources
 from phf.training.start import open_run_dir, refuse_started
 from phf.training.trackers import Trackers
 from phf.training.trainer import ObjectiveTrainer
@@ -101,7 +100,7 @@ def _train(
     config, run_dir, is_main = plan.config, plan.run_dir, division.is_main
     writer = RunWriter(run_dir)
     config, percentiles = division.main_first(lambda: resolve_percentiles(config, announce))
-    method = method_of(config)
+    method = schedule_of(config).final
     plan = replace(plan, config=config, method=method)
     checkpoint = division.from_main(lambda: open_run_dir(config, run_dir, resume, announce))
     check_same_folder(division, checkpoint or run_dir / CONFIG)
@@ -131,8 +130,7 @@ def _train(
             "effective_batch_size": plan.arithmetic.effective_batch_size,
         }
         if checkpoint is None and is_main:
-            made_with = describe_run(sys.argv, describe_sources(data.sources), {"training": seed}, gpu_names())
-            writer.write_provenance({**made_with, **facts})
+            writer.write_provenance({"dataset": describe_sources(data.sources), "seeds": {"training": seed}, **facts})
         if is_main:
             check_exportable(data.tokenizer, method.prompting, lm.config)
         evaluations = Evaluations(plan, data, module, writer, announce, progress)

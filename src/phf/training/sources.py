@@ -1,10 +1,8 @@
-"""What a run was trained on and where: datasets by their manifests, the scorers that made them, GPUs."""
+"""What a run was trained on: datasets by their manifests, and the scorers that made them."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from phf.config import DatasetConfig
 from phf.corpus.dataset import read_manifest
@@ -16,11 +14,6 @@ from phf.storage.files import file_sha256
 def describe_sources(sources: Sequence[str]) -> list[dict[str, Any]]:
     """Each source, with what its manifest says of it, for provenance.json."""
     return [_source(source) for source in sources]
-
-
-def gpu_names() -> list[str]:
-    """Names of the GPUs of this machine."""
-    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
 def scorer_warnings(dataset: DatasetConfig, evaluating: dict[str, Any]) -> list[str]:

@@ -1,6 +1,9 @@
 """A whole configuration."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from phf.config.schema.benchmarks import DownstreamConfig, GlueConfig
 from phf.config.schema.dataset import DatasetConfig
@@ -10,6 +13,13 @@ from phf.config.schema.model import ModelConfig, TokenizerConfig
 from phf.config.schema.redteam import RedTeamConfig
 from phf.config.schema.section import Section
 from phf.config.schema.training import TrainingConfig
+
+
+def _always(schedule: Any) -> Any:
+    if schedule != "always":
+        message = "only 'always' is supported so far: the method applies from the first step to the last"
+        raise PydanticCustomError("schedule", message)
+    return schedule
 
 
 class Config(Section):
@@ -24,6 +34,8 @@ class Config(Section):
     model: ModelConfig
     objective: dict[str, Any] = {"name": "MLE"}
     """`name` of the objective and its settings. `score_threshold: p5`: the 5th percentile of the segments' scores."""
+    schedule: Annotated[str, BeforeValidator(_always)] = "always"
+    """When the method applies: `always`, from the first step to the last, is the only schedule so far."""
     training: TrainingConfig
     generation: GenerationConfig
     kl_gpt3_callback: KLConfig | None = None

@@ -9,6 +9,7 @@ import torch
 from transformers import Trainer, TrainingArguments, get_scheduler
 
 from phf.config import TrainingConfig
+from phf.config.trainer import DEFAULTS
 from phf.errors import ConfigError
 from phf.models.module import cpu_has_bfloat16
 from phf.storage.pretrained import first_sentence
@@ -111,12 +112,8 @@ def training_arguments(
     if not torch.accelerator.is_available():
         extra.setdefault("use_cpu", True)  # only then do the processes of torchrun find each other
     settings: dict[str, Any] = {
-        "report_to": "none",
-        "logging_steps": 10,
-        "logging_first_step": True,
-        "save_strategy": "steps",
+        **DEFAULTS,
         "dataloader_pin_memory": torch.cuda.is_available(),
-        "ddp_timeout": 24 * 3600,  # seconds: the other processes wait while the main one evaluates
         **extra,
         "seed": config.seed,
         "output_dir": str(run_dir),
