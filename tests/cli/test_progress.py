@@ -42,20 +42,35 @@ def test_a_terminal_gets_a_bar():
     assert "25%" in console.file.getvalue()
 
 
-def test_a_log_of_training_says_how_far_it_is_how_fast_and_how_long_it_takes(monkeypatch):
+def test_a_log_of_training_says_how_far_it_is_and_what_the_meter_shows(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     console = Console(file=StringIO(), width=40, highlight=False)
     lines = progress._TrainingLines(console)
+    metered = {"model_flops_utilization": 0.384, "data_wait_share": 0.0012, "peak_memory_bytes": 1.5 * 2**30}
     for step, seconds, numbers in (
         (0, 0, {"generation/x/score": 1.0}),
-        (1, 10, {"lm_loss": 5.5, "tokens_per_second": 1234.5}),
-        (3, 25, {}),  # between two lines of the log
-        (4, 2, {}),
+        (1, 10, {"lm_loss": 5.5, "tokens_per_second": 1234.5}),  # the first loss is shown at once
+        (2, 10, {"lm_loss": 5.25}),
+        (3, 15, {"seconds_left": 11_520.0, **metered}),
+        (4, 2, {"seconds_left": 11_000.0}),
     ):
         now[0] += seconds
         lines.show("mine", step, 1000, numbers)
-    assert console.file.getvalue() == "mine: step 3/1,000, loss 5.500, 1,234 tokens/s, 3.2 h left\n"
+    assert console.file.getvalue() == (
+        "mine: step 1/1,000, loss 5.500, 1,234 tokens/s\n"
+        "mine: step 3/1,000, loss 5.250, 1,234 tokens/s, 3.2 h left, 38% utilisation, 0.1% waiting for data, 1.5 GiB\n"
+    )
+
+
+def test_a_bar_shows_as_many_numbers_as_its_terminal_has_room_for():
+    shown = {}
+    for width in (60, 80, 200):
+        console = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
+        with progress.training_progress(console) as bars:
+            bars.show("mine", 2, 8, {"lm_loss": 5.5, "tokens_per_second": 1234.0, "data_wait_share": 0.5})
+        shown[width] = [part in console.file.getvalue() for part in ("loss 5.500", "1,234 tokens/s", "50.0% waiting")]
+    assert shown == {60: [True, False, False], 80: [True, True, False], 200: [True, True, True]}
 
 
 def test_a_log_of_training_is_not_silent_while_no_step_is_made(monkeypatch):

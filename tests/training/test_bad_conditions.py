@@ -13,6 +13,7 @@ from phf.runs.reader import read_run
 from phf.runs.writer import RunWriter, cut_after_step
 from phf.training import run as training
 from phf.training.checkpoints.find import last_checkpoint
+from phf.training.meter import NAMES
 from phf.training.plan import plan_run
 from phf.training.run import train
 
@@ -37,7 +38,9 @@ def numbers(run_dir):
     """Step -> all its numbers but the speeds."""
     found: dict[int, dict[str, float]] = {}
     for line in read_run(run_dir).metrics:
-        found.setdefault(line["step"], {}).update({k: v for k, v in line.items() if "per_second" not in k})
+        found.setdefault(line["step"], {}).update(
+            {k: v for k, v in line.items() if "samples_per_second" not in k and k.removeprefix("train/") not in NAMES}
+        )
     return found
 
 

@@ -8,6 +8,7 @@ from tests.tiny import tiny_config
 
 from phf.feedback.objectives.logs import LogTotals
 from phf.training.checkpoints.window import FILE, load_window, save_window
+from phf.training.meter import NAMES
 from phf.training.run import train
 
 QUIET = {"generation.run_on_train_start": False, "generation.run_on_train_end": False, "dataset.eval_fraction": 0.0}
@@ -29,7 +30,11 @@ def source(tmp_path_factory):
 def training_lines(run_dir):
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return {
-        line["step"]: {key: value for key, value in line.items() if "per_second" not in key}
+        line["step"]: {
+            key: value
+            for key, value in line.items()
+            if "samples_per_second" not in key and key.removeprefix("train/") not in NAMES
+        }
         for line in lines
         if "train/loss" in line
     }

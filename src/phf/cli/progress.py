@@ -15,7 +15,6 @@ from rich.progress import (
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
 
@@ -28,6 +27,17 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 30.0
 """Interval in a log file."""
+METERED = (
+    "lm_loss",
+    "tokens_per_second",
+    "seconds_left",
+    "model_flops_utilization",
+    "data_wait_share",
+    "peak_memory_bytes",
+)
+"""Numbers of a training run that are shown, the most important first."""
+WIDTH_OF_BAR = 34
+"""Columns that a bar takes beside its description."""
 
 
 @contextmanager
@@ -145,7 +155,7 @@ class TrainingProgress:
     """The activity of runs: `show` when one has made a step, `doing` for everything else."""
 
     def show(self, name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
-        """A run is at `step`; `numbers` may hold `lm_loss` and `tokens_per_second`, or nothing new."""
+        """A run is at `step`; `numbers` may hold some of `METERED`, or nothing new."""
 
     def doing(self, name: str, what: str) -> None:
         """A run does something other than steps: it packs, evaluates, exports."""
@@ -153,8 +163,8 @@ class TrainingProgress:
 
 @contextmanager
 def training_progress(console: Console) -> Iterator[TrainingProgress]:
-    """A bar for each run, with its loss and speed; if the output is not a terminal, a line for each every
-    `SECONDS_BETWEEN_LINES`, during all activities."""
+    """A bar for each run, with its loss and what its meter shows; if the output is not a terminal, a line for each at its
+    first loss, and then every `SECONDS_BETWEEN_LINES`, during all activities."""
     if not console.is_terminal:
         lines = _TrainingLines(console)
         ended = threading.Event()
@@ -166,7 +176,7 @@ def training_progress(console: Console) -> Iterator[TrainingProgress]:
             ended.set()
             thread.join()
         return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(16), MofNCompleteColumn())
     with Bars(*columns, console=console) as bars:
         yield _TrainingBars(bars)
 
@@ -179,10 +189,13 @@ class _TrainingBars(TrainingProgress):
 
     def show(self, name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
         kept = self._numbers.setdefault(name, {})
-        kept |= {key: value for key, value in numbers.items() if key in ("lm_loss", "tokens_per_second")}
-        self._bars.update(
-            self._task(name), completed=step, total=max_steps, description="  ".join([name, *_speed(kept)])
-        )
+        kept |= {key: value for key, value in numbers.items() if key in METERED}
+        description = name
+        for part in _metered(kept):
+            if len(description) + len(part) > self._bars.console.width - WIDTH_OF_BAR:
+                break
+            description += f"  {part}"
+        self._bars.update(self._task(name), completed=step, total=max_steps, description=description)
 
     def doing(self, name: str, what: str) -> None:
         self._bars.update(self._task(name), description=f"{name}  {what}")
@@ -201,23 +214,18 @@ class _State:
     max_steps: int = 0
     numbers: dict[str, float] = field(default_factory=dict)
     doing: str = ""
-    begun: tuple[int, float] | None = None
-    """Step and time at which its first step was shown."""
 
     def line(self) -> str:
         if not self.max_steps:
             return self.doing
-        parts = [f"step {self.step:,}/{self.max_steps:,}", *_speed(self.numbers)]
-        if self.begun is not None and self.step > self.begun[0]:
-            pace = (time.monotonic() - self.begun[1]) / (self.step - self.begun[0])
-            parts.append(f"{_duration(pace * (self.max_steps - self.step))} left")
+        parts = [f"step {self.step:,}/{self.max_steps:,}", *_metered(self.numbers)]
         detail = current_activity()
         doing = f"{self.doing}: {detail}" if self.doing and detail else self.doing
         return ", ".join([*parts, doing] if doing else parts)
 
 
 class _TrainingLines(TrainingProgress):
-    """Lines for a log, at most one of each run in `SECONDS_BETWEEN_LINES`, and one even without news from it."""
+    """Lines for a log, of each run at its first loss and then every `SECONDS_BETWEEN_LINES`, even without news from it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -229,8 +237,10 @@ class _TrainingLines(TrainingProgress):
         with self._lock:
             state = self._states.setdefault(name, _State())
             state.step, state.max_steps, state.doing = step, max_steps, ""
-            state.numbers |= {key: value for key, value in numbers.items() if key in ("lm_loss", "tokens_per_second")}
-            state.begun = state.begun or (step, time.monotonic())
+            is_first = "lm_loss" in numbers and "lm_loss" not in state.numbers
+            state.numbers |= {key: value for key, value in numbers.items() if key in METERED}
+            if is_first:
+                self._print(name, state)
         self._print_if_due()
 
     def doing(self, name: str, what: str) -> None:
@@ -249,13 +259,23 @@ class _TrainingLines(TrainingProgress):
                 return
             self._last = time.monotonic()
             for name, state in self._states.items():
-                self._console.print(f"{name}: {state.line()}", soft_wrap=True, markup=False)
+                self._print(name, state)
+
+    def _print(self, name: str, state: _State) -> None:
+        self._console.print(f"{name}: {state.line()}", soft_wrap=True, markup=False)
 
 
-def _speed(numbers: dict[str, float]) -> list[str]:
-    loss, rate = numbers.get("lm_loss"), numbers.get("tokens_per_second")
-    parts = [] if loss is None else [f"loss {loss:.3f}"]
-    return parts if rate is None else [*parts, f"{rate:,.0f} tokens/s"]
+def _metered(numbers: dict[str, float]) -> list[str]:
+    """The numbers of `METERED` that are known, in its order, in words."""
+    words: dict[str, Callable[[float], str]] = {
+        "lm_loss": lambda loss: f"loss {loss:.3f}",
+        "tokens_per_second": lambda rate: f"{rate:,.0f} tokens/s",
+        "seconds_left": lambda seconds: f"{_duration(seconds)} left",
+        "model_flops_utilization": lambda share: f"{share:.0%} utilisation",
+        "data_wait_share": lambda share: f"{share:.1%} waiting for data",
+        "peak_memory_bytes": lambda size: f"{size / 2**30:.1f} GiB",
+    }
+    return [words[key](numbers[key]) for key in METERED if key in numbers]
 
 
 def _duration(seconds: float) -> str:

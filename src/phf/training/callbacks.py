@@ -7,6 +7,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from phf.runs.writer import RunWriter
+from phf.training.meter import Meter
 from phf.training.preemption import Preemption
 from phf.training.settings.arguments import Arithmetic
 
@@ -22,41 +23,29 @@ class LogCallback(TrainerCallback):
         writer: RunWriter,
         arithmetic: Arithmetic,
         num_parameters: int,
+        meter: Meter,
         show: Callable[[int, dict[str, float]], None],
     ) -> None:
         self.writer = writer
         self.arithmetic = arithmetic
         self.num_parameters = num_parameters
+        self.meter = meter
         self.show = show
         self.resumed: Callable[[], None] = lambda: None
         """Called when training begins."""
-        self._last: tuple[int, float] | None = None
-        self._paused = 0.0
         self._shown = time.perf_counter()
 
     def append(self, step: int, numbers: dict[str, float]) -> None:
         """Append a line to metrics.jsonl."""
         self.writer.append_metrics(step, self.arithmetic.tokens_seen(step), numbers)
 
-    def pause(self, seconds: float) -> None:
-        """Exclude time that was not spent training."""
-        self._paused += seconds
-
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._last = (state.global_step, time.perf_counter())
+        self.meter.begin(state.global_step)
         self.resumed()
 
     def complete(self, step: int, logs: dict[str, float]) -> dict[str, float]:
         """The rest of the line of `step`, besides `logs`."""
-        numbers = {
-            "theoretical_loss": chinchilla_loss(self.num_parameters, self.arithmetic.tokens_seen(step)),
-        }
-        now = time.perf_counter()
-        if self._last is not None and step > self._last[0]:
-            tokens = (step - self._last[0]) * self.arithmetic.tokens_per_step
-            numbers["tokens_per_second"] = tokens / max(now - self._last[1] - self._paused, 1e-9)
-        self._last, self._paused = (step, now), 0.0
-        return numbers
+        return {"theoretical_loss": chinchilla_loss(self.num_parameters, self.arithmetic.tokens_seen(step))}
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or logs is None or "loss" not in logs:
@@ -66,8 +55,9 @@ class LogCallback(TrainerCallback):
         self._show(state.global_step, numbers)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.meter.step_made(state.global_step)
         if state.is_world_process_zero and time.perf_counter() - self._shown > SECONDS_UNTIL_SHOWN:
-            self._show(state.global_step, {})
+            self._show(state.global_step, self.meter.time_left(state.global_step))
 
     def _show(self, step: int, numbers: dict[str, float]) -> None:
         self._shown = time.perf_counter()
@@ -120,7 +110,7 @@ class EvaluationCallback(TrainerCallback):
         start = time.perf_counter()
         self.evaluate(step)
         self._done_at = step
-        self.log.pause(time.perf_counter() - start)
+        self.log.meter.pause(time.perf_counter() - start)
 
 
 class EvaluationsAtEnd(TrainerCallback):

@@ -33,6 +33,7 @@ from phf.training.data import RunData, check_scores, prepare_data, resolve_perce
 from phf.training.dataset import Collator, training_dataset
 from phf.training.divergence import LOSS, NO_LOSS, WEIGHTS, divergence
 from phf.training.evaluations import Evaluations
+from phf.training.meter import Meter, flops_per_token, matmul_flops, multiplied_in
 from phf.training.plan import Plan, plan_run
 from phf.training.preemption import Agreement, Preemption
 from phf.training.settings.preflight import preflight
@@ -159,10 +160,12 @@ def _train(
     def check_weights() -> None:
         trainer.check_weights()
 
+    meter = Meter(plan.arithmetic, flops_per_token(lm, plan.config.dataset.seq_length), plan.arguments.device)
     log = LogCallback(
         writer,
         plan.arithmetic,
         num_parameters,
+        meter,
         lambda step, numbers: show(step, plan.arithmetic.max_steps, numbers),
     )
     callbacks = evaluations.callbacks(log, report, check_weights)
@@ -180,6 +183,7 @@ def _train(
     trainer.add_callback(trackers)
     trainer.remove_callback(PrinterCallback)  # `show` is what the reader sees
     trainer.complete = log.complete
+    trainer.meter = meter
     trainer.diverged = diverged
     # none is deleted before the one that takes its place is finished
     trainer.checkpoints = CheckpointWriter(run_dir, dump_config(config), plan.arguments.save_total_limit, is_main)
@@ -187,6 +191,8 @@ def _train(
         log.resumed = lambda: trainer.resume_window(checkpoint)
     evaluations.whole = whole = WholeModel(module, trainer)
     announce(f"Training {num_parameters:,} parameters on {plan.arithmetic.max_steps:,} steps; results in {run_dir}")
+    if is_main:
+        _measure_device(meter, plan, lm, announce)
     try:
         with remembering_signals() as preemption.requests:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -205,6 +211,17 @@ def _train(
             progress("exporting the model")
             export_model(trained.lm, data.tokenizer, run_dir / "model", method.prompting, trained.value_head)
     return evaluations.latest
+
+
+def _measure_device(meter: Meter, plan: Plan, lm: Any, announce: Callable[[str], None]) -> None:
+    if meter.flops_per_token is None:
+        return
+    device, dtype = plan.arguments.device, multiplied_in(plan.arguments, lm)
+    meter.device_flops = matmul_flops(device, dtype)
+    announce(
+        f"Large {str(dtype).removeprefix('torch.')} matrices are multiplied at {meter.device_flops / 1e12:.3g} TFLOP/s here: "
+        "the utilisation of the log is relative to that"
+    )
 
 
 def _silent(*_: object) -> None:

@@ -4,6 +4,7 @@ Trainer's loop, with our hooks:
 
     on_train_begin                      -> evaluate, if configured: samples and held-out loss; KL
     for each step:
+        get_batch_samples               -> the meter counts the time until its batches are there
         training_step -> compute_loss   -> the module's loss; what it logs is added up until the next log
         _get_grad_norm                  -> the run ends if loss or gradient norm is not finite
         on_step_end                     -> evaluate, every n steps
@@ -13,7 +14,7 @@ Trainer's loop, with our hooks:
 """
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from phf.training.checkpoints.reading import reading_checkpoint
 from phf.training.checkpoints.window import load_window, save_window
 from phf.training.checkpoints.write import CheckpointWriter
 from phf.training.divergence import LOSS, MAX_SKIPPED_STEPS, WEIGHTS, in_any_process, is_finite_total
+from phf.training.meter import Meter
 from phf.training.random_state import is_saved_for, separate, start_anew
 from phf.workers.interruption import ASKING
 
@@ -41,6 +43,7 @@ class ObjectiveTrainer(Trainer):
     Attributes:
         window: what the objective has logged since the last line.
         complete: called in each process with (step, what Trainer logs); returns what else belongs into the line.
+        meter: the clock of this process, whose numbers belong into the line too.
         checkpoints: puts checkpoints in their place.
         diverged: called in each process with (what is not finite, step, the [batch, 2] `documents` of its batches);
             returns the error to raise.
@@ -48,6 +51,7 @@ class ObjectiveTrainer(Trainer):
 
     complete: Callable[[int, dict[str, float]], dict[str, float]]
     diverged: Callable[[str, int, list[Tensor]], DivergedError]
+    meter: Meter
     checkpoints: CheckpointWriter
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -81,6 +85,9 @@ class ObjectiveTrainer(Trainer):
         if loader.num_workers:
             loader.worker_init_fn = partial(_begin_worker, loader.worker_init_fn)
         return loader
+
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
+        return super().get_batch_samples(self.meter.timed(epoch_iterator), num_batches, device)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -193,8 +200,10 @@ class ObjectiveTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Complete what Trainer logs of training, in each process, before any callback sees it."""
         if "loss" in logs:
-            logs |= merged(gather_object([self.window.pairs()]))
-            logs |= self.complete(self.state.global_step, logs)
+            step = self.state.global_step
+            of_all = gather_object([(self.window.pairs(), self.meter.spent(step))])
+            logs |= merged(pairs for pairs, _ in of_all)
+            logs |= self.complete(step, logs) | self.meter.numbers(step, [spent for _, spent in of_all])
             self.window = LogTotals()
         super().log(logs, start_time)
 
