@@ -13,7 +13,7 @@ are `phf train` with its shipped methods, which choose everything by themselves 
 Each contender is a process of its own, in which training pauses at the end of steps: in each round each contender in turn
 makes one step and then the steps that are measured. Ratios are of one round; the table has their median, smallest and
 largest. Peak memory is the largest resident size of the process or, on a GPU, of its tensors. "waiting" is the share of time
-in which the loop waits for a batch.
+in which the loop waits for a batch. At last `phf mle` runs alone, with a clock around the parts of its steps.
 """
 
 import argparse
@@ -40,7 +40,8 @@ GPT2_SMALL = {"num_layers": 12, "width": 768, "num_heads": 12, "batch_size": 32,
 NAMES = {"plain": "plain Trainer", "trl": "TRL SFTTrainer", **{method: f"phf {method}" for method in METHODS}}
 CORPUS_TOKENS = {"cpu": 500_000, "cuda": 5_000_000}
 STEPS = {"cpu": 3, "cuda": 20}
-SECONDS_TO_START = 600
+SECONDS_TO_END = 600
+SPLIT_ROUNDS = 3
 
 Case = tuple[str, str]
 """Contender and precision."""
@@ -51,10 +52,11 @@ AS_RELEASED: Case = ("plain", "fp16")
 class Contender:
     """A process that trains when asked to."""
 
-    def __init__(self, python: str, case: Case, work: Path, shape: Shape, device: str) -> None:
+    def __init__(self, python: str, case: Case, work: Path, shape: Shape, device: str, split: bool = False) -> None:
         self.case = case
         self.log = work / f"{'-'.join(case)}.log"
         settings = {"contender": case[0], "precision": case[1], "work": str(work), "shape": asdict(shape)}
+        settings["split"] = split
         hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
         self.process = subprocess.Popen(
             [python, str(HERE / "train_contender.py"), json.dumps(settings)],
@@ -75,7 +77,7 @@ class Contender:
     def end(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
-        self.process.wait(SECONDS_TO_START)
+        self.process.wait(SECONDS_TO_END)
 
     def _read(self) -> dict[str, float]:
         assert self.process.stdout is not None
@@ -96,9 +98,10 @@ def chosen_groups(arguments: argparse.Namespace) -> list[list[Case]]:
 
 def measure(
     groups: list[list[Case]], arguments: argparse.Namespace, shape: Shape
-) -> dict[Case, list[dict[str, float]]]:
-    """The rounds of each case."""
-    rounds: dict[Case, list[dict[str, float]]] = {case: [] for cases in groups for case in cases}
+) -> tuple[dict[Case, list[Any]], dict[str, list[Any]]]:
+    """The rounds of each case, and those of `phf` MLE alone with the parts of its steps, by precision."""
+    split: dict[str, list[Any]] = {}
+    rounds: dict[Case, list[Any]] = {case: [] for cases in groups for case in cases}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         os.environ["PHF_CACHE"] = str(work / "cache")
@@ -113,7 +116,12 @@ def measure(
                     rounds[contender.case].append(contender.run(arguments.steps))
             for contender in contenders:
                 contender.end()
-    return rounds
+            for case in cases:
+                if case[0] == "mle":
+                    alone = Contender(sys.executable, case, work, shape, arguments.device, split=True)
+                    split[case[1]] = [alone.run(arguments.steps) for _ in range(SPLIT_ROUNDS)]
+                    alone.end()
+    return rounds, split
 
 
 def summary(rounds: dict[Case, list[dict[str, float]]], shape: Shape, steps: int, clock: str) -> list[dict[str, Any]]:
@@ -142,6 +150,27 @@ def summary(rounds: dict[Case, list[dict[str, float]]], shape: Shape, steps: int
             }
         )
     return rows
+
+
+def shares(rounds: list[Any]) -> dict[str, float]:
+    """Part of a step -> its share of the seconds."""
+    total = sum(one["seconds"] for one in rounds)
+    part = {name: sum(one["parts"].get(name, 0.0) for one in rounds) / total for name in rounds[0]["parts"]}
+    shown = {
+        "waiting for data": sum(one["waited"] for one in rounds) / total,
+        "trunk": part["trunk, forward"] + part["trunk, backward"],
+        "head and loss": part["forward"] - part["trunk, forward"],
+        "clipping": part["norm of the gradient"] + part.get("clipping", 0.0),
+        "optimizer": part["optimizer"],
+    }
+    return {**shown, "the rest": 1 - sum(shown.values())}
+
+
+def table_of_shares(split: dict[str, list[Any]]) -> str:
+    columns = {precision: shares(rounds) for precision, rounds in split.items()}
+    parts = list(next(iter(columns.values())))
+    rows = [[part, *(f"{column[part]:.1%}" for column in columns.values())] for part in parts]
+    return markdown_table(["part of a step of phf mle", *columns], rows)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -200,7 +229,7 @@ def main() -> None:
     print(f"{machine}\n{shape}", flush=True)
     if arguments.trl is None:
         print("TRL is left out: --trl PYTHON names an environment that has it.", flush=True)
-    rounds = measure(chosen_groups(arguments), arguments, shape)
+    rounds, split = measure(chosen_groups(arguments), arguments, shape)
     clock = "seconds" if arguments.clock == "wall" else "cpu_seconds"
     rows = summary(rounds, shape, arguments.steps, clock)
     about = (
@@ -208,14 +237,16 @@ def main() -> None:
         f"{shape.batch_size} x {shape.seq_length:,} tokens a step, dropout {shape.dropout:g}; medians of {arguments.rounds} "
         f"alternating rounds of {arguments.steps} steps (smallest and largest in brackets), {arguments.clock} time."
     )
-    print(f"\n{table(rows)}\n\n{about}\nMeasured in {time.perf_counter() - started:.0f} s.")
+    text = table(rows) + (f"\n\n{table_of_shares(split)}" if split else "") + f"\n\n{about}"
+    print(f"\n{text}\nMeasured in {time.perf_counter() - started:.0f} s.")
     if arguments.json is not None:
         measured = [{"contender": name, "precision": precision, "rounds": r} for (name, precision), r in rounds.items()]
         found = {"machine": machine, "shape": asdict(shape), "steps": arguments.steps, "rows": rows, "rounds": measured}
+        found |= {"split": {precision: shares(r) for precision, r in split.items()}}
         arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if arguments.write:
         key = f"train.py {arguments.device} {shape.vocabulary}"
-        write_section(HERE / "README.md", key, f"{table(rows)}\n\n{about}")
+        write_section(HERE / "README.md", key, text)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Run by `train.py` with a JSON object of settings; speaks JSON lines on its stand
 is the contender, so that it also runs where only TRL is installed.
 """
 
+import importlib
 import json
 import os
 import re
@@ -18,6 +19,15 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, Trainer, Tr
 
 from train_task import TRAINING, Shape
 
+PARTS = {
+    "trunk, forward": ("phf.models.module", "ObjectiveLM._trunk"),
+    "forward": ("phf.models.module", "ObjectiveLM.forward"),
+    "trunk, backward": ("accelerate", "Accelerator.backward"),
+    "norm of the gradient": ("phf.training.trainer", "ObjectiveTrainer._get_grad_norm"),
+    "clipping": ("transformers", "Trainer._clip_grad_norm"),
+    "optimizer": ("accelerate.optimizer", "AcceleratedOptimizer.step"),
+}
+"""Where the parts of a step of `phf` are: "forward" includes the trunk; a chunked head has its gradient when it ends."""
 WARM_UP_STEPS = 3
 """Before the first pause; then one before each measurement."""
 MEASURED = ("seconds", "cpu_seconds", "waited")
@@ -30,6 +40,7 @@ class Pacer(TrainerCallback):
     def __init__(self, reports: Any) -> None:
         self.reports = reports
         self.waited = 0.0
+        self.parts: dict[str, float] = {}
         self._asked = 0
         self._until = WARM_UP_STEPS
         self._start: tuple[float, float, float] | None = None
@@ -48,18 +59,23 @@ class Pacer(TrainerCallback):
         self._until -= 1
         if self._until:
             return
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        synchronise()
         now = (time.perf_counter(), time.process_time(), self.waited)
         if self._asked and self._start is None:  # the step before those that are measured
             self._start, self._until = now, self._asked
+            self.parts = {}
             return
         measured = {} if self._start is None else dict(zip(MEASURED, map(float.__sub__, now, self._start), strict=True))
-        print(json.dumps({**measured, **memory()}), file=self.reports, flush=True)
+        print(json.dumps({**measured, **memory(), "parts": self.parts}), file=self.reports, flush=True)
         line = sys.stdin.readline()
         if not line.strip():  # `train.py` has all it wants, or has ended
             os._exit(0)
         self._asked, self._start, self._until = int(line), None, 1
+
+
+def synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def memory() -> dict[str, int]:
@@ -67,6 +83,26 @@ def memory() -> dict[str, int]:
     status = Path("/proc/self/status").read_text()
     resident = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
     return {"resident": resident, "gpu": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0}
+
+
+def split(pacer: Pacer) -> None:
+    """Add up the seconds of each of `PARTS`. On a GPU it is waited for, so steps take longer than they would."""
+    for part, (module, path) in PARTS.items():
+        owner_name, name = path.split(".")
+        owner = getattr(importlib.import_module(module), owner_name)
+        setattr(owner, name, counted(getattr(owner, name), part, pacer))
+
+
+def counted(function: Any, part: str, pacer: Pacer) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        synchronise()
+        start = time.perf_counter()
+        result = function(*args, **kwargs)
+        synchronise()
+        pacer.parts[part] = pacer.parts.get(part, 0.0) + time.perf_counter() - start
+        return result
+
+    return call
 
 
 def instrument(pacer: Pacer) -> None:
@@ -159,7 +195,10 @@ def main() -> None:
     reports = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print goes to the log
     torch.manual_seed(0)
-    instrument(Pacer(reports))
+    pacer = Pacer(reports)
+    instrument(pacer)
+    if settings["split"]:
+        split(pacer)
     if settings["contender"] == "plain":
         train_plainly(work, shape, settings["precision"])
     elif settings["contender"] == "trl":
