@@ -1,5 +1,6 @@
 """Arrow columns: the same as pyarrow makes of the same values, and without pandas."""
 
+import random
 import subprocess
 import sys
 
@@ -7,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from phf.corpus import columns
-from phf.corpus.columns import floats, integers, lists, strings
+from phf.corpus.columns import floats, integers, line_lists, lists, string_lists, strings
+from phf.corpus.segmenting.segment import segment
 from phf.errors import CorpusError, ScorerError
 
 
@@ -31,6 +33,30 @@ def test_integers_and_lists():
     column = lists(strings(["a", "b", "c"]), [2, 0, 1])
     column.validate(full=True)
     assert column.equals(pa.array([["a", "b"], [], ["c"]], pa.list_(pa.string())))
+
+
+def test_lines_read_off_the_text_are_those_that_it_was_cut_into(monkeypatch):
+    rng = random.Random(0)
+    looked_at, by_line = [], columns.string_lists
+    monkeypatch.setattr(columns, "string_lists", lambda *given: looked_at.append(given) or by_line(*given))
+    for alphabet in ("ab\n", "a\n", "é文😀\n", "a\r\n", "a\x0c\u2028\x85\n", "\n", "a"):
+        for _ in range(50):
+            texts = ["".join(rng.choices(alphabet, k=rng.choice([0, 1, 2, 9, 40]))) for _ in range(rng.randrange(6))]
+            for max_chars in (100_000, 3):
+                segments = [segment(text, "lines", max_chars) for text in texts]
+                looked_at.clear()
+                column = line_lists(segments, [text.encode() for text in texts])
+                column.validate(full=True)
+                assert column.equals(pa.array(segments, pa.list_(pa.string())))
+                is_plain = "\r" not in alphabet and max_chars > 40
+                assert not (looked_at and is_plain)
+
+
+def test_segments_that_are_not_the_text_are_noticed():
+    for segments, contents in (([["a", "b"]], [b"abc"]), ([[], ["b"]], [b"a", b"b"]), ([["a"], []], [b"", b"a"])):
+        for make in (line_lists, string_lists):
+            with pytest.raises(AssertionError, match="not the text"):
+                make(segments, contents)
 
 
 def test_more_text_than_offsets_can_count_is_an_error(monkeypatch):

@@ -132,7 +132,7 @@ def score_piece(
     at(None)
     path = folder / f"{name}.parquet"
     if documents:
-        write_columns(path, documents, texts, columns, contents)
+        write_columns(path, documents, texts, columns, contents, are_lines=segmenter == "lines")
     result = PieceResult(
         name=name,
         num_documents=len(documents),

@@ -33,6 +33,28 @@ def string_lists(values: Sequence[Sequence[str]], contents: Sequence[bytes] | No
     return lists(_strings(values, lengths, contents), lengths)
 
 
+def line_lists(values: Sequence[Sequence[str]], contents: Sequence[bytes]) -> "pa.ListArray":
+    r"""`string_lists` of the lines of texts, each of which ends after a "\n", or elsewhere; no list has an empty one.
+
+    Where they end is mostly read off the UTF-8 of the texts, `contents`, without a look at each of millions of lines.
+    """
+    import pyarrow as pa
+
+    counts = np.fromiter(map(len, values), np.int64, len(values))
+    content = b"".join(contents)
+    num_bytes = np.fromiter(map(len, contents), np.int64, len(contents))
+    ends_of_texts = np.cumsum(num_bytes)
+    is_end = np.frombuffer(content, np.uint8) == ord("\n")
+    is_end[ends_of_texts[num_bytes > 0] - 1] = True
+    ends = np.flatnonzero(is_end) + 1
+    # every one of these is the end of a line, so as many as there are lines are all of them
+    if len(content) > MAX_BYTES or not np.array_equal(np.searchsorted(ends, ends_of_texts, "right"), np.cumsum(counts)):
+        return string_lists(values, contents)
+    offsets = np.zeros(len(ends) + 1, np.int32)
+    offsets[1:] = ends
+    return lists(pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(content)), counts)
+
+
 def _strings(
     values: Sequence[Sequence[str]], counts: np.ndarray, contents: Sequence[bytes] | None = None
 ) -> "pa.StringArray":
@@ -53,8 +75,9 @@ def _strings(
         if not content.isascii():
             encoded = (len(value) if value.isascii() else len(value.encode()) for value in group)
             lengths[starts[number] : starts[number + 1]] = np.fromiter(encoded, np.int64, len(group))
-    assert int(lengths.sum()) == num_bytes
-    return pa.StringArray.from_buffers(count, pa.py_buffer(_offsets(lengths)), pa.py_buffer(b"".join(contents)))
+    offsets = _offsets(lengths)
+    assert np.array_equal(np.diff(offsets[starts]), [len(content) for content in contents]), "segments are not the text"
+    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(b"".join(contents)))
 
 
 def floats(values: Sequence[float | None]) -> "pa.FloatArray":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from phf.corpus.columns import floats, integers, lists, string_lists, strings
+from phf.corpus.columns import floats, integers, line_lists, lists, string_lists, strings
 from phf.corpus.formats.row_policy import Chosen
 from phf.corpus.shards import MANIFEST
 from phf.corpus.sources.documents import (
@@ -135,11 +135,13 @@ def write_columns(
     texts: Sequence[Sequence[str]],
     scores: Mapping[str, ScoreColumn],
     contents: Sequence[bytes] | None = None,
+    *,
+    are_lines: bool = False,
 ) -> None:
     """Write one Parquet shard atomically, without waiting for the disk; the same documents give the same bytes.
 
     `texts`: segments of each document; `scores`: the first column is `scores`; `contents`: the UTF-8 of each document's
-    text, if it is at hand.
+    text, if it is at hand; `are_lines`: whether the segments are lines, so that every newline ends one.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -148,7 +150,7 @@ def write_columns(
     first, *others = scores
     columns = {
         "id": strings([document.id for document in documents]),
-        "texts": string_lists(texts, contents),
+        "texts": string_lists(texts, contents) if contents is None or not are_lines else line_lists(texts, contents),
         **_score_columns(first, scores[first], lengths),
         "num_sents": integers(lengths),
         "meta": strings([_meta_json(document.meta) for document in documents]),
