@@ -77,14 +77,41 @@ def test_a_folder_is_evaluated_into_the_form_of_a_run(conditional, task, tmp_pat
 
 
 @pytest.mark.slow
-def test_of_two_processes_one_writes_and_speaks(conditional, task, tmp_path):
+def test_two_processes_measure_what_one_does_and_one_of_them_writes_and_speaks(conditional, task, tmp_path):
+    """Sampled by the own loop and by `generate`, in several batches each; held-out loss in two batches; KL in three."""
+    only_by_generate = {"repetition_penalty": 1.2, "do_sample": True, "max_length": 24}
+    scenarios = [{}, {"name": "penalised", "generate_kwargs": only_by_generate}]
+    base = task.generation.scenario_configs[0].model_dump(exclude_unset=True)
+    values = {
+        "generation.batch_size": 2,
+        "generation.scenario_configs": [base | {"num_samples": 5} | more for more in scenarios],
+        "kl_gpt3_callback": {
+            "reference": {"path_or_name": str(conditional)},
+            "num_samples": 5,
+            "max_tokens": 12,
+            "batch_size": 2,
+        },
+    }
+    (tmp_path / "task.yaml").write_text(dump_config(task))
+    overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+    task = load_config(config=tmp_path / "task.yaml", overrides=overrides)[0]
     (tmp_path / "task.yaml").write_text(dump_config(task))
     options = ["--task", str(tmp_path / "task.yaml"), "--output", str(tmp_path / "two")]
     first, second = run_ranks(["-m", "phf", "evaluate", str(conditional), *options], tmp_path)
     said = first.stdout + second.stdout
     assert said.count("Samples and numbers are in") == 1
     assert said.count("eval/num_tokens") == 1
-    assert len(read_run(tmp_path / "two").samples["unconditional"]) == 4
+    assert said.count("Drawing 5 samples from the reference") == 1
+    one = evaluate_folder(conditional, task, tmp_path / "one", ("generation", "diversity", "held-out", "kl"))
+    two = read_run(tmp_path / "two")
+    shared = [key for key in one if PER_SECOND not in key and math.isfinite(one[key])]
+    parts = ("generation/unconditional/score", "generation/penalised/score", "eval/tag_gain", "kl/nats_per_sequence")
+    assert {*parts} <= {*shared}
+    assert {key: two.last(key) for key in shared} == pytest.approx(
+        {key: one[key] for key in shared}, rel=1e-6, abs=1e-6
+    )
+    assert two.samples == read_run(tmp_path / "one").samples
+    assert len(two.samples["penalised"]) == 5
 
 
 def test_an_exported_conditional_model_starts_from_its_aligned_token(conditional, task, tmp_path, monkeypatch):
