@@ -12,7 +12,12 @@ from tests.tiny import tiny_config, tiny_corpus
 from phf.config import dump_config
 from phf.training.run import train
 
-CHANGES = {"training.num_tokens": 4 * 4 * 64, "training.use_cpu": True, "training.save_steps": 2}
+CHANGES = {
+    "training.num_tokens": 4 * 4 * 64,
+    "training.use_cpu": True,
+    "training.save_steps": 2,
+    "generation.batch_size": 2,  # several batches, which processes share
+}
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +25,11 @@ def corpus(tmp_path_factory):
     return tiny_corpus(tmp_path_factory.mktemp("corpus"))
 
 
-def train_divided(config, folder, *options):
+def train_divided(config, folder, *options, world_size=2):
     (folder / "config.yaml").write_text(dump_config(config))
     command = [str(Path(__file__).with_name("fsdp_on_cpu.py")), "train", "--config", str(folder / "config.yaml")]
     command += ["--output-dir", str(folder), "--run-name", "divided", *options]
-    return "".join(rank.stdout for rank in run_ranks(command, folder))
+    return "".join(rank.stdout for rank in run_ranks(command, folder, world_size))
 
 
 def numbers(run_dir):
@@ -52,10 +57,16 @@ def test_divided_parameters_change_nothing(corpus, tmp_path):
     weights = {name: load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "divided")}
     assert weights["divided"].keys() == weights["whole"].keys()
 
-    # resuming finds the checkpoint in its other form, and the tied embedding in it once
-    shutil.rmtree(tmp_path / "divided" / "checkpoint-4")
-    shutil.rmtree(tmp_path / "divided" / "model")
-    assert "from step 2" in train_divided(config, tmp_path, "--resume")
-    assert numbers(tmp_path / "divided") == divided
-    resumed = load_file(tmp_path / "divided" / "model" / "model.safetensors")
-    assert all(tensor.equal(resumed[name]) for name, tensor in weights["divided"].items())
+    samples = [(tmp_path / name / "samples" / "unconditional.jsonl").read_text() for name in ("whole", "divided")]
+    assert samples[1] == samples[0]
+
+    # resuming finds the checkpoint in its other form, and the tied embedding in it once; also for all of it in one process
+    for world_size in (2, 1):
+        shutil.rmtree(tmp_path / "divided" / "checkpoint-4")
+        shutil.rmtree(tmp_path / "divided" / "model")
+        assert "from step 2" in train_divided(config, tmp_path, "--resume", world_size=world_size)
+        resumed = numbers(tmp_path / "divided")
+        assert [row[:2] for row in resumed] == [row[:2] for row in divided]
+        assert [row[2] for row in resumed] == pytest.approx([row[2] for row in divided], rel=1e-6)
+        exported = load_file(tmp_path / "divided" / "model" / "model.safetensors")
+        assert all(tensor.allclose(exported[name], rtol=1e-5, atol=1e-7) for name, tensor in weights["divided"].items())
