@@ -1,6 +1,5 @@
 """The group of the verbs: their order, options given twice, and how a mistake or an interruption ends."""
 
-import os
 import signal
 from typing import Any
 
@@ -11,6 +10,7 @@ from phf.cli.blame import set_by
 from phf.cli.terminal import errors, show_error, shown
 from phf.errors import PhfError
 from phf.workers.interruption import StoppedError, Terminated, exit_status
+from phf.workers.launcher import check_alone, rank, shows
 
 AGAIN = "Run the same command again to continue."
 KEPT = {
@@ -23,6 +23,8 @@ KEPT = {
     "report": "Run the same command again.",
 }
 """Verb -> what an interruption leaves behind."""
+ALONE = ("annotate", "redteam", "quickstart")
+"""The verbs that write a folder from one process, whose children they start themselves."""
 
 
 class Group(TyperGroup):
@@ -42,6 +44,8 @@ class Group(TyperGroup):
                 takes_one = parameter.param_type_name == "option" and not parameter.multiple and not parameter.is_flag
                 if takes_one and given.count(parameter) > 1:
                     ctx.fail(f"{parameter.opts[0]} is given {given.count(parameter)} times; it takes one value.")
+        if name in ALONE:
+            check_alone(name)
         ctx.obj = tuple(rest)  # parsing consumes the list itself
         return name, command, rest
 
@@ -55,10 +59,11 @@ class Verbs(Group):
             return super().invoke(ctx)
         except PhfError as error:
             message = str(error) + set_by(str(error), ctx.obj or ())
-            show_error(message)
+            if shows(error, message):
+                show_error(message)
             raise typer.Exit(error.exit_status) from None
         except KeyboardInterrupt as error:
-            if os.environ.get("RANK", "0") == "0":  # only one process of a launcher prints
+            if rank() == 0:  # only one process of a launcher prints
                 errors.print(shown(_ending(error, ctx.invoked_subcommand or "")), soft_wrap=True)
             raise typer.Exit(exit_status(error)) from None
 

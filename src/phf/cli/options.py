@@ -7,6 +7,7 @@ import typer
 
 from phf.cli.terminal import say
 from phf.errors import ConfigError
+from phf.workers.launcher import rank
 
 if TYPE_CHECKING:
     from phf.config import Config
@@ -40,7 +41,7 @@ def load(task: str | None, method: str | None, config: Path | None, overrides: l
     from phf.config import load_config
 
     resolved, warnings = load_config(task=task, method=method, config=config, overrides=overrides)
-    for warning in warnings:
+    for warning in warnings if rank() == 0 else ():
         say(warning, "yellow")
     return resolved
 
@@ -48,7 +49,7 @@ def load(task: str | None, method: str | None, config: Path | None, overrides: l
 def load_for_models(models: list[Path], task: str | None, overrides: list[str]) -> "Config":
     """The task for the models: the one given, otherwise that of the first one's own run."""
     from phf.config import load_config
-    from phf.models.model_folder import own_task, processes
+    from phf.models.model_folder import own_task
 
     config = None
     if task is None:
@@ -57,9 +58,9 @@ def load_for_models(models: list[Path], task: str | None, overrides: list[str]) 
             raise ConfigError(
                 f"{models[0]} is not the model of a run, so its task is not known. Choose one with --task."
             )
-        if processes().is_main_process:
+        if rank() == 0:
             say(f"Task: that of {config.parent}")
     resolved, warnings = load_config(task=task, config=config, overrides=overrides, for_models=True)
-    for warning in warnings:
+    for warning in warnings if rank() == 0 else ():
         say(warning, "yellow")
     return resolved

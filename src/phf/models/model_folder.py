@@ -13,6 +13,7 @@ from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer
 from phf.runs.layout import CONFIG, run_of_model
 from phf.storage.files import file_sha256
 from phf.tokens.tokenizer import prepare_tokenizer
+from phf.workers.launcher import check_devices, check_launcher
 
 MODEL_FILES = (".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt")
 LONGEST_WAIT = timedelta(days=1)
@@ -62,7 +63,12 @@ def model_name(folder: Path) -> str:
 
 
 def processes() -> PartialState:
-    """The processes that torchrun started, or this one alone. On CPUs accelerate has to be asked to find them."""
+    """The processes that torchrun started, or this one alone. On CPUs accelerate has to be asked to find them.
+
+    Raises `ConfigError` where the launcher's variables, or the GPUs, are not enough for them.
+    """
+    check_launcher()
+    check_devices(torch.accelerator.device_count())
     return PartialState(cpu=not torch.accelerator.is_available(), timeout=LONGEST_WAIT)
 
 

@@ -2,10 +2,12 @@
 
 import importlib.util
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import Trainer, TrainingArguments, get_scheduler
 
 from phf.config import TrainingConfig
@@ -14,6 +16,7 @@ from phf.errors import ConfigError
 from phf.models.module import cpu_has_bfloat16
 from phf.storage.pretrained import first_sentence
 from phf.training.settings.keys import check_accelerator, check_keys
+from phf.workers.launcher import check_devices, check_launcher
 
 OPTIMIZERS_OF_LAYERS = {"galore": "galore-torch", "apollo": "apollo-torch", "lomo": "lomo-optim"}
 """Optimisers that are made from a model's layers, and the packages they come from."""
@@ -123,7 +126,13 @@ def training_arguments(
         "disable_tqdm": True,
         "logging_nan_inf_filter": False,  # it would log the mean of earlier losses, or 0.0, for one that is not finite
     }
+    check_launcher()
+    if settings.get("ddp_backend") != "gloo":
+        check_devices(0 if settings.get("use_cpu") else torch.accelerator.device_count())
     try:
+        if settings.get("use_cpu"):  # for which TrainingArguments forgets the timeout: processes would wait 30 minutes
+            timeout = timedelta(seconds=settings["ddp_timeout"])
+            PartialState(cpu=True, backend=settings.get("ddp_backend"), timeout=timeout)
         world_size = TrainingArguments(**settings).world_size
         arithmetic = work_out(config, seq_length, world_size)
         settings |= {

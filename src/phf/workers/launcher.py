@@ -1,0 +1,93 @@
+"""What a launcher (`torchrun`, `accelerate launch`, `srun` with the same variables) says about the processes of a job."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Mapping
+
+from phf.errors import ConfigError, PhfError
+
+RANK, LOCAL_RANK, WORLD_SIZE = "RANK", "LOCAL_RANK", "WORLD_SIZE"
+"""Number of this process, its number on this machine, number of all processes."""
+MEETING = ("MASTER_ADDR", "MASTER_PORT")
+"""Where the processes find each other."""
+EXAMPLE = "torchrun --nproc-per-node 8 -m phf train ..."
+
+
+def rank() -> int:
+    """Number of this process in its job; 0 without a launcher."""
+    return _number(os.environ.get(RANK)) or 0
+
+
+def check_launcher(environment: Mapping[str, str] = os.environ) -> None:
+    """Raises `ConfigError` if the variables of a launcher are incomplete or contradict each other: processes that do not
+    find each other would each do the whole work, or wait for ever."""
+    given = {name: environment[name] for name in (RANK, LOCAL_RANK, WORLD_SIZE) if environment.get(name)}
+    advice = f"Start the processes with a launcher, for example {EXAMPLE}, or unset {', '.join(given)} for one process."
+    size = _number(given.get(WORLD_SIZE, "1"))
+    if given.keys() <= {WORLD_SIZE, RANK} and size == 1 and given.get(RANK, "0") == "0":
+        return
+    for name, text in given.items():
+        if _number(text) is None:
+            raise ConfigError(f"{name} is {text!r} in the environment; it must be a whole number. {advice}")
+    missing = [name for name in (RANK, LOCAL_RANK, WORLD_SIZE) if name not in given]
+    if missing:
+        named = ", ".join(f"{name}={text}" for name, text in given.items())
+        raise ConfigError(f"The environment has {named}, but not {' and '.join(missing)}. {advice}")
+    assert size is not None
+    if not 0 <= int(given[LOCAL_RANK]) <= int(given[RANK]) < size:
+        raise ConfigError(
+            f"The environment has {RANK}={given[RANK]} and {LOCAL_RANK}={given[LOCAL_RANK]} with {WORLD_SIZE}={size}: ranks "
+            f"count from 0 to {WORLD_SIZE} - 1. {advice}"
+        )
+    absent = [name for name in MEETING if not environment.get(name)]
+    if size > 1 and absent:
+        raise ConfigError(
+            f"{WORLD_SIZE} is {size}, but the environment lacks {' and '.join(absent)}: the processes cannot find each other. "
+            f"{advice}"
+        )
+
+
+def check_alone(verb: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Raises `ConfigError` if a launcher has started several processes of a verb that has no use for them."""
+    if (_number(environment.get(WORLD_SIZE)) or 1) > 1 and environment.get(RANK):
+        raise ConfigError(
+            f"phf {verb} was started {environment[WORLD_SIZE]} times by a launcher ({RANK} and {WORLD_SIZE} are set), but is "
+            f"one process. Start it without the launcher: phf {verb} ..."
+        )
+
+
+def check_devices(num_devices: int, environment: Mapping[str, str] = os.environ) -> None:
+    """Raises `ConfigError` if several processes of this machine would share a GPU, for which they would wait for ever.
+
+    `num_devices`: GPUs that this process sees; 0 on a machine without any. A scheduler that gives each process one of its own
+    shows one to each.
+    """
+    local = _number(environment.get("LOCAL_WORLD_SIZE")) or 1
+    shares = 1 < num_devices < local or (num_devices == 1 < local and "TORCHELASTIC_RUN_ID" in environment)
+    if shares:
+        gpus = "GPU" if num_devices == 1 else "GPUs"
+        raise ConfigError(
+            f"{local} processes were started on this machine, which has {num_devices} visible {gpus}: each process needs one "
+            f"of its own. Start {num_devices} (torchrun --nproc-per-node {num_devices}), or make more visible "
+            "(CUDA_VISIBLE_DEVICES)."
+        )
+
+
+def shows(error: PhfError, message: str) -> bool:
+    """Whether this process is the one that shows an error: of several that meet the same, the first does."""
+    if error.is_shared:
+        return rank() == 0
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_initialized():  # all of a machine read the same files
+        return not _number(os.environ.get(LOCAL_RANK))
+    key = "phf/shown/" + hashlib.sha256(message.encode()).hexdigest()
+    try:
+        return distributed.distributed_c10d._get_default_store().add(key, 1) == 1
+    except RuntimeError:  # the process that kept the store has ended
+        return True
+
+
+def _number(text: str | None) -> int | None:
+    """None for what is not a whole number, at least 0."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None
