@@ -99,7 +99,7 @@ def make_blocks(job: Job, tokenizer) -> None:
         Path(folder, "ids.bin").open("wb") as ids_file,
         Path(folder, "scores.bin").open("wb") as scores_file,
     ):
-        for ids, scores, _ in cut_into_blocks(pack(encoded, settings_for(tokenizer)), SEQ_LENGTH):
+        for ids, scores, *_ in cut_into_blocks(pack(encoded, settings_for(tokenizer)), SEQ_LENGTH):
             ids_file.write(ids.astype(np.uint16).data)
             scores_file.write(scores.data)
         for file in (ids_file, scores_file):

@@ -34,8 +34,10 @@ def filtering(threshold):
 def settings_for(tokenizer, *, method=None, document_start=(), **settings):
     """Settings of a view with the ids of this tokenizer."""
     method = method or Method()
+    opening = opening_ids(tokenizer.eos_token_id, document_start)
     return ViewSettings(
-        opening=opening_ids(tokenizer.eos_token_id, document_start),
+        opening=opening,
+        num_closing=len(opening) - len(document_start) if document_start else 0,
         method=method,
         control_ids=tuple(method.control_tokens.ids(tokenizer)),
         **settings,

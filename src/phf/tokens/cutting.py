@@ -90,9 +90,11 @@ def _names(piece: EncodedDocuments) -> list[str]:
 
 def cut_into_blocks(
     chunks: Iterable[PackedChunk], seq_length: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Join the chunks and cut them -> (ids, scores), each [num_blocks, seq_length], several blocks at a time, and the keys
-    of the documents that the first and the last token of each block belong to, int64 [num_blocks, 2].
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]]:
+    """Join the chunks and cut them, several blocks at a time, -> (ids, scores), each [num_blocks, seq_length]; the keys of
+    the documents that the first and the last token of each block belong to, int64 [num_blocks, 2]; and for each block
+    the positions of the first tokens of its documents, int64, counted from its start and negative for the document that
+    continues from the block before.
 
     Only the tail of the last chunk is dropped, where it does not fill a block.
     """
@@ -104,9 +106,12 @@ def cut_into_blocks(
         if end:
             firsts = np.arange(0, end, seq_length)
             spans = np.stack([firsts, firsts + seq_length - 1], axis=1)
-            documents = keys[np.searchsorted(starts, spans, side="right") - 1]
+            owners = np.searchsorted(starts, spans, side="right") - 1
             shape = (-1, seq_length)
-            yield joined.ids[:end].reshape(shape), joined.scores[:end].reshape(shape), documents
+            of_blocks = [
+                starts[low : high + 1] - first for first, (low, high) in zip(firsts, owners.tolist(), strict=True)
+            ]
+            yield joined.ids[:end].reshape(shape), joined.scores[:end].reshape(shape), keys[owners], of_blocks
         kept = max(int(np.searchsorted(starts, end, side="right")) - 1, 0)
         rest = PackedChunk(joined.ids[end:], joined.scores[end:], starts[kept:] - end, keys[kept:])
 

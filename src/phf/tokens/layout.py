@@ -86,6 +86,22 @@ def lay_out(
     return ids
 
 
+def document_positions(starts: np.ndarray, seq_length: int) -> np.ndarray:
+    """int64 [seq_length]: position of each token of a block in its document, or in the part of it that is in the block.
+
+    They restart at 0 with each document, by which transformers recognises that tokens of different documents must not
+    see one another.
+
+    Args:
+        starts: int [documents], ascending, where documents begin, counted from the start of the block. What is outside of
+            the block is ignored; a document that continues from the block before starts with this one.
+    """
+    inside = starts[(starts > 0) & (starts < seq_length)]
+    last_start = np.zeros(seq_length, np.int64)
+    last_start[inside] = inside
+    return np.arange(seq_length) - np.maximum.accumulate(last_start)
+
+
 def opens_document(owners: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """bool [segments]: whether each is the first of its document that has tokens.
 

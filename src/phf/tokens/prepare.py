@@ -118,8 +118,12 @@ def view_settings(config: Config, tokenizer: Any) -> ViewSettings:
     method = method_of(config)
     control_ids = tuple(method.control_tokens.ids(tokenizer))
     check_banned_ids(config, set(control_ids))
+    start = document_start(tokenizer)
+    opening = opening_ids(tokenizer.eos_token_id, start)
     return ViewSettings(
-        opening=opening_ids(tokenizer.eos_token_id, document_start(tokenizer)),
+        opening=opening,
+        num_closing=len(opening) - len(start),
+        attention=dataset.attention,
         method=method,
         control_ids=control_ids,
         seq_length=dataset.seq_length,

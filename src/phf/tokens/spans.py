@@ -46,12 +46,18 @@ class Span:
     """int64 [segments], in the store."""
     runs: np.ndarray
     """int64 [segments], in the index."""
+    opens: np.ndarray
+    """bool [segments], whether each begins with what opens its document."""
     start: int
     """Place of the first token in the view."""
 
     def cut(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """-> (ids int64, scores float32) of the tokens from `start` to `stop`."""
         return self.ids[start - self.start : stop - self.start], self.repeated(self.scores, start, stop)
+
+    def document_starts(self, num_closing: int) -> np.ndarray:
+        """Places in the view where documents begin, after the `num_closing` tokens that end the one before."""
+        return (self.start + np.cumsum(self.widths) - self.widths)[self.opens] + num_closing
 
     def repeated(self, values: np.ndarray, start: int, stop: int) -> np.ndarray:
         """What is known of each segment, for each token from `start` to `stop`."""
@@ -94,9 +100,8 @@ def span_between(start: int, stop: int, store: TokenStore, index: Index, setting
     segments = Segments(lengths[inside], scores[inside], opens[inside], None)
     widths = widths[inside]
     ids = lay_out(text_ids, segments, tags[inside], widths, settings)
-    return Span(
-        ids, scores[inside], widths, numbers[inside], first + owners[inside], int(ends[inside.start] - widths[0])
-    )
+    start = int(ends[inside.start] - widths[0])
+    return Span(ids, scores[inside], widths, numbers[inside], first + owners[inside], opens[inside], start)
 
 
 def tokens_between(start: int, stop: int, store: TokenStore, index: Index, settings: ViewSettings) -> Tokens:

@@ -14,12 +14,14 @@ from phf.storage.hashing import hash64
 from phf.tokens.cutting import cut_into_blocks, pack
 from phf.tokens.encoded import EncodedDocuments, Encoder, avg_score_array, document_key, split_hash
 from phf.tokens.encoding_processes import EncodingProcesses
+from phf.tokens.layout import document_positions
 from phf.tokens.pieces import Corpus, PieceFiles, Share, encode_share, fitting_processes, read_sources, shares
 from phf.tokens.selection import in_split
 from phf.tokens.view_settings import ViewCounts, ViewSettings
 from phf.tokens.views import no_block_error
 
-Block = tuple[np.ndarray, np.ndarray, np.ndarray]
+Block = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""ids, scores, keys of the first and the last document, starts of the documents; see `cut_into_blocks`."""
 
 
 class StreamingBlocks:
@@ -55,8 +57,11 @@ class StreamingBlocks:
             rng = np.random.default_rng(hash64("stream", self.settings.seed, number, position))
             following: list[Block] = []
             for index in rng.permutation(len(window)):
-                ids, scores, documents = window[index]
-                yield {"input_ids": ids.astype(np.int64), "token_scores": np.array(scores), "documents": documents}
+                ids, scores, documents, starts = window[index]
+                item = {"input_ids": ids.astype(np.int64), "token_scores": np.array(scores), "documents": documents}
+                if self.settings.attention == "document":
+                    item["position_ids"] = document_positions(starts + self.settings.num_closing, len(ids))
+                yield item
                 following += islice(blocks, 1)  # now, so that nobody waits for a whole window
             if not following:
                 return

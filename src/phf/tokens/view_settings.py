@@ -16,6 +16,10 @@ class ViewSettings:
 
     opening: tuple[int, ...]
     """Ids in front of each document; see `opening_ids`."""
+    num_closing: int = 0
+    """How many of the ids of `opening`, the first ones, end the document before: an EOS in front of a BOS does."""
+    attention: Literal["packed", "document"] = "packed"
+    """Whether items have `position_ids`, which keep documents apart; see `document_positions`."""
     method: Method = field(default_factory=Method)
     """Which documents are trained on, and which control token precedes a segment."""
     control_ids: tuple[int, ...] = ()
@@ -38,6 +42,7 @@ class ViewSettings:
 
     def __post_init__(self) -> None:
         assert len(self.control_ids) == len(self.method.control_tokens)
+        assert 0 <= self.num_closing < len(self.opening)
         _require(self.seq_length >= 1, "seq_length", self.seq_length, "at least 1")
         _require(self.unscored in ("keep", "drop"), "unscored", self.unscored, "keep or drop")
         _require(self.skip_tokens >= 0, "skip_tokens", self.skip_tokens, "at least 0")

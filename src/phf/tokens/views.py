@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from phf.errors import CorpusError
-from phf.tokens.spans import Tokens, ranges, span_between, tokens_between
+from phf.tokens.layout import document_positions
+from phf.tokens.spans import Span, Tokens, ranges, span_between, tokens_between
 from phf.tokens.store import TokenStore
 from phf.tokens.view_index import Index, Runs, index_of
 from phf.tokens.view_settings import ViewCounts, ViewSettings
@@ -19,8 +20,9 @@ class Blocks:
     """The tokens of a view in blocks of `seq_length`; only the tail that fills no block is left out.
 
     Item i is {"input_ids": int64 [seq_length], "token_scores": float32 [seq_length], NaN where unscored, "documents":
-    int64 [2], the keys of the first and the last document in it}. Nothing is written. Travels to data-loading processes
-    as a folder and settings, and is the same in each.
+    int64 [2], the keys of the first and the last document in it}, and for `attention: document` "position_ids", int64
+    [seq_length]; see `document_positions`. Nothing is written. Travels to data-loading processes as a folder and settings,
+    and is the same in each.
 
     Raises `CorpusError` where the documents do not fill one block, or the store lacks the column of scores.
     """
@@ -36,13 +38,27 @@ class Blocks:
         return self.counts.num_tokens // self.seq_length
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        ids, scores, documents = self._block(index)
-        return {"input_ids": ids, "token_scores": scores, "documents": documents}
+        start, stop, span = self._span(index)
+        ids, scores = span.cut(start, stop)
+        first, last = (
+            self._runs.documents[self._runs.ends.searchsorted(place, "right")] for place in (start, stop - 1)
+        )
+        item = {"input_ids": ids, "token_scores": scores, "documents": self._keys[[first, last]]}
+        if self.settings.attention == "document":
+            item["position_ids"] = document_positions(self._document_starts(span) - start, self.seq_length)
+        return item
 
     def block(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """-> (ids int64 [seq_length], scores float32 [seq_length]), both copies."""
-        ids, scores, _ = self._block(index)
-        return ids, scores
+        start, stop, span = self._span(index)
+        return span.cut(start, stop)
+
+    def document_starts(self, index: int) -> np.ndarray:
+        """Where documents begin in a block: int64, ascending, counted from its start; 0 is not among them unless a document
+        begins there."""
+        start, stop, span = self._span(index)
+        starts = self._document_starts(span)
+        return starts[(starts >= start) & (starts < stop)] - start
 
     def tokens(self, index: int) -> Tokens:
         """A block with the segment and the document of each of its tokens."""
@@ -101,14 +117,13 @@ class Blocks:
     def _runs(self) -> Runs:
         return self._index.runs
 
-    def _block(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _span(self, index: int) -> tuple[int, int, Span]:
         start = range(len(self))[index] * self.seq_length
         stop = start + self.seq_length
-        ids, scores = span_between(start, stop, self.store, self._index, self.settings).cut(start, stop)
-        first, last = (
-            self._runs.documents[self._runs.ends.searchsorted(place, "right")] for place in (start, stop - 1)
-        )
-        return ids, scores, self._keys[[first, last]]
+        return start, stop, span_between(start, stop, self.store, self._index, self.settings)
+
+    def _document_starts(self, span: Span) -> np.ndarray:
+        return span.document_starts(self.settings.num_closing)
 
     @cached_property
     def _keys(self) -> np.ndarray:

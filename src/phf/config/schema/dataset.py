@@ -59,6 +59,8 @@ class DatasetConfig(Section):
     """Column of an annotated dataset that holds the scores."""
     seq_length: int = Field(default=1024, ge=2)
     """Tokens in a block."""
+    attention: Literal["packed", "document"] = "packed"
+    """What a token may look at: all earlier tokens of its block (the paper's way), or only those of its own document."""
     tokenization: Literal["segments", "document"] = "segments"
     """Encode each segment separately (the released behaviour), or whole documents, as prompts are encoded later."""
     filter_threshold: Threshold | None = None
