@@ -1,8 +1,8 @@
 """The module that `Trainer` wraps: a Hugging Face causal LM, an optional value head, and the objective on top."""
 
 import platform
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -13,8 +13,10 @@ from phf.errors import ConfigError
 from phf.feedback.objectives import IGNORE_INDEX, LossOutput, Objective
 from phf.feedback.objectives.base import of_targets, select_targets, target_positions
 from phf.feedback.objectives.logs import LogTotals, Total
+from phf.models.building.documents import check_document_attention, document_arguments
 from phf.models.building.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
 from phf.models.head import chunked_loss, chunked_nll
+from phf.models.hooks import inputs_of, outputs_of
 from phf.models.value_head import ValueHead
 
 
@@ -69,6 +71,7 @@ class ObjectiveLM(nn.Module):
         self.head = "chunked" if is_plain else "dense"
         if self.value_head is not None and self.head == "dense":
             self._check_hidden()
+        self._keeps_documents = False
         self.config = lm.config  # read by Trainer's integrations
         self._no_split_modules = getattr(lm, "_no_split_modules", None)
         # Tied weights are saved once, as safetensors requires, and tied again after loading.
@@ -115,6 +118,7 @@ class ObjectiveLM(nn.Module):
         labels: Tensor | None = None,
         token_scores: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        position_ids: Tensor | None = None,
     ) -> dict[str, Any]:
         """Loss (nats per target of the step) and logs.
 
@@ -123,9 +127,13 @@ class ObjectiveLM(nn.Module):
                 labels each token after the first is a target, and nothing waits for a GPU.
             token_scores: [batch, seq], NaN where unscored; None: nothing is scored.
             num_items_in_batch: number of targets of the whole optimiser step; None: of this batch.
+            position_ids: [batch, seq], restarting at 0 with each document, whose tokens then see no other; None: each
+                token sees all earlier ones of its row. Raises `ConfigError` for a model that cannot keep documents apart.
         """
+        if position_ids is not None and not self._keeps_documents:
+            self._check_documents(position_ids.size(1))
         with usable_autocast(input_ids.device.type):
-            hidden, logits, own = self._trunk(input_ids, self.model_loss)
+            hidden, logits, own = self._trunk(input_ids, self.model_loss, position_ids)
             values = None if self.value_head is None else self.value_head(hidden)
             if logits is None:
                 assert hidden is not None
@@ -174,24 +182,35 @@ class ObjectiveLM(nn.Module):
         return nll
 
     def _trunk(
-        self, input_ids: Tensor, model_loss: ModelLoss | None
+        self, input_ids: Tensor, model_loss: ModelLoss | None, position_ids: Tensor | None = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """[batch, seq, width] last hidden state, the model's own logits, and its own loss, each only if needed.
 
         With a dense head there are logits, and a hidden state only for a value head.
         """
+        inputs = {"input_ids": input_ids, "use_cache": False} | document_arguments(self.lm, position_ids)
         if self.head == "chunked":
             if model_loss is None:
-                return self.lm.base_model(input_ids=input_ids, use_cache=False).last_hidden_state, None, None
+                return self.lm.base_model(**inputs).last_hidden_state, None, None
             # through the whole model, which reads its routers, with logits of one position
-            with _outputs_of(self.lm.base_model) as trunks:
-                output = self.lm(input_ids=input_ids, use_cache=False, logits_to_keep=1)
+            with outputs_of(self.lm.base_model) as trunks:
+                output = self.lm(**inputs, logits_to_keep=1)
             return trunks[0].last_hidden_state, None, model_loss.read(output)
         arguments = {} if model_loss is None else model_loss.arguments(input_ids)
-        with _inputs_of(None if self.value_head is None else self.lm.get_output_embeddings()) as given:
-            output = self.lm(input_ids=input_ids, use_cache=False, **arguments)
+        with inputs_of(None if self.value_head is None else self.lm.get_output_embeddings()) as given:
+            output = self.lm(**inputs, **arguments)
         own = None if model_loss is None else model_loss.read(output)
         return given[0] if given else None, output.logits, own
+
+    def _check_documents(self, seq_length: int) -> None:
+        """Called with the first batch: where the model is now, in the precision it is run in, on the path it is run."""
+
+        def run(ids: Tensor, position_ids: Tensor | None) -> Tensor:
+            hidden, logits, _ = self._trunk(ids, self.model_loss, position_ids)
+            return hidden if logits is None else logits
+
+        check_document_attention(self.lm, seq_length, run)
+        self._keeps_documents = True
 
     @torch.no_grad()
     def _keeps_chunks(self) -> bool:
@@ -200,7 +219,7 @@ class ObjectiveLM(nn.Module):
         if self.model_loss.router_coefficient is None or not takes_argument(self.lm, "logits_to_keep"):
             return False
         ids = torch.tensor([[1, 2]], device=self.lm.get_input_embeddings().weight.device)
-        with _outputs_of(self.lm.base_model) as trunks, probing(self.lm, training=False):
+        with outputs_of(self.lm.base_model) as trunks, probing(self.lm, training=False):
             self.lm(input_ids=ids, use_cache=False, logits_to_keep=1)
         return len(trunks) == 1 and trunks[0].last_hidden_state.shape[:2] == ids.shape
 
@@ -208,7 +227,7 @@ class ObjectiveLM(nn.Module):
     def _check_hidden(self) -> None:
         """A value head reads the input of the output embedding, once for each position."""
         ids = torch.tensor([[1, 2]], device=self.lm.get_input_embeddings().weight.device)
-        with _inputs_of(self.lm.get_output_embeddings()) as given, probing(self.lm, training=False):
+        with inputs_of(self.lm.get_output_embeddings()) as given, probing(self.lm, training=False):
             self.lm(input_ids=ids, use_cache=False)
         if len(given) != 1 or given[0].shape[:2] != ids.shape:
             raise ConfigError(
@@ -241,31 +260,6 @@ class ObjectiveLM(nn.Module):
 
     def _head_weight(self) -> Tensor:
         return self.lm.get_output_embeddings().weight
-
-
-@contextmanager
-def _outputs_of(module: nn.Module) -> Iterator[list[Any]]:
-    """The outputs of `module` while the block runs, call by call."""
-    seen: list[Any] = []
-    handle = module.register_forward_hook(lambda _module, _args, output: seen.append(output))
-    try:
-        yield seen
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def _inputs_of(module: nn.Module | None) -> Iterator[list[Tensor]]:
-    """The first argument that `module` is called with while the block runs, call by call."""
-    seen: list[Tensor] = []
-    if module is None:
-        yield seen
-        return
-    handle = module.register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
-    try:
-        yield seen
-    finally:
-        handle.remove()
 
 
 def usable_autocast(device_type: str) -> AbstractContextManager[object]:

@@ -17,7 +17,8 @@ from phf.training.plan import Plan
 
 
 class Collator:
-    """Blocks -> a batch: `input_ids`, `labels`, `token_scores`, each [batch, seq], and `documents`, [batch, 2].
+    """Blocks -> a batch: `input_ids`, `labels`, `token_scores` and, where blocks have them, `position_ids`, each
+    [batch, seq], and `documents`, [batch, 2].
 
     The first label is not a target, since nothing predicts it; marking it lets Trainer count targets exactly.
     Raises `CorpusError` for a score that the objective cannot use.
@@ -37,8 +38,9 @@ class Collator:
         if self.objective is not None:
             self.objective.check_scores(scores, "a block of the training data")
         batch = {"input_ids": ids, "labels": labels, "token_scores": torch.from_numpy(scores)}
-        if "documents" in items[0]:
-            batch["documents"] = torch.from_numpy(np.stack([item["documents"] for item in items]))
+        for key in ("position_ids", "documents"):
+            if key in items[0]:
+                batch[key] = torch.from_numpy(np.stack([item[key] for item in items]))
         return batch
 
 

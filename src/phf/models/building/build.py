@@ -13,6 +13,7 @@ from phf.config import ModelConfig
 from phf.errors import ConfigError
 from phf.models.building.architecture import KEY, Architecture, read_architecture
 from phf.models.building.causality import can_run, check_causal
+from phf.models.building.documents import check_document_attention, strengthen
 from phf.models.building.probe import own_loss
 from phf.models.context import context_of, text_config
 from phf.storage.pretrained import UNREADABLE, first_sentence, load_model
@@ -60,8 +61,12 @@ def _build_with_padding(architecture: Architecture, where: str) -> PreTrainedMod
     return lm
 
 
-def check_architecture(config: ModelConfig, seq_length: int) -> tuple[PreTrainedModel, list[str]]:
+def check_architecture(
+    config: ModelConfig, seq_length: int, attention: str = "packed"
+) -> tuple[PreTrainedModel, list[str]]:
     """Check everything about the model that is known before its tokenizer; returns it without weights, and warnings.
+
+    `attention`: "document" if it must keep the documents of a block apart.
 
     Raises `ConfigError` for settings, shapes, weights or packages that would stop the run once its data is ready.
     """
@@ -91,6 +96,9 @@ def check_architecture(config: ModelConfig, seq_length: int) -> tuple[PreTrained
             _shake(probe)
             check_causal(probe, shown)
             own_loss(probe)
+            if attention == "document":
+                strengthen(probe)
+                check_document_attention(probe, seq_length)
     return lm, architecture.warnings
 
 

@@ -1,7 +1,8 @@
 """Whether a language model sees the tokens that it should predict, determined by a test run."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -78,11 +79,18 @@ def change_by_later_tokens(lm: Any, lengths: Sequence[int] | None = None) -> flo
     The texts that are compared are rows of one batch, so that rounding is the same for both. `lengths`: in tokens;
     None: `LENGTHS`, and one that fills the context, if that is cheap.
     """
+    with undisturbed(lm):
+        long = _long_change(lm) if lengths is None else 0.0
+        return max(long, *(_change(lm, length) for length in lengths or LENGTHS))
+
+
+@contextmanager
+def undisturbed(lm: Any) -> Iterator[None]:
+    """The model in evaluation mode, and afterwards as it was."""
     was_training = {module: module.training for module in lm.modules()}
     lm.eval()
     try:
-        long = _long_change(lm) if lengths is None else 0.0
-        return max(long, *(_change(lm, length) for length in lengths or LENGTHS))
+        yield
     finally:
         for module, training in was_training.items():
             module.training = training
@@ -92,16 +100,19 @@ def change_by_later_tokens(lm: Any, lengths: Sequence[int] | None = None) -> flo
 
 def _long_change(lm: Any) -> float:
     """`_change` in a text that fills the context, up to `LONGEST` tokens; 0 if that is left out."""
-    config = text_config(lm.config)
     length = min(LONGEST, context_of(lm.config) or LONGEST)
     num_tokens = length * (len(_changed(length)) + 1)
-    depends_on_length = any(hasattr(config, name) for name in LONG_SETTINGS)
-    if length <= max(LENGTHS) or (2 * lm.num_parameters() * num_tokens > LONG_FLOP and not depends_on_length):
+    if length <= max(LENGTHS) or (2 * lm.num_parameters() * num_tokens > LONG_FLOP and not depends_on_length(lm)):
         return 0.0
     try:
         return _change(lm, length)
     except RAISED_BY_MODELS:  # it accepts texts of other lengths, and is tested with short ones
         return 0.0
+
+
+def depends_on_length(lm: Any) -> bool:
+    """Whether the configuration says that attention differs between short and long texts."""
+    return any(hasattr(text_config(lm.config), name) for name in LONG_SETTINGS)
 
 
 def _changed(length: int) -> list[int]:
@@ -116,7 +127,7 @@ def _is_elsewhere(lm: Any) -> bool:
 
 def _change(lm: Any, length: int) -> float:
     rows, changed = _probe(lm, length)
-    hidden = _last_hidden_state(lm, rows.to(lm.device)).float()
+    hidden = last_hidden_state(lm, rows.to(lm.device)).float()
     largest = 0.0
     for row, position in enumerate(changed, start=1):
         before, after = hidden[0, :position], hidden[row, :position]
@@ -127,11 +138,7 @@ def _change(lm: Any, length: int) -> float:
 
 def _probe(lm: Any, length: int) -> tuple[Tensor, list[int]]:
     """[rows, length] ids: a text, and copies of it that differ from some position on; and those positions."""
-    config = text_config(lm.config)
-    named = [getattr(config, key, None) for key in ("pad_token_id", "bos_token_id", "eos_token_id")]
-    num_rows = lm.get_input_embeddings().weight.size(0)
-    special = {i for value in named for i in (value if isinstance(value, list | tuple) else [value])}
-    plain = [i for i in range(min(num_rows, 64)) if i not in special] or [0]
+    plain = plain_ids(lm)
     half = max(len(plain) // 2, 1)
     text, other = (
         torch.tensor([part[7 * i % len(part)] for i in range(length)]) for part in (plain[:half], plain[-half:])
@@ -143,13 +150,22 @@ def _probe(lm: Any, length: int) -> tuple[Tensor, list[int]]:
     return rows, changed
 
 
-def _last_hidden_state(lm: Any, ids: Tensor) -> Tensor:
+def plain_ids(lm: Any) -> list[int]:
+    """Up to 64 ids of tokens that have no special role."""
+    config = text_config(lm.config)
+    named = [getattr(config, key, None) for key in ("pad_token_id", "bos_token_id", "eos_token_id")]
+    num_rows = lm.get_input_embeddings().weight.size(0)
+    special = {i for value in named for i in (value if isinstance(value, list | tuple) else [value])}
+    return [i for i in range(min(num_rows, 64)) if i not in special] or [0]
+
+
+def last_hidden_state(lm: Any, ids: Tensor, **arguments: Any) -> Tensor:
     """[rows, length, width]: the input of the output embedding, or the logits if that is not accessible."""
     head = lm.get_output_embeddings()
     seen: list[Tensor] = []
     handle = None if head is None else head.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
     try:
-        logits = lm(input_ids=ids, use_cache=False).logits
+        logits = lm(input_ids=ids, use_cache=False, **arguments).logits
     finally:
         if handle is not None:
             handle.remove()

@@ -36,7 +36,7 @@ def preflight(config: Config, method: Method) -> Preflight:
     its weights; a context that a block or sample exceeds; a tokenizer that cannot be used; a local reference LM that
     lacks weights.
     """
-    lm, warnings = check_architecture(config.model, config.dataset.seq_length)
+    lm, warnings = check_architecture(config.model, config.dataset.seq_length, config.dataset.attention)
     tokenizer = None
     if config.tokenizer.train_from_corpus is None:
         tokenizer = load_tokenizer(config.tokenizer, config.model, list, method.control_tokens)
