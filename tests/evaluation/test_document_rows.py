@@ -87,3 +87,28 @@ def test_bos_is_charged_to_nobody_and_counts_as_no_text():
     assert len(nll) == 9 + 2  # and two ends
     np.testing.assert_allclose(numbers["loss"], nll.mean(), rtol=1e-6)
     np.testing.assert_allclose(numbers["bits_per_byte"], nll.sum() / np.log(2) / 18, rtol=1e-6)
+
+
+def test_each_document_alone_predicts_what_a_block_predicts_and_ends_with_the_start_of_the_next():
+    lm = module()
+    starts = [
+        np.array([0, 5]),
+        np.array([-2, 2, 7]),
+    ]  # documents that begin with EOS, here at BLOCKS' marks and one more
+    found = predicted_tokens(lm, BLOCKS, [], torch.device("cpu"), starts)
+    rows = [
+        ([EOS, BOS, 10, 11, 12, EOS], [1, 2, 3, 4, 5]),
+        ([EOS, BOS, 20], [6, 7]),
+        ([21, 22, EOS], [1, 2]),
+        ([EOS, BOS, 30, 31, 32, 33], [3, 4, 5, 6, 7]),  # and the last token is a document without a target
+    ]
+    expected = sorted(
+        (token, float(score), nll)
+        for row, of_row in rows
+        for token, score, nll in zip(row[1:], of_row, nll_alone(lm, row, 1), strict=True)
+    )
+    triples = sorted(zip(*(column.tolist() for column in found), strict=True))
+    assert [row[:2] for row in triples] == [row[:2] for row in expected]
+    np.testing.assert_allclose([row[2] for row in triples], [row[2] for row in expected], rtol=1e-5)
+    ids, scores, _ = predicted_tokens(lm, BLOCKS, [], torch.device("cpu"))
+    assert sorted(zip(ids.tolist(), scores.tolist(), strict=True)) == [row[:2] for row in triples]

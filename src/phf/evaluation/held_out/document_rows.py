@@ -1,4 +1,4 @@
-"""Log-likelihoods of packed blocks: unchanged, or each document by itself after the document start."""
+"""Log-likelihoods of packed blocks: unchanged, each document by itself, or each by itself after the document start."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,18 +14,32 @@ Block = tuple[np.ndarray, np.ndarray]
 
 
 def predicted_tokens(
-    module: Any, blocks: Sequence[Block], start_ids: Sequence[int], device: torch.device
+    module: Any,
+    blocks: Sequence[Block],
+    start_ids: Sequence[int],
+    device: torch.device,
+    starts: Sequence[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """-> (ids, scores, negative log-likelihood in nats as float64) of the tokens that were predicted, one after another.
 
     Args:
         module: has `token_nll(input_ids, labels)`.
         start_ids: blocks are cut into documents before these, and each part is read after them; empty: a block is
-            read unchanged. The first token of a block is given in either case.
+            read unchanged, or as `starts` says. The first token of a block is given in any case.
+        starts: where documents begin in each block, int [documents]; each document, or what of it is in the block, is read
+            by itself and predicts the first token of the next one, which ends it. None: a block is read unchanged.
     """
-    rows = [(ids, scores, 1) for ids, scores in blocks]
     if start_ids:
         rows = [row for ids, scores in blocks for row in _documents(ids, scores, start_ids)]
+    elif starts is not None:
+        rows = [
+            (ids[begin : end + 1], scores[begin : end + 1], 1)
+            for (ids, scores), places in zip(blocks, starts, strict=True)
+            for begin, end in pairwise([0, *places[places > 0].tolist(), len(ids)])
+            if begin + 1 < len(ids)
+        ]
+    else:
+        rows = [(ids, scores, 1) for ids, scores in blocks]
     max_tokens = max(len(ids) for ids, _ in blocks) * len(blocks)
     parts = [_run(module, part, device) for part in _parts(rows, max_tokens)]
     ids, scores, nll = (np.concatenate([columns[i] for columns in parts]) for i in range(3))

@@ -21,6 +21,7 @@ class Blocks(Protocol):
 
     def __len__(self) -> int: ...
     def block(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
+    def document_starts(self, index: int) -> np.ndarray: ...
 
 
 class _Sums(NamedTuple):
@@ -42,6 +43,7 @@ def held_out_loss(
     batch_size: int,
     max_tokens: int,
     start_ids: list[int] | None = None,
+    keeps_documents_apart: bool = False,
     with_tag_gain: bool = False,
     division: Division = ALONE,
 ) -> dict[str, float]:
@@ -54,6 +56,8 @@ def held_out_loss(
         bytes_per_text_token: UTF-8 bytes of the held-out text / tokens it was encoded to.
         start_ids: what begins a document; if that is not EOS but, for example, a BOS, it is given, not charged for, and
             each document is read by itself after it, as such a model is prompted.
+        keeps_documents_apart: whether each document is read by itself if documents begin with EOS, as a model trained with
+            `dataset.attention: document` read them. The same tokens are predicted in either case.
         max_tokens: at most about this many tokens are used, in whole blocks spread evenly over `blocks`.
         with_tag_gain: also measure `tag_gain`, if there are control tokens; doubles the time.
         division: the processes that share the batches; each gets the numbers.
@@ -76,7 +80,9 @@ def held_out_loss(
 
     def measure(places: range) -> _Sums:
         batch = [blocks.block(chosen[place]) for place in places]
-        ids, scores, nll = predicted_tokens(module, batch, () if start_ids[:1] == [eos_id] else start_ids, device)
+        starts = [blocks.document_starts(chosen[place]) for place in places] if keeps_documents_apart else None
+        read_after = () if start_ids[:1] == [eos_id] else start_ids
+        ids, scores, nll = predicted_tokens(module, batch, read_after, device, starts)
         check_nats(nll, getattr(module, "lm", module))
         is_control = np.isin(ids, control_ids)
         is_eos = ids == eos_id
@@ -90,7 +96,7 @@ def held_out_loss(
         }
         gains = None
         if gain is not None:
-            gains = gain.of_blocks(module, batch, firsts[places.start : places.stop], nll, device)
+            gains = gain.of_blocks(module, batch, firsts[places.start : places.stop], nll, device, starts)
         nats = {name: float(nll[mask].sum()) for name, mask in masks.items()}
         return _Sums(nats, {name: int(mask.sum()) for name, mask in masks.items()}, gains)
 
@@ -135,6 +141,7 @@ def held_out_numbers(
         control_ids=control_ids,
         eos_id=tokenizer.eos_token_id,
         start_ids=document_start(tokenizer),
+        keeps_documents_apart=blocks.settings.attention == "document",
         bytes_per_text_token=blocks.counts.num_bytes / max(blocks.counts.num_text_tokens, 1),
         batch_size=batch_size,
         max_tokens=max_tokens,

@@ -49,13 +49,19 @@ class TagGain:
         return firsts
 
     def of_blocks(
-        self, module: Any, blocks: Sequence[Block], firsts: Sequence[int], right: np.ndarray, device: torch.device
+        self,
+        module: Any,
+        blocks: Sequence[Block],
+        firsts: Sequence[int],
+        right: np.ndarray,
+        device: torch.device,
+        starts: Sequence[np.ndarray] | None = None,
     ) -> Gains:
         """Measure some blocks.
 
         Args:
             firsts: the number of the document that each begins in.
-            right: the result of `predicted_tokens` for them.
+            right: the result of `predicted_tokens` for them and `starts`.
         """
         swapped = np.array(self.control_ids, np.int64)
         rows = []
@@ -66,7 +72,7 @@ class TagGain:
             rows.append((replaced, self._documents(ids, first)))
         start_ids = () if list(self.start_ids[:1]) == [self.eos_id] else self.start_ids
         with torch.no_grad():
-            _, documents, wrong = predicted_tokens(module, rows, start_ids, device)
+            _, documents, wrong = predicted_tokens(module, rows, start_ids, device, starts)
         check_nats(wrong, getattr(module, "lm", module))
         is_counted = ~np.isnan(documents)
         codes, gains = documents[is_counted].astype(np.int64), (wrong - right)[is_counted]
