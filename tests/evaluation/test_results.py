@@ -8,7 +8,7 @@ import yaml
 
 from phf.config import dump_config, load_config
 from phf.errors import OutputError
-from phf.evaluation.results import RESULTS, Results
+from phf.evaluation.results import DATASET_KEYS_OF_0_1, RESULTS, Results
 
 MODEL = {"model.safetensors": "a1", "config.json": "b2"}
 PARTS = {"kl": {"kl/nats_per_token": 0.5, "kl/x": None}}
@@ -64,9 +64,7 @@ def test_other_settings_are_refused_with_what_differs(overrides, changes, expect
 def as_0_1_wrote(tmp_path, threshold=0.25):
     """evaluation.json and config.yaml in the form of version 0.1, whose scenarios were as written."""
     saved = yaml.safe_load(dump_config(load(tmp_path)))
-    for section, key in (("dataset", "document_filter"), ("dataset", "conditioning")):
-        saved[section].pop(key, None)
-    saved["dataset"] |= {
+    saved["dataset"] = {key: saved["dataset"][key] for key in DATASET_KEYS_OF_0_1} | {
         "is_split_by_sentences": True,
         "concat_token": None,
         "num_of_sequences": 1024,
@@ -100,6 +98,12 @@ def test_results_of_version_0_1_are_kept_and_completed(is_finished, tmp_path):
     kept.write({}, PARTS)
     assert results(tmp_path).read() == PARTS
     assert "identity" not in json.loads((tmp_path / "out" / RESULTS).read_text())
+
+
+def test_results_of_version_0_1_are_not_of_a_setting_that_it_did_not_have(tmp_path):
+    as_0_1_wrote(tmp_path)
+    with pytest.raises(OutputError, match="holds results of another model"):
+        results(tmp_path, "dataset.attention=document").read()
 
 
 def test_a_run_is_not_taken_for_results(tmp_path):

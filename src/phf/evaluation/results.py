@@ -97,6 +97,8 @@ class Results:
 
     def _older_identities(self) -> Iterator[str]:
         """Those that the model and these settings can have had: numbers of a scenario were kept as they were written."""
+        if not self.task.dataset.model_dump(exclude_defaults=True).keys() <= set(DATASET_KEYS_OF_0_1):
+            return  # it had no such setting
         for is_written, is_whole in itertools.product((True, False), repeat=2):
             settings = _as_0_1_saved(self.task, is_written=is_written, is_whole=is_whole)
             yield self._older_identity(settings, self.task.training.seed)
