@@ -1,11 +1,12 @@
 """Chunked head against dense logits: speed and memory of a training step, alternating in one run.
 
-    python benchmarks/head.py [--rounds 5]
+    python benchmarks/head.py [--rounds 5] [--device cuda]
 
 The model is GPT-2 with 4 layers of width 256 and 50,257 tokens; a step is forward + backward on 4 x 1,024 tokens.
 "dense" is the plain way: the model's own forward with labels, as transformers computes the loss. "trunk" is the same
 step with no head at all (the sum of the last hidden state), what is left when the head costs nothing. Peak memory is
-the largest resident size of a fresh process that runs two such steps, above that of "trunk".
+the largest resident size of a fresh process that runs two such steps, or the GPU memory of its tensors, above that of
+"trunk".
 """
 
 import argparse
@@ -39,18 +40,19 @@ def build(objective: Objective) -> ObjectiveLM:
     return ObjectiveLM(GPT2LMHeadModel(config), objective, value_head, head="chunked").train()
 
 
-def make_step(head: str, objective: str, bfloat16: bool) -> Callable[[], float]:
+def make_step(head: str, objective: str, bfloat16: bool, device: str) -> Callable[[], float]:
     """One forward and backward; returns the loss."""
-    module = build(OBJECTIVES[objective])
+    module = build(OBJECTIVES[objective]).to(device)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(VOCAB, (BATCH, SEQ), generator=generator)
     scores = torch.rand(BATCH, SEQ, generator=generator) * (torch.rand(BATCH, SEQ, generator=generator) < 0.2)
+    ids, scores = ids.to(device), scores.to(device)
 
     def step() -> float:
         module.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
             if head == "trunk":
-                with usable_autocast("cpu"):
+                with usable_autocast(device):
                     loss = module.lm.base_model(input_ids=ids).last_hidden_state.sum()
             elif head == "dense":
                 loss = module.lm(input_ids=ids, labels=ids, use_cache=False).loss
@@ -72,8 +74,8 @@ CASES = {
 }
 
 
-def two_steps(case: tuple[str, str, bool]) -> None:
-    step = make_step(*case)
+def two_steps(case: tuple[str, str, bool], device: str) -> None:
+    step = make_step(*case, device)
     step()
     step()
 
@@ -81,19 +83,21 @@ def two_steps(case: tuple[str, str, bool]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    arguments = parser.parse_args()
+    rounds, device = arguments.rounds, arguments.device
     cases = dict(CASES)
     console = Console()
     console.print(describe_machine())
-    if not cpu_has_bfloat16():
+    if device == "cpu" and not cpu_has_bfloat16():
         console.print(
             "This CPU has no bfloat16 instructions: dense bfloat16 is left out (it takes minutes a step), and"
         )
         console.print("chunked bfloat16 is what ObjectiveLM does here when autocast asks for it, float32.")
         del cases["dense, bfloat16"]
-    trunk = {bfloat16: measure_peak(two_steps, ("trunk", "MLE", bfloat16)) for bfloat16 in (False, True)}
-    peaks = {name: measure_peak(two_steps, case) - trunk[case[2]] for name, case in cases.items()}
-    steps = {name: make_step(*case) for name, case in cases.items()}
+    trunk = {bfloat16: measure_peak(two_steps, ("trunk", "MLE", bfloat16), device) for bfloat16 in (False, True)}
+    peaks = {name: measure_peak(two_steps, case, device) - trunk[case[2]] for name, case in cases.items()}
+    steps = {name: make_step(*case, device) for name, case in cases.items()}
     losses = {name: step() for name, step in steps.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import platform
 import re
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -28,7 +29,8 @@ def describe_machine() -> str:
 
 
 def measure_peak(function: Callable, *arguments: object) -> int:
-    """Largest resident size, in bytes, of a fresh process that calls `function(*arguments)` (Linux)."""
+    """Bytes that a fresh process which calls `function(*arguments)` takes at most: of GPU memory if it uses a GPU, otherwise
+    its resident size (Linux)."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send_peak, args=(sender, function, *arguments))
@@ -41,6 +43,10 @@ def measure_peak(function: Callable, *arguments: object) -> int:
 
 def _send_peak(connection: Connection, function: Callable, *arguments: object) -> None:
     function(*arguments)
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        connection.send(torch.cuda.max_memory_allocated())
+        return
     # VmHWM, unlike getrusage, starts afresh in a new program and does not carry the parent's peak over
     status = Path("/proc/self/status").read_text()
     connection.send(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024)

@@ -1,6 +1,6 @@
 """Characters a second of every scorer on a core and on a GPU of this machine, and what corpora would cost: Markdown.
 
-    python benchmarks/rates.py [--seconds 10] [--chars-per-token 4] [--only PEP8Scorer ...] [--on core gpu]
+    python benchmarks/rates.py [--seconds 10] [--chars-per-token 4] [--only PEP8Scorer ...] [--on core gpu] [--write]
 
 Each scorer scores segments of its own kind, in batches as `phf annotate` gives them: lines of standard-library modules
 for the scorers of code, sentences of their docstrings for the others, in random order. It does so for at least so many
@@ -10,7 +10,7 @@ same. "the runner" is everything that `phf annotate` does beside scoring: its se
 Scorers whose extra is not installed are left out, and named.
 
 Where there is a GPU, the scorers with a model run on it too, one process on one GPU, for at least so many seconds of
-the clock: tokenisation and all waiting are part of them.
+the clock: tokenisation and all waiting are part of them. `--write` puts the tables into docs/scaling.md.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from phf.corpus.segmenting.segment import segment
 from phf.corpus.sources.documents import read_documents
 from phf.errors import MissingExtraError
 from phf.scorers import Scorer, build_scorer
+from tables import write_section
 from toxicity import make_checkpoint
 
 TOKENS = {"3.3B": 3.3e9, "300B": 300e9, "15T": 15e12}
@@ -42,6 +43,7 @@ PROSE_SCORERS = ("PIIScorer", "PresidioScorer", "ProfanityScorer", *MODEL_SCORER
 MODEL_BATCH_CHARS = 20_000
 """A core takes seconds for that."""
 RUNNER_MEGABYTES = 10
+PAGE = Path(__file__).parents[1] / "docs/scaling.md"
 
 
 def processor_seconds() -> float:
@@ -116,6 +118,7 @@ def main() -> None:
     parser.add_argument("--chars-per-token", type=float, default=4)
     parser.add_argument("--only", nargs="*", choices=[*CODE_SCORERS, *PROSE_SCORERS], help="default: all")
     parser.add_argument("--on", nargs="*", choices=["core", "gpu"], help="default: what there is")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/scaling.md")
     arguments = parser.parse_args()
     started = time.perf_counter()
     rng = random.Random(0)
@@ -125,7 +128,8 @@ def main() -> None:
     rng.shuffle(prose)
     chars = arguments.chars_per_token
     names = arguments.only or [*CODE_SCORERS, *PROSE_SCORERS]
-    print(f"{describe_machine()}\n")
+    machine = describe_machine()
+    print(f"{machine}\n")
     missing: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         make_checkpoint(Path(folder), prose)
@@ -134,7 +138,13 @@ def main() -> None:
             if on_core:
                 torch.set_num_threads(1)
             rates: dict[str, float] = {}
-            print(heading(per))
+            lines: list[str] = []
+
+            def say(line: str, lines: list[str] = lines) -> None:
+                print(line, flush=True)
+                lines.append(line)
+
+            say(heading(per))
             for name in names if on_core else [name for name in names if name in MODEL_SCORERS]:
                 try:
                     scorer = build_scorer(scorer_section(name, Path(folder), "cpu" if on_core else "cuda"))
@@ -145,13 +155,15 @@ def main() -> None:
                 clock = processor_seconds if on_core else time.perf_counter
                 texts = code if name in CODE_SCORERS else prose
                 rates[name] = rate(scorer, texts, arguments.seconds, batch_chars, clock)
-                print(row(name, scorer.segmenter, rates[name], chars), flush=True)
+                say(row(name, scorer.segmenter, rates[name], chars))
             if on_core:
-                print(row("the runner", "lines", runner_rate(Path(folder)), chars))
+                say(row("the runner", "lines", runner_rate(Path(folder)), chars))
             if rates:
-                print(example(per, *next(iter(rates.items())), chars))
+                say(example(per, *next(iter(rates.items())), chars))
             if not on_core:
-                print(f"Most GPU memory held: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB.")
+                say(f"Most GPU memory held: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB.")
+            if arguments.write:
+                write_section(PAGE, f"rates.py {per}", f"Measured on {machine}.\n\n" + "\n".join(lines))
     print("\n".join(missing.values()))
     print(f"Measured in {time.perf_counter() - started:.0f} s.")
 

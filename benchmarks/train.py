@@ -36,6 +36,7 @@ from train_task import METHODS, Shape, prepare
 
 HERE = Path(__file__).parent
 SMALL = {"num_layers": 4, "width": 256, "num_heads": 4, "batch_size": 4, "seq_length": 1024}
+GPT2_VOCABULARY = 50_257
 GPT2_SMALL = {"num_layers": 12, "width": 768, "num_heads": 12, "batch_size": 32, "seq_length": 1024}
 NAMES = {"plain": "plain Trainer", "trl": "TRL SFTTrainer", **{method: f"phf {method}" for method in METHODS}}
 CORPUS_TOKENS = {"cpu": 500_000, "cuda": 5_000_000}
@@ -198,7 +199,7 @@ def main() -> None:
     parser.add_argument("--precision", nargs="*", choices=["float32", "bf16"], help="default: both; on a GPU, bf16")
     parser.add_argument("--only", nargs="*", choices=list(NAMES), help="default: all")
     parser.add_argument("--trl", help="Python of an environment that has TRL")
-    parser.add_argument("--vocabulary", type=int, default=50_257)
+    parser.add_argument("--vocabulary", type=int, default=GPT2_VOCABULARY)
     parser.add_argument("--layers", type=int)
     parser.add_argument("--width", type=int)
     parser.add_argument("--batch-size", type=int)
@@ -210,7 +211,9 @@ def main() -> None:
         "--clock", choices=["wall", "cpu"], default="wall", help="cpu: where others use the machine too"
     )
     parser.add_argument("--json", type=Path, help="write all measurements here")
-    parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
+    parser.add_argument(
+        "--write", action="store_true", help="put the tables into benchmarks/README.md and docs/scaling.md"
+    )
     arguments = parser.parse_args()
     on_gpu = arguments.device == "cuda"
     arguments.precision = arguments.precision or (["bf16"] if on_gpu else ["float32", "bf16"])
@@ -237,16 +240,19 @@ def main() -> None:
         f"{shape.batch_size} x {shape.seq_length:,} tokens a step, dropout {shape.dropout:g}; medians of {arguments.rounds} "
         f"alternating rounds of {arguments.steps} steps (smallest and largest in brackets), {arguments.clock} time."
     )
-    text = table(rows) + (f"\n\n{table_of_shares(split)}" if split else "") + f"\n\n{about}"
-    print(f"\n{text}\nMeasured in {time.perf_counter() - started:.0f} s.")
+    parts = table_of_shares(split) if split else ""
+    print(f"\n{table(rows)}\n\n{parts}\n\n{about}\nMeasured in {time.perf_counter() - started:.0f} s.")
     if arguments.json is not None:
         measured = [{"contender": name, "precision": precision, "rounds": r} for (name, precision), r in rounds.items()]
         found = {"machine": machine, "shape": asdict(shape), "steps": arguments.steps, "rows": rows, "rounds": measured}
         found |= {"split": {precision: shares(r) for precision, r in split.items()}}
         arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if arguments.write:
-        key = f"train.py {arguments.device} {shape.vocabulary}"
-        write_section(HERE / "README.md", key, text)
+        write_section(
+            HERE / "README.md", f"train.py {arguments.device} {shape.vocabulary}", f"{table(rows)}\n\n{about}"
+        )
+        if parts and shape.vocabulary == GPT2_VOCABULARY:
+            write_section(HERE.parent / "docs/scaling.md", f"train.py split {arguments.device}", f"{parts}\n\n{about}")
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def train_with_phf(work: Path, method: str, precision: str) -> None:
 
     chosen = [f"training.bf16={str(precision == 'bf16').lower()}", f"training.fp16={str(precision == 'fp16').lower()}"]
     config, _ = load_config(task=str(work / "task.yml"), method=method, overrides=chosen)
-    train(config, work / "runs" / f"{method}-{precision}", announce=lambda message: print(message, flush=True))
+    train(config, work / "runs" / f"{method}-{os.getpid()}", announce=lambda message: print(message, flush=True))
 
 
 def main() -> None:
