@@ -16,7 +16,7 @@ from phf.registry.names import CONDITIONINGS, DOCUMENT_FILTERS, METRICS, OBJECTI
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [*DOCS, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+PAGES = [*DOCS, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NAME = re.compile(r"# ([\w-]+\.(?:py|yml))\n")
 VERBS = get_command(app).commands
