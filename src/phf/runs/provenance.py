@@ -30,7 +30,7 @@ def describe_environment(started: datetime) -> dict[str, Any]:
 def _hardware() -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else None
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "memory_gib": memory and round(memory, 1),
         "gpus": _gpu_names(),
@@ -43,7 +43,7 @@ def _gpu_names() -> list[str]:
     return [] if torch is None else [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():

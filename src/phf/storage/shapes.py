@@ -68,6 +68,8 @@ class Provenance(TypedDict, total=False):
     max_steps: Count | None
     threshold: Number | None
     dataset: list[dict[str, Any]] | None
+    choices: dict[str, Any] | None
+    """What a run chose by its hardware."""
 
 
 class PromptingFile(TypedDict):

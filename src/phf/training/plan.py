@@ -4,11 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phf.config import Config
+from accelerate.utils import gather_object
+
+from phf.config import Config, ModelConfig
+from phf.errors import ConfigError, PhfError
 from phf.evaluation.generation.evaluator import Evaluator
 from phf.feedback import Method
 from phf.feedback.thresholds import tentative_method_of
+from phf.models.building.architecture import Architecture, read_architecture
+from phf.runs.folder import has_steps, is_started
+from phf.runs.reader import read_provenance
+from phf.training.hardware import Choices, choose, find_hardware
 from phf.training.settings.arguments import Arithmetic, training_arguments
+from phf.training.settings.keys import check_keys
 from phf.training.settings.preflight import check_value_head
 from phf.training.sources import scorer_warnings
 
@@ -21,6 +29,8 @@ class Plan:
     run_dir: Path
     arguments: Any
     arithmetic: Arithmetic
+    choices: Choices
+    """What was chosen by the hardware."""
     method: Method
     """How scores are used; where thresholds are percentiles, with stand-ins for them until the data has been seen."""
     scorer: dict[str, Any]
@@ -36,7 +46,11 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
     method = tentative_method_of(config)
     evaluator = Evaluator(config.generation, method.prompting, config.training.seed)
     scorer = evaluator.scorer.describe()
-    arguments, arithmetic, warnings = training_arguments(config.training, config.dataset.seq_length, run_dir)
+    choices = _choices(config, run_dir)
+    arguments, arithmetic, warnings = training_arguments(
+        config.training, config.dataset.seq_length, run_dir, choices.arguments
+    )
+    _refuse_different_choices(choices, arithmetic.world_size)
     kl = config.kl_gpt3_callback
     if kl is not None and kl.reference is None:
         warnings.append(
@@ -53,4 +67,37 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
             "whole stream and trains on its share. Leave it out, and the first process encodes for all."
         )
     warnings += scorer_warnings(config.dataset, scorer) + check_value_head(config, method.objective)
-    return Plan(config, run_dir, arguments, arithmetic, method, scorer, warnings)
+    return Plan(config, run_dir, arguments, arithmetic, choices, method, scorer, warnings)
+
+
+def _choices(config: Config, run_dir: Path) -> Choices:
+    """What the hardware decides; for a run that has begun, what it was begun with."""
+    applied, _ = check_keys(config.training)
+    has_begun = is_started(run_dir) and has_steps(run_dir)
+    return choose(
+        applied,
+        _architecture(config.model),
+        find_hardware(bool(applied.get("use_cpu"))),
+        streams=config.dataset.streaming,
+        recorded=read_provenance(run_dir).get("choices") or {} if has_begun else None,
+    )
+
+
+def _architecture(config: ModelConfig) -> Architecture | None:
+    """The model's; None if it cannot be read, which is reported when it has to be."""
+    try:
+        return read_architecture(config)
+    except PhfError:
+        return None
+
+
+def _refuse_different_choices(choices: Choices, world_size: int) -> None:
+    """Raises `ConfigError` if processes, on different machines, would train in different precisions."""
+    if world_size == 1:
+        return
+    shown = sorted(set(gather_object([choices.precision.shown])))
+    if len(shown) > 1:
+        raise ConfigError(
+            f"The processes of this run would train in different precisions ({', '.join(shown)}), since their hardware "
+            "differs. Set training.bf16 to true or false."
+        )

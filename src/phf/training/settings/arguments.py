@@ -1,6 +1,7 @@
 """From the `training` section to `TrainingArguments`, with the arithmetic of batch sizes, steps and tokens."""
 
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -101,9 +102,12 @@ def use_one_gpu(arguments: TrainingArguments) -> list[str]:
 
 
 def training_arguments(
-    config: TrainingConfig, seq_length: int, run_dir: Path
+    config: TrainingConfig, seq_length: int, run_dir: Path, chosen: Mapping[str, Any] | None = None
 ) -> tuple[TrainingArguments, Arithmetic, list[str]]:
-    """`TrainingArguments` for a run, its arithmetic, and warnings. Raises `ConfigError` for an unknown or bad key."""
+    """`TrainingArguments` for a run, its arithmetic, and warnings. Raises `ConfigError` for an unknown or bad key.
+
+    `chosen`: keys that the hardware has decided, for what the configuration does not set.
+    """
     extra, warnings = check_keys(config)
     if not torch.cuda.is_available():
         if extra.pop("fp16", False):
@@ -117,6 +121,7 @@ def training_arguments(
     settings: dict[str, Any] = {
         **DEFAULTS,
         "dataloader_pin_memory": torch.cuda.is_available(),
+        **(chosen or {}),
         **extra,
         "seed": config.seed,
         "output_dir": str(run_dir),
