@@ -21,7 +21,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from machine import describe_machine, measure_peak
 from phf.feedback.objectives import AWR, MLE, Objective, Unlikelihood
-from phf.models.module import ObjectiveLM, cpu_has_bfloat16, usable_autocast
+from phf.models.bfloat16 import cpu_has_bfloat16, usable_autocast
+from phf.models.module import ObjectiveLM
 from phf.models.value_head import ValueHead
 
 BATCH, SEQ, VOCAB, WIDTH, LAYERS = 4, 1024, 50_257, 256, 4

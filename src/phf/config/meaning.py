@@ -41,12 +41,16 @@ WITHOUT_MEANING: tuple[KeyPath, ...] = (
 )
 """Labels for people, where the corpus is encoded, permission to run programs, and the released way to ban control tokens,
 from which others derive."""
+OF_MEMORY = ("per_device_train_batch_size", "gradient_checkpointing")
+"""Keys of `training` that decide how much memory a step takes, not what it computes."""
 
 
 def meaning_of(config: Config, sections: Collection[str] | None = None) -> dict[str, Any]:
     """Plain values that are equal for configurations that mean the same; of these sections only, if they are named."""
     values = config.model_dump()
     values["training"] = {key: _as_number(value) for key, value in values["training"].items()}
+    if _is_any_micro_batch_the_same(config):
+        values["training"] = {key: value for key, value in values["training"].items() if key not in OF_MEMORY}
     values = with_named(values, Registry.canonical)
     for path in PATHS:
         values = _changed(values, path, _as_path)
@@ -95,6 +99,11 @@ def configuration_differences(path: Path, now: Config, sections: Collection[str]
         for values in (before, after):
             values["training"] = with_trainer_defaults(values["training"], keys)
     return differences(before, after)
+
+
+def _is_any_micro_batch_the_same(config: Config) -> bool:
+    """Whether a step is the same however it is cut: it has a size of its own, and no statistics of the parts are used."""
+    return config.training.effective_batch_size is not None and not config.objective.get("normalize_advantage")
 
 
 def _changed(values: Any, path: KeyPath, change: Any) -> Any:

@@ -1,8 +1,6 @@
 """The module that `Trainer` wraps: a Hugging Face causal LM, an optional value head, and the objective on top."""
 
-import platform
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +11,7 @@ from phf.errors import ConfigError
 from phf.feedback.objectives import IGNORE_INDEX, LossOutput, Objective
 from phf.feedback.objectives.base import of_targets, select_targets, target_positions
 from phf.feedback.objectives.logs import LogTotals, Total
+from phf.models.bfloat16 import usable_autocast
 from phf.models.building.documents import check_document_attention, document_arguments
 from phf.models.building.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
 from phf.models.head import chunked_loss, chunked_nll
@@ -72,6 +71,7 @@ class ObjectiveLM(nn.Module):
         if self.value_head is not None and self.head == "dense":
             self._check_hidden()
         self._keeps_documents = False
+        self._compiled: Callable[..., Tensor] | None = None
         self.config = lm.config  # read by Trainer's integrations
         self._no_split_modules = getattr(lm, "_no_split_modules", None)
         # Tied weights are saved once, as safetensors requires, and tied again after loading.
@@ -110,6 +110,22 @@ class ObjectiveLM(nn.Module):
     def is_gradient_checkpointing(self) -> bool:
         """Whether activations are recomputed."""
         return any(getattr(module, "gradient_checkpointing", False) for module in self.lm.modules())
+
+    def why_not_compiled(self) -> str | None:
+        """Why `compile_trunk` is not possible; None if it is."""
+        if self.model_loss is not None:
+            return "the model adds a loss of its own, which is read from its layers as they run"
+        if self.value_head is not None and self.head == "dense":
+            return "the value head reads a layer of the model as it runs"
+        return None
+
+    def compile_trunk(self, **settings: Any) -> None:
+        """Compile what comes before the head, for training only: `torch.compile` with these settings.
+
+        What is compiled is a function of the model, so names of weights, copies and other uses of it stay as they are.
+        """
+        assert self.why_not_compiled() is None
+        self._compiled = torch.compile(_hidden_of if self.head == "chunked" else _logits_of, **settings)
 
     @torch.compiler.disable(recursive=False)  # the trunk is compiled; head and objective gain nothing from it
     def forward(
@@ -191,11 +207,14 @@ class ObjectiveLM(nn.Module):
         inputs = {"input_ids": input_ids, "use_cache": False} | document_arguments(self.lm, position_ids)
         if self.head == "chunked":
             if model_loss is None:
-                return self.lm.base_model(**inputs).last_hidden_state, None, None
+                hidden_of = self._compiled if self._compiled is not None and self.training else _hidden_of
+                return hidden_of(self.lm.base_model, **inputs), None, None
             # through the whole model, which reads its routers, with logits of one position
             with outputs_of(self.lm.base_model) as trunks:
                 output = self.lm(**inputs, logits_to_keep=1)
             return trunks[0].last_hidden_state, None, model_loss.read(output)
+        if self._compiled is not None and self.training:
+            return None, self._compiled(self.lm, **inputs), None
         arguments = {} if model_loss is None else model_loss.arguments(input_ids)
         with inputs_of(None if self.value_head is None else self.lm.get_output_embeddings()) as given:
             output = self.lm(**inputs, **arguments)
@@ -262,17 +281,14 @@ class ObjectiveLM(nn.Module):
         return self.lm.get_output_embeddings().weight
 
 
-def usable_autocast(device_type: str) -> AbstractContextManager[object]:
-    """Switches autocast off on an x86 CPU without AVX-512, whose bfloat16 products are over 100x slower than float32."""
-    if device_type == "cpu" and not cpu_has_bfloat16():
-        return torch.autocast("cpu", enabled=False)
-    return nullcontext()
+def _hidden_of(trunk: nn.Module, **inputs: Any) -> Tensor:
+    """[batch, seq, width] last hidden state."""
+    return trunk(**inputs).last_hidden_state
 
 
-def cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 matrices natively, as far as torch's kernels can tell."""
-    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return not is_x86 or torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "NO AVX", "AVX2")
+def _logits_of(lm: nn.Module, **inputs: Any) -> Tensor:
+    """[batch, seq, vocab]."""
+    return lm(**inputs).logits
 
 
 def _drop_tied(module: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: Any) -> None:

@@ -5,16 +5,15 @@ a device is tried out in `phf.training.micro_batch`.
 """
 
 import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from phf.models.bfloat16 import cpu_multiplies_bfloat16
 from phf.models.building.architecture import Architecture
 from phf.models.context import text_config
-from phf.models.module import cpu_has_bfloat16
 from phf.runs.provenance import cpu_name
 from phf.workers.cpus import available_cpus
 
@@ -87,14 +86,6 @@ def find_hardware(uses_cpu: bool = False) -> Hardware:
     return Hardware(device, name, has_bfloat16, max(1, available_cpus() // num_local))
 
 
-def cpu_multiplies_bfloat16() -> bool:
-    """Whether this is an x86 CPU with bfloat16 instructions that torch's kernels use: AVX-512 BF16, or AMX."""
-    if platform.machine().lower() not in ("x86_64", "amd64") or not cpu_has_bfloat16():
-        return False
-    tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return any(test is not None and test() for test in tests)
-
-
 def choose(
     applied: Mapping[str, Any],
     architecture: Architecture | None,
@@ -119,7 +110,10 @@ def choose(
 
 
 def _precision(
-    applied: Mapping[str, Any], architecture: Architecture | None, hardware: Hardware, recorded: Mapping[str, Any] | None
+    applied: Mapping[str, Any],
+    architecture: Architecture | None,
+    hardware: Hardware,
+    recorded: Mapping[str, Any] | None,
 ) -> Choice:
     for key, name in (("bf16", BFLOAT16), ("fp16", "float16")):
         if applied.get(key) and key == "fp16" and hardware.device == "cpu":
@@ -165,3 +159,30 @@ def _loader_workers(applied: Mapping[str, Any], hardware: Hardware, streams: boo
 
 def _kind(hardware: Hardware) -> str:
     return {"cpu": "CPU", "cuda": "GPU"}.get(hardware.device, hardware.device)
+
+
+def compile_choice(
+    asked: bool | str, why_not: str | None, hardware: Hardware, max_steps: int, is_sharded: bool
+) -> Choice:
+    """Whether the layers before the head are compiled.
+
+    Args:
+        asked: `model.compile`, or True if `training.torch_compile` asks for it.
+        why_not: why this model cannot be compiled.
+        is_sharded: whether FSDP or DeepSpeed divide the model.
+    """
+    key = "model.compile"
+    if asked is False:
+        return Choice(False, "no", f"{key}: false")
+    if why_not is not None:
+        return Choice(False, "no", why_not)
+    if asked is True:
+        return Choice(True, "yes", f"{key}: true")
+    overridden = f"{key}: true overrides"
+    if hardware.device != "cuda":
+        return Choice(False, "no", f"chosen on GPUs only; {overridden}")
+    if is_sharded:
+        return Choice(False, "no", f"not chosen for a model that is sharded; {overridden}")
+    if max_steps < MIN_STEPS_TO_COMPILE:
+        return Choice(False, "no", f"the run has fewer than {MIN_STEPS_TO_COMPILE} steps; {overridden}")
+    return Choice(True, "yes", f"faster on a GPU; {key}: false overrides")

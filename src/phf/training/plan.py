@@ -73,14 +73,18 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
 def _choices(config: Config, run_dir: Path) -> Choices:
     """What the hardware decides; for a run that has begun, what it was begun with."""
     applied, _ = check_keys(config.training)
-    has_begun = is_started(run_dir) and has_steps(run_dir)
     return choose(
         applied,
         _architecture(config.model),
         find_hardware(bool(applied.get("use_cpu"))),
         streams=config.dataset.streaming,
-        recorded=read_provenance(run_dir).get("choices") or {} if has_begun else None,
+        recorded=recorded_choices(run_dir) if is_started(run_dir) and has_steps(run_dir) else None,
     )
+
+
+def recorded_choices(run_dir: Path) -> dict[str, Any]:
+    """What a run in this folder was begun with; empty for one of an older version."""
+    return read_provenance(run_dir).get("choices") or {}
 
 
 def _architecture(config: ModelConfig) -> Architecture | None:

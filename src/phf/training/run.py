@@ -34,9 +34,11 @@ from phf.training.dataset import Collator, training_dataset
 from phf.training.divergence import LOSS, NO_LOSS, WEIGHTS, divergence
 from phf.training.evaluations import Evaluations
 from phf.training.meter import Meter, flops_per_token, matmul_flops, multiplied_in
-from phf.training.plan import Plan, plan_run
+from phf.training.micro_batch import is_out_of_memory, out_of_memory
+from phf.training.plan import Plan, plan_run, recorded_choices
 from phf.training.preemption import Agreement, Preemption
 from phf.training.settings.preflight import preflight
+from phf.training.settle import settle
 from phf.training.sources import describe_sources
 from phf.training.start import open_run_dir, refuse_started
 from phf.training.trackers import Trackers
@@ -118,6 +120,8 @@ def _train(
         value_head = _value_head(plan, lm)
         module = ObjectiveLM(lm, method.objective, value_head, head=config.model.head)
         num_parameters = lm.num_parameters()
+    plan, chosen = settle(plan, module, division, recorded_choices(run_dir) if checkpoint is not None else {}, announce)
+    with division.together():
         facts = {
             "task": config.task,
             "method": config.method,
@@ -129,6 +133,7 @@ def _train(
             "blocks": data.train.describe() if isinstance(data.train, Blocks) else None,
             "max_steps": plan.arithmetic.max_steps,
             "effective_batch_size": plan.arithmetic.effective_batch_size,
+            "choices": chosen,
         }
         if checkpoint is None and is_main:
             writer.write_provenance({"dataset": describe_sources(data.sources), "seeds": {"training": seed}, **facts})
@@ -197,6 +202,8 @@ def _train(
         with remembering_signals() as preemption.requests:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except (OSError, SafetensorError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(plan, trainer.state.global_step + 1) from error
         if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in FULL_DISK_SIGNS):
             raise
         reason = getattr(error, "strerror", None) or error

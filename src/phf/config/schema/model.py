@@ -31,3 +31,6 @@ class ModelConfig(Section):
     """`value_head_config: {is_detached: bool}`, and arguments of `from_pretrained` such as `revision`."""
     head: Literal["auto", "chunked", "dense"] = "auto"
     """How loss and gradient are computed; `auto` is chunked if the model's head is a plain matrix product."""
+    compile: bool | Literal["auto"] = "auto"
+    """Whether the layers before the head are compiled for training (`torch.compile`); `auto` on a GPU, in runs that are long
+    enough for it to pay."""

@@ -14,11 +14,13 @@ from transformers import Trainer, TrainingArguments, get_scheduler
 from phf.config import TrainingConfig
 from phf.config.trainer import DEFAULTS
 from phf.errors import ConfigError
-from phf.models.module import cpu_has_bfloat16
+from phf.models.bfloat16 import cpu_has_bfloat16
 from phf.storage.pretrained import first_sentence
 from phf.training.settings.keys import check_accelerator, check_keys
 from phf.workers.launcher import check_devices, check_launcher
 
+AUTO = "auto"
+"""Value of per_device_train_batch_size: the most blocks that fit."""
 OPTIMIZERS_OF_LAYERS = {"galore": "galore-torch", "apollo": "apollo-torch", "lomo": "lomo-optim"}
 """Optimisers that are made from a model's layers, and the packages they come from."""
 
@@ -35,6 +37,8 @@ class Arithmetic:
     max_steps: int
     seq_length: int
     tokens_already_seen: int
+    finds_micro_batch: bool = False
+    """Whether the number of blocks per device is to be found; until then it is 1."""
 
     @property
     def tokens_per_step(self) -> int:
@@ -53,7 +57,14 @@ class Arithmetic:
 def work_out(config: TrainingConfig, seq_length: int, world_size: int) -> Arithmetic:
     """The arithmetic of a run. Raises `ConfigError` for a batch size that cannot be met, or too few tokens for a step."""
     extra = config.model_extra or {}
-    per_device = int(float(extra.get("per_device_train_batch_size", 8)))
+    given = extra.get("per_device_train_batch_size", 8)
+    is_auto = given == AUTO
+    if is_auto and config.effective_batch_size is None:
+        raise ConfigError(
+            "training.per_device_train_batch_size is auto, so a step needs a size of its own: set "
+            "training.effective_batch_size."
+        )
+    per_device = 1 if is_auto else int(float(given))
     effective = config.effective_batch_size or per_device * world_size
     if effective % world_size:
         raise ConfigError(
@@ -83,6 +94,7 @@ def work_out(config: TrainingConfig, seq_length: int, world_size: int) -> Arithm
         max_steps=max_steps,
         seq_length=seq_length,
         tokens_already_seen=int(config.tokens_already_seen),
+        finds_micro_batch=is_auto,
     )
 
 
@@ -146,6 +158,11 @@ def training_arguments(
             "gradient_accumulation_steps": arithmetic.gradient_accumulation_steps,
         }
         given = extra.get("per_device_train_batch_size", 0)
+        if arithmetic.finds_micro_batch and (extra.get("fsdp") or extra.get("deepspeed")):
+            raise ConfigError(
+                "training.per_device_train_batch_size is auto, which is not supported for a model that fsdp or deepspeed "
+                "shard: choose a number."
+            )
         if given > arithmetic.per_device_train_batch_size:
             warnings.append(
                 f"training.per_device_train_batch_size is {given}, but a step has {arithmetic.effective_batch_size} blocks "

@@ -158,6 +158,8 @@ def check_keys(training: TrainingConfig) -> tuple[dict[str, Any], list[str]]:
         if key not in fields:
             raise ConfigError(f"training.{key} is unknown. {nearest(key, {*fields, *TrainingConfig.model_fields})}")
     applied = {}
+    if given.get("per_device_train_batch_size") == "auto":  # found when there is a model
+        del given["per_device_train_batch_size"]
     for key, value in given.items():
         value = _of_type(key, _named_no(value, fields[key].type), fields[key].type)
         if key in REFUSED:
