@@ -81,7 +81,9 @@ def test_precision_is_that_of_the_configuration_then_of_the_run_then_of_the_devi
 def test_loader_workers_are_for_gpus_with_cpus_to_spare(hardware, applied, streams, expected):
     choices = choose(applied, WIDE, hardware, streams=streams)
     assert choices.arguments["dataloader_num_workers"] == expected
-    assert choices.arguments.get("accelerator_config") == ({"non_blocking": True} if hardware.device == "cuda" else None)
+    assert choices.arguments.get("accelerator_config") == (
+        {"non_blocking": True} if hardware.device == "cuda" else None
+    )
 
 
 @pytest.mark.parametrize(
