@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from phf.models.bfloat16 import cpu_has_bfloat16
 from phf.models.context import text_config
-from phf.models.module import cpu_has_bfloat16
 from phf.training.settings.arguments import Arithmetic
 
 MATMUL_SIZES = {"cpu": 1024, "cuda": 8192}
