@@ -5,12 +5,12 @@ order in which floats are added.
 """
 
 import copy
+import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from phf.errors import ConfigError
@@ -23,7 +23,9 @@ CPU_SHARE = 0.5
 """Largest share of the available memory that the activations of a micro-batch may take on a CPU."""
 GPU_SHARE = 0.92
 """Largest share of a GPU's memory; the rest is for evaluation and for gaps between tensors."""
-CGROUP = Path("/sys/fs/cgroup")
+CGROUP, MEMINFO = Path("/sys/fs/cgroup"), Path("/proc/meminfo")
+ASSUMED_MEMORY = 4 * 2**30
+"""Bytes, where the system does not say."""
 
 
 def sizes_of(share: int) -> list[int]:
@@ -109,9 +111,13 @@ def out_of_memory(plan: Plan, step: int) -> ConfigError:
     )
 
 
-def available_memory(cgroup: Path = CGROUP) -> int:
+def available_memory(cgroup: Path = CGROUP, meminfo: Path = MEMINFO) -> int:
     """Bytes that this process may still use: of the machine, and of its control group."""
-    available = psutil.virtual_memory().available
+    try:
+        found = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo.read_text(encoding="ascii"), re.MULTILINE)
+    except OSError:  # not Linux
+        found = None
+    available = int(found[1]) * 1024 if found is not None else ASSUMED_MEMORY
     try:
         limit = int((cgroup / "memory.max").read_text(encoding="ascii"))
         used = int((cgroup / "memory.current").read_text(encoding="ascii"))
