@@ -16,6 +16,7 @@ from phf.models.building.documents import check_document_attention, document_arg
 from phf.models.building.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
 from phf.models.head import chunked_loss, chunked_nll
 from phf.models.hooks import inputs_of, outputs_of
+from phf.models.tied import save_tied_weights_once
 from phf.models.value_head import ValueHead
 
 
@@ -74,17 +75,7 @@ class ObjectiveLM(nn.Module):
         self._compiled: Callable[..., Tensor] | None = None
         self.config = lm.config  # read by Trainer's integrations
         self._no_split_modules = getattr(lm, "_no_split_modules", None)
-        # Tied weights are saved once, as safetensors requires, and tied again after loading.
-        state = self.state_dict(keep_vars=True)
-        first: dict[int, str] = {}
-        self._tied = {
-            key: first[tensor.data_ptr()]
-            for key, tensor in state.items()
-            if first.setdefault(tensor.data_ptr(), key) != key
-        }
-        self._keys_to_ignore_on_save = list(self._tied)
-        self.register_state_dict_post_hook(_drop_tied)
-        self.register_load_state_dict_pre_hook(_add_tied)
+        save_tied_weights_once(self)
 
     def tie_weights(self) -> None:
         """Called by Trainer after a checkpoint without the tied weights was loaded."""
@@ -289,14 +280,3 @@ def _hidden_of(trunk: nn.Module, **inputs: Any) -> Tensor:
 def _logits_of(lm: nn.Module, **inputs: Any) -> Tensor:
     """[batch, seq, vocab]."""
     return lm(**inputs).logits
-
-
-def _drop_tied(module: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: Any) -> None:
-    for key in getattr(module, "_keys_to_ignore_on_save", ()):
-        state.pop(prefix + key, None)
-
-
-def _add_tied(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    for key, first in getattr(module, "_tied", {}).items():
-        if prefix + first in state:
-            state.setdefault(prefix + key, state[prefix + first])
