@@ -5,13 +5,16 @@ import json
 import pytest
 import yaml
 from tests.tiny import tiny_config, tiny_corpus
+from typer.testing import CliRunner
 
+from phf.cli.app import app
 from phf.config import dump_config
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.runs.folder import clear_failed_start, has_steps, refuse_other_configuration
 from phf.training import run as training
 from phf.training.checkpoints.find import last_checkpoint
 from phf.training.run import train
+from phf.training.start import refuse_unknown
 
 STEP_0 = '{"step": 0, "tokens_seen": 0, "eval/loss": 1.0}\n'
 STEP_1 = '{"step": 1, "tokens_seen": 8, "train/loss": 1.0}\n'
@@ -116,3 +119,25 @@ def test_folders_that_are_called_like_checkpoints_are_left_alone(tmp_path):
     for name in ("checkpoint-x", "checkpoint-", "checkpoint-best-1a"):
         (tmp_path / name).mkdir()
     assert last_checkpoint(tmp_path) is None
+
+
+def test_a_run_that_does_not_exist_is_not_resumed_and_the_nearest_names_are_given(tmp_path):
+    with pytest.raises(OutputError, match=r"no run called 'pep8-mle' in .*\. There are no runs there\. Choose one"):
+        refuse_unknown(tmp_path / "none" / "pep8-mle")
+    for name in ("pep8-ul", "pep8-mle-2", "toxicity", "not-a-run"):
+        (tmp_path / name).mkdir()
+        if name != "not-a-run":
+            (tmp_path / name / "config.yaml").write_text("")
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(OutputError, match=r"'pep8-mle' in .*\. Runs there: pep8-mle-2, pep8-ul\. Choose one"):
+        refuse_unknown(tmp_path / "pep8-mle")
+    with pytest.raises(OutputError, match=r"Runs there: (toxicity|pep8-ul|pep8-mle-2), .*"):
+        refuse_unknown(tmp_path / "zzz")
+    refuse_unknown(tmp_path / "toxicity")
+
+
+def test_the_command_says_that_a_run_to_resume_does_not_exist(tmp_path):
+    arguments = ["train", "--task", "pep8/quickstart", "--method", "mle", "--run-name", "gone", "--resume"]
+    result = CliRunner().invoke(app, [*arguments, "--output-dir", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "--resume: there is no run called 'gone'" in result.stderr

@@ -33,7 +33,10 @@ def train(
     from phf.config import dump_config
     from phf.training.data import percentile_notes
     from phf.training.plan import plan_run
+    from phf.training.start import refuse_unknown
 
+    if resume:
+        refuse_unknown(output_dir / name)
     plan = plan_run(resolved, output_dir / name)
     is_main = plan.arguments.process_index == 0
     for warning in plan.warnings if is_main else ():

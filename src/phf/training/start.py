@@ -1,14 +1,29 @@
 """Where a run starts: in a new folder, or from the last sound checkpoint of one that was interrupted."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 
 from phf.config import Config
 from phf.errors import OutputError
 from phf.runs.folder import clear_failed_start, has_steps, is_started, refuse_other_configuration
 from phf.runs.writer import RunWriter
+from phf.text import visible_text
 from phf.training.checkpoints.find import refuse_checkpoint_of_another_run, sound_checkpoint, step_of
 from phf.training.checkpoints.write import clear_unfinished
+
+
+def refuse_unknown(run_dir: Path) -> None:
+    """Raises `OutputError`, with the nearest names of runs beside it, unless a run has begun in the folder."""
+    if is_started(run_dir):
+        return
+    runs = {path.name: path for path in run_dir.parent.glob("*") if is_started(path)}
+    near = get_close_matches(run_dir.name, runs, n=3) or sorted(runs, key=lambda name: runs[name].stat().st_mtime)[-3:]
+    known = f"Runs there: {', '.join(visible_text(name) for name in near)}." if near else "There are no runs there."
+    raise OutputError(
+        f"--resume: there is no run called '{run_dir.name}' in {run_dir.parent}. {known} Choose one with --run-name (and "
+        "--output-dir), or leave --resume out to begin a run."
+    )
 
 
 def refuse_started(run_dir: Path, resume: bool) -> bool:
