@@ -1,6 +1,7 @@
 """Batches: each block of a stream once, for any number of workers; several GPUs without a launcher."""
 
 import json
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from phf.errors import CorpusError
 from phf.feedback.objectives import IGNORE_INDEX, Unlikelihood
 from phf.tokens.encoded import Encoder
 from phf.tokens.streaming import StreamingBlocks
-from phf.training.dataset import Collator, StreamDataset
+from phf.training.dataset import Collator, MapDataset, StreamDataset
 from phf.training.plan import plan_run
 from phf.training.run import train
 from phf.training.settings import arguments as training_arguments
@@ -46,6 +47,34 @@ def batches(stream, num_workers, batch_size, num_batches):
     )
     iterator = iter(loader)
     return [next(iterator)["input_ids"].tolist() for _ in range(num_batches)]
+
+
+class Reading:
+    """Items 0 to 9, which remembers those that were read."""
+
+    def __init__(self):
+        self.read = []
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        return range(10)[index]
+
+
+def test_a_resumed_run_reads_nothing_of_what_it_was_trained_on():
+    items = Reading()
+    dataset = MapDataset(items, start=7)
+    assert [dataset[index] for index in range(4)] == [7, 8, 9, 0]
+    assert items.read == [7, 8, 9, 0]
+    assert len(dataset) == 10
+
+
+def test_a_stream_begins_in_its_middle(stream):
+    whole = [item["input_ids"].tolist() for item in islice(stream, 40)]
+    rest = [item["input_ids"].tolist() for item in islice(StreamDataset(stream, start=25), 15)]
+    assert rest == whole[25:]
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3])

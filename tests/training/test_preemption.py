@@ -181,6 +181,35 @@ def test_all_processes_agree_on_the_largest_number_one_step_later(tmp_path):
     assert {rank.stdout for rank in ranks} == {"[[0, 0], [0, 1], [0, 1], [15, 1]] [0, 1] None\n"}
 
 
+ONE_IS_ASKED = """
+import os, signal
+from phf.training.preemption import Preemption
+on_step_end = Preemption.on_step_end
+def asked(self, args, state, control, **kwargs):
+    if state.global_step == 3 and os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGUSR1)
+    on_step_end(self, args, state, control, **kwargs)
+Preemption.on_step_end = asked
+from phf.cli.app import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_if_one_process_is_asked_all_stop_after_the_same_step_and_resume(config, whole, tmp_path):
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    (tmp_path / "asked.py").write_text(ONE_IS_ASKED)
+    options = ["train", "--config", str(tmp_path / "config.yaml"), "--output-dir", str(tmp_path), "--run-name", "run"]
+    ranks = run_ranks([str(tmp_path / "asked.py"), *options], tmp_path, may_fail=True)
+    assert [rank.status for rank in ranks] == [75, 75]
+    assert "Stopped by SIGUSR1 after step 4" in ranks[0].stderr
+    listed = json.loads((tmp_path / "run" / "checkpoint-4" / "files.json").read_text())["files"]
+    assert {"rng_state_0.pth", "rng_state_1.pth", "log_window_0.json", "log_window_1.json"} <= set(listed)
+    assert damaged_files(tmp_path / "run" / "checkpoint-4") == []
+    run_ranks(["-m", "phf", *options, "--resume"], tmp_path)
+    assert losses(tmp_path / "run") == pytest.approx(losses(whole), rel=0.02)  # each process has its own dropout
+
+
 def started(config, folder, before=""):
     """`phf train` of `config` into folder/run, as a process, after the code `before`."""
     (folder / "config.yaml").write_text(dump_config(config))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -45,16 +46,21 @@ class Collator:
 
 
 class MapDataset(Dataset):
-    """Torch's type around blocks in the order of training."""
+    """Torch's type around blocks in the order of training.
 
-    def __init__(self, items: OrderedBlocks) -> None:
+    Args:
+        start: the item that comes first, where a resumed run is. Nothing before it is read, or counted through.
+    """
+
+    def __init__(self, items: OrderedBlocks, start: int = 0) -> None:
         self.items = items
+        self.start = start
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> Any:
-        return self.items[index]
+        return self.items[(self.start + index) % len(self.items)]  # a loader may prefetch beyond the last step
 
 
 class StreamDataset(IterableDataset):
@@ -66,11 +72,13 @@ class StreamDataset(IterableDataset):
 
     Args:
         is_read: False in a process that the first one sends its batches; its loader starts workers nevertheless.
+        start: the block that comes first, where a resumed run is; those before it are encoded, and dropped.
     """
 
-    def __init__(self, stream: StreamingBlocks, *, is_read: bool = True) -> None:
+    def __init__(self, stream: StreamingBlocks, *, is_read: bool = True, start: int = 0) -> None:
         self.stream = stream
         self.is_read = is_read
+        self.start = start
 
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
@@ -79,16 +87,20 @@ class StreamDataset(IterableDataset):
         if worker is not None:
             # the tokenizer's threads do not survive the fork; waiting for them would never end
             os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        yield from self.stream
+        yield from islice(self.stream, self.start, None)
 
 
-def training_dataset(blocks: Blocks | StreamingBlocks, plan: Plan) -> Dataset:
-    """The dataset for Trainer. Streams are read by the first process, which sends the others their batches, unless
-    `accelerator_config.dispatch_batches` is off: then by each."""
+def training_dataset(blocks: Blocks | StreamingBlocks, plan: Plan, first_step: int = 0) -> Dataset:
+    """The dataset for Trainer, which begins after `first_step` steps.
+
+    Streams are read by the first process, which sends the others their batches, unless `accelerator_config.dispatch_batches`
+    is off: then by each.
+    """
     arguments = plan.arguments
+    start = first_step * plan.arithmetic.effective_batch_size
     if isinstance(blocks, StreamingBlocks):
         if arguments.accelerator_config.dispatch_batches is False:
             blocks.num_readers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-            return StreamDataset(blocks)
-        return StreamDataset(blocks, is_read=arguments.process_index == 0)
-    return MapDataset(OrderedBlocks(blocks, plan.arithmetic.num_samples, arguments.seed))
+            return StreamDataset(blocks, start=start)
+        return StreamDataset(blocks, is_read=arguments.process_index == 0, start=start)
+    return MapDataset(OrderedBlocks(blocks, plan.arithmetic.num_samples, arguments.seed), start)

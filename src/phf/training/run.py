@@ -27,7 +27,7 @@ from phf.storage.files import only_job
 from phf.tokens.locate import documents_in
 from phf.tokens.views import Blocks
 from phf.training.callbacks import EvaluationsAtEnd, LogCallback
-from phf.training.checkpoints.find import last_checkpoint
+from phf.training.checkpoints.find import last_checkpoint, step_of
 from phf.training.checkpoints.write import CheckpointWriter
 from phf.training.data import RunData, check_scores, prepare_data, resolve_percentiles
 from phf.training.dataset import Collator, training_dataset
@@ -179,7 +179,7 @@ def _train(
     trainer = ObjectiveTrainer(
         model=module,
         args=plan.arguments,
-        train_dataset=training_dataset(data.train, plan),
+        train_dataset=training_dataset(data.train, plan, 0 if checkpoint is None else step_of(checkpoint)),
         data_collator=Collator(method.objective),
         callbacks=[log, *callbacks, preemption],
     )

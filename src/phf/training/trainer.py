@@ -61,6 +61,7 @@ class ObjectiveTrainer(Trainer):
         self._documents_step = -1
         self._num_skipped = 0
         self._is_saving = False
+        self._rng_of: str | None = None
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train, with noise on the embeddings if `neftune_noise_alpha` is set.
@@ -68,6 +69,7 @@ class ObjectiveTrainer(Trainer):
         Trainer would ask our module for its embeddings, and accelerate would then shard them separately (FSDP).
         """
         separate(self.args.seed, self.args.process_index)
+        self._rng_of = kwargs.get("resume_from_checkpoint")
         alpha = self.args.neftune_noise_alpha
         self.neftune_noise_alpha = None
         if alpha is None:
@@ -87,7 +89,16 @@ class ObjectiveTrainer(Trainer):
         return loader
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
-        return super().get_batch_samples(self.meter.timed(epoch_iterator), num_batches, device)
+        batches = super().get_batch_samples(self.meter.timed(epoch_iterator), num_batches, device)
+        # the random state is that of a checkpoint only now: a loader draws a number when it begins
+        checkpoint, self._rng_of = self._rng_of, None
+        self._load_rng_state(checkpoint)
+        return batches
+
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        # to Trainer an epoch is a pass over the dataset, which begins where the run was resumed
+        self.state.epoch = self.state.global_step / self.state.max_steps
+        super()._maybe_log_save_evaluate(*args, **kwargs)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -206,6 +217,7 @@ class ObjectiveTrainer(Trainer):
             logs |= self.complete(step, logs) | self.meter.numbers(step, [spent for _, spent in of_all])
             self.window = LogTotals()
         super().log(logs, start_time)
+        self.state.log_history.clear()  # metrics.jsonl has it all; this would grow in memory and in each checkpoint
 
 
 def _begin_worker(begin: Callable[[int], None] | None, worker: int) -> None:

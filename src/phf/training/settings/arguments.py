@@ -139,6 +139,7 @@ def training_arguments(
         "output_dir": str(run_dir),
         "run_name": run_dir.name,
         "train_sampling_strategy": "sequential",  # the order is already in the dataset
+        "ignore_data_skip": True,  # the dataset begins where the checkpoint ends
         "remove_unused_columns": False,
         "disable_tqdm": True,
         "logging_nan_inf_filter": False,  # it would log the mean of earlier losses, or 0.0, for one that is not finite
