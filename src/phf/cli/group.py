@@ -38,14 +38,19 @@ class Group(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
             parser = command.make_parser(command.context_class(command, info_name=name, parent=ctx))
-            _, _, given = parser.parse_args(args=list(rest))
+            _, _, parameters = parser.parse_args(args=list(rest))
             parameter: Any
-            for parameter in given:
+            for parameter in parameters:
                 takes_one = parameter.param_type_name == "option" and not parameter.multiple and not parameter.is_flag
+<<<<<<< HEAD
                 if takes_one and given.count(parameter) > 1:
                     ctx.fail(f"{parameter.opts[0]} is given {given.count(parameter)} times; it takes one value.")
         if name in ALONE:
             check_alone(name)
+=======
+                if takes_one and parameters.count(parameter) > 1:
+                    ctx.fail(f"{parameter.opts[0]} is given {parameters.count(parameter)} times; it takes one value.")
+>>>>>>> acf6eb7 (Locals called wanted, given, mine, one and told are named after what they hold)
         ctx.obj = tuple(rest)  # parsing consumes the list itself
         return name, command, rest
 

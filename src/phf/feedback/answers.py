@@ -60,12 +60,12 @@ def probe(answer: Callable[[np.ndarray], np.ndarray], what: str) -> None:
             )
 
 
-def _array(answer: Any, what: str, one: str, length: int) -> np.ndarray:
+def _array(answer: Any, what: str, each: str, length: int) -> np.ndarray:
     if not isinstance(answer, np.ndarray):
         raise MethodError(f"{what} returned a {type(answer).__name__}; it must return a numpy array.")
     if answer.shape != (length,):
         raise MethodError(
             f"{what} returned an array of shape {list(answer.shape)}; it must have the shape of its scores, {[length]}: "
-            f"{one} for each."
+            f"{each} for each."
         )
     return answer

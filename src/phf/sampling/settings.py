@@ -39,8 +39,8 @@ def uses_own_loop(scenario: GenerationScenario, model: Any) -> bool:
 
 def unknown_to_own_loop(scenario: GenerationScenario) -> list[str]:
     """Those of the scenario's `generate_kwargs` that only `model.generate` supports."""
-    given = scenario.generate_kwargs.items()
-    return [key for key, value in given if value is not None and key not in (*HANDLED, *RELEASED_ONLY)]
+    settings = scenario.generate_kwargs.items()
+    return [key for key, value in settings if value is not None and key not in (*HANDLED, *RELEASED_ONLY)]
 
 
 def sampling_config(
