@@ -127,13 +127,13 @@ def test_the_size_of_pieces_does_not_matter(source, tokenizer, tmp_path):
     ],
     ids=["truncated", "missing", "empty", "no description", "damaged description", "another version"],
 )
-def test_a_damaged_store_is_built_again_which_is_said(damage, source, tokenizer, tmp_path, caplog):
+def test_a_damaged_store_is_rebuilt_with_a_warning(damage, source, tokenizer, tmp_path, caplog):
     store = build_store(corpus_for(tokenizer, source), tmp_path / "stores")
     whole = content(store)
     damage(store.folder)
     assert open_store(store.folder) is None
     assert content(build_store(corpus_for(tokenizer, source), tmp_path / "stores")) == whole
-    assert "incomplete or of another version: it is built again" in caplog.text
+    assert "incomplete or of another version: it is rebuilt" in caplog.text
 
 
 def test_lost_scores_are_read_again_without_encoding(source, tokenizer, tmp_path, monkeypatch):

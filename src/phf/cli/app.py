@@ -1,4 +1,4 @@
-"""`phf`: the verbs, in pipeline order. What a verb does is in the folder of its name."""
+"""`phf`: the commands, in pipeline order. What a command does is in the folder of its name."""
 
 from typing import Annotated
 
@@ -45,8 +45,8 @@ def options(
     """Pretraining language models with human feedback: score a corpus, train on the scores, show the evidence."""
 
 
-for verb in (annotate, score, profile, train, evaluate, redteam, report):
-    app.command()(verb)
+for command in (annotate, score, profile, train, evaluate, redteam, report):
+    app.command()(command)
 app.command("list")(list_)
 app.command()(quickstart)
 app.add_typer(cache, name="cache")

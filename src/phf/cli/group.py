@@ -1,4 +1,4 @@
-"""The group of the verbs: their order, options given twice, and how a mistake or an interruption ends."""
+"""The group of the commands: their order, options given twice, and how a mistake or an interruption ends."""
 
 import signal
 from typing import Any
@@ -56,7 +56,7 @@ class Group(TyperGroup):
 
 
 class Verbs(Group):
-    """The verbs. A user's mistake ends in one message and its status; an interruption in a message and 130, 143 for SIGTERM,
+    """The commands. A user's mistake ends in one message and its status; an interruption in a message and 130, 143 for SIGTERM,
     138 for SIGUSR1, or 75 if its state was saved because of the signal."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -73,9 +73,9 @@ class Verbs(Group):
             raise typer.Exit(exit_status(error)) from None
 
 
-def _ending(error: KeyboardInterrupt, verb: str) -> str:
-    """What ended a verb, and what is kept."""
+def _ending(error: KeyboardInterrupt, command: str) -> str:
+    """What ended a command, and what is kept."""
     if isinstance(error, StoppedError):
         return str(error)
     how = f"Ended by {signal.Signals(error.signum).name}" if isinstance(error, Terminated) else "Interrupted"
-    return f"{how}. {KEPT.get(verb, AGAIN)}"
+    return f"{how}. {KEPT.get(command, AGAIN)}"

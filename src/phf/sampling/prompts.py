@@ -32,7 +32,7 @@ def read_prompts(path: str, column: str = "text", where: Mapping[str, Any] | Non
     prompts = list(_prompts(source, column, where or {}))
     if not prompts:
         condition = f" with {dict(where)}" if where else ""
-        raise CorpusError(f"{path}: holds no prompts{condition}.")
+        raise CorpusError(f"{path}: contains no prompts{condition}.")
     return prompts
 
 

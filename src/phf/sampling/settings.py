@@ -117,7 +117,7 @@ def check_steering(
     if scenario.best_of > 1:
         if value_head is None:
             raise ConfigError(
-                f"{where}: best_of is {scenario.best_of}, but this model has no value head that could choose. "
+                f"{where}: best_of is {scenario.best_of}, but this model has no value head to choose by. "
                 "Leave it out, or evaluate a model trained with AWR."
             )
         if not scenario.generate_kwargs.get("do_sample"):

@@ -55,7 +55,7 @@ class TokenStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        advice = f"Delete {folder}: the store is built again."
+        advice = f"Delete {folder}: the store is then rebuilt."
         self.meta: StoreMeta = read_json_as(StoreMeta, folder / META, OutputError, advice, finite=True)
         self._scores: dict[str, np.ndarray] = {}
 

@@ -96,7 +96,7 @@ def _add_control_tokens(tokenizer: "PreTrainedTokenizerBase", control_tokens: "C
 def _keep_ids(tokenizer: "PreTrainedTokenizerBase", control_tokens: Sequence[str]) -> None:
     """Let added tokens have the same ids when the tokenizer is saved and read again.
 
-    In a vocabulary with holes `tokenizers` would number them anew, unless the vocabulary itself lists them.
+    In a vocabulary with holes `tokenizers` would renumber them, unless the vocabulary itself lists them.
     """
     from tokenizers import Tokenizer
 
