@@ -7,7 +7,7 @@ import typer
 from phf.cli.annotate import annotate
 from phf.cli.cache import cache
 from phf.cli.evaluate import evaluate
-from phf.cli.group import Verbs
+from phf.cli.group import Commands
 from phf.cli.listing import list_
 from phf.cli.profile import profile
 from phf.cli.quickstart import quickstart
@@ -19,7 +19,7 @@ from phf.cli.train import train
 from phf.workers.interruption import ending_on_signals
 
 app = typer.Typer(
-    cls=Verbs,
+    cls=Commands,
     name="phf",
     no_args_is_help=True,
     add_completion=False,

@@ -22,9 +22,9 @@ KEPT = {
     "profile": "Run the same command again.",
     "report": "Run the same command again.",
 }
-"""Verb -> what an interruption leaves behind."""
+"""Command -> what an interruption leaves behind."""
 ALONE = ("annotate", "redteam", "quickstart")
-"""The verbs that write a folder from one process, whose children they start themselves."""
+"""The commands that write a folder from one process, whose children they start themselves."""
 
 
 class Group(TyperGroup):
@@ -42,20 +42,15 @@ class Group(TyperGroup):
             parameter: Any
             for parameter in parameters:
                 takes_one = parameter.param_type_name == "option" and not parameter.multiple and not parameter.is_flag
-<<<<<<< HEAD
-                if takes_one and given.count(parameter) > 1:
-                    ctx.fail(f"{parameter.opts[0]} is given {given.count(parameter)} times; it takes one value.")
-        if name in ALONE:
-            check_alone(name)
-=======
                 if takes_one and parameters.count(parameter) > 1:
                     ctx.fail(f"{parameter.opts[0]} is given {parameters.count(parameter)} times; it takes one value.")
->>>>>>> acf6eb7 (Locals called wanted, given, mine, one and told are named after what they hold)
+        if name in ALONE:
+            check_alone(name)
         ctx.obj = tuple(rest)  # parsing consumes the list itself
         return name, command, rest
 
 
-class Verbs(Group):
+class Commands(Group):
     """The commands. A user's mistake ends in one message and its status; an interruption in a message and 130, 143 for SIGTERM,
     138 for SIGUSR1, or 75 if its state was saved because of the signal."""
 

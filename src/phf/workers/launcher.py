@@ -48,12 +48,12 @@ def check_launcher(environment: Mapping[str, str] = os.environ) -> None:
         )
 
 
-def check_alone(verb: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Raises `ConfigError` if a launcher has started several processes of a verb that has no use for them."""
+def check_alone(command: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Raises `ConfigError` if a launcher has started several processes of a command that has no use for them."""
     if (_number(environment.get(WORLD_SIZE)) or 1) > 1 and environment.get(RANK):
         raise ConfigError(
-            f"phf {verb} was started {environment[WORLD_SIZE]} times by a launcher ({RANK} and {WORLD_SIZE} are set), but is "
-            f"one process. Start it without the launcher: phf {verb} ..."
+            f"phf {command} was started {environment[WORLD_SIZE]} times by a launcher ({RANK} and {WORLD_SIZE} are set), but "
+            f"is one process. Start it without the launcher: phf {command} ..."
         )
 
 
