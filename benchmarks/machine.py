@@ -31,9 +31,9 @@ def describe_machine() -> str:
     return f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB, {gpu}; Python {platform.python_version()}, {packages}"
 
 
-def measure_peak(function: Callable, *arguments: object) -> int:
+def measure_peak(function: Callable, *arguments: object, with_children: bool = False) -> int:
     """Bytes that a fresh process which calls `function(*arguments)` takes at most: of GPU memory if it uses a GPU, otherwise
-    its resident size (Linux), and that of the processes that it starts, each with its own largest size."""
+    its resident size (Linux). `with_children`: plus the largest size of each process that it starts."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send_peak, args=(sender, function, *arguments))
@@ -41,6 +41,8 @@ def measure_peak(function: Callable, *arguments: object) -> int:
     sender.close()  # so that recv() ends when the process dies without an answer
     peaks: dict[int, int] = {}
     while not receiver.poll(SECONDS_BETWEEN_LOOKS):
+        if not with_children:
+            continue
         peaks |= {pid: peak for pid in _descendants(process.pid) if (peak := _peak(pid)) > peaks.get(pid, 0)}
     peak = receiver.recv()
     process.join()

@@ -230,7 +230,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         job = prepare(Path(folder), arguments.vocab_size, arguments.copies)
         nothing = measure_peak(run_alone, "nothing", job)
-        peaks = {way: measure_peak(run_alone, way, job) - nothing for way in WAYS}
+        peaks = {way: measure_peak(run_alone, way, job, with_children=True) - nothing for way in WAYS}
         tokenizer = job.tokenizer()
         store = build_store(corpus_of(job, tokenizer), Path(folder) / "tokens")
         expected, blocks = pack_plainly(job, tokenizer), Blocks(store.folder, settings_for(tokenizer))
