@@ -13,7 +13,7 @@ from phf.training.run import train
 
 METHODS = ["mle", "filtering", "conditional", "ul", "awr", "rwr"]
 NUM_STEPS, SAVED_AT = 20, 10
-SPEEDS = ("per_second", "_seconds", "memory", "mfu", "share")
+SPEEDS = ("per_second", "seconds", "memory", "utilization", "wait")
 """In the names of what is measured of the machine."""
 
 
