@@ -109,6 +109,8 @@ def _build(folder: Path, corpus: Corpus, max_altered_documents: float, encode: _
     """Fill a temporary folder beside `folder` and rename it. The caller holds the lock, so what is there is a dead one's."""
     partial = folder.with_name(f".{folder.name}.pieces{PARTIAL}")
     with output_errors(partial):
+        if folder.is_file() or folder.is_symlink():
+            folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(partial / "store", ignore_errors=True)
         (partial / "store").mkdir(parents=True)
