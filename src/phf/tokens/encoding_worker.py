@@ -17,7 +17,6 @@ from phf.errors import PhfError
 from phf.tokens.encoded import Encoder
 from phf.tokens.pieces import Corpus, PieceFiles, Share, encode_share
 from phf.tokens.text_tokenizer import TextTokenizer
-from phf.workers.garbage import collecting_rarely
 from phf.workers.parent import Parent
 
 
@@ -26,8 +25,7 @@ def main() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # there is a process for each processor
     parent = Parent()
     try:
-        with collecting_rarely():
-            _serve(parent, *parent.receive())
+        _serve(parent, *parent.receive())
     except PhfError as error:
         parent.send_error(error)
 
