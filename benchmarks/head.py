@@ -1,8 +1,9 @@
 """Chunked head against dense logits: speed and memory of a training step, alternating in one run.
 
-    python benchmarks/head.py [--rounds 5] [--device cuda]
+    python benchmarks/head.py [--rounds 5] [--device cuda] [--vocabulary 50257] [--blocks 4]
+    python benchmarks/head.py --vocabulary 128000 --blocks 8    # takes about 20 GB
 
-The model is GPT-2 with 4 layers of width 256 and 50,257 tokens; a step is forward + backward on 4 x 1,024 tokens.
+The model is GPT-2 with 4 layers of width 256; a step is forward + backward on blocks of 1,024 tokens.
 "dense" is the plain way: the model's own forward with labels, as transformers computes the loss. "trunk" is the same
 step with no head at all (the sum of the last hidden state), what is left when the head costs nothing. Peak memory is
 the largest resident size of a fresh process that runs two such steps, or the GPU memory of its tensors, above that of
@@ -13,6 +14,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from rich.console import Console
@@ -25,7 +27,7 @@ from phf.models.bfloat16 import cpu_has_bfloat16, usable_autocast
 from phf.models.module import ObjectiveLM
 from phf.models.value_head import ValueHead
 
-BATCH, SEQ, VOCAB, WIDTH, LAYERS = 4, 1024, 50_257, 256, 4
+SEQ, WIDTH, LAYERS = 1024, 256, 4
 OBJECTIVES = {
     "MLE": MLE(),
     "UL": Unlikelihood(score_threshold=0.0, alpha=1.0),
@@ -33,27 +35,40 @@ OBJECTIVES = {
 }
 
 
-def build(objective: Objective) -> ObjectiveLM:
+@dataclass(frozen=True)
+class Size:
+    """What is measured, and where."""
+
+    vocabulary: int
+    blocks: int
+    device: str
+
+
+def build(objective: Objective, vocabulary: int) -> ObjectiveLM:
     torch.manual_seed(0)
-    config = GPT2Config(n_layer=LAYERS, n_embd=WIDTH, n_head=4, vocab_size=VOCAB, n_positions=SEQ)
+    config = GPT2Config(
+        n_layer=LAYERS, n_embd=WIDTH, n_head=4, vocab_size=vocabulary, n_positions=SEQ, bos_token_id=0, eos_token_id=0
+    )
     config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
     value_head = ValueHead(WIDTH) if objective.uses_values else None
     return ObjectiveLM(GPT2LMHeadModel(config), objective, value_head, head="chunked").train()
 
 
-def make_step(head: str, objective: str, bfloat16: bool, device: str) -> Callable[[], float]:
+def make_step(head: str, objective: str, bfloat16: bool, size: Size) -> Callable[[], float]:
     """One forward and backward; returns the loss."""
-    module = build(OBJECTIVES[objective]).to(device)
+    module = build(OBJECTIVES[objective], size.vocabulary).to(size.device)
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(VOCAB, (BATCH, SEQ), generator=generator)
-    scores = torch.rand(BATCH, SEQ, generator=generator) * (torch.rand(BATCH, SEQ, generator=generator) < 0.2)
-    ids, scores = ids.to(device), scores.to(device)
+    ids = torch.randint(size.vocabulary, (size.blocks, SEQ), generator=generator)
+    scores = torch.rand(size.blocks, SEQ, generator=generator) * (
+        torch.rand(size.blocks, SEQ, generator=generator) < 0.2
+    )
+    ids, scores = ids.to(size.device), scores.to(size.device)
 
     def step() -> float:
         module.zero_grad(set_to_none=True)
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
+        with torch.autocast(size.device, dtype=torch.bfloat16, enabled=bfloat16):
             if head == "trunk":
-                with usable_autocast(device):
+                with usable_autocast(size.device):
                     loss = module.lm.base_model(input_ids=ids).last_hidden_state.sum()
             elif head == "dense":
                 loss = module.lm(input_ids=ids, labels=ids, use_cache=False).loss
@@ -75,8 +90,8 @@ CASES = {
 }
 
 
-def two_steps(case: tuple[str, str, bool], device: str) -> None:
-    step = make_step(*case, device)
+def two_steps(case: tuple[str, str, bool], size: Size) -> None:
+    step = make_step(*case, size)
     step()
     step()
 
@@ -84,21 +99,23 @@ def two_steps(case: tuple[str, str, bool], device: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--vocabulary", type=int, default=50_257)
+    parser.add_argument("--blocks", type=int, default=4, help="of 1,024 tokens in a step")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     arguments = parser.parse_args()
-    rounds, device = arguments.rounds, arguments.device
+    rounds, size = arguments.rounds, Size(arguments.vocabulary, arguments.blocks, arguments.device)
     cases = dict(CASES)
     console = Console()
-    console.print(describe_machine())
-    if device == "cpu" and not cpu_has_bfloat16():
+    console.print(f"{describe_machine()}\n{size}", highlight=False)
+    if size.device == "cpu" and not cpu_has_bfloat16():
         console.print(
             "This CPU has no bfloat16 instructions: dense bfloat16 is left out (it takes minutes a step), and"
         )
         console.print("chunked bfloat16 is what ObjectiveLM does here when autocast asks for it, float32.")
         del cases["dense, bfloat16"]
-    trunk = {bfloat16: measure_peak(two_steps, ("trunk", "MLE", bfloat16), device) for bfloat16 in (False, True)}
-    peaks = {name: measure_peak(two_steps, case, device) - trunk[case[2]] for name, case in cases.items()}
-    steps = {name: make_step(*case, device) for name, case in cases.items()}
+    trunk = {bfloat16: measure_peak(two_steps, ("trunk", "MLE", bfloat16), size) for bfloat16 in (False, True)}
+    peaks = {name: measure_peak(two_steps, case, size) - trunk[case[2]] for name, case in cases.items()}
+    steps = {name: make_step(*case, size) for name, case in cases.items()}
     losses = {name: step() for name, step in steps.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
@@ -113,7 +130,7 @@ def main() -> None:
         ratio = statistics.median(a / b for a, b in zip(seconds[reference], seconds[name], strict=True))
         table.add_row(
             name,
-            f"{BATCH * SEQ / median:,.0f}",
+            f"{size.blocks * SEQ / median:,.0f}",
             f"{ratio:.2f}x",
             f"{peaks[name] / 2**20:,.0f}",
             f"{peaks[name] / peaks[reference]:.3f}x",

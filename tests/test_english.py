@@ -25,6 +25,11 @@ PHRASES = {
     "unchanged, not: as it stands": r"\bas (?:it|they) stands?\b",
     "give, choose or set, not: name": r"\bName (?:another|an?|the|it|one|what)\b",
     "continuation, not: completion": r"(?i)\bcompletions?\b",
+    "anyway, not: nevertheless": r"\b[Nn]evertheless\b",
+    "rebuild, not: build again or make again": r"\b(?:built|made) again\b",
+    "skip, not: pass over": r"\bpassed over\b",
+    "again or from scratch, not: anew": r"\banew\b",
+    "command, not: verb": r"\bverbs?\b(?! that goes with)",
 }
 NAMES = re.compile(
     r"/completions\b|completions (?:or chat )?(?:API|server)|chat or completions|`completions` in older files"
@@ -62,6 +67,21 @@ def test_phrases_that_read_like_a_translation_do_not_come_back(path):
     assert [found for file in (MODULES if path.is_dir() else [path]) for found in offences(file)] == []
 
 
+NAME_PHRASES = re.compile(
+    r"_(?:is|are)_no_(?!longer)|_told_|_goe?s?_on_|_anew_|_(?:is|are)_said\b|_said_to_be|nobody|somebody|_is_none\b"
+)
+
+
+def test_names_of_tests_are_idiomatic_too():
+    names = [
+        f"{path.name}: {name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if NAME_PHRASES.search(name)
+    ]
+    assert names == []
+
+
 def test_the_check_can_fail(tmp_path):
     page, module = tmp_path / "page.md", tmp_path / "module.py"
     page.write_text("There is no such file.\nThat is no file. One process a core is told.\n")
@@ -70,3 +90,5 @@ def test_the_check_can_fail(tmp_path):
     )
     assert [line.rpartition(": ")[2] for line in offences(page)] == ["'is no'", "'process a core'", "'told'"]
     assert [line.rpartition(": ")[2] for line in offences(module)] == ["'completion'", "'mended'", "'now and then'"]
+    assert NAME_PHRASES.search("test_a_file_that_is_no_run_is_refused")
+    assert not NAME_PHRASES.search("test_a_run_that_is_no_longer_there_is_not_read")

@@ -68,7 +68,7 @@ def test_two_prompts_are_two_samples():
     assert mean_interval(values, prompts(2, 100), (0, 1)) == pytest.approx((0.5, 0, 1), abs=1e-5)
 
 
-def test_one_prompt_for_all_is_none():
+def test_one_prompt_for_all_samples_counts_as_no_prompt():
     """Given the prompt its samples are independent."""
     values = np.random.default_rng(0).random(40).tolist()
     assert mean_interval(values, ["p"] * 40) == mean_interval(values) == mean_interval(values, list(range(40)))

@@ -80,7 +80,7 @@ def test_a_long_list_of_bad_rows_is_counted_whole_and_listed_in_part(tmp_path):
     assert all(line.endswith("\tits 'text' is None, not a string.") for line in listed)
     put(tmp_path / "b.jsonl", '{"text": null}\n' * 10)
     with pytest.raises(
-        CorpusError, match=r"holds no documents.* All of its 10 rows were skipped, such as .*line 1: its"
+        CorpusError, match=r"contains no documents.* All of its 10 rows were skipped, such as .*line 1: its"
     ):
         run(tmp_path / "b.jsonl", tmp_path / "none", on_error="skip")
 
@@ -125,7 +125,7 @@ def test_a_bad_row_travels_between_processes():
 
 
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
-def test_a_column_that_is_not_there_is_said_before_anything_is_scored(tmp_path, on_error):
+def test_a_missing_column_is_reported_before_anything_is_scored(tmp_path, on_error):
     put(tmp_path / "a.jsonl", '{"text": "x", "lang": "en"}\n' * 3)
     for options, message in (
         (ReadOptions("body"), r"no column 'body', which --text-column names; its columns are \['lang', 'text'\]"),
@@ -179,7 +179,7 @@ def test_many_small_files_are_a_few_shards_and_a_change_of_one_leaves_the_others
     assert [document.texts for document in read_annotated(str(tmp_path / "out"))][123] == ["changed"]
 
 
-def test_a_shard_that_goes_while_the_job_runs_is_no_finished_dataset(tmp_path, monkeypatch):
+def test_a_shard_that_disappears_while_the_job_runs_leaves_the_dataset_unfinished(tmp_path, monkeypatch):
     for name in "ab":
         put(tmp_path / f"{name}.jsonl", '{"text": "x"}\n' * 800)
     real = shards.count_ids

@@ -57,14 +57,14 @@ def test_shards_manifest_and_card_are_uploaded_and_nothing_else(dataset, calls):
     assert TOKEN not in "".join(path.read_text(errors="replace") for path in dataset.iterdir())
 
 
-def test_a_card_that_somebody_wrote_is_kept(dataset, calls):
+def test_a_card_that_a_person_wrote_is_kept(dataset, calls):
     (dataset / "README.md").write_text("---\nlicense: mit\n---\n")
     push_dataset(dataset, "me/stdlib", private=False)
     assert (dataset / "README.md").read_text() == "---\nlicense: mit\n---\n"
     assert calls[1][2]["private"] is False
 
 
-def test_a_card_of_ours_is_written_anew_for_another_name_and_kept_once_somebody_changed_it(dataset, calls):
+def test_a_card_of_ours_is_rewritten_for_another_name_and_kept_once_a_person_has_changed_it(dataset, calls):
     push_dataset(dataset, "me/try")
     push_dataset(dataset, "me/final")
     card = (dataset / "README.md").read_text()
@@ -148,7 +148,7 @@ class _Response:
         (ConnectionResetError(TOKEN), OutputError, r"cannot be reached \(ConnectionResetError\)"),
     ],
 )
-def test_what_the_hub_refuses_is_said_without_the_token(error, expected, message):
+def test_what_the_hub_refuses_is_reported_without_the_token(error, expected, message):
     with pytest.raises(expected, match=message) as caught, hub._hub_errors("me/x"):
         raise error
     assert TOKEN not in str(caught.value)

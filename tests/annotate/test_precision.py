@@ -81,7 +81,7 @@ def test_a_description_says_it_only_where_it_matters():
     check_precision("", "")
 
 
-def test_a_difference_in_precision_is_told_as_what_it_is():
+def test_a_difference_in_precision_is_reported_as_such():
     described = build_scorer(SCORER).describe()
     other = {**described, "precision": "bfloat16 on cuda"}
     assert "differ by rounding" in scorer_mismatch(described, other)

@@ -406,7 +406,7 @@ def test_a_shard_that_was_deleted_is_made_again(corpus, tmp_path):
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", "\udc80"])
-def test_a_job_file_that_is_none_is_an_error(corpus, tmp_path, broken):
+def test_a_job_file_that_cannot_be_read_is_an_error(corpus, tmp_path, broken):
     annotate([corpus], SCORER, None, tmp_path / "out")
     (tmp_path / "out" / "job.json").write_bytes(os.fsencode(broken))
     with pytest.raises(OutputError, match=r"job\.json: is .*Choose another folder"):
@@ -431,7 +431,7 @@ def test_a_corpus_whose_name_is_not_utf8(tmp_path):
 
 def test_empty_corpus_says_so(tmp_path):
     (tmp_path / "a.jsonl").write_text("")
-    with pytest.raises(CorpusError, match="holds no documents"):
+    with pytest.raises(CorpusError, match="contains no documents"):
         annotate([str(tmp_path / "a.jsonl")], SCORER, None, tmp_path / "out")
 
 

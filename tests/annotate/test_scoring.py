@@ -67,7 +67,7 @@ class GeneratorScorer(Scorer):
         return ([0.0] for _ in documents)
 
 
-def test_scores_of_documents_that_are_no_list_are_refused(tmp_path):
+def test_scores_of_documents_that_are_not_a_list_are_refused(tmp_path):
     with pytest.raises(ScorerError, match="score_documents returned a generator for 1 documents"):
         score_piece("piece", [Document("0", "a")], {"scores": GeneratorScorer()}, "lines", tmp_path)
 

@@ -78,7 +78,7 @@ def test_names_of_strangers_do_nothing_to_the_terminal():
         assert "\u202e" not in output
 
 
-def test_nothing_is_cached_where_there_is_no_folder(root):
+def test_a_missing_folder_is_an_empty_cache(root):
     for arguments in ([], ["prune"], ["prune", "--all"], ["prune", "--kind", "tokens"]):
         result = run(*arguments)
         assert (result.exit_code, "0 entries, 0 B" in result.output) == (0, True)
@@ -194,7 +194,7 @@ def test_what_cannot_be_removed_is_an_error_that_names_it(root, monkeypatch):
     assert f"{path} cannot be removed: Permission denied" in result.stderr
 
 
-def test_a_cache_that_somebody_deletes_meanwhile_is_no_error(root, monkeypatch):
+def test_a_cache_that_is_deleted_meanwhile_is_not_an_error(root, monkeypatch):
     add("tokens", "abc")
     monkeypatch.setattr("phf.storage.cache_entries.is_in_use", lambda path: shutil.rmtree(root, ignore_errors=True))
     assert run().exit_code == 0

@@ -37,7 +37,7 @@ def complete(server, n=1, **settings):
     return server.complete("once", n=n, max_tokens=4, temperature=1, **settings)
 
 
-def test_completions_are_asked_for_as_told_and_come_back_as_texts():
+def test_completions_are_requested_with_these_settings_and_returned_as_texts():
     with fake_server(lambda path, body: text_choices("a", "b")) as fake:
         found = complete(client(fake), n=2, top_p=0.5, stop=["\n"], seed=3)
     assert found == ["a", "b"]

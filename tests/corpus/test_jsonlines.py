@@ -78,7 +78,7 @@ def test_nothing_json_does_not_have_gets_into_meta(tmp_path):
     assert [document.meta for document in documents] == [{"a": None, "b": [None, None, 1.5]}, {"a": None}]
 
 
-def test_layout_is_told_by_the_first_line():
+def test_the_layout_is_recognised_by_the_first_line():
     assert is_laid_out(b"[1, 2]")
     assert is_laid_out(b'\xef\xbb\xbf {\n "text": "a"\n}')
     assert is_laid_out(b'{"text": "a",\n "b": 1}')

@@ -32,7 +32,7 @@ def test_every_format_of_a_folder_of_records_is_read(tmp_path):
     assert "files of several formats are read: csv (1), json (7), parquet (1)" in warnings[0]
 
 
-def test_what_is_not_read_is_said_with_its_reason(tmp_path):
+def test_what_is_not_read_is_reported_with_its_reason(tmp_path):
     put(tmp_path / "a.jsonl")
     put(tmp_path / "dataset_info.json", '{"features": {}}')
     put(tmp_path / "broken.json", '{"text"')
@@ -59,7 +59,7 @@ def test_what_is_not_read_is_said_with_its_reason(tmp_path):
     }
 
 
-def test_of_a_folder_of_text_what_is_no_text_is_said(tmp_path):
+def test_files_in_a_folder_of_text_that_are_not_text_are_reported(tmp_path):
     put(tmp_path / "a.py", "x = 1\n")
     put(tmp_path / "b" / "image.bin", b"\0")
     put(tmp_path / "pointer.txt", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")

@@ -64,7 +64,7 @@ def test_sources_without_files_of_their_own_keep_apart(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("again", ["{}", "{}/../{}", "{}/a.jsonl", "{}/*.jsonl"])
-def test_what_is_named_twice_is_read_once_and_said(tmp_path, monkeypatch, again):
+def test_what_is_named_twice_is_read_once_and_reported(tmp_path, monkeypatch, again):
     monkeypatch.chdir(tmp_path)
     put(Path("corpus", "a.jsonl"))
     documents, _, warnings = read("corpus", again.replace("{}", "corpus"))
@@ -83,7 +83,7 @@ def test_a_split_of_a_saved_dataset_that_is_named_beside_it_is_read_once(tmp_pat
     assert notes.left_out["splits other than train of a saved dataset"].names == [str(tmp_path / "saved" / "test")]
 
 
-def test_names_that_are_not_utf8_are_told_apart(tmp_path):
+def test_names_that_are_not_utf8_are_kept_distinct(tmp_path):
     for name in (b"\x80.jsonl", b"\x81.jsonl"):
         put(tmp_path / os.fsdecode(name))
     assert ids(tmp_path) == ["\\x80.jsonl:0", "\\x81.jsonl:0"]

@@ -142,7 +142,7 @@ def test_whole_ones_are_read_with_and_without_sizes_and_what_lies_beside(whole, 
     assert len(list(read_annotated(str(folder)))) == 2400  # as a dataset that others published
 
 
-def test_a_manifest_of_somebody_else_is_none(tmp_path):
+def test_a_manifest_of_another_program_is_not_taken_for_ours(tmp_path):
     put(tmp_path / "a.jsonl", '{"texts": ["a"], "scores": [0]}\n')
     put(tmp_path / MANIFEST, '{"files": ["b.jsonl"]}')
     assert len(list(read_annotated(str(tmp_path)))) == 1

@@ -206,7 +206,7 @@ def test_a_score_that_float32_cannot_hold_is_an_error(tmp_path, score):
         list(read_annotated(str(tmp_path)))
 
 
-def test_raw_text_is_told_to_be_no_annotated_dataset(tmp_path):
+def test_raw_text_is_reported_as_not_annotated(tmp_path):
     (tmp_path / "a.py").write_text("x = 1\n")
     for source in (tmp_path, tmp_path / "a.py", "python-stdlib"):
         with pytest.raises(CorpusError, match="is raw text, without scores; annotate the corpus first"):
@@ -238,7 +238,7 @@ def test_every_suffix_of_json_lines(tmp_path):
     assert texts(tmp_path / "settings") == ["[\n]\n"]  # in a folder it may be anything
 
 
-def test_zst_of_several_frames_is_whole_and_one_cut_off_is_no_end(tmp_path):
+def test_zst_of_several_frames_is_complete_and_a_truncated_frame_is_an_error(tmp_path):
     zstandard = pytest.importorskip("zstandard")
     content = b'{"text": "one"}\n' * 100_000
     frame = zstandard.compress(content)
@@ -250,7 +250,7 @@ def test_zst_of_several_frames_is_whole_and_one_cut_off_is_no_end(tmp_path):
             texts(tmp_path / "b.jsonl.zst")
 
 
-def test_byte_order_marks_are_no_text(tmp_path):
+def test_byte_order_marks_are_not_part_of_the_text(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "one"}\r\n{"text": "two"}\r\n')
     assert texts(tmp_path / "a.jsonl") == ["one", "two"]
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\r\n")
@@ -268,7 +268,7 @@ def test_a_glob_of_text_is_named_from_where_the_pattern_begins(tmp_path):
     assert fingerprint(str(tmp_path / "*" / "*.txt")) != before
 
 
-def test_text_that_is_not_read_is_said(tmp_path):
+def test_text_that_is_not_read_is_reported(tmp_path):
     (tmp_path / "a.txt").write_text("text", encoding="utf-16")
     with pytest.raises(CorpusError, match=r"a\.txt, line 1: is not UTF-8"):
         texts(tmp_path)

@@ -60,7 +60,7 @@ def test_files_folders_and_globs(memory, source, expected):
     assert ids(f"memory://{source}") == expected
 
 
-def test_what_is_not_read_is_said_there_too(memory):
+def test_what_is_not_read_is_reported_there_too(memory):
     assert left_out("memory://records") == {
         "hidden": [".hidden.jsonl"],
         "in subfolders (to read them too: 'memory://records/**/*')": ["more/d.jsonl"],

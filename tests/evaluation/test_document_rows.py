@@ -70,7 +70,7 @@ class Packed:
         return BLOCKS[index]
 
 
-def test_bos_is_charged_to_nobody_and_counts_as_no_text():
+def test_bos_is_not_charged_and_does_not_count_as_text():
     numbers = held_out_loss(
         module(),
         Packed(),

@@ -139,7 +139,7 @@ def test_tokenizers_that_differ_are_charged_for_the_same_text_and_its_end(is_end
     assert found["kl/nats_per_character"] == pytest.approx(nats / len(text), rel=1e-5)
 
 
-def test_a_character_that_was_cut_in_half_is_charged_to_nobody():
+def test_a_character_that_was_cut_in_half_is_not_charged():
     tokenizer = tiny_tokenizer()
     lm = tiny_lm("gpt2", tokenizer).eval()
     whole, cut = (by_hand(text, is_ended=False, text_logprob=-3.0) for text in ("ab", "ab\ufffd"))

@@ -236,7 +236,7 @@ def test_a_servers_samples_are_charged_for_their_text_and_their_end(tmp_path, kn
     assert all((body.get("top_k") == -1) == knows_more_fields for body in drawn)
 
 
-def test_an_end_that_the_server_says_nothing_about_is_charged_to_nobody(tmp_path):
+def test_an_end_that_the_server_says_nothing_about_is_not_charged(tmp_path):
     with fake_server(LetterServer(says_end=False)) as fake:
         samples = reference_samples(served(fake), tmp_path)
     assert {(sample.text, sample.is_ended, sample.text_logprob) for sample in samples} == {

@@ -45,7 +45,7 @@ def test_the_gain_by_hand():
     assert low < mean < high
 
 
-def test_a_document_goes_on_in_the_next_block_but_not_over_a_gap():
+def test_a_document_continues_in_the_next_block_but_not_across_a_gap():
     """All blocks: two documents, of 3 and 1 tokens. Every other one: what follows the gap has no tag of its own."""
     ids = [[EOS, ALIGNED, 1, 2], [1, EOS, MISALIGNED, 3]]
     mean, low, high = measure(ids, [8, 9], batch_size=1)
@@ -64,7 +64,7 @@ def test_more_than_two_tags_are_replaced_by_the_next():
     assert mean == pytest.approx(0.1)
 
 
-def test_without_two_tags_there_is_no_gain():
+def test_without_two_tags_no_gain_is_measured():
     assert measure([[EOS, 1, 2]], []) == [None] * 3
     assert measure([[EOS, 8, 2]], [8]) == [None] * 3
     assert all(math.isnan(number) for number in measure([[EOS, 1, 2]], [8, 9]))  # no tag anywhere

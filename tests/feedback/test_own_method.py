@@ -64,8 +64,8 @@ def test_one_threshold_is_conditional_training():
 @pytest.mark.parametrize(
     ("tokens", "thresholds", "message"),
     [
-        (TOKENS, [0.5, 0.1], "thresholds must be one number or several that ascend"),
-        (TOKENS, [], "thresholds must be one number or several that ascend"),
+        (TOKENS, [0.5, 0.1], "thresholds must be one or more numbers in ascending order"),
+        (TOKENS, [], "thresholds must be one or more numbers in ascending order"),
         (TOKENS, [0.5], "1 thresholds divide the scores among 2 control tokens, but control_tokens has 3"),
         (["a"], [0.1], "1 thresholds divide the scores among 2 control tokens, but control_tokens has 1"),
     ],
@@ -111,7 +111,7 @@ def test_a_function_answers_as_a_class_does():
         ("Booleans", r"Booleans.tags returned an array of bool; it must return integers"),
         ("AList", r"AList.tags returned a list; it must return a numpy array"),
         ("Nothing", r"Nothing.tags returned a NoneType"),
-        ("Ranks", r"Ranks.tags gives a score another answer when it is asked about other scores with it"),
+        ("Ranks", r"Ranks.tags answers differently for the same score when other scores accompany it"),
     ],
 )
 def test_wrong_tags_are_refused_by_the_name_of_the_class(name, message):
@@ -202,7 +202,7 @@ def test_numbers_beside_percentiles_are_compared_when_the_data_has_been_seen(sec
 
 
 def test_a_method_that_is_wrong_whatever_the_data_is_refused_before_it_is_read():
-    with pytest.raises(ConfigError, match="must be one number or several that ascend"):
+    with pytest.raises(ConfigError, match="must be one or more numbers in ascending order"):
         tentative_method_of(conditioned("ScoreThresholds", thresholds=["p66", "p33"]))
     with pytest.raises(MethodError, match=r"OutOfRange\.tags returned 3"):
         tentative_method_of(conditioned("OutOfRange"))

@@ -118,7 +118,7 @@ def test_the_bias_of_new_tokens_is_the_mean_of_the_old(tmp_path):
     assert torch.allclose(loaded.lm_head.bias[old : old + 2], torch.linspace(-8, -4, 300)[:old].mean())
 
 
-def test_tokens_that_the_pretrained_model_has_no_row_for_are_told_and_start_at_the_mean(tmp_path, caplog):
+def test_tokens_without_a_row_in_the_pretrained_model_are_reported_and_start_at_the_mean(tmp_path, caplog):
     folder = saved(tmp_path / "m")
     larger = tiny_tokenizer()
     larger.add_tokens([f"word{i}" for i in range(50)])
@@ -199,7 +199,7 @@ def test_shapes_that_do_not_fit_the_checkpoint_are_found_without_reading_it(tmp_
     assert warnings == []
 
 
-def test_what_has_no_effect_is_said(tmp_path):
+def test_what_has_no_effect_is_reported(tmp_path):
     settings = {**GPT2, "eos_token_id": 7}
     (warning,) = read_architecture(from_scratch(config_kwargs=settings)).warnings
     assert warning == (

@@ -133,7 +133,7 @@ def test_a_model_whose_own_code_fails_on_text_is_an_error_of_one_line():
 
 
 @pytest.mark.parametrize("model_type", ["roberta", "camembert"])
-def test_models_that_count_positions_by_what_is_no_padding_can_be_made(model_type):
+def test_models_that_count_positions_without_padding_can_be_built(model_type):
     settings = {key: value for key, value in BERT.items() if key != "vocab_size"}
     config = ModelConfig(model_type=model_type, config_kwargs={**settings, "is_decoder": True})
     lm = load_lm(config, tiny_tokenizer(), 32, 0)

@@ -107,7 +107,7 @@ def test_new_embeddings_start_at_the_mean_of_the_old_plus_small_noise(model_type
     assert torch.equal(weights[1][:-2], old.get_output_embeddings().weight)
 
 
-def test_rows_that_pad_the_vocabulary_are_no_part_of_the_mean(tmp_path):
+def test_rows_that_pad_the_vocabulary_are_excluded_from_the_mean(tmp_path):
     tokenizer = tiny_tokenizer()
     lm = tiny_lm("gpt2", tokenizer)
     lm.resize_token_embeddings(len(tokenizer) + 30)

@@ -34,7 +34,7 @@ def test_a_model_without_one_says_so(lm, tmp_path):
         load_value_head(tmp_path, lm)
 
 
-def test_a_file_that_is_no_head_of_this_model_says_so_and_is_not_run(lm, tmp_path):
+def test_a_file_that_is_not_a_head_of_this_model_is_reported_and_not_run(lm, tmp_path):
     path = tmp_path / VALUE_HEAD_FILE
 
     def expect_refusal():

@@ -102,7 +102,7 @@ def test_groups_of_an_annotated_folder_are_the_sources_while_they_are_there(tmp_
     assert found.groups[-1].name == "shard-00000-*.parquet"
 
 
-def test_files_of_one_name_and_values_of_one_beginning_are_told_apart(tmp_path, monkeypatch):
+def test_files_with_the_same_name_and_values_with_the_same_beginning_are_distinguished(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # long names are cut, and that of a temporary folder may be long
     for number in "12":
         (tmp_path / number).mkdir()

@@ -63,7 +63,7 @@ def test_numbers_by_hand_and_the_files(dataset):
     assert len(list(read_annotated(str(dataset)))) == 1
 
 
-def test_an_unfinished_annotation_is_said_to_be_one(dataset):
+def test_an_unfinished_annotation_is_reported_as_unfinished(dataset):
     assert "not finished" not in profile(dataset)
     (dataset / "job.json").write_text("{}")
     assert "The annotation of this folder is not finished" in profile(dataset)
@@ -135,7 +135,7 @@ def test_documents_without_text_are_counted_whether_they_have_a_score_or_not(tmp
     assert "1 have no score at all; 1 documents are empty" in profile(tmp_path)
 
 
-def test_scores_that_differ_late_have_bins_that_can_be_told_apart(tmp_path):
+def test_scores_that_differ_in_late_digits_have_distinct_bins(tmp_path):
     write_shard(tmp_path / "a.parquet", [AnnotatedDocument("a", ["a"] * 3, [1000.0, 1000.25, 1000.5])])
     names = [line.split("  ")[0] for line in profile(tmp_path).splitlines() if " to " in line and "%" in line]
     assert len(set(names)) == len(names) > 2

@@ -121,7 +121,7 @@ def test_a_job_that_means_the_same_is_resumed_whichever_version_began_it(tmp_pat
         pass
 
 
-def test_what_a_kill_left_of_a_write_is_no_obstacle(tmp_path):
+def test_what_a_kill_left_of_a_write_does_not_block_the_next_write(tmp_path):
     (tmp_path / ".job.json.x.partial").write_text("{")
     for _ in range(2):
         with claimed(tmp_path, {"seed": 1}):
@@ -202,7 +202,7 @@ def test_replaying_against_the_same_model_finds_no_difference(model, output, tmp
     assert {e.prompt for e in read_pool(tmp_path / "replay" / "pool.jsonl")} == distinct
 
 
-def test_a_replay_in_another_way_says_so(model, output, tmp_path):
+def test_a_replay_with_other_settings_says_so(model, output, tmp_path):
     config = attack_config(SHORT, scored_text="with_prompt")
     found = replay_folder(model, config, output / "pool.jsonl", tmp_path / "replay", quiet)
     (note,) = found["notes"]

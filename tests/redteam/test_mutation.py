@@ -28,7 +28,7 @@ def test_every_word_was_seen_in_the_pool_or_a_bad_continuation():
         assert set(prompt.split()) <= words, prompt
 
 
-def test_a_prompt_goes_on_as_its_worst_continuation_did():
+def test_a_prompt_is_extended_with_its_worst_continuation():
     parent = PoolEntry("He said", 0, 0, [" nice day", " you FOOL and more"], [0.0, 1.0], 0.0)
     prompts = MutationRedLM().propose([parent], [parent], 100, 0).prompts
     assert "He said you FOOL" in prompts

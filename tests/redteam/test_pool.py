@@ -74,7 +74,7 @@ def test_a_pool_whose_continuations_are_called_completions_is_read(tmp_path):
         (GOOD.replace("[0.5]", '"0.5"'), r"line 1: 'scores' is '0.5'; a list was expected"),
         (GOOD.replace("[0.5]", "[0.5, 1]"), r"has 1 continuations and 2 scores"),
         (GOOD.replace("[0.5]", '["high"]'), r"'scores.0' is 'high'; a finite number was expected"),
-        ("", r"holds no prompts"),
+        ("", r"contains no prompts"),
         ("[]\n", r"is a JSON list"),
     ],
 )

@@ -124,7 +124,7 @@ def test_what_cannot_be_used_is_counted_and_asked_for_again(make_search):
     }
 
 
-def test_a_round_goes_on_with_what_there_is(make_search):
+def test_a_round_continues_with_the_prompts_that_it_gets(make_search):
     red_lm = ScriptedRedLM([["new"]])
     done = make_search(red_lm, num_rounds=1).run_trial(0).rounds[1]
     assert [e.prompt for e in done.entries] == ["new"]
@@ -159,7 +159,7 @@ def test_a_scorer_that_scores_nothing_is_an_error(make_search):
         search.run_trial(0)
 
 
-def test_the_papers_constant_for_initial_prompts_is_no_measurement(make_search):
+def test_the_papers_constant_for_initial_prompts_is_not_a_measurement(make_search):
     trial = make_search(initial_score=1e-3).run_trial(0)
     assert all(e.continuations == [] and e.mean is None and e.assumed_score == 1e-3 for e in trial.rounds[0].entries)
     assert all(e.mean is not None for e in trial.rounds[1].entries)

@@ -225,7 +225,7 @@ def test_a_run_that_was_stopped_before_its_first_evaluation_has_a_row_of_dashes(
     assert "Unfinished: step 0 of 50." in page([run], tmp_path)[1].text
 
 
-def test_a_folder_that_is_no_run_says_so(tmp_path):
+def test_a_folder_that_is_not_a_run_is_reported(tmp_path):
     (tmp_path / "folder").mkdir()
     for folder in (tmp_path / "folder", tmp_path / "nowhere"):
         with pytest.raises(CorpusError, match=r"is not a run folder: it has no metrics\.jsonl\. Give a folder"):
@@ -257,7 +257,7 @@ def test_a_page_that_cannot_be_written_says_so(tmp_path):
         write_report([run], run / "metrics.jsonl" / "report.html")
 
 
-def test_runs_of_one_method_are_told_apart(tmp_path):
+def test_runs_of_one_method_are_distinguished(tmp_path):
     folders = [
         make_run(tmp_path / name, method) for name, method in (("a", "mle"), ("b", "mle"), ("c", "ul"), ("d/a", "mle"))
     ]

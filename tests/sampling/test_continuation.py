@@ -39,7 +39,7 @@ def test_decoders_that_glue_words_by_what_stands_before():
     assert BehindPrompt(tokenizer, the_cats[:1]).decode(the_cats[1:]) == " cats"
 
 
-def test_special_tokens_and_what_follows_the_end_are_no_text():
+def test_special_tokens_and_what_follows_the_end_are_not_text():
     tokenizer = prepare_tokenizer(CLASSES["LlamaTokenizer"](), ("<|aligned|>", "<|misaligned|>"))
     plain = PlainEncoder(tokenizer)
     prompt, rest = plain.encode(["the cat"])[0].tolist(), plain.encode_inside([" sat"])[0].tolist()

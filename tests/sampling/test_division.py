@@ -55,7 +55,7 @@ def test_results_come_in_the_order_of_the_items_in_every_process(number):
     assert {index for index, _ in done} == set(range(min(number, 5)))
 
 
-def test_nothing_to_do_is_no_work():
+def test_an_empty_list_of_items_causes_no_work():
     assert ALONE.map(str, [], "work", len) == []
     assert in_processes(2, lambda division: division.map(str, [], "work", len)) == [[], []]
 

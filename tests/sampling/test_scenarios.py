@@ -131,7 +131,7 @@ def test_a_scenario_needs_a_name_and_one_of_its_own():
         ('{"text": "a"}\n{"txt": "b"}\n', r"prompts.jsonl, line 2: has no 'text'; its keys are \['txt'\]"),
         ('{"text": 3}\n', r"line 1: 'text' is 3; a prompt must be text"),
         ('{"text": " "}\n', r"line 1: the prompt is empty"),
-        ("", "holds no prompts"),
+        ("", "contains no prompts"),
         ('{"text": "a', "line 1: is not valid JSON"),
     ],
 )
@@ -161,7 +161,7 @@ def test_prompts_are_a_field_of_chosen_records_each_sampled_several_times(tmp_pa
     assert GenerationScenario(name="x", num_samples=5, samples_per_prompt=2, **settings).prompts() == list("aacca")
     with pytest.raises(CorpusError, match=r"line 1: has no 'prompt.txt'; its keys are \['text'\]"):
         GenerationScenario(name="x", prompts_path=str(path), prompts_column="prompt.txt").prompts()
-    with pytest.raises(CorpusError, match=r"holds no prompts with \{'hard': 'no'\}"):
+    with pytest.raises(CorpusError, match=r"contains no prompts with \{'hard': 'no'\}"):
         GenerationScenario(name="x", **{**settings, "prompts_where": {"hard": "no"}}).prompts()
 
 

@@ -74,6 +74,6 @@ def test_the_value_head_chooses_and_num_samples_stays_exact(model, tokenizer, tm
         (CONDITIONAL, {"prefix": CONTROL[0], "best_of": 2}, "has no value head"),
     ],
 )
-def test_what_is_missing_is_said_before_anything_runs(model, tokenizer, conditional, settings, message):
+def test_what_is_missing_is_reported_before_anything_runs(model, tokenizer, conditional, settings, message):
     with pytest.raises(ConfigError, match=message):
         evaluator(conditional, **settings).check(model, tokenizer)

@@ -55,7 +55,7 @@ def test_description_leaves_out_where_it_works():
 @pytest.mark.parametrize(
     "score", [float("nan"), float("-inf"), 10**400, -(10**5000)], ids=["nan", "inf", "long", "longer"]
 )
-def test_a_score_that_is_no_finite_number_is_refused(score):
+def test_a_score_that_is_not_a_finite_number_is_refused(score):
     with pytest.raises(ScorerError, match=r"returned .* for text 1 of 2; return None for unscored"):
         checked_scores(Length(), [1.0, score], 2)
 

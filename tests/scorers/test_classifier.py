@@ -227,7 +227,7 @@ def test_a_reward_model_that_is_a_decoder(tiny_bert, tmp_path):
     assert scores[0] == pytest.approx(-alone, abs=1e-5)
 
 
-def test_damaged_files_are_said_to_be_so(scorer, tiny_bert, tmp_path, capfd):
+def test_damaged_files_are_reported_as_damaged(scorer, tiny_bert, tmp_path, capfd):
     folder = tmp_path / "model"
     shutil.copytree(tiny_bert, folder)
     with pytest.raises(ConfigError, match=r"config\.json' is a file\. Give the folder"):

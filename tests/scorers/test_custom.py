@@ -137,7 +137,7 @@ def test_an_object_without_score_texts_is_refused(plain):
         ("[0.0]", "my_scorer:Own returned 1 scores for 2 texts"),
     ],
 )
-def test_what_is_no_list_of_scores_is_refused(package, returned, message):
+def test_an_answer_that_is_not_a_list_of_scores_is_refused(package, returned, message):
     source = f"class Own:\n    def score_texts(self, texts):\n        return {returned}\n"
     (package / "my_scorer.py").write_text(source)
     scorer = build_scorer({"class_name": "my_scorer:Own"})
@@ -149,7 +149,7 @@ def test_what_is_no_list_of_scores_is_refused(package, returned, message):
     ("returned", "message"),
     [("None", "returned a NoneType for 2 documents"), ("[[0.0]]", "returned 1 lists for 2 documents")],
 )
-def test_what_is_no_list_of_lists_of_scores_is_refused(package, returned, message):
+def test_an_answer_that_is_not_a_list_of_lists_of_scores_is_refused(package, returned, message):
     (package / "my_scorer.py").write_text(
         f"class Own:\n    def score_texts(self, texts): ...\n    def score_documents(self, documents): return {returned}\n"
     )
@@ -186,7 +186,7 @@ def test_names_that_lead_nowhere(plain, package, name, message):
 
 
 @pytest.mark.parametrize("score", ["0.5", [0.5], float("nan")])
-def test_what_is_no_number_is_refused(plain, score):
+def test_a_score_that_is_not_a_number_is_refused(plain, score):
     scorer = build_scorer({"class_name": "my_scorer:Minimal"})
     with pytest.raises(ScorerError, match=r"my_scorer:Minimal returned .* for text 1 of 2"):
         checked_scores(scorer, [None, score], 2)

@@ -110,7 +110,7 @@ class Payload:
         return print, ("this must not run",)
 
 
-def test_files_that_are_no_checkpoints(scorer, tiny_bert, tmp_path, capfd):
+def test_files_that_are_not_checkpoints(scorer, tiny_bert, tmp_path, capfd):
     with pytest.raises(ConfigError, match="there is no such file"):
         scorer(checkpoint=str(tmp_path / "none.ckpt"))
     (tmp_path / "text.ckpt").write_text("not a checkpoint")

@@ -141,7 +141,7 @@ def test_phf_score_refuses_what_it_cannot_do(arguments, stdin, message):
     assert message in result.output
 
 
-def test_phf_score_of_nothing_is_no_score():
+def test_phf_score_of_an_empty_text_is_unscored():
     result = phf("", "--scorer", "PEP8Scorer")
     assert result.exit_code == 0
     assert "0 segments, no score" in result.output

@@ -230,6 +230,6 @@ def test_text_with_any_line_ends_is_the_file_that_pycodestyle_reads(tmp_path):
         assert sum(map(len, scorer.document_spans(segments))) == len(expected)
 
 
-def test_the_version_tells_what_the_scores_depend_on():
+def test_the_version_names_what_the_scores_depend_on():
     assert pycodestyle.__version__ in PEP8Scorer.version
     assert f"python-{sys.version_info.major}.{sys.version_info.minor}" in PEP8Scorer.version

@@ -251,7 +251,7 @@ def test_a_missing_extra_prints_the_command(monkeypatch, package):
         PIIScorer()
 
 
-def test_a_missing_spacy_model_is_said_where_to_get(monkeypatch):
+def test_a_missing_spacy_model_is_an_error_that_says_where_to_get_it(monkeypatch):
     with pytest.raises(ConfigError, match=r"spacy download no_such_model.*persons and organisations are not detected"):
         PIIScorer(spacy_model="no_such_model")
     with pytest.raises(ConfigError, match="neither installed nor the folder"):

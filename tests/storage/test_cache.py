@@ -84,7 +84,7 @@ def test_what_fails_while_it_is_made_leaves_nothing(root):
     assert made_once(path, "x", lambda partial: partial.write_text("whole")).read_text() == "whole"
 
 
-def test_an_entry_that_is_not_whole_is_made_again_and_that_is_said(root):
+def test_an_incomplete_entry_is_rebuilt_and_that_is_announced(root):
     path = entry_path("tokens", "abc")
     path.mkdir(parents=True)
     announced = []
@@ -96,7 +96,7 @@ def test_an_entry_that_is_not_whole_is_made_again_and_that_is_said(root):
         announce=announced.append,
     )
     assert (path / "meta.json").exists()
-    assert announced == [f"{path} is damaged, incomplete or of another version; it is made again."]
+    assert announced == [f"{path} is damaged, incomplete or of another version; it is rebuilt."]
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -221,7 +221,7 @@ def test_making_an_entry_makes_room_for_it(root, monkeypatch):
     assert names(entries(root)) == ["new"]
 
 
-def test_what_is_in_use_may_pass_the_limit_and_that_is_said(root, monkeypatch):
+def test_what_is_in_use_may_exceed_the_limit_and_that_is_announced(root, monkeypatch):
     monkeypatch.setenv("PHF_CACHE_LIMIT", "500")
     with pytest.warns(
         UserWarning, match=r"holds 1\.0 kB, more than its limit of 500 B .*none of it can be removed now"
@@ -341,7 +341,7 @@ def test_without_locks_entries_are_made_and_none_is_removed(root, monkeypatch):
     assert path.exists()
 
 
-def test_a_damaged_record_is_no_reason_to_forget_an_entry(root):
+def test_an_entry_with_a_damaged_record_is_not_forgotten(root):
     path = add("tokens", "abc")
     record_of(path).write_text("{")
     [entry] = entries(root)

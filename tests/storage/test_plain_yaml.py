@@ -43,7 +43,7 @@ def unfolding(levels: int) -> str:
         ("a: 1\n---\nb: 2", "another document"),
     ],
 )
-def test_what_is_no_plain_value_is_an_error_with_its_line(text, message):
+def test_what_is_not_a_plain_value_is_an_error_with_its_line(text, message):
     start = time.monotonic()
     with pytest.raises(ConfigError, match=rf"^FILE.*{message}"):
         parse_yaml(text, "FILE", ConfigError)

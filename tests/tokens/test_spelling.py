@@ -83,7 +83,7 @@ def test_changed_documents_are_counted_up_to_the_allowed_share():
     assert pack(tokenizer, documents(*[["the cat"]] * 120, ["▁"])).num_documents_altered == 1
 
 
-def test_segments_that_are_only_changed_apart_are_told_to_stay_together():
+def test_where_only_separate_segments_are_changed_the_advice_is_to_encode_whole_documents():
     with pytest.raises(ConfigError, match=r"Set dataset\.tokenization: document, which keeps it"):
         pack(prepare_tokenizer(t5(), None), documents(["the ca", "t ran home"]))
     assert pack(prepare_tokenizer(t5(), None), documents(["the ca", "t ran home"]), tokenization="document")

@@ -18,7 +18,7 @@ from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.tokens import building, encoding_processes, pieces
 from phf.tokens.building import add_scores, build_store
-from phf.tokens.encoded import Encoder
+from phf.tokens.encoded import DOCUMENT, Encoder
 from phf.tokens.store import open_store, score_file
 from phf.tokens.tokenizer import prepare_tokenizer
 from phf.tokens.views import Blocks
@@ -52,8 +52,16 @@ def source(tmp_path):
     return tmp_path / "data"
 
 
-def make_older(meta):
-    meta.write_text(json.dumps({**json.loads(meta.read_text()), "format": 0}))
+def flip(path, field):
+    """Change the sizes that a store has of its first document; those of its files stay."""
+    rows = np.fromfile(path, DOCUMENT)
+    rows[field][0] ^= 64
+    path.write_bytes(rows.tobytes())
+
+
+def replace_by_folder(path):
+    path.unlink()
+    path.mkdir()
 
 
 def content(store):
@@ -124,16 +132,50 @@ def test_the_size_of_pieces_does_not_matter(source, tokenizer, tmp_path):
         lambda folder: (folder / "meta.json").write_text(
             (folder / "meta.json").read_text().replace('"format": 1', '"format": 0')
         ),
+        lambda folder: flip(folder / "documents.bin", "num_tokens"),
+        lambda folder: flip(folder / "documents.bin", "num_segments"),
+        lambda folder: (folder / "segments.bin").write_bytes(b"\x00" * (folder / "segments.bin").stat().st_size),
+        lambda folder: replace_by_folder(folder / "ids.bin"),
+        lambda folder: replace_by_folder(folder / "meta.json"),
+        lambda folder: (shutil.rmtree(folder), folder.write_text("")),
     ],
-    ids=["truncated", "missing", "empty", "no description", "damaged description", "another version"],
+    ids=[
+        *("truncated", "missing", "empty", "no description", "damaged description", "another version"),
+        *("tokens of documents", "segments of documents", "lengths", "folder for ids", "folder for meta", "a file"),
+    ],
 )
-def test_a_damaged_store_is_built_again_which_is_said(damage, source, tokenizer, tmp_path, caplog):
+def test_a_damaged_store_is_rebuilt_with_a_warning(damage, source, tokenizer, tmp_path, caplog):
     store = build_store(corpus_for(tokenizer, source), tmp_path / "stores")
     whole = content(store)
     damage(store.folder)
     assert open_store(store.folder) is None
     assert content(build_store(corpus_for(tokenizer, source), tmp_path / "stores")) == whole
-    assert "incomplete or of another version: it is built again" in caplog.text
+    assert "incomplete or of another version: it is rebuilt" in caplog.text
+
+
+def test_a_store_that_is_deleted_while_it_is_used_is_reported(source, tokenizer, tmp_path):
+    blocks = Blocks(
+        build_store(corpus_for(tokenizer, source), tmp_path / "stores").folder, settings_for(tokenizer, seq_length=8)
+    )
+    first = blocks[0]
+    other = Blocks(blocks.store.folder, blocks.settings)
+    shutil.rmtree(blocks.store.folder)
+    np.testing.assert_array_equal(blocks[0]["input_ids"], first["input_ids"])  # what is mapped stays
+    with pytest.raises(OutputError, match=r"bin: cannot be read: No such file.*Run again"):
+        other[0]
+
+
+def test_a_store_that_may_not_be_read_is_reported(source, tokenizer, tmp_path, monkeypatch):
+    blocks = Blocks(
+        build_store(corpus_for(tokenizer, source), tmp_path / "stores").folder, settings_for(tokenizer, seq_length=8)
+    )
+
+    def denied(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("phf.tokens.store.np.memmap", denied)
+    with pytest.raises(OutputError, match=r"bin: cannot be read: Permission denied"):
+        blocks[0]
 
 
 def test_lost_scores_are_read_again_without_encoding(source, tokenizer, tmp_path, monkeypatch):

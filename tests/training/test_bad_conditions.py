@@ -66,7 +66,7 @@ def small_files(limit):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [50_000, 200_000])  # stops the checkpoint's model, and its optimizer state
-def test_a_full_disk_says_so_and_the_run_goes_on_from_what_was_whole(limit, config, whole, tmp_path):
+def test_a_full_disk_is_reported_and_the_run_resumes_from_a_complete_checkpoint(limit, config, whole, tmp_path):
     sizes = {path.name: path.stat().st_size for path in (whole / "checkpoint-6").iterdir()}
     assert (sizes["model.safetensors"] > limit) == (limit == 50_000)
     assert sizes["optimizer.pt"] > limit
@@ -179,13 +179,13 @@ def test_an_empty_corpus_and_one_smaller_than_a_block_say_so(tmp_path):
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / "a.py").write_text("x = 1\n")
     (tmp_path / "small" / "b.py").write_text("")
-    for name, message in (("empty", "holds no documents"), ("small", "does not fill one block of 64 tokens")):
+    for name, message in (("empty", "contains no documents"), ("small", "does not fill one block of 64 tokens")):
         config = tiny_config(str(tmp_path / name), **{"dataset.eval_fraction": 0.0})
         with pytest.raises(CorpusError, match=message):
             train(config, tmp_path / "run" / name)
 
 
-def test_banned_ids_that_are_no_control_tokens_of_this_tokenizer_are_refused(config, tmp_path):
+def test_banned_ids_that_are_not_control_tokens_of_this_tokenizer_are_refused(config, tmp_path):
     banned = {"generation.scenario_configs.0.generate_kwargs.bad_words_ids": [[32769]]}
     wrong = tiny_config(config.dataset.datasets[0], "conditional", **{"dataset.eval_fraction": 0.4, **banned})
     with pytest.raises(

@@ -22,7 +22,7 @@ def arguments(**settings):
     return training_arguments(config, 32, Path("/tmp/run"))
 
 
-def test_what_is_said_of_keys_is_said_of_keys_that_there_are():
+def test_every_key_with_a_rule_exists():
     for table in (keys.IGNORED, keys.SAME_AS_OURS, keys.REFUSED, keys.AT_LEAST, keys.ABOVE_ZERO, keys.SHARES):
         assert set(table) <= FIELDS
     assert set(keys.SAME_AS_OURS) <= set(keys.IGNORED)
@@ -30,7 +30,7 @@ def test_what_is_said_of_keys_is_said_of_keys_that_there_are():
 
 
 @pytest.mark.parametrize("key", sorted(keys.IGNORED))
-def test_a_key_without_effect_is_said_to_be_ignored(key):
+def test_a_key_without_effect_is_reported_as_ignored(key):
     field = next(field for field in dataclasses.fields(TrainingArguments) if field.name == key)
     value = {bool: not keys.SAME_AS_OURS.get(key, False), int: 7, float: 7.0, str: "x"}.get(field.type)
     value = value if value is not None else {"eval_strategy": "steps", "include_for_metrics": ["x"]}.get(key, "7")
@@ -47,7 +47,7 @@ def test_a_key_without_effect_is_said_to_be_ignored(key):
 
 
 @pytest.mark.parametrize("key", sorted(keys.SAME_AS_OURS))
-def test_nothing_is_said_of_a_key_that_says_what_happens_anyway(key):
+def test_a_key_that_states_the_actual_behaviour_causes_no_warning(key):
     assert arguments(**{key: keys.SAME_AS_OURS[key]})[2] == []
 
 
@@ -72,12 +72,12 @@ def test_nothing_is_said_of_a_key_that_says_what_happens_anyway(key):
         ({"dataloader_num_workers": -1}, "dataloader_num_workers is -1"),
         ({"log_level": "loud"}, "log_level is 'loud': it must be one of debug"),
         ({"fp16": "perhaps"}, r"training\.fp16 is 'perhaps'"),
-        ({"save_strategy": "never"}, r"training\.save_strategy: transformers refuses this: never is not a valid"),
+        ({"save_strategy": "never"}, r"training\.save_strategy: transformers rejects this: never is not a valid"),
         ({"save_strategy": "best"}, "checkpoints are not compared"),
         ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "needs transformers' evaluation"),
         ({"lr_scheduler_type": "cosine_with_min_lr"}, "min_lr or min_lr_rate should be set"),
         ({"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"bad": 1}}, "unexpected keyword argument 'bad'"),
-        ({"optim": "adamw_torc"}, r"training\.optim: transformers refuses this: adamw_torc"),
+        ({"optim": "adamw_torc"}, r"training\.optim: transformers rejects this: adamw_torc"),
         ({"use_liger_kernel": True}, r"training\.use_liger_kernel cannot be set: "),
         ({"label_smoothing_factor": 0.1}, r"training\.label_smoothing_factor cannot be set: "),
         ({"eval_on_start": True}, r"set generation\.run_on_train_start"),
@@ -116,7 +116,7 @@ def test_an_engine_that_is_not_installed_is_named_with_its_package(key, monkeypa
 
 
 @pytest.mark.parametrize("key", ["save_strategy", "logging_strategy", "eval_strategy"])
-def test_no_is_no_though_yaml_reads_it_as_false(key):
+def test_the_choice_no_is_understood_though_yaml_reads_it_as_false(key):
     found, _, warnings = arguments(**{key: False})
     assert getattr(found, key).value == "no"
     assert warnings == []
@@ -142,13 +142,13 @@ def test_values_are_of_their_types():
     assert found.bf16 is False
 
 
-def test_a_device_batch_that_is_cut_down_is_said():
+def test_a_device_batch_that_is_cut_down_is_reported():
     assert arguments(per_device_train_batch_size=16)[2] == [
         "training.per_device_train_batch_size is 16, but a step has 4 blocks for 1 processes: 4 are used."
     ]
 
 
-def test_steps_that_tokens_override_are_said_to_be_ignored():
+def test_steps_that_tokens_override_are_reported_as_ignored():
     _, arithmetic, warnings = arguments(num_tokens=3 * 4 * 32)
     assert arithmetic.max_steps == 3
     assert warnings == ["training.max_steps is ignored: training.num_tokens determines the number of steps."]

@@ -55,8 +55,8 @@ def test_the_others_end_within_a_minute_and_say_so(where, rank, config, tmp_path
     survivor = ranks[1 - rank]
     assert ranks[rank].status == -9
     assert survivor.status == 2
-    assert "Another process of this run has ended, or cannot be reached" in survivor.stderr
-    assert "add --resume to continue" in survivor.stderr
+    assert "Another process of this job has ended, or cannot be reached" in survivor.stderr
+    assert "phf train with --resume" in survivor.stderr
     assert seconds < 60
     for checkpoint in (tmp_path / "run").glob("checkpoint-*"):
         assert damaged_files(checkpoint) == []

@@ -161,6 +161,18 @@ def test_peak_memory_is_that_of_this_process():
     assert peak_memory(CPU) >= max(before, block.numel() * 4)
 
 
+@pytest.mark.gpu
+def test_on_a_gpu_the_rate_is_its_own_and_memory_is_that_of_tensors_since_the_start():
+    device = torch.device("cuda")
+    assert matmul_flops(device, torch.bfloat16) > 1e12
+    meter = Meter(FOUR_BLOCKS_OF_50, None, device)
+    meter.begin(0)
+    before = peak_memory(device)
+    assert before < 2**28  # the matrices of the measurement are gone
+    block = torch.ones(2**26, device=device)
+    assert before + block.numel() * 4 <= peak_memory(device) < before + block.numel() * 8
+
+
 @pytest.mark.parametrize(
     ("device", "bf16", "fp16", "has_bfloat16", "expected"),
     [

@@ -137,7 +137,7 @@ def test_a_local_reference_without_weights_is_found_early(source, folder, tmp_pa
         preflight(plan.config, plan.method)
 
 
-def test_what_the_hub_would_have_to_answer_is_said_to_be_unchecked(source, tmp_path):
+def test_what_only_the_hub_knows_is_reported_as_unchecked(source, tmp_path):
     found = outlook(planned(source, tmp_path, **pretrained("someone/model")))
     (warning,) = found.warnings
     assert warning.startswith("Not checked, the run would stop here: ")

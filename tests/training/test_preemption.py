@@ -152,7 +152,7 @@ def test_after_the_last_step_a_signal_ends_the_run_as_any_verb():
         callback.requests.receive(signal.SIGTERM, None)
 
 
-def test_a_finished_run_that_saved_nothing_goes_on_to_its_export():
+def test_a_finished_run_that_saved_nothing_continues_to_its_export():
     callback = Preemption(Agreement(1, 1.0), None, True, lambda text: None)
     callback.requests = Requests()
     callback.requests.receive(signal.SIGTERM, None)

@@ -13,7 +13,7 @@ from phf.training.run import train
 
 METHODS = ["mle", "filtering", "conditional", "ul", "awr", "rwr"]
 NUM_STEPS, SAVED_AT = 20, 10
-SPEEDS = ("per_second", "_seconds", "memory", "mfu", "share")
+SPEEDS = ("per_second", "seconds", "memory", "utilization", "wait")
 """In the names of what is measured of the machine."""
 
 
@@ -110,3 +110,28 @@ def test_either_number_of_processes_continues_the_run_of_the_other(runs, tmp_pat
         assert numbers(copy) == pytest.approx(expected, rel=1e-6, abs=1e-6, nan_ok=True)
         assert texts(copy) == texts(one / "awr")
         assert (copy / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"training.effective_batch_size": 7},
+            "training.effective_batch_size is 7, which 2 processes cannot share equally",
+        ),
+        ({"dataset.filter_threshold": -1.0, "objective.name": "MLE"}, "does not fill one block of 64 tokens"),
+        ({"kl_gpt3_callback.reference.path_or_name": "no/such/model"}, "'no/such/model' cannot be loaded"),
+    ],
+    ids=["in all processes", "in the main process, which goes first", "in the main process, which answers for all"],
+)
+def test_a_mistake_ends_all_processes_with_one_message(tmp_path, changes, message):
+    """Also where the main process meets it and the others wait for it: they do not report that it has ended."""
+    (tmp_path / "corpus").mkdir()
+    config = tiny_config(tiny_corpus(tmp_path / "corpus"), **changes)
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    command = ["-m", "phf", "train", "--config", str(tmp_path / "config.yaml"), "--output-dir", str(tmp_path / "runs")]
+    ranks = run_ranks(command, tmp_path, may_fail=True)
+    assert [rank.status for rank in ranks] == [2, 2]
+    said = "".join(rank.stderr for rank in ranks)
+    assert said.count("Error:") == said.count(message) == 1

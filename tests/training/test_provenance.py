@@ -22,7 +22,7 @@ def warnings(dataset, **changes):
     return plan_run(tiny_config(str(dataset), **changes), dataset.parent / "run").warnings
 
 
-def test_the_same_scorer_is_no_warning(dataset):
+def test_the_same_scorer_causes_no_warning(dataset):
     assert warnings(dataset) == []
     assert warnings(dataset.parent / "corpus") == []
 

@@ -277,7 +277,7 @@ def test_two_processes_end_together_when_one_is_killed_and_resume_to_the_same_lo
     os.kill(ranks[b"1"], signal.SIGKILL)
     _, said = launcher.communicate(timeout=60)
     assert launcher.returncode != 0
-    assert "Ended by SIGTERM" in said or "Another process of this run has ended" in said
+    assert "Ended by SIGTERM" in said or "Another process of this job has ended" in said
     assert all(not Path(f"/proc/{pid}").exists() for pid in children)
     run_ranks([*run, "--resume"], tmp_path)
     train(config, tmp_path / "alone")

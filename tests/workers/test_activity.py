@@ -44,7 +44,7 @@ def test_a_log_is_never_silent_for_long(monkeypatch):
     assert progress.SECONDS_BETWEEN_LINES <= 60
 
 
-def test_nothing_is_said_where_nothing_is_done(monkeypatch):
+def test_nothing_is_shown_where_nothing_is_done(monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.01)
     console = Console(file=StringIO())
     with heartbeat(console):

@@ -24,10 +24,12 @@ def check_columns(corpus: Corpus, options: ReadOptions) -> None:
     Raises `CorpusError` with the existing columns.
     """
     part = next((part for part in corpus.parts if part.kind in ("records", "saved")), None)
-    wanted = [*options.keep, *([] if options.text_column is None else [options.text_column])]
-    if part is None or not wanted:
-        if wanted and not any(part.kind == "hub" for part in corpus.parts):
-            raise CorpusError(f"Text files have no columns, so there is none called {wanted[0]}. Leave the option out.")
+    columns = [*options.keep, *([] if options.text_column is None else [options.text_column])]
+    if part is None or not columns:
+        if columns and not any(part.kind == "hub" for part in corpus.parts):
+            raise CorpusError(
+                f"Text files have no columns, so there is none called {columns[0]}. Leave the option out."
+            )
         return
     rows = list(islice(_rows(part, options), ROWS_LOOKED_AT))
     if not rows:

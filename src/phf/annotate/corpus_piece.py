@@ -105,7 +105,7 @@ def with_advice(error: BadRowError) -> CorpusError:
 
 
 def documents_sha256(documents: Sequence[Document], contents: Sequence[bytes]) -> str:
-    """Hash of documents: what was made of the same ones need not be made again. `contents`: `encoded` of them."""
+    """Hash of documents: what was made of the same ones need not be rebuilt. `contents`: `encoded` of them."""
     heads = [[document.id, document.meta, len(document.text)] for document in documents]
     digest = hashlib.sha256(json.dumps(heads, default=str).encode())  # what comes to a worker in JSON is the same
     for content in contents:

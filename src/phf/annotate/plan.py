@@ -37,7 +37,7 @@ class Plan:
         return number + 1 == len(self.parts)
 
     def finished(self, number: int) -> list[ShardResult]:
-        """Shards of a part that do not have to be made again."""
+        """Shards of a part that do not have to be rebuilt."""
         part = self.parts[number]
         return finished_shards(self.job, number, part, self.precision, is_last=self.is_last(number))
 

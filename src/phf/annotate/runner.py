@@ -134,7 +134,7 @@ def annotate(
     with claimed(output, settings):
         if (manifest := finished(output, settings)) is not None:
             return manifest
-        (output / MANIFEST).unlink(missing_ok=True)  # shards have been deleted: they are made again
+        (output / MANIFEST).unlink(missing_ok=True)  # shards have been deleted: they are rebuilt
         if announce is not None:
             for line in [*corpus.warnings, *corpus.notes.describe_left_out()]:
                 announce(line)
@@ -153,7 +153,7 @@ def annotate(
         shards = [result for result in results if result.num_documents]
         if not shards:
             why = first_unread(results)
-            raise CorpusError(f"{', '.join(sources)}: holds no documents; there is nothing to annotate.{why}")
+            raise CorpusError(f"{', '.join(sources)}: contains no documents; there is nothing to annotate.{why}")
         made = {result.name for result in results}
         for path in output.glob("shard-*.parquet*"):
             if path.name.removesuffix(".json") not in made:  # the corpus was longer when this job began

@@ -249,7 +249,7 @@ class _Scores:
             self.reasons[reason] += len(documents[number])
 
 
-_told: set[str] = set()
+_reported: set[str] = set()
 """Reasons that this process has explained: the author of a scorer needs to see an error, but not a million times."""
 
 
@@ -266,7 +266,7 @@ def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> l
     """Scores of a batch; when it raises, its documents one by one, so that only the guilty one goes unscored."""
     before = dict(scorer.unscored)
     try:
-        given = scorer.score_documents(documents)
+        answer = scorer.score_documents(documents)
     except PhfError:
         raise  # what a user can put right is not the document's fault
     except Exception as error:  # noqa: BLE001 - a scorer is anybody's code, and one document must not end the job
@@ -275,12 +275,12 @@ def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> l
         if len(documents) > 1:
             return [scores for document in documents for scores in _try(scorer, [document], reasons)]
         reason = f"{scorer.name} raised {type(error).__name__}"
-        if reason not in _told:
-            _told.add(reason)
+        if reason not in _reported:
+            _reported.add(reason)
             logger.warning("%s: %s", reason, _described(error))
         reasons[reason] += len(documents[0])
         return [[None] * len(documents[0])]
-    if not isinstance(given, Sized) or len(given) != len(documents):  # whatever the annotation says
-        what = f"scores of {len(given)} documents" if isinstance(given, Sized) else f"a {type(given).__name__}"
+    if not isinstance(answer, Sized) or len(answer) != len(documents):  # whatever the annotation says
+        what = f"scores of {len(answer)} documents" if isinstance(answer, Sized) else f"a {type(answer).__name__}"
         raise ScorerError(f"{scorer.name}: score_documents returned {what} for {len(documents)} documents.")
-    return [checked_scores(scorer, scores, len(segments)) for segments, scores in zip(documents, given, strict=True)]
+    return [checked_scores(scorer, scores, len(segments)) for segments, scores in zip(documents, answer, strict=True)]

@@ -33,7 +33,7 @@ def annotate(
     backend: Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster.")] = "local",
     ray_address: Annotated[str | None, typer.Option(help="Existing Ray cluster; default: a local one.")] = None,
     time_limit: Annotated[
-        float, typer.Option(min=0, help="Seconds until a document that hangs is left unscored; 0: none.")
+        float, typer.Option(min=0, help="Seconds after which a document that hangs is left unscored; 0: never.")
     ] = 600,
     push_to_hub: Annotated[
         str | None, typer.Option(help="Upload the dataset to this private Hub repository; needs HF_TOKEN.")
@@ -44,7 +44,7 @@ def annotate(
     keep: Annotated[list[str] | None, typer.Option(help="Column to keep in meta; repeat it for more.")] = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Text in a file of the dataset, in megabytes.")] = 128,
     on_error: Annotated[
-        str, typer.Option(help="At a row or file that cannot be read: stop, or skip and count it.")
+        str, typer.Option(help="When a row or file cannot be read: stop, or skip and count it.")
     ] = "stop",
 ) -> None:
     """Score every segment of a corpus."""

@@ -1,4 +1,4 @@
-"""`phf`: the verbs, in pipeline order. What a verb does is in the folder of its name."""
+"""`phf`: the commands, in pipeline order. What a command does is in the folder of its name."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from phf.cli.annotate import annotate
 from phf.cli.cache import cache
 from phf.cli.evaluate import evaluate
-from phf.cli.group import Verbs
+from phf.cli.group import Commands
 from phf.cli.listing import list_
 from phf.cli.profile import profile
 from phf.cli.quickstart import quickstart
@@ -19,7 +19,7 @@ from phf.cli.train import train
 from phf.workers.interruption import ending_on_signals
 
 app = typer.Typer(
-    cls=Verbs,
+    cls=Commands,
     name="phf",
     no_args_is_help=True,
     add_completion=False,
@@ -45,8 +45,8 @@ def options(
     """Pretraining language models with human feedback: score a corpus, train on the scores, show the evidence."""
 
 
-for verb in (annotate, score, profile, train, evaluate, redteam, report):
-    app.command()(verb)
+for command in (annotate, score, profile, train, evaluate, redteam, report):
+    app.command()(command)
 app.command("list")(list_)
 app.command()(quickstart)
 app.add_typer(cache, name="cache")

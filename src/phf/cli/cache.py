@@ -49,7 +49,7 @@ def list_cache(ctx: typer.Context, as_json: Json = False) -> None:
 
 @cache.command()
 def prune(
-    everything: Annotated[bool, typer.Option("--all", help="Remove all that is not in use.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Remove everything that is not in use.")] = False,
     older_than: Annotated[
         str | None, typer.Option(help="Remove only what has not been used for this long: 30d, 12h, 2w.")
     ] = None,

@@ -1,4 +1,4 @@
-"""The group of the verbs: their order, options given twice, and how a mistake or an interruption ends."""
+"""The group of the commands: their order, options given twice, and how a mistake or an interruption ends."""
 
 import signal
 from typing import Any
@@ -22,9 +22,9 @@ KEPT = {
     "profile": "Run the same command again.",
     "report": "Run the same command again.",
 }
-"""Verb -> what an interruption leaves behind."""
+"""Command -> what an interruption leaves behind."""
 ALONE = ("annotate", "redteam", "quickstart")
-"""The verbs that write a folder from one process, whose children they start themselves."""
+"""The commands that write a folder from one process, whose children they start themselves."""
 
 
 class Group(TyperGroup):
@@ -38,20 +38,20 @@ class Group(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
             parser = command.make_parser(command.context_class(command, info_name=name, parent=ctx))
-            _, _, given = parser.parse_args(args=list(rest))
+            _, _, parameters = parser.parse_args(args=list(rest))
             parameter: Any
-            for parameter in given:
+            for parameter in parameters:
                 takes_one = parameter.param_type_name == "option" and not parameter.multiple and not parameter.is_flag
-                if takes_one and given.count(parameter) > 1:
-                    ctx.fail(f"{parameter.opts[0]} is given {given.count(parameter)} times; it takes one value.")
+                if takes_one and parameters.count(parameter) > 1:
+                    ctx.fail(f"{parameter.opts[0]} is given {parameters.count(parameter)} times; it takes one value.")
         if name in ALONE:
             check_alone(name)
         ctx.obj = tuple(rest)  # parsing consumes the list itself
         return name, command, rest
 
 
-class Verbs(Group):
-    """The verbs. A user's mistake ends in one message and its status; an interruption in a message and 130, 143 for SIGTERM,
+class Commands(Group):
+    """The commands. A user's mistake ends in one message and its status; an interruption in a message and 130, 143 for SIGTERM,
     138 for SIGUSR1, or 75 if its state was saved because of the signal."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -68,9 +68,9 @@ class Verbs(Group):
             raise typer.Exit(exit_status(error)) from None
 
 
-def _ending(error: KeyboardInterrupt, verb: str) -> str:
-    """What ended a verb, and what is kept."""
+def _ending(error: KeyboardInterrupt, command: str) -> str:
+    """What ended a command, and what is kept."""
     if isinstance(error, StoppedError):
         return str(error)
     how = f"Ended by {signal.Signals(error.signum).name}" if isinstance(error, Terminated) else "Interrupted"
-    return f"{how}. {KEPT.get(verb, AGAIN)}"
+    return f"{how}. {KEPT.get(command, AGAIN)}"

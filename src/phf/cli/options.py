@@ -1,4 +1,4 @@
-"""Options that several verbs share, and their interpretation."""
+"""Options that several commands share, and their interpretation."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

@@ -247,10 +247,10 @@ class CompletionsServer:
 
     def _logprobs(self, choice: dict[str, Any]) -> TokenLogprobs | None:
         """The choice's log-probabilities; None if it has none in the format of the completions API."""
-        given = choice.get("logprobs")
-        if not isinstance(given, dict):
+        logprobs_section = choice.get("logprobs")
+        if not isinstance(logprobs_section, dict):
             return None
-        tokens, logprobs, offsets = (given.get(key) for key in ("tokens", "token_logprobs", "text_offset"))
+        tokens, logprobs, offsets = (logprobs_section.get(key) for key in ("tokens", "token_logprobs", "text_offset"))
         if not isinstance(tokens, list) or not isinstance(logprobs, list) or len(tokens) != len(logprobs):
             return None
         if not all(isinstance(token, str) for token in tokens):

@@ -153,15 +153,15 @@ def find_method(method: str, task_file: Path) -> Path:
     return _find(method, f"{method}.yml", known, "method")
 
 
-def _find(given: str, shipped_name: str, known: list[str], kind: str) -> Path:
-    if given.endswith((".yml", ".yaml")):
-        path = Path(given)
+def _find(name: str, shipped_name: str, known: list[str], kind: str) -> Path:
+    if name.endswith((".yml", ".yaml")):
+        path = Path(name)
         if not path.is_file():
-            raise ConfigError(f"--{kind} {given}: there is no such file.")
+            raise ConfigError(f"--{kind} {name}: there is no such file.")
         return path
     shipped = Path(str(SHIPPED)) / shipped_name
     if not shipped.is_file():
-        raise ConfigError(f"--{kind} {given}: no such {kind}. {did_you_mean(given, known)} Or give a .yml file.")
+        raise ConfigError(f"--{kind} {name}: no such {kind}. {did_you_mean(name, known)} Or give a .yml file.")
     return shipped
 
 

@@ -116,7 +116,9 @@ def current_path(keys: list[str], origin: str) -> tuple[list[str], list[str]]:
     new = RENAMED_TRAINING_KEYS.get(keys[1]) if keys[0] == "training" and len(keys) > 1 else None
     if new is None:
         return keys, []
-    return ["training", new, *keys[2:]], [f"{origin}: training.{keys[1]} is called training.{new} now; read as that."]
+    return ["training", new, *keys[2:]], [
+        f"{origin}: training.{keys[1]} is now called training.{new} and is read as such."
+    ]
 
 
 def _translate_training(training: Any, origin: str) -> list[str]:
@@ -129,7 +131,7 @@ def _translate_training(training: Any, origin: str) -> list[str]:
             warnings.append(f"{origin}: training.{old} no longer has an effect and is ignored.")
             continue
         training.setdefault(new, value)
-        warnings.append(f"{origin}: training.{old} is called training.{new} now; read as that.")
+        warnings.append(f"{origin}: training.{old} is now called training.{new} and is read as such.")
     return warnings
 
 

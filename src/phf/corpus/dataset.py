@@ -190,8 +190,8 @@ def read_annotated(
         raise CorpusError(f"{source} is raw text, without scores; annotate the corpus first (phf annotate).")
 
     def choose(names: Sequence[str]) -> Chosen:
-        wanted = Chosen(["texts", scores_column], ["id", "meta"])
-        chosen = Chosen(*([name for name in some if name in names] for some in wanted))
+        columns = Chosen(["texts", scores_column], ["id", "meta"])
+        chosen = Chosen(*([name for name in some if name in names] for some in columns))
         return chosen if any(chosen) else Chosen([], list(names)[:1])
 
     for part in parts(source) if its_parts is None else its_parts:

@@ -4,7 +4,7 @@ No library does this: pyarrow's `FileMetaData.append_row_groups` keeps every pla
 a `_metadata` file beside them, and reading and writing row groups again takes over ten times as long as copying them, which
 would be a third of the time of annotating with a fast scorer.
 
-Only the footer is made anew, in which every place is counted from the start of the file. It is a Thrift structure in the
+Only the footer is rewritten, in which every place is counted from the start of the file. It is a Thrift structure in the
 compact protocol (https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md), whose fields are
 numbered in https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift.
 """

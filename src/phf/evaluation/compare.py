@@ -97,27 +97,27 @@ class Comparison:
         return f"{counts}; differences between seeds are in this interval."
 
 
-def choose_baseline(groups: Sequence[Group], runs: Sequence[str], wanted: str | None = None) -> str:
+def choose_baseline(groups: Sequence[Group], runs: Sequence[str], name: str | None = None) -> str:
     """The group that the others are compared with: the one requested, otherwise the first of method MLE, otherwise the first.
 
     Of several groups of MLE, the one with the most seeds is used.
 
     Args:
         runs: names of the runs that the groups' members number.
-        wanted: the name of a group or a run, or a method. Raises `ConfigError` for an unknown name.
+        name: the name of a group or a run, or a method. Raises `ConfigError` for an unknown name.
     """
     by_size = sorted(groups, key=lambda group: -len(group.members))
-    if wanted is None:
+    if name is None:
         of_mle = [group.name for group in by_size if group.method.rpartition("/")[2].lower() == BASELINE]
         return of_mle[0] if of_mle else groups[0].name
     for group in groups:
-        if wanted == group.name or wanted in (runs[index] for index in group.members):
+        if name == group.name or name in (runs[index] for index in group.members):
             return group.name
     for group in by_size:
-        if wanted in (group.method, group.method.rpartition("/")[2]):
+        if name in (group.method, group.method.rpartition("/")[2]):
             return group.name
     known = dict.fromkeys(name for group in groups for name in (group.name, group.method))
-    raise ConfigError(f"--baseline {wanted}: no run or method here has this name. {did_you_mean(wanted, known)}")
+    raise ConfigError(f"--baseline {name}: no run or method here has this name. {did_you_mean(name, known)}")
 
 
 def compare_with_baseline(

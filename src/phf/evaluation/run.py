@@ -40,8 +40,8 @@ def chosen_parts(only: Sequence[str], skip: Sequence[str], glue: bool, config: C
     for part in (*only, *skip):
         if part not in PARTS:
             raise ConfigError(f"There is no part '{part}' of the evaluation. {did_you_mean(part, PARTS)}")
-    wanted = set(only or DEFAULT_PARTS) | ({"glue"} if glue else set())
-    parts = [part for part in PARTS if part in wanted and part not in skip]
+    chosen = set(only or DEFAULT_PARTS) | ({"glue"} if glue else set())
+    parts = [part for part in PARTS if part in chosen and part not in skip]
     missing = {} if config is None else _not_configured(config)
     for part in only:
         if part in parts and part in missing:

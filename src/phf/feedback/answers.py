@@ -55,17 +55,17 @@ def probe(answer: Callable[[np.ndarray], np.ndarray], what: str) -> None:
     for part in (slice(None, None, -1), slice(0, 9), slice(0, 0)):
         if not np.array_equal(answer(PROBE[part].copy()), together[part]):
             raise MethodError(
-                f"{what} gives a score another answer when it is asked about other scores with it. Scores come in parts of "
+                f"{what} answers differently for the same score when other scores accompany it. Scores come in parts of "
                 "any size, so each answer must depend on its own score alone (for a rank, set a percentile such as p50)."
             )
 
 
-def _array(answer: Any, what: str, one: str, length: int) -> np.ndarray:
+def _array(answer: Any, what: str, each: str, length: int) -> np.ndarray:
     if not isinstance(answer, np.ndarray):
         raise MethodError(f"{what} returned a {type(answer).__name__}; it must return a numpy array.")
     if answer.shape != (length,):
         raise MethodError(
             f"{what} returned an array of shape {list(answer.shape)}; it must have the shape of its scores, {[length]}: "
-            f"{one} for each."
+            f"{each} for each."
         )
     return answer

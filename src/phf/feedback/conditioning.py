@@ -32,7 +32,7 @@ class ScoreThresholds:
     def __init__(self, thresholds: list[Threshold]) -> None:
         numbers = [number(threshold) for threshold in thresholds]
         if not numbers or sorted(numbers) != numbers:
-            raise ConfigError(f"thresholds must be one number or several that ascend, not {thresholds}.")
+            raise ConfigError(f"thresholds must be one or more numbers in ascending order, not {thresholds}.")
         self.alignment_threshold = numbers[0]
         self.num_tokens = len(numbers) + 1
         self._thresholds = np.array(numbers, np.float32)

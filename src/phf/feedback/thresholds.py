@@ -153,7 +153,7 @@ def cached_thresholds(config: Config) -> dict[str, Resolved | None]:
 
 
 def _cached(path: Path) -> Resolved | None:
-    """None where the file is damaged: it is made again."""
+    """None where the file is damaged: it is rebuilt."""
     try:
         with using(path):
             return read_json_as(Resolved, path, CorpusError, finite=True)

@@ -48,7 +48,7 @@ def run_quickstart(
         )
     num_tokens = None
     if minutes is not None:
-        # measured anew it would be another number, and an interrupted quickstart could not go on
+        # measured again it would be a different number, and an interrupted quickstart could not resume
         before = [_tokens_before(output_dir / name) for name in quickstart_configs()]
         num_tokens = next(filter(None, before), None) or tokens_in(minutes, announce)
     configs = quickstart_configs(num_tokens)

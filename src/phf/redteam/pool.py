@@ -111,5 +111,5 @@ def read_pool(path: Path) -> list[PoolEntry]:
         raise CorpusError(f"--replay {path}: there is no such file.")
     entries = [PoolEntry.from_json(values, f"{path}, line {number + 1}") for number, values in read_json_lines(path)]
     if not entries:
-        raise CorpusError(f"{path}: holds no prompts.")
+        raise CorpusError(f"{path}: contains no prompts.")
     return entries

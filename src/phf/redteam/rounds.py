@@ -83,17 +83,17 @@ def _refuse_used(output: Path) -> None:
         raise OutputError(f"{output} is not empty and was not made by phf redteam. Choose another with --output.")
 
 
-def _claim(output: Path, wanted: dict[str, Any]) -> None:
+def _claim(output: Path, job: dict[str, Any]) -> None:
     _refuse_used(output)  # another job may have ended in between
     path = output / JOB
     if not path.is_file():
-        write_json_atomic(path, wanted)
+        write_json_atomic(path, job)
         return
     of_folder = read_json_as(
         dict[str, Any], path, OutputError, "Choose another folder with --output, or delete that one."
     )
-    before = {key: of_folder.get(key) for key in wanted}
-    if what := differences(_meaning(before), _meaning(wanted)):
+    before = {key: of_folder.get(key) for key in job}
+    if what := differences(_meaning(before), _meaning(job)):
         raise OutputError(
             f"{output} contains an unfinished job with other settings: {what} (that job's -> this one's). "
             "Choose another folder with --output, or delete that one to start over."

@@ -96,7 +96,7 @@ class Search:
             if not examples:
                 raise ScorerError(
                     f"Round {number} of trial {trial}: {self.target.scorer.name} scored no continuation of any prompt, so "
-                    "there is nothing to search by. Check generation.scorer_config and redteam.generate_kwargs."
+                    "the search has nothing to go by. Check generation.scorer_config and redteam.generate_kwargs."
                 )
             proposal = self.red_lm.propose(examples, pool, missing, seed)
             unreadable += proposal.unreadable

@@ -91,30 +91,30 @@ def find(target: str, kind: Kind) -> Any:
     return checked(import_attribute(module_name, name, target, kind), target, kind)
 
 
-def checked(found: Any, target: str, kind: Kind) -> Any:
-    """`found` itself, if calling it makes an object of this kind; otherwise `ConfigError`."""
-    if isinstance(found, type):
-        made: Any = found
-    elif isinstance(found, FunctionType):
-        if kind.is_done_by(list(inspect.signature(found).parameters)) and not is_standard(found.__module__):
-            return found
-        made = _returned(found)
+def checked(attribute: Any, target: str, kind: Kind) -> Any:
+    """`attribute` itself, if calling it makes an object of this kind; otherwise `ConfigError`."""
+    if isinstance(attribute, type):
+        made: Any = attribute
+    elif isinstance(attribute, FunctionType):
+        if kind.is_done_by(list(inspect.signature(attribute).parameters)) and not is_standard(attribute.__module__):
+            return attribute
+        made = _returned(attribute)
         if made is None:
             raise ConfigError(
                 f"The {kind.name} '{target}' is a function without a return annotation, so it is not called. "
-                f"Annotate the class that it returns: def {found.__name__}(...) -> TheClass."
+                f"Annotate the class that it returns: def {attribute.__name__}(...) -> TheClass."
             )
     else:
         raise ConfigError(
-            f"The {kind.name} '{target}' is a {type(found).__name__}; it must be {kind.wanted()}, or a function that is "
+            f"The {kind.name} '{target}' is a {type(attribute).__name__}; it must be {kind.wanted()}, or a function that is "
             "annotated to return one."
         )
     if is_standard(made.__module__) or not kind.has(made):
-        what = "is" if made is found else f"returns {made.__name__}, which is"
+        what = "is" if made is attribute else f"returns {made.__name__}, which is"
         raise ConfigError(f"The {kind.name} '{target}' {what} not {kind.wanted()}, so it is not called.")
-    if made is found and _is_stub(inspect.getattr_static(made, kind.method, None)):
+    if made is attribute and _is_stub(inspect.getattr_static(made, kind.method, None)):
         raise ConfigError(f"The {kind.name} '{target}' does not define {kind.method}, so it cannot be used.")
-    return found
+    return attribute
 
 
 def import_attribute(module_name: str, name: str, target: str, kind: Kind) -> Any:

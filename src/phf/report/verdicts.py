@@ -50,16 +50,18 @@ def _compared(
 ) -> list[Comparison]:
     """The comparison with another method's equal scenario; empty if it has none."""
     samples = _samples(runs, theirs)
-    wanted = _identity(runs[ours.members[0]], scenario)
+    identity_of_ours = _identity(runs[ours.members[0]], scenario)
     other = {name: _identity(runs[theirs.members[0]], name) for name in samples}
     if scenario in samples:
-        same = [scenario] if _agree(wanted, other[scenario]) else []
+        same = [scenario] if _agree(identity_of_ours, other[scenario]) else []
     else:
         taken = _samples(runs, ours)
         same = [
             name
             for name, identity in other.items()
-            if name not in taken and None not in (wanted["settings"], identity["settings"]) and _agree(wanted, identity)
+            if name not in taken
+            and None not in (identity_of_ours["settings"], identity["settings"])
+            and _agree(identity_of_ours, identity)
         ]
     return [compare(scenario, (ours.name, scores), (theirs.name, samples[same[0]]))] if len(same) == 1 else []
 

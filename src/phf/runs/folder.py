@@ -19,7 +19,7 @@ OF_OTHER_VERBS = (
     "job.json",
     "manifest.json",
 )
-"""Files by which a folder is known to be of another verb than `phf train`, that of annotating among them."""
+"""Files by which a folder is known to be of another command than `phf train`, `phf annotate` among them."""
 OF_A_START = (METRICS, SAMPLES, PROVENANCE, "tokenizer", CONFIG)
 """What a run writes before its first step, config.yaml first; that is removed last."""
 ADVICE = "Choose another with --run-name, or delete the folder."
@@ -49,7 +49,7 @@ def _is_of_a_step(line: bytes) -> bool:
 def clear_failed_start(run_dir: Path) -> None:
     """Remove what a run left that ended before its first step, so that another may have its name.
 
-    Raises `OutputError` for the folder of another verb.
+    Raises `OutputError` for the folder of another command.
     """
     other = next((name for name in OF_OTHER_VERBS if (run_dir / name).exists()), None)
     if other is not None:

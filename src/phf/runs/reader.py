@@ -237,8 +237,11 @@ def read_samples(folder: Path, scenario: str, step: int, most: int | None = None
         return []
     start = start_of_line(step).encode()
     with path.open("rb") as lines:
-        mine = islice((line for line in lines if line.startswith(start) and line.endswith(b"\n")), most)
-        return [typed(SampleLine, parse_json(line, str(path), finite=True), str(path), CorpusError) for line in mine]
+        lines_of_step = islice((line for line in lines if line.startswith(start) and line.endswith(b"\n")), most)
+        return [
+            typed(SampleLine, parse_json(line, str(path), finite=True), str(path), CorpusError)
+            for line in lines_of_step
+        ]
 
 
 def _last_samples(path: Path, notes: list[str]) -> list[Sample]:

@@ -105,7 +105,8 @@ def group_by_seed(
             groups.append([index])
     firsts = [group[0] for group in groups]
     methods = [
-        (one.method if (one := trainings[first]) is not None else None) or (methods or names)[first] for first in firsts
+        (training.method if (training := trainings[first]) is not None else None) or (methods or names)[first]
+        for first in firsts
     ]
     called = []
     for method, group in zip(methods, groups, strict=True):

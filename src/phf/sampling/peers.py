@@ -20,9 +20,15 @@ def lost_peers(num_processes: int) -> Iterator[None]:
         if num_processes < 2 or not is_lost_peer(error):
             raise
         first = next(iter(str(error).splitlines()), "")
+        kept = "What is finished is kept; run again to continue, phf train with --resume."
+        if "timed out" in first.lower() or "timeout" in first.lower():
+            raise PeerError(
+                f"Another process of this job did not come in time: {first} If it is alive, it needed longer than the others "
+                f"wait (training.ddp_timeout, in seconds). {kept}"
+            ) from error
         raise PeerError(
-            f"Another process of this run has ended, or cannot be reached: {first} Its own message, above or in its log, "
-            "says why. Checkpoints are kept; add --resume to continue from the last one."
+            f"Another process of this job has ended, or cannot be reached: {first} Its own message, above or in its log, says "
+            f"why. {kept}"
         ) from error
 
 

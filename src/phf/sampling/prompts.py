@@ -32,7 +32,7 @@ def read_prompts(path: str, column: str = "text", where: Mapping[str, Any] | Non
     prompts = list(_prompts(source, column, where or {}))
     if not prompts:
         condition = f" with {dict(where)}" if where else ""
-        raise CorpusError(f"{path}: holds no prompts{condition}.")
+        raise CorpusError(f"{path}: contains no prompts{condition}.")
     return prompts
 
 
@@ -56,7 +56,7 @@ def _prompts(source: str, column: str, where: Mapping[str, Any]) -> Iterator[str
     ):
         is_line = record.line is not None and Path(record.file).is_file()
         place = f"{Path(record.file).name}, line {record.line}" if is_line else record.where
-        if any(_value(record.values, key, place) != wanted for key, wanted in where.items()):
+        if any(_value(record.values, key, place) != expected for key, expected in where.items()):
             continue
         text = _value(record.values, column, place)
         if not isinstance(text, str):

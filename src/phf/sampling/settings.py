@@ -39,8 +39,8 @@ def uses_own_loop(scenario: GenerationScenario, model: Any) -> bool:
 
 def unknown_to_own_loop(scenario: GenerationScenario) -> list[str]:
     """Those of the scenario's `generate_kwargs` that only `model.generate` supports."""
-    given = scenario.generate_kwargs.items()
-    return [key for key, value in given if value is not None and key not in (*HANDLED, *RELEASED_ONLY)]
+    settings = scenario.generate_kwargs.items()
+    return [key for key, value in settings if value is not None and key not in (*HANDLED, *RELEASED_ONLY)]
 
 
 def sampling_config(
@@ -117,7 +117,7 @@ def check_steering(
     if scenario.best_of > 1:
         if value_head is None:
             raise ConfigError(
-                f"{where}: best_of is {scenario.best_of}, but this model has no value head that could choose. "
+                f"{where}: best_of is {scenario.best_of}, but this model has no value head to choose by. "
                 "Leave it out, or evaluate a model trained with AWR."
             )
         if not scenario.generate_kwargs.get("do_sample"):

@@ -149,11 +149,11 @@ def _check_weights(
             f"{key}: {_and_more(missing, missing[0])} not in '{name}'{hint}, and would be random numbers. {missing_advice}"
         )
     if mismatched:
-        weight, held, wanted = min(mismatched, key=lambda item: item[0])
+        weight, stored_shape, configured_shape = min(mismatched, key=lambda item: item[0])
         others = f", and {len(mismatched) - 1} more do not fit either" if len(mismatched) > 1 else ""
         raise ConfigError(
-            f"{key}: {weight} has the shape {list(held)} in '{name}', but its configuration says {list(wanted)}{others}. "
-            "Leave out the settings that change shapes, or repair its config.json."
+            f"{key}: {weight} has the shape {list(stored_shape)} in '{name}', but its configuration says "
+            f"{list(configured_shape)}{others}. Leave out the settings that change shapes, or repair its config.json."
         )
     if wrapped:
         raise ConfigError(

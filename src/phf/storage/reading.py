@@ -182,11 +182,11 @@ def typed(shape: Any, value: Any, where: str, error: ErrorType, advice: str = ""
     key = f"'{short(key)}' " if key else ""
     if problem["type"] == "missing":
         raise error(sentence(f"{where}: {key}is missing", advice))
-    given, kind = short(repr(problem["input"])), EXPECTED.get(problem["type"])
+    value, kind = short(repr(problem["input"])), EXPECTED.get(problem["type"])
     if kind == "a mapping" and not key:
-        given = f"a JSON {type(problem['input']).__name__}"
+        value = f"a JSON {type(problem['input']).__name__}"
     reason = problem["msg"] if kind is None else f"{kind} was expected"
-    raise error(sentence(f"{where}: {key}is {given}; {reason}", advice))
+    raise error(sentence(f"{where}: {key}is {value}; {reason}", advice))
 
 
 def _instance(cls: Any, value: Any, where: str, error: ErrorType, advice: str) -> Any:

@@ -7,6 +7,7 @@ from phf.corpus.sources.parts import Part
 from phf.tokens.encoded import Encoder
 from phf.tokens.encoding_processes import EncodingProcesses
 from phf.tokens.pieces import Corpus, End, Piece, PieceFiles, Share, encode_share, fitting_processes, shares
+from phf.workers.garbage import collecting_rarely
 
 Backend = Literal["local", "ray"]
 
@@ -30,7 +31,8 @@ def encode_parts(
         return
     processes = fitting_processes(parts) if processes is None else processes
     if processes <= 1:
-        yield from _encode_here(corpus, parts, files)
+        with collecting_rarely():
+            yield from _encode_here(corpus, parts, files)
         return
     with EncodingProcesses(corpus, files.folder, processes) as pool:
         yield from pool.all(shares(parts, processes))

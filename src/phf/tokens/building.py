@@ -58,7 +58,7 @@ def build_store(
     The files are the same for any number of processes (None: as many as there are CPUs, and enough of the corpus, for),
     on this machine or as actors of a Ray cluster (`ray_address`: an existing one; None: one of this machine). Whoever
     builds the same store at the same time waits for the first one. What an interrupted build has done is used by the next
-    one; a store that is cut off, incomplete or of another version is built again.
+    one; a store that is truncated, incomplete or of another version is rebuilt.
 
     Raises `CorpusError` for documents without these scores, `ConfigError` where the tokenizer changes most of them or more
     than `max_altered_documents`, `OutputError` where the folder cannot be written.
@@ -73,7 +73,7 @@ def build_store(
         store = open_store(folder)
         if store is None:
             if folder.exists():
-                logger.warning("The token store %s is incomplete or of another version: it is built again.", folder)
+                logger.warning("The token store %s is incomplete or of another version: it is rebuilt.", folder)
             encode = partial(encode_parts, processes=processes, backend=backend, ray_address=ray_address)
             _build(folder, corpus, max_altered_documents, encode, progress)
             store = TokenStore(folder)
@@ -96,7 +96,7 @@ def add_scores(store: TokenStore, corpus: Corpus) -> None:
     if not np.array_equal(np.concatenate([np.empty(0, np.uint32), *num_segments]), rows):
         raise CorpusError(
             f"{', '.join(corpus.sources)}: the documents are not those that the token store {store.folder} was built from. "
-            "Delete that folder to build it again."
+            "Delete that folder to rebuild it."
         )
     # The scores of segments last: with them the column is there.
     for name, arrays in ((avg_file(corpus.scores_column), avg_scores), (score_file(corpus.scores_column), scores)):
@@ -109,6 +109,8 @@ def _build(folder: Path, corpus: Corpus, max_altered_documents: float, encode: _
     """Fill a temporary folder beside `folder` and rename it. The caller holds the lock, so what is there is a dead one's."""
     partial = folder.with_name(f".{folder.name}.pieces{PARTIAL}")
     with output_errors(partial):
+        if folder.is_file() or folder.is_symlink():
+            folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(partial / "store", ignore_errors=True)
         (partial / "store").mkdir(parents=True)

@@ -12,6 +12,7 @@ from typing import Any
 from phf.corpus.sources.parts import Part
 from phf.tokens.encoded import Encoder
 from phf.tokens.pieces import Corpus, End, Piece, PieceFiles, Share, describe_piece, encode_share, shares
+from phf.workers.garbage import collecting_rarely
 from phf.workers.ray_cluster import RETRIES, ray_cluster, result_of
 
 PIECES_AHEAD = 2
@@ -66,8 +67,9 @@ class _EncodingActor:
         self, source: str, part: Part, share: Share, done: Collection[int]
     ) -> Iterator[tuple[int, Piece | None, bytes]]:
         """(number, piece, content of its file) of each piece of the share; (number, None, nothing) of those that are done."""
-        for number, encoded in encode_share(self._corpus, source, part, share, self._encoder, done):
-            if encoded is None:
-                yield number, None, b""
-            else:
-                yield number, describe_piece(share.part, number, encoded), encoded.to_bytes()
+        with collecting_rarely():
+            for number, encoded in encode_share(self._corpus, source, part, share, self._encoder, done):
+                if encoded is None:
+                    yield number, None, b""
+                else:
+                    yield number, describe_piece(share.part, number, encoded), encoded.to_bytes()

@@ -17,6 +17,7 @@ from phf.errors import PhfError
 from phf.tokens.encoded import Encoder
 from phf.tokens.pieces import Corpus, PieceFiles, Share, encode_share
 from phf.tokens.text_tokenizer import TextTokenizer
+from phf.workers.garbage import collecting_rarely
 from phf.workers.parent import Parent
 
 
@@ -25,7 +26,8 @@ def main() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # there is a process for each processor
     parent = Parent()
     try:
-        _serve(parent, *parent.receive())
+        with collecting_rarely():
+            _serve(parent, *parent.receive())
     except PhfError as error:
         parent.send_error(error)
 

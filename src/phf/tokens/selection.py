@@ -81,6 +81,6 @@ def check_altered(num_altered: int, num_documents: int, max_share: float, exampl
     raise ConfigError(
         f"The tokenizer changes the text of {num_altered:,} of {num_documents:,} documents, so a model would "
         f"learn another text than the corpus's: in document '{visible(example.id, 100)}', '{visible(example.before)}' "
-        f"becomes '{visible(example.after)}'. {advice} To train on it nevertheless, raise "
+        f"becomes '{visible(example.after)}'. {advice} To train on it anyway, raise "
         "dataset.max_altered_documents, the largest share of such documents."
     )

@@ -55,7 +55,7 @@ class TokenStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        advice = f"Delete {folder}: the store is built again."
+        advice = f"Delete {folder}: the store is then rebuilt."
         self.meta: StoreMeta = read_json_as(StoreMeta, folder / META, OutputError, advice, finite=True)
         self._scores: dict[str, np.ndarray] = {}
 
@@ -131,14 +131,23 @@ class TokenStore:
 
     def _mapped(self, name: str, dtype: np.dtype) -> np.ndarray:
         path = self.folder / name
-        if not path.stat().st_size:
-            return np.empty(0, dtype)  # which cannot be mapped
-        # A plain view of the mapping: indexing the memmap class itself is several times slower.
-        return np.memmap(path, dtype, "r").view(np.ndarray)
+        try:
+            if not path.stat().st_size:
+                return np.empty(0, dtype)  # which cannot be mapped
+            # A plain view of the mapping: indexing the memmap class itself is several times slower.
+            return np.memmap(path, dtype, "r").view(np.ndarray)
+        except OSError as error:
+            raise OutputError(
+                f"{path}: cannot be read: {error.strerror or error}. Run again: a token store that is gone or incomplete is "
+                "built again."
+            ) from error
 
 
 def open_store(folder: Path) -> TokenStore | None:
-    """The store in a folder; None where there is none, or one that is cut off, incomplete or of another version."""
+    """The store in a folder; None where there is none, or one that is cut off, incomplete or of another version.
+
+    Sizes are checked, and that those of documents, segments and ids agree; ids and scores themselves are not.
+    """
     try:
         store = TokenStore(folder)
     except OutputError:
@@ -151,8 +160,15 @@ def open_store(folder: Path) -> TokenStore | None:
     }
     if not all(_has_size(folder / name, size) for name, size in sizes.items()):
         return None
-    num_id_bytes = int(store.documents["id_bytes"].sum(dtype=np.int64))
-    return store if _has_size(folder / "document_ids.bin", num_id_bytes) else None
+    documents = store.documents
+    num_id_bytes = int(documents["id_bytes"].sum(dtype=np.int64))
+    is_whole = (
+        _has_size(folder / "document_ids.bin", num_id_bytes)
+        and documents["num_segments"].sum(dtype=np.int64) == meta["num_segments"]
+        and documents["num_tokens"].sum(dtype=np.int64) == meta["num_tokens"]
+        and store.lengths.sum(dtype=np.int64) == meta["num_tokens"]
+    )
+    return store if is_whole else None
 
 
 def score_file(column: str) -> str:

@@ -110,7 +110,7 @@ class StreamingBlocks:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="phf-stream-")))
             except OSError as error:
                 raise OutputError(
-                    f"What is encoded ahead of training needs a temporary folder, and none can be made: {error}. Make room, "
+                    f"Encoding ahead of training needs a temporary folder, and none can be created: {error}. Make room, "
                     "or set TMPDIR to another folder."
                 ) from error
             pool = stack.enter_context(EncodingProcesses(self.corpus, folder, processes))

@@ -96,7 +96,7 @@ def _add_control_tokens(tokenizer: "PreTrainedTokenizerBase", control_tokens: "C
 def _keep_ids(tokenizer: "PreTrainedTokenizerBase", control_tokens: Sequence[str]) -> None:
     """Let added tokens have the same ids when the tokenizer is saved and read again.
 
-    In a vocabulary with holes `tokenizers` would number them anew, unless the vocabulary itself lists them.
+    In a vocabulary with holes `tokenizers` would renumber them, unless the vocabulary itself lists them.
     """
     from tokenizers import Tokenizer
 
@@ -153,7 +153,7 @@ class PlainEncoder:
         encodings = self._backend.encode_batch(opened, add_special_tokens=False)
         ids, lengths = self._flatten(encodings)
         starts = np.fromiter((start for encoding in encodings for start, _ in encoding.offsets), np.int64, len(ids))
-        num_added = [len(one) - len(text) for one, text in zip(opened, texts, strict=True)]
+        num_added = [len(opened_text) - len(text) for opened_text, text in zip(opened, texts, strict=True)]
         return ids, lengths, np.maximum(starts - np.repeat(num_added, lengths), 0)
 
     def opening(self, text: str) -> str:

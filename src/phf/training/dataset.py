@@ -71,7 +71,7 @@ class StreamDataset(IterableDataset):
     workers, in the same order.
 
     Args:
-        is_read: False in a process that the first one sends its batches; its loader starts workers nevertheless.
+        is_read: False in a process that the first one sends its batches; its loader starts workers all the same.
         start: the block that comes first, where a resumed run is; those before it are encoded, and dropped.
     """
 

@@ -68,6 +68,8 @@ class Meter:
     def begin(self, step: int) -> None:
         """Training begins, or resumes, at `step`."""
         self._line, self._steady, self._waited = (step, self._now()), None, 0.0
+        if self.device.type == "cuda":  # what was tried before does not count
+            torch.cuda.reset_peak_memory_stats(self.device)
 
     def pause(self, seconds: float) -> None:
         """`seconds` up to now were not spent training."""
@@ -180,6 +182,9 @@ def matmul_flops(device: torch.device, dtype: torch.dtype) -> float:
         torch.mm(matrix, matrix, out=product)
         _wait_for(device)
         fastest = min(fastest, time.perf_counter() - start)
+    del matrix, product
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
     return 2.0 * size**3 / fastest
 
 

@@ -97,7 +97,7 @@ class Preemption(TrainerCallback):
     def end(self, step: int) -> bool:
         """Called when training has ended, at `step`; whether it was asked to, so that nothing more is to be done.
 
-        From here on a signal ends the run as it ends any verb: there is nothing left to save.
+        From here on a signal ends the run as it ends any command: there is nothing left to save.
         """
         agreed = self.agreement.finish()
         asked = self.requests.first or (agreed[0] if agreed is not None else 0)

@@ -147,8 +147,8 @@ def _train(
         show(step, plan.arithmetic.max_steps, numbers)
 
     def diverged(what: str, step: int, documents: list[Tensor]) -> DivergedError:
-        mine = [(first, last) for batch in documents for first, last in batch.tolist()]
-        spans = [span for of_one in gather_object([mine]) for span in of_one]
+        spans_here = [(first, last) for batch in documents for first, last in batch.tolist()]
+        spans = [span for spans_of_process in gather_object([spans_here]) for span in spans_of_process]
         try:
             named = documents_in(spans, data.train) if is_main else []
         except (PhfError, OSError):  # the corpus is gone: this error is about something else

@@ -43,7 +43,7 @@ def train_together(jobs: Mapping[str, tuple[Config, Path]], on_event: Events) ->
             for child in unfinished:
                 if (status := child.exit_status()) is not None:
                     raise PhfError(
-                        f"The process that trained {children[child]} ended ({status}). Run again to resume. It said:\n"
+                        f"The process that trained {children[child]} ended ({status}). Run again to resume. Its output:\n"
                         f"{child.said}"
                     )
     finally:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Mapping
 
 from phf.errors import ConfigError, PhfError
@@ -11,6 +12,8 @@ RANK, LOCAL_RANK, WORLD_SIZE = "RANK", "LOCAL_RANK", "WORLD_SIZE"
 """Number of this process, its number on this machine, number of all processes."""
 MEETING = ("MASTER_ADDR", "MASTER_PORT")
 """Where the processes find each other."""
+SECONDS_TO_ASK = 2.0
+"""For processes that meet the same error to ask who shows it."""
 EXAMPLE = "torchrun --nproc-per-node 8 -m phf train ..."
 
 
@@ -48,12 +51,12 @@ def check_launcher(environment: Mapping[str, str] = os.environ) -> None:
         )
 
 
-def check_alone(verb: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Raises `ConfigError` if a launcher has started several processes of a verb that has no use for them."""
+def check_alone(command: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Raises `ConfigError` if a launcher has started several processes of a command that has no use for them."""
     if (_number(environment.get(WORLD_SIZE)) or 1) > 1 and environment.get(RANK):
         raise ConfigError(
-            f"phf {verb} was started {environment[WORLD_SIZE]} times by a launcher ({RANK} and {WORLD_SIZE} are set), but is "
-            f"one process. Start it without the launcher: phf {verb} ..."
+            f"phf {command} was started {environment[WORLD_SIZE]} times by a launcher ({RANK} and {WORLD_SIZE} are set), but "
+            f"is one process. Start it without the launcher: phf {command} ..."
         )
 
 
@@ -83,9 +86,15 @@ def shows(error: PhfError, message: str) -> bool:
         return not _number(os.environ.get(LOCAL_RANK))
     key = "phf/shown/" + hashlib.sha256(message.encode()).hexdigest()
     try:
-        return distributed.distributed_c10d._get_default_store().add(key, 1) == 1
+        store = distributed.distributed_c10d._get_default_store()
+        is_first = store.add(key, 1) == 1
+        deadline = time.monotonic() + SECONDS_TO_ASK
+        # the first process may keep the store, which ends with it: the others ask before it does
+        while rank() == 0 and store.add(key, 0) < distributed.get_world_size() and time.monotonic() < deadline:
+            time.sleep(0.05)
     except RuntimeError:  # the process that kept the store has ended
         return True
+    return is_first
 
 
 def _number(text: str | None) -> int | None:

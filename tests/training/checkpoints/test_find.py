@@ -126,7 +126,7 @@ def as_earlier_versions_wrote_it(folder):
     (folder / "log_window_0.json").write_text(json.dumps(window))
 
 
-def test_checkpoints_of_earlier_versions_are_read_and_said_to_be_unverified(config, whole, run_dir):
+def test_checkpoints_of_earlier_versions_are_read_and_reported_as_unverified(config, whole, run_dir):
     shutil.rmtree(run_dir / "checkpoint-4")
     as_earlier_versions_wrote_it(run_dir / "checkpoint-2")
     said = []

@@ -31,7 +31,7 @@ SECONDS_BETWEEN_ANSWERS = 0.1
 def main() -> None:
     """Serve until the parent is gone."""
     parent = Parent()
-    import pyarrow.parquet  # noqa: F401 - needed in the end, and now the parent is busy with other things
+    import pyarrow.parquet  # noqa: F401 - needed to write pieces; now the parent is still busy with other things
 
     settings, _ = parent.receive()
     sys.path[:] = settings["path"]

@@ -10,7 +10,9 @@ from phf.config.schema.section import Section
 
 def _file_name(name: str) -> str:
     if not name.isprintable() or name.startswith(".") or set(name) & set("/\\") or not name:
-        raise PydanticCustomError("file_name", "its name becomes a file name, so it cannot have / or begin with a dot")
+        raise PydanticCustomError(
+            "file_name", "its name becomes a file name, so it cannot contain / or begin with a dot"
+        )
     return name
 
 

@@ -210,7 +210,7 @@ def _parse(line: bytes, place: str) -> dict[str, Any]:
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
-        pass  # broken; or NaN, a lone surrogate and the like, which are accepted
+        pass  # broken; or contains NaN, a lone surrogate or the like, which is accepted
     else:
         if type(value) is dict and (_ATOMS.issuperset(map(type, value.values())) or _is_exact(value)):
             return value

@@ -118,10 +118,10 @@ class ReadOptions:
             raise ConfigError("--text-column and --keep need the name of a column.")
 
 
-def no_text(names: Iterable[str], wanted: str | None = None) -> str:
+def no_text(names: Iterable[str], text_column: str | None = None) -> str:
     """The message for a file or a row whose columns contain no text."""
-    if wanted is not None:
-        return f"has no column '{wanted}', which --text-column names; its columns are {listed(names)}."
+    if text_column is not None:
+        return f"has no column '{text_column}', which --text-column names; its columns are {listed(names)}."
     return (
         f"has no 'text' (string) nor 'texts' (list of strings); its keys are {listed(names)}. "
         "Choose the column that holds the text with phf annotate --text-column."

@@ -23,7 +23,7 @@ def divided(part: Part, num_bytes: int) -> Iterator[Part]:
         groups = _groups(part, file, num_bytes) if file.stored.num_bytes > num_bytes else []
         if len(groups) <= 1:
             files.append(file)
-        if files and (len(groups) > 1 or sum(one.stored.num_bytes for one in files) >= num_bytes):
+        if files and (len(groups) > 1 or sum(file.stored.num_bytes for file in files) >= num_bytes):
             yield _of_files(part, files)
             files = []
         if len(groups) > 1:

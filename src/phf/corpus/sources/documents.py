@@ -257,7 +257,7 @@ def fingerprint(source: str, options: ReadOptions | None = None) -> str:
 def _text(record: Record, options: ReadOptions) -> str:
     values = record.values
     if options.text_column is None and type(text := values.get("text")) is str:
-        return text  # what follows comes to the same
+        return text  # as the general rules below would, for nearly every row
     try:
         names = options.text_columns(values)
     except CorpusError as error:

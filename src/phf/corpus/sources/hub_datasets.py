@@ -71,15 +71,15 @@ def hub_rows(source: str, choose: Choose, bad: OnBad) -> Iterator[tuple[int, dic
     """(row from 0, column -> value) of one split of a dataset on the Hub, streamed."""
     import datasets
 
-    wanted = parse_hub_name(source)
-    options: dict[str, Any] = {"split": wanted.split, "streaming": True}
-    if wanted.config is not None:
-        options["name"] = wanted.config
-    if wanted.revision is not None:
-        options["revision"] = wanted.revision
+    hub_name = parse_hub_name(source)
+    options: dict[str, Any] = {"split": hub_name.split, "streaming": True}
+    if hub_name.config is not None:
+        options["name"] = hub_name.config
+    if hub_name.revision is not None:
+        options["revision"] = hub_name.revision
     try:
         with offline_where_unreachable():
-            dataset = datasets.load_dataset(wanted.name, **options)
+            dataset = datasets.load_dataset(hub_name.name, **options)
     except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
         hint = _nearby(source) or "."
         raise CorpusError(

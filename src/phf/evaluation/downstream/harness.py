@@ -116,7 +116,7 @@ class HarnessLM(HFLM):
             settings["max_gen_toks"] = min(settings["max_gen_toks"], self.max_length // 2)
             own.append(dataclasses.replace(request, arguments=(context, settings)))
         is_quiet = disable_tqdm or not self._processes.is_main_process
-        return self._share(requests, own, lambda mine: self._continuations(mine, is_quiet))
+        return self._share(requests, own, lambda share: self._continuations(share, is_quiet))
 
     def _continuations(self, requests: list[Any], is_quiet: bool) -> list[str]:
         """What follows each context when both are decoded together, up to a stop string or the end of text."""
@@ -197,12 +197,12 @@ class HarnessLM(HFLM):
     def _share(self, requests: list[Any], items: list[Any], run: Callable[[list[Any]], list[Any]]) -> list[Any]:
         """`run(items)`, each process on its own documents; the answers in the order of `items`."""
         rank, num_processes = self._processes.process_index, self._processes.num_processes
-        mine = [i for i, request in enumerate(requests) if (request.doc_id or 0) % num_processes == rank]
-        answers = run([items[i] for i in mine]) if mine else []
+        own_indices = [i for i, request in enumerate(requests) if (request.doc_id or 0) % num_processes == rank]
+        answers = run([items[i] for i in own_indices]) if own_indices else []
         if num_processes == 1:
             return answers
         together: dict[int, Any] = {}
-        for indices, shared in gather_object([(mine, answers)]):
+        for indices, shared in gather_object([(own_indices, answers)]):
             together.update(zip(indices, shared, strict=True))
         return [together[i] for i in range(len(items))]
 

@@ -136,6 +136,6 @@ def _checked(row: dict[str, Any], task: Task, where: str) -> dict[str, Any]:
     else:
         is_valid = isinstance(label, int) and 0 <= label < task.num_labels
     if not is_valid:
-        wanted = "a number" if task.num_labels == 1 else f"a class from 0 to {task.num_labels - 1}"
-        raise CorpusError(f"{where}: 'label' is {label!r}; it must be {wanted}.")
+        expected = "a number" if task.num_labels == 1 else f"a class from 0 to {task.num_labels - 1}"
+        raise CorpusError(f"{where}: 'label' is {label!r}; it must be {expected}.")
     return {**{column: row[column] for column in task.columns}, "label": label}

@@ -90,14 +90,14 @@ def kl_from_samples(
     cannot_spell = {tokenizer.unk_token_id} - {None, *ends}
     is_scored = [r is not None and not cannot_spell & {*ids} for r, ids in zip(reference, rows, strict=True)]
     line_ends = set() if repeated_id is None else _line_ends(tokenizer, rows)
-    given = [
+    ended_rows = [
         EndedRow(_with_prefix(prefix_ids, ids, repeated_id, line_ends), sample.is_ended)
         for ids, sample in zip(rows, samples, strict=True)
     ]
     scored = [i for i in range(len(samples)) if is_scored[i]]
     logprobs_of_rows = ended_logprobs(
         model,
-        [given[i] for i in scored],
+        [ended_rows[i] for i in scored],
         ends=ends,
         banned_ids=banned_ids(tokenizer, model),
         batch_size=batch_size,

@@ -46,10 +46,10 @@ def ended_logprobs(
     division: Division = ALONE,
 ) -> list[np.ndarray]:
     """`sequence_logprobs` of each row and, last, of the end if there is one: that any of the ids `ends` comes next."""
-    given = [(row, Row([*row.ids, ends[0]], [*row.is_given, False])) for row, _ in rows]
+    pairs = [(row, Row([*row.ids, ends[0]], [*row.is_given, False])) for row, _ in rows]
     logprobs = sequence_logprobs(
         model,
-        [with_end if is_ended else row for (row, with_end), (_, is_ended) in zip(given, rows, strict=True)],
+        [with_end if is_ended else row for (row, with_end), (_, is_ended) in zip(pairs, rows, strict=True)],
         banned_ids=banned_ids,
         batch_size=batch_size,
         division=division,

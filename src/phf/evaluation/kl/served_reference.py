@@ -168,7 +168,9 @@ def check_agreement(server: CompletionsServer, drawn: list[Continuation], echoed
         assert continuation.logprobs is not None
         if continuation.logprobs.tokens[: len(echo.tokens)] == echo.tokens:
             pairs = zip(continuation.logprobs.logprobs, echo.logprobs, strict=False)
-            differences += [abs(one - other) for one, other in pairs if one is not None and other is not None]
+            differences += [
+                abs(sampled - scored) for sampled, scored in pairs if sampled is not None and scored is not None
+            ]
     if differences and np.mean(differences) > PROBE_TOLERANCE:
         raise ServerError(
             f"{server.base_url}, model '{visible(server.model)}': the log-probabilities of its samples differ by "

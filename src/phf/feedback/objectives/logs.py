@@ -91,9 +91,9 @@ def count_of(tensor: Tensor) -> Tensor:
 def merged(pairs: Iterable[dict[str, PairOf]]) -> dict[str, float]:
     """name -> mean (maximum, minimum) over all of `pairs`, one of each process; NaN where no token had a number."""
     everything = LogTotals()
-    for of_one in pairs:
+    for pairs_of_process in pairs:
         part = LogTotals()
-        part.set_pairs(of_one, torch.device("cpu"))
+        part.set_pairs(pairs_of_process, torch.device("cpu"))
         everything.add(part.totals)
     return {name: mean.item() for name, mean in everything.means().items()}
 

@@ -34,10 +34,10 @@ def build_lm(architecture: Architecture, where: str = "model") -> PreTrainedMode
             copy.deepcopy(architecture.config), dtype=architecture.dtype, **architecture.arguments
         )
     except (*UNREADABLE, ZeroDivisionError, AssertionError) as error:
-        given = [
+        written = [
             f"model.model_kwargs.{key}" for key, value in architecture.arguments.items() if _is_about(error, value)
         ]
-        where = given[0] if given else where
+        where = written[0] if written else where
         raise ConfigError(f"{where}: transformers cannot build this model: {first_sentence(error)}") from error
     # sub-configurations and manually created parameters may have a different default
     return lm.float() if architecture.dtype == torch.float32 else lm
@@ -112,10 +112,10 @@ def check_vocabulary(config: ModelConfig, ids: Iterable[int], new_ids: Collectio
         ("model_kwargs", config.model_kwargs),
         ("config_kwargs", config.config_kwargs),
     ):
-        given = settings.get("vocab_size")
-        if config.from_scratch and given is not None and given < num_rows:
+        vocab_size = settings.get("vocab_size")
+        if config.from_scratch and vocab_size is not None and vocab_size < num_rows:
             raise ConfigError(
-                f"model.{section}.vocab_size is {given}, but the tokenizer has ids up to {num_rows - 1}. Set it to "
+                f"model.{section}.vocab_size is {vocab_size}, but the tokenizer has ids up to {num_rows - 1}. Set it to "
                 f"{num_rows} or more, or leave it out."
             )
     return num_rows

@@ -163,7 +163,7 @@ def last_hidden_state(lm: Any, ids: Tensor, **arguments: Any) -> Tensor:
     """[rows, length, width]: the input of the output embedding, or the logits if that is not accessible."""
     head = lm.get_output_embeddings()
     seen: list[Tensor] = []
-    handle = None if head is None else head.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
+    handle = None if head is None else head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
     try:
         logits = lm(input_ids=ids, use_cache=False, **arguments).logits
     finally:

@@ -33,7 +33,9 @@ def with_prefix(tokenizer: Any, start: str, control: str) -> None:
     """
     template = tokenizer.chat_template
     if isinstance(template, dict):
-        tokenizer.chat_template = {name: _changed(tokenizer, one, start, control) for name, one in template.items()}
+        tokenizer.chat_template = {
+            name: _changed(tokenizer, template_text, start, control) for name, template_text in template.items()
+        }
     elif template is not None:
         tokenizer.chat_template = _changed(tokenizer, template, start, control)
 
@@ -69,9 +71,9 @@ def _changed(tokenizer: Any, template: str, start: str, control: str) -> str:
             candidates.append(_captured(original, start, start + control))
     else:
         bodies = texts
-    wanted = [start + control + body for body in bodies]
+    expected = [start + control + body for body in bodies]
     for candidate in candidates:
-        if rendered(tokenizer, candidate) == wanted:
+        if rendered(tokenizer, candidate) == expected:
             return candidate
     raise OutputError(
         "The tokenizer's chat template cannot be made to start from the prefix of the exported model, so conversations "

@@ -105,7 +105,9 @@ def _problem(folder: Path, exported: Any, tokenizer: Any, prefix: list[int]) -> 
     for key in ("eos_token_id", "pad_token_id", "bos_token_id", "unk_token_id"):
         if getattr(loaded, key) != getattr(exported, key):
             return f"its {key} is {getattr(loaded, key)}, not {getattr(exported, key)}"
-    special = [{i for i, token in one.added_tokens_decoder.items() if token.special} for one in (loaded, tokenizer)]
+    special = [
+        {i for i, token in either.added_tokens_decoder.items() if token.special} for either in (loaded, tokenizer)
+    ]
     if special[0] != special[1]:
         return "its special tokens are different"
     for text in PROBES:

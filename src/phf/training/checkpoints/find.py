@@ -43,7 +43,7 @@ def sound_checkpoint(run_dir: Path, announce: Callable[[str], None]) -> Path | N
     for path in checkpoints(run_dir):
         is_listed = (path / FILE_LIST).is_file()
         if not is_listed and not _is_finished(path):
-            announce(f"{path} was not written to its end, and is passed over")
+            announce(f"{path} was not written completely and is skipped")
             continue
         problems = _problems(path)
         if problems:

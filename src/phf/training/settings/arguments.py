@@ -190,7 +190,7 @@ def training_arguments(
         said = first_sentence(error)
         blamed = [key for key, value in extra.items() if key in said or (isinstance(value, str) and value in said)]
         where = f"training.{blamed[0]}" if len(blamed) == 1 else "training"
-        raise ConfigError(f"{where}: transformers refuses this: {said}") from error
+        raise ConfigError(f"{where}: transformers rejects this: {said}") from error
 
 
 def _check_optimizer(arguments: TrainingArguments) -> None:
