@@ -6,7 +6,7 @@ Trainer's loop, with our hooks:
     for each step:
         get_batch_samples               -> the meter counts the time until its batches are there
         training_step -> compute_loss   -> the module's loss; what it logs is added up until the next log
-        _get_grad_norm                  -> the run ends if loss or gradient norm is not finite
+        _get_grad_norm                  -> the run ends if loss or gradient norm is not finite; on a GPU at the next look
         on_step_end                     -> evaluate, every n steps
         log, on_log                     -> one line of metrics.jsonl
         _save_checkpoint                -> checkpoint-<step>, whole or absent, unless a weight is not finite
@@ -17,7 +17,7 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate.utils import gather_object
@@ -32,6 +32,7 @@ from phf.training.checkpoints.reading import reading_checkpoint
 from phf.training.checkpoints.window import load_window, save_window
 from phf.training.checkpoints.write import CheckpointWriter
 from phf.training.divergence import LOSS, MAX_SKIPPED_STEPS, WEIGHTS, in_any_process, is_finite_total
+from phf.training.guard import MAX_UNREAD_STEPS, UpdateGuard, can_guard
 from phf.training.meter import Meter
 from phf.training.random_state import is_saved_for, separate, start_anew
 from phf.workers.interruption import ASKING
@@ -60,6 +61,7 @@ class ObjectiveTrainer(Trainer):
         self._documents: list[Tensor] = []
         self._documents_step = -1
         self._num_skipped = 0
+        self._guard: UpdateGuard | None = None
         self._is_saving = False
         self._rng_of: str | None = None
 
@@ -118,8 +120,29 @@ class ObjectiveTrainer(Trainer):
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Called by Trainer between the backward pass and the update of the weights."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        self._end_if_not_finite(norm)
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+        is_whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
+        if norm is None or self.accelerator.scaler or not is_whole or not can_guard(optimizer, self.args.device):
+            self._end_if_not_finite(norm)
+            return norm
+        if self._guard is None:
+            self._guard = UpdateGuard(optimizer, self.args.device, partial(self.accelerator.reduce, reduction="sum"))
+        self._guard.check(self.state.global_step + 1, self._tr_loss, norm, self._documents)
         return norm
+
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        is_long = self._guard is not None and self._guard.num_unread >= MAX_UNREAD_STEPS
+        if self.control.should_log or self.control.should_save or is_long:
+            self._end_if_guarded()
+        super()._maybe_log_save_evaluate(*args, **kwargs)
+
+    def _end_if_guarded(self) -> None:
+        """Raises `DivergedError` if an update was kept away from the weights since the last look."""
+        bad = None if self._guard is None else self._guard.read()
+        if bad is not None:
+            self.state.global_step = bad.step
+            loss = torch.nan if bad.is_loss else self._tr_loss.item() / (bad.step - self._globalstep_last_logged)
+            self._end(bad.is_loss, {"loss": loss, "grad_norm": bad.norm}, bad.documents)
 
     def _end_if_not_finite(self, norm: Any) -> None:
         if norm is not None and hasattr(norm, "full_tensor"):
@@ -132,16 +155,20 @@ class ObjectiveTrainer(Trainer):
         if not is_bad_loss and (not is_bad_norm or (scales and self._num_skipped < MAX_SKIPPED_STEPS)):
             return
         self.state.global_step += 1  # the step that is not made
-        numbers = {"loss": self._tr_loss.item() / (self.state.global_step - self._globalstep_last_logged)}
-        self.log({**numbers, "grad_norm": norm.item(), "learning_rate": self._get_learning_rate()})
-        what = LOSS if is_bad_loss else "the norm of the gradient is not finite"
-        if is_bad_norm and scales and not is_bad_loss:
-            what += f" for {MAX_SKIPPED_STEPS} steps in a row, for any loss scale of fp16"
-        raise self.diverged(what, self.state.global_step, self._documents)
+        loss = self._tr_loss.item() / (self.state.global_step - self._globalstep_last_logged)
+        why = f" for {MAX_SKIPPED_STEPS} steps in a row, for any loss scale of fp16" if scales else ""
+        self._end(is_bad_loss, {"loss": loss, "grad_norm": norm.item()}, self._documents, why)
+
+    def _end(self, is_loss: bool, numbers: dict[str, float], documents: list[Tensor], why: str = "") -> NoReturn:
+        """Log the step that is not made, and raise what ends the run."""
+        self.log({**numbers, "learning_rate": self._get_learning_rate()})
+        what = LOSS if is_loss else f"the norm of the gradient is not finite{why}"
+        raise self.diverged(what, self.state.global_step, documents)
 
     def check_weights(self) -> None:
         """Raises `DivergedError` if a weight is not finite. All processes must call this."""
         assert self.model is not None
+        self._end_if_guarded()
         is_finite = is_finite_total(self.model.parameters())
         if in_any_process(self.accelerator, [~is_finite])[0]:
             raise self.diverged(WEIGHTS, self.state.global_step, self._documents)
