@@ -12,7 +12,7 @@ from phf.feedback.objectives import IGNORE_INDEX, LossOutput, Objective
 from phf.feedback.objectives.base import of_targets, select_targets, target_positions
 from phf.feedback.objectives.logs import LogTotals, Total
 from phf.models.bfloat16 import usable_autocast
-from phf.models.building.documents import check_document_attention, document_arguments
+from phf.models.building.documents import check_document_attention, document_arguments, one_document_per_row
 from phf.models.building.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
 from phf.models.head import chunked_loss, chunked_nll
 from phf.models.hooks import inputs_of, outputs_of
@@ -140,7 +140,8 @@ class ObjectiveLM(nn.Module):
         if position_ids is not None and not self._keeps_documents:
             self._check_documents(position_ids.size(1))
         with usable_autocast(input_ids.device.type):
-            hidden, logits, own = self._trunk(input_ids, self.model_loss, position_ids)
+            with one_document_per_row(position_ids is None):
+                hidden, logits, own = self._trunk(input_ids, self.model_loss, position_ids)
             values = None if self.value_head is None else self.value_head(hidden)
             if logits is None:
                 assert hidden is not None

@@ -110,5 +110,5 @@ def compiler_problem(device: torch.device, settings: Mapping[str, Any]) -> str |
         torch.compile(small, **settings)(torch.ones(8, device=device, requires_grad=True)).backward()
     except COMPILE_ERRORS as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return lines[0] if lines else type(error).__name__
+        return " ".join(lines[:2]) or type(error).__name__
     return None

@@ -100,6 +100,9 @@ class ObjectiveTrainer(Trainer):
     def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
         # to Trainer an epoch is a pass over the dataset, which begins where the run was resumed
         self.state.epoch = self.state.global_step / self.state.max_steps
+        is_long = self._guard is not None and self._guard.num_unread >= MAX_UNREAD_STEPS
+        if self.control.should_log or self.control.should_save or is_long:
+            self._end_if_guarded()
         super()._maybe_log_save_evaluate(*args, **kwargs)
 
     def compute_loss(
@@ -129,12 +132,6 @@ class ObjectiveTrainer(Trainer):
             self._guard = UpdateGuard(optimizer, self.args.device, partial(self.accelerator.reduce, reduction="sum"))
         self._guard.check(self.state.global_step + 1, self._tr_loss, norm, self._documents)
         return norm
-
-    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
-        is_long = self._guard is not None and self._guard.num_unread >= MAX_UNREAD_STEPS
-        if self.control.should_log or self.control.should_save or is_long:
-            self._end_if_guarded()
-        super()._maybe_log_save_evaluate(*args, **kwargs)
 
     def _end_if_guarded(self) -> None:
         """Raises `DivergedError` if an update was kept away from the weights since the last look."""

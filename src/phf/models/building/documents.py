@@ -4,12 +4,13 @@ transformers recognises packed documents by positions that restart, and masks at
 takes part: some take no positions (ALiBi), others carry a state from token to token (Mamba) or have masks of their own.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import masking_utils
 
 from phf.errors import ConfigError
 from phf.models.building.causality import (
@@ -29,6 +30,8 @@ LENGTHS: tuple[tuple[int, ...], ...] = ((5, 1, 8, 4), (3, 9, 6))
 """Tokens of the documents of the probe, by row."""
 LONG_LENGTHS: tuple[tuple[int, ...], ...] = ((130, 1, 200),)
 """The same for a longer one, which shows windows of attention; left out if it costs too much (see `LONG_FLOP`)."""
+FINDS_DOCUMENTS = "find_packed_sequence_indices"
+"""Name of the function of transformers that looks for documents in positions."""
 FAR_LENGTHS = (6, 3, 5)
 """Documents of a row whose second one is at the end of the longest possible document."""
 
@@ -57,6 +60,28 @@ def document_arguments(lm: Any, position_ids: Tensor | None) -> dict[str, Any]:
         "max_length_q": length,
         "max_length_k": length,
     }
+
+
+@contextmanager
+def one_document_per_row(is_known: bool) -> Iterator[None]:
+    """Rows that hold one document each, if `is_known`: transformers does not look for more in the positions that it makes.
+
+    Looking waits for the device once in each forward pass; and what is compiled, where it cannot look, would get a mask
+    for it, with which attention is slower.
+    """
+    if not is_known or not hasattr(masking_utils, FINDS_DOCUMENTS):
+        yield
+        return
+    finds_documents = getattr(masking_utils, FINDS_DOCUMENTS)
+    setattr(masking_utils, FINDS_DOCUMENTS, _no_documents)
+    try:
+        yield
+    finally:
+        setattr(masking_utils, FINDS_DOCUMENTS, finds_documents)
+
+
+def _no_documents(position_ids: Tensor) -> None:
+    """What transformers finds in positions that do not restart."""
 
 
 def uses_flash_attention(lm: Any) -> bool:
