@@ -56,18 +56,18 @@ def test_blocks_are_found_again_in_the_corpus(settings, is_streamed, source, tmp
         item = blocks[i]
         text = tokenizer.decode(item["input_ids"].tolist())
         whole = re.findall(r"\[d\d+\]", text)  # one at an edge may be cut off
-        found = documents_in([tuple(item["documents"].tolist())], lookup)
+        located = documents_in([tuple(item["documents"].tolist())], lookup)
         named = list(dict.fromkeys(name.strip("[]") for name in whole))
-        assert named == [document for document in found if document in named]
-        assert len(found) <= len(named) + 2
-        assert found[1:-1] == [document for document in named if document in found[1:-1]]
+        assert named == [document for document in located if document in named]
+        assert len(located) <= len(named) + 2
+        assert located[1:-1] == [document for document in named if document in located[1:-1]]
 
 
 def test_several_blocks_are_looked_up_at_once_each_document_named_once(source, tmp_path):
     blocks = stored(source, tmp_path, seq_length=24)
     spans = [tuple(blocks[i]["documents"].tolist()) for i in (2, 3, 9)]
     apart = [documents_in([span], blocks) for span in spans]
-    assert documents_in(spans, blocks) == list(dict.fromkeys(document for found in apart for document in found))
+    assert documents_in(spans, blocks) == list(dict.fromkeys(document for located in apart for document in located))
 
 
 @pytest.mark.parametrize("batch_chars", [1, 50, 10**6])

@@ -155,9 +155,9 @@ def test_packed_documents_decode_to_their_text(name, tokenization, tmp_path):
     characters = ALPHABET + (list("éß日本\u00a0\t\U0001f600") if name in SPELL_EVERYTHING else [])
     documents = list(random_documents(characters, seed=len(name)))
     decoded = packed_texts(tokenizer, documents, tokenization, tmp_path)
-    for texts, found in zip(documents, decoded, strict=True):
+    for texts, decoded_text in zip(documents, decoded, strict=True):
         text = unicodedata.normalize("NFC", "".join(texts))
-        assert found in (text, " " + text) if "prefix" in name else found == text
+        assert decoded_text in (text, " " + text) if "prefix" in name else decoded_text == text
 
 
 @pytest.mark.parametrize("name", CHANGE_TEXT)

@@ -1,4 +1,4 @@
-"""From annotated documents to what a model reads: encoded once into a token store, seen in blocks as a method says.
+"""From annotated documents to what a model reads: encoded once into a token store, read in blocks as a method specifies.
 
 Takes an annotated dataset, a tokenizer and a method, gives blocks: token ids and a score for each token. May not know
 models or trainers.

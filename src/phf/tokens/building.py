@@ -1,4 +1,4 @@
-"""Building a token store: pieces by one or several processes, put together in the order of the corpus."""
+"""Building a token store: one or several processes encode pieces, which are joined in the order of the corpus."""
 
 import logging
 import os
@@ -106,7 +106,10 @@ def add_scores(store: TokenStore, corpus: Corpus) -> None:
 
 
 def _build(folder: Path, corpus: Corpus, max_altered_documents: float, encode: _Encode, progress: Progress) -> None:
-    """Fill a temporary folder beside `folder` and rename it. The caller holds the lock, so what is there is a dead one's."""
+    """Fill a temporary folder beside `folder` and rename it.
+
+    The caller holds the lock, so anything that is there was left by a build that died.
+    """
     partial = folder.with_name(f".{folder.name}.pieces{PARTIAL}")
     with output_errors(partial):
         if folder.is_file() or folder.is_symlink():

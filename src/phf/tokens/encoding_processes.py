@@ -1,4 +1,4 @@
-"""Encoding a corpus in several processes: pieces come as they are done, or in the order of the corpus and not far ahead."""
+"""Encoding a corpus in several processes: pieces as they are finished, or in the order of the corpus and not far ahead."""
 
 import sys
 from collections import deque
@@ -20,14 +20,14 @@ class _Process:
     child: Child
     share: Share | None = None
     waits: bool = False
-    """Whether it has written a piece and waits for leave to go on."""
+    """Whether it has written a piece and waits for permission to continue."""
     answers: deque[Piece | End] = field(default_factory=deque)
 
 
 class EncodingProcesses:
     """Child processes that encode shares of a corpus into files of a folder; ended when the block ends.
 
-    Raises `OutputError` where one dies, and errors that they meet.
+    Raises `OutputError` if one dies, and the errors that they report.
     """
 
     def __init__(self, corpus: Corpus, folder: Path, processes: int) -> None:
@@ -48,7 +48,7 @@ class EncodingProcesses:
             process.child.stop()
 
     def all(self, shares: Sequence[Share]) -> Iterator[Piece | End]:
-        """Pieces, and ends of shares, as they are done."""
+        """Pieces, and the ends of shares, as they are finished."""
         waiting = deque(shares)
         while True:
             for process in self._processes:
@@ -59,7 +59,7 @@ class EncodingProcesses:
             for process in self._listen():
                 while process.answers:
                     yield process.answers.popleft()
-                self._go_on(process)
+                self._let_continue(process)
 
     def in_order(self, shares: Sequence[Share], ahead: int = 2) -> Iterator[Piece]:
         """Pieces in the order of the corpus; each process has at most `ahead` of them ready that were not asked for.
@@ -86,13 +86,13 @@ class EncodingProcesses:
                 yield answer
 
     def _next(self, process: _Process, waiting: Sequence[deque[Share]], ahead: int) -> Piece | End:
-        """The next answer of a process, while all of them go on as far as they may."""
+        """The next answer of a process, while all of them continue as far as they may."""
         while True:
             for other, queue in zip(self._processes, waiting, strict=True):
                 if len(other.answers) < ahead:
                     if other.share is None and queue:
                         self._start(other, queue.popleft())
-                    self._go_on(other)
+                    self._let_continue(other)
             if process.answers:
                 return process.answers.popleft()
             self._listen()
@@ -101,13 +101,13 @@ class EncodingProcesses:
         process.share = share
         process.child.send(asdict(share))
 
-    def _go_on(self, process: _Process) -> None:
+    def _let_continue(self, process: _Process) -> None:
         if process.waits:
             process.waits = False
             process.child.send({})
 
     def _listen(self) -> list[_Process]:
-        """Take in what has been answered, for a moment. The processes that have."""
+        """Wait a moment for answers and take them in. Returns the processes that have answered."""
         busy = {id(process.child): process for process in self._processes if process.share is not None}
         answered = [busy[id(child)] for child in ready([process.child for process in busy.values()], TICK_SECONDS)]
         for process in answered:

@@ -1,8 +1,8 @@
 """A child process that encodes shares of a corpus: `python -m phf.tokens.encoding_worker PARENT`.
 
-It gets {"corpus": ..., "folder": ..., "path": sys.path}, then for each share {"part", "number", "of"}. For every piece of it
-that is not in the folder yet it waits for {} (go on), writes the piece and answers {"piece": ...}; at the end of the share
-it answers {"end": number of the last piece of the share + 1}.
+It receives {"corpus": ..., "folder": ..., "path": sys.path}, then for each share {"part", "number", "of"}. For every piece of
+it that is not in the folder yet it waits for {} (continue), writes the piece and answers {"piece": ...}; at the end of the
+share it answers {"end": number of the last piece of the share + 1}.
 """
 
 import importlib

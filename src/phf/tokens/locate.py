@@ -1,4 +1,4 @@
-"""Which documents blocks hold, found again: nothing but two numbers a block is kept for it."""
+"""Which documents are in given blocks, looked up when needed: only two numbers per block are kept for this."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol

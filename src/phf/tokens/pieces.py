@@ -30,10 +30,8 @@ SHARED_BYTES = 2**24
 """A part that is larger all the same is encoded by several processes, each of which reads all of it."""
 UNKNOWN_BYTES = 2**30
 """Assumed size of a source whose size is not known, such as a dataset on the Hub."""
-
-
 BYTES_OF_A_PROCESS = 2**22
-"""A process takes about a second to start; it is not started for less of the corpus, as it is stored."""
+"""Starting a process does not pay for less of the corpus than this, as stored."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class Share:
 
 @dataclass(frozen=True)
 class End:
-    """A share is done."""
+    """A share is finished."""
 
     share: Share
     stop: int
@@ -195,6 +193,6 @@ class PieceFiles:
 
 
 def describe_piece(part: int, number: int, encoded: EncodedDocuments) -> Piece:
-    """What is counted of a piece."""
+    """A piece with its counts."""
     num_altered = int(encoded.documents["is_altered"].sum())
     return Piece(part, number, len(encoded.documents), len(encoded.ids), num_altered)

@@ -1,6 +1,6 @@
 """The token store: a dataset encoded once, mapped into memory, for any number of views.
 
-A folder of plain arrays, one value after the other:
+A folder of plain arrays:
 
     ids.bin                  uint16 or uint32 [tokens], of text only
     segments.bin             uint8, uint16 or uint32 [segments], tokens of each segment
@@ -83,13 +83,13 @@ class TokenStore:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of scores that are there and whole."""
+        """The columns whose scores are complete."""
         names = (path.name for path in self.folder.glob("scores-*.bin"))
         columns = (unquote(name.removeprefix("scores-").removesuffix(".bin")) for name in names)
         return sorted(column for column in columns if self.has_scores(column))
 
     def has_scores(self, column: str) -> bool:
-        """Whether the scores of this column are there and whole."""
+        """Whether the scores of this column are complete."""
         sizes = {score_file(column): self.meta["num_segments"] * 4, avg_file(column): self.meta["num_documents"] * 4}
         return all(_has_size(self.folder / name, size) for name, size in sizes.items())
 

@@ -62,7 +62,7 @@ class StreamingBlocks:
                 if self.settings.attention == "document":
                     item["position_ids"] = document_positions(starts + self.settings.num_closing, len(ids))
                 yield item
-                following += islice(blocks, 1)  # now, so that nobody waits for a whole window
+                following += islice(blocks, 1)  # now, so that no reader waits for a whole window
             if not following:
                 return
             window = following

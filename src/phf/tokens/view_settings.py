@@ -1,4 +1,4 @@
-"""What is asked of encoded documents: which of them, what stands in front of their segments, how long a block is."""
+"""What is asked of encoded documents: which of them, what precedes their segments, how long a block is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
