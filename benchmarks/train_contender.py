@@ -67,6 +67,8 @@ class Pacer(TrainerCallback):
             return
         measured = {} if self._start is None else dict(zip(MEASURED, map(float.__sub__, now, self._start), strict=True))
         print(json.dumps({**measured, **memory(), "parts": self.parts}), file=self.reports, flush=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # for the others, which take their turns now
         line = sys.stdin.readline()
         if not line.strip():  # `train.py` has all it wants, or has ended
             os._exit(0)
