@@ -1,4 +1,4 @@
-"""Characters a second of every scorer on a core and on a GPU of this machine, and what corpora would cost: Markdown.
+"""Characters per second of every scorer on a core and on a GPU of this machine, and what corpora would cost: Markdown.
 
     python benchmarks/rates.py [--seconds 10] [--chars-per-token 4] [--only PEP8Scorer ...] [--on core gpu] [--write]
 
@@ -92,7 +92,7 @@ def scorer_section(name: str, model_folder: Path, device: str) -> dict[str, Any]
 
 def heading(per: str) -> str:
     sizes = " | ".join(f"{size} tokens" for size in TOKENS)
-    return f"| scorer | segments | characters a second and {per} | {sizes} |\n|---|---|---|{'---|' * len(TOKENS)}"
+    return f"| scorer | segments | characters per second and {per} | {sizes} |\n|---|---|---|{'---|' * len(TOKENS)}"
 
 
 def row(name: str, segments: str, found: float, chars_per_token: float) -> str:
@@ -106,7 +106,7 @@ def example(per: str, name: str, found: float, chars_per_token: float) -> str:
     size, tokens = next(iter(TOKENS.items()))
     chars = tokens * chars_per_token
     return (
-        f"\nIn the last {len(TOKENS)} columns: {per}-hours = tokens x {chars_per_token:g} characters a token / rate / 3600. "
+        f"\nIn the last {len(TOKENS)} columns: {per}-hours = tokens x {chars_per_token:g} characters per token / rate / 3600. "
         f"{name}, {size} tokens: {tokens:,.0f} x {chars_per_token:g} = {chars:,.0f} characters; / {found:,.0f} / 3600 = "
         f"{chars / found / 3600:,.2g} {per}-hours. Divide by the {per}s for the hours of the clock.\n"
     )

@@ -1,12 +1,14 @@
 """What a run logs of its speed: worked out from a clock that is set by hand, and from models whose size is known."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from tests.tiny import tiny_config, tiny_corpus, tiny_lm, tiny_tokenizer
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from phf.training import meter as meter_module
 from phf.training.meter import NAMES, Meter, flops_per_token, matmul_flops, multiplied_in, peak_memory
@@ -131,6 +133,14 @@ def test_operations_per_token_of_a_tied_model_count_its_head_but_no_table_of_emb
     weights = 2 * 12 * 16**2
     biases = 2 * ((3 + 1 + 4 + 1) * 16 + 2 * 2 * 16) + 2 * 16
     assert flops_per_token(lm, 64) == 6 * (weights + biases + len(tokenizer) * 16) + 12 * 2 * 16 * 64
+
+
+def test_operations_per_token_of_gpt2_small_are_those_of_the_projection():
+    with torch.device("meta"):
+        lm = GPT2LMHeadModel(GPT2Config())
+    scaling = (Path(__file__).parents[2] / "docs/scaling.md").read_text(encoding="utf-8")
+    assert flops_per_token(lm, 1024) == 855_166_464
+    assert "= 855,166,464 operations per token" in scaling
 
 
 def test_operations_per_token_of_an_untied_model_with_heads_of_their_own_size():
