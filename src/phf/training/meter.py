@@ -105,7 +105,7 @@ class Meter:
         The processes make their steps together, so the one that waits longest for its data delays all.
         """
         main = spent[0]
-        numbers = {"peak_memory_bytes": float(max(one.peak_memory for one in spent)), **self.time_left(step)}
+        numbers = {"peak_memory_bytes": max(one.peak_memory for one in spent), **self.time_left(step)}
         if main.num_steps <= 0 or main.seconds <= 0:
             return numbers
         rate = main.num_steps * self.arithmetic.tokens_per_step / main.seconds
