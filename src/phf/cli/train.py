@@ -41,6 +41,8 @@ def train(
     is_main = plan.arguments.process_index == 0
     for warning in plan.warnings if is_main else ():
         say(warning, "yellow")
+    if dry_run and not is_main:
+        return
     if dry_run:
         from phf.training.settings.outlook import outlook
 

@@ -10,7 +10,6 @@ from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import PrinterCallback
-from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import logging as transformers_logging
 
 from phf.config import Config, dump_config
@@ -85,9 +84,8 @@ def train(
             check_same_start(division, facts)
             if division.is_main:
                 refuse_started(run_dir, resume)
-                if not is_deepspeed_zero3_enabled():  # under which a model is built by all processes together
-                    for warning in preflight(config, plan.method).warnings:
-                        announce(warning)
+                for warning in preflight(config, plan.method).warnings:
+                    announce(warning)
                 held.enter_context(only_job(run_dir))
         return _train(plan, division, resume, announce, show, progress)
 

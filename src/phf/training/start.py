@@ -8,8 +8,14 @@ from phf.config import Config
 from phf.errors import OutputError
 from phf.runs.folder import clear_failed_start, has_steps, is_started, refuse_other_configuration
 from phf.runs.writer import RunWriter
+from phf.sampling.division import all_processes
 from phf.text import visible_text
-from phf.training.checkpoints.find import refuse_checkpoint_of_another_run, sound_checkpoint, step_of
+from phf.training.checkpoints.find import (
+    refuse_another_number_of_processes,
+    refuse_checkpoint_of_another_run,
+    sound_checkpoint,
+    step_of,
+)
 from phf.training.checkpoints.write import clear_unfinished
 
 
@@ -52,6 +58,7 @@ def open_run_dir(config: Config, run_dir: Path, resume: bool, announce: Callable
         checkpoint = sound_checkpoint(run_dir, announce)
         if checkpoint is not None:
             refuse_checkpoint_of_another_run(checkpoint, config)
+            refuse_another_number_of_processes(checkpoint, all_processes().count)
         step = 0 if checkpoint is None else step_of(checkpoint)
         announce(
             f"Resuming {run_dir} from step {step}"

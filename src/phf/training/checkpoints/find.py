@@ -16,6 +16,7 @@ from phf.storage.file_list import FILE_LIST, damaged_files
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import TrainerState
 from phf.training.checkpoints.unlisted import unreadable_files
+from phf.training.checkpoints.window import FILE as WINDOW
 from phf.training.checkpoints.window import promises_list
 
 STATE = "trainer_state.json"
@@ -79,6 +80,16 @@ def refuse_checkpoint_of_another_run(checkpoint: Path, config: Config) -> None:
         raise CheckpointError(
             f"{checkpoint} was written with another configuration, so it belongs to another run. They differ in: {differing} "
             "(the checkpoint's -> this run's). Delete that checkpoint to resume from the one before it."
+        )
+
+
+def refuse_another_number_of_processes(checkpoint: Path, num_processes: int) -> None:
+    """Raises `CheckpointError` for a checkpoint of DeepSpeed that another number of processes wrote; others do not mind."""
+    written = len(list(checkpoint.glob(WINDOW.format("*"))))
+    if any(checkpoint.glob("global_step*")) and written != num_processes:
+        raise CheckpointError(
+            f"{checkpoint} was written by DeepSpeed in {written} processes, and only as many can continue it; this command has "
+            f"{num_processes}. Start {written}, or train with training.fsdp, whose checkpoints any number continues."
         )
 
 

@@ -17,6 +17,7 @@ from transformers import TrainingArguments
 
 from phf.config import TrainingConfig
 from phf.errors import ConfigError
+from phf.training.settings.sharding import check_sharding
 
 HELD_OUT = "held-out loss is measured with the generation scenarios (generation.every_n_steps, dataset.max_eval_tokens)"
 HUB = "nothing is uploaded while training; the run's model folder is ready for `hf upload`"
@@ -176,9 +177,7 @@ def check_keys(training: TrainingConfig) -> tuple[dict[str, Any], list[str]]:
         warnings.append("training.max_steps is ignored: training.num_tokens determines the number of steps.")
     _check_strategies(applied)
     _check_trackers(applied)
-    if applied.get("deepspeed") is not None and importlib.util.find_spec("deepspeed") is None:
-        raise ConfigError("training.deepspeed needs a package that is not installed: pip install deepspeed")
-    return applied, warnings
+    return applied, warnings + check_sharding(applied)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
