@@ -13,8 +13,9 @@ import torch
 from tests.ranks import run_ranks
 from tests.tiny import tiny_config
 
-from phf.config import dump_config
-from phf.errors import ConfigError, OutputError
+from phf.config import ModelConfig, TokenizerConfig, dump_config
+from phf.errors import CheckpointError, ConfigError, OutputError
+from phf.models import load_tokenizer
 from phf.storage.files import only_job
 from phf.training.checkpoints.find import last_checkpoint
 from phf.training.plan import plan_run
@@ -282,3 +283,15 @@ def test_two_processes_end_together_when_one_is_killed_and_resume_to_the_same_lo
     run_ranks([*run, "--resume"], tmp_path)
     train(config, tmp_path / "alone")
     assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "alone"), rel=1e-3)
+
+
+def test_a_damaged_tokenizer_of_a_run_is_named_and_not_used(tmp_path):
+    saved = tmp_path / "tokenizer"
+    section = TokenizerConfig(train_from_corpus=300)
+    model = ModelConfig(model_type="gpt2", from_scratch=True)
+    load_tokenizer(section, model, lambda: ["x = 1\n"], saved=saved)
+    load_tokenizer(section, model, list, saved=saved)
+    text = (saved / "tokenizer.json").read_text()
+    (saved / "tokenizer.json").write_text(text.replace('"Ġ"', '"ġ"'))
+    with pytest.raises(CheckpointError, match=r"tokenizer is damaged: tokenizer\.json does not have the content"):
+        load_tokenizer(section, model, list, saved=saved)

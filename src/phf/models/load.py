@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from phf.config import ModelConfig, TokenizerConfig
-from phf.errors import ConfigError, OutputError
+from phf.errors import CheckpointError, ConfigError, OutputError
 from phf.feedback import NO_CONTROL_TOKENS, ControlTokens
 from phf.models.building.architecture import HUB_ARGUMENTS, KEY, Architecture, read_architecture
 from phf.models.building.build import (
@@ -26,6 +26,7 @@ from phf.models.building.causality import can_run, check_causal
 from phf.models.context import text_config
 from phf.models.prompting import open_as_exported
 from phf.models.vocabulary import num_rows as num_rows_of_logits
+from phf.storage.file_list import FILE_LIST, damaged_files, write_file_list
 from phf.storage.pretrained import UNREADABLE, load_model, read_pretrained
 from phf.tokens.document_start import document_start, open_documents_with
 from phf.tokens.tokenizer import prepare_tokenizer, train_tokenizer
@@ -68,6 +69,11 @@ def load_tokenizer(
 
 def _trained(corpus: Callable[[], Iterable[str]], vocab_size: int, saved: Path | None) -> Any:
     if saved is not None and saved.is_dir():
+        if (saved / FILE_LIST).is_file() and (damage := damaged_files(saved)):
+            raise CheckpointError(
+                f"{saved} is damaged: {'; '.join(damage)}. Restore it, or delete it to train it again: the same corpus gives "
+                "the same tokenizer."
+            )
         return pretrained_tokenizer(str(saved), "tokenizer.train_from_corpus")
     tokenizer = train_tokenizer(corpus(), vocab_size)
     if saved is not None:
@@ -75,6 +81,7 @@ def _trained(corpus: Callable[[], Iterable[str]], vocab_size: int, saved: Path |
         shutil.rmtree(partial, ignore_errors=True)
         try:
             tokenizer.save_pretrained(partial)
+            write_file_list(partial)
             partial.rename(saved)
         except OSError as error:
             raise OutputError(f"{saved} cannot be written: {error.strerror or error}. Make room.") from error
