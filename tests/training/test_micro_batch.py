@@ -70,7 +70,8 @@ def test_a_cpu_takes_fewer_blocks_if_memory_is_short_and_the_step_stays_the_same
     assert losses(tmp_path / "little") == pytest.approx(losses(tmp_path / "much"), rel=1e-5)
 
 
-def test_the_activations_of_a_block_are_counted():
+@pytest.mark.parametrize("keeps_documents", [False, True])
+def test_the_activations_of_a_block_are_counted(keeps_documents):
     module = ObjectiveLM(tiny_lm("gpt2", tiny_tokenizer()), MLE())
 
     class Arguments:
@@ -82,7 +83,7 @@ def test_the_activations_of_a_block_are_counted():
         monkeypatch = pytest.MonkeyPatch()
         with monkeypatch.context() as patched:
             patched.setattr(micro_batch, "available_memory", lambda memory=memory: memory)
-            limits[memory] = micro_batch._cpu_limit(module, 32, Arguments())
+            limits[memory] = micro_batch._cpu_limit(module, 32, Arguments(), keeps_documents)
     # a block of 32 tokens saves at least the 2 x 4 x 16 x 32 floats of the MLPs, and less than 100 times as much
     assert 10**6 / 2 / (100 * 2 * 4 * 16 * 32 * 4) < limits[10**6] < 10**6 / 2 / (2 * 4 * 16 * 32 * 4)
     assert limits[2 * 10**6] == pytest.approx(2 * limits[10**6], abs=1)

@@ -55,15 +55,21 @@ def largest_that_fits(sizes: Sequence[int], fits: Callable[[int], bool]) -> int:
 
 
 def find_micro_batch(
-    module: ObjectiveLM, share: int, seq_length: int, arguments: Any, preferred: int | None = None
+    module: ObjectiveLM,
+    share: int,
+    seq_length: int,
+    arguments: Any,
+    *,
+    keeps_documents: bool = False,
+    preferred: int | None = None,
 ) -> int:
     """The largest micro-batch of this process: a divisor of `share`, its blocks in a step.
 
-    `preferred`: tried first, and used if it fits.
+    `keeps_documents`: whether the documents of a block are kept apart; `preferred`: tried first, and used if it fits.
     """
     sizes = sizes_of(share)
     if arguments.device.type == "cpu":
-        limits = _cpu_limit(module, seq_length, arguments)
+        limits = _cpu_limit(module, seq_length, arguments, keeps_documents)
 
         def fits(size: int) -> bool:
             return size == 1 or size <= limits
@@ -72,7 +78,7 @@ def find_micro_batch(
         module.to(arguments.device)
 
         def fits(size: int) -> bool:
-            return _peak_bytes(module, size, seq_length, arguments) <= _gpu_budget(module, arguments)
+            return _peak_bytes(module, size, seq_length, arguments, keeps_documents) <= _gpu_budget(module, arguments)
 
     if preferred in sizes:
         try:
@@ -126,7 +132,7 @@ def available_memory(cgroup: Path = CGROUP, meminfo: Path = MEMINFO) -> int:
     return max(0, min(available, limit - used))
 
 
-def _cpu_limit(module: ObjectiveLM, seq_length: int, arguments: Any) -> int:
+def _cpu_limit(module: ObjectiveLM, seq_length: int, arguments: Any, keeps_documents: bool) -> int:
     """Blocks whose activations fit into memory, and that are not more than a CPU uses."""
     saved: dict[int, int] = {}
 
@@ -136,16 +142,19 @@ def _cpu_limit(module: ObjectiveLM, seq_length: int, arguments: Any) -> int:
         return tensor
 
     own = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
-    with _trial(module, arguments) as forward, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with (
+        _trial(module, arguments, keeps_documents) as forward,
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
         forward(1, seq_length)
     per_block = sum(size for pointer, size in saved.items() if pointer not in own)
     return min(int(CPU_SHARE * available_memory() / max(per_block, 1)), CPU_TOKENS // seq_length)
 
 
-def _peak_bytes(module: ObjectiveLM, size: int, seq_length: int, arguments: Any) -> int:
+def _peak_bytes(module: ObjectiveLM, size: int, seq_length: int, arguments: Any, keeps_documents: bool) -> int:
     """Most memory in use in forward and backward passes of `size` blocks on a GPU, twice since gradients stay."""
     torch.cuda.reset_peak_memory_stats()
-    with _trial(module, arguments) as forward:
+    with _trial(module, arguments, keeps_documents) as forward:
         for _ in range(2):
             forward(size, seq_length).backward()
     return torch.cuda.max_memory_allocated()
@@ -160,8 +169,11 @@ def _gpu_budget(module: ObjectiveLM, arguments: Any) -> int:
 
 
 @contextmanager
-def _trial(module: ObjectiveLM, arguments: Any) -> Any:
-    """Gives `forward(blocks, seq_length) -> loss` on noise; module, objective and random state are afterwards as before."""
+def _trial(module: ObjectiveLM, arguments: Any, keeps_documents: bool) -> Any:
+    """Gives `forward(blocks, seq_length) -> loss` on noise; module, objective and random state are afterwards as before.
+
+    `keeps_documents`: each block is two documents that are kept apart.
+    """
     device = arguments.device
     objective, was_training = module.objective, module.training
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(arguments.mixed_precision)
@@ -171,7 +183,9 @@ def _trial(module: ObjectiveLM, arguments: Any) -> Any:
         ids = torch.randint(vocab_size, (size, seq_length), device=device)
         low, _ = module.objective.score_range or (0.0, 1.0)
         with torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None):
-            return module(input_ids=ids, token_scores=torch.full(ids.shape, low, device=device))["loss"]
+            scores = torch.full(ids.shape, low, device=device)
+            positions = torch.arange(seq_length, device=device).expand(ids.shape) % (seq_length // 2 + 1)
+            return module(ids, token_scores=scores, position_ids=positions if keeps_documents else None)["loss"]
 
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))

@@ -65,10 +65,19 @@ def _with_micro_batch(
     if arithmetic.finds_micro_batch:
         share = arithmetic.effective_batch_size // arithmetic.world_size
         preferred = recorded.get("per_device_train_batch_size")
-        # the same in all processes, so as small as the smallest device needs it
-        size = min(
-            division.gather(lambda: find_micro_batch(module, share, arithmetic.seq_length, plan.arguments, preferred))
-        )
+        keeps_documents = plan.config.dataset.attention == "document"
+
+        def find() -> int:
+            return find_micro_batch(
+                module,
+                share,
+                arithmetic.seq_length,
+                plan.arguments,
+                keeps_documents=keeps_documents,
+                preferred=preferred,
+            )
+
+        size = min(division.gather(find))  # the same in all processes: what the smallest device needs
         arithmetic = replace(arithmetic, per_device_train_batch_size=size, gradient_accumulation_steps=share // size)
         plan.arguments.per_device_train_batch_size = size
         plan.arguments.gradient_accumulation_steps = arithmetic.gradient_accumulation_steps
