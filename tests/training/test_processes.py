@@ -13,16 +13,19 @@ from phf.training.run import train
 
 METHODS = ["mle", "filtering", "conditional", "ul", "awr", "rwr"]
 NUM_STEPS, SAVED_AT = 20, 10
+SECONDS = 600
+"""Given to the runs of all methods, which take about 10 on an idle machine."""
 SPEEDS = ("per_second", "seconds", "memory", "utilization", "wait")
 """In the names of what is measured of the machine."""
 
 
 def config_of(method, corpus, reference):
-    """4 micro-batches in a step of one process; a line of the log is open when a checkpoint is written."""
+    """2 or 4 micro-batches in a step of one process; a line of the log is open when a checkpoint is written."""
+    blocks = 8 if method == "awr" else 4
     changes = {
         "model.config_kwargs.n_layer": 1,
-        "training.effective_batch_size": 8,
-        "training.num_tokens": NUM_STEPS * 8 * 64,
+        "training.effective_batch_size": blocks,
+        "training.num_tokens": NUM_STEPS * blocks * 64,
         "training.save_steps": SAVED_AT,
         "training.logging_steps": 4,
         "generation.every_n_steps": SAVED_AT,
@@ -47,7 +50,7 @@ def train_in_two(jobs, folder):
         (folder / f"config-{number}.yaml").write_text(dump_config(config))
         lines.append([str(folder / f"config-{number}.yaml"), str(run_dir), resume])
     (folder / "jobs.json").write_text(json.dumps(lines))
-    run_ranks([str(Path(__file__).with_name("on_ranks.py")), str(folder / "jobs.json")], folder)
+    run_ranks([str(Path(__file__).with_name("on_ranks.py")), str(folder / "jobs.json")], folder, timeout=SECONDS)
 
 
 def numbers(run_dir):

@@ -14,7 +14,8 @@ from phf.runs.folder import clear_failed_start, has_steps, refuse_other_configur
 from phf.training import run as training
 from phf.training.checkpoints.find import last_checkpoint
 from phf.training.run import train
-from phf.training.start import refuse_unknown
+from phf.training.settings.arguments import work_out
+from phf.training.start import refuse_other_batch, refuse_unknown
 
 STEP_0 = '{"step": 0, "tokens_seen": 0, "eval/loss": 1.0}\n'
 STEP_1 = '{"step": 1, "tokens_seen": 8, "train/loss": 1.0}\n'
@@ -141,3 +142,17 @@ def test_the_command_says_that_a_run_to_resume_does_not_exist(tmp_path):
     result = CliRunner().invoke(app, [*arguments, "--output-dir", str(tmp_path)])
     assert result.exit_code == 2
     assert "--resume: there is no run called 'gone'" in result.stderr
+
+
+def test_a_run_whose_batch_follows_from_the_number_of_processes_is_not_continued_with_another(config, tmp_path):
+    """It would go on with other steps, over other blocks."""
+    changed = config.model_copy(
+        update={"training": config.training.model_copy(update={"effective_batch_size": None, "num_tokens": 1e6})}
+    )
+    one, two = (work_out(changed.training, 64, size) for size in (1, 2))
+    assert (one.effective_batch_size, two.effective_batch_size) == (2, 4)
+    refuse_other_batch(tmp_path, one)  # a new run
+    folder = folder_of(tmp_path, metrics_jsonl=STEP_1, provenance_json='{"effective_batch_size": 4}')
+    refuse_other_batch(folder, two)
+    with pytest.raises(ConfigError, match=r"makes steps of 4 blocks; with 1 x 2 .* would make steps of 2\."):
+        refuse_other_batch(folder, one)

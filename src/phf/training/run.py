@@ -39,7 +39,7 @@ from phf.training.preemption import Agreement, Preemption
 from phf.training.settings.preflight import preflight
 from phf.training.settle import settle
 from phf.training.sources import describe_sources
-from phf.training.start import open_run_dir, refuse_started
+from phf.training.start import open_run_dir, refuse_other_batch, refuse_started
 from phf.training.trackers import Trackers
 from phf.training.trainer import ObjectiveTrainer
 from phf.training.whole import WholeModel
@@ -84,6 +84,7 @@ def train(
             check_same_start(division, facts)
             if division.is_main:
                 refuse_started(run_dir, resume)
+                refuse_other_batch(run_dir, plan.arithmetic)
                 for warning in preflight(config, plan.method).warnings:
                     announce(warning)
                 held.enter_context(only_job(run_dir))

@@ -5,8 +5,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from phf.config import Config
-from phf.errors import OutputError
+from phf.errors import ConfigError, OutputError
 from phf.runs.folder import clear_failed_start, has_steps, is_started, refuse_other_configuration
+from phf.runs.reader import read_provenance
 from phf.runs.writer import RunWriter
 from phf.sampling.division import all_processes
 from phf.text import visible_text
@@ -17,6 +18,7 @@ from phf.training.checkpoints.find import (
     step_of,
 )
 from phf.training.checkpoints.write import clear_unfinished
+from phf.training.settings.arguments import Arithmetic
 
 
 def refuse_unknown(run_dir: Path) -> None:
@@ -41,6 +43,24 @@ def refuse_started(run_dir: Path, resume: bool) -> bool:
             "the folder."
         )
     return has_run
+
+
+def refuse_other_batch(run_dir: Path, arithmetic: Arithmetic) -> None:
+    """Raises `ConfigError` if the run in the folder has made steps of another size.
+
+    That happens where `training.effective_batch_size` is not set, so that it follows from the number of processes.
+    """
+    before = (
+        read_provenance(run_dir).get("effective_batch_size") if is_started(run_dir) and has_steps(run_dir) else None
+    )
+    if before is not None and before != arithmetic.effective_batch_size:
+        raise ConfigError(
+            f"The run in {run_dir} makes steps of {before} blocks; with {arithmetic.world_size} x "
+            f"{arithmetic.per_device_train_batch_size} (processes x blocks of each) this command would make steps of "
+            f"{arithmetic.effective_batch_size}. "
+            "Start as many processes as before. (A run that sets training.effective_batch_size may be continued by another "
+            "number.)"
+        )
 
 
 def open_run_dir(config: Config, run_dir: Path, resume: bool, announce: Callable[[str], None]) -> Path | None:
