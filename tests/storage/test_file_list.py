@@ -52,7 +52,16 @@ def test_a_damaged_file_is_named(folder, change, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"files": []}', '{"files": {"b.txt": {"bytes": -1, "sha256": ""}}}', '{"files": {"b": 1}}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"files": {}}',
+        '{"files": []}',
+        '{"files": {"b.txt": {"bytes": -1, "sha256": ""}}}',
+        '{"files": {"b": 1}}',
+    ],
 )
 def test_a_damaged_list_is_damage(folder, text):
     (folder / "files.json").write_text(text)

@@ -38,6 +38,8 @@ def damaged_files(folder: Path) -> list[str]:
         listed = read_json_as(FileList, folder / FILE_LIST, PhfError)["files"]
     except PhfError as error:
         return [str(error).removeprefix(f"{folder}/").rstrip(".")]
+    if not listed:
+        return [f"{FILE_LIST} names no files"]
     found = [_size_problem(folder / name, name, facts["bytes"]) for name, facts in listed.items()]
     if any(found):
         return list(filter(None, found))
