@@ -51,6 +51,8 @@ def train(
         for note in percentile_notes(resolved):
             say(note)
         _show_arithmetic(plan.arithmetic)
+        for line in plan.choices.lines(plan.arithmetic.world_size):
+            say(line)
         for note in expected.notes:
             say(note)
         for warning in expected.warnings:
@@ -101,9 +103,14 @@ def _show_result(numbers: dict[str, float], run_dir: Path) -> None:
 
 
 def _show_arithmetic(arithmetic: Any) -> None:
+    divided = (
+        f"{arithmetic.per_device_train_batch_size} blocks per device x {arithmetic.gradient_accumulation_steps} accumulation "
+        f"x {arithmetic.world_size} processes"
+    )
+    if arithmetic.finds_micro_batch:
+        divided = f"as many blocks per device as fit x {arithmetic.world_size} processes"
     say(
         f"{arithmetic.max_steps:,} steps x {arithmetic.effective_batch_size:,} blocks x {arithmetic.seq_length:,} tokens = "
         f"{arithmetic.max_steps * arithmetic.tokens_per_step:,} tokens; "
-        f"{arithmetic.per_device_train_batch_size} blocks per device x {arithmetic.gradient_accumulation_steps} accumulation "
-        f"x {arithmetic.world_size} processes; {arithmetic.tokens_already_seen:,} tokens seen before"
+        f"{divided}; {arithmetic.tokens_already_seen:,} tokens seen before"
     )

@@ -27,8 +27,8 @@ from phf.feedback.objectives.base import (
 )
 from phf.feedback.objectives.logs import LogTotals
 
-BUFFER_ELEMENTS = {"cpu": 2**25, "cuda": 2**28}
-"""Logits that exist at once, by device type: 128 MiB in float32 on a CPU, 1 GiB on a GPU."""
+BUFFER_ELEMENTS = {"cpu": 2**25, "cuda": 2**27}
+"""Logits that exist at once, by device type: 128 MiB in float32 on a CPU, 512 MiB on a GPU."""
 CPU_VOCAB_BLOCK = 4096
 """Columns of the logits that a CPU computes at a time, and rows of the weight's gradient: few enough to stay in its cache
 until they are written."""

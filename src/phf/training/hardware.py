@@ -71,6 +71,15 @@ class Choices:
             arguments["accelerator_config"] = {"non_blocking": True}  # batches are copied while the GPU computes
         return arguments
 
+    def lines(self, world_size: int) -> list[str]:
+        """The choices for a reader."""
+        processes = f"{world_size} process" + ("es" if world_size > 1 else "")
+        return [
+            f"device: {self.hardware.device} ({self.hardware.name}), {processes}",
+            f"precision: {self.precision}",
+            f"loader workers: {self.loader_workers}",
+        ]
+
 
 def find_hardware(uses_cpu: bool = False) -> Hardware:
     """The device that this process trains on: a GPU or other accelerator if there is one, unless `uses_cpu`."""

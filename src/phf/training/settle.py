@@ -30,20 +30,18 @@ def settle(
     """
     plan, micro_batch = _with_micro_batch(plan, module, division, recorded)
     compiled = _compile(plan, module, division)
-    arithmetic, choices, hardware = plan.arithmetic, plan.choices, plan.choices.hardware
+    arithmetic, choices = plan.arithmetic, plan.choices
     lm_config = module.lm.config
     attention = getattr(lm_config, "_attn_implementation", None) or "that of the model"
     optimizer = getattr(plan.arguments.optim, "value", plan.arguments.optim)
-    processes = f"{arithmetic.world_size} process" + ("es" if arithmetic.world_size > 1 else "")
-    announce(f"device: {hardware.device} ({hardware.name}), {processes}")
+    for line in choices.lines(arithmetic.world_size):
+        announce(line)
     for name, choice in {
-        "precision": choices.precision,
         "attention": Choice(attention, attention, "model.model_kwargs.attn_implementation overrides"),
         "compiled": compiled,
         "head": Choice(module.head, module.head, "model.head overrides"),
         "optimizer": Choice(optimizer, optimizer, "training.optim overrides"),
         "micro-batch": micro_batch,
-        "loader workers": choices.loader_workers,
     }.items():
         announce(f"{name}: {choice}")
     record = {
