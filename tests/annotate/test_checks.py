@@ -9,7 +9,7 @@ import pytest
 from tests.corpus.corpora import put, put_parquet
 from typer.testing import CliRunner
 
-from phf.annotate import shards
+from phf.annotate import shard_writer
 from phf.annotate.checks import notices
 from phf.annotate.runner import annotate
 from phf.cli.app import app
@@ -182,14 +182,14 @@ def test_many_small_files_are_a_few_shards_and_a_change_of_one_leaves_the_others
 def test_a_shard_that_disappears_while_the_job_runs_leaves_the_dataset_unfinished(tmp_path, monkeypatch):
     for name in "ab":
         put(tmp_path / f"{name}.jsonl", '{"text": "x"}\n' * 800)
-    real = shards.count_ids
+    real = shard_writer.write_counts
 
-    def lose(path, counter):
-        real(path, counter)
-        if path.name == "shard-00001-000000.parquet":
-            path.unlink()
+    def lose(output, shard):
+        real(output, shard)
+        if shard.name == "shard-00001-000000.parquet":
+            (output / shard.name).unlink()
 
-    monkeypatch.setattr(shards, "count_ids", lose)
+    monkeypatch.setattr(shard_writer, "write_counts", lose)
     with pytest.raises(
         OutputError, match=r"shard-00001-000000\.parquet was written, but has been removed or changed since"
     ):

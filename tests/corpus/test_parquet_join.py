@@ -8,7 +8,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from phf.corpus.parquet_join import join_parquet, read_footer, struct_bytes
+from phf.corpus.parquet_join import ParquetJoiner, read_footer, struct_bytes
+
+
+def join_parquet(pieces, output):
+    joiner = ParquetJoiner(output)
+    for path in pieces:
+        joiner.add(path)
+    return joiner.finish()
 
 
 def piece(path, first, num_rows, **options):

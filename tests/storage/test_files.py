@@ -1,4 +1,4 @@
-"""Folders that one job at a time writes."""
+"""Folders that one job at a time writes, and files that are whole or not there."""
 
 import errno
 
@@ -6,7 +6,7 @@ import pytest
 from filelock import FileLock
 
 from phf.errors import OutputError
-from phf.storage.files import is_unused, only_job
+from phf.storage.files import atomic_write, is_unused, only_job, write_text_atomic
 
 
 def test_a_folder_is_held_while_the_block_runs(tmp_path):
@@ -57,3 +57,26 @@ def test_what_a_kill_at_once_leaves_does_not_count_as_use(tmp_path):
         assert is_unused(tmp_path)
     (tmp_path / "thesis.txt").write_text("mine")
     assert not is_unused(tmp_path)
+
+
+def test_a_file_is_there_once_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    with atomic_write(path) as partial:
+        # ext4 writes a file that was there and is truncated to disk at once, and waits for that before it deletes it
+        assert not partial.exists()
+        partial.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    with pytest.raises(UnicodeEncodeError):
+        write_text_atomic(path, "ha\ud800")
+    assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [("file.txt", "whole")]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"file/a\.txt cannot be written"):
+        write_text_atomic(tmp_path / "file" / "a.txt", "")
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    with pytest.raises(OutputError, match="folder cannot be written"):
+        write_text_atomic(tmp_path / "folder", "")
+    assert [path.name for path in tmp_path.glob(".*")] == []

@@ -30,6 +30,8 @@ def main() -> None:
                 arguments = {"BadRowError": ("it", "is bad"), "MissingExtraError": ("it", "a", "b")}
                 cls = BadRowError if request["name"] == "BadRowError" else getattr(errors, request["name"])
                 parent.send_error(cls(*arguments.get(request["name"], ("it",))))
+            case "environment":
+                parent.send(value=os.environ.get(request["name"]))
             case "exit":
                 os._exit(request["status"])
             case "kill":

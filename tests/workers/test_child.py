@@ -132,3 +132,15 @@ def test_a_process_with_an_environment_of_its_own_is_not_one_that_was_started_ah
         child.send({"do": "count"}, b"\x05")
         assert first(child) == {"length": 1, "sum": 5}
         child.stop()
+
+
+@pytest.mark.parametrize(("own", "in_child"), [(None, "1"), ("4", "4")])
+def test_a_child_has_one_thread_of_linear_algebra_unless_the_user_has_set_another_number(own, in_child, monkeypatch):
+    if own is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", own)
+    child = Child(MODULE, ENVIRONMENT, echo=False)
+    child.send({"do": "environment", "name": "OPENBLAS_NUM_THREADS"})
+    assert first(child) == {"value": in_child}
+    child.stop()

@@ -7,7 +7,8 @@ from phf.annotate.corpus_piece import CorpusPiece
 from phf.annotate.job import Job
 from phf.annotate.precision import check_precision
 from phf.annotate.scoring import PieceResult
-from phf.annotate.shards import ShardResult, ShardWriter, Step, finished_shards, part_identity, steps_of
+from phf.annotate.shard_writer import ShardWriter
+from phf.annotate.shards import ShardResult, Step, finished_shards, part_identity, steps_of
 from phf.corpus.sources.parts import Part
 
 TOTALS = ("num_documents", "num_chars", "num_unscored")

@@ -2,8 +2,10 @@
 
 import json
 import shlex
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +17,17 @@ from phf.workers.child import starting_ahead
 WORKER = "phf.annotate.backends.worker"
 MOST_AHEAD = 2
 """Workers that are started before it is known how much there is to do, and with what."""
+
+
+def workers_ahead(given: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Workers for a command line, of which only the options' texts are known; they end with the block, if they are not
+    wanted. They import what they need while this process checks the options and imports what it needs itself."""
+    workers = str(given.get("workers") or 1)
+    is_alone = workers == "1" and given.get("time_limit") == "0"
+    is_local = given.get("backend", "local") == "local"
+    is_whole = not given.get("help") and given.get("output") is not None and workers.isdecimal()
+    num_ahead = min(int(workers), MOST_AHEAD) if is_whole and is_local and not is_alone else 0
+    return starting_ahead(WORKER, num_ahead)
 
 
 def annotate(
@@ -58,33 +71,30 @@ def annotate(
         announced.append(message)
         say(message, "yellow")
 
-    is_alone = workers == 1 and not time_limit
-    num_ahead = 0 if is_alone or backend == "ray" else min(workers or 1, MOST_AHEAD)
-    with starting_ahead(WORKER, num_ahead):
-        from phf.annotate.checks import notices
-        from phf.annotate.hub import check_push, push_dataset
-        from phf.annotate.runner import annotate as run
-        from phf.cli.progress import scoring_progress
-        from phf.corpus.formats.row_policy import ReadOptions
+    from phf.annotate.checks import notices
+    from phf.annotate.hub import check_push, push_dataset
+    from phf.annotate.runner import annotate as run
+    from phf.cli.progress import scoring_progress
+    from phf.corpus.formats.row_policy import ReadOptions
 
-        if push_to_hub is not None:
-            check_push(push_to_hub)
-        with scoring_progress(console, "Scoring") as show:
-            manifest = run(
-                sources,
-                [scorer_section(text) for text in scorer],
-                segment,
-                output,
-                workers,
-                show,
-                backend=backend,  # type: ignore[arg-type]
-                ray_address=ray_address,
-                time_limit=time_limit or None,
-                shard_bytes=shard_size * 1_000_000,
-                options=ReadOptions(text_column, tuple(keep or ())),
-                on_error=on_error,  # type: ignore[arg-type]
-                announce=announce,
-            )
+    if push_to_hub is not None:
+        check_push(push_to_hub)
+    with scoring_progress(console, "Scoring") as show:
+        manifest = run(
+            sources,
+            [scorer_section(text) for text in scorer],
+            segment,
+            output,
+            workers,
+            show,
+            backend=backend,  # type: ignore[arg-type]
+            ray_address=ray_address,
+            time_limit=time_limit or None,
+            shard_bytes=shard_size * 1_000_000,
+            options=ReadOptions(text_column, tuple(keep or ())),
+            on_error=on_error,  # type: ignore[arg-type]
+            announce=announce,
+        )
     say(
         f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, unscored: {manifest.num_unscored:,}. "
         f"Dataset: {output}"

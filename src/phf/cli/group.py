@@ -6,6 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from phf.cli.annotate import workers_ahead
 from phf.cli.blame import set_by
 from phf.cli.terminal import errors, show_error, shown
 from phf.errors import PhfError
@@ -38,7 +39,7 @@ class Group(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
             parser = command.make_parser(command.context_class(command, info_name=name, parent=ctx))
-            _, _, parameters = parser.parse_args(args=list(rest))
+            options, _, parameters = parser.parse_args(args=list(rest))
             parameter: Any
             for parameter in parameters:
                 takes_one = parameter.param_type_name == "option" and not parameter.multiple and not parameter.is_flag
@@ -46,6 +47,8 @@ class Group(TyperGroup):
                     ctx.fail(f"{parameter.opts[0]} is given {parameters.count(parameter)} times; it takes one value.")
         if name in ALONE:
             check_alone(name)
+        if name == "annotate":
+            ctx.with_resource(workers_ahead(options))  # converting the options to their types takes a while
         ctx.obj = tuple(rest)  # parsing consumes the list itself
         return name, command, rest
 

@@ -38,44 +38,57 @@ class Joined(NamedTuple):
     num_bytes: int
 
 
-def join_parquet(pieces: Sequence[Path], output: Path) -> Joined:
-    """Write the row groups of `pieces`, in their order, to the file `output`, which is then the same for the same pieces.
+class ParquetJoiner:
+    """Writes the row groups of Parquet files to one file, which is the same for the same pieces in the same order.
 
     They must be whole and of one schema, as files of ours are.
     """
-    footer: Struct = {}
-    groups: list[Struct] = []
-    digest = hashlib.sha256()
-    with output.open("wb") as file:
 
-        def write(content: bytes) -> None:
-            digest.update(content)
-            file.write(content)
+    def __init__(self, output: Path) -> None:
+        self._file = output.open("wb")
+        self._digest = hashlib.sha256()
+        self._footer: Struct = {}
+        self._groups: list[Struct] = []
+        self._write(MAGIC)
 
-        write(MAGIC)
-        for path in pieces:
-            with path.open("rb") as piece:
-                own, num_bytes = read_footer(piece)
-                for group in own[ROW_GROUPS][1][1]:
-                    groups.append(_moved_group(group, file.tell() - len(MAGIC), len(groups)))
-                if not footer:
-                    footer = own
-                else:
-                    assert {key: own[key] for key in own if key not in (NUM_ROWS, ROW_GROUPS)} == {
-                        key: footer[key] for key in footer if key not in (NUM_ROWS, ROW_GROUPS)
-                    }, "pieces of one shard have one schema"
-                    footer[NUM_ROWS] = (footer[NUM_ROWS][0], footer[NUM_ROWS][1] + own[NUM_ROWS][1])
-                piece.seek(len(MAGIC))
-                left = num_bytes - len(MAGIC)
-                while left:
-                    content = piece.read(min(left, CHUNK_BYTES))
-                    assert content, "a file that has its name is whole"
-                    left -= len(content)
-                    write(content)
-        footer[ROW_GROUPS] = (LIST, (STRUCT, groups))
-        content = struct_bytes(footer)
-        write(content + struct.pack("<I", len(content)) + MAGIC)
-        return Joined(digest.hexdigest(), file.tell())
+    def add(self, path: Path) -> None:
+        """Write the row groups of a piece behind those of the ones before."""
+        with path.open("rb") as piece:
+            own, num_bytes = read_footer(piece)
+            for group in own[ROW_GROUPS][1][1]:
+                self._groups.append(_moved_group(group, self._file.tell() - len(MAGIC), len(self._groups)))
+            if not self._footer:
+                self._footer = own
+            else:
+                footer = self._footer
+                assert {key: own[key] for key in own if key not in (NUM_ROWS, ROW_GROUPS)} == {
+                    key: footer[key] for key in footer if key not in (NUM_ROWS, ROW_GROUPS)
+                }, "pieces of one shard have one schema"
+                footer[NUM_ROWS] = (footer[NUM_ROWS][0], footer[NUM_ROWS][1] + own[NUM_ROWS][1])
+            piece.seek(len(MAGIC))
+            left = num_bytes - len(MAGIC)
+            while left:
+                content = piece.read(min(left, CHUNK_BYTES))
+                assert content, "a file that has its name is whole"
+                left -= len(content)
+                self._write(content)
+
+    def finish(self) -> Joined:
+        """Write the footer and close the file, to which at least one piece was added."""
+        self._footer[ROW_GROUPS] = (LIST, (STRUCT, self._groups))
+        content = struct_bytes(self._footer)
+        self._write(content + struct.pack("<I", len(content)) + MAGIC)
+        num_bytes = self._file.tell()
+        self.close()
+        return Joined(self._digest.hexdigest(), num_bytes)
+
+    def close(self) -> None:
+        """Close the file as it is: a part of a Parquet file, unless it is finished."""
+        self._file.close()
+
+    def _write(self, content: bytes) -> None:
+        self._digest.update(content)
+        self._file.write(content)
 
 
 def read_footer(file: BinaryIO) -> tuple[Struct, int]:

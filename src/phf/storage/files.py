@@ -4,8 +4,8 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,31 +29,33 @@ def atomic_write(path: Path, sync: bool = True) -> Iterator[Path]:
     `sync`: wait until it is on disk; False: the caller uses `sync_file` when it matters, since a machine that loses power may
     leave it truncated. Raises `OutputError` naming `path` when the disk is full or the folder cannot be written.
     """
-    try:
+    # only a name: the block creates the file. One that is there and is truncated is written to disk by ext4 as soon as it is
+    # closed, and deleting it waits for that
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise _output_error(path, error) from error
-    partial = Path(name)
+        try:
+            yield partial
+            if sync:
+                _sync(partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises `OutputError` naming `path`, which the block writes, for what the operating system refuses."""
     try:
-        yield partial
-        if sync:
-            _sync(partial)
-        partial.chmod(0o644)  # mkstemp makes files private; a dataset is meant to be shared
-        partial.replace(path)
+        yield
     except OSError as error:
         raise _output_error(path, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def sync_file(path: Path) -> None:
     """Return when the content of a file is on disk. Raises `OutputError` if it cannot be written."""
-    try:
+    with writing(path):
         _sync(path)
-    except OSError as error:
-        raise _output_error(path, error) from error
 
 
 def write_text_atomic(path: Path, text: str, sync: bool = True) -> None:

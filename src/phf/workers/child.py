@@ -18,6 +18,9 @@ from phf import errors
 from phf.errors import PhfError
 from phf.workers.parent import ATTACHED
 
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""There is mostly a child per processor; the threads that numpy would start in each first spin for a while, waiting for work.
+What the user has set counts."""
 KEPT_BYTES = 2000
 """Characters kept of what a child last wrote to standard error, to report why it ended."""
 
@@ -125,7 +128,7 @@ def _start(module: str, environment: Mapping[str, str]) -> "subprocess.Popen[byt
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, **environment},
+        env={**ONE_THREAD, **os.environ, **environment},
         process_group=0,
     )
 

@@ -1,0 +1,38 @@
+"""`phf annotate`: workers are started while its command line is still being checked."""
+
+import subprocess
+
+import pytest
+from typer.testing import CliRunner
+
+from phf.cli.app import app
+
+LINE = ["annotate", "corpus.jsonl", "--scorer", "PEP8Scorer", "--output", "out"]
+
+
+@pytest.mark.parametrize(
+    ("more", "count"),
+    [
+        ([], 1),  # there may be a single CPU
+        (["--workers", "2"], 2),
+        (["--workers", "64"], 2),
+        (["--workers", "1"], 1),  # so that a document that hangs can be left unscored
+        (["--workers", "1", "--time-limit", "0"], 0),  # in this process
+        (["--backend", "ray", "--workers", "2"], 0),
+        (["--workers", "2", "--help"], 0),
+        (["--workers", "many"], 0),
+    ],
+)
+def test_workers_are_started_before_the_corpus_is_looked_at_and_end_with_the_command(
+    more, count, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpus.jsonl").write_text("")
+    started, popen = [], subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *args, **kwargs: started.append(popen(*args, **kwargs)) or started[-1]
+    )
+    result = CliRunner().invoke(app, [*LINE, *more])
+    assert result.exit_code == (0 if "--help" in more else 2), result.output
+    assert len(started) == count
+    assert all(process.poll() is not None for process in started)
