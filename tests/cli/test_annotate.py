@@ -1,11 +1,10 @@
 """`phf annotate`: workers are started while its command line is still being checked."""
 
-import subprocess
-
 import pytest
 from typer.testing import CliRunner
 
 from phf.cli.app import app
+from phf.workers import child
 
 LINE = ["annotate", "corpus.jsonl", "--scorer", "PEP8Scorer", "--output", "out"]
 
@@ -28,10 +27,8 @@ def test_workers_are_started_before_the_corpus_is_looked_at_and_end_with_the_com
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "corpus.jsonl").write_text("")
-    started, popen = [], subprocess.Popen
-    monkeypatch.setattr(
-        subprocess, "Popen", lambda *args, **kwargs: started.append(popen(*args, **kwargs)) or started[-1]
-    )
+    started, start = [], child._start
+    monkeypatch.setattr(child, "_start", lambda *args: started.append(start(*args)) or started[-1])
     result = CliRunner().invoke(app, [*LINE, *more])
     assert result.exit_code == (0 if "--help" in more else 2), result.output
     assert len(started) == count
