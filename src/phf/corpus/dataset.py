@@ -153,7 +153,7 @@ def write_columns(
         "texts": string_lists(texts, contents) if contents is None or not are_lines else line_lists(texts, contents),
         **_score_columns(first, scores[first], lengths),
         "num_sents": integers(lengths),
-        "meta": strings([_meta_json(document.meta) for document in documents]),
+        "meta": strings([_meta_json(document.meta) if document.meta else "{}" for document in documents]),
     }
     for name in others:
         columns |= _score_columns(name, scores[name], lengths)
