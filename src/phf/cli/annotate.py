@@ -19,13 +19,13 @@ MOST_AHEAD = 2
 """Workers that are started before it is known how much there is to do, and with what."""
 
 
-def workers_ahead(given: Mapping[str, Any]) -> AbstractContextManager[None]:
-    """Workers for a command line, of which only the options' texts are known; they end with the block, if they are not
+def workers_ahead(options: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Workers for a command line, whose `options` are known as text; they end with the block, if they are not
     wanted. They import what they need while this process checks the options and imports what it needs itself."""
-    workers = str(given.get("workers") or 1)
-    is_alone = workers == "1" and given.get("time_limit") == "0"
-    is_local = given.get("backend", "local") == "local"
-    is_whole = not given.get("help") and given.get("output") is not None and workers.isdecimal()
+    workers = str(options.get("workers") or 1)
+    is_alone = workers == "1" and options.get("time_limit") == "0"
+    is_local = options.get("backend", "local") == "local"
+    is_whole = not options.get("help") and options.get("output") is not None and workers.isdecimal()
     num_ahead = min(int(workers), MOST_AHEAD) if is_whole and is_local and not is_alone else 0
     return starting_ahead(WORKER, num_ahead)
 
