@@ -3,6 +3,7 @@
 from pathlib import Path
 
 CONFIG, PROVENANCE, METRICS, SAMPLES, MODEL = "config.yaml", "provenance.json", "metrics.jsonl", "samples", "model"
+SPIKES = "spikes.jsonl"
 
 
 def samples_file(folder: Path, scenario: str) -> Path:

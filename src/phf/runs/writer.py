@@ -3,6 +3,7 @@
 config.yaml               the resolved configuration
 provenance.json           what the run was made with
 metrics.jsonl             one object per line: step, tokens_seen, and flat `group/name: number`
+spikes.jsonl              one object per loss spike: step, loss, documents
 samples/<scenario>.jsonl  one object per sample: step, prompt, continuation, score, segments and their scores
 """
 
@@ -15,10 +16,11 @@ from typing import Any
 
 from phf.config import Config, dump_config
 from phf.errors import CorpusError, OutputError
-from phf.runs.layout import CONFIG, METRICS, PROVENANCE, SAMPLES, samples_file
+from phf.runs.layout import CONFIG, METRICS, PROVENANCE, SAMPLES, SPIKES, samples_file
 from phf.runs.provenance import describe_environment
 from phf.storage.files import atomic_write, write_json_atomic, write_text_atomic
-from phf.storage.reading import parse_json, read_bytes, read_text, typed
+from phf.storage.reading import parse_json, read_bytes, read_json_lines_as, read_text, typed
+from phf.storage.shapes import SpikeLine
 
 
 class RunWriter:
@@ -48,6 +50,20 @@ class RunWriter:
         """All of `metrics.jsonl` at once: (step, tokens seen, numbers) of each line."""
         write_text_atomic(self.folder / METRICS, "".join(_metrics_line(*line) for line in lines))
 
+    def append_spike(self, line: Mapping[str, Any]) -> None:
+        """Append one line to `spikes.jsonl`; it has a `step`."""
+        with (self.folder / SPIKES).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(finite_or_none(line)) + "\n")
+
+    def read_spikes(self) -> list[dict[str, Any]]:
+        """The lines of `spikes.jsonl`; none without one."""
+        path = self.folder / SPIKES
+        return [line for _, line in read_json_lines_as(SpikeLine, path, OutputError)] if path.is_file() else []
+
+    def write_spikes(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """All of `spikes.jsonl` at once."""
+        write_text_atomic(self.folder / SPIKES, "".join(json.dumps(finite_or_none(line)) + "\n" for line in lines))
+
     def write_samples(self, scenario: str, step: int, samples: Iterable[Mapping[str, Any]]) -> None:
         """Add the samples of a step to those of earlier ones, all or none, replacing any that an interrupted evaluation
         left for this step."""
@@ -59,8 +75,8 @@ class RunWriter:
         write_text_atomic(path, "".join(lines))
 
     def cut_after(self, step: int) -> None:
-        """Drop the lines of metrics and samples past `step`, or cut off: a resumed run writes them again."""
-        for path in [self.folder / METRICS, *sorted((self.folder / SAMPLES).glob("*.jsonl"))]:
+        """Drop the lines of metrics, spikes and samples past `step`, or cut off: a resumed run writes them again."""
+        for path in [self.folder / METRICS, self.folder / SPIKES, *sorted((self.folder / SAMPLES).glob("*.jsonl"))]:
             cut_after_step(path, step)
 
 

@@ -106,6 +106,22 @@ class GlueLine(TypedDict):
     metrics: Metrics
 
 
+class RecentLosses(TypedDict):
+    """The losses that a step's loss is compared with, in a checkpoint."""
+
+    losses: list[Number]
+
+
+class SpikeLine(TypedDict):
+    """A line of spikes.jsonl."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    step: Count
+    documents: list[str] | None
+    document_keys: NotRequired[list[Annotated[list[int], Field(min_length=2, max_length=2)]]]
+
+
 class LogWindow(TypedDict):
     """The sums of the steps since the last line of the log, in a checkpoint."""
 

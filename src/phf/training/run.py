@@ -39,6 +39,7 @@ from phf.training.preemption import Agreement, Preemption
 from phf.training.settings.preflight import preflight
 from phf.training.settle import settle
 from phf.training.sources import describe_sources
+from phf.training.spikes import SpikeLog, Spikes
 from phf.training.start import open_run_dir, refuse_other_batch, refuse_started
 from phf.training.trackers import Trackers
 from phf.training.trainer import ObjectiveTrainer
@@ -189,6 +190,10 @@ def _train(
     trainer.complete = log.complete
     trainer.meter = meter
     trainer.diverged = diverged
+    trainer.spikes = Spikes(config.training.spike_deviations, trainer.accelerator)
+    is_streamed = not isinstance(data.train, Blocks)
+    spike_log = SpikeLog(writer, data.train, is_streamed, plan.arithmetic.tokens_seen, announce)
+    trainer.spiked = spike_log if is_main else _silent
     # none is deleted before the one that takes its place is finished
     trainer.checkpoints = CheckpointWriter(run_dir, dump_config(config), plan.arguments.save_total_limit, is_main)
     if checkpoint is not None:
@@ -212,6 +217,9 @@ def _train(
     if preemption.stopped_by:
         raise preemption.ending(run_dir, trainer.state.global_step, not plan.arguments.save_only_model)
     trainer.check_weights()
+    trainer.spiked(trainer.spikes.settle())
+    if is_main:
+        spike_log.complete()
     with whole.shared() as (trained, _), division.together():
         if trained is not None and is_main:
             progress("exporting the model")

@@ -35,6 +35,7 @@ from phf.training.divergence import LOSS, MAX_SKIPPED_STEPS, WEIGHTS, in_any_pro
 from phf.training.guard import MAX_UNREAD_STEPS, UpdateGuard, can_guard
 from phf.training.meter import Meter
 from phf.training.random_state import is_saved_for, separate, start_anew
+from phf.training.spikes import Spike, Spikes
 from phf.workers.interruption import ASKING
 
 
@@ -46,6 +47,8 @@ class ObjectiveTrainer(Trainer):
         complete: called in each process with (step, what Trainer logs); returns what else belongs into the line.
         meter: the clock of this process, whose numbers belong into the line too.
         checkpoints: puts checkpoints in their place.
+        spikes: finds steps with a loss far above that of the steps before.
+        spiked: called in each process with the spikes that were found.
         diverged: called in each process with (what is not finite, step, the [batch, 2] `documents` of its batches);
             returns the error to raise.
     """
@@ -54,6 +57,8 @@ class ObjectiveTrainer(Trainer):
     diverged: Callable[[str, int, list[Tensor]], DivergedError]
     meter: Meter
     checkpoints: CheckpointWriter
+    spikes: Spikes
+    spiked: Callable[[list[Spike]], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -112,12 +117,15 @@ class ObjectiveTrainer(Trainer):
         documents = inputs.pop("documents", None)
         if self.state.global_step != self._documents_step:
             self._documents, self._documents_step = [], self.state.global_step
+            if self.spikes.is_full:
+                self.spiked(self.spikes.settle())
         if documents is not None:
             self._documents.append(documents)
         if getattr(self.data_collator, "ignores_only_first", False):
             inputs.pop("labels", None)  # counted by now; without them nothing looks for targets
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         self.window.add(outputs["totals"])
+        self.spikes.add(self.state.global_step + 1, loss, documents)
         return (loss, outputs) if return_outputs else loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
@@ -215,6 +223,9 @@ class ObjectiveTrainer(Trainer):
     def _save_rng_state(self, output_dir: str) -> None:
         """Called by Trainer in each process, before the file that marks a checkpoint as complete."""
         super()._save_rng_state(output_dir)
+        self.spiked(self.spikes.settle())
+        if self.args.process_index == 0:
+            self.spikes.save(Path(output_dir))
         save_window(
             Path(output_dir),
             self.args.process_index,
@@ -226,6 +237,7 @@ class ObjectiveTrainer(Trainer):
 
     def resume_window(self, checkpoint: Path) -> None:
         """Restore the sums of a checkpoint; called after Trainer has reset its own."""
+        self.spikes.load(checkpoint)
         args = self.args
         saved = load_window(checkpoint, args.process_index, self.accelerator.num_processes, args.device)
         if saved is not None:
@@ -240,6 +252,7 @@ class ObjectiveTrainer(Trainer):
             logs |= merged(pairs for pairs, _ in of_all)
             logs |= self.complete(step, logs) | self.meter.numbers(step, [spent for _, spent in of_all])
             self.window = LogTotals()
+            self.spiked(self.spikes.settle())
         super().log(logs, start_time)
         self.state.log_history.clear()  # metrics.jsonl has it all; this would grow in memory and in each checkpoint
 

@@ -18,5 +18,8 @@ class TrainingConfig(Section):
     """Tokens that the starting model was trained on before."""
     save_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Minutes after which a checkpoint is written, at the end of the step, whatever save_steps says; null: never."""
+    spike_deviations: float | None = Field(default=7.0, gt=0, allow_inf_nan=False)
+    """A step whose loss is more than so many standard deviations above the mean of the 128 steps before it is reported as a
+    loss spike, with its documents; null: spikes are not looked for."""
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of initialisation, dropout, data order and control-token dropout."""
