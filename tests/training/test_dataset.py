@@ -11,7 +11,7 @@ from tests.tokens.packed import corpus_for, settings_for
 from torch.utils.data import DataLoader
 
 from phf.config import dump_config
-from phf.errors import CorpusError
+from phf.errors import ConfigError, CorpusError
 from phf.feedback.objectives import IGNORE_INDEX, Unlikelihood
 from phf.tokens.encoded import Encoder
 from phf.tokens.streaming import StreamingBlocks
@@ -186,3 +186,11 @@ def test_one_of_several_visible_gpus_is_used_and_the_plan_says_how_to_use_all(tm
     assert plan.arguments.train_batch_size == plan.arithmetic.per_device_train_batch_size
     assert [w for w in plan.warnings if "4 GPUs are visible and one of them is used" in w]
     assert "torchrun --nproc-per-node 4 -m phf train" in " ".join(plan.warnings)
+
+
+def test_a_gpu_index_that_does_not_exist_is_refused_unless_the_cpu_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "97")
+    source = write_corpus(tmp_path)
+    with pytest.raises(ConfigError, match=r"CUDA_VISIBLE_DEVICES names 1 GPU \('97'\), of which none can be used"):
+        plan_run(tiny_config(source), tmp_path / "run")
+    assert plan_run(tiny_config(source, **{"training.use_cpu": True}), tmp_path / "run").arguments.device.type == "cpu"

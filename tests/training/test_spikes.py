@@ -187,7 +187,8 @@ class SpikedAt(MLE):
 def test_a_run_records_the_spike_of_its_step_with_the_documents_of_its_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "ENOUGH", 4)
     monkeypatch.setattr(objectives, "build_objective", lambda section: SpikedAt(11))  # two batches in a step: step 6
-    source = tiny_corpus(tmp_path)
+    (tmp_path / "corpus").mkdir()
+    source = tiny_corpus(tmp_path / "corpus")
     config = tiny_config(source, **QUIET, **{"training.num_tokens": 8 * 4 * 64, "training.logging_steps": 3})
     said = []
     train(config, tmp_path / "run", announce=said.append)

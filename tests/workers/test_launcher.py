@@ -3,7 +3,7 @@
 import pytest
 
 from phf.errors import ConfigError
-from phf.workers.launcher import check_alone, check_devices, check_launcher, shows
+from phf.workers.launcher import check_alone, check_devices, check_launcher, check_visible_gpus, shows
 
 WHOLE = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "host", "MASTER_PORT": "29500"}
 
@@ -54,6 +54,29 @@ def test_processes_that_would_share_a_gpu_are_refused():
     check_devices(8, eight)
     check_devices(0, eight)
     check_devices(2, {})
+
+
+@pytest.mark.parametrize("variable", ["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"])
+@pytest.mark.parametrize(
+    ("named", "num_devices", "message"),
+    [
+        ("7", 0, "1 GPU .*of which none can be used"),
+        ("0,1,9", 2, "3 GPUs .*of which 2 can be used"),
+        ("GPU-8932f937-d72c, 3", 1, "2 GPUs .*of which 1 can be used"),
+        ("0,0", 0, "2 GPUs .*of which none can be used"),  # CUDA refuses the whole list
+    ],
+)
+def test_a_gpu_that_does_not_exist_is_refused(named, num_devices, message, variable):
+    with pytest.raises(ConfigError, match=f"{variable} names {message}.*nvidia-smi"):
+        check_visible_gpus(num_devices, {variable: named})
+
+
+@pytest.mark.parametrize(
+    ("named", "num_devices"), [("", 0), ("-1", 0), ("0", 1), ("0,1", 8), ("2,-1,3", 1), ("MIG-1,MIG-2", 1), ("none", 0)]
+)
+def test_gpus_that_are_there_or_hidden_are_not(named, num_devices):
+    check_visible_gpus(num_devices, {"CUDA_VISIBLE_DEVICES": named})
+    check_visible_gpus(num_devices, {})
 
 
 def test_a_verb_that_is_one_process_is_not_started_several_times():

@@ -13,7 +13,7 @@ from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer
 from phf.runs.layout import CONFIG, run_of_model
 from phf.storage.files import file_sha256
 from phf.tokens.tokenizer import prepare_tokenizer
-from phf.workers.launcher import check_devices, check_launcher
+from phf.workers.launcher import check_devices, check_launcher, check_visible_gpus
 
 MODEL_FILES = (".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt")
 LONGEST_WAIT = timedelta(days=1)
@@ -69,6 +69,7 @@ def processes() -> PartialState:
     """
     check_launcher()
     check_devices(torch.accelerator.device_count())
+    check_visible_gpus(torch.accelerator.device_count())
     return PartialState(cpu=not torch.accelerator.is_available(), timeout=LONGEST_WAIT)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from phf.errors import ConfigError, PhfError
+from phf.text import visible
 
 RANK, LOCAL_RANK, WORLD_SIZE = "RANK", "LOCAL_RANK", "WORLD_SIZE"
 """Number of this process, its number on this machine, number of all processes."""
@@ -14,6 +15,8 @@ MEETING = ("MASTER_ADDR", "MASTER_PORT")
 """Where the processes find each other."""
 SECONDS_TO_ASK = 2.0
 """For processes that meet the same error to ask who shows it."""
+VISIBLE_GPUS = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+"""Indices or names of the GPUs that a process may use."""
 EXAMPLE = "torchrun --nproc-per-node 8 -m phf train ..."
 
 
@@ -75,6 +78,27 @@ def check_devices(num_devices: int, environment: Mapping[str, str] = os.environ)
             f"of its own. Start {num_devices} (torchrun --nproc-per-node {num_devices}), or make more visible "
             "(CUDA_VISIBLE_DEVICES)."
         )
+
+
+def check_visible_gpus(num_devices: int, environment: Mapping[str, str] = os.environ) -> None:
+    """Raises `ConfigError` if the environment names GPUs that are not there: CUDA would use fewer, or none, without a word.
+
+    `num_devices`: GPUs that this process sees.
+    """
+    for variable in VISIBLE_GPUS:
+        named = []
+        for name in environment.get(variable, "").split(","):
+            name = name.strip()
+            if not (name.isascii() and name.isdigit()) and not name.startswith("GPU-"):
+                break  # -1 and the like hide what follows; of partitions (MIG) CUDA uses the first
+            named.append(name)
+        if len(named) > num_devices:
+            gpus = "GPU" if len(named) == 1 else "GPUs"
+            raise ConfigError(
+                f"{variable} names {len(named)} {gpus} ('{visible(environment[variable], 100)}'), of which "
+                f"{num_devices or 'none'} can be used: the others do not exist, or their driver does not run. Name GPUs that "
+                f'nvidia-smi lists, unset {variable}, or set it to "" to use the CPU.'
+            )
 
 
 def shows(error: PhfError, message: str) -> bool:

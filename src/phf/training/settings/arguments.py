@@ -17,7 +17,7 @@ from phf.errors import ConfigError
 from phf.models.bfloat16 import cpu_has_bfloat16
 from phf.storage.pretrained import first_sentence
 from phf.training.settings.keys import check_accelerator, check_keys
-from phf.workers.launcher import check_devices, check_launcher
+from phf.workers.launcher import check_devices, check_launcher, check_visible_gpus
 
 AUTO = "auto"
 """Value of per_device_train_batch_size: the most blocks that fit."""
@@ -121,6 +121,8 @@ def training_arguments(
     `chosen`: keys that the hardware has decided, for what the configuration does not set.
     """
     extra, warnings = check_keys(config)
+    if not extra.get("use_cpu"):
+        check_visible_gpus(torch.accelerator.device_count())
     if not torch.cuda.is_available():
         if extra.pop("fp16", False):
             warnings.append("training.fp16 needs a GPU; training in float32.")
