@@ -205,6 +205,7 @@ def _train(
     try:
         with remembering_signals() as preemption.requests:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trainer.spiked(trainer.spikes.settle())
     except (OSError, SafetensorError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise out_of_memory(plan, trainer.state.global_step + 1) from error
@@ -217,7 +218,6 @@ def _train(
     if preemption.stopped_by:
         raise preemption.ending(run_dir, trainer.state.global_step, not plan.arguments.save_only_model)
     trainer.check_weights()
-    trainer.spiked(trainer.spikes.settle())
     if is_main:
         spike_log.complete()
     with whole.shared() as (trained, _), division.together():
