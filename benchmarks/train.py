@@ -232,6 +232,10 @@ def main() -> None:
     print(f"{machine}\n{shape}", flush=True)
     if arguments.trl is None:
         print("TRL is left out: --trl PYTHON names an environment that has it.", flush=True)
+    else:
+        show = "from importlib.metadata import version as v; print('TRL', v('trl'), 'with transformers', v('transformers'))"
+        found = subprocess.run([arguments.trl, "-c", show], capture_output=True, text=True, check=True).stdout.strip()
+        machine += f"; {found}"
     rounds, split = measure(chosen_groups(arguments), arguments, shape)
     clock = "seconds" if arguments.clock == "wall" else "cpu_seconds"
     rows = summary(rounds, shape, arguments.steps, clock)
