@@ -243,6 +243,9 @@ def test_dry_run_prints_configuration_and_arithmetic_and_writes_nothing(config_f
     )
     assert re.fullmatch(r"The data has about [\d,]+ tokens .* so 512 tokens are 0\.\d+ epochs", epochs)
     assert re.fullmatch(r"Training [\d,]+ parameters takes about .* (seconds|minutes) here, .*measured.*", duration)
+    assert re.search(
+        r"^device: .*, 1 process\nprecision: float32 \(.*\)\nloader workers: \d \(", result.stderr, re.MULTILINE
+    )
     assert list(tmp_path.iterdir()) == []
 
 

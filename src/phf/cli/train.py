@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phf.cli.options import Method, MoreOverrides, Overrides, Task, load
-from phf.cli.terminal import console, numbers_table, quiet, say
+from phf.cli.terminal import console, errors, numbers_table, quiet, say
+from phf.text import visible_text
 
 if TYPE_CHECKING:
     from phf.cli.progress import TrainingProgress
@@ -52,7 +53,7 @@ def train(
             say(note)
         _show_arithmetic(plan.arithmetic)
         for line in plan.choices.lines(plan.arithmetic.world_size):
-            say(line)
+            errors.print(visible_text(line), markup=False, soft_wrap=True)
         for note in expected.notes:
             say(note)
         for warning in expected.warnings:
