@@ -36,7 +36,7 @@ def test_what_a_users_own_scorer_counts_is_in_every_piece_also_after_it_raised(t
 
 
 def test_why_a_scorer_raised_is_reported_once(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(scoring, "_told", set())
+    monkeypatch.setattr(scoring, "_reported", set())
     scorer = build_scorer({"class_name": "tests.annotate.scorers_for_tests:RaisingScorer"})
     documents = [Document(str(i), "raise\n", None) for i in range(3)]
     score_piece("piece", documents, {"scores": scorer}, "lines", tmp_path)

@@ -4,6 +4,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from importlib import import_module
 
 from phf.annotate.checks import count_ids
 from phf.annotate.corpus_piece import CorpusPiece
@@ -109,6 +110,7 @@ class ShardWriter:
         self._parts = [_PartShards(number, identity) for number, identity in enumerate(identities)]
         self._ids = DuplicateCounter()
         self._thread = ThreadPoolExecutor(1)
+        self._thread.submit(import_module, "pyarrow.parquet")  # which later would delay dealing out work
         self._waiting: deque[Future[ShardResult | None]] = deque()
         """Of what the thread does, in order; a shard comes from what finishes it."""
 

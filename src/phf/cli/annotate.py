@@ -1,6 +1,7 @@
 """`phf annotate`: score every segment of a corpus."""
 
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ import typer
 from phf.cli.options import scorer_section
 from phf.cli.terminal import console, say
 from phf.errors import ConfigError
-from phf.workers.child import starting_ahead
+from phf.workers.child import ONE_THREAD, starting_ahead
 
 WORKER = "phf.annotate.backends.worker"
 MOST_AHEAD = 2
@@ -27,6 +28,8 @@ def workers_ahead(options: Mapping[str, Any]) -> AbstractContextManager[None]:
     is_local = options.get("backend", "local") == "local"
     is_whole = not options.get("help") and options.get("output") is not None and workers.isdecimal()
     num_ahead = min(int(workers), MOST_AHEAD) if is_whole and is_local and not is_alone else 0
+    if num_ahead:  # this process computes nothing
+        os.environ.update({**ONE_THREAD, **os.environ})
     return starting_ahead(WORKER, num_ahead)
 
 
