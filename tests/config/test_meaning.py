@@ -83,6 +83,25 @@ def test_what_means_the_same_does_not_differ(older, now, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        ({}, ""),
+        (
+            {"normalize_advantage": True},
+            "training.activation_checkpointing: True -> None; training.per_device_train_batch_size: 4 -> nothing",
+        ),
+    ],
+)
+@pytest.mark.parametrize("key", ["activation_checkpointing", "gradient_checkpointing"])
+def test_a_run_may_be_resumed_with_less_memory_where_that_does_not_change_a_step(key, objective, expected, tmp_path):
+    section = {**NOW["objective"], **objective}
+    training = {**NOW["training"], "effective_batch_size": 4}
+    now, _ = load_config(config=saved({**NOW, "objective": section, "training": training}, tmp_path))
+    saving = {**training, key: True, "per_device_train_batch_size": 4}
+    assert configuration_differences(saved({**NOW, "objective": section, "training": saving}, tmp_path), now) == expected
+
+
+@pytest.mark.parametrize(
     ("older", "expected"),
     [
         (with_section("dataset", datasets=["b"]), "dataset.datasets.0: 'b' -> 'a'"),

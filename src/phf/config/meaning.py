@@ -41,8 +41,8 @@ WITHOUT_MEANING: tuple[KeyPath, ...] = (
 )
 """Labels for people, where the corpus is encoded, permission to run programs, and the released way to ban control tokens,
 from which others derive."""
-OF_MEMORY = ("per_device_train_batch_size", "gradient_checkpointing")
-"""Keys of `training` that decide how much memory a step takes, not what it computes."""
+OF_MEMORY = ("per_device_train_batch_size", "activation_checkpointing", "activation_checkpointing_kwargs")
+"""Keys of `training` that decide how much memory a step takes, not what it computes; by their current names."""
 
 
 def meaning_of(config: Config, sections: Collection[str] | None = None) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def largest_that_fits(sizes: Sequence[int], fits: Callable[[int], bool]) -> int:
     if not best:
         raise ConfigError(
             "training.per_device_train_batch_size is auto, but not even one block fits into the memory of this device. "
-            "Lower dataset.seq_length, set training.gradient_checkpointing: true, or choose a smaller model."
+            "Lower dataset.seq_length, set training.activation_checkpointing: true, or choose a smaller model."
         )
     return best
 
@@ -104,11 +104,11 @@ def out_of_memory(plan: Plan, step: int) -> ConfigError:
     size = plan.arithmetic.per_device_train_batch_size
     smaller = max((n for n in sizes_of(size) if n < size), default=None)
     advice = (
-        "Set training.gradient_checkpointing: true"
+        "Set training.activation_checkpointing: true"
         if smaller is None
         else (
             f"Set training.per_device_train_batch_size to {smaller} or less (the result is the same: a step still has "
-            f"{plan.arithmetic.effective_batch_size} blocks), or training.gradient_checkpointing: true"
+            f"{plan.arithmetic.effective_batch_size} blocks), or training.activation_checkpointing: true"
         )
     )
     return ConfigError(
