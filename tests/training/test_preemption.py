@@ -161,6 +161,21 @@ def test_a_finished_run_that_saved_nothing_continues_to_its_export():
     assert callback.end(5)
 
 
+class _SignalElsewhere(Agreement):
+    """Of several processes, another one of which was sent a signal after the last step."""
+
+    def agree(self, numbers):
+        return [max(numbers[0], signal.SIGTERM), numbers[1]]
+
+
+def test_a_signal_after_the_last_step_that_reached_another_process_ends_this_one_too():
+    callback = Preemption(_SignalElsewhere(1, 1.0), None, True, lambda text: None)
+    callback.requests = Requests()
+    callback.on_save(None, _State, None)
+    assert callback.end(5)
+    assert callback.stopped_by == signal.SIGTERM
+
+
 AGREE = """
 import sys
 import torch.distributed as dist
@@ -170,7 +185,7 @@ dist.init_process_group("gloo")
 rank = dist.get_rank()
 agreement = Agreement(2, 60.0)
 seen = [agreement.exchange([15 if (rank, step) == (1, 2) else 0, rank]) for step in range(4)]
-print(seen, agreement.finish(), agreement.finish())
+print(seen, agreement.finish(), agreement.finish(), agreement.agree([9 * rank, 4]))
 dist.destroy_process_group()
 """
 
@@ -178,7 +193,7 @@ dist.destroy_process_group()
 def test_all_processes_agree_on_the_largest_number_one_step_later(tmp_path):
     (tmp_path / "agree.py").write_text(AGREE)
     ranks = run_ranks([str(tmp_path / "agree.py")], tmp_path)
-    assert {rank.stdout for rank in ranks} == {"[[0, 0], [0, 1], [0, 1], [15, 1]] [0, 1] None\n"}
+    assert {rank.stdout for rank in ranks} == {"[[0, 0], [0, 1], [0, 1], [15, 1]] [0, 1] None [9, 4]\n"}
 
 
 ONE_IS_ASKED = """

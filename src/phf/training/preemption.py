@@ -39,12 +39,18 @@ class Agreement:
         if self._is_alone:
             return numbers
         last = self.finish()
-        given = torch.tensor(numbers, dtype=torch.int64)
-        self._pending = dist.all_reduce(given, dist.ReduceOp.MAX, group=self._group, async_op=True), given
+        largest = torch.tensor(numbers, dtype=torch.int64)
+        self._pending = dist.all_reduce(largest, dist.ReduceOp.MAX, group=self._group, async_op=True), largest
         return [0] * len(numbers) if last is None else last
 
+    def agree(self, numbers: list[int]) -> list[int]:
+        """The largest of each number that any process has given by now: waits for the others, which must all call it."""
+        last = self.exchange(numbers)
+        now = self.finish()
+        return last if now is None else [max(pair) for pair in zip(last, now, strict=True)]
+
     def finish(self) -> list[int] | None:
-        """What the last call agreed on, if there was one."""
+        """What the last call of `exchange` agreed on; None if it was read already."""
         if self._pending is None:
             return None
         work, agreed = self._pending
@@ -99,8 +105,8 @@ class Preemption(TrainerCallback):
 
         From here on a signal ends the run as it ends any command: there is nothing left to save.
         """
-        agreed = self.agreement.finish()
-        asked = self.requests.first or (agreed[0] if agreed is not None else 0)
+        # a signal may have reached some processes since the last step: either all end here, or none
+        asked, _ = self.agreement.agree([self.requests.first, 0])
         if asked and self._saved_step == step:
             self._stop(asked)
         self.requests.release()
