@@ -154,6 +154,23 @@ def test_a_guarded_run_ends_at_the_next_look_with_the_weights_before_the_bad_ste
         assert torch.equal(weights["later"][key], tensor)
 
 
+def test_the_loss_of_a_guarded_run_is_a_mean_over_all_steps_up_to_the_look(source, tmp_path, monkeypatch):
+    objective = BrokenAt(5, square=True)  # in step 3, which is neither logged nor saved
+    monkeypatch.setattr(objectives, "build_objective", lambda section: objective)
+    settings = {"training.logging_steps": 6, "training.num_tokens": 8 * 4 * 64}
+    ended = {}
+    for name in ("at once", "later"):
+        if name == "later":
+            monkeypatch.setattr("phf.training.trainer.can_guard", lambda optimizer, device: True)
+        objective.num_batches = 0
+        with pytest.raises(DivergedError):
+            train(tiny_config(source, **QUIET, **settings), tmp_path / name)
+        ended[name] = lines(tmp_path / name)[-1]
+    assert objective.num_batches > 6  # the look came after another step
+    assert ended["later"]["step"] == ended["at once"]["step"] == 3
+    assert ended["later"]["train/loss"] == pytest.approx(ended["at once"]["train/loss"], rel=0.1)
+
+
 def test_nothing_is_updated_after_the_first_bad_step_and_it_is_the_one_reported():
     weight = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.AdamW([weight], lr=0.1, fused=True)

@@ -145,8 +145,10 @@ class ObjectiveTrainer(Trainer):
         """Raises `DivergedError` if an update was kept away from the weights since the last look."""
         bad = None if self._guard is None else self._guard.read()
         if bad is not None:
+            # the steps after it have added their losses, computed with the weights before it
+            num_steps = self.state.global_step - self._globalstep_last_logged
+            loss = torch.nan if bad.is_loss else self._tr_loss.item() / num_steps
             self.state.global_step = bad.step
-            loss = torch.nan if bad.is_loss else self._tr_loss.item() / (bad.step - self._globalstep_last_logged)
             self._end(bad.is_loss, {"loss": loss, "grad_norm": bad.norm}, bad.documents)
 
     def _end_if_not_finite(self, norm: Any) -> None:
