@@ -53,6 +53,10 @@ def source(tmp_path_factory):
         ({}, GPU, NARROW, {"precision": "bfloat16"}, "bfloat16"),
         ({}, OLD_CPU, WIDE, {"precision": "bfloat16"}, "float32"),
         ({"bf16": True}, GPU, WIDE, {"precision": "float32"}, "bfloat16"),
+        ({}, GPU, WIDE, {"precision": "bf16"}, "bfloat16"),  # as a launcher said it, and versions recorded it
+        ({}, GPU, WIDE, {"precision": "float16"}, "float16"),
+        ({}, NEW_CPU, WIDE, {"precision": "fp16"}, "float32"),
+        ({}, GPU, WIDE, {"precision": "no"}, "float32"),
     ],
 )
 def test_precision_is_that_of_the_configuration_then_of_the_run_then_of_the_device(
@@ -61,10 +65,25 @@ def test_precision_is_that_of_the_configuration_then_of_the_run_then_of_the_devi
     monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
     choices = choose(applied, model, hardware, recorded=recorded)
     assert choices.precision.shown == expected
-    is_chosen = expected == "bfloat16" and not applied
-    assert choices.arguments.get("bf16", False) == is_chosen
+    chosen = {key: choices.arguments[key] for key in ("bf16", "fp16") if key in choices.arguments}
+    key = {"bfloat16": "bf16", "float16": "fp16"}.get(expected)
+    assert chosen == ({} if applied or key is None else {key: True})
     if not applied and recorded is None and "weights" not in expected:
         assert "training.bf16" in choices.precision.why  # what to set for another
+
+
+@pytest.mark.parametrize(("mixed", "expected"), [("bf16", "bfloat16"), ("fp16", "float16"), ("no", "float32")])
+def test_the_precision_of_a_launcher_is_recorded_so_that_a_resumed_run_has_it_without_the_launcher(
+    mixed, expected, monkeypatch
+):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", mixed)
+    launched = choose({}, WIDE, GPU)
+    assert launched.precision.shown == expected
+    assert not {"bf16", "fp16"} & launched.arguments.keys()  # transformers reads the variable itself
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION")
+    resumed = choose({}, WIDE, GPU, recorded={"precision": launched.precision.shown})
+    assert resumed.precision.shown == expected
+    assert {"bfloat16": "bf16", "float16": "fp16"}.get(expected, "dataloader_num_workers") in resumed.arguments
 
 
 @pytest.mark.parametrize(

@@ -184,18 +184,20 @@ def test_on_a_gpu_the_rate_is_its_own_and_memory_is_that_of_tensors_since_the_st
 
 
 @pytest.mark.parametrize(
-    ("device", "bf16", "fp16", "has_bfloat16", "expected"),
+    ("device", "mixed_precision", "has_bfloat16", "expected"),
     [
-        ("cuda", True, False, False, torch.bfloat16),
-        ("cuda", False, True, False, torch.float16),
-        ("cpu", True, False, True, torch.bfloat16),
-        ("cpu", True, False, False, torch.float32),
-        ("cpu", False, False, True, torch.float32),
+        ("cuda", "bf16", False, torch.bfloat16),
+        ("cuda", "fp16", False, torch.float16),
+        ("cpu", "bf16", True, torch.bfloat16),
+        ("cpu", "bf16", False, torch.float32),
+        ("cpu", "no", True, torch.float32),
     ],
 )
-def test_the_rate_is_measured_in_the_precision_of_the_run(monkeypatch, device, bf16, fp16, has_bfloat16, expected):
+def test_the_rate_is_measured_in_the_precision_of_the_run(
+    monkeypatch, device, mixed_precision, has_bfloat16, expected
+):
     monkeypatch.setattr(meter_module, "cpu_has_bfloat16", lambda: has_bfloat16)
-    arguments = SimpleNamespace(device=torch.device(device), bf16=bf16, fp16=fp16)
+    arguments = SimpleNamespace(device=torch.device(device), mixed_precision=mixed_precision)
     assert multiplied_in(arguments, SimpleNamespace(dtype=torch.float32)) == expected
 
 

@@ -23,7 +23,9 @@ LOADER_WORKERS = 2
 """Processes that assemble blocks ahead of a GPU, if there are enough CPUs."""
 MIN_STEPS_TO_COMPILE = 300
 """Runs with fewer steps are over before compiling, a matter of minutes, would pay."""
-BFLOAT16, FLOAT32 = "bfloat16", "float32"
+BFLOAT16, FLOAT16, FLOAT32 = "bfloat16", "float16", "float32"
+OF_ACCELERATE = {"bf16": BFLOAT16, "fp16": FLOAT16, "no": FLOAT32}
+"""Values of ACCELERATE_MIXED_PRECISION that have a key of `training`."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ class Choices:
         arguments: dict[str, Any] = {
             "dataloader_num_workers": self.loader_workers.value,
         }
-        if self.precision.value == BFLOAT16:
-            arguments["bf16"] = True
+        if self.precision.value in (BFLOAT16, FLOAT16):
+            arguments["bf16" if self.precision.value == BFLOAT16 else "fp16"] = True
         if self.hardware.device == "cuda":
             arguments["accelerator_config"] = {"non_blocking": True}  # batches are copied while the GPU computes
         return arguments
@@ -124,7 +126,7 @@ def _precision(
     hardware: Hardware,
     recorded: Mapping[str, Any] | None,
 ) -> Choice:
-    for key, name in (("bf16", BFLOAT16), ("fp16", "float16")):
+    for key, name in (("bf16", BFLOAT16), ("fp16", FLOAT16)):
         if applied.get(key) and key == "fp16" and hardware.device == "cpu":
             return Choice(None, FLOAT32, "training.fp16 needs a GPU")
         if applied.get(key):
@@ -135,10 +137,14 @@ def _precision(
     if applied.get("deepspeed") is not None:
         return Choice(None, "that of its configuration", "training.deepspeed")
     if "ACCELERATE_MIXED_PRECISION" in os.environ:
-        return Choice(None, os.environ["ACCELERATE_MIXED_PRECISION"], "ACCELERATE_MIXED_PRECISION, set by a launcher")
+        mixed = os.environ["ACCELERATE_MIXED_PRECISION"]
+        return Choice(None, OF_ACCELERATE.get(mixed, mixed), "ACCELERATE_MIXED_PRECISION, set by a launcher")
     overridden = "training.bf16 overrides"
     if recorded is not None:
         before = recorded.get("precision", FLOAT32)
+        before = OF_ACCELERATE.get(before, before)
+        if before == FLOAT16 and hardware.device == "cpu":
+            return Choice(FLOAT32, FLOAT32, "the run began in float16, which needs a GPU")
         if before == BFLOAT16 and not hardware.has_bfloat16:
             return Choice(FLOAT32, FLOAT32, f"the run began in bfloat16, which this {_kind(hardware)} does not have")
         return Choice(before, before, f"as the run began; {overridden}")

@@ -163,9 +163,9 @@ def _size(parameter: Any) -> int:
 
 def multiplied_in(arguments: Any, lm: Any) -> torch.dtype:
     """The type of numbers that a run's matrix products are of."""
-    if arguments.bf16 and (arguments.device.type != "cpu" or cpu_has_bfloat16()):
+    if arguments.mixed_precision == "bf16" and (arguments.device.type != "cpu" or cpu_has_bfloat16()):
         return torch.bfloat16
-    return torch.float16 if arguments.fp16 else lm.dtype
+    return torch.float16 if arguments.mixed_precision == "fp16" else lm.dtype
 
 
 @torch.no_grad()

@@ -161,12 +161,11 @@ def _seconds(plan: Any, tokenizer: Any) -> tuple[float, int]:
         num_blocks = int(MEASURED_FLOP[device.type] // per_block)
         num_blocks = max(1, min(arithmetic.per_device_train_batch_size, num_blocks))
         ids = torch.randint(max(tokenizer.get_vocab().values()), (num_blocks, arithmetic.seq_length), device=device)
-        is_half = plan.arguments.bf16 or plan.arguments.fp16
-        half = torch.bfloat16 if plan.arguments.bf16 else torch.float16
+        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(plan.arguments.mixed_precision)
         times = []
         for _ in range(3):
             start = time.perf_counter()
-            with torch.autocast(device.type, half, enabled=is_half):
+            with torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None):
                 loss = module(input_ids=ids, labels=ids)["loss"]
             loss.backward()
             float(loss.detach())  # waits for the device
