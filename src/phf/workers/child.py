@@ -22,7 +22,7 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """There is mostly a child per processor; the threads that numpy would start in each first spin for a while, waiting for work.
 What the user has set counts."""
 KEPT_BYTES = 2000
-"""Characters kept of what a child last wrote to standard error, to report why it ended."""
+"""How much is kept of what a child last wrote to standard error, to report why it ended."""
 
 
 class Child:

@@ -22,7 +22,7 @@ from phf.workers.interruption import ASKING
 
 ATTACHED = "attached"
 SECONDS_BETWEEN_LOOKS = 2.0
-"""At whether the parent is still there."""
+"""How often the child checks that its parent is still there."""
 
 
 class Parent:

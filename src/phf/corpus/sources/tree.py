@@ -11,9 +11,9 @@ from phf.corpus.formats.row_policy import ReadNotes
 from phf.corpus.formats.stored import StoredFile, file_system, is_url, reaching, reading, remote_file
 
 JOB = "job.json"
+"""File in a folder that `phf annotate` writes: what its shards are made of. Written first, so that the folder is recognised."""
 PIECES = ".pieces"
-"""Folder beside it, of what is finished and not yet in a shard."""
-"""In a folder that `phf annotate` writes: what its shards are made of. Written first, so a folder says whose it is."""
+"""Folder beside it, of documents that are annotated and not yet in a shard."""
 HIDDEN = "hidden"
 LINK = "links to folders"
 ANNOTATED = "in an annotated dataset of its own"
