@@ -98,7 +98,9 @@ def test_a_run_may_be_resumed_with_less_memory_where_that_does_not_change_a_step
     training = {**NOW["training"], "effective_batch_size": 4}
     now, _ = load_config(config=saved({**NOW, "objective": section, "training": training}, tmp_path))
     saving = {**training, key: True, "per_device_train_batch_size": 4}
-    assert configuration_differences(saved({**NOW, "objective": section, "training": saving}, tmp_path), now) == expected
+    assert (
+        configuration_differences(saved({**NOW, "objective": section, "training": saving}, tmp_path), now) == expected
+    )
 
 
 @pytest.mark.parametrize(

@@ -193,9 +193,7 @@ def test_on_a_gpu_the_rate_is_its_own_and_memory_is_that_of_tensors_since_the_st
         ("cpu", "no", True, torch.float32),
     ],
 )
-def test_the_rate_is_measured_in_the_precision_of_the_run(
-    monkeypatch, device, mixed_precision, has_bfloat16, expected
-):
+def test_the_rate_is_measured_in_the_precision_of_the_run(monkeypatch, device, mixed_precision, has_bfloat16, expected):
     monkeypatch.setattr(meter_module, "cpu_has_bfloat16", lambda: has_bfloat16)
     arguments = SimpleNamespace(device=torch.device(device), mixed_precision=mixed_precision)
     assert multiplied_in(arguments, SimpleNamespace(dtype=torch.float32)) == expected
