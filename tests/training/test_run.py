@@ -202,7 +202,7 @@ def test_batch_sizes_that_cannot_be_met_say_so(corpus, changes, world_size, mess
     ("key", "value", "message"),
     [
         ("training.learning_rat", 1, "training.learning_rat is unknown. Did you mean 'learning_rate'"),
-        ("training.lr_scheduler_type", "quadratic", "transformers refuses"),
+        ("training.lr_scheduler_type", "quadratic", "transformers rejects"),
         ("objective.alpha", 1, "objective.alpha is not a setting of MLE"),
         ("generation.metrics_configs", [{"class_name": "BLUE"}], "There is no metric called 'BLUE'"),
         ("generation.scorer_config.class_name", "P", "There is no scorer called 'P'"),
