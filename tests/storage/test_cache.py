@@ -96,7 +96,7 @@ def test_an_incomplete_entry_is_rebuilt_and_that_is_announced(root):
         announce=announced.append,
     )
     assert (path / "meta.json").exists()
-    assert announced == [f"{path} is damaged, incomplete or of another version; it is rebuilt."]
+    assert announced == [f"{path} is damaged, incomplete or from another version; it is rebuilt."]
     assert list(path.parent.iterdir()) == [path]
 
 

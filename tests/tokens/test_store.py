@@ -150,7 +150,7 @@ def test_a_damaged_store_is_rebuilt_with_a_warning(damage, source, tokenizer, tm
     damage(store.folder)
     assert open_store(store.folder) is None
     assert content(build_store(corpus_for(tokenizer, source), tmp_path / "stores")) == whole
-    assert "incomplete or of another version: it is rebuilt" in caplog.text
+    assert "incomplete or in another format: it is rebuilt" in caplog.text
 
 
 def test_a_store_that_is_deleted_while_it_is_used_is_reported(source, tokenizer, tmp_path):

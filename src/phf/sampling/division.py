@@ -53,10 +53,10 @@ class Division:
             what: the activity that is reported, for display.
             size: how many things an item has; the activity counts them.
         """
-        mine = range(self.index, len(items), self.count)
+        indices = range(self.index, len(items), self.count)
         results: list[R] = []
-        with _Attempt(self) as attempt, activity(what, sum(size(items[i]) for i in mine)) as advance:
-            for i in mine:
+        with _Attempt(self) as attempt, activity(what, sum(size(items[i]) for i in indices)) as advance:
+            for i in indices:
                 results.append(work(items[i]))
                 advance(size(items[i]))
             attempt.result = results

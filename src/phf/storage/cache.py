@@ -95,7 +95,7 @@ def made_once(
         if is_alone:
             remove_partials(path)
         if os.path.lexists(path):
-            announce(f"{path} is damaged, incomplete or of another version; it is rebuilt.")
+            announce(f"{path} is damaged, incomplete or from another version; it is rebuilt.")
             set_aside(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")

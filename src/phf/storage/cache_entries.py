@@ -147,7 +147,7 @@ def prune(
 def remove(path: Path) -> bool:
     """Remove an entry that nobody uses; False where somebody does, or nobody can know.
 
-    It disappears at once: whoever opens it afterwards makes it again. Raises `OutputError` where it cannot be removed.
+    It disappears at once: a process that opens it afterwards makes it again. Raises `OutputError` where it cannot be removed.
     """
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
@@ -166,20 +166,20 @@ def remove(path: Path) -> bool:
 
 
 def _forget(path: Path) -> None:
-    """Remove what is noted of an entry. For who holds it alone."""
+    """Remove the notes on an entry. Only for a process that holds it exclusively."""
     for file in (record_of(path), making_of(path), lock_of(path)):
         file.unlink(missing_ok=True)
 
 
 def set_aside(path: Path) -> None:
-    """Remove an entry that is damaged, whoever uses it: those that have mapped it into memory keep what they have."""
+    """Remove a damaged entry even if it is in use: processes that have mapped it into memory keep their mapping."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     path.rename(aside)
     delete(aside)
 
 
 def remove_partials(path: Path) -> None:
-    """Remove what was begun under the name of an entry. For who alone may make it: the others must be dead."""
+    """Remove unfinished copies of an entry. Only for the process that may make it: all others must have ended."""
     for child in _children(path.parent):
         if _owner_of_partial(child) == path:
             delete(child)
@@ -266,7 +266,7 @@ def _size(path: Path) -> int:
 
 
 def delete(path: Path) -> None:
-    """As far as it goes: what is left is a leftover, which the next pruning removes."""
+    """Delete as much as possible: the next pruning removes what is left."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

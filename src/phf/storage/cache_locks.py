@@ -45,7 +45,7 @@ def lock_of(path: Path) -> Path:
 
 
 def making_of(path: Path) -> Path:
-    """The file that whoever makes an entry holds a lock on."""
+    """The file that a process holds a lock on while it makes an entry."""
     return record_of(path).with_suffix(".making")
 
 

@@ -40,14 +40,14 @@ def damaged_files(folder: Path) -> list[str]:
         return [str(error).removeprefix(f"{folder}/").rstrip(".")]
     if not listed:
         return [f"{FILE_LIST} names no files"]
-    found = [_size_problem(folder / name, name, facts["bytes"]) for name, facts in listed.items()]
-    if any(found):
-        return list(filter(None, found))
+    problems = [_size_problem(folder / name, name, facts["bytes"]) for name, facts in listed.items()]
+    if any(problems):
+        return list(filter(None, problems))
     actual = _hashes([folder / name for name in listed])
-    found = [
+    problems = [
         _problem(name, digest, facts["sha256"]) for (name, facts), digest in zip(listed.items(), actual, strict=True)
     ]
-    return list(filter(None, found))
+    return list(filter(None, problems))
 
 
 def _size_problem(path: Path, name: str, num_bytes: int) -> str | None:

@@ -53,12 +53,12 @@ def build_store(
     ray_address: str | None = None,
     progress: Progress = lambda num_documents, num_tokens: None,
 ) -> TokenStore:
-    """Encode a corpus, or open at once what `stores_dir` has of it already, with its column of scores.
+    """Encode a corpus into a store in `stores_dir`, or open the store that is there already; with its column of scores.
 
     The files are the same for any number of processes (None: as many as there are CPUs, and enough of the corpus, for),
-    on this machine or as actors of a Ray cluster (`ray_address`: an existing one; None: one of this machine). Whoever
-    builds the same store at the same time waits for the first one. What an interrupted build has done is used by the next
-    one; a store that is truncated, incomplete or of another version is rebuilt.
+    on this machine or as actors of a Ray cluster (`ray_address`: an existing one; None: one of this machine). Processes
+    that build the same store at the same time wait for the first one. A build continues from what an interrupted one has
+    encoded; a store that is truncated, incomplete or in another format is rebuilt.
 
     Raises `CorpusError` for documents without these scores, `ConfigError` where the tokenizer changes most of them or more
     than `max_altered_documents`, `OutputError` where the folder cannot be written.
@@ -73,7 +73,7 @@ def build_store(
         store = open_store(folder)
         if store is None:
             if folder.exists():
-                logger.warning("The token store %s is incomplete or of another version: it is rebuilt.", folder)
+                logger.warning("The token store %s is incomplete or in another format: it is rebuilt.", folder)
             encode = partial(encode_parts, processes=processes, backend=backend, ray_address=ray_address)
             _build(folder, corpus, max_altered_documents, encode, progress)
             store = TokenStore(folder)
@@ -100,7 +100,7 @@ def add_scores(store: TokenStore, corpus: Corpus) -> None:
         )
     # The scores of segments last: with them the column is there.
     for name, arrays in ((avg_file(corpus.scores_column), avg_scores), (score_file(corpus.scores_column), scores)):
-        with atomic_write(store.folder / name) as partial, partial.open("wb") as file:
+        with atomic_write(store.folder / name) as temporary, temporary.open("wb") as file:
             for array in arrays:
                 file.write(array.data)
 
@@ -216,7 +216,7 @@ def _pieces(files: PieceFiles, stops: Sequence[int]) -> Iterator[EncodedDocument
             if encoded is None:
                 files.path(part, number).unlink(missing_ok=True)
                 raise OutputError(
-                    f"{files.path(part, number)} was damaged, and is removed. Run again: what else is encoded is kept."
+                    f"{files.path(part, number)} was damaged and has been removed. Run again: all other pieces are kept."
                 )
             yield encoded
 

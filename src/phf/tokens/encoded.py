@@ -1,4 +1,4 @@
-"""Documents as token ids, with everything that a view of them may ask: what a store holds, in pieces."""
+"""Documents as token ids, with everything that a view of them needs: the content of a store, in pieces."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from phf.tokens.text_tokenizer import TextTokenizer
 from phf.tokens.tokenizer import PlainEncoder
 
 FORMAT = 1
-"""Of stores. Raise it when the same documents are encoded otherwise, or laid out otherwise on the disk."""
+"""Version of the format of stores. Raise it when the encoding of documents, or the layout of the files, changes."""
 Tokenization = Literal["segments", "document"]
 DOCUMENT = np.dtype(
     [
@@ -120,7 +120,7 @@ class Encoder:
     """Annotated documents -> `EncodedDocuments`.
 
     Args:
-        tokenizer: one of transformers, or what is needed of it.
+        tokenizer: a tokenizer of transformers, or its `TextTokenizer`.
         tokenization: encode each segment apart (the released system), or whole documents (as prompts are encoded later).
     """
 
@@ -153,7 +153,7 @@ class Encoder:
             avg_score_array(batch),
             rows,
             b"".join(names),
-            tuple(self._example(batch, texts, *one) for one in altered[:MAX_EXAMPLES]),
+            tuple(self._example(batch, texts, index, decoded) for index, decoded in altered[:MAX_EXAMPLES]),
         )
 
     def _altered(

@@ -38,7 +38,7 @@ def _serve(parent: Parent, settings: dict[str, Any], _: bytes) -> None:
     described = settings["corpus"]
     tokenizer = TextTokenizer(described["tokenizer"]["backend"], tuple(described["tokenizer"]["reserved_ids"]))
     corpus = Corpus(**{**described, "sources": tuple(described["sources"]), "tokenizer": tokenizer})
-    logging.disable()  # the parent has read the same folders and has said what is in them
+    logging.disable()  # the parent has read the same folders and logged what is in them
     parts = corpus.parts()
     logging.disable(logging.NOTSET)
     encoder, files = Encoder(tokenizer, corpus.tokenization), PieceFiles(Path(settings["folder"]))

@@ -24,7 +24,7 @@ Announce = Callable[[str], None]
 
 
 def annotated_sources(config: Config, sources: list[str], announce: Announce) -> list[str]:
-    """The sources, the raw ones replaced by their annotation, which is made now if need be."""
+    """The sources, the raw ones replaced by their annotation, which is made now if necessary."""
     for source in dict.fromkeys([*sources, *config.dataset.eval_datasets]):
         check_scores(source, config.dataset.scores_column)
     scorer = config.generation.scorer_config
@@ -84,7 +84,7 @@ def stored_blocks(
     settings: ViewSettings,
     progress: Progress = lambda num_documents, num_tokens: None,
 ) -> Blocks:
-    """A view of the token store of annotated `sources`, which is built now if need be.
+    """A view of the token store of annotated `sources`, which is built now if necessary.
 
     Raises `CorpusError` where the documents do not fill one block.
     """
@@ -102,7 +102,7 @@ def stored_blocks(
     if is_new:
         trim(folder.parents[1])
     blocks = Blocks(store.folder, settings)
-    len(blocks)  # looks at it now, rather than in the middle of something
+    len(blocks)  # builds the index now, so that errors are raised here
     return blocks
 
 
@@ -113,7 +113,7 @@ def corpus_of(config: Config, tokenizer: Any, sources: Sequence[str]) -> Corpus:
 
 
 def view_settings(config: Config, tokenizer: Any) -> ViewSettings:
-    """What the `dataset` section asks of encoded documents for the training split."""
+    """The settings of the view for the training split, from the `dataset` section."""
     dataset = config.dataset
     method = method_of(config)
     control_ids = tuple(method.control_tokens.ids(tokenizer))

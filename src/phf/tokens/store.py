@@ -8,7 +8,7 @@ A folder of plain arrays:
     document_ids.bin         UTF-8, the ids of the documents
     scores-COLUMN.bin        float32 [segments], NaN where unscored; one for each column of scores that was asked for
     avg_scores-COLUMN.bin    float32 [documents]
-    meta.json                sizes and types, what it was made of; written last
+    meta.json                sizes and types, sources and tokenization; written last
 
 Nothing about thresholds, control tokens, filters, seeds, lengths of blocks or held-out shares is in it.
 """
@@ -138,13 +138,13 @@ class TokenStore:
             return np.memmap(path, dtype, "r").view(np.ndarray)
         except OSError as error:
             raise OutputError(
-                f"{path}: cannot be read: {error.strerror or error}. Run again: a token store that is gone or incomplete is "
-                "built again."
+                f"{path}: cannot be read: {error.strerror or error}. Run again: a token store that is missing or "
+                "incomplete is rebuilt."
             ) from error
 
 
 def open_store(folder: Path) -> TokenStore | None:
-    """The store in a folder; None where there is none, or one that is cut off, incomplete or of another version.
+    """The store in a folder; None if there is none, or if it is truncated, incomplete or in another format.
 
     Sizes are checked, and that those of documents, segments and ids agree; ids and scores themselves are not.
     """

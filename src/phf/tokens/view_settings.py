@@ -1,4 +1,4 @@
-"""What is asked of encoded documents: which of them, what precedes their segments, how long a block is."""
+"""The settings of a view of encoded documents: which are included, what precedes their segments, how long a block is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields

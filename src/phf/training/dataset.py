@@ -67,7 +67,7 @@ class StreamDataset(IterableDataset):
     """Torch's type around a stream of blocks, which one process reads: the first data-loading worker, if there are any.
 
     The stream has processes of its own that encode the corpus, so that more readers would encode it several times and not
-    be faster. Other workers get nothing, and the loader goes on without them: its batches are those of a loader without
+    be faster. Other workers yield nothing, and the loader continues without them: its batches are those of a loader without
     workers, in the same order.
 
     Args:

@@ -105,12 +105,12 @@ class Meter:
         The processes make their steps together, so the one that waits longest for its data delays all.
         """
         main = spent[0]
-        numbers = {"peak_memory_bytes": max(one.peak_memory for one in spent), **self.time_left(step)}
+        numbers = {"peak_memory_bytes": max(own.peak_memory for own in spent), **self.time_left(step)}
         if main.num_steps <= 0 or main.seconds <= 0:
             return numbers
         rate = main.num_steps * self.arithmetic.tokens_per_step / main.seconds
         numbers["tokens_per_second"] = rate
-        numbers["data_wait_share"] = min(1.0, max(one.waited / max(one.seconds, 1e-9) for one in spent))
+        numbers["data_wait_share"] = min(1.0, max(own.waited / max(own.seconds, 1e-9) for own in spent))
         if self.flops_per_token is not None and self.device_flops is not None:
             available = self.device_flops * self.arithmetic.world_size
             numbers["model_flops_utilization"] = rate * self.flops_per_token / available

@@ -120,10 +120,10 @@ def out_of_memory(plan: Plan, step: int) -> ConfigError:
 def available_memory(cgroup: Path = CGROUP, meminfo: Path = MEMINFO) -> int:
     """Bytes that this process may still use: of the machine, and of its control group."""
     try:
-        found = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo.read_text(encoding="ascii"), re.MULTILINE)
+        matched = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo.read_text(encoding="ascii"), re.MULTILINE)
     except OSError:  # not Linux
-        found = None
-    available = int(found[1]) * 1024 if found is not None else ASSUMED_MEMORY
+        matched = None
+    available = int(matched[1]) * 1024 if matched is not None else ASSUMED_MEMORY
     try:
         limit = int((cgroup / "memory.max").read_text(encoding="ascii"))
         used = int((cgroup / "memory.current").read_text(encoding="ascii"))

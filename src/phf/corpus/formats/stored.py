@@ -186,7 +186,7 @@ def opened(file: StoredFile) -> Iterator[Opened]:
         try:
             head = content.peek(HEAD_BYTES)
         except (*DAMAGE, OSError):
-            # a reader that raised once does not raise again: whoever reads from the start must see the damage
+            # a reader that raised once does not raise again: a reader that starts from the beginning must see the damage
             raw.seek(0)
             content, head = _peekable(decompressed(raw, compression, file.name)), b""
         yield Opened(raw, content, head, compression)

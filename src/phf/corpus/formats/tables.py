@@ -35,7 +35,7 @@ def row_group_sizes(file: StoredFile) -> list[tuple[int, int]]:
     try:
         metadata = pq.read_metadata(file.location)
     except (pa.ArrowException, OSError, ValueError):
-        return []  # reported by whoever reads it
+        return []  # reported when it is read
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     return [(group.num_rows, group.total_byte_size) for group in groups]
 

@@ -101,7 +101,7 @@ def has_line_spans(file: ListedFile) -> bool:
             head = content.read(HEAD_BYTES)
         refuse_foreign(file.stored.location, head)
     except (CorpusError, OSError):
-        return False  # reported by whoever reads it
+        return False  # reported when it is read
     is_compressed = compression_of(file.stored.name, head) is not None
     return not is_compressed and kind_by_magic(head) is None and not is_laid_out(head)
 

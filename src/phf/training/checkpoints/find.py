@@ -100,8 +100,9 @@ def step_of(checkpoint: Path) -> int:
 
 
 def checkpoints(run_dir: Path) -> list[Path]:
-    found = [path for path in run_dir.glob("checkpoint-*") if step_of(path) >= 0]
-    return sorted(found, key=step_of, reverse=True)
+    """All checkpoint folders of a run, the newest first, finished or not."""
+    folders = (path for path in run_dir.glob("checkpoint-*") if step_of(path) >= 0)
+    return sorted(folders, key=step_of, reverse=True)
 
 
 def _is_finished(path: Path) -> bool:
@@ -117,13 +118,13 @@ def _is_finished(path: Path) -> bool:
 
 def _problems(path: Path) -> list[str]:
     if (path / FILE_LIST).is_file():
-        found = damaged_files(path)
+        problems = damaged_files(path)
     elif promises_list(path):
-        found = [f"{FILE_LIST}, the list of its files, is missing"]
+        problems = [f"{FILE_LIST}, the list of its files, is missing"]
     else:
-        found = unreadable_files(path)
-    if not found and not _is_finished(path):
-        found = ["files that resuming needs are missing, or of another version of transformers"]
-    if not found and (step := read_json_as(TrainerState, path / STATE, CorpusError)["global_step"]) != step_of(path):
-        found = [f"{STATE} is of step {step:,}"]
-    return found
+        problems = unreadable_files(path)
+    if not problems and not _is_finished(path):
+        problems = ["files that resuming needs are missing, or were written by another version of transformers"]
+    if not problems and (step := read_json_as(TrainerState, path / STATE, CorpusError)["global_step"]) != step_of(path):
+        problems = [f"{STATE} is of step {step:,}"]
+    return problems

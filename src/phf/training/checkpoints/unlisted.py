@@ -18,7 +18,7 @@ def unreadable_files(folder: Path) -> list[str]:
 
     The format of weights (safetensors) has no checksums: only their sizes are known to be right.
     """
-    found = []
+    problems = []
     for path in sorted(folder.iterdir()):
         problem = None
         if path.suffix in TORCH_FILES:
@@ -28,8 +28,8 @@ def unreadable_files(folder: Path) -> list[str]:
         elif path.suffix == ".json":
             problem = _json_problem(path)
         if problem:
-            found.append(f"{path.name} {problem}")
-    return found
+            problems.append(f"{path.name} {problem}")
+    return problems
 
 
 def _archive_problem(path: Path) -> str | None:

@@ -49,11 +49,11 @@ def load_window(
     if not saved:
         return None
     is_as_saved = len(saved) == num_processes
-    mine = [saved[process]] if is_as_saved else saved
+    parts = [saved[process]] if is_as_saved else saved
     totals = LogTotals()
     if is_as_saved or process == 0:
-        for part in mine:
-            one = LogTotals()
-            one.set_pairs(part["totals"], device)
-            totals.add(one.totals)
-    return totals, sum(part["loss"] for part in mine) / len(mine), saved[0]["since"]
+        for part in parts:
+            totals_of_part = LogTotals()
+            totals_of_part.set_pairs(part["totals"], device)
+            totals.add(totals_of_part.totals)
+    return totals, sum(part["loss"] for part in parts) / len(parts), saved[0]["since"]
