@@ -54,7 +54,7 @@ def test_loss_and_gradients_are_those_of_the_module_that_is_not_compiled(name, h
     assert list(copy.deepcopy(model).state_dict()) == names
 
 
-def test_only_training_is_compiled_and_a_smaller_last_batch_is_no_mistake(batch):  # noqa: F811
+def test_only_training_is_compiled_and_a_smaller_last_batch_works_too(batch):  # noqa: F811
     torch._dynamo.reset()
     model, backend = module("MLE"), Recorder()
     model.compile_trunk(backend=backend)

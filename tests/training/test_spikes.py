@@ -62,7 +62,7 @@ def test_only_the_last_steps_count():
     assert [spike.step for spike in feed(Spikes(7.0, OneProcess()), falling)] == [len(falling)]
 
 
-def test_a_loss_that_is_not_finite_is_no_spike_and_not_compared_with():
+def test_a_loss_that_is_not_finite_is_neither_a_spike_nor_part_of_the_mean():
     found = feed(Spikes(7.0, OneProcess()), series(math.inf, math.nan, 9.5))
     assert [(spike.step, spike.mean) for spike in found] == [(ENOUGH + 3, 2.0)]
 

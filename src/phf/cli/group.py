@@ -62,7 +62,11 @@ class Commands(Group):
             return super().invoke(ctx)
         except PhfError as error:
             message = str(error) + set_by(str(error), ctx.obj or ())
-            if shows(error, message):
+            try:
+                is_ours = shows(error, message)
+            except KeyboardInterrupt:  # a launcher ends this process while it asks the others: the reason is not lost
+                is_ours = True
+            if is_ours:
                 show_error(message)
             raise typer.Exit(error.exit_status) from None
         except KeyboardInterrupt as error:
