@@ -84,7 +84,7 @@ def test_python_runs(page, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
-def test_commands_have_verbs_and_options_that_exist(page):
+def test_commands_and_their_options_exist(page):
     assert [found for words in commands(page) if (found := problem(words))] == []
 
 

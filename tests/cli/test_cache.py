@@ -169,7 +169,7 @@ def test_a_mistake_is_one_message_and_status_2(arguments, message):
     assert path.exists()
 
 
-def test_an_option_given_twice_is_refused_below_the_verb_too():
+def test_an_option_given_twice_is_refused_after_the_subcommand_too():
     result = run("prune", "--to", "1GB", "--to", "2GB")
     assert result.exit_code == 2
     assert "--to is given 2 times" in result.stderr

@@ -53,7 +53,7 @@ def run_dir(config_file, tmp_path_factory):
     return folder / "tiny"
 
 
-def test_help_lists_the_verbs_in_pipeline_order():
+def test_help_lists_the_commands_in_pipeline_order():
     result = phf("--help")
     assert result.exit_code == 0
     verbs = [line.split()[1] for line in result.output.splitlines() if line.startswith("│ ") and "--" not in line]

@@ -144,7 +144,7 @@ class _State:
     global_step = 5
 
 
-def test_after_the_last_step_a_signal_ends_the_run_as_any_verb():
+def test_after_the_last_step_a_signal_ends_the_run_as_any_command():
     callback = Preemption(Agreement(1, 1.0), None, True, lambda text: None)
     callback.requests = Requests()
     assert not callback.end(5)

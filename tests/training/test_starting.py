@@ -81,7 +81,7 @@ def test_a_start_that_failed_is_taken_over_by_another_configuration(config, tmp_
 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "replay.json", "pool.jsonl", "manifest.json"])
-def test_the_folder_of_another_verb_is_not_taken_over(config, name, tmp_path):
+def test_the_folder_of_another_command_is_not_taken_over(config, name, tmp_path):
     folder_of(tmp_path, metrics_jsonl=STEP_0)
     (tmp_path / name).write_text("{}")
     with pytest.raises(OutputError, match=f"was not written by phf train: it has {name}"):

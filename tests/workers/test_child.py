@@ -49,7 +49,7 @@ def test_what_libraries_print_is_kept_and_mixes_with_no_answer(child):
     child.send({"do": "print"})
     child.send({"do": "exit", "status": 3})
     assert answers(child) == ([{"printed": True}], "exit status 3")
-    assert child.said == "to stdout\nto stderr"
+    assert child.last_output == "to stdout\nto stderr"
 
 
 def test_standard_input_is_empty_for_whatever_the_work_starts(child):

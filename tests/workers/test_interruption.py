@@ -226,7 +226,7 @@ def test_annotation_ends_with_its_workers_a_message_and_a_status(workers, tmp_pa
         (["redteam", "x", "--task", "pep8"], "Finished rounds are kept. Run the same command again to continue."),
     ],
 )
-def test_every_verb_says_what_is_kept(arguments, kept, error, status, how, monkeypatch):
+def test_every_command_says_what_is_kept(arguments, kept, error, status, how, monkeypatch):
     def interrupted(*_):
         raise error
 

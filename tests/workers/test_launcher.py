@@ -79,7 +79,7 @@ def test_gpus_that_are_there_or_hidden_are_not(named, num_devices):
     check_visible_gpus(num_devices, {})
 
 
-def test_a_verb_that_is_one_process_is_not_started_several_times():
+def test_a_command_that_is_one_process_is_not_started_several_times():
     with pytest.raises(ConfigError, match=r"phf redteam was started 2 times by a launcher.*phf redteam \.\.\."):
         check_alone("redteam", WHOLE)
     check_alone("redteam", {})

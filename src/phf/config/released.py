@@ -76,7 +76,7 @@ def translate(values: dict[str, Any], origin: str) -> list[str]:
 
 
 def take_spelled_out(values: dict[str, Any]) -> dict[str, Any]:
-    """Remove the keys of `SPELLED_OUT` from merged values, in place; returns what they said, by dotted key."""
+    """Remove the keys of `SPELLED_OUT` from merged values, in place; returns their values, by dotted key."""
     spelled_out = {}
     for name, key in SPELLED_OUT:
         section = values.get(name)
@@ -88,7 +88,7 @@ def take_spelled_out(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_spelled_out(spelled_out: Mapping[str, Any], dataset: DatasetConfig, *, for_models: bool) -> None:
-    """Raises `ConfigError` where what the keys of `SPELLED_OUT` said contradicts the control tokens of `dataset`.
+    """Raises `ConfigError` where the values of the keys of `SPELLED_OUT` contradict the control tokens of `dataset`.
 
     `for_models`: the task is for models with control tokens of their own, so without any in `dataset` nothing is checked.
     """

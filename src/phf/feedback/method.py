@@ -80,7 +80,7 @@ class Method:
 
     @cached_property
     def prompting(self) -> Prompting:
-        """How the trained model is asked."""
+        """How the trained model is prompted."""
         return Prompting(
             control_tokens=self.control_tokens,
             tags_every_segment=self.tags_every_segment,
@@ -157,7 +157,7 @@ def _document_filter(dataset: DatasetConfig) -> DocumentFilter | None:
 
 
 def _conditioning_section(dataset: DatasetConfig) -> dict[str, Any] | None:
-    """`class_name` and settings; the released section says them in its own words."""
+    """`class_name` and settings; the keys of the released section are translated."""
     if dataset.conditional_training_config is not None:
         return {"class_name": "ScoreThresholds", "thresholds": [number(dataset.conditional_training_config.threshold)]}
     if dataset.conditioning is None:

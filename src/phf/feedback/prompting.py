@@ -1,4 +1,4 @@
-"""How a trained model is asked: what its texts start with, what it may not say, and what to steer away from.
+"""How a trained model is prompted: what its texts start with, which tokens it may not emit, and what to steer away from.
 
 The one place that decides it, for export, sampling, evaluation, red team, KL and lm-evaluation-harness.
 """

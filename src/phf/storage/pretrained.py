@@ -175,8 +175,8 @@ def _check_weights(
             "would be cut. Repair its config.json."
         )
     if unused:
-        said = _and_more([visible(weight) for weight in unused])
-        logger.warning("%s: %s in '%s', but not in %s: left out.", key, said, visible(name), type(model).__name__)
+        named = _and_more([visible(weight) for weight in unused])
+        logger.warning("%s: %s in '%s', but not in %s: left out.", key, named, visible(name), type(model).__name__)
 
 
 @torch.no_grad()

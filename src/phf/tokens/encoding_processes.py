@@ -122,7 +122,7 @@ class EncodingProcesses:
         for process in busy.values():
             if process.share is not None and (status := process.child.exit_status()) is not None:
                 raise OutputError(
-                    f"A process that encodes the corpus has ended ({status}), perhaps for lack of memory: {process.child.said} "
-                    "Run again: finished pieces are kept."
+                    f"A process that encodes the corpus has ended ({status}), perhaps for lack of memory: "
+                    f"{process.child.last_output} Run again: finished pieces are kept."
                 )
         return answered

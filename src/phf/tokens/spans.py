@@ -1,4 +1,4 @@
-"""The tokens between two places of a view, put together from a store."""
+"""The tokens between two places of a view, assembled from a store."""
 
 from dataclasses import dataclass
 

@@ -32,7 +32,7 @@ class StreamingBlocks:
     `settings`: iterating twice gives it twice. Raises `CorpusError` where the corpus does not fill one block.
 
     `processes`: how many encode the corpus, a few pieces ahead of what is read, into a temporary folder. None: as many as
-    there are CPUs for; 0: this process does it when it is asked.
+    there are CPUs for; 0: this process does, on demand.
     """
 
     def __init__(

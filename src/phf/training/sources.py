@@ -22,7 +22,7 @@ def scorer_warnings(dataset: DatasetConfig, evaluating: dict[str, Any]) -> list[
     for source in [*dataset.datasets, *dataset.eval_datasets]:
         manifest = read_manifest(Path(source)) if Path(source).is_dir() else None
         if manifest is None:
-            continue  # raw, so scored by the scorer that evaluates; or from elsewhere, and not said
+            continue  # raw, so scored by the scorer that evaluates; or from elsewhere, with an unknown scorer
         mismatch = scorer_mismatch(manifest.scorers.get(dataset.scores_column, manifest.scorer), evaluating)
         if mismatch is not None:
             warnings.append(f"{source}: {mismatch}")

@@ -44,7 +44,7 @@ def train_together(jobs: Mapping[str, tuple[Config, Path]], on_event: Events) ->
                 if (status := child.exit_status()) is not None:
                     raise PhfError(
                         f"The process that trained {children[child]} ended ({status}). Run again to resume. Its output:\n"
-                        f"{child.said}"
+                        f"{child.last_output}"
                     )
     finally:
         for child in children:

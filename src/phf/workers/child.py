@@ -43,7 +43,7 @@ class Child:
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self._rest = b""
         self._has_ended = False
-        self._said = b""
+        self._last_output = b""
         self._listener = threading.Thread(target=self._listen, args=(self._process.stderr, echo), daemon=True)
         self._listener.start()
 
@@ -79,10 +79,10 @@ class Child:
         return f"signal {-status}" if status < 0 else f"exit status {status}"
 
     @property
-    def said(self) -> str:
-        """What it last wrote to standard error."""
+    def last_output(self) -> str:
+        """The last of what it wrote to standard error."""
         self._listener.join(0.2)  # it may have died just now
-        return self._said.decode("utf-8", "replace").strip()
+        return self._last_output.decode("utf-8", "replace").strip()
 
     def fileno(self) -> int:
         """Of its answers."""
@@ -99,7 +99,7 @@ class Child:
     def _listen(self, stream: IO[bytes], echo: bool) -> None:
         with stream:
             while received := os.read(stream.fileno(), 2**12):
-                self._said = (self._said + received)[-KEPT_BYTES:]
+                self._last_output = (self._last_output + received)[-KEPT_BYTES:]
                 if echo:
                     os.write(2, received)
 

@@ -27,7 +27,7 @@ GROUP_FILES = 100_000
 COMPRESSED_FACTOR = 4
 """Approximate compression ratio of compressed files."""
 
-_said: set[str] = set()
+_logged: set[str] = set()
 """Notes on corpora already read in this process: each is logged once, however often a corpus is read."""
 logger = logging.getLogger(__name__)
 
@@ -135,8 +135,8 @@ def distinct_parts(sources: Sequence[str]) -> list[list[Part]]:
         ]
     for corpus in corpora:
         for line in [*corpus.warnings, *corpus.notes.describe_left_out()]:
-            if line not in _said:
-                _said.add(line)
+            if line not in _logged:
+                _logged.add(line)
                 logger.warning("%s", visible_text(line))
     return [corpus.parts for corpus in corpora]
 

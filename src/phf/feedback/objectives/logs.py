@@ -75,7 +75,7 @@ class LogTotals:
         return dict(zip(self.totals, zip(flat[::2], flat[1::2], strict=True), strict=True))
 
     def set_pairs(self, pairs: dict[str, PairOf], device: torch.device) -> None:
-        """Go back to what `pairs` said."""
+        """Restore the totals that `pairs` returned."""
         dtype = _sum_dtype(torch.empty(0, device=device))
         self.totals = {
             name: Total(torch.tensor(value, dtype=dtype, device=device), torch.tensor(int(count), device=device))

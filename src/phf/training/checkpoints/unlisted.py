@@ -1,4 +1,4 @@
-"""What can be said of a checkpoint without a list of its files: whether each file is whole in its own format."""
+"""Checkpoints without a list of their files: all that can be verified is that each file is intact in its own format."""
 
 import zipfile
 import zlib

@@ -189,10 +189,10 @@ def training_arguments(
     except ConfigError:
         raise
     except (ValueError, TypeError, ImportError, RuntimeError, AttributeError, LookupError, OSError) as error:
-        said = first_sentence(error)
-        blamed = [key for key, value in extra.items() if key in said or (isinstance(value, str) and value in said)]
+        reason = first_sentence(error)
+        blamed = [key for key, value in extra.items() if key in reason or (isinstance(value, str) and value in reason)]
         where = f"training.{blamed[0]}" if len(blamed) == 1 else "training"
-        raise ConfigError(f"{where}: transformers rejects this: {said}") from error
+        raise ConfigError(f"{where}: transformers rejects this: {reason}") from error
 
 
 def _check_optimizer(arguments: TrainingArguments) -> None:
