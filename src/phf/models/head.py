@@ -29,6 +29,8 @@ from phf.feedback.objectives.logs import LogTotals
 
 BUFFER_ELEMENTS = {"cpu": 2**25, "cuda": 2**27}
 """Logits that exist at once, by device type: 128 MiB in float32 on a CPU, 512 MiB on a GPU."""
+CPU_SOFTMAX_ELEMENTS = 2**20
+"""Logits of which a CPU makes the softmax at a time: few enough to stay in its cache from one pass to the next."""
 CPU_VOCAB_BLOCK = 4096
 """Columns of the logits that a CPU computes at a time, and rows of the weight's gradient: few enough to stay in its cache
 until they are written."""
@@ -74,7 +76,7 @@ def chunked_loss(
 def chunked_nll(hidden: Tensor, weight: Tensor, targets: Tensor, chunk_tokens: int | None = None) -> Tensor:
     """[tokens] negative log-likelihood of `targets` in nats, for evaluation; arguments as in `chunked_loss`."""
     chunks = _Chunks(hidden, weight, targets, chunk_tokens or default_chunk_tokens(weight))
-    return torch.cat([losses_of_log_odds(chunks.log_odds_and_others(start)[0])[0] for start in chunks.starts])
+    return torch.cat([losses_of_log_odds(chunks.log_odds_and_difference(start)[0])[0] for start in chunks.starts])
 
 
 def default_chunk_tokens(weight: Tensor) -> int:
@@ -98,7 +100,7 @@ def _buffer(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) ->
 
 
 class _Chunks:
-    """One pass over the tokens: the logits of each chunk, in one buffer, turned into nll and softmax."""
+    """One pass over the tokens: the logits of each chunk, in one buffer, turned into log odds and their derivatives."""
 
     def __init__(self, hidden: Tensor, weight: Tensor, targets: Tensor, chunk_tokens: int) -> None:
         device = hidden.device.type
@@ -113,44 +115,48 @@ class _Chunks:
         self.starts = range(0, targets.numel(), chunk_tokens)
         self.softmax_dtype = torch.promote_types(dtype, torch.float32)
         self.vocab_size = weight.size(0)
-        shape = (min(chunk_tokens, targets.numel()), -(-self.vocab_size // ALIGNMENT) * ALIGNMENT)
-        self._logits = _buffer(shape, dtype, hidden.device)
+        rows, columns = min(chunk_tokens, targets.numel()), -(-self.vocab_size // ALIGNMENT) * ALIGNMENT
+        self.rows_at_once = min(max(1, CPU_SOFTMAX_ELEMENTS // columns), rows) if device == "cpu" else rows
+        self._logits = _buffer((rows, columns), dtype, hidden.device)
         # in the same memory if the dtype is the same
         self._softmax = (
-            self._logits if self.softmax_dtype == dtype else _buffer(shape, self.softmax_dtype, hidden.device)
+            None
+            if self.softmax_dtype == dtype
+            else _buffer((self.rows_at_once, columns), self.softmax_dtype, hidden.device)
         )
 
     def span(self, start: int) -> slice:
         return slice(start, min(start + self.chunk_tokens, self.targets.numel()))
 
-    def log_odds_and_others(self, start: int) -> tuple[Tensor, Tensor]:
-        """[rows] log odds of the targets and [rows, columns] softmax over the other tokens, 0 at the targets.
+    def log_odds_and_difference(self, start: int) -> tuple[Tensor, Tensor]:
+        """[rows] log odds d of the targets, and [rows, vocab] D, minus the derivative of d with respect to the logits.
 
-        The softmax is a view of the buffer, valid until the next call. Columns beyond the vocabulary are 0.
+        D is a view of the buffer, in the dtype of matrix products, valid until the next call.
         """
         span = self.span(start)
-        rows = span.stop - span.start
-        logits, others = self._logits[:rows], self._softmax[:rows]
+        logits = self._logits[: span.stop - span.start]
         with torch.autocast(logits.device.type, enabled=False):
             for columns in _vocab_blocks(self.weight):
                 torch.mm(self.hidden[span], self.weight[columns].T, out=logits[:, columns])
         logits[:, self.vocab_size :] = -torch.inf
-        if self._softmax is not self._logits:
-            others.copy_(logits)
         targets = self.targets[span].unsqueeze(1)
+        parts = zip(logits.split(self.rows_at_once), targets.split(self.rows_at_once), strict=True)
+        log_odds = torch.cat([self._turn_into_difference(*part) for part in parts])
+        return log_odds, logits[:, : self.vocab_size]
+
+    def _turn_into_difference(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Write D in the place of [rows, columns] `logits`; columns beyond the vocabulary become 0. Returns the log odds."""
+        others = logits if self._softmax is None else self._softmax[: len(logits)].copy_(logits)
         target_logits = others.gather(1, targets)
         others.scatter_(1, targets, -torch.inf)
         largest = others.amax(dim=1, keepdim=True)
         torch.softmax(others, dim=1, out=others)
         # the largest share is at least 1 / vocab, so its log is exact, unlike that of a tiny one
         log_normaliser = largest - others.amax(dim=1, keepdim=True).log()
-        return overflow_is_nan(target_logits - log_normaliser).squeeze(1), others
-
-    def as_factor(self, softmax: Tensor) -> Tensor:
-        """[rows, vocab] of what `log_odds_and_others` gave, in the dtype of matrix products, in the buffer."""
-        if self._softmax is not self._logits:
-            softmax = self._logits[: len(softmax)].copy_(softmax)
-        return softmax[:, : self.vocab_size]
+        others.scatter_(1, targets, -1.0)
+        if others is not logits:
+            logits.copy_(others)
+        return overflow_is_nan(target_logits - log_normaliser).squeeze(1)
 
 
 class _ChunkedHead(torch.autograd.Function):
@@ -175,7 +181,7 @@ class _ChunkedHead(torch.autograd.Function):
         grad_values = torch.empty_like(values) if need_values and values is not None else None
         for start in chunks.starts:
             span = chunks.span(start)
-            log_odds, others = chunks.log_odds_and_others(start)
+            log_odds, difference = chunks.log_odds_and_difference(start)
             value = None if values is None else values[span]
             loss, grad_log_odds, grad_value = _token_gradients(token_loss, log_odds, scores[span], value, totals)
             total += loss
@@ -183,7 +189,6 @@ class _ChunkedHead(torch.autograd.Function):
                 grad_values[span] = 0 if grad_value is None else grad_value
             if grad_hidden is None and grad_weight is None:
                 continue
-            difference = chunks.as_factor(others.scatter_(1, targets[span].unsqueeze(1), -1.0))
             scale = -grad_log_odds.unsqueeze(1)
             with torch.autocast(hidden.device.type, enabled=False):
                 if grad_hidden is not None:
