@@ -22,7 +22,8 @@ from phf.workers.interruption import Requests, StoppedError, Terminated
 
 QUIET = {"generation.run_on_train_start": False, "generation.run_on_train_end": False, "dataset.eval_fraction": 0.0}
 SLOW_STEPS = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell is started without
 from phf.training.preemption import Preemption
 on_step_end = Preemption.on_step_end
 def slow(self, args, state, control, **kwargs):
