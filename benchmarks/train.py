@@ -241,7 +241,7 @@ def main() -> None:
     rows = summary(rounds, shape, arguments.steps, clock)
     about = (
         f"{machine}. GPT-2 of {shape.num_layers} layers x {shape.width}, vocabulary {shape.vocabulary:,}, "
-        f"{shape.batch_size} x {shape.seq_length:,} tokens a step, dropout {shape.dropout:g}; medians of {arguments.rounds} "
+        f"{shape.batch_size} x {shape.seq_length:,} tokens per step, dropout {shape.dropout:g}; medians of {arguments.rounds} "
         f"alternating rounds of {arguments.steps} steps (smallest and largest in brackets), {arguments.clock} time."
     )
     parts = table_of_shares(split) if split else ""
