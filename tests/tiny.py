@@ -1,5 +1,6 @@
 """Configurations, tokenizers and models small enough for tests."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,9 @@ def tiny_corpus(folder: Path) -> str:
         text = f"import os\n\n\ndef size{i}(path):\n    return os.stat(path).st_size\n\n\nx=1\n"
         (folder / f"{i:02d}.py").write_text(text * 4)
     return str(folder)
+
+
+def losses(run_dir: Path) -> list[float]:
+    """The training losses in the log of a run."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [line["train/loss"] for line in lines if "train/loss" in line]

@@ -1,10 +1,8 @@
 """`dataset.attention: document` from the configuration to the loss of a run, stored or streamed, and in its evaluation."""
 
-import json
-
 import pytest
 import torch
-from tests.tiny import tiny_config, tiny_corpus
+from tests.tiny import losses, tiny_config, tiny_corpus
 
 from phf.errors import ConfigError
 from phf.evaluation.held_out.loss import held_out_numbers
@@ -22,11 +20,6 @@ WITHOUT_DROPOUT = {f"model.config_kwargs.{key}_pdrop": 0.0 for key in ("attn", "
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     return tiny_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-def losses(run_dir):
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [line["train/loss"] for line in lines if "train/loss" in line]
 
 
 def quiet_config(source, **changes):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from tests.tiny import tiny_config, tiny_corpus, tiny_lm, tiny_tokenizer
+from tests.tiny import losses, tiny_config, tiny_corpus, tiny_lm, tiny_tokenizer
 
 from phf.errors import ConfigError
 from phf.feedback.objectives import MLE
@@ -21,11 +21,6 @@ AUTO = {"training.per_device_train_batch_size": "auto"}
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     return tiny_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-def losses(run_dir):
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [line["train/loss"] for line in lines if "train/loss" in line]
 
 
 def chosen(run_dir):

@@ -1,10 +1,8 @@
 """What only a GPU can show: no step waits for it, bfloat16 compiled steps train, and the head needs little memory."""
 
-import json
-
 import pytest
 import torch
-from tests.tiny import tiny_config, tiny_corpus
+from tests.tiny import losses, tiny_config, tiny_corpus
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback
@@ -43,11 +41,6 @@ class SyncIsAnError(TrainerCallback):
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     return tiny_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-def losses(run_dir):
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [line["train/loss"] for line in lines if "train/loss" in line]
 
 
 @pytest.mark.parametrize("compiles", [False, True])

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.tiny import tiny_config, tiny_corpus
+from tests.tiny import losses, tiny_config, tiny_corpus
 
 from phf.config import dump_config
 from phf.training.run import train
@@ -23,11 +23,6 @@ pytestmark = pytest.mark.slow  # the compiler is imported
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     return tiny_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-def losses(run_dir):
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [line["train/loss"] for line in lines if "train/loss" in line]
 
 
 def is_compiled(run_dir):

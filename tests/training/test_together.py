@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from tests.tiny import tiny_config
+from tests.tiny import losses, tiny_config
 
 from phf.errors import ConfigError, OutputError, PhfError
 from phf.training.run import train
@@ -22,11 +22,6 @@ def source(tmp_path):
     path = tmp_path / "corpus.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
-
-
-def losses(run_dir):
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [line["train/loss"] for line in lines if "train/loss" in line]
 
 
 def test_two_runs_at_once_are_what_each_is_alone(source, tmp_path):

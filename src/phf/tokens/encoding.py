@@ -43,7 +43,7 @@ class SegmentEncoder:
         ids, lengths = self._encode(list(places))
         rows = np.fromiter(map(places.__getitem__, segments), np.int64, len(segments))
         starts = np.cumsum(lengths) - lengths
-        return ids[_ranges(starts[rows], lengths[rows])], lengths[rows]
+        return ids[ranges(starts[rows], lengths[rows])], lengths[rows]
 
     def _encode(self, segments: list[str]) -> tuple[np.ndarray, np.ndarray]:
         pieces_of_segments = [self._pieces(segment) for segment in segments]
@@ -51,7 +51,7 @@ class SegmentEncoder:
         self._remember([piece for piece in dict.fromkeys(pieces) if piece not in self._rows])
         rows = np.fromiter(map(self._rows.__getitem__, pieces), np.int64, len(pieces))
         lengths = self._lengths[rows]
-        ids = self._ids[_ranges(self._starts[rows], lengths)]
+        ids = self._ids[ranges(self._starts[rows], lengths)]
         num_pieces = np.fromiter(map(len, pieces_of_segments), np.int64, len(pieces_of_segments))
         ends = np.concatenate([[0], np.cumsum(lengths)])[np.cumsum(num_pieces)]
         return ids, np.diff(ends, prepend=0)
@@ -117,7 +117,7 @@ def _segment_starts(segments: list[str]) -> np.ndarray:
     return starts
 
 
-def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """The integers starts[0], ..., starts[0] + lengths[0] - 1, starts[1], ... in one array."""
     ends = np.cumsum(lengths)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)

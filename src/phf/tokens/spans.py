@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from phf.tokens.encoding import ranges
 from phf.tokens.layout import (
     Segments,
     dropout_words,
@@ -111,9 +112,3 @@ def tokens_between(start: int, stop: int, store: TokenStore, index: Index, setti
     return Tokens(
         *span.cut(start, stop), span.repeated(span.numbers, start, stop), span.repeated(documents, start, stop)
     )
-
-
-def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The integers starts[0], ..., starts[0] + lengths[0] - 1, starts[1], ... in one array."""
-    ends = np.cumsum(lengths)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)

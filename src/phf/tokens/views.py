@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from phf.errors import CorpusError
+from phf.tokens.encoding import ranges
 from phf.tokens.layout import document_positions
-from phf.tokens.spans import Span, Tokens, ranges, span_between, tokens_between
+from phf.tokens.spans import Span, Tokens, span_between, tokens_between
 from phf.tokens.store import TokenStore
 from phf.tokens.view_index import Index, Runs, index_of
 from phf.tokens.view_settings import ViewCounts, ViewSettings

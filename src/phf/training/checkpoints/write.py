@@ -38,18 +38,18 @@ class CheckpointWriter:
 
     @contextmanager
     def cleaning_up(self) -> Iterator[None]:
-        """Remove what was written if the block ends with an error: it takes room and is of no use."""
+        """Remove what the block leaves unfinished, or has set aside, however it ends: it takes room and is of no use."""
         try:
             yield
-        except BaseException:
+        finally:
             if self.is_main:
                 clear_unfinished(self.run_dir)
-            raise
 
     def finish(self, step: int) -> None:
         """List the files of the checkpoint of `step`, which all processes have written, and move it to its place.
 
-        Then older ones beyond `limit` are deleted. Raises `OutputError` if the run folder cannot be written.
+        Then older ones beyond `limit` are set aside, for `cleaning_up` to delete. Raises `OutputError` if the run folder cannot
+        be written.
         """
         if not self.is_main:
             return
@@ -64,7 +64,6 @@ class CheckpointWriter:
             self._set_oldest_aside(place)
         except OSError as error:
             raise OutputError(f"{place} cannot be written: {error.strerror or error}.") from error
-        clear_unfinished(self.run_dir)
 
     def _set_oldest_aside(self, newest: Path) -> None:
         """Move the oldest checkpoints to where they are deleted: at no time is one of them half there."""
