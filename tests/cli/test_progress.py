@@ -63,6 +63,20 @@ def test_a_log_of_training_says_how_far_it_is_and_what_the_meter_shows(monkeypat
     )
 
 
+def test_a_log_of_training_has_the_first_loss_once_however_long_it_took(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    console = Console(file=StringIO(), width=40, highlight=False)
+    lines = progress._TrainingLines(console)
+    now[0] += 20
+    lines.doing("other", "packing")
+    now[0] += 20  # a line of each run is due
+    for _ in range(2):
+        lines.show("mine", 1, 1000, {"lm_loss": 5.5})
+        now[0] += 1
+    assert console.file.getvalue() == "mine: step 1/1,000, loss 5.500\nother: packing\n"
+
+
 def test_a_bar_shows_as_many_numbers_as_its_terminal_has_room_for():
     shown = {}
     for width in (60, 80, 200):

@@ -1,5 +1,6 @@
 """The bars that long work shows in a terminal."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -214,6 +215,7 @@ class _State:
     max_steps: int = 0
     numbers: dict[str, float] = field(default_factory=dict)
     doing: str = ""
+    printed_at: float = -math.inf
 
     def line(self) -> str:
         if not self.max_steps:
@@ -259,9 +261,11 @@ class _TrainingLines(TrainingProgress):
                 return
             self._last = time.monotonic()
             for name, state in self._states.items():
-                self._print(name, state)
+                if self._last - state.printed_at >= SECONDS_BETWEEN_LINES / 2:  # not its first loss, just now
+                    self._print(name, state)
 
     def _print(self, name: str, state: _State) -> None:
+        state.printed_at = time.monotonic()
         self._console.print(f"{name}: {state.line()}", soft_wrap=True, markup=False)
 
 
