@@ -43,6 +43,12 @@ def with_trainer_defaults(training: dict[str, Any], keys: set[str]) -> dict[str,
     return {**training, **defaults}
 
 
+def without_trainer_defaults(training: dict[str, Any], keys: set[str]) -> dict[str, Any]:
+    """The section without those of `keys` that are at their defaults. Imports transformers if need be."""
+    defaults = with_trainer_defaults({}, keys)
+    return {key: value for key, value in training.items() if key not in defaults or defaults[key] != value}
+
+
 def _default(field: dataclasses.Field[Any]) -> Any:
     value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
     return value.value if isinstance(value, Enum) else value
