@@ -102,6 +102,26 @@ def test_the_samples_of_one_step_are_read_without_the_others(writer):
         read_samples(writer.folder, "s", 1)
 
 
+def test_samples_of_a_later_step_are_appended_without_reading_or_writing_those_before(writer, monkeypatch):
+    writer.write_samples("s", 9, [SAMPLE])
+    path = writer.folder / "samples" / "s.jsonl"
+    before, file = path.read_bytes(), path.stat().st_ino
+    monkeypatch.setattr("phf.runs.writer.read_text", None)
+    writer.write_samples("s", 10, [SAMPLE, SAMPLE])
+    assert path.stat().st_ino == file
+    assert path.read_bytes() == before + 2 * before.replace(b'"step": 9', b'"step": 10')
+
+
+@pytest.mark.parametrize("left", ['{"step": 2, "prompt": "cut', '{"st', '{"step": 2, "prompt": ""}\n{"step": 2, "pr'])
+def test_samples_that_a_killed_process_left_are_replaced(writer, left):
+    writer.write_samples("s", 1, [SAMPLE])
+    path = writer.folder / "samples" / "s.jsonl"
+    with path.open("a") as file:
+        file.write(left)
+    writer.write_samples("s", 2, [SAMPLE])
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2]
+
+
 def test_a_folder_without_provenance_has_none(writer):
     assert read_provenance(writer.folder) == {}
     (writer.folder / "provenance.json").write_text('{"max_steps": "many"}')

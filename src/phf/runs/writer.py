@@ -9,6 +9,7 @@ samples/<scenario>.jsonl  one object per sample: step, prompt, continuation, sco
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from phf.config import Config, dump_config
 from phf.errors import CorpusError, OutputError
 from phf.runs.layout import CONFIG, METRICS, PROVENANCE, SAMPLES, SPIKES, samples_file
 from phf.runs.provenance import describe_environment
-from phf.storage.files import atomic_write, write_json_atomic, write_text_atomic
+from phf.storage.files import append_atomic, atomic_write, last_line, write_json_atomic, write_text_atomic
 from phf.storage.reading import parse_json, read_bytes, read_json_lines_as, read_text, typed
 from phf.storage.shapes import SpikeLine
 
@@ -68,16 +69,24 @@ class RunWriter:
         """Add the samples of a step to those of earlier ones, all or none, replacing any that an interrupted evaluation
         left for this step."""
         path = samples_file(self.folder, scenario)
+        added = "".join(json.dumps(finite_or_none({"step": step, **sample})) + "\n" for sample in samples)
+        last = STEP_OF_LINE.match(last_line(path))
+        if last is not None and int(last[1]) < step:
+            append_atomic(path, added.encode())
+            return
         start = start_of_line(step)
         before = read_text(path, OutputError).splitlines(keepends=True) if path.exists() else []
-        lines = [line for line in before if not line.startswith(start)]
-        lines += [json.dumps(finite_or_none({"step": step, **sample})) + "\n" for sample in samples]
-        write_text_atomic(path, "".join(lines))
+        kept = [line for line in before if not line.startswith(start) and line.endswith("\n")]
+        write_text_atomic(path, "".join(kept) + added)
 
     def cut_after(self, step: int) -> None:
         """Drop the lines of metrics, spikes and samples past `step`, or cut off: a resumed run writes them again."""
         for path in [self.folder / METRICS, self.folder / SPIKES, *sorted((self.folder / SAMPLES).glob("*.jsonl"))]:
             cut_after_step(path, step)
+
+
+STEP_OF_LINE = re.compile(rb'\{"step": (\d+),.*\n', re.DOTALL)
+"""A whole line of a sample."""
 
 
 def start_of_line(step: int) -> str:

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import mmap
 import os
 import secrets
 import shutil
@@ -62,6 +63,31 @@ def write_text_atomic(path: Path, text: str, sync: bool = True) -> None:
     """Write UTF-8 text; see `atomic_write`."""
     with atomic_write(path, sync) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def append_atomic(path: Path, content: bytes) -> None:
+    """Add to the end of a file, all or nothing, also where the disk becomes full.
+
+    A process that is killed meanwhile may leave a part. Raises `OutputError` naming `path`.
+    """
+    with writing(path), path.open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        left = memoryview(content)
+        try:
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(size)
+            raise
+
+
+def last_line(path: Path) -> bytes:
+    """The last line of a file with the newline that ends it, if one does; empty for an empty file or none."""
+    if not path.is_file() or not path.stat().st_size:
+        return b""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content[content.rfind(b"\n", 0, len(content) - 1) + 1 :]
 
 
 def write_json_atomic(path: Path, value: Any, sync: bool = True) -> None:
