@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+from tests.sampling.test_division import in_processes
 from tests.tiny import PLAIN, conditional_prompting, tiny_tokenizer
 
 from phf.config import GenerationConfig
@@ -14,6 +15,7 @@ from phf.runs.writer import RunWriter
 from phf.sampling.generate import Samples
 from phf.sampling.scenarios import GenerationScenario
 from phf.scorers import Scorer
+from phf.scorers.spans import Span
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
 
@@ -65,6 +67,32 @@ def test_segments_are_scored_apart_and_the_prompt_where_asked():
     found, _ = scored(["a\nb"], ["ooo"], use_prompt_for_scoring=True)
     assert found.scores == pytest.approx([0.4])
     assert found.segments == [["oooa\n", "b"]]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_processes_share_the_scoring_and_a_scorer_is_given_the_same_texts_at_once(number, monkeypatch):
+    monkeypatch.setattr("phf.evaluation.generation.evaluator.SCORED_AT_ONCE", 2)
+    texts = ["ae\nx", "a", "", "eee", "bx"]
+    scenario, samples = GenerationScenario(name="s"), Samples([""] * len(texts), texts, seconds=2.0)
+    given = []
+
+    class Noted(Vowels):
+        def score_texts(self, texts):
+            given.append(list(texts))
+            return super().score_texts(texts)
+
+        def spans(self, text):
+            return [Span(0, 1, "vowel")] if text[:1] in ("a", "e") else []
+
+    alone = score_samples(samples, Noted(), scenario)
+    expected, given[:] = sorted(given), []
+    assert ["ae\nx", "a"] in expected
+    found = in_processes(number, lambda division: score_samples(samples, Noted(), scenario, division))
+    assert found == [alone] * number
+    assert sorted(given) == expected
+    assert alone.scores == [None, 0.1, 0.0, 0.3, None]
+    assert alone.segment_scores == [[0.2, None], [0.1], [], [0.3], [None]]
+    assert alone.segment_spans[0] == [[Span(0, 1, "vowel")], []]
 
 
 def test_a_scorer_that_breaks_its_contract_is_an_error():

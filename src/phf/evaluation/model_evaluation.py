@@ -38,7 +38,8 @@ Announce = Callable[[str], None]
 class ModelEvaluation:
     """One model on one task; loaded when the first part needs it.
 
-    Processes (`torchrun -m phf evaluate ...`) share each part except diversity; the main one scores and writes.
+    Processes (`torchrun -m phf evaluate ...`) share each part except diversity, which is one pass over all texts; the main
+    one writes.
     """
 
     def __init__(

@@ -1,10 +1,16 @@
-"""Scoring samples, and the resulting numbers and files."""
+"""Scoring samples, and the resulting numbers and files.
+
+Processes share the scoring: a scorer judges texts independently of each other, so it does not matter which process scores
+them. Rounding errors of a scorer with a model depend on the texts it is given at once, so these are the same for any number
+of processes. The main process makes the numbers, which need all samples, and writes.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 from phf.config import GenerationConfig
 from phf.corpus.segmenting.segment import segment
@@ -22,8 +28,11 @@ from phf.scorers.spans import Span
 from phf.statistics import UNBOUNDED, Interval, mean_interval
 from phf.workers.activity import activity
 
+T = TypeVar("T")
 GROUP = 25
 """Size of the groups of `score_max@25`, as in RealToxicityPrompts."""
+SCORED_AT_ONCE = 128
+"""Samples that a process gives to a scorer at once: few enough to be shared, and two full batches of a model on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ class Evaluator:
     ) -> dict[str, float]:
         """Run every scenario; adds to the samples in the run folder and returns `generation/<scenario>/...` numbers.
 
-        `division`: the processes that share the sampling; the main one scores and writes, and each gets the numbers.
+        `division`: the processes that share sampling and scoring; the main one writes, and each gets the numbers.
         """
         logs: dict[str, float] = {}
         for scenario in self.scenarios:
@@ -103,20 +112,30 @@ class Evaluator:
                 value_head=value_head,
                 division=division,
             )
-            score = partial(self._score, scenario, samples, output, step)
-            logs |= {f"generation/{scenario.name}/{key}": value for key, value in division.from_main(score).items()}
+            scored = score_samples(samples, self.scorer, scenario, division)
+            more = [
+                (scorer, score_shared(scored.texts, scorer, scenario, division))
+                for scorer in self.more_scorers[scenario.name]
+            ]
+            write = partial(self._write, scenario, scored, more, output, step)
+            logs |= {f"generation/{scenario.name}/{key}": value for key, value in division.from_main(write).items()}
         return logs
 
-    def _score(self, scenario: GenerationScenario, samples: Samples, output: RunWriter, step: int) -> dict[str, float]:
-        with activity(f"scoring the samples of '{scenario.name}' by {self.scorer.name}"):
-            scored = score_samples(samples, self.scorer, scenario)
+    def _write(
+        self,
+        scenario: GenerationScenario,
+        scored: "ScoredSamples",
+        more: Sequence[tuple[Scorer, list[float | None]]],
+        output: RunWriter,
+        step: int,
+    ) -> dict[str, float]:
+        """Write the samples; returns their numbers."""
         output.write_samples(scenario.name, step, sample_lines(scored))
-        numbers = scenario_logs(scored, scenario, self.metrics, self.scorer.score_bounds)
-        for scorer in self.more_scorers[scenario.name]:
-            with activity(f"scoring the samples of '{scenario.name}' by {scorer.name}"):
-                scores = checked_scores(scorer, scorer.score_texts(scored.texts), len(scored.texts))
-            scorer_logs = score_logs(samples.prompts, scores, scenario.num_hits_threshold, scorer.score_bounds)
-            numbers |= {f"{scorer.name}/{key}": value for key, value in scorer_logs.items()}
+        with activity(f"measuring the samples of '{scenario.name}'"):
+            numbers = scenario_logs(scored, scenario, self.metrics, self.scorer.score_bounds)
+        for scorer, scores in more:
+            logs = score_logs(scored.samples.prompts, scores, scenario.num_hits_threshold, scorer.score_bounds)
+            numbers |= {f"{scorer.name}/{key}": value for key, value in logs.items()}
         return numbers
 
     def banned_ids(self, tokenizer: Any, scenario: GenerationScenario) -> list[int]:
@@ -128,14 +147,42 @@ class Evaluator:
         return self.prompting.away_from(scenario.prefix)
 
 
-def score_samples(samples: Samples, scorer: Scorer, scenario: GenerationScenario) -> ScoredSamples:
-    """Score each continuation, preceded by its prompt if the scenario says so."""
+def score_samples(
+    samples: Samples, scorer: Scorer, scenario: GenerationScenario, division: Division = ALONE
+) -> ScoredSamples:
+    """Score each continuation, preceded by its prompt if the scenario says so, and its segments.
+
+    `division`: the processes that share the scoring; each gets all scores.
+    """
     texts = samples.continuations
     if scenario.use_prompt_for_scoring:
         texts = [prompt + text for prompt, text in zip(samples.prompts, texts, strict=True)]
-    scores = checked_scores(scorer, scorer.score_texts(texts), len(texts))
-    segments = [segment(text, scorer.segmenter) for text in texts]
-    return ScoredSamples(samples, scores, segments, score_segments(scorer, segments), scorer.documents_spans(segments))
+    documents = [segment(text, scorer.segmenter) for text in texts]
+    scores = score_shared(texts, scorer, scenario, division)
+
+    def judge(segments: list[list[str]]) -> list[tuple[list[float | None], list[list[Span]]]]:
+        return list(zip(score_segments(scorer, segments), scorer.documents_spans(segments), strict=True))
+
+    what = f"scoring the segments of '{scenario.name}' by {scorer.name}"
+    judged = list(chain(*division.map(judge, _parts(documents), what, len)))
+    segment_scores, spans = [scores for scores, _ in judged], [spans for _, spans in judged]
+    return ScoredSamples(samples, scores, documents, segment_scores, spans)
+
+
+def score_shared(
+    texts: list[str], scorer: Scorer, scenario: GenerationScenario, division: Division
+) -> list[float | None]:
+    """Scores of independent texts, which processes share; each gets all scores."""
+
+    def score(part: list[str]) -> list[float | None]:
+        return checked_scores(scorer, scorer.score_texts(part), len(part))
+
+    what = f"scoring the samples of '{scenario.name}' by {scorer.name}"
+    return list(chain(*division.map(score, _parts(texts), what, len)))
+
+
+def _parts(items: list[T]) -> list[list[T]]:
+    return [items[start : start + SCORED_AT_ONCE] for start in range(0, len(items), SCORED_AT_ONCE)]
 
 
 def score_segments(scorer: Scorer, documents: Sequence[list[str]]) -> list[list[float | None]]:
