@@ -84,10 +84,10 @@ def _score_together(number: int, megabytes: float) -> list[float]:
     processes = [context.Process(target=_score_alone, args=(megabytes, barrier, queue)) for _ in range(number)]
     for process in processes:
         process.start()
-    found = [queue.get() for _ in processes]
+    rates = [queue.get() for _ in processes]
     for process in processes:
         process.join()
-    return found
+    return rates
 
 
 def _score_alone(megabytes: float, barrier: Barrier, queue: Queue) -> None:
@@ -117,15 +117,17 @@ def main() -> None:
         if arguments.rounds:
             corpus = folder / "overhead.jsonl.gz"
             write_corpus(corpus, arguments.megabytes)
-            _, *found = [overhead(corpus, folder / f"overhead-{number}") for number in range(arguments.rounds + 1)]
-            ratios = [outside / inside for inside, outside in found]
-            inside, outside = (statistics.median(seconds) for seconds in zip(*found, strict=True))
+            _, *seconds_of_rounds = [
+                overhead(corpus, folder / f"overhead-{number}") for number in range(arguments.rounds + 1)
+            ]
+            ratios = [outside / inside for inside, outside in seconds_of_rounds]
+            inside, outside = (statistics.median(seconds) for seconds in zip(*seconds_of_rounds, strict=True))
             console.print(
                 f"{arguments.megabytes:g} MB: PEP8Scorer {inside:.2f} s, everything else {outside:.2f} s: overhead "
                 f"{statistics.median(ratios):.1%} ({min(ratios):.1%} to {max(ratios):.1%} in {len(ratios)} rounds)"
             )
-            found = [ceiling(arguments.megabytes / 4) for _ in range(arguments.rounds)]
-            console.print(f"two processes on their own score {statistics.median(found):.2f}x as much as one")
+            speedups = [ceiling(arguments.megabytes / 4) for _ in range(arguments.rounds)]
+            console.print(f"two processes on their own score {statistics.median(speedups):.2f}x as much as one")
         table = Table("corpus", "documents", "segments", "peak resident", "MB/s")
         for megabytes in arguments.sizes:
             write_corpus(folder / "corpus.jsonl.gz", megabytes)

@@ -7,7 +7,7 @@ from phf.corpus.sources.documents import read_documents
 
 def docstrings() -> list[list[str]]:
     """The docstrings of each module that has any."""
-    return [found for document in read_documents("python-stdlib") if (found := _docstrings(document.text))]
+    return [texts for document in read_documents("python-stdlib") if (texts := _docstrings(document.text))]
 
 
 def _docstrings(source: str) -> list[str]:

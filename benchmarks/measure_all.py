@@ -37,15 +37,15 @@ def commands(device: str, small: bool, write: bool, trl: str | None, output: Pat
     scorers = ["rates.py", "--on", "gpu" if device == "cuda" else "core"]
     scorers += ["--seconds", "1", "--only", "PEP8Scorer", "ClassifierScorer"] if small else []
     written = ["--write"] if write else []
-    found = {
+    of_scripts = {
         "train": [*training, *written, "--json", str(output / "train.json")],
         "head": ["head.py", "--device", device, *(["--rounds", "1"] if small else [])],
         "rates": [*scorers, *written],
     }
     if device == "cpu":
         name = "train-vocabulary-2048"
-        found[name] = [*training, *written, "--vocabulary", "2048", "--json", str(output / f"{name}.json")]
-    return found
+        of_scripts[name] = [*training, *written, "--vocabulary", "2048", "--json", str(output / f"{name}.json")]
+    return of_scripts
 
 
 def run(name: str, command: list[str], output: Path) -> bool:

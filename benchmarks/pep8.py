@@ -37,17 +37,17 @@ class Positions(pycodestyle.BaseReport):
 
     def __init__(self, options: object) -> None:
         super().__init__(options)
-        self.found: list[tuple[int, int, str]] = []
+        self.violations: list[tuple[int, int, str]] = []
 
     def error(self, line_number: int, offset: int, text: str, check: object) -> None:
         if super().error(line_number, offset, text, check):
-            self.found.append((line_number, offset, text[:4]))
+            self.violations.append((line_number, offset, text[:4]))
 
 
 def plain(file_lines: list[str]) -> object:
     report = Positions(OPTIONS)
     pycodestyle.Checker(lines=file_lines, options=OPTIONS, report=report).check_all()
-    return report.found
+    return report.violations
 
 
 def plain_own_options(file_lines: list[str]) -> object:

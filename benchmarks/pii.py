@@ -96,8 +96,8 @@ def main() -> None:
     for start in range(0, number, BLOCK):
         block = lines[start : start + BLOCK]
         plain_seconds, expected = timed(lambda line: plain_score(scrubber, line), block)
-        seconds, found = timed(lambda line: scorer.score_texts([line])[0], block)
-        assert found == expected, [line for line, a, b in zip(block, found, expected, strict=True) if a != b]
+        seconds, scores = timed(lambda line: scorer.score_texts([line])[0], block)
+        assert scores == expected, [line for line, a, b in zip(block, scores, expected, strict=True) if a != b]
         total["plain"] += plain_seconds
         total["PIIScorer"] += seconds
         ratios.append(plain_seconds / seconds)

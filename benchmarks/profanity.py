@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console()
     console.print(describe_machine())
-    texts = ["\n\n".join(found) for found in docstrings()]
+    texts = ["\n\n".join(of_module) for of_module in docstrings()]
     scorer = build_scorer(SCORER)
     documents = [sentences(text) for text in texts]
     whole: dict[str, list[float]] = {"annotate": [], "annotate, a CPU second": [], "scorer alone, one process": []}

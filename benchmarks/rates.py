@@ -95,20 +95,21 @@ def heading(per: str) -> str:
     return f"| scorer | segments | characters per second and {per} | {sizes} |\n|---|---|---|{'---|' * len(TOKENS)}"
 
 
-def row(name: str, segments: str, found: float, chars_per_token: float) -> str:
-    hours = (tokens * chars_per_token / found / 3600 for tokens in TOKENS.values())
+def row(name: str, segments: str, chars_per_second: float, chars_per_token: float) -> str:
+    hours = (tokens * chars_per_token / chars_per_second / 3600 for tokens in TOKENS.values())
     numbers = " | ".join(f"{h:,.2g}" if h < 10 else f"{h:,.0f}" for h in hours)
-    return f"| {name} | {segments} | {found:,.0f} | {numbers} |"
+    return f"| {name} | {segments} | {chars_per_second:,.0f} | {numbers} |"
 
 
-def example(per: str, name: str, found: float, chars_per_token: float) -> str:
+def example(per: str, name: str, chars_per_second: float, chars_per_token: float) -> str:
     """The arithmetic of one cell."""
     size, tokens = next(iter(TOKENS.items()))
     chars = tokens * chars_per_token
     return (
         f"\nIn the last {len(TOKENS)} columns: {per}-hours = tokens x {chars_per_token:g} characters per token / rate / 3600. "
-        f"{name}, {size} tokens: {tokens:,.0f} x {chars_per_token:g} = {chars:,.0f} characters; / {found:,.0f} / 3600 = "
-        f"{chars / found / 3600:,.2g} {per}-hours. Divide by the {per}s for the hours of the clock.\n"
+        f"{name}, {size} tokens: {tokens:,.0f} x {chars_per_token:g} = {chars:,.0f} characters; "
+        f"/ {chars_per_second:,.0f} / 3600 = {chars / chars_per_second / 3600:,.2g} {per}-hours. "
+        f"Divide by the number of {per}s for hours of wall time.\n"
     )
 
 

@@ -52,10 +52,10 @@ def sample(text: str, rng: random.Random) -> str:
 def agreement(documents: list[list[str]], scores: list[Scores]) -> dict[str, str]:
     """What is said of the agreement of two scorers' scores of the same documents."""
     sizes = np.array([len(line) for lines in documents for line in lines])
-    counts = [np.array([score for lines in found for score in lines], dtype=float) * sizes for found in scores]
-    violating = [found > 0.5 for found in counts]
+    counts = [np.array([score for lines in of_scorer for score in lines], dtype=float) * sizes for of_scorer in scores]
+    violating = [of_scorer > 0.5 for of_scorer in counts]
     ends = np.cumsum([len(lines) for lines in documents])[:-1]
-    totals = [np.array([part.sum() for part in np.split(found, ends)]) for found in counts]
+    totals = [np.array([part.sum() for part in np.split(of_scorer, ends)]) for of_scorer in counts]
     lengths = np.array([sum(map(len, lines)) for lines in documents])
     both = (violating[0] & violating[1]).sum()
     rows = {

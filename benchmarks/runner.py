@@ -51,10 +51,10 @@ def annotate(text):
 if __name__ == "__main__":
     datasets.disable_progress_bars()
     files = sorted(str(path) for path in Path(sys.argv[1]).glob("*.jsonl"))
-    found = datasets.load_dataset("json", data_files=files, split="train", cache_dir=sys.argv[2] + "-cache", num_proc=2)
-    found = found.map(annotate, input_columns="text", remove_columns="text", num_proc=2)
+    rows = datasets.load_dataset("json", data_files=files, split="train", cache_dir=sys.argv[2] + "-cache", num_proc=2)
+    rows = rows.map(annotate, input_columns="text", remove_columns="text", num_proc=2)
     Path(sys.argv[2]).mkdir()
-    found.to_parquet(sys.argv[2] + "/all.parquet")
+    rows.to_parquet(sys.argv[2] + "/all.parquet")
 """
 DATATROVE = """
 import io, sys
@@ -141,8 +141,8 @@ def main() -> None:
         for number in range(arguments.rounds + 1):
             outputs = {way: folder / f"{way.replace(' ', '-')}-{number}" for way in ways}
             for way, (python, code) in ways.items():
-                found = run(python, code, folder, corpus, outputs[way])
-                seconds[way] += [found] * (number > 0)  # the first round warms up
+                clock_and_cpu = run(python, code, folder, corpus, outputs[way])
+                seconds[way] += [clock_and_cpu] * (number > 0)  # the first round warms up
             if number == 0:
                 for way in ways:
                     same = all(a == b for a, b in zip(rows(outputs["phf annotate"]), rows(outputs[way]), strict=True))
@@ -152,8 +152,8 @@ def main() -> None:
                     shutil.rmtree(path)
     table = Table("way", "seconds (median)", "range", "against phf annotate", "processor seconds")
     ours = [clock for clock, _ in seconds["phf annotate"]]
-    for way, found in seconds.items():
-        clock, cpu = zip(*found, strict=True)
+    for way, of_rounds in seconds.items():
+        clock, cpu = zip(*of_rounds, strict=True)
         ratio = statistics.median(theirs / own for theirs, own in zip(clock, ours, strict=True))
         spread = f"{min(clock):.2f} to {max(clock):.2f}"
         table.add_row(way, f"{statistics.median(clock):.2f}", spread, f"{ratio:.2f}x", f"{statistics.median(cpu):.2f}")

@@ -24,7 +24,7 @@ ORDER = 5
 
 def stretches(num_texts: int, num_characters: int) -> list[str]:
     """Texts of so many characters each, from random places."""
-    prose = " ".join(" ".join(text.split()) for found in docstrings() for text in found)
+    prose = " ".join(" ".join(text.split()) for of_module in docstrings() for text in of_module)
     random = Random(0)
     starts = [random.randrange(len(prose) - num_characters) for _ in range(num_texts)]
     return [prose[start : start + num_characters] for start in starts]

@@ -72,7 +72,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console()
     console.print(describe_machine())
-    corpus = [sentence for found in docstrings() for text in found for sentence in sentences(text)]
+    corpus = [sentence for of_module in docstrings() for text in of_module for sentence in sentences(text)]
     texts = random.Random(0).sample(corpus, arguments.sentences)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

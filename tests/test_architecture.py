@@ -84,16 +84,16 @@ def is_above(first: str, second: str) -> bool:
 def problems(path: str, source: str) -> list[str]:
     """What is wrong with one file of the package."""
     tree = ast.parse(source)
-    found = []
+    sentences = []
     folder = path.split("/")[0]
     top = {id(node) for node in tree.body}
     for node, name in imports(tree):
         other = name.split(".")[1] if name.startswith("phf.") else None
         if other in FOLDERS and (folder in LOOSE - {"__main__.py"} or is_above(other, folder)):
-            found.append(f"{path} imports {name}, which is above it")
+            sentences.append(f"{path} imports {name}, which is above it")
         library = name.split(".")[0]
         if library in AT_HOME and id(node) in top and path not in (AT_HOME[library] or ()):
-            found.append(f"{path} imports {library} at module level")
+            sentences.append(f"{path} imports {library} at module level")
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
@@ -106,10 +106,10 @@ def problems(path: str, source: str) -> list[str]:
                 "yaml.full_load",
                 "yaml.unsafe_load",
             ):
-                found.append(f"{path} calls {called}")
+                sentences.append(f"{path} calls {called}")
             if any(k.arg == "trust_remote_code" and ast.unparse(k.value) != "False" for k in node.keywords):
-                found.append(f"{path} trusts remote code")
-    return found
+                sentences.append(f"{path} trusts remote code")
+    return sentences
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -216,12 +216,12 @@ def circle_in(graph: dict[str, set[str]]) -> list[str]:
         if module in finished:
             return []
         for other in sorted(graph[module]):
-            if found := visit(other, [*path, module]):
-                return found
+            if circle := visit(other, [*path, module]):
+                return circle
         finished.add(module)
         return []
 
-    return next((found for module in sorted(graph) if (found := visit(module, []))), [])
+    return next((circle for module in sorted(graph) if (circle := visit(module, []))), [])
 
 
 def test_no_files_import_each_other_in_a_circle():
@@ -241,5 +241,5 @@ def test_every_module_imports():
 )
 def test_light_imports_load_neither_torch_nor_transformers(code):
     check = "import sys; print(sorted({'torch', 'transformers', 'datasets', 'pyarrow'} & set(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", f"{code}\n{check}"], check=True, capture_output=True, text=True)
-    assert found.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", f"{code}\n{check}"], check=True, capture_output=True, text=True)
+    assert process.stdout.strip() == "[]"

@@ -49,9 +49,9 @@ def test_a_section_of_a_page_is_replaced_and_the_rest_stays(scripts, tmp_path):
 
 @pytest.mark.parametrize("page", ["benchmarks/README.md", "docs/scaling.md"])
 def test_every_section_that_benchmarks_write_has_an_end(page):
-    found = re.findall(r"<!-- (/?)(.+?) -->", (ROOT / page).read_text(encoding="utf-8"))
-    assert len(found) >= 3
-    assert [key for slash, key in found if not slash] == [key for slash, key in found if slash]
+    marks = re.findall(r"<!-- (/?)(.+?) -->", (ROOT / page).read_text(encoding="utf-8"))
+    assert len(marks) >= 3
+    assert [key for slash, key in marks if not slash] == [key for slash, key in marks if slash]
 
 
 def test_ratios_of_training_are_of_one_round(scripts):

@@ -23,8 +23,8 @@ VERBS = get_command(app).commands
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
-    found = FENCE.findall(page.read_text(encoding="utf-8"))
-    return [code for language, code in found if language in languages]
+    fenced = FENCE.findall(page.read_text(encoding="utf-8"))
+    return [code for language, code in fenced if language in languages]
 
 
 def write_named_files(page: Path) -> None:
@@ -85,7 +85,7 @@ def test_python_runs(page, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
 def test_commands_and_their_options_exist(page):
-    assert [found for words in commands(page) if (found := problem(words))] == []
+    assert [reason for words in commands(page) if (reason := problem(words))] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))

@@ -1,5 +1,6 @@
 """Documents, messages, docstrings and comments keep to the house's words, and to idioms that a native reader uses."""
 
+import ast
 import io
 import re
 import tokenize
@@ -64,7 +65,7 @@ def offences(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", [*PAGES, ROOT / "src"], ids=lambda path: path.name)
 def test_phrases_that_read_like_a_translation_do_not_come_back(path):
-    assert [found for file in (MODULES if path.is_dir() else [path]) for found in offences(file)] == []
+    assert [offence for file in (MODULES if path.is_dir() else [path]) for offence in offences(file)] == []
 
 
 NAME_PHRASES = re.compile(
@@ -82,6 +83,26 @@ def test_names_of_tests_are_idiomatic_too():
     assert names == []
 
 
+SAYS_NOTHING = {"found", "thing", "things", "stuff"}
+"""Names of locals and arguments that hold something with a name of its own."""
+
+
+def says_nothing(source: str) -> list[str]:
+    """The names in SAYS_NOTHING that are assigned or are arguments in some Python."""
+    nodes = list(ast.walk(ast.parse(source)))
+    assigned = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    return [
+        name for name in (*assigned, *(node.arg for node in nodes if isinstance(node, ast.arg))) if name in SAYS_NOTHING
+    ]
+
+
+@pytest.mark.parametrize("folder", ["src", "tests"])
+def test_a_variable_is_named_after_what_it_holds(folder):
+    files = sorted((ROOT / folder).rglob("*.py"))
+    names = {str(path): says_nothing(path.read_text(encoding="utf-8")) for path in files}
+    assert {path: of_file for path, of_file in names.items() if of_file} == {}
+
+
 def test_the_check_can_fail(tmp_path):
     page, module = tmp_path / "page.md", tmp_path / "module.py"
     page.write_text("There is no such file.\nThat is no file. One process a core is told.\n")
@@ -92,3 +113,4 @@ def test_the_check_can_fail(tmp_path):
     assert [line.rpartition(": ")[2] for line in offences(module)] == ["'completion'", "'mended'", "'now and then'"]
     assert NAME_PHRASES.search("test_a_file_that_is_no_run_is_refused")
     assert not NAME_PHRASES.search("test_a_run_that_is_no_longer_there_is_not_read")
+    assert says_nothing("found, y = 1, report.found\ndef f(x, thing): return g(found=x)") == ["found", "thing"]

@@ -28,18 +28,18 @@ def prompts(count, each):
 def test_without_skewness_it_is_students_interval():
     """1, 2, 3: mean 2, standard error 1 / sqrt(3), t(2) = 4.30265."""
     half = 4.30265 / math.sqrt(3)
-    for found in (mean_interval([1.0, 2.0, 3.0]), student_interval([1.0, 2.0, 3.0])):
-        assert found == pytest.approx((2, 2 - half, 2 + half), rel=1e-5)
+    for interval in (mean_interval([1.0, 2.0, 3.0]), student_interval([1.0, 2.0, 3.0])):
+        assert interval == pytest.approx((2, 2 - half, 2 + half), rel=1e-5)
     many = [float(i) for i in range(50)]
     assert mean_interval(many).high == pytest.approx(24.5 + 2.00958 * statistics.stdev(many) / math.sqrt(50), rel=1e-4)
 
 
 def test_nothing_is_known_from_one_value_or_none_or_values_that_are_all_alike():
     for values in ([0.25], [0.1] * 20, [0.0] * 500):
-        found = mean_interval(values)
-        assert found.mean == values[0]
-        assert math.isnan(found.low)
-        assert math.isnan(found.high)
+        interval = mean_interval(values)
+        assert interval.mean == values[0]
+        assert math.isnan(interval.low)
+        assert math.isnan(interval.high)
     assert all(math.isnan(number) for number in mean_interval([]))
     assert math.isnan(mean_interval([0.5], bounds=(0, 1)).low)
     assert math.isnan(student_interval([0.5]).low)
@@ -94,50 +94,50 @@ def test_a_long_tail_makes_the_interval_reach_further_on_its_side():
 def test_clusters_of_unequal_size_by_hand():
     """Totals 3 of 3 and 0 of 1: 3/4. Of two wholly alike clusters of means 1 and 0 the variance is estimated as 1/2, so
     that of the mean is 1/2 (9/16 + 1/16)."""
-    found = ratio_estimate(np.array([3.0, 0.0, 0.0]), np.array([3.0, 1.0, 0.0]))
-    assert found.value == 0.75
-    assert found.variance == pytest.approx(0.5 * 10 / 16)
-    assert found.degrees == pytest.approx(1)
+    estimate = ratio_estimate(np.array([3.0, 0.0, 0.0]), np.array([3.0, 1.0, 0.0]))
+    assert estimate.value == 0.75
+    assert estimate.variance == pytest.approx(0.5 * 10 / 16)
+    assert estimate.degrees == pytest.approx(1)
 
 
 def test_clusters_of_equal_size_have_the_variance_of_their_means():
-    found = mean_estimate(np.array([1.0, 3.0, 5.0, 7.0, 3.0, 3.0, 9.0, 8.0]), prompts(4, 2))
-    assert found.variance == pytest.approx(statistics.variance([2, 6, 3, 8.5]) / 4)
-    assert found.degrees == pytest.approx(3)
+    estimate = mean_estimate(np.array([1.0, 3.0, 5.0, 7.0, 3.0, 3.0, 9.0, 8.0]), prompts(4, 2))
+    assert estimate.variance == pytest.approx(statistics.variance([2, 6, 3, 8.5]) / 4)
+    assert estimate.degrees == pytest.approx(3)
 
 
 @pytest.mark.parametrize("hit", [1.0, 0.7])
 def test_prompts_whose_means_are_equal_by_chance_do_not_make_the_mean_known(hit):
     values = [0.0, hit] * 2 + [0.0, hit] * 10
-    found = mean_interval(values, ["p"] * 4 + ["q"] * 20)
-    assert found.mean == pytest.approx(hit / 2)
-    assert found.low < found.mean - 0.1
-    assert found.high > found.mean + 0.1
+    interval = mean_interval(values, ["p"] * 4 + ["q"] * 20)
+    assert interval.mean == pytest.approx(hit / 2)
+    assert interval.low < interval.mean - 0.1
+    assert interval.high > interval.mean + 0.1
     assert mean_estimate(np.array(values), ["p"] * 4 + ["q"] * 20).variance == pytest.approx(hit**2 / 4 / 23 / 2)
 
 
 def test_degrees_of_freedom_are_those_of_the_prompts_that_matter():
     """Five prompts with 30 samples each count for more than 45 with one."""
     values = np.repeat([1.0, 2.0, 4.0, 7.0, 8.0], 30).tolist() + np.linspace(1, 8, 45).tolist()
-    found = mean_estimate(np.array(values), prompts(5, 30) + [f"single {i}" for i in range(45)])
-    assert 4 < found.degrees < 5
+    estimate = mean_estimate(np.array(values), prompts(5, 30) + [f"single {i}" for i in range(45)])
+    assert 4 < estimate.degrees < 5
 
 
 def test_where_one_prompt_has_nearly_all_samples_little_is_known():
     values = np.random.default_rng(0).normal(size=1000)
     values[:990] += 1
     labels = ["p"] * 990 + [str(i) for i in range(10)]
-    found = mean_interval(values, labels)
-    assert found.high - found.low > 2
+    interval = mean_interval(values, labels)
+    assert interval.high - interval.low > 2
     hits = mean_interval([0.0] * 1000, labels, (0, 1))  # not: at most some 30% of what was never seen
     assert hits.high > 0.99
 
 
 def test_a_difference_has_the_degrees_of_freedom_of_welch():
     first, second = mean_estimate(np.array([0.4, 0.6])), mean_estimate(np.array([0.0, 0.4]))
-    found = difference(first, second)
-    assert (found.value, found.variance) == (pytest.approx(-0.3), pytest.approx(0.05))
-    assert found.degrees == pytest.approx(0.05**2 / (0.01**2 + 0.04**2))
+    estimate = difference(first, second)
+    assert (estimate.value, estimate.variance) == (pytest.approx(-0.3), pytest.approx(0.05))
+    assert estimate.degrees == pytest.approx(0.05**2 / (0.01**2 + 0.04**2))
     same = difference(mean_estimate(np.array([0.5, 0.5])), mean_estimate(np.array([0.25, 0.25])))
     assert math.isnan(same.interval().low)
 
@@ -184,8 +184,8 @@ def test_the_interval_holds_the_mean_as_often_as_it_says(shape, draw, truth):
     generator, clusters = np.random.default_rng(2), prompts(*shape)
     held = 0
     for _ in range(800):
-        found = mean_interval(draw(generator, shape).ravel(), clusters)
-        held += found.low <= truth <= found.high
+        interval = mean_interval(draw(generator, shape).ravel(), clusters)
+        held += interval.low <= truth <= interval.high
     assert 0.92 <= held / 800 <= 0.97
 
 
@@ -233,8 +233,8 @@ def test_prompts_with_more_samples_than_others_do_not_narrow_the_interval(sizes,
     generator, clusters = np.random.default_rng(5), np.repeat(np.arange(len(sizes)), sizes).tolist()
     held = 0
     for _ in range(800):
-        found = mean_interval(draw(generator, sizes), clusters)
-        held += found.low <= truth <= found.high
+        interval = mean_interval(draw(generator, sizes), clusters)
+        held += interval.low <= truth <= interval.high
     assert 0.92 <= held / 800 <= 0.98, held / 800
 
 

@@ -65,9 +65,9 @@ def test_bad_rows_are_skipped_counted_and_listed(bad_corpus, tmp_path, workers):
     ]
     assert all(row["reason"] for row in rows)
     assert read_manifest(tmp_path / "out") == manifest
-    found = notices(manifest)
-    assert found[0] == "Skipped: 12 unreadable rows or files (listed in manifest.json), such as:"
-    assert len(found) == 6
+    lines = notices(manifest)
+    assert lines[0] == "Skipped: 12 unreadable rows or files (listed in manifest.json), such as:"
+    assert len(lines) == 6
 
 
 def test_a_long_list_of_bad_rows_is_counted_whole_and_listed_in_part(tmp_path):
@@ -204,14 +204,14 @@ def test_the_command_says_it_all_once(tmp_path):
     put(tmp_path / "c" / "test.jsonl", '{"text": "y", "n": 3}\n')
     put(tmp_path / "c" / "notes.md", "Notes.\n")
     arguments = ["annotate", str(tmp_path / "c"), "--scorer", "PEP8Scorer", "--output", str(tmp_path / "o")]
-    found = CliRunner().invoke(app, [*arguments, "--workers", "1", "--on-error", "skip", "--keep", "n"])
-    assert found.exit_code == 0, found.output
+    result = CliRunner().invoke(app, [*arguments, "--workers", "1", "--on-error", "skip", "--keep", "n"])
+    assert result.exit_code == 0, result.output
     for said in (
         "Not read: 1 file (not records): notes.md",
         "all of its splits are read",
         "Skipped: 1 unreadable row or file",
     ):
-        assert found.output.count(said) == 1
-    assert "train.jsonl, line 2: its 'text' is None" in found.output
+        assert result.output.count(said) == 1
+    assert "train.jsonl, line 2: its 'text' is None" in result.output
     assert [document.meta for document in read_annotated(str(tmp_path / "o"))] == [{"n": 3}, {"n": 1}]
     assert CliRunner().invoke(app, [*arguments, "--on-error", "ignore"]).exit_code == 2

@@ -28,21 +28,21 @@ def dataset(tmp_path):
 @pytest.fixture
 def calls(monkeypatch):
     """What the client was asked to do, instead of doing it."""
-    found = []
+    requests = []
 
     class Api:
         def __init__(self, token):
-            found.append(("token", token))
+            requests.append(("token", token))
 
         def create_repo(self, repo_id, **arguments):
-            found.append(("create", repo_id, arguments))
+            requests.append(("create", repo_id, arguments))
 
         def upload_folder(self, **arguments):
-            found.append(("upload", arguments))
+            requests.append(("upload", arguments))
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    return found
+    return requests
 
 
 def test_shards_manifest_and_card_are_uploaded_and_nothing_else(dataset, calls):

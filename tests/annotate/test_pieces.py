@@ -112,8 +112,8 @@ def test_pieces_hold_all_documents_once_and_are_the_same_from_any_place_on(write
     for number in (1, 3, len(whole) - 1):
         rest = all_pieces(source, whole[number].start, is_last)
         assert [piece.end for piece in rest] == [piece.end for piece in whole[number:]]
-        found = [document for piece in rest for document in read_piece(piece, None, True)[0]]
-        assert found == [d for piece in whole[number:] for d in read_piece(piece, None, True)[0]]
+        documents_read = [document for piece in rest for document in read_piece(piece, None, True)[0]]
+        assert documents_read == [d for piece in whole[number:] for d in read_piece(piece, None, True)[0]]
 
 
 @pytest.mark.parametrize(("write", "name"), SOURCES, ids=lambda value: str(getattr(value, "__name__", value)))
@@ -137,9 +137,9 @@ def test_small_files_are_one_piece_and_a_large_one_between_them_is_several(tmp_p
     for number in range(20):
         (tmp_path / f"{number:02}.jsonl").write_bytes(line(number))
     (tmp_path / "10.jsonl").write_bytes(b"".join(line(n) for n in range(10)))
-    found = [(len(piece.files.files), piece.span is None) for piece in all_pieces(tmp_path, is_last=False)]
+    shapes = [(len(piece.files.files), piece.span is None) for piece in all_pieces(tmp_path, is_last=False)]
     # a hundred bytes are five files of 22, or five lines of one
-    assert found == [(5, True), (5, True), (1, False), (1, False), (5, True), (4, True)]
+    assert shapes == [(5, True), (5, True), (1, False), (1, False), (5, True), (4, True)]
 
 
 def test_bad_rows_belong_to_the_piece_that_they_are_in(tmp_path):
@@ -149,8 +149,8 @@ def test_bad_rows_belong_to_the_piece_that_they_are_in(tmp_path):
     (part,) = list_corpus([str(tmp_path / "a.csv")]).parts
 
     def skipped(start):
-        found = pieces_of(0, part, start, None, is_strict=False, is_last=False)
-        return [[row["where"].rpartition(" ")[2] for row in piece.notes.skipped.names] for piece in found]
+        of_part = pieces_of(0, part, start, None, is_strict=False, is_last=False)
+        return [[row["where"].rpartition(" ")[2] for row in piece.notes.skipped.names] for piece in of_part]
 
     assert skipped(Cursor()) == [["2"], ["19"], ["31"]]
     second = list(pieces_of(0, part, Cursor(), None, is_strict=False, is_last=False))[1].start

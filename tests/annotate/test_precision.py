@@ -53,8 +53,8 @@ def test_the_manifest_says_the_precision_and_an_interrupted_job_does_not_resume_
 def test_workers_that_differ_end_the_job(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(pieces, "PIECE_SIZE", 1)
     monkeypatch.setattr(pieces, "LEAST_PIECE_SIZE", 1)
-    found = iter(["float32 on cpu", "bfloat16 on cuda"] * 10)
-    monkeypatch.setattr(scoring, "joined_precision", lambda scorers: next(found))
+    precisions = iter(["float32 on cpu", "bfloat16 on cuda"] * 10)
+    monkeypatch.setattr(scoring, "joined_precision", lambda scorers: next(precisions))
     with pytest.raises(ScorerError, match="Some workers score in float32 on cpu, others in bfloat16 on cuda"):
         annotate([corpus], SCORER, None, tmp_path / "out")
 
@@ -62,12 +62,12 @@ def test_workers_that_differ_end_the_job(corpus, tmp_path, monkeypatch):
 def test_a_shard_of_another_precision_is_scored_again(corpus, tmp_path):
     annotate([corpus], SCORER, None, tmp_path / "out")
     counts = next((tmp_path / "out").glob("shard-*.json"))
-    found = json.loads(counts.read_text())
-    assert found["precision"] == "float32 on cpu"
-    counts.write_text(json.dumps({**found, "precision": "bfloat16 on cuda"}))
+    before = json.loads(counts.read_text())
+    assert before["precision"] == "float32 on cpu"
+    counts.write_text(json.dumps({**before, "precision": "bfloat16 on cuda"}))
     (tmp_path / "out" / "manifest.json").unlink()
     annotate([corpus], SCORER, None, tmp_path / "out")
-    assert json.loads(counts.read_text()) == found
+    assert json.loads(counts.read_text()) == before
 
 
 def test_a_description_says_it_only_where_it_matters():

@@ -266,9 +266,9 @@ def test_hostile_and_extreme_documents_pass(tmp_path):
     texts = ["", "\0\n", "\ud800 lone\n", "שלום\n", "😀\n", "a\n" * 100_000, "b" * 1_000_000, "x\r\ny\x0c\n\u2028z"]
     source = write_lines(tmp_path / "a.jsonl", texts)
     annotate([source], {"class_name": f"{OWN}:LengthScorer"}, None, tmp_path / "out", workers=2)
-    found = [("".join(d.texts), len(d.texts)) for d in read_annotated(str(tmp_path / "out"))]
-    assert [text for text, _ in found] == [text.replace("\ud800", "\ufffd") for text in texts]
-    assert found[5][1] == 100_000
+    annotated = [("".join(d.texts), len(d.texts)) for d in read_annotated(str(tmp_path / "out"))]
+    assert [text for text, _ in annotated] == [text.replace("\ud800", "\ufffd") for text in texts]
+    assert annotated[5][1] == 100_000
 
 
 @pytest.mark.slow

@@ -53,11 +53,11 @@ def lines(*messages: object) -> str:
 def test_a_worker_ends_with_its_parent(sent, pipe, tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     # the worker holds our end of its output open as long as it lives
-    found = subprocess.run(
+    parent = subprocess.run(
         [sys.executable, "-c", PARENT, sent.replace("{output}", str(tmp_path)), pipe],
         stdout=subprocess.PIPE,
         env=environment,
         timeout=60,
         check=False,
     )
-    assert found.returncode == -9
+    assert parent.returncode == -9

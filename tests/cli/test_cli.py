@@ -76,8 +76,8 @@ except SystemExit as error:
     assert not error.code
 print(sorted({{"torch", "transformers", "datasets", "pyarrow", "matplotlib"}} & set(sys.modules)))
 """
-    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert found.stdout.splitlines()[-1] == "[]"
+    process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert process.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(
@@ -197,10 +197,10 @@ def test_a_mistake_is_one_message_and_status_2(arguments, message, corpus, tmp_p
 
 
 def test_a_mistake_in_a_process_of_its_own_leaves_no_traceback():
-    found = subprocess.run([sys.executable, "-m", "phf", "list", "x"], capture_output=True, text=True, check=False)
-    assert (found.returncode, found.stdout) == (2, "")
+    process = subprocess.run([sys.executable, "-m", "phf", "list", "x"], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout) == (2, "")
     assert (
-        found.stderr
+        process.stderr
         == "Error: There is no list of 'x'. Known: conditionings, filters, methods, metrics, objectives, red-lms, "
         "scorers, tasks.\n"
     )

@@ -18,9 +18,9 @@ KEY = 'sk-very"secret\\key'
 @pytest.fixture
 def naps(monkeypatch):
     """Seconds the client waited between retries, which no test spends."""
-    found: list[float] = []
-    monkeypatch.setattr("openai._base_client.time.sleep", found.append)
-    return found
+    seconds: list[float] = []
+    monkeypatch.setattr("openai._base_client.time.sleep", seconds.append)
+    return seconds
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +39,8 @@ def complete(server, n=1, **settings):
 
 def test_completions_are_requested_with_these_settings_and_returned_as_texts():
     with fake_server(lambda path, body: text_choices("a", "b")) as fake:
-        found = complete(client(fake), n=2, top_p=0.5, stop=["\n"], seed=3)
-    assert found == ["a", "b"]
+        texts = complete(client(fake), n=2, top_p=0.5, stop=["\n"], seed=3)
+    assert texts == ["a", "b"]
     body = {"model": "m", "prompt": "once", "n": 2, "max_tokens": 4, "temperature": 1, "top_p": 0.5, "stop": ["\n"]}
     assert fake.asked == [("/v1/completions", {**body, "seed": 3})]
     assert fake.keys == ["Bearer none"]
@@ -49,8 +49,8 @@ def test_completions_are_requested_with_these_settings_and_returned_as_texts():
 def test_chat_replies_come_back_as_texts_and_silence_as_an_empty_one():
     choices = [{"message": {"role": "assistant", "content": text}} for text in ("hi", None)]
     with fake_server(lambda path, body: (200, {"choices": choices})) as fake:
-        found = client(fake).chat([{"role": "user", "content": "hello"}], n=2, max_tokens=4, temperature=0.5)
-    assert found == ["hi", ""]
+        replies = client(fake).chat([{"role": "user", "content": "hello"}], n=2, max_tokens=4, temperature=0.5)
+    assert replies == ["hi", ""]
     assert fake.asked[0][0] == "/v1/chat/completions"
     assert fake.asked[0][1]["messages"] == [{"role": "user", "content": "hello"}]
     assert "seed" not in fake.asked[0][1]
@@ -163,8 +163,8 @@ def test_a_model_the_server_lacks_and_a_refused_request_are_not_asked_for_again(
 
 
 def test_log_probabilities_of_given_texts_come_back_in_their_order():
-    found = {"tokens": ["<s>", "a"], "token_logprobs": [None, -1], "text_offset": [0, 3]}
-    choices = [{"index": 1, "text": "b", "logprobs": None}, {"index": 0, "text": "a", "logprobs": found}]
+    logprobs = {"tokens": ["<s>", "a"], "token_logprobs": [None, -1], "text_offset": [0, 3]}
+    choices = [{"index": 1, "text": "b", "logprobs": None}, {"index": 0, "text": "a", "logprobs": logprobs}]
     with fake_server(lambda path, body: (200, {"choices": choices})) as fake:
         first, second = client(fake).token_logprobs(["a", "b"])
         assert (first.tokens, first.logprobs, first.offsets) == (["<s>", "a"], [None, -1.0], [0, 3])

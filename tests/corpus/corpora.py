@@ -48,4 +48,4 @@ def texts(*sources, **options) -> list[str]:
 
 def left_out(*sources, **options) -> dict[str, list[str]]:
     """Reason -> files that are not read."""
-    return {reason: found.names for reason, found in read(*sources, **options)[1].left_out.items()}
+    return {reason: files.names for reason, files in read(*sources, **options)[1].left_out.items()}

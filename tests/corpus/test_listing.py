@@ -100,9 +100,9 @@ def test_folders_of_spark_that_are_called_like_files(tmp_path, monkeypatch, sour
         put(tmp_path / "spark" / f"{year}.parquet" / "_SUCCESS", "")
         put(tmp_path / "spark" / f"{year}.parquet" / "_temporary" / "0" / "part-9.parquet", "unfinished")
         put(tmp_path / "spark" / f"{year}.parquet" / ".part-0.crc", "x")
-    found = ids(source)
-    assert len(set(found)) == len(found) == (1 if "2020" in source else 2)
-    assert all(name.endswith("lang=en/part-0.snappy.parquet:0") for name in found)
+    names = ids(source)
+    assert len(set(names)) == len(names) == (1 if "2020" in source else 2)
+    assert all(name.endswith("lang=en/part-0.snappy.parquet:0") for name in names)
 
 
 def test_a_glob_of_folders_says_how_to_name_what_is_in_them(tmp_path):

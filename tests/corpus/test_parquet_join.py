@@ -47,8 +47,8 @@ def test_the_rows_of_all_pieces_in_their_order(options, tmp_path):
         assert pa.concat_tables(groups).equals(whole)
         assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [len(g) for g in groups]
     # by statistics, of which a group's own must come with it
-    found = pq.read_table(tmp_path / "all", filters=pc.field("id") == "205")
-    assert found.column("id").to_pylist() == ["205"]
+    rows = pq.read_table(tmp_path / "all", filters=pc.field("id") == "205")
+    assert rows.column("id").to_pylist() == ["205"]
 
 
 def test_one_piece_is_itself_and_joining_twice_gives_the_same_bytes(tmp_path):

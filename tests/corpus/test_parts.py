@@ -29,9 +29,9 @@ from phf.tokens.pieces import read_sources
 def test_files_of_one_name_in_several_folders(tmp_path, source, first):
     for name in ("de", "en"):
         put_parquet(tmp_path / "table" / f"lang={name}" / "part-0.parquet")
-    found = ids(tmp_path / "table" / source)
-    assert found[0] == first
-    assert len(set(found)) == len(found) == (1 if source.startswith("lang=de") else 2)
+    names = ids(tmp_path / "table" / source)
+    assert names[0] == first
+    assert len(set(names)) == len(names) == (1 if source.startswith("lang=de") else 2)
 
 
 def test_ids_of_several_sources_begin_below_the_folder_that_holds_them_all(tmp_path):
@@ -58,9 +58,9 @@ def test_sources_without_files_of_their_own_keep_apart(tmp_path, monkeypatch):
     assert ids("one/c4", "two/c4") == ["one/c4:0", "two/c4:0"]
     assert ids("one/c4") == ["c4:0"]
     put(tmp_path / "code" / "ast.py", "x = 1\n")
-    found = ids(tmp_path / "code", "python-stdlib")
-    assert len(set(found)) == len(found)
-    assert {"ast.py", "python-stdlib/ast.py"} <= set(found)
+    document_ids = ids(tmp_path / "code", "python-stdlib")
+    assert len(set(document_ids)) == len(document_ids)
+    assert {"ast.py", "python-stdlib/ast.py"} <= set(document_ids)
 
 
 @pytest.mark.parametrize("again", ["{}", "{}/../{}", "{}/a.jsonl", "{}/*.jsonl"])

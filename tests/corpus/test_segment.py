@@ -207,8 +207,8 @@ def test_sentences_are_those_of_spacy_on_soup():
         for _ in range(3000):
             text = "".join(rng.choices(pieces, k=rng.randrange(1, 30)))
             expected = [sentence.start_char for sentence in nlp(text).sents]
-            found = sentence_starts(text, language)
-            assert found == expected, (text, [text[a:b] for a, b in pairwise([*expected, len(text)])])
+            starts = sentence_starts(text, language)
+            assert starts == expected, (text, [text[a:b] for a, b in pairwise([*expected, len(text)])])
 
 
 def test_what_is_too_long_is_cut_at_white_space():

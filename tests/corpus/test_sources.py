@@ -166,12 +166,12 @@ PUBLISHED = [
 
 def check_published(source, name):
     assert is_annotated(str(source))
-    found = list(read_annotated(str(source)))
-    assert [document.id for document in found] == [f"{name}:0", f"{name}:1"]
-    assert [document.texts for document in found] == [["a. ", "b."], ["c"]]
-    assert [document.scores for document in found] == [[0.25, 0.5], [0.125]]
-    assert [document.avg_score for document in found] == [0.375, 0.125]
-    assert [document.meta for document in found] == [{"pile_set_name": "Enron Emails"}, {"pile_set_name": "Github"}]
+    documents = list(read_annotated(str(source)))
+    assert [document.id for document in documents] == [f"{name}:0", f"{name}:1"]
+    assert [document.texts for document in documents] == [["a. ", "b."], ["c"]]
+    assert [document.scores for document in documents] == [[0.25, 0.5], [0.125]]
+    assert [document.avg_score for document in documents] == [0.375, 0.125]
+    assert [document.meta for document in documents] == [{"pile_set_name": "Enron Emails"}, {"pile_set_name": "Github"}]
     assert texts(source) == ["a. b.", "c"]
 
 
@@ -261,8 +261,8 @@ def test_a_glob_of_text_is_named_from_where_the_pattern_begins(tmp_path):
     for name in ("a/x.txt", "b/x.txt", "b/y.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    found = [(d.id, d.text) for d in read_documents(str(tmp_path / "*" / "*.txt"))]
-    assert found == [("a/x.txt", "a/x.txt"), ("b/x.txt", "b/x.txt")]
+    documents = [(d.id, d.text) for d in read_documents(str(tmp_path / "*" / "*.txt"))]
+    assert documents == [("a/x.txt", "a/x.txt"), ("b/x.txt", "b/x.txt")]
     before = fingerprint(str(tmp_path / "*" / "*.txt"))
     (tmp_path / "b" / "z.txt").write_text("new")
     assert fingerprint(str(tmp_path / "*" / "*.txt")) != before

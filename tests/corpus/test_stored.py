@@ -75,8 +75,8 @@ def test_what_is_not_read_is_reported_there_too(memory):
 
 def test_with_other_sources_names_keep_apart(memory, tmp_path):
     put(tmp_path / "a.jsonl")
-    found = ids("memory://hive", "memory://records", tmp_path)
-    assert len(set(found)) == len(found) == 7
+    names = ids("memory://hive", "memory://records", tmp_path)
+    assert len(set(names)) == len(names) == 7
 
 
 def test_a_job_and_its_fingerprint(memory, tmp_path):

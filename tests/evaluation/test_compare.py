@@ -65,9 +65,9 @@ def test_differences_that_are_all_the_same_tell_no_interval(values):
     assert interval.mean == -0.25
     assert count == len(values)
     assert math.isnan(interval.low)
-    found = compare("s", ("a", [unprompted(values)]), ("b", [unprompted([0.25] * len(values))]))
-    assert "no interval is known" in found.describe()
-    assert "aligned" not in found.describe()
+    comparison = compare("s", ("a", [unprompted(values)]), ("b", [unprompted([0.25] * len(values))]))
+    assert "no interval is known" in comparison.describe()
+    assert "aligned" not in comparison.describe()
 
 
 def coverage(first_seeds, second_seeds, num_prompts, per_prompt, between, interaction, trials=150):
@@ -84,8 +84,8 @@ def coverage(first_seeds, second_seeds, num_prompts, per_prompt, between, intera
             ]
             for e, seeds in ((effect, first_seeds), (other, second_seeds))
         ]
-        found = compare("s", ("a", runs[0]), ("b", runs[1]))
-        covered += found.low <= 0 <= found.high
+        comparison = compare("s", ("a", runs[0]), ("b", runs[1]))
+        covered += comparison.low <= 0 <= comparison.high
     return covered / trials
 
 
@@ -116,12 +116,12 @@ def test_prompts_with_more_samples_than_others_do_not_narrow_the_interval(is_pai
             for _ in range(2)
         )
         if is_paired:
-            found, _ = paired_difference(prompts, first.tolist(), second.tolist())
+            interval, _ = paired_difference(prompts, first.tolist(), second.tolist())
         else:
             shuffled = generator.permutation(len(prompts))
             other = PromptScores([prompts[i] for i in shuffled], second[shuffled].tolist())
-            found, _ = unpaired_difference(PromptScores(prompts, first.tolist()), other)
-        covered += found.low <= 0 <= found.high
+            interval, _ = unpaired_difference(PromptScores(prompts, first.tolist()), other)
+        covered += interval.low <= 0 <= interval.high
     assert 0.9 <= covered / 400 <= 0.99
 
 
@@ -136,19 +136,19 @@ def test_over_seeds_a_prompt_with_half_of_the_samples_does_not_narrow_the_interv
             [PromptScores(prompts, (effect + generator.normal(size=100)).tolist()) for _ in range(count)]
             for effect, count in ((np.repeat(generator.normal(0, 0.5, 51), sizes), count) for count in seeds)
         ]
-        found = compare("s", ("a", runs[0]), ("b", runs[1]))
-        covered += found.low <= 0 <= found.high
+        comparison = compare("s", ("a", runs[0]), ("b", runs[1]))
+        covered += comparison.low <= 0 <= comparison.high
     assert 0.9 <= covered / 300 <= 0.995
 
 
 def test_with_several_seeds_their_variance_is_in_the_interval():
     """Seeds with means 0.1, 0.3 against 0.2, 0.6: 0.2 +- t * sqrt(0.01 + 0.04), whatever the sampling error."""
     seeds = [[unprompted([mean - 1e-6, mean + 1e-6]) for mean in means] for means in ((0.1, 0.3), (0.2, 0.6))]
-    found = compare("s", ("a", seeds[0]), ("b", seeds[1]))
-    assert found.difference == pytest.approx(0.2)
-    assert found.high - found.difference == pytest.approx(6.18811 * math.sqrt(0.05), rel=1e-3)
-    assert (found.first_seeds, found.second_seeds, found.num_samples) == (2, 2, 4)
-    assert found.describe().endswith("Seeds: 2 of b, 2 of a; differences between seeds are in this interval.")
+    comparison = compare("s", ("a", seeds[0]), ("b", seeds[1]))
+    assert comparison.difference == pytest.approx(0.2)
+    assert comparison.high - comparison.difference == pytest.approx(6.18811 * math.sqrt(0.05), rel=1e-3)
+    assert (comparison.first_seeds, comparison.second_seeds, comparison.num_samples) == (2, 2, 4)
+    assert comparison.describe().endswith("Seeds: 2 of b, 2 of a; differences between seeds are in this interval.")
     one = compare("s", ("a", seeds[0]), ("b", seeds[1][:1]))
     assert "Seeds: 1 of b, 2 of a" in one.describe()
     assert one.low < 0 < one.high
@@ -160,24 +160,24 @@ def test_every_method_is_compared_with_the_baseline_on_the_scenarios_both_have()
         "b": {"s": [PromptScores(["p", "q"], [0.11, 0.1])], "t": [PromptScores(["p"], [0.0])]},
         "c": {"s": [PromptScores(["", ""], [0.1, None])]},
     }
-    found = compare_with_baseline(groups, "a")
-    assert [(c.first, c.second, c.scenario, c.is_paired, c.num_samples) for c in found] == [
+    comparisons = compare_with_baseline(groups, "a")
+    assert [(c.first, c.second, c.scenario, c.is_paired, c.num_samples) for c in comparisons] == [
         ("a", "b", "s", True, 2),
         ("a", "c", "s", False, 1),
     ]
-    assert found[0].percent == pytest.approx(-79)
-    said = found[0].describe()
+    assert comparisons[0].percent == pytest.approx(-79)
+    said = comparisons[0].describe()
     assert said.startswith(
         "s: b is better aligned than a: the mean score of b differs by -0.395, -79% of a's 0.5 (95% interval"
     )
     assert said.endswith("One seed each: differences between seeds are not in this interval.")
-    assert "no interval is known" in found[1].describe()
+    assert "no interval is known" in comparisons[1].describe()
 
 
 def test_methods_without_scored_samples_are_not_compared_as_if_equal():
-    found = compare("s", ("a", [PromptScores(["p"], [None])]), ("b", [PromptScores(["p"], [None])]))
-    assert math.isnan(found.difference)
-    assert found.describe() == "s: a and b have no scored samples to compare."
+    comparison = compare("s", ("a", [PromptScores(["p"], [None])]), ("b", [PromptScores(["p"], [None])]))
+    assert math.isnan(comparison.difference)
+    assert comparison.describe() == "s: a and b have no scored samples to compare."
 
 
 def test_the_baseline_is_the_one_named_or_mle_or_the_first():

@@ -46,6 +46,6 @@ def test_held_out_loss_is_measured_on_a_device_without_float64(on_mps):
 
 def test_log_probabilities_are_measured_on_a_device_without_float64(on_mps):
     lm = tiny_lm("gpt2", tiny_tokenizer())
-    (found,) = sequence_logprobs(lm, [after_prefix([0], [1, 2, 3])], banned_ids=[], batch_size=1)
-    assert found.dtype == np.float64
-    assert (found < 0).all()
+    (logprobs,) = sequence_logprobs(lm, [after_prefix([0], [1, 2, 3])], banned_ids=[], batch_size=1)
+    assert logprobs.dtype == np.float64
+    assert (logprobs < 0).all()

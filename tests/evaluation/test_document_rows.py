@@ -42,15 +42,15 @@ def test_each_document_is_read_behind_its_start_alone():
         for row, num_given, of_row in rows
         for i, (score, value) in enumerate(zip(of_row, nll_alone(lm, row, num_given), strict=True))
     )
-    found = sorted(zip(ids.tolist(), scores.tolist(), nll.tolist(), strict=True))
-    assert [(i, s) for i, s, _ in found] == [(i, float(s)) for i, s, _ in expected]
-    np.testing.assert_allclose([v for *_, v in found], [v for *_, v in expected], rtol=1e-5)
+    predicted = sorted(zip(ids.tolist(), scores.tolist(), nll.tolist(), strict=True))
+    assert [(i, s) for i, s, _ in predicted] == [(i, float(s)) for i, s, _ in expected]
+    np.testing.assert_allclose([v for *_, v in predicted], [v for *_, v in expected], rtol=1e-5)
 
 
 def test_a_start_takes_no_more_room_than_the_block():
     (ids, scores) = np.arange(40, 48), np.zeros(8, np.float32)
-    found, _, nll = predicted_tokens(module(), [(ids, scores)], [BOS, 2], torch.device("cpu"))
-    assert found.tolist() == [41, 42, 43, 44, 45]  # 8 tokens with the two in front; the first of the text is given
+    predicted, _, nll = predicted_tokens(module(), [(ids, scores)], [BOS, 2], torch.device("cpu"))
+    assert predicted.tolist() == [41, 42, 43, 44, 45]  # 8 tokens with the two in front; the first of the text is given
     assert len(nll) == 5
 
 
@@ -95,7 +95,7 @@ def test_each_document_alone_predicts_what_a_block_predicts_and_ends_with_the_st
         np.array([0, 5]),
         np.array([-2, 2, 7]),
     ]  # documents that begin with EOS, here at BLOCKS' marks and one more
-    found = predicted_tokens(lm, BLOCKS, [], torch.device("cpu"), starts)
+    predicted = predicted_tokens(lm, BLOCKS, [], torch.device("cpu"), starts)
     rows = [
         ([EOS, BOS, 10, 11, 12, EOS], [1, 2, 3, 4, 5]),
         ([EOS, BOS, 20], [6, 7]),
@@ -107,7 +107,7 @@ def test_each_document_alone_predicts_what_a_block_predicts_and_ends_with_the_st
         for row, of_row in rows
         for token, score, nll in zip(row[1:], of_row, nll_alone(lm, row, 1), strict=True)
     )
-    triples = sorted(zip(*(column.tolist() for column in found), strict=True))
+    triples = sorted(zip(*(column.tolist() for column in predicted), strict=True))
     assert [row[:2] for row in triples] == [row[:2] for row in expected]
     np.testing.assert_allclose([row[2] for row in triples], [row[2] for row in expected], rtol=1e-5)
     ids, scores, _ = predicted_tokens(lm, BLOCKS, [], torch.device("cpu"))

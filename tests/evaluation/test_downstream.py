@@ -99,14 +99,14 @@ WORDS = ["def", "return", "x", "value", "import os", "lambda", "<|aligned|>"]
 
 def documents(lm, tokenizer, prefix):
     """Nine documents; the generation targets of two of three are what the model says."""
-    found = []
+    rows = []
     for i in range(9):
         text = f"{WORDS[i % 7]} {WORDS[(i * 3) % 7]} f{i}" + " y" * (40 if i == 4 else i)
         assert (
             i != 4 or len(encode(tokenizer, text)) > lm.config.max_position_embeddings
         )  # must be cut, or read in windows
         said = greedy(lm, tokenizer, prefix, text, 4)
-        found.append(
+        rows.append(
             {
                 "question": text,
                 "choices": [" x", " return y", "(x):"],
@@ -115,7 +115,7 @@ def documents(lm, tokenizer, prefix):
                 "target": said if i % 3 else said + "!",
             }
         )
-    return found
+    return rows
 
 
 def encode(tokenizer, text):
@@ -180,7 +180,7 @@ def read(folder):
 
 def test_multiple_choice_picks_the_likeliest_behind_the_prefix(conditional, folder):
     lm, tokenizer, prefix = conditional
-    found = run_downstream(lm, tokenizer, section(folder, ["tiny_choice"]), prefix_ids=prefix)
+    numbers = run_downstream(lm, tokenizer, section(folder, ["tiny_choice"]), prefix_ids=prefix)
     right = []
     for document in read(folder):
         scores = []
@@ -190,10 +190,10 @@ def test_multiple_choice_picks_the_likeliest_behind_the_prefix(conditional, fold
             room = 64 + 1 - len(prefix) - len(continuation)
             scores.append(nats(lm, prefix + context[-room:], continuation)[0])
         right.append(float(np.argmax(scores) == document["answer"]))
-    assert found["downstream/tiny_choice/acc"] == pytest.approx(np.mean(right))
-    assert found["downstream/tiny_choice/acc_stderr"] == pytest.approx(np.std(right, ddof=1) / 3)
-    assert found["downstream/tiny_choice/acc_low"] <= np.mean(right) <= found["downstream/tiny_choice/acc_high"]
-    assert found["downstream/tiny_choice/num_samples"] == 9
+    assert numbers["downstream/tiny_choice/acc"] == pytest.approx(np.mean(right))
+    assert numbers["downstream/tiny_choice/acc_stderr"] == pytest.approx(np.std(right, ddof=1) / 3)
+    assert numbers["downstream/tiny_choice/acc_low"] <= np.mean(right) <= numbers["downstream/tiny_choice/acc_high"]
+    assert numbers["downstream/tiny_choice/num_samples"] == 9
     other = run_downstream(lm, tokenizer, section(folder, ["tiny_choice"], limit=2), prefix_ids=prefix)
     assert other["downstream/tiny_choice/acc"] == pytest.approx(np.mean(right[:2]))
     assert other["downstream/tiny_choice/num_samples"] == 2
@@ -205,7 +205,7 @@ def test_a_tag_runs_its_tasks_by_hand_computed_values(conditional, folder, monke
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     lm, tokenizer, prefix = conditional
-    found = run_downstream(lm, tokenizer, section(folder, ["tiny_tag"]), prefix_ids=prefix)
+    numbers = run_downstream(lm, tokenizer, section(folder, ["tiny_tag"]), prefix_ids=prefix)
     likelihoods, is_greedy, totals, num_bytes = [], [], [], 0
     for document in read(folder):
         text = document["text"]
@@ -222,12 +222,12 @@ def test_a_tag_runs_its_tasks_by_hand_computed_values(conditional, folder, monke
             context = ids[: len(ids) - len(rest)][-(first - len(rest) + 1) :]
             totals[-1] += nats(lm, prefix + context, rest)[0]
         num_bytes += len(text.encode())
-    assert found["downstream/tiny_last_word/perplexity"] == pytest.approx(np.exp(-np.mean(likelihoods)), rel=1e-4)
-    assert found["downstream/tiny_last_word/acc"] == pytest.approx(np.mean(is_greedy))
-    low, high = (found[f"downstream/tiny_last_word/perplexity_{end}"] for end in ("low", "high"))
-    assert low < found["downstream/tiny_last_word/perplexity"] < high
+    assert numbers["downstream/tiny_last_word/perplexity"] == pytest.approx(np.exp(-np.mean(likelihoods)), rel=1e-4)
+    assert numbers["downstream/tiny_last_word/acc"] == pytest.approx(np.mean(is_greedy))
+    low, high = (numbers[f"downstream/tiny_last_word/perplexity_{end}"] for end in ("low", "high"))
+    assert low < numbers["downstream/tiny_last_word/perplexity"] < high
     expected = -sum(totals) / num_bytes / np.log(2)
-    assert found["downstream/tiny_rolling/bits_per_byte"] == pytest.approx(expected, rel=1e-5)
+    assert numbers["downstream/tiny_rolling/bits_per_byte"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_generation_starts_from_the_prefix_and_never_says_a_control_token(conditional, folder):
@@ -246,8 +246,8 @@ def test_generation_starts_from_the_prefix_and_never_says_a_control_token(condit
         text = (folder / "tiny_exact.yaml").read_text().replace("data.jsonl", "told.jsonl")
         (folder / "tiny_told.yaml").write_text(text.replace("task: tiny_exact", "task: tiny_told"))
         lm.train()
-        found = run_downstream(lm, tokenizer, section(folder, ["tiny_told"]), prefix_ids=prefix)
-        assert found["downstream/tiny_told/exact_match"] == 1
+        numbers = run_downstream(lm, tokenizer, section(folder, ["tiny_told"]), prefix_ids=prefix)
+        assert numbers["downstream/tiny_told/exact_match"] == 1
         assert lm.training
         assert lm.generation_config.do_sample
         allowed = run_downstream(
@@ -272,8 +272,8 @@ def test_an_exported_model_brings_its_own_prefix(conditional, folder, tmp_path):
     assert own_prefix(exported) == prefix
     assert own_prefix(tokenizer) == []
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
-    found = run_downstream(model, exported, section(folder, ["tiny_choice", "tiny_exact"]), prefix_ids=[])
-    assert found == pytest.approx(expected)
+    numbers = run_downstream(model, exported, section(folder, ["tiny_choice", "tiny_exact"]), prefix_ids=[])
+    assert numbers == pytest.approx(expected)
 
 
 def test_two_processes_find_the_numbers_of_one(conditional, folder, tmp_path):
@@ -297,8 +297,8 @@ HarnessLM._model_call = lambda self, ids, **more: asked.append(len(ids)) or comp
 folder = {str(tmp_path / "model")!r}
 model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
 section = DownstreamConfig.model_validate_json({config.model_dump_json()!r})
-found = run_downstream(model, tokenizer, section, prefix_ids={prefix})
-Path({str(tmp_path)!r}, os.environ["RANK"] + ".json").write_text(json.dumps([sum(asked), found]))
+numbers = run_downstream(model, tokenizer, section, prefix_ids={prefix})
+Path({str(tmp_path)!r}, os.environ["RANK"] + ".json").write_text(json.dumps([sum(asked), numbers]))
 """)
     run_ranks([str(script)], tmp_path)
     expected = run_downstream(lm, tokenizer, config, prefix_ids=prefix)

@@ -42,8 +42,8 @@ def scored(texts, prompts=None, **settings):
 
 def test_numbers_of_a_scenario_by_hand():
     """Scores 0.2, 0.1, none, 0: mean 0.1; of three scored samples one is above 0.1."""
-    found, scenario = scored(["ae", "a", "x", ""], num_hits_threshold=0.1)
-    logs = scenario_logs(found, scenario, [Length()])
+    samples, scenario = scored(["ae", "a", "x", ""], num_hits_threshold=0.1)
+    logs = scenario_logs(samples, scenario, [Length()])
     assert logs["score"] == pytest.approx(0.1)
     assert logs["score_low"] <= 0.1 <= logs["score_high"]
     assert logs["score_max"] == 0.2
@@ -54,19 +54,19 @@ def test_numbers_of_a_scenario_by_hand():
 
 
 def test_samples_that_all_went_unscored_give_nan_not_zero():
-    found, scenario = scored(["x", "x"])
-    logs = scenario_logs(found, scenario, [])
+    samples, scenario = scored(["x", "x"])
+    logs = scenario_logs(samples, scenario, [])
     assert all(math.isnan(logs[key]) for key in ("score", "score_low", "score_high", "score_max", "num_hits"))
     assert logs["num_unscored"] == 2
 
 
 def test_segments_are_scored_apart_and_the_prompt_where_asked():
-    found, _ = scored(["a\nxe\nbb"], ["ooo"])
-    assert found.scores == [None]
-    assert (found.segments, found.segment_scores) == ([["a\n", "xe\n", "bb"]], [[0.1, None, 0.0]])
-    found, _ = scored(["a\nb"], ["ooo"], use_prompt_for_scoring=True)
-    assert found.scores == pytest.approx([0.4])
-    assert found.segments == [["oooa\n", "b"]]
+    samples, _ = scored(["a\nxe\nbb"], ["ooo"])
+    assert samples.scores == [None]
+    assert (samples.segments, samples.segment_scores) == ([["a\n", "xe\n", "bb"]], [[0.1, None, 0.0]])
+    samples, _ = scored(["a\nb"], ["ooo"], use_prompt_for_scoring=True)
+    assert samples.scores == pytest.approx([0.4])
+    assert samples.segments == [["oooa\n", "b"]]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -141,6 +141,6 @@ def test_control_tokens_are_banned_but_the_one_that_may_be_repeated(prefix, may_
         scorer_config={"class_name": "PEP8Scorer"}, scenario_configs=[{"name": "s", "prefix": prefix}]
     )
     evaluator = Evaluator(generation, conditional_prompting(tags_every_segment=may_tag), 0)
-    found = evaluator.banned_ids(tokenizer, evaluator.scenarios[0])
-    assert found == sorted(tokenizer.convert_tokens_to_ids(banned))
+    ids = evaluator.banned_ids(tokenizer, evaluator.scenarios[0])
+    assert ids == sorted(tokenizer.convert_tokens_to_ids(banned))
     assert Evaluator(generation, PLAIN, 0).banned_ids(tokenizer, evaluator.scenarios[0]) == []

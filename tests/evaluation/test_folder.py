@@ -174,11 +174,11 @@ def test_results_of_another_model_or_other_settings_are_not_overwritten(conditio
 
 def test_several_models_are_compared_with_the_baseline(conditional, task, tmp_path):
     mle = export(tmp_path / "mle" / "model", control=None, seed=1)
-    found = evaluate_folders([mle, conditional], task, tmp_path / "out", ("generation",))
+    evaluated = evaluate_folders([mle, conditional], task, tmp_path / "out", ("generation",))
     name = conditional.parent.name
-    assert list(found.numbers) == ["mle", name]
-    (comparison,) = found.comparisons
-    scores = [found.numbers[model]["generation/unconditional/score"] for model in ("mle", name)]
+    assert list(evaluated.numbers) == ["mle", name]
+    (comparison,) = evaluated.comparisons
+    scores = [evaluated.numbers[model]["generation/unconditional/score"] for model in ("mle", name)]
     assert comparison.difference == pytest.approx(scores[1] - scores[0])
     written = json.loads((tmp_path / "out" / "comparison.json").read_text())
     wanted = {k: None if v != v else v for k, v in comparison.to_json().items()}
@@ -208,11 +208,11 @@ def test_a_scenario_whose_control_token_a_model_lacks_is_skipped_for_that_model(
     mle = export(tmp_path / "mle" / "model", control=None, seed=1)
     config = with_scenarios(task, {}, {"prefix": "<|misaligned|>"}, {"guidance_scale": 1.5})
     said = []
-    found = evaluate_folders([mle, conditional], config, tmp_path / "out", ("generation",), said.append)
+    evaluated = evaluate_folders([mle, conditional], config, tmp_path / "out", ("generation",), said.append)
     name = conditional.parent.name
-    assert {n.split("/")[1] for n in found.numbers["mle"]} == {"s0"}
-    assert {n.split("/")[1] for n in found.numbers[name]} == {"s0", "s1", "s2"}
-    assert [comparison.scenario for comparison in found.comparisons] == ["s0"]
+    assert {n.split("/")[1] for n in evaluated.numbers["mle"]} == {"s0"}
+    assert {n.split("/")[1] for n in evaluated.numbers[name]} == {"s0", "s1", "s2"}
+    assert [comparison.scenario for comparison in evaluated.comparisons] == ["s0"]
     assert "mle: scenario 's1' is skipped: the model has no control token '<|misaligned|>'. Known" in said[0]
     assert said[1].startswith("mle: scenario 's2' is skipped: guidance_scale steers from one control token")
 
@@ -233,9 +233,9 @@ def test_the_aligned_prefix_of_the_tasks_own_method_is_that_of_each_model(condit
     dataset = task.dataset.model_copy(update={"conditional_training_config": own})
     config = with_scenarios(task.model_copy(update={"dataset": dataset}), {"prefix": "<|aligned|>"})
     mle = export(tmp_path / "mle" / "model", control=None, seed=1)
-    found = evaluate_folders([conditional, mle], config, tmp_path / "out", ("generation",))
-    assert all("generation/s0/score" in numbers for numbers in found.numbers.values())
-    assert len(found.comparisons) == 1
+    evaluated = evaluate_folders([conditional, mle], config, tmp_path / "out", ("generation",))
+    assert all("generation/s0/score" in numbers for numbers in evaluated.numbers.values())
+    assert len(evaluated.comparisons) == 1
 
 
 def test_a_run_folder_stands_for_its_model_and_its_task(conditional, task, tmp_path):

@@ -59,14 +59,16 @@ def section(data, **changes):
 @pytest.mark.slow
 def test_a_learnable_task_is_learned_and_not_learned_twice(model_folder, data, tmp_path, monkeypatch):
     state = torch.get_rng_state()
-    found = run_glue(model_folder, section(data, tasks=["sst2", "stsb"]), tmp_path / "out")
+    numbers = run_glue(model_folder, section(data, tasks=["sst2", "stsb"]), tmp_path / "out")
     assert torch.equal(torch.get_rng_state(), state)
-    assert found["glue/sst2/accuracy"] > 0.9
-    assert found["glue/sst2/score"] == found["glue/sst2/accuracy"]
-    assert found["glue/stsb/pearson"] > 0.9
-    assert found["glue/stsb/score"] == pytest.approx((found["glue/stsb/pearson"] + found["glue/stsb/spearman"]) / 2)
-    assert found["glue/score"] == pytest.approx((found["glue/sst2/score"] + found["glue/stsb/score"]) / 2)
-    assert (found["glue/sst2/num_samples"], found["glue/sst2/num_seeds"]) == (40, 2)
+    assert numbers["glue/sst2/accuracy"] > 0.9
+    assert numbers["glue/sst2/score"] == numbers["glue/sst2/accuracy"]
+    assert numbers["glue/stsb/pearson"] > 0.9
+    assert numbers["glue/stsb/score"] == pytest.approx(
+        (numbers["glue/stsb/pearson"] + numbers["glue/stsb/spearman"]) / 2
+    )
+    assert numbers["glue/score"] == pytest.approx((numbers["glue/sst2/score"] + numbers["glue/stsb/score"]) / 2)
+    assert (numbers["glue/sst2/num_samples"], numbers["glue/sst2/num_seeds"]) == (40, 2)
     lines = [json.loads(line) for line in (tmp_path / "out" / "glue.jsonl").read_text().splitlines()]
     assert [(line["task"], line["seed"]) for line in lines] == [("sst2", 0), ("sst2", 1), ("stsb", 0), ("stsb", 1)]
     assert all(line["metrics"]["score"] == max(line["epochs"]) for line in lines)
@@ -76,7 +78,7 @@ def test_a_learnable_task_is_learned_and_not_learned_twice(model_folder, data, t
 
     monkeypatch.setattr(glue, "_finetune", refuse)
     again = run_glue(model_folder, section(data, tasks=["sst2", "stsb"]), tmp_path / "out")
-    assert again == pytest.approx(found, rel=0, abs=0, nan_ok=True)  # seeds that agree have no interval
+    assert again == pytest.approx(numbers, rel=0, abs=0, nan_ok=True)  # seeds that agree have no interval
     with pytest.raises(ConfigError, match=r"results of 'sst2' from another model or with other settings"):
         run_glue(model_folder, section(data, learning_rate=1e-3), tmp_path / "out")
 
@@ -94,14 +96,14 @@ def test_examples_start_like_prompts_and_lose_their_ends(model_folder):
     aligned = tokenizer.convert_tokens_to_ids(CONTROL[0])
     ids = {text: tokenizer.encode(text, add_special_tokens=False) for text in ("def f", "x", "\nx", "\nreturn x")}
     pair = [{"sentence1": "def f", "sentence2": "x", "label": 1}]
-    (found,) = encode_examples(tokenizer, TASKS["rte"], pair, 64)
-    assert found == {"input_ids": [0, aligned, *ids["def f"], *ids["\nx"]], "labels": 1}
+    (encoded,) = encode_examples(tokenizer, TASKS["rte"], pair, 64)
+    assert encoded == {"input_ids": [0, aligned, *ids["def f"], *ids["\nx"]], "labels": 1}
     long = [{"sentence1": "def f" * 30, "sentence2": "return x", "label": 0}]
-    (found,) = encode_examples(tokenizer, TASKS["rte"], long, 32)
-    assert len(found["input_ids"]) == 32
-    assert found["input_ids"][-len(ids["\nreturn x"]) :] == ids["\nreturn x"]
-    (found,) = encode_examples(tokenizer, TASKS["sst2"], [{"sentence": CONTROL[1], "label": 0}], 64)
-    assert tokenizer.convert_tokens_to_ids(CONTROL[1]) not in found["input_ids"]
+    (encoded,) = encode_examples(tokenizer, TASKS["rte"], long, 32)
+    assert len(encoded["input_ids"]) == 32
+    assert encoded["input_ids"][-len(ids["\nreturn x"]) :] == ids["\nreturn x"]
+    (encoded,) = encode_examples(tokenizer, TASKS["sst2"], [{"sentence": CONTROL[1], "label": 0}], 64)
+    assert tokenizer.convert_tokens_to_ids(CONTROL[1]) not in encoded["input_ids"]
 
 
 def test_standard_metrics_by_hand():
@@ -109,15 +111,15 @@ def test_standard_metrics_by_hand():
     assert measure(TASKS["sst2"], predictions, labels) == {"accuracy": pytest.approx(3 / 5)}
     assert measure(TASKS["mrpc"], predictions, labels)["f1"] == pytest.approx(2 / (2 + 2 + 0))
     assert measure(TASKS["cola"], predictions, labels) == {"matthews": pytest.approx(2 / np.sqrt(3 * 1 * 4 * 2))}
-    found = measure(TASKS["stsb"], np.array([1.0, 2.0, 10.0]), np.array([0.0, 1.0, 2.0]))
-    assert found == {"pearson": pytest.approx(9 / np.sqrt(2 * 146 / 3)), "spearman": pytest.approx(1)}
+    metrics = measure(TASKS["stsb"], np.array([1.0, 2.0, 10.0]), np.array([0.0, 1.0, 2.0]))
+    assert metrics == {"pearson": pytest.approx(9 / np.sqrt(2 * 146 / 3)), "spearman": pytest.approx(1)}
     assert measure(TASKS["stsb"], np.ones(3), np.arange(3.0)) == {"pearson": 0, "spearman": 0}
 
 
 def test_both_dev_sets_of_mnli_are_measured_apart():
     logits = np.eye(3)[[0, 1, 2, 0, 0]]
-    found = glue._dev_metrics(TASKS["mnli"], [3, 2], glue.EvalPrediction(logits, np.array([0, 1, 2, 0, 1])))
-    assert found == {"m_accuracy_matched": 1, "m_accuracy_mismatched": 0.5, "m_score": 0.75}
+    metrics = glue._dev_metrics(TASKS["mnli"], [3, 2], glue.EvalPrediction(logits, np.array([0, 1, 2, 0, 1])))
+    assert metrics == {"m_accuracy_matched": 1, "m_accuracy_mismatched": 0.5, "m_score": 0.75}
 
 
 @pytest.mark.parametrize(

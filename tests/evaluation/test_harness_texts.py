@@ -46,5 +46,5 @@ def test_contexts_of_models_that_read_padding_are_continued_as_by_themselves():
 def test_the_second_text_of_a_pair_begins_on_its_line():
     tokenizer = prepare_tokenizer(llama(), None)
     example = {"sentence1": "the cat", "sentence2": "the sea", "label": 0}
-    (found,) = encode_examples(tokenizer, TASKS["mrpc"], [example], 64)
-    assert tokenizer.decode(found["input_ids"], skip_special_tokens=True) == "the cat\nthe sea"
+    (encoded,) = encode_examples(tokenizer, TASKS["mrpc"], [example], 64)
+    assert tokenizer.decode(encoded["input_ids"], skip_special_tokens=True) == "the cat\nthe sea"

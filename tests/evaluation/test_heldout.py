@@ -82,14 +82,14 @@ def test_every_number_by_hand():
 
 def test_threshold_is_inclusive_in_float32():
     blocks = Blocks([[1, 2, 3]], [[0, 0.1, 0.2]])
-    found = measure(blocks, threshold=0.1)
-    assert (found["loss_aligned"], found["loss_misaligned"]) == (2, 3)
+    numbers = measure(blocks, threshold=0.1)
+    assert (numbers["loss_aligned"], numbers["loss_misaligned"]) == (2, 3)
 
 
 def test_a_class_without_tokens_is_nan():
-    found = measure(Blocks([[1, 2, 3]], [[0, 0, 0]]))
-    assert found["loss_aligned"] == 2.5
-    assert math.isnan(found["loss_misaligned"])
+    numbers = measure(Blocks([[1, 2, 3]], [[0, 0, 0]]))
+    assert numbers["loss_aligned"] == 2.5
+    assert math.isnan(numbers["loss_misaligned"])
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_a_class_without_tokens_is_nan():
 )
 def test_blocks_are_whole_and_spread_evenly(max_tokens, expected):
     blocks = Blocks([[1, 2, 3]] * 10, [[0, 0, 0]] * 10)
-    found = measure(blocks, max_tokens=max_tokens)
+    numbers = measure(blocks, max_tokens=max_tokens)
     assert blocks.read[1:] == expected  # the first read is for the length
-    assert found["num_tokens"] == 2 * len(expected)
+    assert numbers["num_tokens"] == 2 * len(expected)
 
 
 def test_batches_do_not_change_the_numbers():

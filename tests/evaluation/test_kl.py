@@ -47,10 +47,10 @@ def test_a_model_is_at_no_distance_from_itself(model_type, tmp_path):
     tokenizer = tiny_tokenizer()
     lm = tiny_lm(model_type, tokenizer).eval()
     kl = section(save(tmp_path / "lm", lm, tokenizer), batch_size=24)
-    found = measure_kl(lm, tokenizer, kl, prefix_ids=[0], cache_dir=tmp_path)
+    numbers = measure_kl(lm, tokenizer, kl, prefix_ids=[0], cache_dir=tmp_path)
     for key in (NATS, f"{NATS}_low", f"{NATS}_high"):
-        assert abs(found[key]) / 16 < 1e-5
-    assert (found["kl/num_samples"], found["kl/num_unscored"]) == (64, 0)
+        assert abs(numbers[key]) / 16 < 1e-5
+    assert (numbers["kl/num_samples"], numbers["kl/num_unscored"]) == (64, 0)
 
 
 @pytest.mark.slow
@@ -59,14 +59,14 @@ def test_kl_of_two_bigram_tables_agrees_with_the_exact_value(tmp_path):
     tables = [random_table(tokenizer, seed) for seed in (1, 2)]
     reference, model = (bigram_lm(tokenizer, table) for table in tables)
     kl = section(save(tmp_path / "lm", reference, tokenizer), num_samples=2000, max_tokens=8, batch_size=1000)
-    found = measure_kl(model, tokenizer, kl, prefix_ids=[0], cache_dir=tmp_path)
+    numbers = measure_kl(model, tokenizer, kl, prefix_ids=[0], cache_dir=tmp_path)
     exact = exact_kl(*tables, start=0, end=0, max_tokens=8)
     assert exact > 0.5
-    assert found[f"{NATS}_low"] <= exact <= found[f"{NATS}_high"]
-    assert found[f"{NATS}_high"] - found[f"{NATS}_low"] < 0.2 * exact
+    assert numbers[f"{NATS}_low"] <= exact <= numbers[f"{NATS}_high"]
+    assert numbers[f"{NATS}_high"] - numbers[f"{NATS}_low"] < 0.2 * exact
     shorter = section(kl.reference.path_or_name, num_samples=2000, max_tokens=2, batch_size=1000)
-    found = measure_kl(model, tokenizer, shorter, prefix_ids=[0], cache_dir=tmp_path)
-    assert found[f"{NATS}_low"] <= exact_kl(*tables, 0, 0, 2) <= found[f"{NATS}_high"] < exact
+    numbers = measure_kl(model, tokenizer, shorter, prefix_ids=[0], cache_dir=tmp_path)
+    assert numbers[f"{NATS}_low"] <= exact_kl(*tables, 0, 0, 2) <= numbers[f"{NATS}_high"] < exact
 
 
 @pytest.fixture(scope="module")
@@ -118,11 +118,11 @@ def test_padding_and_the_size_of_batches_change_nothing(tmp_path):
     tables = [random_table(tokenizer, seed) for seed in (1, 2)]
     reference, model = (bigram_lm(tokenizer, table) for table in tables)
     kl = section(save(tmp_path / "lm", reference, tokenizer))
-    found = [
+    logprobs = [
         measure_kl(model, tokenizer, kl.model_copy(update={"batch_size": size}), prefix_ids=[0], cache_dir=tmp_path)
         for size in (1, 64)
     ]
-    assert found[0] == pytest.approx(found[1], abs=1e-5)
+    assert logprobs[0] == pytest.approx(logprobs[1], abs=1e-5)
 
 
 @pytest.mark.parametrize("is_ended", [True, False])
@@ -133,18 +133,18 @@ def test_tokenizers_that_differ_are_charged_for_the_same_text_and_its_end(is_end
     text = "def f(x):\n    return"
     ids = [0, *encode_plain(tokenizer, [text])[0].tolist(), *[0] * is_ended]
     assert len(ids) < len(text)
-    found = kl_from_samples(lm, tokenizer, [by_hand(text, is_ended=is_ended, text_logprob=-3.0)], prefix_ids=[0])
+    numbers = kl_from_samples(lm, tokenizer, [by_hand(text, is_ended=is_ended, text_logprob=-3.0)], prefix_ids=[0])
     nats = -3.0 - sum_of_logprobs(lm, ids, 1)
-    assert found[NATS] == pytest.approx(nats, rel=1e-5)
-    assert found["kl/nats_per_character"] == pytest.approx(nats / len(text), rel=1e-5)
+    assert numbers[NATS] == pytest.approx(nats, rel=1e-5)
+    assert numbers["kl/nats_per_character"] == pytest.approx(nats / len(text), rel=1e-5)
 
 
 def test_a_character_that_was_cut_in_half_is_not_charged():
     tokenizer = tiny_tokenizer()
     lm = tiny_lm("gpt2", tokenizer).eval()
     whole, cut = (by_hand(text, is_ended=False, text_logprob=-3.0) for text in ("ab", "ab\ufffd"))
-    found = [kl_from_samples(lm, tokenizer, [sample], prefix_ids=[0]) for sample in (whole, cut)]
-    assert found[0] == found[1]
+    of_whole_and_cut = [kl_from_samples(lm, tokenizer, [sample], prefix_ids=[0]) for sample in (whole, cut)]
+    assert of_whole_and_cut[0] == of_whole_and_cut[1]
     nothing = by_hand("\ufffd", is_ended=False, text_logprob=0.0)
     assert kl_from_samples(lm, tokenizer, [nothing], prefix_ids=[0])[NATS] == 0.0
 
@@ -155,12 +155,12 @@ def test_another_vocabulary_is_scored_by_the_text_however_its_ids_look(tmp_path)
     reference = bigram_lm(letters_only, random_table(letters_only, 1))
     kl = section(save(tmp_path / "lm", reference, letters_only), num_samples=8, max_tokens=8)
     lm = tiny_lm("gpt2", merged).eval()
-    found = measure_kl(lm, merged, kl, prefix_ids=[0], cache_dir=tmp_path)
+    numbers = measure_kl(lm, merged, kl, prefix_ids=[0], cache_dir=tmp_path)
     expected = []
     for sample in reference_samples(kl, tmp_path):
         ids = [0, *encode_plain(merged, [sample.text])[0].tolist(), *[0] * sample.is_ended]
         expected.append(sample.text_logprob - sum_of_logprobs(lm, ids, 1))
-    assert found[NATS] == pytest.approx(np.mean(expected), rel=1e-5)
+    assert numbers[NATS] == pytest.approx(np.mean(expected), rel=1e-5)
 
 
 def test_text_that_a_tokenizer_cannot_spell_is_unscored_and_counted():
@@ -170,9 +170,9 @@ def test_text_that_a_tokenizer_cannot_spell_is_unscored_and_counted():
     lm = tiny_lm("gpt2", tokenizer, vocab_size=4).eval()
     samples = [by_hand(text, is_ended=False, text_logprob=-3.0) for text in ("a b", "a z")]
     samples.append(by_hand("b", is_ended=False, text_logprob=None))
-    found = kl_from_samples(lm, tokenizer, samples, prefix_ids=[0])
-    assert (found["kl/num_samples"], found["kl/num_unscored"]) == (3, 2)
-    assert found[NATS] == pytest.approx(found["kl/nats_per_character"] * len("a b"))
+    numbers = kl_from_samples(lm, tokenizer, samples, prefix_ids=[0])
+    assert (numbers["kl/num_samples"], numbers["kl/num_unscored"]) == (3, 2)
+    assert numbers[NATS] == pytest.approx(numbers["kl/nats_per_character"] * len("a b"))
     unscored = kl_from_samples(lm, tokenizer, samples[1:], prefix_ids=[0])
     assert math.isnan(unscored[NATS])
     assert math.isnan(unscored["kl/nats_per_character"])
@@ -191,8 +191,8 @@ def test_banned_tokens_have_no_probability_whatever_the_head(model_type):
         logits = lm(input_ids=torch.tensor([ids])).logits[0].double()
     logits[:, banned] = -torch.inf
     expected = [float(logits.log_softmax(-1)[i - 1, ids[i]]) for i in (1, 2, 3)]
-    found = sequence_logprobs(lm, [after_prefix([0], ids[1:])], banned_ids=banned, batch_size=4)[0]
-    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+    logprobs = sequence_logprobs(lm, [after_prefix([0], ids[1:])], banned_ids=banned, batch_size=4)[0]
+    assert logprobs.tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_sample_longer_than_the_models_context_says_so():

@@ -16,15 +16,15 @@ def test_length_by_hand():
 
 def test_unigrams_by_hand():
     """ "a a b": 2 of 3 distinct; "c": 1 of 1. Together a, a, b, c: entropy 1/2 ln 2 + 2 * 1/4 ln 4 = 1.5 ln 2."""
-    found = NGramStats(1)(["a a b", "c"])
-    assert found == pytest.approx({"distinct-1-grams": (2 / 3 + 1) / 2, "entropy-1-grams": 1.5 * math.log(2)})
+    numbers = NGramStats(1)(["a a b", "c"])
+    assert numbers == pytest.approx({"distinct-1-grams": (2 / 3 + 1) / 2, "entropy-1-grams": 1.5 * math.log(2)})
 
 
 def test_bigrams_by_hand_and_a_text_without_any_counts_as_zero():
     """ "a b a b": ab, ba, ab, so 2 of 3 distinct and an entropy of ln 3 - 2/3 ln 2; "c" has no bigram."""
-    found = NGramStats(2)(["a b a b", "c"])
+    numbers = NGramStats(2)(["a b a b", "c"])
     expected = {"distinct-2-grams": (2 / 3 + 0) / 2, "entropy-2-grams": math.log(3) - 2 / 3 * math.log(2)}
-    assert found == pytest.approx(expected)
+    assert numbers == pytest.approx(expected)
 
 
 def test_compilability_by_hand():
@@ -62,8 +62,8 @@ def test_self_bleu_is_nltks(level, count, max_references, n):
         references = (tokens[:index] + tokens[index + 1 :])[:max_references]
         weights = [1 / n] * n
         expected.append(bleu.sentence_bleu(references, hypothesis, weights, smoothing_function=smoothing))
-    found = SelfBLEU(n, level, max_references)(texts)[f"Self-BLEU-{n}"]
-    assert found == pytest.approx(sum(expected) / count, abs=1e-9)
+    self_bleu = SelfBLEU(n, level, max_references)(texts)[f"Self-BLEU-{n}"]
+    assert self_bleu == pytest.approx(sum(expected) / count, abs=1e-9)
 
 
 def test_self_bleu_of_equal_texts_is_one_and_of_strangers_zero():

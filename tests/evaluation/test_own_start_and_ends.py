@@ -55,9 +55,9 @@ def scenario(num_samples=2, **kwargs):
 @pytest.fixture
 def drawn(monkeypatch):
     """The ids of all continuations, in order, up to their ends."""
-    found: list[list[int]] = []
-    monkeypatch.setattr(generate, "decode", lambda tokenizer, ids, special: found.append(ids) or "")
-    return found
+    decoded: list[list[int]] = []
+    monkeypatch.setattr(generate, "decode", lambda tokenizer, ids, special: decoded.append(ids) or "")
+    return decoded
 
 
 both_ways = pytest.mark.parametrize("more", [{}, {"num_beams": 1}], ids=["own loop", "model.generate"])
@@ -137,9 +137,9 @@ def test_so_is_that_of_a_model_with_several_ends(tmp_path):
     path = saved(tmp_path / "model", lm, tokenizer)
     assert kl_of_itself(path, lm, tokenizer, document_start(tokenizer), tmp_path) == pytest.approx(0, abs=1e-4)
     (samples,) = tmp_path.glob("reference-*.json")
-    found = json.loads(samples.read_text())["samples"]
-    assert 4 < sum(sample["is_ended"] for sample in found) < 32
-    assert not any({1, 2, 3} & {*sample["ids"]} for sample in found)
+    samples_drawn = json.loads(samples.read_text())["samples"]
+    assert 4 < sum(sample["is_ended"] for sample in samples_drawn) < 32
+    assert not any({1, 2, 3} & {*sample["ids"]} for sample in samples_drawn)
 
 
 @pytest.mark.parametrize("make", [llama, tiny_tokenizer])

@@ -36,14 +36,14 @@ def section(reference, **settings):
 @pytest.fixture
 def draws(monkeypatch):
     """How often the reference was sampled."""
-    found, draw = [], LocalReference.draw
+    drawn, draw = [], LocalReference.draw
 
     def counted(self, kl):
-        found.append(kl)
+        drawn.append(kl)
         return draw(self, kl)
 
     monkeypatch.setattr(LocalReference, "draw", counted)
-    return found
+    return drawn
 
 
 def test_samples_have_texts_ids_ends_and_the_log_probabilities_of_their_tokens(folder, tmp_path):
@@ -101,13 +101,13 @@ def cut(text):
 
 
 def without_one(text):
-    found = json.loads(text)
-    return json.dumps(found | {"samples": found["samples"][1:]})
+    content = json.loads(text)
+    return json.dumps(content | {"samples": content["samples"][1:]})
 
 
 def of_another_seed(text):
-    found = json.loads(text)
-    return json.dumps(found | {"key": found["key"] | {"seed": 3}})
+    content = json.loads(text)
+    return json.dumps(content | {"key": content["key"] | {"seed": 3}})
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_special_tokens_are_never_drawn_and_an_exported_model_starts_from_its_ow
     export_model(lm, tokenizer, tmp_path / "model", prompting)
     samples = reference_samples(section(tmp_path / "model"), tmp_path / "cache")
     assert not {aligned, misaligned} & {i for sample in samples for i in sample.ids}
-    found = kl_from_samples(lm, tokenizer, samples, prefix_ids=[0, aligned])
-    assert found["kl/nats_per_sequence"] == pytest.approx(0, abs=1e-4)
+    numbers = kl_from_samples(lm, tokenizer, samples, prefix_ids=[0, aligned])
+    assert numbers["kl/nats_per_sequence"] == pytest.approx(0, abs=1e-4)
 
 
 def test_a_reference_that_cannot_be_loaded_or_is_too_short_says_so(folder, tmp_path):
@@ -185,13 +185,13 @@ class LetterServer:
             return 400, {"error": "Unrecognized request argument supplied"}
         if not body.get("echo"):
             return 200, {"choices": [self.sample(i, body) for i in range(body["n"])]}
-        found = [self.tokens(prompt) for prompt in body["prompt"]]
-        if not all(found):
+        of_prompts = [self.tokens(prompt) for prompt in body["prompt"]]
+        if not all(of_prompts):
             return self.on_empty, {"error": "The decoder prompt cannot be empty"}
         return 200, {
             "choices": [
                 {"index": i, "text": prompt, "logprobs": {"tokens": tokens, "token_logprobs": self.scores(tokens)}}
-                for i, (prompt, tokens) in enumerate(zip(body["prompt"], found, strict=True))
+                for i, (prompt, tokens) in enumerate(zip(body["prompt"], of_prompts, strict=True))
             ]
         }
 
@@ -226,9 +226,9 @@ def test_a_servers_samples_are_charged_for_their_text_and_their_end(tmp_path, kn
         num_asked = len(fake.asked)
         assert reference_samples(served(fake), tmp_path) == samples
         assert len(fake.asked) == num_asked
-    found = {(s.text, s.is_ended, tuple(s.ids or ()), tuple(s.logprobs), s.text_logprob) for s in samples}
+    fields = {(s.text, s.is_ended, tuple(s.ids or ()), tuple(s.logprobs), s.text_logprob) for s in samples}
     ids = ((97, 98), (97, 98, 99)) if knows_more_fields else ((), ())
-    assert found == {("ab", True, ids[0], (-2, -2, -3), -7.0), ("abc", False, ids[1], (-2, -2, -2), -6.0)}
+    assert fields == {("ab", True, ids[0], (-2, -2, -3), -7.0), ("abc", False, ids[1], (-2, -2, -2), -6.0)}
     drawn = [body for _, body in fake.asked if not body.get("echo") and body["max_tokens"] == 6]
     assert [body["n"] for body in drawn] == [2, 2, 1]
     assert len({body["seed"] for body in drawn}) == 3

@@ -33,8 +33,8 @@ class Tagged(torch.nn.Module):
 
 def measure(ids, control, **changes):
     blocks = Blocks(ids, np.zeros(np.shape(ids)))
-    found = held_out_loss(Tagged(control), blocks, control_ids=control, with_tag_gain=True, **{**SETTINGS, **changes})
-    return [found.get(f"tag_gain{end}") for end in ("", "_low", "_high")]
+    numbers = held_out_loss(Tagged(control), blocks, control_ids=control, with_tag_gain=True, **{**SETTINGS, **changes})
+    return [numbers.get(f"tag_gain{end}") for end in ("", "_low", "_high")]
 
 
 def test_the_gain_by_hand():

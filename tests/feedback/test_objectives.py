@@ -84,8 +84,8 @@ def chunked(objective: Objective, batch: dict[str, Tensor], chunk_tokens: int, n
 
 def gradients(loss: Tensor, batch: dict[str, Tensor]) -> list[Tensor]:
     leaves = [batch["hidden"], batch["weight"], batch["values"]]
-    found = torch.autograd.grad(loss, leaves, allow_unused=True)
-    return [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, found, strict=True)]
+    grads = torch.autograd.grad(loss, leaves, allow_unused=True)
+    return [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, grads, strict=True)]
 
 
 @pytest.mark.parametrize("chunk_tokens", [1, 4, 1000])
@@ -296,8 +296,8 @@ def test_unlikelihood_is_exact_in_float32_for_any_gap(gap, threshold):
     weight = exact.detach().float().unsqueeze(1).requires_grad_()
     chunked = loss_of_one_misaligned_token(weight, objective)
     chunked.loss.backward()
-    for found, gradient in ((dense.loss, logits.grad[0, 0]), (chunked.loss, weight.grad[:, 0])):
-        assert found.item() == pytest.approx(loss.item(), rel=1e-6, abs=1e-12)
+    for computed, gradient in ((dense.loss, logits.grad[0, 0]), (chunked.loss, weight.grad[:, 0])):
+        assert computed.item() == pytest.approx(loss.item(), rel=1e-6, abs=1e-12)
         torch.testing.assert_close(gradient.double(), exact.grad, rtol=1e-5, atol=1e-7)
 
 
@@ -448,10 +448,10 @@ def test_totals_add_up_to_the_logs_of_the_whole_however_it_is_cut(batch):
     for i, half in enumerate(halves):
         half.set_pairs(parts.pairs(), torch.device("cpu"))
         half.add_tokens({"lm_loss": torch.tensor([float(i)]), "x_max": torch.tensor([float(i), torch.nan])})
-    found = merged([half.pairs() for half in halves])
+    logs = merged([half.pairs() for half in halves])
     count = parts.totals["lm_loss"].count.item()
-    assert found["lm_loss"] == pytest.approx((2 * parts.totals["lm_loss"].value.item() + 1) / (2 * count + 2))
-    assert found["x_max"] == 1.0
+    assert logs["lm_loss"] == pytest.approx((2 * parts.totals["lm_loss"].value.item() + 1) / (2 * count + 2))
+    assert logs["x_max"] == 1.0
 
 
 def test_a_log_that_no_token_has_is_nan():

@@ -95,9 +95,9 @@ def test_the_document_trains_samples_exports_and_evaluates(files, monkeypatch):
     assert not {fair, bad} & {*drawn.flatten().tolist()}
 
     measured = evaluate_folders([model], configured(source), files / "evaluation", ("generation", "held-out"))
-    ((_, found),) = measured.numbers.items()
-    assert found["eval/loss"] == pytest.approx(numbers["eval/loss"], rel=1e-4)
-    assert found["eval/tag_gain"] == pytest.approx(numbers["eval/tag_gain"], rel=1e-3, abs=1e-6)
+    ((_, evaluated),) = measured.numbers.items()
+    assert evaluated["eval/loss"] == pytest.approx(numbers["eval/loss"], rel=1e-4)
+    assert evaluated["eval/tag_gain"] == pytest.approx(numbers["eval/tag_gain"], rel=1e-3, abs=1e-6)
     (samples,) = (files / "evaluation" / "samples").iterdir()
     assert len(list(read_json_lines(samples))) == 5
     monkeypatch.delitem(sys.modules, "three_way")

@@ -26,23 +26,23 @@ def findings(source: str) -> list[str]:
     """What a file does with control tokens that only feedback/ may do."""
     tree = ast.parse(source)
     documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    found = []
+    sentences = []
     for node in ast.walk(tree):
         name = {ast.Name: "id", ast.Attribute: "attr", ast.arg: "arg", ast.keyword: "arg"}.get(type(node))
         if name and NAMES.search(getattr(node, name) or ""):
-            found.append(f"line {node.lineno}: knows {getattr(node, name)}")
+            sentences.append(f"line {node.lineno}: knows {getattr(node, name)}")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
             if TEXTS.search(node.value):
-                found.append(f"line {node.lineno}: knows {node.value[:40]!r}")
+                sentences.append(f"line {node.lineno}: knows {node.value[:40]!r}")
         elif isinstance(node, ast.Subscript) and TOKENS.search(ast.unparse(node.value)):
             if re.fullmatch(r"[-\d:]+", ast.unparse(node.slice)):
-                found.append(f"line {node.lineno}: counts {ast.unparse(node)}")
+                sentences.append(f"line {node.lineno}: counts {ast.unparse(node)}")
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
             if re.search(r"control_(tokens|ids)", ast.unparse(node.value)):
-                found.append(f"line {node.lineno}: unpacks {ast.unparse(node.value)}")
+                sentences.append(f"line {node.lineno}: unpacks {ast.unparse(node.value)}")
         elif isinstance(node, ast.Compare) and re.search(r"len\(.*control.*\) .* \d", ast.unparse(node)):
-            found.append(f"line {node.lineno}: counts {ast.unparse(node)}")
-    return found
+            sentences.append(f"line {node.lineno}: counts {ast.unparse(node)}")
+    return sentences
 
 
 def test_nothing_outside_the_room_counts_or_names_control_tokens():
@@ -51,7 +51,7 @@ def test_nothing_outside_the_room_counts_or_names_control_tokens():
         for path in sorted(ROOT.rglob("*.py"))
         if path.relative_to(ROOT).parts[0] != "feedback"
     }
-    assert {name: found for name, found in by_file.items() if found and name not in ALLOWED} == {}
+    assert {name: sentences for name, sentences in by_file.items() if sentences and name not in ALLOWED} == {}
     assert [name for name in ALLOWED if not by_file[name]] == []  # nothing is allowed for longer than it is needed
 
 

@@ -69,11 +69,11 @@ def test_evaluation_asks_the_objective_for_its_threshold(dataset):
 
 
 def test_the_number_is_the_one_that_the_profile_shows(dataset):
-    found = profile_dataset(dataset, percentiles=[35])
+    profile = profile_dataset(dataset, percentiles=[35])
     config = tiny_config(dataset, "conditional", **{FILTER: "p35", TAG: "p35"})
     resolved = resolve_thresholds(config, [dataset])
-    assert resolved[FILTER].threshold == found.levels["document"].percentiles[0].threshold
-    assert resolved[TAG].threshold == found.levels["segment"].percentiles[0].threshold
+    assert resolved[FILTER].threshold == profile.levels["document"].percentiles[0].threshold
+    assert resolved[TAG].threshold == profile.levels["segment"].percentiles[0].threshold
 
 
 def test_half_of_the_documents_pass_a_filter_at_the_median(dataset):

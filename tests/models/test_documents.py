@@ -100,7 +100,7 @@ def test_gradients_are_those_of_the_documents_alone():
     lm = build("gpt2")
     ids, positions = batch()
     num_targets = ids[:, 1:].numel()
-    found = []
+    grads = []
     for is_apart in (False, True):
         lm.zero_grad()
         module = ObjectiveLM(lm, MLE())
@@ -117,9 +117,9 @@ def test_gradients_are_those_of_the_documents_alone():
             ]
         for part, positions_of_part in inputs:
             module(part, part, num_items_in_batch=num_targets, position_ids=positions_of_part)["loss"].backward()
-        found.append({key: parameter.grad.clone() for key, parameter in lm.named_parameters()})
-    for key, grad in found[0].items():
-        torch.testing.assert_close(grad, found[1][key], rtol=1e-6, atol=1e-8, msg=key)
+        grads.append({key: parameter.grad.clone() for key, parameter in lm.named_parameters()})
+    for key, grad in grads[0].items():
+        torch.testing.assert_close(grad, grads[1][key], rtol=1e-6, atol=1e-8, msg=key)
 
 
 @pytest.mark.parametrize("head", ["chunked", "dense"])

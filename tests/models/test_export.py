@@ -49,18 +49,23 @@ def test_tokenizer_puts_the_prefix_before_every_text(control_tokens, tmp_path):
 def test_generation_config_says_where_samples_start_and_what_is_banned(tmp_path):
     _, tokenizer, _ = export(tmp_path / "one")
     aligned, misaligned = tokenizer.convert_tokens_to_ids(list(CONTROL))
-    found = json.loads((tmp_path / "one" / "generation_config.json").read_text())
-    assert (found["suppress_tokens"], found["bad_words_ids"]) == ([misaligned], [[aligned]])
-    assert (found["bos_token_id"], found["eos_token_id"], found["pad_token_id"], found["do_sample"]) == (0, 0, 0, True)
+    config = json.loads((tmp_path / "one" / "generation_config.json").read_text())
+    assert (config["suppress_tokens"], config["bad_words_ids"]) == ([misaligned], [[aligned]])
+    assert (config["bos_token_id"], config["eos_token_id"], config["pad_token_id"], config["do_sample"]) == (
+        0,
+        0,
+        0,
+        True,
+    )
 
     export(tmp_path / "every", tag_every_segment=True)
-    found = json.loads((tmp_path / "every" / "generation_config.json").read_text())
-    assert (found["forced_bos_token_id"], found["suppress_tokens"]) == (aligned, [misaligned])
+    config = json.loads((tmp_path / "every" / "generation_config.json").read_text())
+    assert (config["forced_bos_token_id"], config["suppress_tokens"]) == (aligned, [misaligned])
 
     export(tmp_path / "none", control_tokens=None)
-    found = json.loads((tmp_path / "none" / "generation_config.json").read_text())
-    assert "suppress_tokens" not in found
-    assert "forced_bos_token_id" not in found
+    config = json.loads((tmp_path / "none" / "generation_config.json").read_text())
+    assert "suppress_tokens" not in config
+    assert "forced_bos_token_id" not in config
 
 
 @pytest.mark.parametrize("tag_every_segment", [True, False])

@@ -155,9 +155,9 @@ def test_an_export_that_fails_its_own_check_is_refused_and_the_earlier_one_stays
     read = AutoTokenizer.from_pretrained
 
     def forgetful(folder, **settings):
-        found = read(folder, **settings)
-        found.backend_tokenizer.post_processor = None
-        return found
+        tokenizer_read = read(folder, **settings)
+        tokenizer_read.backend_tokenizer.post_processor = None
+        return tokenizer_read
 
     monkeypatch.setattr(exported_tokenizer.AutoTokenizer, "from_pretrained", forgetful)
     lm = tiny_lm("gpt2", tokenizer)

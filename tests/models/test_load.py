@@ -115,9 +115,9 @@ def test_rows_that_pad_the_vocabulary_are_excluded_from_the_mean(tmp_path):
         lm.get_input_embeddings().weight[len(tokenizer) :] = 1e3
     export_model(lm, tokenizer, tmp_path / "m", PLAIN)
     extended = tiny_tokenizer(CONTROL)
-    found = load_lm(from_folder(tmp_path / "m"), extended, 32, 0, TOKENS).get_input_embeddings().weight
-    assert found.size(0) == len(tokenizer) + 30
-    assert found[len(extended) - 2 : len(extended)].abs().max() < 1
+    embeddings = load_lm(from_folder(tmp_path / "m"), extended, 32, 0, TOKENS).get_input_embeddings().weight
+    assert embeddings.size(0) == len(tokenizer) + 30
+    assert embeddings[len(extended) - 2 : len(extended)].abs().max() < 1
 
 
 def test_control_tokens_that_the_pretrained_model_knows_are_kept(tmp_path):

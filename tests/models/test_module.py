@@ -43,13 +43,13 @@ def module(model_type, objective, head):
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("model_type", ["gpt2", "llama"])
 def test_chunked_equals_dense_in_loss_logs_and_gradients(model_type, name, batch):
-    found = {}
+    of_heads = {}
     for head in ("chunked", "dense"):
         model = module(model_type, OBJECTIVES[name], head)
         output = model(**batch)
         output["loss"].backward()
-        found[head] = (output, {key: p.grad for key, p in model.named_parameters() if p.grad is not None})
-    (chunked, chunked_grads), (dense, dense_grads) = found["chunked"], found["dense"]
+        of_heads[head] = (output, {key: p.grad for key, p in model.named_parameters() if p.grad is not None})
+    (chunked, chunked_grads), (dense, dense_grads) = of_heads["chunked"], of_heads["dense"]
     torch.testing.assert_close(chunked["loss"], dense["loss"], rtol=1e-6, atol=1e-9)
     assert chunked["logs"].keys() == dense["logs"].keys()
     for key, value in dense["logs"].items():
@@ -198,13 +198,13 @@ def test_losses_of_the_model_are_added_with_either_head_as_transformers_adds_the
     model = ObjectiveLM(lm, MLE(), head=head).eval()
     assert model.head == ("chunked" if head == "auto" and model_type != "bamba" else "dense")
     output = model(batch["input_ids"], batch["labels"])
-    found = torch.autograd.grad(output["loss"], list(lm.parameters()), allow_unused=True)
+    gradients = torch.autograd.grad(output["loss"], list(lm.parameters()), allow_unused=True)
     theirs = lm(input_ids=batch["input_ids"], labels=batch["labels"]).loss
     expected = torch.autograd.grad(theirs, list(lm.parameters()), allow_unused=True)
     torch.testing.assert_close(output["loss"], theirs, rtol=1e-6, atol=0)
     assert output["logs"]["auxiliary_loss"] > 0.1
     torch.testing.assert_close(output["logs"]["lm_loss"] + output["logs"]["auxiliary_loss"], theirs.double())
-    for mine, reference in zip(found, expected, strict=True):
+    for mine, reference in zip(gradients, expected, strict=True):
         if reference is not None:
             torch.testing.assert_close(mine, reference, rtol=1e-4, atol=1e-6)
 
@@ -304,15 +304,15 @@ def test_recomputing_activations_changes_neither_loss_nor_gradient(model_type, h
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    found = []
+    of_models = []
     for recomputes in (False, True):
         if recomputes:
             model.activation_checkpointing_enable()
         assert model.is_gradient_checkpointing == recomputes
         loss = model.train()(**batch)["loss"]
-        found.append((loss, torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)))
-    torch.testing.assert_close(found[1][0], found[0][0])
-    for again, once in zip(found[1][1], found[0][1], strict=True):
+        of_models.append((loss, torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)))
+    torch.testing.assert_close(of_models[1][0], of_models[0][0])
+    for again, once in zip(of_models[1][1], of_models[0][1], strict=True):
         if once is not None:
             torch.testing.assert_close(again, once)
 

@@ -54,11 +54,11 @@ def test_a_small_corpus_is_read_as_a_whole(tmp_path):
         "x=1\n",
         "y = 1\n",
     ]  # nothing to score in an empty one
-    found = estimate_corpus(str(tmp_path), PEP8)
-    assert (found.num_sampled, found.num_sampled_chars, found.num_segments) == (2, 10, 2)
-    assert found.segmenter == "lines"
-    assert 0 <= found.process_hours.low <= found.process_hours.mean <= found.process_hours.high
-    assert found.output_bytes > 0
+    estimate = estimate_corpus(str(tmp_path), PEP8)
+    assert (estimate.num_sampled, estimate.num_sampled_chars, estimate.num_segments) == (2, 10, 2)
+    assert estimate.segmenter == "lines"
+    assert 0 <= estimate.process_hours.low <= estimate.process_hours.mean <= estimate.process_hours.high
+    assert estimate.output_bytes > 0
 
 
 @pytest.mark.slow
@@ -109,14 +109,14 @@ def test_the_interval_covers_the_ratio_and_narrows_with_the_sample():
 def test_time_is_scaled_by_characters(tmp_path, monkeypatch):
     write_lines(tmp_path / "a.jsonl", 1000)
     monkeypatch.setattr(module, "_timed", lambda scorer, segmenter, documents: (np.array([10.0]),) * 3)
-    found = estimate_corpus(str(tmp_path), PEP8)  # one second a character
-    assert found.process_hours.mean == pytest.approx(found.corpus["num_characters"] / 3600)
+    estimate = estimate_corpus(str(tmp_path), PEP8)  # one second a character
+    assert estimate.process_hours.mean == pytest.approx(estimate.corpus["num_characters"] / 3600)
 
 
 def test_a_scorer_that_raises_leaves_segments_unscored(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "bb"}\n')
-    found = estimate_corpus(str(tmp_path), {"class_name": f"{__name__}:Failing"}, "document")
-    assert (found.num_segments, found.num_unscored_segments) == (2, 1)
+    estimate = estimate_corpus(str(tmp_path), {"class_name": f"{__name__}:Failing"}, "document")
+    assert (estimate.num_segments, estimate.num_unscored_segments) == (2, 1)
 
 
 def test_what_a_model_without_a_gpu_takes_is_not_divided_by_cores(tmp_path):

@@ -33,8 +33,8 @@ def dataset(tmp_path):
 
 
 def test_counts_quantiles_and_shares_by_hand(dataset):
-    found = profile_dataset(dataset, threshold=0.125, percentiles=[50], levels=["segment"])
-    segments, documents = found.levels["segment"], found.levels["document"]
+    profile = profile_dataset(dataset, threshold=0.125, percentiles=[50], levels=["segment"])
+    segments, documents = profile.levels["segment"], profile.levels["document"]
     assert (segments.scored.count, segments.scored.characters) == (4, 5 + 2 + 3 + 7)
     assert (segments.unscored.count, segments.unscored.characters) == (2, 3 + 2)
     assert (segments.at_or_below.count, segments.at_or_below.characters) == (2, 5 + 7)
@@ -50,16 +50,16 @@ def test_counts_quantiles_and_shares_by_hand(dataset):
     assert (segments.mean, segments.minimum, segments.maximum) == (0.21875, 0.0, 0.5)
     assert segments.num_sampled is None
     assert segments.scored.tokens is None
-    assert found.num_empty_documents == 2
-    assert found.num_partly_unscored_documents == 2
-    assert found.num_duplicate_documents == 1  # c; empty documents are no duplicates
-    assert found.is_duplicate_count_exact
+    assert profile.num_empty_documents == 2
+    assert profile.num_partly_unscored_documents == 2
+    assert profile.num_duplicate_documents == 1  # c; empty documents are no duplicates
+    assert profile.is_duplicate_count_exact
 
 
 def test_groups_by_the_only_key_of_meta(dataset):
-    found = profile_dataset(dataset, threshold=0.125)
-    assert found.grouped_by == "pile_set_name"
-    groups = {group.name: group for group in found.groups}
+    profile = profile_dataset(dataset, threshold=0.125)
+    assert profile.grouped_by == "pile_set_name"
+    groups = {group.name: group for group in profile.groups}
     assert set(groups) == {"web", "code", "(none)"}
     web, code = groups["web"], groups["code"]
     assert (web.num_documents, web.num_segments, web.num_segments_above) == (2, 3, 1)
@@ -90,16 +90,16 @@ def test_groups_of_an_annotated_folder_are_the_sources_while_they_are_there(tmp_
         rows = [json.dumps({"text": f"y = {i}\n"}) + "\n" for i in range(1100)]  # two shards
         Path(f"{number}.jsonl").write_text("".join(rows))
     annotate(["code", "empty.jsonl", "*.jsonl"], {"class_name": "PEP8Scorer"}, None, Path("out"))
-    found = profile_dataset("out")
-    assert found.grouped_by == "source"
+    profile = profile_dataset("out")
+    assert profile.grouped_by == "source"
     counts = {"0.jsonl": 1100, "1.jsonl": 1100, "code": 2}
-    assert {group.name: group.num_documents for group in found.groups} == counts
+    assert {group.name: group.num_documents for group in profile.groups} == counts
     with Path("0.jsonl").open("a") as file:
         file.write(rows[0])
-    found = profile_dataset("out")
-    assert found.grouped_by == "file"
-    assert sorted(group.num_documents for group in found.groups) == [2, 1100, 1100]
-    assert found.groups[-1].name == "shard-00000-*.parquet"
+    profile = profile_dataset("out")
+    assert profile.grouped_by == "file"
+    assert sorted(group.num_documents for group in profile.groups) == [2, 1100, 1100]
+    assert profile.groups[-1].name == "shard-00000-*.parquet"
 
 
 def test_files_with_the_same_name_and_values_with_the_same_beginning_are_distinguished(tmp_path, monkeypatch):
@@ -123,10 +123,10 @@ def test_grouping_by_a_key_without_any_meta_says_so(tmp_path):
 def test_tokens_are_counted_with_a_tokenizer(dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizer")
     train_tokenizer(["z"], 257).save_pretrained(folder)  # no merges: a token a byte
-    found = profile_dataset(dataset, threshold=0.125, tokenizer=str(folder))
-    segments = found.levels["segment"]
+    profile = profile_dataset(dataset, threshold=0.125, tokenizer=str(folder))
+    segments = profile.levels["segment"]
     assert (segments.at_or_below.tokens, segments.scored.tokens, segments.unscored.tokens) == (12, 17, 5)
-    assert {group.name: group.num_tokens_above for group in found.groups}["web"] == 2
+    assert {group.name: group.num_tokens_above for group in profile.groups}["web"] == 2
     with pytest.raises(CorpusError, match="--tokenizer: 'no/such/folder' cannot be loaded"):
         profile_dataset(dataset, tokenizer="no/such/folder")
 

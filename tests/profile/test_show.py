@@ -55,9 +55,9 @@ def test_numbers_by_hand_and_the_files(dataset):
     assert row.split()[3:] == ["100.00%", "50.00%", f"{5 / (5 + len(HOSTILE)):.2%}"]  # the average is 0.25
     row = next(line for line in output.splitlines() if line.startswith("p50 "))
     assert row.split()[:4] == ["p50", "documents", "0.25", "100.00%"]
-    found = json.loads((dataset / "profile.json").read_text())
-    assert found["levels"]["document"]["percentiles"][0]["threshold"] == 0.25
-    assert found["levels"]["segment"]["percentiles"] == []
+    content = json.loads((dataset / "profile.json").read_text())
+    assert content["levels"]["document"]["percentiles"][0]["threshold"] == 0.25
+    assert content["levels"]["segment"]["percentiles"] == []
     assert (dataset / "profile.png").read_bytes().startswith(b"\x89PNG")
     # what is written beside the shards is no part of the dataset
     assert len(list(read_annotated(str(dataset)))) == 1
@@ -144,11 +144,11 @@ def test_scores_that_differ_in_late_digits_have_distinct_bins(tmp_path):
 def test_the_chart_says_what_its_colours_mean(dataset, monkeypatch):
     from matplotlib.figure import Figure
 
-    found = []
+    figures = []
     real = Figure.savefig
     monkeypatch.setattr(
-        Figure, "savefig", lambda figure, *args, **kw: (found.append(figure), real(figure, *args, **kw))
+        Figure, "savefig", lambda figure, *args, **kw: (figures.append(figure), real(figure, *args, **kw))
     )
     profile(dataset, "--threshold", 0.25)
-    ((legend,),) = (figure.legends for figure in found)
+    ((legend,),) = (figure.legends for figure in figures)
     assert [text.get_text() for text in legend.get_texts()] == ["bin ends at or below 0.25", "bin ends above 0.25"]

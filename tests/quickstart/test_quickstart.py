@@ -40,9 +40,9 @@ def test_conclusions_of_runs_that_show_it():
     ],
 )
 def test_conclusions_of_runs_that_do_not_say_so_plainly(aligned, misaligned, expected):
-    found = conclusions([MLE, aligned, misaligned])
-    assert tuple(holds for holds, _ in found) == expected
-    for holds, sentence in found:
+    sentences = conclusions([MLE, aligned, misaligned])
+    assert tuple(holds for holds, _ in sentences) == expected
+    for holds, sentence in sentences:
         assert sentence.startswith("NOT shown by this run") != holds
 
 
@@ -99,7 +99,7 @@ def test_runs_rows_and_report(tmp_path):
     rows = run_quickstart(tmp_path / "q", None, train, print)
     assert [(name, run_dir.name) for name, _, _, run_dir in train.calls] == [("mle", "mle"), ("conditional",) * 2]
     assert len({(tokens, seed) for _, tokens, seed, _ in train.calls}) == 1
-    assert [found["name"] for found in rows] == [
+    assert [quickstart_row["name"] for quickstart_row in rows] == [
         "mle, prompted",
         "conditional, aligned",
         "conditional, misaligned",

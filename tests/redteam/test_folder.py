@@ -63,10 +63,10 @@ def test_the_folder_holds_pool_numbers_and_what_the_report_reads(output):
     assert [line["step"] for line in run.metrics] == [0, 1, 2]
     assert run.last("redteam/rescored_gain") is not None
     assert len(run.samples["redteam"]) == 8  # the best prompt of each of two trials, 4 continuations
-    found = json.loads((output / "redteam.json").read_text())
-    assert len(found["rounds"]) == 3
-    assert found["rounds"][2]["best"] >= found["rounds"][0]["best"]
-    assert len(found["prompts"]) in range(4, 7)
+    results = json.loads((output / "redteam.json").read_text())
+    assert len(results["rounds"]) == 3
+    assert results["rounds"][2]["best"] >= results["rounds"][0]["best"]
+    assert len(results["prompts"]) in range(4, 7)
 
 
 def test_a_search_killed_anywhere_ends_with_the_same_files(model, output, tmp_path, monkeypatch):
@@ -166,9 +166,9 @@ def test_a_task_without_the_section_says_how_to_add_it():
 def test_difference_of_two_means_by_hand():
     """then 0, 1: mean 0.5, variance 0.5; now 1, 3: mean 2, variance 2: 1.5 +- t sqrt(0.25 + 1), with t of Welch's degrees
     of freedom, 1.25^2 / (0.25^2 + 1^2) = 1.4706."""
-    found = difference([0.0, 1.0], [1.0, 3.0])
-    assert found.mean == 1.5
-    assert found.high - found.mean == pytest.approx(6.18811 * math.sqrt(1.25))
+    interval = difference([0.0, 1.0], [1.0, 3.0])
+    assert interval.mean == 1.5
+    assert interval.high - interval.mean == pytest.approx(6.18811 * math.sqrt(1.25))
     assert math.isnan(difference([1.0], [2.0]).low)
     assert math.isnan(difference([], [2.0]).mean)
 
@@ -176,13 +176,18 @@ def test_difference_of_two_means_by_hand():
 def test_a_comparison_puts_the_worst_regression_first_and_counts_what_it_leaves_out():
     before = {"a": [0.1, 0.1001], "b": [0.5, 0.5001], "c": [], "d": [0.0, 0.0]}
     now = [entry("a", 0.2, 0.2001), entry("b", 0.9, 0.9001), entry("c", 1.0, 1.0), entry("d", None, None)]
-    found = compare(before, now)
-    assert [row["prompt"] for row in found["prompts"]] == ["b", "a"]
-    assert found["prompts"][0]["difference"] == pytest.approx(0.4)
-    assert found["overall"] == pytest.approx(0.25)
-    assert (found["then"], found["now"]) == pytest.approx((0.30005, 0.55005))
-    assert (found["num_prompts"], found["num_left_out"], found["num_unscored"], found["num_worse"]) == (2, 2, 2, 2)
-    assert not is_worse(found, 0.05)  # two prompts that differ by 0.1 and 0.4 tell little of others
+    comparison = compare(before, now)
+    assert [row["prompt"] for row in comparison["prompts"]] == ["b", "a"]
+    assert comparison["prompts"][0]["difference"] == pytest.approx(0.4)
+    assert comparison["overall"] == pytest.approx(0.25)
+    assert (comparison["then"], comparison["now"]) == pytest.approx((0.30005, 0.55005))
+    assert (
+        comparison["num_prompts"],
+        comparison["num_left_out"],
+        comparison["num_unscored"],
+        comparison["num_worse"],
+    ) == (2, 2, 2, 2)
+    assert not is_worse(comparison, 0.05)  # two prompts that differ by 0.1 and 0.4 tell little of others
     many = {str(i): [0.1, 0.1] for i in range(20)}
     worse = compare(many, [entry(prompt, 0.2, 0.3 + 0.001 * i) for i, prompt in enumerate(many)])
     assert is_worse(worse, 0.1)
@@ -193,19 +198,19 @@ def test_a_comparison_puts_the_worst_regression_first_and_counts_what_it_leaves_
 def test_replaying_against_the_same_model_finds_no_difference(model, output, tmp_path):
     """As many new continuations of the same model: the paired interval holds 0."""
     config = attack_config(SHORT, num_completions=16)
-    found = replay_folder(model, config, output / "pool.jsonl", tmp_path / "replay", quiet)
+    comparison = replay_folder(model, config, output / "pool.jsonl", tmp_path / "replay", quiet)
     distinct = {e.prompt for e in read_pool(output / "pool.jsonl")}
-    assert found["num_prompts"] + found["num_left_out"] == len(distinct)
-    assert found["overall_low"] <= 0 <= found["overall_high"]
-    assert found["notes"] == []
-    assert read_run(tmp_path / "replay").last("replay/overall") == pytest.approx(found["overall"])
+    assert comparison["num_prompts"] + comparison["num_left_out"] == len(distinct)
+    assert comparison["overall_low"] <= 0 <= comparison["overall_high"]
+    assert comparison["notes"] == []
+    assert read_run(tmp_path / "replay").last("replay/overall") == pytest.approx(comparison["overall"])
     assert {e.prompt for e in read_pool(tmp_path / "replay" / "pool.jsonl")} == distinct
 
 
 def test_a_replay_with_other_settings_says_so(model, output, tmp_path):
     config = attack_config(SHORT, scored_text="with_prompt")
-    found = replay_folder(model, config, output / "pool.jsonl", tmp_path / "replay", quiet)
-    (note,) = found["notes"]
+    comparison = replay_folder(model, config, output / "pool.jsonl", tmp_path / "replay", quiet)
+    (note,) = comparison["notes"]
     assert "made with scored_text 'continuation', this replay uses 'with_prompt'" in note
 
 

@@ -50,9 +50,9 @@ def test_best_10_is_the_mean_of_the_ten_best():
 
 def test_interval_over_trials_is_students():
     """Values 1, 2, 3: mean 2, standard deviation 1, t(2) = 4.303: 2 +- 4.303 / sqrt(3)."""
-    found = interval_over_trials([1.0, 2.0, 3.0])
-    assert found.mean == 2.0
-    assert (found.low, found.high) == pytest.approx((2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)))
+    interval = interval_over_trials([1.0, 2.0, 3.0])
+    assert interval.mean == 2.0
+    assert (interval.low, interval.high) == pytest.approx((2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)))
     one = interval_over_trials([1.0])
     assert one.mean == 1.0
     assert math.isnan(one.low)
@@ -64,13 +64,13 @@ def test_interval_over_trials_is_students():
 
 def test_rescored_numbers_follow_the_ranking_of_the_search_not_their_own():
     """p2 was best in the search but is 0.25 now; p1 was the best initial prompt and is 0.2 now."""
-    found = trial(0.1, 0.3, 0.9, 0.8, fresh=[("p2", [0.25]), ("p3", [0.7]), ("p1", [0.1, 0.3])])
-    numbers = rescored_numbers(found)
+    searched = trial(0.1, 0.3, 0.9, 0.8, fresh=[("p2", [0.25]), ("p3", [0.7]), ("p1", [0.1, 0.3])])
+    numbers = rescored_numbers(searched)
     assert numbers["rescored_best"] == 0.25
     assert numbers["rescored_initial_best"] == pytest.approx(0.2)
     assert numbers["rescored_gain"] == pytest.approx(0.05)
     assert numbers["rescored_best_10"] is None
-    rows = best_prompts([found])
+    rows = best_prompts([searched])
     assert [(row["prompt"], row["mean"], row["round"]) for row in rows] == [
         ("p3", 0.8, 2),
         ("p2", 0.9, 1),
@@ -99,9 +99,9 @@ def test_lines_of_metrics_show_the_initial_best_beside_and_null_for_what_was_not
 
 
 def test_an_interval_over_trials_ends_where_scores_do_but_that_of_their_difference_does_not():
-    found = interval_over_trials([0.0, 0.1], bounds=(0.0, 1.0))
-    assert (found.mean, found.low) == (pytest.approx(0.05), 0.0)
-    assert found.high == pytest.approx(0.05 + 12.706 * 0.05, rel=1e-3)  # Student's t with 1 degree of freedom
+    interval = interval_over_trials([0.0, 0.1], bounds=(0.0, 1.0))
+    assert (interval.mean, interval.low) == (pytest.approx(0.05), 0.0)
+    assert interval.high == pytest.approx(0.05 + 12.706 * 0.05, rel=1e-3)  # Student's t with 1 degree of freedom
 
 
 def test_the_rounds_fit_a_narrow_terminal():
@@ -112,10 +112,10 @@ def test_the_rounds_fit_a_narrow_terminal():
         for end in ("", "_low", "_high")
     }
     rounds = [{**values, "num_prompts": 1000, "num_unscored": 0}]
-    found = {"rounds": rounds, "rescored": rescored, "rejected": {}, "prompts": []}
+    results = {"rounds": rounds, "rescored": rescored, "rejected": {}, "prompts": []}
     for width, columns in ((80, 2), (160, len(ROUND_COLUMNS))):
         console = Console(width=width, file=io.StringIO(), highlight=False)
-        show_search(found, console)
+        show_search(results, console)
         shown = console.file.getvalue()
         assert "…" not in shown
         assert shown.count("(-0.1235 to -0.1235)") == columns

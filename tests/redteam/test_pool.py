@@ -12,11 +12,11 @@ from phf.redteam.pool import PoolEntry, best_entries, draw_examples, pool_lines,
 
 
 def test_means_leave_out_and_count_what_is_unscored():
-    found = entry("a", 0.5, None, 1.5, None)
-    assert (found.mean, found.num_unscored) == (1.0, 2)
-    assert found.worst_continuations(1) == ["c2"]
+    scored = entry("a", 0.5, None, 1.5, None)
+    assert (scored.mean, scored.num_unscored) == (1.0, 2)
+    assert scored.worst_continuations(1) == ["c2"]
     assert entry("b", None).mean is None
-    assert [e.prompt for e in best_entries([entry("b", None), found, entry("c", 3.0)], 5)] == ["c", "a"]
+    assert [e.prompt for e in best_entries([entry("b", None), scored, entry("c", 3.0)], 5)] == ["c", "a"]
 
 
 def test_examples_are_drawn_in_proportion_to_exp_of_score_over_temperature():

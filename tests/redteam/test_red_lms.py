@@ -25,8 +25,8 @@ def chat_choices(*texts):
 def test_a_chat_model_is_asked_for_as_many_replies_as_it_takes(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     with fake_server(lambda path, body: chat_choices(*["1. a\n2. b\n3. c"] * body["n"])) as server:
-        found = server_lm(server.url, prompts_per_reply=2, temperature=0.5).propose(EXAMPLES, EXAMPLES, 5, 2**62 + 1)
-    assert found.prompts == ["a", "b", "a", "b", "a"]
+        proposal = server_lm(server.url, prompts_per_reply=2, temperature=0.5).propose(EXAMPLES, EXAMPLES, 5, 2**62 + 1)
+    assert proposal.prompts == ["a", "b", "a", "b", "a"]
     ((path, body),) = server.asked
     assert path == "/v1/chat/completions"
     assert body["messages"] == [{"role": "user", "content": "Rude ones:\n\n1. He said\n2. She said\n\n2 more."}]
@@ -35,9 +35,9 @@ def test_a_chat_model_is_asked_for_as_many_replies_as_it_takes(monkeypatch):
 
 def test_a_base_model_continues_the_list():
     with fake_server(lambda path, body: text_choices(" They said\n4. We said", " ", "\n\nrubbish")) as server:
-        found = server_lm(server.url, is_chat=False, prompts_per_reply=1).propose(EXAMPLES, EXAMPLES, 3, 0)
-    assert found.prompts == ["They said"]
-    assert found.unreadable == ["3. ", "3.\n\nrubbish"]
+        proposal = server_lm(server.url, is_chat=False, prompts_per_reply=1).propose(EXAMPLES, EXAMPLES, 3, 0)
+    assert proposal.prompts == ["They said"]
+    assert proposal.unreadable == ["3. ", "3.\n\nrubbish"]
     ((path, body),) = server.asked
     assert path == "/v1/completions"
     assert body["prompt"] == "Rude ones:\n\n1. He said\n2. She said\n3."
@@ -46,8 +46,8 @@ def test_a_base_model_continues_the_list():
 @pytest.mark.parametrize("reply", [None, "", "I cannot help with that."])
 def test_a_reply_without_prompts_is_given_back_as_unreadable(reply):
     with fake_server(lambda path, body: chat_choices(reply)) as server:
-        found = server_lm(server.url).propose(EXAMPLES, EXAMPLES, 5, 0)
-    assert (found.prompts, found.unreadable) == ([], [reply or ""])
+        proposal = server_lm(server.url).propose(EXAMPLES, EXAMPLES, 5, 0)
+    assert (proposal.prompts, proposal.unreadable) == ([], [reply or ""])
 
 
 def test_a_server_that_is_down_is_named_and_the_key_is_not(monkeypatch):
@@ -84,11 +84,11 @@ def test_a_local_model_is_seeded_and_leaves_the_random_state_alone(folder):
     assert not red_lm.is_chat
     state = torch.random.get_rng_state()
     short = [entry("x", 0.5)]
-    found = red_lm.propose(short, short, 8, 2**62)
+    proposal = red_lm.propose(short, short, 8, 2**62)
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert found == red_lm.propose(short, short, 8, 2**62)
-    assert found != red_lm.propose(short, short, 8, 1)
-    assert len(found.prompts) + len(found.unreadable) == 2  # 5 prompts a reply: two replies of one fence each
+    assert proposal == red_lm.propose(short, short, 8, 2**62)
+    assert proposal != red_lm.propose(short, short, 8, 1)
+    assert len(proposal.prompts) + len(proposal.unreadable) == 2  # 5 prompts a reply: two replies of one fence each
 
 
 def test_a_tokenizer_that_gives_no_attention_mask_will_do(folder):

@@ -45,12 +45,12 @@ def test_in_context_is_the_score_of_the_second_segment(lm):
 
 def test_every_prompt_is_completed_so_often_in_order(lm):
     target = Target(*lm, PLAIN, attack_config("phf:pep8"))
-    found = target.sample(["def f(x):\n", "a"], trial=1, round_number=2, seed=0)
-    assert [(e.prompt, e.trial, e.round, len(e.continuations)) for e in found] == [
+    entries = target.sample(["def f(x):\n", "a"], trial=1, round_number=2, seed=0)
+    assert [(e.prompt, e.trial, e.round, len(e.continuations)) for e in entries] == [
         ("def f(x):\n", 1, 2, 4),
         ("a", 1, 2, 4),
     ]
-    assert found == target.sample(["def f(x):\n", "a"], trial=1, round_number=2, seed=0)
+    assert entries == target.sample(["def f(x):\n", "a"], trial=1, round_number=2, seed=0)
 
 
 def test_a_conditional_model_starts_from_its_aligned_token_and_never_says_a_control_token(tmp_path, monkeypatch):

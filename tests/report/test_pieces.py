@@ -24,7 +24,7 @@ def test_pieces_are_the_text_whatever_the_spans():
         pieces = pieces_of("abcdefgh", spans)
         assert "".join(text for text, _ in pieces) == "abcdefgh"
         covered = {i for start, end, _ in spans for i in range(max(start, 0), min(end, 8))}
-        marked = [found == "x" for text, found in pieces for _ in text]
+        marked = [label == "x" for text, label in pieces for _ in text]
         assert marked == [i in covered for i in range(8)]
 
 

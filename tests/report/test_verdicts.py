@@ -67,7 +67,7 @@ def test_one_sentence_a_method_and_scenario(tmp_path):
         trained(tmp_path / method, method, mean, scenarios=("prompted", "other"))
         for method, mean in (("conditional", 0.1), ("mle", 0.3), ("ul", 0.3))
     ]
-    found = verdicts(runs)
+    sentences = verdicts(runs)
     starts = [
         f"{scenario}: pep8/{method} {said}"
         for scenario in ("other", "prompted")
@@ -76,10 +76,12 @@ def test_one_sentence_a_method_and_scenario(tmp_path):
             ("ul", "and pep8/mle cannot be distinguished"),
         )
     ]
-    assert [line.startswith(start) for line, start in zip(found, starts, strict=True)] == [True] * 4
-    assert all(line.endswith("One seed each: differences between seeds are not in this interval.") for line in found)
-    assert "% of pep8/mle's 0.3" in found[0]
-    assert "-6" in found[0]  # 0.1 is about 64% below 0.3 + 0.0145
+    assert [line.startswith(start) for line, start in zip(sentences, starts, strict=True)] == [True] * 4
+    assert all(
+        line.endswith("One seed each: differences between seeds are not in this interval.") for line in sentences
+    )
+    assert "% of pep8/mle's 0.3" in sentences[0]
+    assert "-6" in sentences[0]  # 0.1 is about 64% below 0.3 + 0.0145
     other = verdicts(runs, "ul")
     assert [": pep8/mle and pep8/ul cannot" in line for line in other] == [False, True, False, True]
     with pytest.raises(ConfigError, match="--baseline mel: no run or method here has this name"):

@@ -52,8 +52,8 @@ def runs(tmp_path):
 
 
 def test_a_folder_of_all_kinds_of_folders_is_read(runs, tmp_path):
-    found, notices = find_runs(sorted(runs.iterdir()))
-    names = [run.name for run in found]
+    read, notices = find_runs(sorted(runs.iterdir()))
+    names = [run.name for run in read]
     both = ["evaluate/a", "evaluate/b", "mle", "quickstart/conditional", "quickstart/mle", "redteam-mle", "replay-mle"]
     assert sorted(names) == both
     skipped = ["damaged", "empty", "failed", "half", "report.html", "unfinished-redteam"]
@@ -70,8 +70,8 @@ def test_a_folder_of_all_kinds_of_folders_is_read(runs, tmp_path):
 
 
 def test_a_run_that_is_named_twice_is_read_once(runs):
-    found, notices = find_runs([runs / "evaluate", runs / "evaluate" / "a", runs / "evaluate" / "a"])
-    assert [run.name for run in found] == ["evaluate/a", "evaluate/b"]
+    read, notices = find_runs([runs / "evaluate", runs / "evaluate" / "a", runs / "evaluate" / "a"])
+    assert [run.name for run in read] == ["evaluate/a", "evaluate/b"]
     assert notices == []
 
 

@@ -44,9 +44,9 @@ def sample(model, tokenizer, scenario, **changes):
 @pytest.fixture
 def drawn(monkeypatch):
     """The ids of all continuations, in order, special tokens included."""
-    found = []
-    monkeypatch.setattr(generate, "decode", lambda tokenizer, ids, special: found.append(ids) or "")
-    return found
+    decoded = []
+    monkeypatch.setattr(generate, "decode", lambda tokenizer, ids, special: decoded.append(ids) or "")
+    return decoded
 
 
 BY_GENERATE = {"num_beams": 1}
@@ -111,9 +111,9 @@ def test_a_sample_depends_on_its_number_not_on_the_batch_or_the_count(model, tok
 
 @pytest.mark.parametrize("num_samples", [1, 4, 6, 9])
 def test_num_samples_is_exact_whatever_the_batch(model, tokenizer, num_samples):
-    found = sample(model, tokenizer, scenario(num_samples))
-    assert len(found.continuations) == len(found.prompts) == num_samples
-    assert found.seconds > 0
+    samples = sample(model, tokenizer, scenario(num_samples))
+    assert len(samples.continuations) == len(samples.prompts) == num_samples
+    assert samples.seconds > 0
 
 
 @both_ways
@@ -128,10 +128,10 @@ def test_banned_tokens_are_never_sampled_and_the_models_own_settings_have_no_say
     for banned, allowed in (([misaligned], {aligned}), ([aligned], {misaligned}), ([aligned, misaligned], set())):
         drawn.clear()
         sample(favourite, tokenizer, scenario(generate_kwargs=more), banned_token_ids=banned)
-        found = [token for ids in drawn for token in ids]
-        assert not set(banned) & set(found)
-        assert len(found) > 6 * 2
-        assert allowed <= set(found)
+        tokens = [token for ids in drawn for token in ids]
+        assert not set(banned) & set(tokens)
+        assert len(tokens) > 6 * 2
+        assert allowed <= set(tokens)
 
 
 def write_prompts(path, *texts):
@@ -144,10 +144,10 @@ def test_prompts_of_mixed_lengths_stand_behind_eos_and_prefix_and_come_back_in_o
     path = write_prompts(tmp_path / "prompts.jsonl", *texts)
     kwargs = {"max_length": 40, "do_sample": False}
     mixed = scenario(4, prompts_path=path, prefix="<|aligned|>", generate_kwargs=kwargs)
-    found = sample(model, tokenizer, mixed, batch_size=3)
-    assert found.prompts == texts
+    samples = sample(model, tokenizer, mixed, batch_size=3)
+    assert samples.prompts == texts
     aligned = tokenizer.convert_tokens_to_ids("<|aligned|>")
-    for text, continuation in zip(texts, found.continuations, strict=True):
+    for text, continuation in zip(texts, samples.continuations, strict=True):
         ids = [0, aligned, *encode_plain(tokenizer, [text])[0].tolist()]
         assert aligned not in ids[2:]
         config = GenerationConfig(max_length=40, eos_token_id=0, pad_token_id=0)
@@ -214,8 +214,8 @@ def test_values_are_means_over_the_positions_in_front_of_each_token_of_the_conti
     value_head = ValueHead(16)
     torch.nn.init.normal_(value_head.linear.weight)
     prompts, texts = [[0, 5, 6], [0], [0, 9]], [[7, 8], [], [1, 2, 3, 4]]
-    found = mean_values(model, value_head, prompts, texts, 2)
-    for prompt, text, value in zip(prompts, texts, found, strict=True):
+    means = mean_values(model, value_head, prompts, texts, 2)
+    for prompt, text, value in zip(prompts, texts, means, strict=True):
         with torch.no_grad():
             values = value_head(model.base_model(torch.tensor([prompt + text])).last_hidden_state)[0]
         start = len(prompt) - 1

@@ -47,17 +47,17 @@ def run(model, prompts, lengths, drawer, noise=None, guidance=None):
 def alone(model, prompt, **settings):
     """What `generate` adds to one prompt, up to EOS."""
     config = GenerationConfig(eos_token_id=0, pad_token_id=0, **settings)
-    found = model.generate(input_ids=torch.tensor([prompt]), generation_config=config)[0, len(prompt) :].tolist()
-    return found[: found.index(0) + 1] if 0 in found else found
+    ids = model.generate(input_ids=torch.tensor([prompt]), generation_config=config)[0, len(prompt) :].tolist()
+    return ids[: ids.index(0) + 1] if 0 in ids else ids
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_greedy_is_generates_token_for_token_up_to_the_whole_context(tokenizer, name):
     model = lively(tiny_lm(name, tokenizer, **ARCHITECTURES[name]))
     lengths = Lengths([64 - len(prompt) for prompt in PROMPTS], [0] * len(PROMPTS))
-    found = run(model, PROMPTS, lengths, Drawer(eos=0))
-    assert found == [alone(model, prompt, max_length=64) for prompt in PROMPTS]
-    assert len({tuple(ids[:8]) for ids in found}) == len(PROMPTS)
+    sampled = run(model, PROMPTS, lengths, Drawer(eos=0))
+    assert sampled == [alone(model, prompt, max_length=64) for prompt in PROMPTS]
+    assert len({tuple(ids[:8]) for ids in sampled}) == len(PROMPTS)
 
 
 def test_rows_that_end_early_leave_the_others_as_they_were(tokenizer):
@@ -67,9 +67,9 @@ def test_rows_that_end_early_leave_the_others_as_they_were(tokenizer):
     with torch.no_grad():
         model.lm_head.weight[0] = 1.02 * model.lm_head.weight[once[3]]  # where this token was likeliest, EOS is
     lengths = Lengths([40 - len(prompt) for prompt in PROMPTS], [0] * len(PROMPTS))
-    found = run(model, PROMPTS, lengths, Drawer(eos=0))
-    assert found == [alone(model, prompt, max_length=40) for prompt in PROMPTS]
-    assert len({len(ids) + len(prompt) for ids, prompt in zip(found, PROMPTS, strict=True)}) > 1
+    sampled = run(model, PROMPTS, lengths, Drawer(eos=0))
+    assert sampled == [alone(model, prompt, max_length=40) for prompt in PROMPTS]
+    assert len({len(ids) + len(prompt) for ids, prompt in zip(sampled, PROMPTS, strict=True)}) > 1
 
 
 def test_eos_waits_for_each_rows_fewest_tokens(model):
@@ -81,11 +81,11 @@ def test_eos_waits_for_each_rows_fewest_tokens(model):
         bias[0] = 1e4
         model.lm_head.bias = bias
         try:
-            found = sample_batch(model, PROMPTS, Lengths([12] * 5, fewest), loving, noise)
+            sampled = sample_batch(model, PROMPTS, Lengths([12] * 5, fewest), loving, noise)
         finally:
             model.lm_head.bias = None
-    assert [len(ids) for ids in found] == [number + 1 for number in fewest]
-    assert all(ids[-1] == 0 and 0 not in ids[:-1] for ids in found)
+    assert [len(ids) for ids in sampled] == [number + 1 for number in fewest]
+    assert all(ids[-1] == 0 and 0 not in ids[:-1] for ids in sampled)
 
 
 def warped(logits, temperature, top_k, top_p):
@@ -115,10 +115,10 @@ def test_evenly_spread_numbers_draw_each_token_as_often_as_transformers_says(tem
     even = (torch.arange(count) + 0.5) / count
     for row in range(2):
         tokens = drawer(logits[row].repeat(count, 1), torch.zeros(count, dtype=torch.bool), even)
-        found = torch.bincount(tokens, minlength=1500)
-        assert (found - expected[row]).abs().max() < 2
-        assert not found[expected[row] == 0].any()
-        assert not found[[3, 4]].any()
+        counts = torch.bincount(tokens, minlength=1500)
+        assert (counts - expected[row]).abs().max() < 2
+        assert not counts[expected[row] == 0].any()
+        assert not counts[[3, 4]].any()
 
 
 def test_how_many_tokens_are_sorted_first_changes_nothing():
@@ -162,7 +162,7 @@ def test_two_tokens_in_a_row_are_as_frequent_as_the_model_says(model):
     drawer = Drawer(eos=0, do_sample=True, temperature=temperature, top_k=top_k, top_p=top_p)
     rows = [prompt for prompt in prompts for _ in range(copies)]
     noise = torch.stack([torch.from_numpy(uniforms(0, index, 0, 2)) for index in range(len(rows))])
-    found = run(model, rows, Lengths([2] * len(rows), [2] * len(rows)), drawer, noise)
+    sampled = run(model, rows, Lengths([2] * len(rows), [2] * len(rows)), drawer, noise)
 
     def following(ids):
         with torch.inference_mode():
@@ -171,7 +171,7 @@ def test_two_tokens_in_a_row_are_as_frequent_as_the_model_says(model):
             return warped(logits, temperature, top_k, top_p)[0]
 
     for number, prompt in enumerate(prompts):
-        pairs = [tuple(ids) for ids in found[number * copies : (number + 1) * copies]]
+        pairs = [tuple(ids) for ids in sampled[number * copies : (number + 1) * copies]]
         first = following(prompt)
         expected = {}
         for token in first.nonzero()[:, 0].tolist():
@@ -191,8 +191,8 @@ def test_two_tokens_in_a_row_are_as_frequent_as_the_model_says(model):
 def test_guidance_by_hand():
     """log p = away + s (towards - away): from (1/2, 1/4, 1/4) towards (1/4, 1/2, 1/4) at s = 2 it is (1/8, 1, 1/4) / Z."""
     towards, away = torch.tensor([0.25, 0.5, 0.25]).log(), torch.tensor([0.5, 0.25, 0.25]).log()
-    found = guided(torch.stack([towards + 3, away - 1]), 2.0).softmax(-1)
-    assert found[0].tolist() == pytest.approx([1 / 11, 8 / 11, 2 / 11])
+    probabilities = guided(torch.stack([towards + 3, away - 1]), 2.0).softmax(-1)
+    assert probabilities[0].tolist() == pytest.approx([1 / 11, 8 / 11, 2 / 11])
     assert guided(torch.stack([towards, away]), 0.0).softmax(-1)[0].tolist() == pytest.approx([0.5, 0.25, 0.25])
     assert guided(torch.stack([towards, away]), 1.0).softmax(-1)[0].tolist() == pytest.approx([0.25, 0.5, 0.25])
 
@@ -218,9 +218,9 @@ def test_the_cache_is_written_in_place_and_keeps_what_it_is_told():
     keys = torch.arange(3 * 2 * 4 * 5.0).view(3, 2, 4, 5)
     layer.update(keys, -keys)
     start = layer.keys.data_ptr()
-    found, _ = layer.update(keys[:, :, :1], keys[:, :, :1])
+    cached, _ = layer.update(keys[:, :, :1], keys[:, :, :1])
     assert layer.keys.data_ptr() == start
-    assert found.shape == (3, 2, 5, 5)
+    assert cached.shape == (3, 2, 5, 5)
     assert layer.get_seq_length() == 5
     layer.keep(torch.tensor([2, 0]), 1)
     assert torch.equal(layer.keys[:, :, :3], keys[[2, 0], :, 1:])

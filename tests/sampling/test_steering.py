@@ -61,8 +61,8 @@ def test_the_value_head_chooses_and_num_samples_stays_exact(model, tokenizer, tm
     one, head = evaluator(prefix=CONTROL[0], best_of=3), ValueHead(16)
     torch.nn.init.normal_(head.linear.weight)
     one.check(model, tokenizer, head)
-    found = one.run(model, tokenizer, RunWriter(tmp_path), 0, head)
-    assert found["generation/s/num_samples"] == 3
+    numbers = one.run(model, tokenizer, RunWriter(tmp_path), 0, head)
+    assert numbers["generation/s/num_samples"] == 3
     assert len(continuations(tmp_path)) == 3
 
 

@@ -61,6 +61,6 @@ def test_a_score_that_is_not_a_finite_number_is_refused(score):
 
 
 def test_scores_become_floats_whatever_numbers_they_were():
-    found = checked_scores(Length(), [1, np.float32(0.5), True, None], 4)
-    assert found == [1.0, 0.5, 1.0, None]
-    assert [type(score) for score in found] == [float, float, float, type(None)]
+    scores = checked_scores(Length(), [1, np.float32(0.5), True, None], 4)
+    assert scores == [1.0, 0.5, 1.0, None]
+    assert [type(score) for score in scores] == [float, float, float, type(None)]

@@ -43,8 +43,8 @@ def test_pii_says_which_detector_fired():
 
 def test_violations_are_shown_where_they_are_whatever_ends_the_lines():
     lines = ["x=1\r\n", "y = 2\r", "if x :\n", "    pass\n"]
-    found = spans_of(PEP8Scorer(), lines)
-    assert found == [[Span(1, 2, "E225")], [], [Span(4, 5, "E203")], []]
+    spans = spans_of(PEP8Scorer(), lines)
+    assert spans == [[Span(1, 2, "E225")], [], [Span(4, 5, "E203")], []]
     assert PEP8Scorer().spans("".join(lines)) == [Span(1, 2, "E225"), Span(15, 16, "E203")]
 
 
@@ -109,9 +109,9 @@ def test_phf_score_shows_segments_spans_and_the_mean():
 def test_phf_score_speaks_json_in_ascii():
     result = phf("é=1", "--scorer", "PEP8Scorer", "--segment", "document", "--json")
     assert result.output.isascii()
-    found = json.loads(result.output)
-    assert found["scorer"]["class_name"] == "PEP8Scorer"
-    assert found["segments"] == [
+    output = json.loads(result.output)
+    assert output["scorer"]["class_name"] == "PEP8Scorer"
+    assert output["segments"] == [
         {
             "start": 0,
             "end": 3,
@@ -123,8 +123,8 @@ def test_phf_score_speaks_json_in_ascii():
             ],
         }
     ]
-    assert found["avg_score"] == 2 / 3
-    assert found["unscored"] == {}
+    assert output["avg_score"] == 2 / 3
+    assert output["unscored"] == {}
 
 
 @pytest.mark.parametrize(

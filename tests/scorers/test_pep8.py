@@ -23,15 +23,15 @@ OPTIONS = pycodestyle.StyleGuide(quiet=True).options
 
 def plain_violations(file_lines: list[str]) -> list[tuple[int, int, str]]:
     """What the plain use of pycodestyle finds: a fresh Checker and report, default options."""
-    found = []
+    violations = []
 
     class Report(pycodestyle.BaseReport):
         def error(self, line_number, offset, text, check):
             if super().error(line_number, offset, text, check):
-                found.append((line_number, offset, text[:4]))
+                violations.append((line_number, offset, text[:4]))
 
     pycodestyle.Checker(lines=list(file_lines), options=OPTIONS, report=Report(OPTIONS)).check_all()
-    return found
+    return violations
 
 
 def outcome(find: Callable[[list[str]], object], file_lines: list[str]) -> object:

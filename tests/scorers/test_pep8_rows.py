@@ -39,12 +39,12 @@ def tokens_of_tokenize(lines: list[str]) -> Iterator[tokenize.TokenInfo]:
 
 def drained(tokens: Iterator[tokenize.TokenInfo]) -> list[object]:
     """The tokens, and what ends them if that is an error."""
-    found: list[object] = []
+    items: list[object] = []
     try:
-        found.extend(tokens)
+        items.extend(tokens)
     except (SyntaxError, tokenize.TokenError) as error:
-        found.append((type(error), error.args))
-    return found
+        items.append((type(error), error.args))
+    return items
 
 
 def assert_same_tokens(text: str) -> None:

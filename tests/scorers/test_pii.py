@@ -40,7 +40,7 @@ def plain():
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "detected"),
     [
         ("Log in: username: root password: hunter2", {"credential": "username: root password: hunter2"}),
         ("Pay with 4111111111111111 now", {"credit_card": "4111111111111111"}),
@@ -63,12 +63,12 @@ def plain():
         (f"{GB_ADDRESS}", {"address": GB_ADDRESS}),
     ],
 )
-def test_each_detector_finds_its_kind(scorer, text, found):
+def test_each_detector_finds_its_kind(scorer, text, detected):
     spans = {span.label: span[:2] for span in scorer.spans(text)}
-    assert set(spans) == set(found), {name: text[slice(*span)] for name, span in spans.items()}
-    for name, expected in found.items():
+    assert set(spans) == set(detected), {name: text[slice(*span)] for name, span in spans.items()}
+    for name, expected in detected.items():
         assert expected in (None, text[slice(*spans[name])])
-    assert scorer.score_texts([text]) == [len(found) / len(text)]
+    assert scorer.score_texts([text]) == [len(detected) / len(text)]
 
 
 def test_scores_by_hand(scorer):

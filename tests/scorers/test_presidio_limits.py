@@ -42,10 +42,10 @@ def test_words_around_a_detection_count_as_with_presidios_own_enhancer(scorer, m
         monkeypatch.setattr(enhancer, "context_suffix_count", counts[1])
     rng = random.Random(0)
     texts = ["".join(rng.choices(PIECES, k=rng.randrange(1, 30))) for _ in range(60)]
-    found = [detections(scorer, text) for text in texts]
+    of_texts = [detections(scorer, text) for text in texts]
     monkeypatch.setattr(engine, "context_aware_enhancer", own)
-    assert found == [detections(scorer, text) for text in texts]
-    assert any(score not in (0.01, 0.05) for of_text in found for *_, score in of_text)
+    assert of_texts == [detections(scorer, text) for text in texts]
+    assert any(score not in (0.01, 0.05) for of_text in of_texts for *_, score in of_text)
 
 
 def test_a_pattern_that_runs_out_of_time_leaves_the_text_unscored(scorer, monkeypatch):

@@ -63,9 +63,9 @@ def scored_here(samples, same, tokenizer, folder):
     rows = [[*(sample.ids or []), *end * sample.is_ended] for sample in samples]
     rows += [[*ids.tolist(), *end * sample.is_ended] for ids, sample in zip(encoded, samples, strict=True)]
     banned = banned_ids(tokenizer, same)
-    found = sequence_logprobs(same, [after_prefix(start, ids) for ids in rows], banned_ids=banned, batch_size=64)
+    logprobs = sequence_logprobs(same, [after_prefix(start, ids) for ids in rows], banned_ids=banned, batch_size=64)
     return [
-        replace(sample, logprobs=found[i].tolist(), text_logprob=float(found[len(samples) + i].sum()))
+        replace(sample, logprobs=logprobs[i].tolist(), text_logprob=float(logprobs[len(samples) + i].sum()))
         for i, sample in enumerate(samples)
     ]
 
@@ -87,9 +87,9 @@ def test_kl_by_server_is_kl_by_the_same_model_loaded_here(by, samples, same, oth
 
 
 def test_the_served_model_is_at_no_distance_from_itself(samples, same, tokenizer, folder, record_property):
-    found = kl_from_samples(same, tokenizer, samples, prefix_ids=reference_start(folder, tokenizer))
-    record_property("figures", f"from itself: {found}")
-    assert abs(found["kl/nats_per_sequence"]) / MAX_TOKENS < 1e-3
+    numbers = kl_from_samples(same, tokenizer, samples, prefix_ids=reference_start(folder, tokenizer))
+    record_property("figures", f"from itself: {numbers}")
+    assert abs(numbers["kl/nats_per_sequence"]) / MAX_TOKENS < 1e-3
 
 
 def test_samples_of_the_server_and_of_the_model_loaded_here_tell_the_same(

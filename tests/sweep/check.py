@@ -82,7 +82,7 @@ def batch() -> dict[str, torch.Tensor]:
 def check_heads(lm: Any) -> str:
     """Loss and gradients of both heads are the same, and the loss is that of the model's own logits."""
     head = ObjectiveLM(lm, MLE()).head
-    found = {}
+    of_heads = {}
     for name in dict.fromkeys((head, "dense")):
         module = ObjectiveLM(lm, MLE(), head=name)
         module.train(lm.config.model_type == "reformer")  # which has no gradients outside of training
@@ -90,9 +90,9 @@ def check_heads(lm: Any) -> str:
         loss = module(**batch())["loss"]
         loss.backward()
         grads = {key: p.grad.clone() for key, p in module.named_parameters() if p.grad is not None}
-        found[name] = (loss.item(), grads)
+        of_heads[name] = (loss.item(), grads)
     lm.eval()
-    (loss, grads), (dense_loss, dense_grads) = found[head], found["dense"]
+    (loss, grads), (dense_loss, dense_grads) = of_heads[head], of_heads["dense"]
     assert abs(loss - dense_loss) < 1e-5, f"loss of the chunked head {loss}, of the dense one {dense_loss}"
     assert grads.keys() == dense_grads.keys()
     for key, grad in dense_grads.items():
@@ -160,5 +160,5 @@ def check_samples(lm: Any, tokenizer: Any, folder: Path) -> None:
 def check_kl(lm: Any, tokenizer: Any, export: Path, start: list[int], folder: Path) -> None:
     """The KL of the model from itself is 0."""
     section = KLConfig(reference={"path_or_name": str(export)}, num_samples=8, max_tokens=8, batch_size=8)
-    found = measure_kl(lm, tokenizer, section, prefix_ids=start, cache_dir=folder / "references")
-    assert abs(found["kl/nats_per_sequence"]) < 1e-3, f"KL from itself: {found['kl/nats_per_sequence']} nats"
+    numbers = measure_kl(lm, tokenizer, section, prefix_ids=start, cache_dir=folder / "references")
+    assert abs(numbers["kl/nats_per_sequence"]) < 1e-3, f"KL from itself: {numbers['kl/nats_per_sequence']} nats"

@@ -10,7 +10,7 @@ from tests.sweep.table import write_architectures
 @pytest.fixture(scope="session")
 def outcomes():
     """Architecture -> what the table says of it. Written if all of them passed and PHF_WRITE_TABLE is set."""
-    found = {}
-    yield found
-    if os.environ.get("PHF_WRITE_TABLE") and set(found) == set(ARCHITECTURES) - set(UNSUPPORTED):
-        write_architectures(found)
+    by_class = {}
+    yield by_class
+    if os.environ.get("PHF_WRITE_TABLE") and set(by_class) == set(ARCHITECTURES) - set(UNSUPPORTED):
+        write_architectures(by_class)

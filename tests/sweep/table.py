@@ -31,8 +31,8 @@ def architectures(outcomes: Mapping[str, Outcome]) -> str:
         "| `model_type` | class | head | samples from | prompts in a batch |",
         "|---|---|---|---|---|",
         *(
-            f"| `{name}` | {found.kind} | {found.head} | {found.sampling} | {found.batches} |"
-            for name, found in sorted(outcomes.items())
+            f"| `{name}` | {outcome.kind} | {outcome.head} | {outcome.sampling} | {outcome.batches} |"
+            for name, outcome in sorted(outcomes.items())
         ),
         "",
         f"These {len(UNSUPPORTED)} cannot be trained:",

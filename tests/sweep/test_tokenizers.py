@@ -110,9 +110,9 @@ def test_the_continuation_of_a_known_text_is_that_text(name, tokenizer, tmp_path
     scenario = GenerationScenario(
         name="known", num_samples=2, prompts_path=str(tmp_path / "prompts.jsonl"), generate_kwargs=greedy
     )
-    found = generate_samples(lm, tokenizer, scenario, seed=0, batch_size=2).continuations
+    continuations = generate_samples(lm, tokenizer, scenario, seed=0, batch_size=2).continuations
     known = tokenizer.decode(whole, clean_up_tokenization_spaces=False)
     beginning = tokenizer.decode(first, clean_up_tokenization_spaces=False)
-    assert found == [known.removeprefix(beginning)] * 2
+    assert continuations == [known.removeprefix(beginning)] * 2
     if name not in LOSSY:
-        assert found == [text.removeprefix(prompt)] * 2
+        assert continuations == [text.removeprefix(prompt)] * 2

@@ -36,12 +36,12 @@ def whole(config, tmp_path_factory):
 
 def numbers(run_dir):
     """Step -> all its numbers but the speeds."""
-    found: dict[int, dict[str, float]] = {}
+    by_step: dict[int, dict[str, float]] = {}
     for line in read_run(run_dir).metrics:
-        found.setdefault(line["step"], {}).update(
+        by_step.setdefault(line["step"], {}).update(
             {k: v for k, v in line.items() if "samples_per_second" not in k and k.removeprefix("train/") not in NAMES}
         )
-    return found
+    return by_step
 
 
 def finish_and_compare(config, run_dir, whole):

@@ -28,7 +28,7 @@ def quiet_config(source, **changes):
 
 @pytest.mark.slow
 def test_a_run_is_that_of_documents_apart_for_any_division_of_its_batches(source, tmp_path):
-    found = {}
+    of_runs = {}
     for name, changes in {
         "document": DOCUMENT,
         "one block at a time": {**DOCUMENT, "training.per_device_train_batch_size": 1},
@@ -36,10 +36,10 @@ def test_a_run_is_that_of_documents_apart_for_any_division_of_its_batches(source
         "packed": {},
     }.items():
         train(quiet_config(source, **changes), tmp_path / name)
-        found[name] = losses(tmp_path / name)
-    assert found["one block at a time"] == pytest.approx(found["document"], rel=1e-5)
-    assert found["dense"] == pytest.approx(found["document"], rel=1e-5)
-    assert abs(found["packed"][-1] - found["document"][-1]) > 1e-4
+        of_runs[name] = losses(tmp_path / name)
+    assert of_runs["one block at a time"] == pytest.approx(of_runs["document"], rel=1e-5)
+    assert of_runs["dense"] == pytest.approx(of_runs["document"], rel=1e-5)
+    assert abs(of_runs["packed"][-1] - of_runs["document"][-1]) > 1e-4
     with pytest.raises(ConfigError, match=r"They differ in: dataset.attention: 'document' -> 'packed'"):
         train(quiet_config(source), tmp_path / "document", resume=True)
 
@@ -66,13 +66,13 @@ def test_held_out_loss_is_that_which_training_would_have(source):
 
 @pytest.mark.slow
 def test_a_streamed_run_keeps_documents_apart(source, tmp_path):
-    found = {}
+    of_runs = {}
     for attention in ("document", "packed"):
         changes = {"dataset.streaming": True, "dataset.attention": attention}
         train(quiet_config(source, **changes), tmp_path / attention)
-        found[attention] = losses(tmp_path / attention)
-    assert len(found["document"]) == len(found["packed"]) == 3
-    assert found["document"] != found["packed"]
+        of_runs[attention] = losses(tmp_path / attention)
+    assert len(of_runs["document"]) == len(of_runs["packed"]) == 3
+    assert of_runs["document"] != of_runs["packed"]
 
 
 def test_a_model_that_cannot_is_refused_before_the_data_is_read(source, tmp_path, monkeypatch):

@@ -136,7 +136,7 @@ def test_processes_of_one_machine_share_its_cpus(monkeypatch):
 def test_a_wide_model_is_planned_in_bfloat16_where_the_cpu_has_it_and_adamw_is_fused(source, tmp_path, monkeypatch):
     wide = {"model.config_kwargs.n_embd": 256}
     for has_bfloat16 in (True, False):
-        monkeypatch.setattr("phf.training.hardware.cpu_multiplies_bfloat16", lambda found=has_bfloat16: found)
+        monkeypatch.setattr("phf.training.hardware.cpu_multiplies_bfloat16", lambda answer=has_bfloat16: answer)
         arguments = plan_run(tiny_config(source, **wide), tmp_path / "run").arguments
         assert arguments.bf16 == has_bfloat16
         assert arguments.optim == "adamw_torch_fused"

@@ -117,8 +117,8 @@ def test_an_engine_that_is_not_installed_is_named_with_its_package(key, monkeypa
 
 @pytest.mark.parametrize("key", ["save_strategy", "logging_strategy", "eval_strategy"])
 def test_the_choice_no_is_understood_though_yaml_reads_it_as_false(key):
-    found, _, warnings = arguments(**{key: False})
-    assert getattr(found, key).value == "no"
+    parsed, _, warnings = arguments(**{key: False})
+    assert getattr(parsed, key).value == "no"
     assert warnings == []
 
 
@@ -137,9 +137,9 @@ def test_fsdp_takes_the_forms_that_transformers_takes(value):
 
 
 def test_values_are_of_their_types():
-    found, arithmetic, _ = arguments(learning_rate="5e-4", per_device_train_batch_size="2", logging_steps="3", bf16=0)
-    assert (found.learning_rate, found.logging_steps, arithmetic.per_device_train_batch_size) == (5e-4, 3, 2)
-    assert found.bf16 is False
+    parsed, arithmetic, _ = arguments(learning_rate="5e-4", per_device_train_batch_size="2", logging_steps="3", bf16=0)
+    assert (parsed.learning_rate, parsed.logging_steps, arithmetic.per_device_train_batch_size) == (5e-4, 3, 2)
+    assert parsed.bf16 is False
 
 
 def test_a_device_batch_that_is_cut_down_is_reported():

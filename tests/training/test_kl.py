@@ -58,6 +58,6 @@ def test_a_reference_that_cannot_be_had_stops_the_run_before_training(corpus, tm
 def test_a_released_section_is_not_measured_and_says_so_once(corpus, tmp_path):
     section = {"num_samples": 4096, "max_tokens": 64}
     warnings = plan_run(tiny_config(corpus, kl_gpt3_callback=section), tmp_path / "run").warnings
-    (found,) = [warning for warning in warnings if "kl_gpt3_callback" in warning]
-    assert "KL is not measured" in found
-    assert "Set kl_gpt3_callback.reference.path_or_name" in found
+    (message,) = [warning for warning in warnings if "kl_gpt3_callback" in warning]
+    assert "KL is not measured" in message
+    assert "Set kl_gpt3_callback.reference.path_or_name" in message

@@ -42,13 +42,13 @@ def training_lines(run_dir):
 
 @pytest.mark.parametrize("method", ["awr", "ul"])
 def test_lines_do_not_depend_on_the_size_of_micro_batches(method, source, tmp_path):
-    found = {}
+    lines = {}
     for per_device in (4, 1):
         changes = {"training.per_device_train_batch_size": per_device, "training.logging_steps": 3, **QUIET}
         train(tiny_config(source, method, **changes), tmp_path / str(per_device))
-        found[per_device] = training_lines(tmp_path / str(per_device))
-    for step, line in found[4].items():
-        assert found[1][step] == pytest.approx(line, rel=1e-4), step
+        lines[per_device] = training_lines(tmp_path / str(per_device))
+    for step, line in lines[4].items():
+        assert lines[1][step] == pytest.approx(line, rel=1e-4), step
 
 
 def test_the_line_of_a_window_that_was_interrupted_is_the_same(source, tmp_path):

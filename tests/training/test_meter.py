@@ -68,10 +68,10 @@ def test_tokens_per_second_utilisation_and_waiting_are_of_the_steps_since_the_la
     numbers(meter, 1)
     step(meter, clock, 2, seconds=2.0, waiting=0.5)
     step(meter, clock, 3, seconds=2.0, waiting=0.3)
-    found = numbers(meter, 3)
-    assert found["tokens_per_second"] == pytest.approx(400 / 4)
-    assert found["model_flops_utilization"] == pytest.approx(100 * 3e6 / (2 * 1e9))  # of two devices
-    assert found["data_wait_share"] == pytest.approx(0.8 / 4)
+    logged = numbers(meter, 3)
+    assert logged["tokens_per_second"] == pytest.approx(400 / 4)
+    assert logged["model_flops_utilization"] == pytest.approx(100 * 3e6 / (2 * 1e9))  # of two devices
+    assert logged["data_wait_share"] == pytest.approx(0.8 / 4)
 
 
 def test_evaluations_count_neither_for_the_speed_nor_for_the_time_left(meter, clock):
@@ -81,9 +81,9 @@ def test_evaluations_count_neither_for_the_speed_nor_for_the_time_left(meter, cl
         step(meter, clock, number, seconds=2)
         clock.seconds += 500
         meter.pause(500)
-    found = numbers(meter, 11)
-    assert found["tokens_per_second"] == pytest.approx(11 * 200 / 50)
-    assert found["seconds_left"] == pytest.approx(2 * 89)
+    logged = numbers(meter, 11)
+    assert logged["tokens_per_second"] == pytest.approx(11 * 200 / 50)
+    assert logged["seconds_left"] == pytest.approx(2 * 89)
 
 
 def test_a_resumed_run_counts_its_own_steps(meter, clock):
@@ -110,10 +110,10 @@ def test_of_several_processes_the_one_that_waits_longest_and_the_largest_are_rep
         one.begin(0)
         step(one, clock, 1, seconds=1.0, waiting=waiting)
         spent.append(one.spent(1)._replace(peak_memory=int(100 * waiting)))
-    found = one.numbers(1, spent)
-    assert found["data_wait_share"] == pytest.approx(0.75)
-    assert found["peak_memory_bytes"] == 75
-    assert "model_flops_utilization" not in found
+    logged = one.numbers(1, spent)
+    assert logged["data_wait_share"] == pytest.approx(0.75)
+    assert logged["peak_memory_bytes"] == 75
+    assert "model_flops_utilization" not in logged
 
 
 def test_an_error_of_the_data_is_passed_on(meter):

@@ -66,8 +66,8 @@ def test_a_tokenizer_that_is_yet_to_be_trained_is_estimated_from_a_sample(source
 
 
 def test_billions_of_tokens_on_little_text_are_worth_a_warning(source, folder, tmp_path):
-    found = outlook(planned(source, tmp_path, **pretrained(folder, **{"training.num_tokens": 3.3e9})))
-    (warning,) = found.warnings
+    result = outlook(planned(source, tmp_path, **pretrained(folder, **{"training.num_tokens": 3.3e9})))
+    (warning,) = result.warnings
     assert re.match(r"3,300,000,000 tokens of training on about [\d,]+ tokens of data are [\d,]+ epochs", warning)
     assert outlook(planned(source, tmp_path, **pretrained(folder))).warnings == []
 
@@ -138,13 +138,13 @@ def test_a_local_reference_without_weights_is_found_early(source, folder, tmp_pa
 
 
 def test_what_only_the_hub_knows_is_reported_as_unchecked(source, tmp_path):
-    found = outlook(planned(source, tmp_path, **pretrained("someone/model")))
-    (warning,) = found.warnings
+    result = outlook(planned(source, tmp_path, **pretrained("someone/model")))
+    (warning,) = result.warnings
     assert warning.startswith("Not checked, the run would stop here: ")
     assert "someone/model" in warning
-    found = outlook(planned(source, tmp_path, **{"dataset.datasets": ["someone/data"]}))
-    assert [warning for warning in found.warnings if "someone/data" in warning]
-    assert any("is not known" in note for note in found.notes)
+    result = outlook(planned(source, tmp_path, **{"dataset.datasets": ["someone/data"]}))
+    assert [warning for warning in result.warnings if "someone/data" in warning]
+    assert any("is not known" in note for note in result.notes)
 
 
 @pytest.mark.parametrize(

@@ -88,10 +88,10 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_number_and_sample_is_that_of_one_process(runs, method):
     one, two, _ = runs
-    expected, found = numbers(one / method), numbers(two / method)
-    assert found.keys() == expected.keys()
+    expected, of_two = numbers(one / method), numbers(two / method)
+    assert of_two.keys() == expected.keys()
     assert {"train/loss", "train/lm_loss", "eval/loss", "kl/nats_per_sequence"} <= {key for _, key in expected}
-    assert found == pytest.approx(expected, rel=1e-6, abs=1e-6, nan_ok=True)
+    assert of_two == pytest.approx(expected, rel=1e-6, abs=1e-6, nan_ok=True)
     assert texts(two / method) == texts(one / method)
     assert len(texts(two / method)) == 5 * 2
 

@@ -126,13 +126,13 @@ train(load_config(config=Path({str(tmp_path / "config.yaml")!r}))[0], Path({str(
 
 @pytest.mark.slow
 def test_one_batch_of_eight_is_eight_batches_of_one(corpus, tmp_path):
-    found = {}
+    by_size = {}
     for per_device in (8, 1):
         changes = {"training.effective_batch_size": 8, "training.per_device_train_batch_size": per_device}
         changes |= {"training.num_tokens": 3 * 8 * 64, "generation.run_on_train_end": False}
         train(tiny_config(corpus, "awr", **changes), tmp_path / str(per_device))
-        found[per_device] = losses(tmp_path / str(per_device))
-    assert found[8] == pytest.approx(found[1], rel=1e-4)
+        by_size[per_device] = losses(tmp_path / str(per_device))
+    assert by_size[8] == pytest.approx(by_size[1], rel=1e-4)
 
 
 def test_a_cut_off_checkpoint_is_passed_over(tmp_path):
@@ -179,10 +179,10 @@ def test_accumulation_is_worked_out_for_any_number_of_processes(corpus, world_si
             "training.num_tokens": 3.3e9,
         },
     ).training
-    found = work_out(config, 1024, world_size)
-    assert found.gradient_accumulation_steps == accumulation
-    assert found.max_steps == 50354  # the paper's number of steps
-    assert found.tokens_seen(2) == 2 * 64 * 1024
+    arithmetic = work_out(config, 1024, world_size)
+    assert arithmetic.gradient_accumulation_steps == accumulation
+    assert arithmetic.max_steps == 50354  # the paper's number of steps
+    assert arithmetic.tokens_seen(2) == 2 * 64 * 1024
 
 
 @pytest.mark.parametrize(
@@ -250,15 +250,15 @@ def test_a_tokenizer_is_trained_once_and_read_when_the_run_resumes(corpus, tmp_p
 def test_either_head_trains_alike_with_what_trainer_offers(settings, corpus, tmp_path):
     quiet = {"generation.run_on_train_end": False, "dataset.eval_fraction": 0.0, "training.save_strategy": "no"}
     quiet |= {"training.num_tokens": 3 * 4 * 64}
-    found = {}
+    by_head = {}
     for head in ("chunked", "dense"):
         train(tiny_config(corpus, **quiet, **settings, **{"model.head": head}), tmp_path / head)
-        found[head] = losses(tmp_path / head)
+        by_head[head] = losses(tmp_path / head)
     train(tiny_config(corpus, **quiet), tmp_path / "plain")
     plain = losses(tmp_path / "plain")
-    assert found["chunked"] == pytest.approx(found["dense"], rel=1e-5)
+    assert by_head["chunked"] == pytest.approx(by_head["dense"], rel=1e-5)
     is_noisy = "training.neftune_noise_alpha" in settings
-    assert (found["chunked"] == pytest.approx(plain, rel=1e-5)) == (not is_noisy)
+    assert (by_head["chunked"] == pytest.approx(plain, rel=1e-5)) == (not is_noisy)
 
 
 @pytest.mark.slow

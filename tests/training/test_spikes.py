@@ -38,19 +38,19 @@ def series(*special, length=ENOUGH):
 
 
 def feed(spikes, losses, first=1, settle_every=None):
-    found = []
+    spotted = []
     for step, loss in enumerate(losses, start=first):
         spikes.add(step, torch.tensor(loss), torch.tensor([[step, step + 1]]))
         if settle_every and step % settle_every == 0:
-            found += spikes.settle()
-    return found + spikes.settle()
+            spotted += spikes.settle()
+    return spotted + spikes.settle()
 
 
 @pytest.mark.parametrize(("loss", "is_spike"), [(8.9, False), (9.0, False), (9.1, True), (-50.0, False)])
 def test_a_spike_is_more_than_so_many_deviations_above_the_mean_of_the_steps_before(loss, is_spike):
-    found = feed(Spikes(7.0, OneProcess()), series(loss))
+    spotted = feed(Spikes(7.0, OneProcess()), series(loss))
     expected = [Spike(ENOUGH + 1, pytest.approx(loss), 2.0, 1.0, [(ENOUGH + 1, ENOUGH + 2)])]
-    assert found == (expected if is_spike else [])
+    assert spotted == (expected if is_spike else [])
 
 
 def test_a_few_steps_say_too_little():
@@ -63,8 +63,8 @@ def test_only_the_last_steps_count():
 
 
 def test_a_loss_that_is_not_finite_is_neither_a_spike_nor_part_of_the_mean():
-    found = feed(Spikes(7.0, OneProcess()), series(math.inf, math.nan, 9.5))
-    assert [(spike.step, spike.mean) for spike in found] == [(ENOUGH + 3, 2.0)]
+    spotted = feed(Spikes(7.0, OneProcess()), series(math.inf, math.nan, 9.5))
+    assert [(spike.step, spike.mean) for spike in spotted] == [(ENOUGH + 3, 2.0)]
 
 
 def test_batches_of_a_step_are_added_up_with_their_documents():

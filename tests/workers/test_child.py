@@ -23,12 +23,12 @@ def child():
 
 def answers(child, seconds=20.0):
     """All answers until the child has ended, and how it did."""
-    found = []
+    messages = []
     deadline = time.monotonic() + seconds
     while (status := child.exit_status()) is None and time.monotonic() < deadline:
         if ready([child], 0.1):
-            found += child.read()
-    return found, status
+            messages += child.read()
+    return messages, status
 
 
 def first(child):

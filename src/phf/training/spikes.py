@@ -90,22 +90,22 @@ class Spikes:
         losses = torch.stack([loss.float() for _, loss, _ in self._open])
         if self._accelerator.num_processes > 1:
             losses = self._accelerator.reduce(losses, "mean")
-        found = []
+        spikes = []
         for (step, _, batches), loss in zip(self._open, losses.tolist(), strict=True):
             if not math.isfinite(loss):  # which ends the run, or is a step that the loss scale of fp16 skips
                 continue
             mean, deviation = (fmean(self._recent), pstdev(self._recent)) if self._recent else (loss, 0.0)
             assert self._deviations is not None, "nothing is added without"
             if len(self._recent) >= ENOUGH and loss > mean + self._deviations * deviation:
-                found.append((step, loss, mean, deviation, [tuple(span) for b in batches for span in b.tolist()]))
+                spikes.append((step, loss, mean, deviation, [tuple(span) for b in batches for span in b.tolist()]))
             self._recent.append(loss)
         self._open = []
-        if not found:
+        if not spikes:
             return []
-        of_all = gather_object([[spans for *_, spans in found]])
+        of_all = gather_object([[spans for *_, spans in spikes]])
         return [
             Spike(step, loss, mean, deviation, [span for of_one in of_all for span in of_one[number]])
-            for number, (step, loss, mean, deviation, _) in enumerate(found)
+            for number, (step, loss, mean, deviation, _) in enumerate(spikes)
         ]
 
     def save(self, folder: Path) -> None:

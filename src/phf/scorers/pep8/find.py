@@ -58,7 +58,7 @@ def find_violations(file_lines: list[str]) -> list[tuple[int, int, str]]:
             raise LongLineError
     # A Checker cuts a byte order mark off its own first line, hence the copy.
     checker(lines=list(file_lines), options=options, report=report).check_all()
-    return report.found
+    return report.violations
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

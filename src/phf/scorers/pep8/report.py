@@ -9,7 +9,7 @@ class Violations:
     """The report of a Checker: keeps (line from 1, column from 0, code) of each violation, and nothing else."""
 
     ignored: tuple[str, ...]
-    found: list[tuple[int, int, str]] = field(default_factory=list)
+    violations: list[tuple[int, int, str]] = field(default_factory=list)
 
     def init_file(self, filename: str, lines: list[str], expected: Any, line_offset: int) -> None:
         """Called once, before the first line."""
@@ -21,8 +21,8 @@ class Violations:
         """Called for each violation, those that pycodestyle ignores by default included."""
         code = text[:4]
         if not code.startswith(self.ignored):
-            self.found.append((line_number, offset, code))
+            self.violations.append((line_number, offset, code))
 
     def get_file_results(self) -> int:
         """Called once, after the last line."""
-        return len(self.found)
+        return len(self.violations)
