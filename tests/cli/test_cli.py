@@ -184,6 +184,13 @@ def test_a_mistake_in_an_override_is_the_overrides(override, message):
         (["evaluate", "CORPUS", "--task", "pep8"], "is not a model folder: it has no config.json."),
         (["evaluate", "training.seed=1", "--task", "pep8"], "training.seed=1: is not a model folder."),
         (["report", "CORPUS"], "is not a run folder: it has no metrics.jsonl."),
+        (
+            ["annotate", "CORPUS", "--scorer", "PEP8Scorer", "--output", "OUT", "--time-limit", "inf"],
+            "--time-limit inf:",
+        ),
+        (["profile", "CORPUS", "--threshold", "inf"], "--threshold inf: it must be a finite number."),
+        (["redteam", "CORPUS", "--replay", "pool.jsonl", "--fail-above", "nan"], "--fail-above nan:"),
+        (["quickstart", "--minutes", "inf"], "--minutes inf: it must be a finite number."),
     ],
 )
 def test_a_mistake_is_one_message_and_status_2(arguments, message, corpus, tmp_path):
@@ -348,6 +355,17 @@ def test_hostile_names_are_printed_as_they_are(tmp_path, monkeypatch):
 )
 def test_a_run_is_named_after_its_files_without_folders_and_endings(source, name):
     assert train._short(source) == name
+
+
+@pytest.mark.parametrize("task", ["..", ".", "a\0b", "a\x1b]0;x\x07b"])
+def test_a_configuration_of_a_stranger_chooses_no_other_folder(config_file, tmp_path, task):
+    config = yaml.safe_load(config_file.read_text())
+    (tmp_path / "config.yaml").write_text(json.dumps({**config, "task": task, "method": None}))
+    result = phf("train", "--config", tmp_path / "config.yaml", "--output-dir", tmp_path / "runs")
+    assert result.exit_code == 2
+    assert "Choose a name with --run-name." in result.stderr
+    assert task.isprintable() or task not in result.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(

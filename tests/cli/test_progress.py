@@ -15,7 +15,7 @@ LINE = "Scoring: 1,500 documents, 3,000 characters/s, 2 unscored, 30 s left"
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0.0, f"{LINE}\n{LINE}\n"), (3600.0, "")])
-def test_a_log_gets_whole_lines_now_and_then(monkeypatch, seconds, expected):
+def test_a_log_gets_whole_lines_at_intervals(monkeypatch, seconds, expected):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", seconds)
     console = Console(file=StringIO(), width=40, highlight=False)
     with scoring_progress(console, "Scoring") as show:
@@ -102,6 +102,12 @@ def test_a_log_of_training_is_not_silent_while_no_step_is_made(monkeypatch):
     written = console.file.getvalue()
     assert written.count("mine: packing: 3 documents\n") >= 2
     assert "mine: step 2/8, sampling\n" in written
+
+
+def test_a_log_of_training_does_not_steer_the_terminal():
+    console = Console(file=StringIO(), width=40, highlight=False)
+    progress._TrainingLines(console).show("a\x1b]0;x\x07", 1, 8, {"lm_loss": 5.5})
+    assert console.file.getvalue() == "a\\x1b]0;x\\x07: step 1/8, loss 5.500\n"
 
 
 def test_a_terminal_gets_a_bar_for_each_run():

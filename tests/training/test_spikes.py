@@ -162,9 +162,11 @@ def test_documents_of_a_stream_are_looked_up_at_the_end(tmp_path):
 
 
 def test_a_corpus_that_is_gone_stops_no_run(tmp_path):
-    log = SpikeLog(RunWriter(tmp_path), Gone(), False, lambda step: step, lambda message: None)
+    said = []
+    log = SpikeLog(RunWriter(tmp_path), Gone(), False, lambda step: step, said.append)
     log(SPIKES)
     log.complete()
+    assert "spikes.jsonl keeps hashes of the documents" in said[-1]
     assert [line["document_keys"] for line in lines(tmp_path)] == [[[3, 4], [20, 29]], [[1, 1]]]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from phf.cli.options import scorer_section
+from phf.cli.options import finite, scorer_section
 from phf.cli.terminal import console, say
 from phf.errors import ConfigError
 from phf.workers.child import ONE_THREAD, starting_ahead
@@ -49,7 +49,10 @@ def annotate(
     backend: Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster.")] = "local",
     ray_address: Annotated[str | None, typer.Option(help="Existing Ray cluster; default: a local one.")] = None,
     time_limit: Annotated[
-        float, typer.Option(min=0, help="Seconds after which a document that hangs is left unscored; 0: never.")
+        float,
+        typer.Option(
+            min=0, callback=finite, help="Seconds after which a document that hangs is left unscored; 0: never."
+        ),
     ] = 600,
     push_to_hub: Annotated[
         str | None, typer.Option(help="Upload the dataset to this private Hub repository; needs HF_TOKEN.")

@@ -1,5 +1,6 @@
 """Options that several commands share, and their interpretation."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,13 @@ OwnTask = Annotated[
 MoreOverrides = Annotated[list[str] | None, typer.Argument(hidden=True)]
 
 SCORER_FORM = "Write it like {class_name: NAME, key: value}."
+
+
+def finite(option: typer.CallbackParam, value: float | None) -> float | None:
+    """The value of an option, unless it is NaN or infinite: no comparison with NaN holds, so a limit would never apply."""
+    if value is not None and not math.isfinite(value):
+        raise ConfigError(f"{option.opts[0]} {value}: it must be a finite number.")
+    return value
 
 
 def scorer_section(text: str) -> dict[str, Any]:

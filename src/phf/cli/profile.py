@@ -1,12 +1,11 @@
 """`phf profile`: the scores of an annotated dataset, or what annotating a corpus will cost."""
 
-import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from phf.cli.options import scorer_section
+from phf.cli.options import finite, scorer_section
 from phf.cli.terminal import console, quiet, say
 from phf.errors import ConfigError
 
@@ -14,7 +13,7 @@ from phf.errors import ConfigError
 def profile(
     dataset: Annotated[str, typer.Argument(help="Annotated dataset; with --estimate, a raw corpus.")],
     scores_column: Annotated[str, typer.Option(help="Column that holds the scores.")] = "scores",
-    threshold: Annotated[float, typer.Option(help="Show what is on each side of this score.")] = 0.0,
+    threshold: Annotated[float, typer.Option(callback=finite, help="Show what is on each side of this score.")] = 0.0,
     percentile: Annotated[
         list[float] | None,
         typer.Option(min=0, max=100, help="Show the threshold of this percentile; repeat it for more."),
@@ -50,8 +49,6 @@ def profile(
         if output is not None:
             say(f"Written to {write_estimate(prediction, output)}")
         return
-    if not math.isfinite(threshold):
-        raise ConfigError(f"--threshold {threshold}: it must be a finite number.")
     if level not in (None, *LEVELS):
         raise ConfigError(f"--level {level}: it must be document or segment.")
     with console.status("Reading...") as status:

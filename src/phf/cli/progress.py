@@ -266,7 +266,7 @@ class _TrainingLines(TrainingProgress):
 
     def _print(self, name: str, state: _State) -> None:
         state.printed_at = time.monotonic()
-        self._console.print(f"{name}: {state.line()}", soft_wrap=True, markup=False)
+        self._console.print(visible_text(f"{name}: {state.line()}"), soft_wrap=True, markup=False)
 
 
 def _metered(numbers: dict[str, float]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from phf.cli.options import finite
 from phf.cli.terminal import console, quiet, say, shown
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def quickstart(
     output_dir: Annotated[Path, typer.Option(help="Folder for its runs and report.")] = Path("runs/quickstart"),
     minutes: Annotated[
-        float | None, typer.Option(min=0.5, help="Time to take; default: a fixed number of tokens.")
+        float | None, typer.Option(min=0.5, callback=finite, help="Time to take; default: a fixed number of tokens.")
     ] = None,
 ) -> None:
     """See the whole idea at work on the Python standard library."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from phf.cli.options import MoreOverrides, Overrides, OwnTask, load_for_models
+from phf.cli.options import MoreOverrides, Overrides, OwnTask, finite, load_for_models
 from phf.cli.terminal import console, quiet, say
 from phf.errors import ConfigError
 
@@ -25,7 +25,9 @@ def redteam(
     ] = None,
     fail_above: Annotated[
         float | None,
-        typer.Option(help="With --replay: exit with status 1 if scores significantly rose by more than this."),
+        typer.Option(
+            callback=finite, help="With --replay: exit with status 1 if scores rose significantly by more than this."
+        ),
     ] = None,
 ) -> None:
     """Search for prompts that a model continues badly, or replay those of an earlier search."""

@@ -9,6 +9,7 @@ import typer
 
 from phf.cli.options import Method, MoreOverrides, Overrides, Task, load
 from phf.cli.terminal import console, errors, numbers_table, quiet, say
+from phf.errors import ConfigError
 from phf.text import visible_text
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def train(
 ) -> None:
     """Train a model with a method on a task."""
     resolved = load(task, method, config, [*(override or []), *(more or [])])
-    name = run_name or "-".join(map(_short, filter(None, (resolved.task, resolved.method)))) or "run"
+    name = run_name or _run_name(resolved)
     quiet()
     from phf.config import dump_config
     from phf.training.data import percentile_notes
@@ -62,6 +63,16 @@ def train(
     numbers = _train(name, resolved, output_dir / name, resume)
     if is_main:
         _show_result(numbers, output_dir / name)
+
+
+def _run_name(config: "Config") -> str:
+    """task-method; raises `ConfigError` where these, which a file may have from anywhere, are not the name of a folder."""
+    name = "-".join(map(_short, filter(None, (config.task, config.method)))) or "run"
+    if name in (".", "..") or not name.isprintable():
+        raise ConfigError(
+            f"The run would be called {name!r}, after `task` and `method`. Choose a name with --run-name."
+        )
+    return name
 
 
 def _short(source: str) -> str:

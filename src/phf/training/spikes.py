@@ -174,6 +174,9 @@ class SpikeLog:
         spans = [[(first, last) for first, last in line["document_keys"]] for line in open_lines]
         named = self._documents(spans)
         if named is None:
+            self._announce(
+                "The corpus can no longer be read: spikes.jsonl keeps hashes of the documents instead of their ids"
+            )
             return
         for line, documents in zip(open_lines, named, strict=True):
             line["documents"] = documents

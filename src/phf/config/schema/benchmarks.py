@@ -1,8 +1,9 @@
 """The sections `downstream` and `glue`: public benchmarks that `phf evaluate` runs."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from phf.config.schema.section import Section
 
@@ -22,11 +23,21 @@ class DownstreamConfig(Section):
     """Texts in a forward pass; logits take batch_size x length x vocabulary x 8 bytes."""
     allow_code_execution: bool = False
     """Run programs that the model wrote, as `humaneval` does: only where this is safe."""
-    seed: int = Field(default=1234, ge=0)
+    seed: int = Field(default=1234, ge=0, lt=2**32)
     """Seed of few-shot examples and of sampling; 1234 draws the examples that lm-evaluation-harness draws."""
 
 
 GlueTask = Literal["cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli"]
+Rate = Annotated[float, Field(gt=0)]
+BatchSize = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+def _distinct(values: list[int]) -> list[int]:
+    if len(set(values)) < len(values):
+        message = "a seed is listed twice: it would count as two results that agree"
+        raise PydanticCustomError("distinct", message)
+    return values
 
 
 class GlueConfig(Section):
@@ -37,15 +48,15 @@ class GlueConfig(Section):
     data_dir: str | None = None
     """Folder of `<task>/train.jsonl` and `<task>/validation.jsonl` (mnli: `validation_matched.jsonl` and
     `validation_mismatched.jsonl`) with GLUE's columns. None: `nyu-mll/glue` on the Hub."""
-    learning_rate: float | dict[GlueTask, float] = 5e-5
-    """Peak learning rate, of all tasks or one for each."""
-    batch_size: int | dict[GlueTask, int] = 32
-    """Examples in an optimiser step, over all processes, of all tasks or one for each."""
+    learning_rate: Rate | dict[GlueTask, Rate] = 5e-5
+    """Peak learning rate: one for all tasks, or one for each."""
+    batch_size: BatchSize | dict[GlueTask, BatchSize] = 32
+    """Examples in an optimiser step, over all processes: one number for all tasks, or one for each."""
     epochs: int = Field(default=6, ge=1)
     """At most this many passes over the training set."""
     patience: int = Field(default=2, ge=1)
     """Stop after this many epochs without a better dev score."""
-    seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
+    seeds: Annotated[list[Seed], AfterValidator(_distinct)] = Field(default=[0, 1, 2], min_length=1)
     """One finetuning each: initialisation of the head, order of the examples, dropout."""
     max_length: int = Field(default=128, ge=8)
     """Tokens of an example, prefix included; longer ones lose their ends."""

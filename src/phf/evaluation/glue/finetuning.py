@@ -124,8 +124,6 @@ def _settings(section: GlueConfig, name: str) -> dict[str, Any]:
         if isinstance(value, dict) and name not in value:
             raise ConfigError(f"glue.{key} has no value for '{name}', only for {', '.join(value)}.")
         settings[key] = value[name] if isinstance(value, dict) else value
-        if settings[key] <= 0:
-            raise ConfigError(f"glue.{key} of '{name}' is {settings[key]}; it must be positive.")
     if settings["batch_size"] % processes().num_processes:
         raise ConfigError(
             f"glue.batch_size of '{name}' is {settings['batch_size']}, which {processes().num_processes} processes "
