@@ -9,7 +9,8 @@ from tests.tiny import tiny_lm, tiny_tokenizer
 from transformers import masking_utils
 
 from phf.feedback.objectives import IGNORE_INDEX
-from phf.models import ObjectiveLM, ValueHead
+from phf.models import ObjectiveLM, ValueHead, chunked_loss
+from phf.models.head import turn_into_difference
 
 pytestmark = pytest.mark.slow  # the compiler is imported
 
@@ -116,3 +117,41 @@ def test_the_compiler_of_this_machine_gives_the_same_loss_and_gradients(batch): 
     torch.testing.assert_close(compiled, expected, rtol=1e-5, atol=1e-6)
     for mine, reference in zip(torch.autograd.grad(compiled, list(model.parameters())), expected_grads, strict=True):
         torch.testing.assert_close(mine, reference, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("vocab_size", [64, 250])
+def test_the_softmax_of_the_head_that_is_compiled_is_the_one_that_is_not(dtype, vocab_size):
+    torch._dynamo.reset()
+    compiled = torch.compile(turn_into_difference)
+    torch.manual_seed(0)
+    weight = torch.randn(vocab_size, 16)
+    for num_tokens in (40, 23):  # chunks of 16, and a rest
+        hidden, targets = torch.randn(num_tokens, 16), torch.randint(vocab_size, (num_tokens,))
+        results = []
+        for function in (None, compiled):
+            leaves = [hidden.clone().requires_grad_(), weight.clone().requires_grad_()]
+            with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+                output = chunked_loss(
+                    hidden=leaves[0],
+                    weight=leaves[1],
+                    targets=targets,
+                    scores=torch.linspace(0, 1, num_tokens),
+                    values=None,
+                    objective=OBJECTIVES["Unlikelihood"],
+                    num_items=num_tokens,
+                    chunk_tokens=16,
+                    compiled=function,
+                )
+            results.append((output.loss, *torch.autograd.grad(output.loss, leaves)))
+        for mine, reference in zip(*results, strict=True):
+            torch.testing.assert_close(mine, reference, rtol=1e-5, atol=1e-6)
+
+
+def test_a_target_of_which_the_compiled_head_is_certain_or_that_overflows_has_the_loss_it_has_elsewhere():
+    torch._dynamo.reset()
+    compiled = torch.compile(turn_into_difference)
+    logits = torch.tensor([[200.0, 0.0, -200.0, 9e9], [-200.0, 0.0, 200.0, 9e9], [torch.inf, 0.0, 0.0, 9e9]])
+    log_odds = compiled(logits, torch.zeros(3, 1, dtype=torch.int64), 3)
+    torch.testing.assert_close(log_odds, torch.tensor([200.0, -400.0, torch.nan]), equal_nan=True)
+    torch.testing.assert_close(logits[:2], torch.tensor([[-1.0, 1.0, 0.0, 0.0], [-1.0, 0.0, 1.0, 0.0]]))

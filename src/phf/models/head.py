@@ -11,10 +11,12 @@ D = q - onehot and g = -d loss / d d:
     d hidden = g * (D @ weight)        d weight = D.T @ (g * hidden)
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from phf.feedback.objectives.base import (
     LossOutput,
@@ -37,6 +39,11 @@ until they are written."""
 ALIGNMENT = 64
 """Rows of the buffer begin at multiples of this many elements: with 50,257 columns side by side, a CPU needs 1.5x as long to
 write logits, and a GPU cannot use its fastest kernels."""
+GPU_ROWS = 128
+"""Chunks on a GPU have a multiple of this many tokens, the rows of a tile of its matrix products."""
+
+TurnIntoDifference = Callable[[Tensor, Tensor, int], Tensor]
+"""`turn_into_difference`, or what `torch.compile` makes of it."""
 
 
 @torch.compiler.disable  # it writes into buffers that it keeps, and its gradient is computed explicitly
@@ -50,6 +57,7 @@ def chunked_loss(
     objective: Objective,
     num_items: Tensor | int,
     chunk_tokens: int | None = None,
+    compiled: TurnIntoDifference | None = None,
 ) -> LossOutput:
     """The objective's loss without `[tokens, vocab]` logits. Same value and gradients as the dense reference.
 
@@ -62,13 +70,14 @@ def chunked_loss(
         objective: any `Objective`.
         num_items: divisor of the summed loss; see `Objective.__call__`.
         chunk_tokens: tokens whose logits exist at once; None chooses by device and vocabulary.
+        compiled: `turn_into_difference` after `torch.compile`, which needs less memory and reads it less often; None: not.
 
     Under autocast the matrix products run in the autocast dtype; softmax, loss and the weight's gradient stay float32.
     """
     totals = LogTotals()
     token_loss = objective.bind(scores, values)
     chunk_tokens = chunk_tokens or default_chunk_tokens(weight)
-    total = _ChunkedHead.apply(hidden, weight, targets, scores, values, token_loss, totals, chunk_tokens)
+    total = _ChunkedHead.apply(hidden, weight, targets, scores, values, token_loss, totals, chunk_tokens, compiled)
     return LossOutput(total / num_items, totals.means(), totals.totals)
 
 
@@ -102,47 +111,64 @@ def _buffer(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) ->
 class _Chunks:
     """One pass over the tokens: the logits of each chunk, in one buffer, turned into log odds and their derivatives."""
 
-    def __init__(self, hidden: Tensor, weight: Tensor, targets: Tensor, chunk_tokens: int) -> None:
+    def __init__(
+        self,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        chunk_tokens: int,
+        compiled: TurnIntoDifference | None = None,
+    ) -> None:
         device = hidden.device.type
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
         else:
             dtype = weight.dtype
         self.hidden = hidden.to(dtype)
-        self.weight = weight.to(dtype)
+        self.vocab_size = weight.size(0)
+        num_columns = -(-self.vocab_size // ALIGNMENT) * ALIGNMENT
+        if device == "cpu":
+            self.weight = weight.to(dtype)
+        else:  # with rows of zeros, for matrix products without an edge
+            self.weight = F.pad(weight.to(dtype), (0, 0, 0, num_columns - self.vocab_size))
+            chunk_tokens = _even_chunks(targets.numel(), chunk_tokens)
         self.targets = targets
         self.chunk_tokens = chunk_tokens
         self.starts = range(0, targets.numel(), chunk_tokens)
         self.softmax_dtype = torch.promote_types(dtype, torch.float32)
-        self.vocab_size = weight.size(0)
-        rows, columns = min(chunk_tokens, targets.numel()), -(-self.vocab_size // ALIGNMENT) * ALIGNMENT
-        self.rows_at_once = min(max(1, CPU_SOFTMAX_ELEMENTS // columns), rows) if device == "cpu" else rows
-        self._logits = _buffer((rows, columns), dtype, hidden.device)
+        num_rows = min(chunk_tokens, targets.numel())
+        self.rows_at_once = min(max(1, CPU_SOFTMAX_ELEMENTS // num_columns), num_rows) if device == "cpu" else num_rows
+        self._logits = _buffer((num_rows, num_columns), dtype, hidden.device)
+        self._compiled = compiled
         # in the same memory if the dtype is the same
         self._softmax = (
             None
-            if self.softmax_dtype == dtype
-            else _buffer((self.rows_at_once, columns), self.softmax_dtype, hidden.device)
+            if compiled is not None or self.softmax_dtype == dtype
+            else _buffer((self.rows_at_once, num_columns), self.softmax_dtype, hidden.device)
         )
 
     def span(self, start: int) -> slice:
         return slice(start, min(start + self.chunk_tokens, self.targets.numel()))
 
     def log_odds_and_difference(self, start: int) -> tuple[Tensor, Tensor]:
-        """[rows] log odds d of the targets, and [rows, vocab] D, minus the derivative of d with respect to the logits.
+        """[rows] log odds d of the targets, and [rows, columns] D, minus the derivative of d with respect to the logits.
 
-        D is a view of the buffer, in the dtype of matrix products, valid until the next call.
+        D is a view of the buffer, in the dtype of matrix products, valid until the next call. It has as many columns as
+        `weight` has rows; those beyond the vocabulary are 0.
         """
         span = self.span(start)
         logits = self._logits[: span.stop - span.start]
         with torch.autocast(logits.device.type, enabled=False):
             for columns in _vocab_blocks(self.weight):
                 torch.mm(self.hidden[span], self.weight[columns].T, out=logits[:, columns])
-        logits[:, self.vocab_size :] = -torch.inf
         targets = self.targets[span].unsqueeze(1)
-        parts = zip(logits.split(self.rows_at_once), targets.split(self.rows_at_once), strict=True)
-        log_odds = torch.cat([self._turn_into_difference(*part) for part in parts])
-        return log_odds, logits[:, : self.vocab_size]
+        if self._compiled is not None:
+            log_odds = self._compiled(logits, targets, self.vocab_size)
+        else:
+            logits[:, self.vocab_size :] = -torch.inf
+            parts = zip(logits.split(self.rows_at_once), targets.split(self.rows_at_once), strict=True)
+            log_odds = torch.cat([self._turn_into_difference(*part) for part in parts])
+        return log_odds, logits[:, : len(self.weight)]
 
     def _turn_into_difference(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Write D in the place of [rows, columns] `logits`; columns beyond the vocabulary become 0. Returns the log odds."""
@@ -159,6 +185,26 @@ class _Chunks:
         return overflow_is_nan(target_logits - log_normaliser).squeeze(1)
 
 
+def turn_into_difference(logits: Tensor, targets: Tensor, vocab_size: int) -> Tensor:
+    """Write D in the place of [rows, columns] `logits`, 0 beyond the vocabulary. Returns the [rows] log odds of `targets`.
+
+    For `torch.compile`, which makes of it one or two passes over the logits, without other tensors of their size.
+    """
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    columns = torch.arange(logits.size(1), device=logits.device)
+    is_target = columns == targets
+    others = wide.masked_fill(is_target | (columns >= vocab_size), -torch.inf)
+    largest = others.amax(dim=1, keepdim=True)
+    share = (others - largest).exp()
+    total = share.sum(dim=1, keepdim=True)
+    of_target = torch.where(is_target, wide, 0.0).sum(
+        dim=1, keepdim=True
+    )  # gathered, it could not be part of the same pass
+    log_odds = of_target - (largest + total.log())
+    logits.copy_(torch.where(is_target, -1.0, share / total))
+    return overflow_is_nan(log_odds).squeeze(1)
+
+
 class _ChunkedHead(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -171,10 +217,11 @@ class _ChunkedHead(torch.autograd.Function):
         token_loss: TokenLoss,
         totals: LogTotals,
         chunk_tokens: int,
+        compiled: TurnIntoDifference | None,
     ) -> Tensor:
         need_hidden, need_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
         need_values = values is not None and ctx.needs_input_grad[4]
-        chunks = _Chunks(hidden, weight, targets, chunk_tokens)
+        chunks = _Chunks(hidden, weight, targets, chunk_tokens, compiled)
         total = torch.zeros((), dtype=chunks.softmax_dtype, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if need_hidden else None
         grad_weight = torch.zeros_like(weight) if need_weight else None
@@ -195,7 +242,7 @@ class _ChunkedHead(torch.autograd.Function):
                     grad_hidden[span] = (difference @ chunks.weight) * scale
                 if grad_weight is not None:
                     scaled = (chunks.hidden[span] * scale).to(difference.dtype)
-                    _add_product(grad_weight, difference.T, scaled)
+                    _add_product(grad_weight, difference.T[: len(grad_weight)], scaled)
         ctx.save_for_backward(grad_hidden, grad_weight, grad_values)
         return total
 
@@ -204,7 +251,14 @@ class _ChunkedHead(torch.autograd.Function):
         (grad_output,) = grad_outputs
         saved = [None if grad is None else grad.mul_(grad_output.to(grad.dtype)) for grad in ctx.saved_tensors]
         grad_hidden, grad_weight, grad_values = saved
-        return grad_hidden, grad_weight, None, None, grad_values, None, None, None
+        return grad_hidden, grad_weight, None, None, grad_values, None, None, None, None
+
+
+def _even_chunks(num_tokens: int, most: int) -> int:
+    """Tokens of a chunk so that none is much smaller than the others."""
+    num_chunks = max(1, -(-num_tokens // most))
+    rows = -(-num_tokens // num_chunks)
+    return min(most, -(-rows // GPU_ROWS) * GPU_ROWS)
 
 
 def _vocab_blocks(weight: Tensor) -> list[slice]:

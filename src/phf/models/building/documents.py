@@ -30,8 +30,6 @@ LENGTHS: tuple[tuple[int, ...], ...] = ((5, 1, 8, 4), (3, 9, 6))
 """Tokens of the documents of the probe, by row."""
 LONG_LENGTHS: tuple[tuple[int, ...], ...] = ((130, 1, 200),)
 """The same for a longer one, which shows windows of attention; left out if it costs too much (see `LONG_FLOP`)."""
-FINDS_DOCUMENTS = "find_packed_sequence_indices"
-"""Name of the function of transformers that looks for documents in positions."""
 FAR_LENGTHS = (6, 3, 5)
 """Documents of a row whose second one is at the end of the longest possible document."""
 
@@ -69,19 +67,33 @@ def one_document_per_row(is_known: bool) -> Iterator[None]:
     Looking waits for the device once in each forward pass; and what is compiled, where it cannot look, would get a mask
     for it, with which attention is slower.
     """
-    if not is_known or not hasattr(masking_utils, FINDS_DOCUMENTS):
+    if not is_known:
         yield
         return
-    finds_documents = getattr(masking_utils, FINDS_DOCUMENTS)
-    setattr(masking_utils, FINDS_DOCUMENTS, _no_documents)
+    before = {name: getattr(masking_utils, name) for name in ANSWERS if hasattr(masking_utils, name)}
+    for name in before:
+        setattr(masking_utils, name, ANSWERS[name])
     try:
         yield
     finally:
-        setattr(masking_utils, FINDS_DOCUMENTS, finds_documents)
+        for name, function in before.items():
+            setattr(masking_utils, name, function)
 
 
 def _no_documents(position_ids: Tensor) -> None:
     """What transformers finds in positions that do not restart."""
+
+
+def _not_exporting() -> bool:
+    """Whether a model is traced for export, which needs a mask: torch before 2.13 answers yes wherever it compiles."""
+    return False
+
+
+ANSWERS: dict[str, Callable[..., Any]] = {
+    "find_packed_sequence_indices": _no_documents,
+    "is_torchdynamo_exporting": _not_exporting,
+}
+"""Functions by which transformers finds out whether attention needs a mask, and what they would answer here."""
 
 
 def uses_flash_attention(lm: Any) -> bool:
