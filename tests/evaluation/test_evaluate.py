@@ -87,8 +87,8 @@ def test_processes_share_the_scoring_and_a_scorer_is_given_the_same_texts_at_onc
     alone = score_samples(samples, Noted(), scenario)
     expected, given[:] = sorted(given), []
     assert ["ae\nx", "a"] in expected
-    found = in_processes(number, lambda division: score_samples(samples, Noted(), scenario, division))
-    assert found == [alone] * number
+    scored_together = in_processes(number, lambda division: score_samples(samples, Noted(), scenario, division))
+    assert scored_together == [alone] * number
     assert sorted(given) == expected
     assert alone.scores == [None, 0.1, 0.0, 0.3, None]
     assert alone.segment_scores == [[0.2, None], [0.1], [], [0.3], [None]]
