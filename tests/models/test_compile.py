@@ -10,7 +10,7 @@ from transformers import masking_utils
 
 from phf.feedback.objectives import IGNORE_INDEX
 from phf.models import ObjectiveLM, ValueHead, chunked_loss
-from phf.models.head import turn_into_difference
+from phf.models.log_odds import turn_into_difference
 
 pytestmark = pytest.mark.slow  # the compiler is imported
 

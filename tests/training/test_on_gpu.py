@@ -9,6 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, TrainerCallback
 
 from phf.feedback.objectives import MLE
 from phf.models import ObjectiveLM, chunked_loss
+from phf.models.log_odds import turn_into_difference
 from phf.training import run as training
 from phf.training.micro_batch import find_micro_batch
 from phf.training.plan import plan_run
@@ -108,6 +109,33 @@ def test_head_and_loss_need_an_eighth_of_the_memory_of_dense_logits():
         loss().backward()
         peaks[loss] = torch.cuda.max_memory_allocated() - before
     assert peaks[ours] <= peaks[dense] / 8
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2)])
+def test_loss_and_gradients_of_the_head_are_those_of_dense_logits(dtype, tolerance, compiles):
+    torch.manual_seed(0)
+    vocab_size, num_tokens, width = 1003, 300, 64  # neither rows nor columns fill the last tile
+    weight = torch.randn(vocab_size, width, device="cuda", requires_grad=True)
+    hidden = torch.randn(num_tokens, width, device="cuda", requires_grad=True)
+    targets = torch.randint(vocab_size, (num_tokens,), device="cuda")
+    expected = F.cross_entropy(hidden.double() @ weight.double().T, targets)
+    with torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
+        loss = chunked_loss(
+            hidden=hidden,
+            weight=weight,
+            targets=targets,
+            scores=torch.full((num_tokens,), torch.nan, device="cuda"),
+            values=None,
+            objective=MLE(),
+            num_items=num_tokens,
+            chunk_tokens=128,
+            compiled=torch.compile(turn_into_difference) if compiles else None,
+        ).loss
+    assert (loss - expected).abs() < tolerance * expected
+    gradients = (torch.autograd.grad(of, (hidden, weight)) for of in (loss, expected))
+    for mine, reference in zip(*gradients, strict=True):
+        assert (mine - reference).norm() < tolerance * reference.norm()
 
 
 def test_the_largest_micro_batch_that_fits_does_fit(source, tmp_path):

@@ -11,7 +11,6 @@ D = q - onehot and g = -d loss / d d:
     d hidden = g * (D @ weight)        d weight = D.T @ (g * hidden)
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,10 +23,10 @@ from phf.feedback.objectives.base import (
     TokenLoss,
     called,
     losses_of_log_odds,
-    overflow_is_nan,
     takes_log_one_minus_p,
 )
 from phf.feedback.objectives.logs import LogTotals
+from phf.models.log_odds import TurnIntoDifference, turn_into_difference_in_place
 
 BUFFER_ELEMENTS = {"cpu": 2**25, "cuda": 2**27}
 """Logits that exist at once, by device type: 128 MiB in float32 on a CPU, 512 MiB on a GPU."""
@@ -41,9 +40,6 @@ ALIGNMENT = 64
 write logits, and a GPU cannot use its fastest kernels."""
 GPU_ROWS = 128
 """Chunks on a GPU have a multiple of this many tokens, the rows of a tile of its matrix products."""
-
-TurnIntoDifference = Callable[[Tensor, Tensor, int], Tensor]
-"""`turn_into_difference`, or what `torch.compile` makes of it."""
 
 
 @torch.compiler.disable  # it writes into buffers that it keeps, and its gradient is computed explicitly
@@ -167,42 +163,8 @@ class _Chunks:
         else:
             logits[:, self.vocab_size :] = -torch.inf
             parts = zip(logits.split(self.rows_at_once), targets.split(self.rows_at_once), strict=True)
-            log_odds = torch.cat([self._turn_into_difference(*part) for part in parts])
+            log_odds = torch.cat([turn_into_difference_in_place(*part, self._softmax) for part in parts])
         return log_odds, logits[:, : len(self.weight)]
-
-    def _turn_into_difference(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Write D in the place of [rows, columns] `logits`; columns beyond the vocabulary become 0. Returns the log odds."""
-        others = logits if self._softmax is None else self._softmax[: len(logits)].copy_(logits)
-        target_logits = others.gather(1, targets)
-        others.scatter_(1, targets, -torch.inf)
-        largest = others.amax(dim=1, keepdim=True)
-        torch.softmax(others, dim=1, out=others)
-        # the largest share is at least 1 / vocab, so its log is exact, unlike that of a tiny one
-        log_normaliser = largest - others.amax(dim=1, keepdim=True).log()
-        others.scatter_(1, targets, -1.0)
-        if others is not logits:
-            logits.copy_(others)
-        return overflow_is_nan(target_logits - log_normaliser).squeeze(1)
-
-
-def turn_into_difference(logits: Tensor, targets: Tensor, vocab_size: int) -> Tensor:
-    """Write D in the place of [rows, columns] `logits`, 0 beyond the vocabulary. Returns the [rows] log odds of `targets`.
-
-    For `torch.compile`, which makes of it one or two passes over the logits, without other tensors of their size.
-    """
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    columns = torch.arange(logits.size(1), device=logits.device)
-    is_target = columns == targets
-    others = wide.masked_fill(is_target | (columns >= vocab_size), -torch.inf)
-    largest = others.amax(dim=1, keepdim=True)
-    share = (others - largest).exp()
-    total = share.sum(dim=1, keepdim=True)
-    of_target = torch.where(is_target, wide, 0.0).sum(
-        dim=1, keepdim=True
-    )  # gathered, it could not be part of the same pass
-    log_odds = of_target - (largest + total.log())
-    logits.copy_(torch.where(is_target, -1.0, share / total))
-    return overflow_is_nan(log_odds).squeeze(1)
 
 
 class _ChunkedHead(torch.autograd.Function):
@@ -224,7 +186,7 @@ class _ChunkedHead(torch.autograd.Function):
         chunks = _Chunks(hidden, weight, targets, chunk_tokens, compiled)
         total = torch.zeros((), dtype=chunks.softmax_dtype, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if need_hidden else None
-        grad_weight = torch.zeros_like(weight) if need_weight else None
+        grad_weight = weight.new_zeros(chunks.weight.shape) if need_weight else None
         grad_values = torch.empty_like(values) if need_values and values is not None else None
         for start in chunks.starts:
             span = chunks.span(start)
@@ -242,7 +204,9 @@ class _ChunkedHead(torch.autograd.Function):
                     grad_hidden[span] = (difference @ chunks.weight) * scale
                 if grad_weight is not None:
                     scaled = (chunks.hidden[span] * scale).to(difference.dtype)
-                    _add_product(grad_weight, difference.T[: len(grad_weight)], scaled)
+                    _add_product(grad_weight, difference.T, scaled)
+        if grad_weight is not None:
+            grad_weight = grad_weight[: len(weight)]
         ctx.save_for_backward(grad_hidden, grad_weight, grad_values)
         return total
 
@@ -272,6 +236,11 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
     """total += left @ right, accumulated in the dtype of `total`."""
     if total.dtype == left.dtype:
         total.addmm_(left, right)
+        return
+    if (
+        total.is_cuda and torch.version.hip is None
+    ):  # in one pass, and the sum is not rounded to the dtype of the factors
+        torch.addmm(total, left, right, out_dtype=total.dtype, out=total)
         return
     for rows in _vocab_blocks(total):
         total[rows] += left[rows] @ right

@@ -14,8 +14,9 @@ from phf.feedback.objectives.logs import LogTotals, Total
 from phf.models.bfloat16 import usable_autocast
 from phf.models.building.documents import check_document_attention, document_arguments, one_document_per_row
 from phf.models.building.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
-from phf.models.head import TurnIntoDifference, chunked_loss, chunked_nll, turn_into_difference
+from phf.models.head import chunked_loss, chunked_nll
 from phf.models.hooks import inputs_of, outputs_of
+from phf.models.log_odds import TurnIntoDifference, turn_into_difference
 from phf.models.tied import save_tied_weights_once
 from phf.models.value_head import ValueHead
 
@@ -112,12 +113,15 @@ class ObjectiveLM(nn.Module):
         return None
 
     def compile_trunk(self, **settings: Any) -> None:
-        """Compile what comes before the head and the softmax in it, for training only: `torch.compile` with these settings.
+        """Compile what comes before the head, for training only: `torch.compile` with these settings.
 
         What is compiled is a function of the model, so names of weights, copies and other uses of it stay as they are.
         """
         assert self.why_not_compiled() is None
         self._compiled = torch.compile(_hidden_of if self.head == "chunked" else _logits_of, **settings)
+
+    def compile_head(self, **settings: Any) -> None:
+        """Compile the softmax of a chunked head, for training only."""
         if self.head == "chunked":
             self._compiled_difference = torch.compile(turn_into_difference, **settings)
 

@@ -86,7 +86,7 @@ def _with_micro_batch(
 
 
 def _compile(plan: Plan, module: ObjectiveLM, division: Division) -> Choice:
-    """Compile the module if that was chosen and works in all processes."""
+    """Compile trunk and head of the module if that was chosen and works in all processes."""
     arguments = plan.arguments
     asked: bool | str = plan.config.model.compile
     if asked == "auto" and "torch_compile" in (plan.config.training.model_extra or {}):
@@ -104,6 +104,7 @@ def _compile(plan: Plan, module: ObjectiveLM, division: Division) -> Choice:
         if problem is not None:
             return Choice(False, "no", f"torch.compile does not work here: {problem}")
         module.compile_trunk(**settings)
+        module.compile_head(**settings)
     return choice
 
 
