@@ -27,7 +27,7 @@ from rich.table import Table
 
 from machine import describe_machine, measure_peak
 from phf.annotate.runner import annotate
-from phf.corpus.dataset import read_manifest
+from phf.corpus.manifest import read_manifest
 from phf.corpus.segmenting.segment import segment
 from phf.corpus.sources.documents import read_documents
 from phf.scorers.pep8.scorer import PEP8Scorer

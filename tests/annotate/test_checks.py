@@ -13,7 +13,8 @@ from phf.annotate import shard_writer
 from phf.annotate.checks import notices
 from phf.annotate.runner import annotate
 from phf.cli.app import app
-from phf.corpus.dataset import read_annotated, read_manifest
+from phf.corpus.dataset import read_annotated
+from phf.corpus.manifest import read_manifest
 from phf.corpus.formats.row_policy import MAX_LISTED, BadRowError, ReadOptions
 from phf.errors import CorpusError, OutputError
 

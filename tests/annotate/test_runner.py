@@ -15,7 +15,8 @@ import pytest
 
 from phf.annotate import folder, pieces, scoring
 from phf.annotate.runner import annotate, column_prefix, score_columns
-from phf.corpus.dataset import read_annotated, read_manifest
+from phf.corpus.dataset import read_annotated
+from phf.corpus.manifest import read_manifest
 from phf.corpus.sources.documents import fingerprint, read_documents, read_records
 from phf.errors import ConfigError, CorpusError, OutputError, ScorerError
 from phf.storage import files

@@ -5,9 +5,9 @@ from itertools import islice
 from pathlib import Path
 
 from phf.annotate.job import UNREAD
-from phf.corpus.dataset import Manifest
 from phf.corpus.duplicates import DuplicateCounter
 from phf.corpus.formats.row_policy import MAX_LISTED, ReadOptions, describe_left_out, listed, no_text
+from phf.corpus.manifest import Manifest
 from phf.corpus.shards import MANIFEST
 from phf.corpus.sources.documents import read_part
 from phf.corpus.sources.parts import Corpus, Part

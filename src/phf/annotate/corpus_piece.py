@@ -1,4 +1,4 @@
-"""One piece of a corpus: where its documents are, how it is sent to a worker, and how it is read."""
+"""One piece of a corpus: where its documents are, how it is sent to a worker, how it is read, and what is made of it."""
 
 import hashlib
 import json
@@ -85,6 +85,31 @@ class CorpusPiece:
             [Document(*fields) for fields in json.loads(documents)] if values["notes"] is not None else None,
             ReadNotes() if values["notes"] is None else ReadNotes.of_json(values["notes"]),
         )
+
+
+@dataclass(frozen=True)
+class PieceResult:
+    """What is in a finished piece: a Parquet file of one row group, unless it has no documents."""
+
+    name: str
+    num_documents: int
+    num_chars: int
+    num_text_bytes: int
+    """UTF-8 bytes of the text."""
+    num_segments: int
+    num_unscored: int
+    """Unscored segments, over all scorers."""
+    reasons: dict[str, int]
+    documents_sha256: str
+    """`documents_sha256` of what it was made of."""
+    sha256: str
+    """Of the file."""
+    precision: str = ""
+    """`Scorer.precision` of its scorers."""
+    notes: dict[str, Any] = field(default_factory=lambda: ReadNotes().to_json())
+    """What was not read (`ReadNotes.to_json`)."""
+    id_hashes: list[int] = field(default_factory=list)
+    """`phf.corpus.duplicates.hash_of_text` of the id of each document."""
 
 
 def read_piece(piece: CorpusPiece, options: ReadOptions | None, is_strict: bool) -> tuple[list[Document], ReadNotes]:

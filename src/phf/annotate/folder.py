@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from phf.corpus.dataset import Manifest, read_manifest
+from phf.corpus.manifest import Manifest, read_manifest
 from phf.corpus.shards import whole_shard
 from phf.corpus.sources.listing import JOB, MANIFEST, list_source
 from phf.corpus.sources.tree import PIECES

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from phf.corpus.dataset import Manifest, read_annotated, read_manifest
+from phf.corpus.dataset import read_annotated
 from phf.corpus.distribution import COUNT, ScoreDistributions, measure_scores
+from phf.corpus.manifest import Manifest, read_manifest
 from phf.corpus.sources.listing import MANIFEST
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.storage.files import file_sha256, write_text_atomic

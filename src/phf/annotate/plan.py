@@ -3,10 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from phf.annotate.corpus_piece import CorpusPiece
+from phf.annotate.corpus_piece import CorpusPiece, PieceResult
 from phf.annotate.job import Job
 from phf.annotate.precision import check_precision
-from phf.annotate.scoring import PieceResult
 from phf.annotate.shard_writer import ShardWriter
 from phf.annotate.shards import ShardResult, Step, finished_shards, part_identity, steps_of
 from phf.corpus.sources.parts import Part

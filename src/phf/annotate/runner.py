@@ -23,8 +23,8 @@ from phf.annotate.plan import Plan
 from phf.annotate.precision import OF_CLUSTER, with_precision
 from phf.annotate.shards import ShardResult
 from phf.annotate.unread import first_unread, write_unread
-from phf.corpus.dataset import Manifest
 from phf.corpus.formats.row_policy import ReadNotes, ReadOptions
+from phf.corpus.manifest import Manifest
 from phf.corpus.segmenting.segment import segmenter as check_segmenter
 from phf.corpus.sources.documents import fingerprint
 from phf.corpus.sources.listing import MANIFEST

@@ -10,13 +10,14 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from phf.annotate.corpus_piece import CorpusPiece, documents_sha256, encoded, read_piece
+from phf.annotate.corpus_piece import CorpusPiece, PieceResult, documents_sha256, encoded, read_piece
 from phf.annotate.job import Job
 from phf.corpus.dataset import ScoreColumn, group_by_chars, write_columns
+from phf.corpus.duplicates import hash_of_text
 from phf.corpus.formats.row_policy import ReadNotes
 from phf.corpus.segmenting.segment import segment
 from phf.corpus.sources.documents import Document
@@ -37,29 +38,6 @@ Skipped = Mapping[int, str]
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class PieceResult:
-    """What is in a finished piece: a Parquet file of one row group, unless it has no documents."""
-
-    name: str
-    num_documents: int
-    num_chars: int
-    num_text_bytes: int
-    """UTF-8 bytes of the text."""
-    num_segments: int
-    num_unscored: int
-    """Unscored segments, over all scorers."""
-    reasons: dict[str, int]
-    documents_sha256: str
-    """`phf.annotate.corpus_piece.documents_sha256` of what it was made of."""
-    sha256: str
-    """Of the file."""
-    precision: str = ""
-    """`Scorer.precision` of its scorers."""
-    notes: dict[str, Any] = field(default_factory=lambda: ReadNotes().to_json())
-    """What was not read (`ReadNotes.to_json`)."""
-
-
 def read_and_score(
     piece: CorpusPiece,
     job: Job,
@@ -78,7 +56,7 @@ def read_and_score(
     has_read()
     earlier = _finished_piece(job.pieces, piece.name, scorers)
     if earlier is not None and earlier.documents_sha256 == documents_sha256(documents, encoded(documents)):
-        return replace(earlier, notes=notes.to_json())
+        return replace(earlier, notes=notes.to_json(), id_hashes=_id_hashes(documents))
     return score_piece(
         piece.name,
         documents,
@@ -146,9 +124,13 @@ def score_piece(
         precision=precision,
         notes=(notes or ReadNotes()).to_json(),
     )
-    write_text_atomic(folder / f"{name}.json", json.dumps(asdict(result), ensure_ascii=False) + "\n", sync=False)
+    write_text_atomic(folder / f"{name}.json", json.dumps(vars(result), ensure_ascii=False) + "\n", sync=False)
     saved.delete()
-    return result
+    return replace(result, id_hashes=_id_hashes(documents))
+
+
+def _id_hashes(documents: Sequence[Document]) -> list[int]:
+    return [hash_of_text(document.id) for document in documents]
 
 
 def _finished_piece(folder: Path, name: str, scorers: Mapping[str, Scorer]) -> PieceResult | None:

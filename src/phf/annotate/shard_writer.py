@@ -4,12 +4,10 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from importlib import import_module
 
 from phf.annotate.checks import count_ids
-from phf.annotate.corpus_piece import CorpusPiece
+from phf.annotate.corpus_piece import CorpusPiece, PieceResult
 from phf.annotate.job import Job
-from phf.annotate.scoring import PieceResult
 from phf.annotate.shards import ShardResult, Step, shard_name, write_counts
 from phf.corpus.duplicates import DuplicateCounter
 from phf.corpus.formats.row_policy import ReadNotes
@@ -110,7 +108,6 @@ class ShardWriter:
         self._parts = [_PartShards(number, identity) for number, identity in enumerate(identities)]
         self._ids = DuplicateCounter()
         self._thread = ThreadPoolExecutor(1)
-        self._thread.submit(import_module, "pyarrow.parquet")  # which later would delay dealing out work
         self._waiting: deque[Future[ShardResult | None]] = deque()
         """Of what the thread does, in order; a shard comes from what finishes it."""
 
@@ -179,9 +176,8 @@ class ShardWriter:
         part.current, part.num_text_bytes, part.num_shards = None, 0, part.num_shards + 1
 
     def _add(self, shard: _OpenShard, piece: CorpusPiece, result: PieceResult) -> None:
-        shard.add(piece, result)
-        if result.num_documents:
-            count_ids(self._job.pieces / f"{result.name}.parquet", self._ids)
+        self._ids.add_hashes(result.id_hashes)
+        shard.add(piece, replace(result, id_hashes=[]))
 
     def _finish(self, shard: _OpenShard) -> ShardResult:
         return _with_first_notes(shard.finish())

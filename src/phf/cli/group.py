@@ -38,8 +38,7 @@ class Group(TyperGroup):
         """As for any group; an option that is given twice is refused, since all but the last value would be ignored."""
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
-            parser = command.make_parser(command.context_class(command, info_name=name, parent=ctx))
-            options, _, parameters = parser.parse_args(args=list(rest))
+            _, parameters = _parsed(ctx, name, command, rest)
             parameter: Any
             for parameter in parameters:
                 takes_one = parameter.param_type_name == "option" and not parameter.multiple and not parameter.is_flag
@@ -47,8 +46,6 @@ class Group(TyperGroup):
                     ctx.fail(f"{parameter.opts[0]} is given {parameters.count(parameter)} times; it takes one value.")
         if name in ALONE:
             check_alone(name)
-        if name == "annotate":
-            ctx.with_resource(workers_ahead(options))  # converting the options to their types takes a while
         ctx.obj = tuple(rest)  # parsing consumes the list itself
         return name, command, rest
 
@@ -56,6 +53,12 @@ class Group(TyperGroup):
 class Commands(Group):
     """The commands. A user's mistake ends in one message and its status; an interruption in a message and 130, 143 for SIGTERM,
     138 for SIGUSR1, or 75 if its state was saved because of the signal."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        if args[:1] == ["annotate"]:  # before anything is converted to its type, for which much is imported
+            options, _ = _parsed(ctx, args[0], self.commands[args[0]], args[1:])
+            ctx.with_resource(workers_ahead(options))
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -73,6 +76,13 @@ class Commands(Group):
             if rank() == 0:  # only one process of a launcher prints
                 errors.print(shown(_ending(error, ctx.invoked_subcommand or "")), soft_wrap=True)
             raise typer.Exit(exit_status(error)) from None
+
+
+def _parsed(ctx: Any, name: str, command: Any, arguments: list[str]) -> tuple[dict[str, Any], list[Any]]:
+    """(options of a command as text, its parameters in the order in which they are given)."""
+    parser = command.make_parser(command.context_class(command, info_name=name, parent=ctx))
+    options, _, parameters = parser.parse_args(args=list(arguments))
+    return options, parameters
 
 
 def _ending(error: KeyboardInterrupt, command: str) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import phf
-from phf.corpus.dataset import in_batches, read_annotated, read_manifest
+from phf.corpus.dataset import in_batches, read_annotated
+from phf.corpus.manifest import read_manifest
 from phf.corpus.distribution import CHARS, COUNT, TOKENS, Distribution, ScoreDistributions
 from phf.corpus.duplicates import DuplicateCounter
 from phf.corpus.sources.documents import AnnotatedDocument, fingerprint

@@ -1,11 +1,12 @@
 """Pseudo-random decisions as pure functions of their subject: without state, so order and resuming cannot change them."""
 
 import hashlib
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-Words = TypeVar("Words", int, np.ndarray)
+Words = TypeVar("Words", int, "np.ndarray")
 
 _MASK = 2**64 - 1
 
@@ -25,6 +26,6 @@ def splitmix64(word: Words) -> Words:
     return word ^ (word >> 31)
 
 
-def uniform(words: np.ndarray) -> np.ndarray:
+def uniform(words: "np.ndarray") -> "np.ndarray":
     """uint64 words -> float64 in [0, 1), from the upper 53 bits."""
-    return (words >> np.uint64(11)) * 2.0**-53
+    return (words >> 11) * 2.0**-53

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.config import DatasetConfig
-from phf.corpus.dataset import read_manifest
+from phf.corpus.manifest import read_manifest
 from phf.corpus.sources.listing import MANIFEST
 from phf.scorers.base import scorer_mismatch
 from phf.storage.files import file_sha256

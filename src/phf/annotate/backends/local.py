@@ -7,9 +7,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from phf.annotate.corpus_piece import CorpusPiece
+from phf.annotate.corpus_piece import CorpusPiece, PieceResult
 from phf.annotate.job import Job
-from phf.annotate.scoring import PieceResult, read_and_score
 from phf.errors import PhfError, ScorerError
 from phf.scorers import build_scorer
 from phf.workers.child import Child, ready
@@ -28,6 +27,8 @@ Scored = tuple[CorpusPiece, PieceResult]
 
 def score_here(job: Job, pieces: Iterator[CorpusPiece]) -> Iterator[Scored]:
     """Score in this process, one piece after the other: no time limit, and a scorer that crashes ends the job."""
+    from phf.annotate.scoring import read_and_score  # with numpy, which a process that only deals out work does not need
+
     scorers = {column: build_scorer(config) for column, config in job.scorers.items()}
     for piece in pieces:
         yield piece, read_and_score(piece, job, scorers)

@@ -10,10 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from phf.annotate.backends.local import Scored, Supervisor
-from phf.annotate.corpus_piece import CorpusPiece
+from phf.annotate.corpus_piece import CorpusPiece, PieceResult
 from phf.annotate.job import Job
 from phf.annotate.plan import Plan
-from phf.annotate.scoring import PieceResult
 from phf.annotate.shards import ShardResult, steps_of
 from phf.corpus.sources.documents import Document
 from phf.corpus.sources.parts import Part

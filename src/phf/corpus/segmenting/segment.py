@@ -10,6 +10,8 @@ from phf.registry.names import did_you_mean
 
 MAX_CHARS = 100_000
 """Longest line or sentence; anything longer is not a real line and is cut, at white space if possible."""
+_OTHER_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""Where `str.splitlines` ends a line and a file does not."""
 _LAST_SPACE = re.compile(r"\s(?=\S*\Z)")
 _SPACE_WINDOW = 1000
 """Characters before the cut that are searched for white space."""
@@ -17,7 +19,10 @@ _SPACE_WINDOW = 1000
 
 def lines(text: str) -> list[str]:
     """Lines with their ends, as Python reads a file: "\\n", "\\r\\n" and "\\r" end a line, form feeds and "\\u2028" do not."""
-    return StringIO(text, newline="").readlines()
+    for end in _OTHER_ENDS:
+        if end in text:
+            return StringIO(text, newline="").readlines()
+    return text.splitlines(keepends=True)  # the same then, and faster
 
 
 def sentences(text: str, language: str = "en") -> list[str]:
