@@ -5,8 +5,12 @@
 The corpus is JSON Lines in three files: documents of the standard library's lines, each with an id. All cut documents into
 lines, give every line the score 0 and write Parquet with texts, scores and their mean, in two processes. Every run is a
 process of its own, so its start is part of it; rounds alternate. `phf annotate` also writes shards atomically, hashes
-them, waits for the disk and writes a manifest. Texts and scores of all are compared. `--datatrove`: a Python in which
-datatrove is installed (`python -m venv v && v/bin/pip install datatrove pyarrow orjson`); without one it is left out.
+them, waits for the disk and writes a manifest. Texts and scores of all are compared. The first round, which is not counted,
+also compiles the modules of all of them, as installing a package does, even where Python is set to keep no byte code.
+Processor seconds leave out processes that a program does not wait for, which are most of datatrove's.
+
+`--datatrove`: a Python in which datatrove is installed (`python -m venv v && v/bin/pip install datatrove pyarrow orjson`);
+without one it is left out.
 """
 
 import argparse
@@ -30,6 +34,7 @@ from machine import describe_machine
 from phf.corpus.sources.documents import read_documents
 
 NUM_FILES = 3
+BYTE_CODE = "byte-code"
 PHF = """
 import sys
 sys.path.insert(0, sys.argv[3])
@@ -105,8 +110,10 @@ def run(python: str, code: str, folder: Path, corpus: Path, output: Path) -> tup
     script = folder / "script.py"
     script.write_text(code)
     command = [python, str(script), str(corpus), str(output), str(Path(__file__).parent)]
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(corpus.with_name(BYTE_CODE))}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     start, before = time.perf_counter(), os.times()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     seconds, after = time.perf_counter() - start, os.times()
     if done.returncode:
         raise SystemExit(done.stdout[-1000:] + done.stderr[-3000:])
@@ -148,7 +155,7 @@ def main() -> None:
                     same = all(a == b for a, b in zip(rows(outputs["phf annotate"]), rows(outputs[way]), strict=True))
                     assert same, f"{way} gives other texts or scores"
             for path in folder.iterdir():
-                if path not in (corpus, folder / "script.py"):
+                if path not in (corpus, folder / "script.py", folder / BYTE_CODE):
                     shutil.rmtree(path)
     table = Table("way", "seconds (median)", "range", "against phf annotate", "processor seconds")
     ours = [clock for clock, _ in seconds["phf annotate"]]

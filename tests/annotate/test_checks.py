@@ -14,8 +14,8 @@ from phf.annotate.checks import notices
 from phf.annotate.runner import annotate
 from phf.cli.app import app
 from phf.corpus.dataset import read_annotated
-from phf.corpus.manifest import read_manifest
 from phf.corpus.formats.row_policy import MAX_LISTED, BadRowError, ReadOptions
+from phf.corpus.manifest import read_manifest
 from phf.errors import CorpusError, OutputError
 
 SCORER = {"class_name": "PEP8Scorer"}
@@ -160,6 +160,24 @@ def test_documents_with_the_id_of_another_are_counted(tmp_path):
     manifest = run(tmp_path / "a.jsonl", tmp_path / "out")
     assert manifest.num_duplicate_ids == 2
     assert "2 documents have the id of an earlier one" in notices(manifest)[0]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ids_are_counted_once_however_often_the_job_was_interrupted(workers, tmp_path, monkeypatch):
+    monkeypatch.setattr("phf.annotate.pieces.PIECE_SIZE", 1)
+    monkeypatch.setattr("phf.annotate.pieces.LEAST_PIECE_SIZE", 1)
+    put(tmp_path / "a.jsonl", "".join(f'{{"id": {i % 6}, "text": "x = {i}"}}\n' for i in range(10)))
+
+    def interrupt(progress):
+        if progress.num_documents == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "a.jsonl", tmp_path / "out", workers=workers, shard_bytes=20, progress=interrupt)
+    if workers == 1:  # two may finish pieces in another order
+        assert len(list((tmp_path / "out").glob("shard-*.parquet"))) == 1
+    assert list((tmp_path / "out" / ".pieces").glob("*.json"))
+    assert run(tmp_path / "a.jsonl", tmp_path / "out", workers=workers, shard_bytes=20).num_duplicate_ids == 4
 
 
 def test_many_small_files_are_a_few_shards_and_a_change_of_one_leaves_the_others(tmp_path, monkeypatch, caplog):

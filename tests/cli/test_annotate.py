@@ -1,5 +1,8 @@
 """`phf annotate`: workers are started while its command line is still being checked."""
 
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -33,3 +36,15 @@ def test_workers_are_started_before_the_corpus_is_looked_at_and_end_with_the_com
     assert result.exit_code == (0 if "--help" in more else 2), result.output
     assert len(started) == count
     assert all(process.poll() is not None for process in started)
+
+
+def test_the_process_that_deals_out_work_loads_neither_numpy_nor_arrow(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text('{"text": "x=1"}\n{"text": "x=1"}\n')
+    code = (
+        "import sys; from phf.cli.app import app; app(sys.argv[1:], standalone_mode=False); "
+        "print(sorted({'numpy', 'pyarrow'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, *LINE, "--workers", "2"]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "2 documents, 2 segments" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,6 +1,7 @@
 """Segmenters: by hand, against spaCy, and on text that is nothing like text."""
 
 import ast
+import io
 import random
 from importlib.metadata import distributions
 from itertools import pairwise
@@ -35,6 +36,31 @@ def test_segments_join_to_the_text(how, text):
     segments = segment(text, how)
     assert "".join(segments) == text
     assert all(segments)
+
+
+def test_lines_are_those_of_a_file():
+    rng = random.Random(0)
+    ends = [
+        "\n",
+        "\r",
+        "\r\n",
+        "\n\r",
+        "\v",
+        "\f",
+        "\x1c",
+        "\x1d",
+        "\x1e",
+        "\x1f",
+        "\x85",
+        "\u2028",
+        "\u2029",
+        "é",
+        "\U0001f600",
+    ]
+    for _ in range(2000):
+        some = rng.sample(ends, rng.randrange(1, 5))  # of few kinds, so that there are texts with none that is special
+        text = "".join(rng.choices(["a", "", *some], k=rng.randrange(12)))
+        assert segment(text, "lines") == io.StringIO(text, newline="").readlines(), repr(text)
 
 
 def test_segmenters_by_hand():

@@ -8,7 +8,7 @@ import pytest
 
 from phf.annotate.runner import annotate
 from phf.corpus.dataset import write_shard
-from phf.corpus.duplicates import DuplicateCounter
+from phf.corpus.duplicates import DuplicateCounter, hash_of_text
 from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import CorpusError
 from phf.profile.histogram import histogram
@@ -157,6 +157,20 @@ def test_a_dataset_without_any_score_has_no_quantiles(tmp_path):
     write_shard(tmp_path / "a.parquet", [AnnotatedDocument("x", ["a"], [None])])
     level = profile_dataset(str(tmp_path), percentiles=[50]).levels["segment"]
     assert (level.mean, level.minimum, level.quantiles, level.percentiles, level.histogram) == (None, None, {}, [], [])
+
+
+def test_duplicates_are_counted_the_same_by_text_and_by_hash():
+    by_text, by_hash = DuplicateCounter(), DuplicateCounter()
+    for counter, add in (
+        (by_text, by_text.add_all),
+        (by_hash, lambda texts: by_hash.add_hashes(map(hash_of_text, texts))),
+    ):
+        assert (counter.num_duplicates, counter.is_exact) == (0, True)
+        add(["a", "b", "a"])
+        assert (counter.num_duplicates, counter.num_texts) == (1, 3)
+        add([str(i % 50_000) for i in range(70_000)])  # so many are merged
+        add(["b", "7"])
+        assert (counter.num_duplicates, counter.num_texts, counter.is_exact) == (20_003, 70_005, True)
 
 
 def test_duplicates_beyond_the_cap_are_estimated():

@@ -134,13 +134,18 @@ def test_a_process_with_an_environment_of_its_own_is_not_one_that_was_started_ah
         child.stop()
 
 
-@pytest.mark.parametrize(("own", "in_child"), [(None, "1"), ("4", "4")])
-def test_a_child_has_one_thread_of_linear_algebra_unless_the_user_has_set_another_number(own, in_child, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "default"), [("OPENBLAS_NUM_THREADS", "1"), ("MALLOC_TRIM_THRESHOLD_", str(64 * 2**20))]
+)
+@pytest.mark.parametrize("own", [None, "4"])
+def test_threads_and_memory_of_a_child_are_as_for_many_alike_unless_the_user_has_set_them(
+    own, name, default, monkeypatch
+):
     if own is None:
-        monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+        monkeypatch.delenv(name, raising=False)
     else:
-        monkeypatch.setenv("OPENBLAS_NUM_THREADS", own)
+        monkeypatch.setenv(name, own)
     child = Child(MODULE, ENVIRONMENT, echo=False)
-    child.send({"do": "environment", "name": "OPENBLAS_NUM_THREADS"})
-    assert first(child) == {"value": in_child}
+    child.send({"do": "environment", "name": name})
+    assert first(child) == {"value": own or default}
     child.stop()

@@ -78,7 +78,7 @@ class Commands(Group):
             raise typer.Exit(exit_status(error)) from None
 
 
-def _parsed(ctx: Any, name: str, command: Any, arguments: list[str]) -> tuple[dict[str, Any], list[Any]]:
+def _parsed(ctx: Any, name: str | None, command: Any, arguments: list[str]) -> tuple[dict[str, Any], list[Any]]:
     """(options of a command as text, its parameters in the order in which they are given)."""
     parser = command.make_parser(command.context_class(command, info_name=name, parent=ctx))
     options, _, parameters = parser.parse_args(args=list(arguments))

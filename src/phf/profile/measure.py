@@ -10,9 +10,9 @@ import numpy as np
 
 import phf
 from phf.corpus.dataset import in_batches, read_annotated
-from phf.corpus.manifest import read_manifest
 from phf.corpus.distribution import CHARS, COUNT, TOKENS, Distribution, ScoreDistributions
 from phf.corpus.duplicates import DuplicateCounter
+from phf.corpus.manifest import read_manifest
 from phf.corpus.sources.documents import AnnotatedDocument, fingerprint
 from phf.corpus.sources.listing import JOB
 from phf.errors import CorpusError

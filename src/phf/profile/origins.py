@@ -3,8 +3,8 @@
 import re
 from collections import Counter
 
-from phf.corpus.manifest import Manifest
 from phf.corpus.formats.row_policy import ReadOptions
+from phf.corpus.manifest import Manifest
 from phf.corpus.sources.documents import fingerprint
 from phf.corpus.sources.listing import is_saved_dataset, record_files
 from phf.corpus.sources.parts import list_corpus

@@ -27,7 +27,8 @@ Scored = tuple[CorpusPiece, PieceResult]
 
 def score_here(job: Job, pieces: Iterator[CorpusPiece]) -> Iterator[Scored]:
     """Score in this process, one piece after the other: no time limit, and a scorer that crashes ends the job."""
-    from phf.annotate.scoring import read_and_score  # with numpy, which a process that only deals out work does not need
+    # numpy comes with it, which a process that only deals out work does not need
+    from phf.annotate.scoring import read_and_score
 
     scorers = {column: build_scorer(config) for column, config in job.scorers.items()}
     for piece in pieces:
