@@ -45,7 +45,7 @@ class CheckpointError(PhfError):
 
 
 class ModelError(PhfError):
-    """A model gives no usable numbers (its logits are NaN): use another checkpoint, or train again."""
+    """A model produces no usable numbers (its logits are NaN): use another checkpoint, or train again."""
 
 
 class PeerError(PhfError):
@@ -57,7 +57,7 @@ class OutputError(PhfError):
 
 
 class ServerError(PhfError):
-    """A model server did not answer as asked: start or repair it, or correct its address, model or key.
+    """A model server did not give a usable answer: start or repair it, or correct its address, model or key.
 
     `status`: the HTTP status of its last answer; None if there was none.
     """

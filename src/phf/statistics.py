@@ -22,14 +22,14 @@ UNBOUNDED = (-math.inf, math.inf)
 
 
 class Interval(NamedTuple):
-    """An estimate with its 95% interval; bounds are NaN where nothing is known of them."""
+    """An estimate with its 95% interval; bounds are NaN where they are unknown."""
 
     mean: float
     low: float
     high: float
 
     def scaled(self, factor: float) -> "Interval":
-        """That of `factor` times the quantity; `factor` is positive."""
+        """The interval of `factor` times the quantity; `factor` is positive."""
         return Interval(*(factor * value for value in self))
 
 
@@ -37,11 +37,11 @@ UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
 class Estimate(NamedTuple):
-    """An estimate with what its interval is made of."""
+    """An estimate and what its interval is computed from."""
 
     value: float
     variance: float
-    """Of the estimate, not of the values; NaN where there is nothing to tell it by."""
+    """Variance of the estimate, not of the values; NaN where it cannot be estimated."""
     skew: float
     """Third central moment of the estimate."""
     degrees: float
@@ -62,12 +62,12 @@ def mean_interval(
     clusters: Sequence[Hashable] | None = None,
     bounds: tuple[float, float] = UNBOUNDED,
 ) -> Interval:
-    """Mean over all values with its 95% interval; NaN bounds where values do not tell how well it is known.
+    """Mean over all values with its 95% interval; NaN bounds where the values do not determine its precision.
 
     Args:
         clusters: what each value belongs to, such as its prompt; values of different clusters are independent, those of
             one cluster are not. None, or one cluster for all: all are independent, given that cluster.
-        bounds: the least and the largest value there can be.
+        bounds: the smallest and the largest possible value.
     """
     array = np.asarray(values, dtype=np.float64)
     if array.size == 0:
@@ -80,7 +80,7 @@ def mean_interval(
         value = estimate.value
         return Interval(value, value - unseen * (value - bounds[0]), value + unseen * (bounds[1] - value))
     if distinct.size == 2 and (counts.min() > 1 or (distinct == (0, 1)).all()):
-        # two values again and again, such as 0 and 1: their mean is known as well as the share of one of them
+        # only two distinct values, such as 0 and 1: their mean is as certain as the share of one of them
         least, width = distinct[0], distinct[1] - distinct[0]
         share = Estimate((estimate.value - least) / width, estimate.variance / width**2, 0.0, estimate.degrees)
         _, low, high = _share_interval(share, array.size, clusters)
@@ -98,7 +98,7 @@ def mean_estimate(values: np.ndarray, clusters: Sequence[Hashable] | None = None
 
 
 def ratio_estimate(totals: np.ndarray, sizes: np.ndarray, independent: Estimate | None = None) -> Estimate:
-    """Sum of `totals` / sum of `sizes` over independent clusters, which differ in size. Empty clusters count for nothing.
+    """Sum of `totals` / sum of `sizes` over independent clusters, which differ in size. Empty clusters are ignored.
 
     The variance is that of the linearised ratio. `independent`: see `influence_estimate`.
     """
@@ -107,7 +107,7 @@ def ratio_estimate(totals: np.ndarray, sizes: np.ndarray, independent: Estimate 
         return Estimate(math.nan, math.nan, math.nan, math.nan)
     shares = sizes / sizes.sum()
     value = float(totals.sum() / sizes.sum())
-    if (totals == sizes * (totals[0] / sizes[0])).all():  # exactly alike, but for how sums are rounded
+    if (totals == sizes * (totals[0] / sizes[0])).all():  # all alike, except for the rounding of sums
         value, influence = float(totals[0] / sizes[0]), np.zeros(sizes.size)
     else:
         influence = (totals - value * sizes) / sizes.sum()
@@ -121,12 +121,12 @@ def influence_estimate(
     independent: Estimate | None = None,
     num_values: int = 0,
 ) -> Estimate:
-    """An estimate whose independent parts, clusters of values, move it by `influence`, each; their sum is 0.
+    """An estimate that each of its independent parts, clusters of values, moves by its `influence`; these add up to 0.
 
     Args:
         shares: of all values, those in each cluster.
         independent: the same estimate as if all values were independent, which tells how alike those of one cluster
-            are; without it they are taken to be wholly alike, which is the safe side where sizes differ.
+            are; without it they are assumed to be completely alike, which errs on the safe side where sizes differ.
         num_values: how many values there are, with `independent`.
     """
     count = influence.size
@@ -151,7 +151,7 @@ def influence_estimate(
 def corrections(shares: np.ndarray, variances: np.ndarray) -> tuple[np.ndarray, float]:
     """(what each cluster's squared influence is multiplied with, degrees of freedom of their sum).
 
-    A cluster draws the mean towards itself, so a large one deviates from it less than from the truth. With the factors
+    A cluster pulls the mean towards itself, so a large one deviates from it less than from the truth. With the factors
     the sum's expectation is right for clusters that move the mean by `variances` (up to a constant); the degrees of
     freedom are those of Satterthwaite (Bell and McCaffrey, 2002, Survey Methodology 28, 169-181). For equal clusters the
     factors are count / (count - 1), the degrees count - 1.
@@ -176,9 +176,9 @@ def difference(first: Estimate, second: Estimate) -> Estimate:
 
 
 def student_interval(values: Sequence[float] | np.ndarray, bounds: tuple[float, float] = UNBOUNDED) -> Interval:
-    """Mean of a few values of about normal distribution (of seeds, of trials) with Student's 95% interval.
+    """Mean of a few approximately normal values (over seeds, over trials) with Student's 95% interval.
 
-    `bounds`: the least and the largest value there can be; the interval ends there.
+    `bounds`: the smallest and the largest possible value; the interval ends there.
     """
     array = np.asarray(values, dtype=np.float64)
     if array.size == 0:

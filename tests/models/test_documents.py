@@ -194,7 +194,7 @@ def test_positions_that_reach_the_embedding_but_not_the_mask_are_found(monkeypat
         "sdpa",
         lambda *args, mask_function=None, allow_is_causal_skip=True, **settings: sdpa_mask(*args, **settings),
     )
-    with pytest.raises(ConfigError, match="GPT2LMHeadModel sees other documents than a token's own"):
+    with pytest.raises(ConfigError, match="GPT2LMHeadModel lets a token see documents other than its own"):
         check_document_attention(lm, 64)
 
 
@@ -202,7 +202,7 @@ def test_positions_that_do_not_restart_are_found():
     lm = build("gpt2", dtype=torch.float32)
     positions_of = lm.transformer.wpe.forward
     lm.transformer.wpe.forward = lambda ids: positions_of(torch.arange(ids.size(1)).expand_as(ids))
-    with pytest.raises(ConfigError, match="computes document 2 of a block otherwise than the same document alone"):
+    with pytest.raises(ConfigError, match="computes document 2 of a block differently from the same document alone"):
         check_document_attention(lm, 64)
 
 
@@ -213,7 +213,7 @@ def test_rotary_embeddings_that_depend_on_the_longest_document_are_found():
     lm = AutoModelForCausalLM.from_config(config)
     strengthen(lm)
     check_document_attention(lm, 32)
-    with pytest.raises(ConfigError, match="computes short documents otherwise in a block that has a long one"):
+    with pytest.raises(ConfigError, match="computes short documents differently in a block that has a long one"):
         check_document_attention(lm, 128)
 
 

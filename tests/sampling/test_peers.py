@@ -15,7 +15,7 @@ LATE = "[/pytorch/gloo/unbound_buffer.cc:129] Timed out waiting 5000ms for send 
     [
         (RuntimeError(CLOSED), r"has ended, or cannot be reached: .*8588\. Its own message"),
         (DistNetworkError("failed to recv"), "has ended, or cannot be reached: failed to recv"),
-        (RuntimeError(LATE), r"did not come in time: .*training\.ddp_timeout"),
+        (RuntimeError(LATE), r"did not respond in time: .*training\.ddp_timeout"),
     ],
 )
 def test_a_lost_process_is_reported_instead_of_a_traceback(error, message):

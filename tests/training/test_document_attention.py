@@ -78,7 +78,9 @@ def test_a_streamed_run_keeps_documents_apart(source, tmp_path):
 def test_a_model_that_cannot_is_refused_before_the_data_is_read(source, tmp_path, monkeypatch):
     monkeypatch.setattr("phf.training.run.prepare_data", None)
     bloom = {"hidden_size": 16, "n_layer": 2, "n_head": 2}
-    with pytest.raises(ConfigError, match=r"dataset\.attention is document, but BloomForCausalLM sees other documents"):
+    with pytest.raises(
+        ConfigError, match=r"dataset\.attention is document, but BloomForCausalLM lets a token see documents"
+    ):
         train(
             quiet_config(
                 source,

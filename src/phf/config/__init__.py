@@ -1,6 +1,6 @@
 """Configuration: two YAML files, a task and a method, merged, overridden, derived, and saved with every run.
 
-Takes files and overrides; gives one typed `Config`, or an error that names file and key. May not know what uses it.
+Takes files and overrides; returns one typed `Config`, or an error that names file and key. Must not know what uses it.
 """
 
 from phf.config.files import dump_config, load_config, parse_config, saved_config, shipped_files

@@ -1,7 +1,7 @@
 """Python values as Arrow columns, through numpy buffers.
 
-`pyarrow.array` checks whether its argument belongs to pandas, and imports pandas to do so, which would be half of the
-start-up time of a worker process.
+`pyarrow.array` checks whether its argument belongs to pandas, for which it imports pandas: half of a worker's start-up
+time.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def string_lists(values: Sequence[Sequence[str]], contents: Sequence[bytes] | No
 def line_lists(values: Sequence[Sequence[str]], contents: Sequence[bytes]) -> "pa.ListArray":
     r"""`string_lists` of the lines of texts, each of which ends after a "\n", or elsewhere; no list has an empty one.
 
-    Where they end is mostly read off the UTF-8 of the texts, `contents`, without a look at each of millions of lines.
+    Where they end is mostly read off the UTF-8 of the texts, `contents`, without looking at each of millions of lines.
     """
     import pyarrow as pa
 
@@ -58,7 +58,7 @@ def line_lists(values: Sequence[Sequence[str]], contents: Sequence[bytes]) -> "p
 def _strings(
     values: Sequence[Sequence[str]], counts: np.ndarray, contents: Sequence[bytes] | None = None
 ) -> "pa.StringArray":
-    """The elements of all lists as one column, of UTF-8 that is spelled a list at a time."""
+    """The elements of all lists as one column, of UTF-8 that is encoded one list at a time."""
     import pyarrow as pa
 
     if contents is None:

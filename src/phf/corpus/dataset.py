@@ -92,7 +92,7 @@ def write_columns(
     """Write one Parquet shard atomically, without waiting for the disk; the same documents give the same bytes.
 
     `texts`: segments of each document; `scores`: the first column is `scores`; `contents`: the UTF-8 of each document's
-    text, if it is at hand; `are_lines`: whether the segments are lines, so that every newline ends one.
+    text, if known; `are_lines`: whether the segments are lines, so that every newline ends one.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -109,7 +109,7 @@ def write_columns(
     for name in others:
         columns |= _score_columns(name, scores[name], lengths)
     table = pa.Table.from_arrays(list(columns.values()), names=list(columns))
-    # few scores are distinct, nearly all segments are; nor does anybody look for segments by their lowest and highest
+    # few scores are distinct, but nearly all segments are; and nobody searches for segments by their lowest and highest
     repetitive = [f"{name}.list.element" for name in scores]
     with atomic_write(path, sync=False) as partial:
         pq.write_table(
@@ -157,9 +157,9 @@ def read_annotated(
 
 
 def check_scores(source: str, scores_column: str) -> None:
-    """Look whether the first record of a source has the scores that training wants, before anything costly is done.
+    """Check that the first record of a source has the scores that training needs, before anything expensive is done.
 
-    A raw source, which is annotated on the way, gets the column `scores` and no other. Raises `CorpusError`.
+    A raw source, which is annotated first, gets the column `scores` and no other. Raises `CorpusError`.
     """
     is_records = source != PYTHON_STDLIB and not is_text(source)
     records = read_records(source, lambda names: Chosen([], list(names)[:1])) if is_records else iter(())
@@ -188,12 +188,12 @@ def _no_scores(record: Record, scores_column: str) -> CorpusError:
 def in_batches(
     documents: Iterable[AnnotatedDocument], batch_chars: int = BATCH_CHARS
 ) -> Iterator[list[AnnotatedDocument]]:
-    """Consecutive documents together, as many as make up a number of characters; empty ones count for a little."""
+    """Consecutive documents in batches of a number of characters; empty ones count a little."""
     return group_by_chars(documents, lambda document: 1 + sum(map(len, document.texts)), batch_chars)
 
 
 def group_by_chars(items: Iterable[T], chars_of: Callable[[T], int], group_chars: int) -> Iterator[list[T]]:
-    """Consecutive items together, as many as make up a number of characters; 0: each alone."""
+    """Consecutive items in batches of a number of characters; 0: one at a time."""
     group: list[T] = []
     num_chars = 0
     for item in items:

@@ -12,7 +12,7 @@ from phf.storage.reading import read_json_as, typed
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an annotated dataset is and came from; written last, so a folder that has one is whole."""
+    """What an annotated dataset is and where it came from; written last, so a folder that has one is complete."""
 
     phf_version: str
     scorer: dict[str, Any]
@@ -37,7 +37,7 @@ class Manifest:
     num_duplicate_ids: int = 0
     """Documents that have the id of an earlier one."""
     shard_bytes: int = 0
-    """UTF-8 bytes of text from which on a shard was finished; 0 in a dataset of an older version."""
+    """UTF-8 bytes of text at which a shard was finished; 0 in a dataset of an older version."""
 
     def write(self, folder: Path) -> None:
         """Write it beside the shards, atomically."""

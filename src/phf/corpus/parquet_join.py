@@ -1,6 +1,6 @@
 """Parquet files of one schema joined into one without decoding them: their row groups are copied as they are.
 
-No library does this: pyarrow's `FileMetaData.append_row_groups` keeps every place as it is in the file that it came from, for
+No library does this: pyarrow's `FileMetaData.append_row_groups` keeps every offset as it is in the file it came from, for
 a `_metadata` file beside them, and reading and writing row groups again takes over ten times as long as copying them, which
 would be a third of the time of annotating with a fast scorer.
 

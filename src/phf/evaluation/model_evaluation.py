@@ -71,7 +71,7 @@ class ModelEvaluation:
             self._check_tagging()
 
     def _check_tagging(self) -> None:
-        """Raises `ConfigError` where the class that gave the training data its control tokens is not at hand."""
+        """Raises `ConfigError` where the class that chose the control tokens of the training data is not available."""
         try:
             method_of(with_prompting(self.config, self.prompting))
         except PhfError as error:
@@ -154,7 +154,7 @@ class ModelEvaluation:
         )
 
     def held_out(self) -> dict[str, float]:
-        """Held-out loss, per class of segment too."""
+        """Held-out loss, also per class of segment."""
         dataset = self.config.dataset
         context = context_of(self.lm.config) or dataset.seq_length
         update: dict[str, Any] = {

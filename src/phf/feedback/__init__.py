@@ -1,7 +1,7 @@
 """How scores are used: the one room that a new method touches.
 
-Takes the scores of documents and segments, gives which documents to train on, which control token precedes a segment, what
-the loss is, how the trained model is prompted, and when all of this applies. May not know token stores, models or trainers.
+Takes the scores of documents and segments, returns which documents to train on, which control token precedes a segment, what
+the loss is, how the trained model is prompted, and when all of this applies. Must not know token stores, models or trainers.
 """
 
 from phf.feedback.control_tokens import NO_CONTROL_TOKENS, NO_TOKEN, ControlTokens, best_token_of, control_token_id

@@ -1,6 +1,6 @@
 """Any Hugging Face causal LM: loaded, built, wrapped for training with its head and an optional value head, exported.
 
-Takes the `model` and `tokenizer` sections; gives models, and folders that plain `transformers` loads. May not know how a
+Takes the `model` and `tokenizer` sections; returns models, and folders that plain `transformers` loads. Must not know how a
 model is sampled from or measured.
 """
 

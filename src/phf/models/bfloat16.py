@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
-"""Read once: older releases of `torch.compile` cannot trace the look at the machine."""
+"""Determined once: older releases of `torch.compile` cannot trace the query of the CPU."""
 
 
 def usable_autocast(device_type: str) -> AbstractContextManager[object]:

@@ -1,4 +1,4 @@
-"""What a module inside a model is given and what it gives, seen from outside."""
+"""The inputs and outputs of a module inside a model, observed from outside."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -63,7 +63,7 @@ def model_name(folder: Path) -> str:
 
 
 def processes() -> PartialState:
-    """The processes that torchrun started, or this one alone. On CPUs accelerate has to be asked to find them.
+    """The processes that torchrun started, or this one alone. On CPUs accelerate finds them only on request.
 
     Raises `ConfigError` where the launcher's variables, or the GPUs, are not enough for them.
     """

@@ -1,6 +1,6 @@
 """What the scores of an annotated dataset look like, and what annotating a corpus will cost.
 
-Takes an annotated dataset or a corpus, gives numbers, charts and examples. May not know what the scores are used for.
+Takes an annotated dataset or a corpus, returns numbers, charts and examples. Must not know what the scores are used for.
 """
 
 from phf.profile.estimate import Estimate, estimate_corpus

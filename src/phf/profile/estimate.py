@@ -86,10 +86,10 @@ def estimate_corpus(
     num_sampled: int = NUM_SAMPLED,
     options: ReadOptions | None = None,
 ) -> Estimate:
-    """Score a sample of the documents of `source` and scale up to all of it by the sizes of its files.
+    """Score a sample of the documents of `source` and extrapolate to all of it by the sizes of its files.
 
     The sample is drawn from up to `READ_CHARS` characters at the start of up to `NUM_PARTS` files, spread over the
-    corpus; a smaller corpus is read as a whole, so that only the scoring is an estimate. Loading the scorer is
+    corpus; a smaller corpus is read in full, so that only the scoring is an estimate. Loading the scorer is
     not part of the figures. Raises `CorpusError` if the size of the source is not known.
     """
     scorer = build_scorer(scorer_config, "scorer")

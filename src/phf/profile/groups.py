@@ -40,7 +40,7 @@ class Group:
 
 
 class GroupCounter:
-    """Counts documents by `meta[by]`; by None, by the only key of the first `meta` there is, otherwise by origin.
+    """Counts documents by `meta[by]`; if `by` is None, by the only key of the first `meta`, otherwise by origin.
 
     `origins_are` is the kind of the origins: "source" or "file". At most `max_groups` groups are distinguished, in
     order of appearance; the documents of later ones are counted together.

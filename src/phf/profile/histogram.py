@@ -24,7 +24,7 @@ class Bin:
 def histogram(distribution: Distribution, num_bins: int = NUM_BINS) -> list[Bin]:
     """The bins of a distribution in ascending order; empty if there are no scores.
 
-    Zero, which many scores have, has a bin of its own. The last bin reaches to the highest score.
+    Zero, which many scores are, has its own bin. The last bin reaches to the highest score.
     """
     scores, amounts = distribution.sorted_scores()
     if not len(scores):

@@ -94,7 +94,7 @@ class Profile:
     num_scorers: int
     """Columns of scores that the manifest names; 1 without one."""
     num_duplicate_documents: int
-    """Documents with the same text as an earlier one; empty ones aside."""
+    """Documents with the same text as an earlier one, except empty ones."""
     is_duplicate_count_exact: bool
     grouped_by: str
     groups: list[Group]

@@ -62,7 +62,8 @@ def show_estimate(estimate: Estimate, console: Console) -> None:
         f"Time: {_hours(estimate.process_hours)} of one process; {_sharing(estimate)}",
         f"Processor time of all threads: {_hours(estimate.cpu_hours)}",
         f"Annotated dataset: about {_bytes(estimate.output_bytes)} on disk",
-        "Intervals: 95% over the sampled documents. Counted: cutting and scoring; not: loading the scorer, reading, writing.",
+        "Intervals: 95% over the sampled documents. Cutting and scoring are counted; loading the scorer, reading and writing "
+        "are not.",
     ]
     for line in lines:
         console.print(Text(line), soft_wrap=True)
@@ -220,7 +221,7 @@ def _print_table(
 
 
 def _shared(space: int, whole: Sequence[int], least: Sequence[int]) -> list[int]:
-    """Widths between `least` and `whole` that fill `space`; those that want little more get it first."""
+    """Widths between `least` and `whole` that fill `space`; those that need little more get it first."""
     widths = list(least)
     wants = sorted(range(len(widths)), key=lambda number: whole[number] - least[number])
     for done, number in enumerate(wants):

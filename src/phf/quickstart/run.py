@@ -106,7 +106,7 @@ def _prefixes(conditional: Config) -> Iterable[tuple[str, str]]:
 
 
 def conclusions(rows: list[dict[str, Any]]) -> list[tuple[bool, str]]:
-    """(holds, sentence) for what the quickstart is meant to show; plain about it when a run does not show it."""
+    """(holds, sentence) for what the quickstart is meant to show; which says plainly when a run does not show it."""
     by_name = {row["scenario"]: row for row in rows}
     (good, _), (bad, _) = _prefixes(load_config(task=TASK, method="conditional")[0])
     mle, best, worst = (by_name[name] for name in ("prompted", good, bad))

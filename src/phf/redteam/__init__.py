@@ -1,6 +1,6 @@
 """Red teaming: a search for prompts that a model continues badly, and the replay of such prompts.
 
-Takes a model folder, a task and a red LM; gives prompts with the scores of their continuations. May not know how the model
+Takes a model folder, a task and a red LM; returns prompts with the scores of their continuations. Must not know how the model
 was trained.
 """
 

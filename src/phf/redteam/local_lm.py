@@ -20,7 +20,7 @@ class HuggingFaceRedLM(PromptedRedLM):
 
     Args:
         path_or_name: folder or Hub name.
-        is_chat: ask by the tokenizer's chat template, or let the model continue the list; None: whether it has one.
+        is_chat: ask through the tokenizer's chat template, or let the model continue the list; None: whether it has one.
         revision: of a Hub model.
         prompts_per_reply: prompts taken from each reply; the paper takes 1.
         max_new_tokens: of each reply.

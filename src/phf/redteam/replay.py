@@ -124,7 +124,7 @@ def compare(before: dict[str, list[float]], now: Sequence[PoolEntry]) -> dict[st
 
 
 def is_worse(numbers: dict[str, Any], fail_above: float) -> bool:
-    """Whether the model is worse than then by more than `fail_above`: the whole interval of `overall` is above it.
+    """Whether the model is worse than the earlier one by more than `fail_above`: the whole interval of `overall` is above it.
 
     With `fail_above` 0, an equally good model fails 2.5 times in 100. Nothing to compare is a failure too.
     """

@@ -101,7 +101,7 @@ def _claim(output: Path, job: dict[str, Any]) -> None:
 
 
 def _meaning(job: Any) -> Any:
-    """The settings of a job with its sections `redteam` as what they mean: an older version may have written it."""
+    """The settings of a job, its section `redteam` reduced to what it means, since an older version may have written it."""
     if not isinstance(job, dict):
         return job
     try:

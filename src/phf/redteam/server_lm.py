@@ -13,7 +13,7 @@ class ServerRedLM(PromptedRedLM):
     Args:
         base_url: e.g. `http://localhost:8000/v1`.
         model: the server's name of the model.
-        is_chat: ask by `/chat/completions`, or by `/completions` (base models).
+        is_chat: use `/chat/completions`, or `/completions` (base models).
         api_key_env: name of the environment variable that holds the key.
         prompts_per_reply: prompts taken from each reply; the paper takes 1.
         max_tokens: of each reply.

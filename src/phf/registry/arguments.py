@@ -85,7 +85,7 @@ class Arguments:
                 yield key, f"is missing: {name} needs it."
 
     def parsed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings without problems, as the types of their arguments: "5e-4" of a float is 0.0005."""
+        """Settings without problems, converted to the types of their arguments: "5e-4" of a float is 0.0005."""
         return {key: _parsed(value, self.named.get(key, Argument()).annotation) for key, value in settings.items()}
 
     def with_defaults(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _bound(path: Path, modified: int) -> dict[str, ast.stmt]:
     try:
         return dict(bindings(ast.parse(path.read_bytes()).body))
     except (OSError, SyntaxError, ValueError, RecursionError):
-        return {}  # importing it will say so
+        return {}  # importing it will report that
 
 
 def _arguments(node: ast.arguments, bound: Mapping[str, ast.stmt], skip: int = 0) -> Arguments:

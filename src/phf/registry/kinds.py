@@ -173,7 +173,7 @@ def refuse_unseen(module_name: str, name: str, target: str, kind: Kind) -> None:
     try:
         body = ast.parse(origin.read_bytes()).body
     except (OSError, SyntaxError, ValueError, RecursionError):
-        return  # importing it will say so, and run nothing
+        return  # importing it will report that, and run nothing
     bound = dict(bindings(body))
     if name not in bound and "*" not in bound and "__getattr__" not in bound:
         raise ConfigError(

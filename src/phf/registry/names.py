@@ -110,7 +110,7 @@ class Registry:
     def canonical(
         self, section: Mapping[str, Any], name_key: str = "class_name", *, is_short: bool = False
     ) -> dict[str, Any]:
-        """The section with its values as the types of their arguments, and the defaults of those left out.
+        """The section with its values converted to the types of their arguments, and the defaults of those left out.
 
         Sections that mean the same become equal, as far as known without importing what they name. `is_short`: settings
         at their defaults are left out instead.
@@ -134,7 +134,7 @@ class Registry:
         return f"is missing. {did_you_mean('', self.describe())}"
 
     def _settable(self, arguments: Arguments) -> Arguments:
-        """Without those that a function is given each time that it is asked."""
+        """Without the arguments that a function is passed on each call."""
         return arguments.without(self.kind.parameters) if self.kind.is_done_by(list(arguments.named)) else arguments
 
     def _arguments(self, name: str) -> Arguments | None:

@@ -1,4 +1,4 @@
 """Run folders -> one page.
 
-Takes only the contents of run folders; gives a self-contained page. May not measure anything itself.
+Takes only the contents of run folders; writes a self-contained page. Must not measure anything itself.
 """

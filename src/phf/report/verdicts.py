@@ -26,7 +26,7 @@ OWN_TO_A_METHOD = (
 
 
 def verdicts(runs: Sequence[Run], baseline: str | None = None) -> list[str]:
-    """One sentence for each other method and scenario of the baseline's, by the samples of the last evaluation.
+    """One sentence for each other method and each scenario of the baseline, based on the samples of the last evaluation.
 
     Only equal scenarios are compared: the same name, settings and scorer, as far as the runs record them; or, if a run
     has none of that name, the one that differs only in its name and control token, if the token is the model's own.

@@ -58,7 +58,7 @@ def draw_with_generate(
     fewest: Sequence[int],
     uniforms: Tensor,
 ) -> list[list[int]]:
-    """The same, drawn by the own loop's `drawer` and `uniforms` [prompts, tokens]; `fewest`: tokens before the end."""
+    """The same, drawn by our own loop's `drawer` and `uniforms` [prompts, tokens]; `fewest`: tokens before the end."""
     width = max(map(len, prompts))
     allowed = torch.tensor(fewest, device=model.device)
     draw = DrawEach(drawer, width, allowed, uniforms.to(model.device))

@@ -18,7 +18,7 @@ HANDLED = (
     "top_k",
     "top_p",
 )
-"""The arguments of `generate` that the own loop supports, besides EOS and banned tokens; others need `generate`."""
+"""The arguments of `generate` that our own loop supports, besides EOS and banned tokens; others need `generate`."""
 WIDTHS = (64, 1024)
 """Number of the likeliest tokens that are sorted first to find those that make up top_p, before all are."""
 DEFAULT_TOP_K = 50

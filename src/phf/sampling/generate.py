@@ -130,7 +130,7 @@ def _draw_samples(
     batch_size: int,
     division: Division,
 ) -> list[list[int]]:
-    """Ids of the continuations, up to EOS, from the own loop; the candidates of a sample are adjacent."""
+    """Ids of the continuations, up to EOS, from our own loop; the candidates of a sample are adjacent."""
     drawer = Drawer.of(config, model.device.type)
 
     def draw(batch: list[int]) -> list[list[int]]:
@@ -158,7 +158,7 @@ def _draw_with_generate(
     batch_size: int,
     division: Division,
 ) -> list[list[int]]:
-    """The same from `model.generate`; drawn by the own code if it supports all of the scenario's arguments."""
+    """The same from `model.generate`; drawn by our own code if it supports all of the scenario's arguments."""
     drawer = None if unknown_to_own_loop(scenario) else Drawer.of(config, model.device.type)
 
     def draw(batch: list[int]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""The own sampling loop: the distribution of `model.generate`, in less time for prompts of mixed length.
+"""Our own sampling loop: the distribution of `model.generate`, in less time for prompts of mixed length.
 
 On a CPU, `generate` spends its time on a sort of the vocabulary for each token (draw.py sorts only the likeliest), a
 random number for each entry of it (here: one per token), a copy of all keys and values for each token (see
@@ -19,7 +19,7 @@ from phf.sampling.finite import not_finite, usable_rows
 from phf.sampling.static_cache import accepts, pad_left, positions_of, preallocated_cache
 
 LOOK_EVERY = 8
-"""Steps between checks which rows have ended, since each check waits for the GPU."""
+"""Steps between checks of which rows have ended, since each check waits for the GPU."""
 FINISHED_SHARE = 0.25
 """Share of ended rows at which they are removed: each removal costs a copy of the cache."""
 

@@ -55,7 +55,7 @@ def runs_together(model: PreTrainedModel, *, in_own_loop: bool) -> Together:
     and with a long one. The result is valid until the weights change: a layer that starts at zero has no effect at first.
 
     Args:
-        in_own_loop: tested in the own loop, which provides masks and positions itself; otherwise by `model.generate`.
+        in_own_loop: tested in our own loop, which provides masks and positions itself; otherwise by `model.generate`.
     """
     version = sum(0 if parameter.is_inference() else parameter._version for parameter in model.parameters())
     known = _known.setdefault(model, {})

@@ -23,8 +23,8 @@ def lost_peers(num_processes: int) -> Iterator[None]:
         kept = "What is finished is kept; run again to continue, phf train with --resume."
         if "timed out" in first.lower() or "timeout" in first.lower():
             raise PeerError(
-                f"Another process of this job did not come in time: {first} If it is alive, it needed longer than the others "
-                f"wait (training.ddp_timeout, in seconds). {kept}"
+                f"Another process of this job did not respond in time: {first} If it is still running, it took longer "
+                f"than the others wait (training.ddp_timeout, in seconds). {kept}"
             ) from error
         raise PeerError(
             f"Another process of this job has ended, or cannot be reached: {first} Its own message, above or in its log, says "

@@ -33,7 +33,7 @@ WARPERS = {
 
 
 def uses_own_loop(scenario: GenerationScenario, model: Any) -> bool:
-    """Whether the own loop samples: the model is plain enough, and the loop supports all `generate_kwargs`."""
+    """Whether our own loop samples: the model is plain enough, and the loop supports all `generate_kwargs`."""
     return runs_own_loop(model) and not unknown_to_own_loop(scenario)
 
 

@@ -1,6 +1,6 @@
 """Scorers: text -> misalignment score, higher is worse, None if a text could not be scored.
 
-Takes texts; gives one score each and, if the scorer has them, the spans that caused it. May not know about corpora on disk,
+Takes texts; returns one score each and, if the scorer has them, the spans that caused it. Must not know about corpora on disk,
 models that are trained, or what scores are used for.
 """
 

@@ -1,6 +1,6 @@
 """From annotated documents to what a model reads: encoded once into a token store, read in blocks as a method specifies.
 
-Takes an annotated dataset, a tokenizer and a method, gives blocks: token ids and a score for each token. May not know
+Takes an annotated dataset, a tokenizer and a method, returns blocks: token ids and a score for each token. Must not know
 models or trainers.
 
     text_tokenizer, tokenizer, spelling     text -> ids that decode to it

@@ -1,5 +1,5 @@
 """Training: the thin adapter over `transformers.Trainer`, and the run.
 
-Takes a resolved configuration; gives a run folder with metrics, samples and an exported model; resumes exactly. May not know
+Takes a resolved configuration; writes a run folder with metrics, samples and an exported model; resumes exactly. Must not know
 about red teaming or reports.
 """

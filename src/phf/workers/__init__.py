@@ -1,4 +1,4 @@
 """Processes: children that speak JSON lines, a Ray cluster, their number, the activity of a process, and how it stops.
 
-May not know what the work is.
+Must not know what the work is.
 """

@@ -25,13 +25,13 @@ MAX_ELEMENT_CHARS = 2**31
 _ATOMS = frozenset((str, int, bool, NoneType))
 _LEAST_LARGE_FLOAT = 2.0**63
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-"""As JSON spells one; most are halves of a pair, which is a character."""
+"""As JSON spells one; most are halves of a pair, which make up a character."""
 _SPACES = re.compile(r"[ \t\r\n]*")
 _BETWEEN = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
 
 
 def ignore_progress(fraction: float) -> None:
-    """For readers whose progress is not shown."""
+    """For readers whose progress is not displayed."""
 
 
 def read_json_lines(path: Path, progress: ReadProgress = ignore_progress) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -171,7 +171,7 @@ class _Text:
         return parse_json(element, place, lambda message: BadRowError.of(place, message))
 
     def _more(self) -> None:
-        """Read more: twice as much each time, so that a long element is not parsed over and over."""
+        """Read more: twice as much each time, so that a long element is not parsed again and again."""
         self._progress(min(self._raw.tell() / self._num_bytes, 1.0))
         rest = self._text[self._start :]
         read = self._content.read(max(CHUNK_BYTES, len(rest)))
@@ -206,7 +206,7 @@ def is_laid_out(head: bytes) -> bool:
 
 
 def _parse(line: bytes, place: str) -> dict[str, Any]:
-    """The object of a line, as `_parse_leniently` gives it, but nearly always several times as fast."""
+    """The object of a line, as `_parse_leniently` returns it, but nearly always several times as fast."""
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -226,7 +226,7 @@ def _parse_leniently(line: bytes, place: str) -> dict[str, Any]:
 
 
 def _is_exact(value: Any, depth: int = 1) -> bool:
-    """Whether a value that orjson parsed is certainly the one that `parse_json` gives.
+    """Whether a value that orjson parsed is certainly the one that `parse_json` returns.
 
     orjson reads integers of more than 64 bits as floats, and nests deeper.
     """

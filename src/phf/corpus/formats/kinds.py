@@ -44,7 +44,7 @@ OWN_FILES = re.compile(r"_SUCCESS|_(common_)?metadata|_committed_.*|_started_.*|
 
 
 def kind_by_name(name: str) -> tuple[Kind | None, bool]:
-    """(kind of records that a name promises, whether it may be something else where it is not named itself)."""
+    """(kind of records that a name promises, whether a file that was not specified itself may be something else)."""
     *parts, suffix = name.lower().split(".")
     if suffix in COMPRESSIONS and len(parts) > 1:
         suffix = parts[-1]
@@ -107,7 +107,7 @@ def _text_names(options: ReadOptions) -> tuple[str, ...]:
 def _keys(head: bytes) -> list[str] | None:
     """Keys of the first object of a file of JSON that begins like this.
 
-    None: it is not JSON objects; empty: it may be, but the first one is longer than what is at hand.
+    None: it is not JSON objects; empty: it may be, but the first one is longer than what was read.
     """
     text = head.decode("utf-8-sig", "ignore").lstrip()
     in_array = text.startswith("[")

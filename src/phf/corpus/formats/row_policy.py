@@ -137,7 +137,7 @@ def listed(names: Iterable[str]) -> str:
 
 @dataclass
 class Named:
-    """A count, and the names of all or of the first."""
+    """A count, and all of the names or the first ones."""
 
     count: int = 0
     names: list[Any] = field(default_factory=list)
@@ -190,7 +190,7 @@ class ReadNotes:
         return describe_left_out(self.to_json()["left_out"])
 
     def take(self) -> "ReadNotes":
-        """What was noted since the last call; it is removed here."""
+        """What was noted since the last call, which resets it."""
         taken = ReadNotes(dict(self.left_out), self.skipped, self.is_strict)
         self.left_out.clear()
         self.skipped = Named()

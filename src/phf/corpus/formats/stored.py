@@ -171,8 +171,8 @@ class Opened(NamedTuple):
 def opened(file: StoredFile) -> Iterator[Opened]:
     """Open a file, compressed or not.
 
-    Raises `CorpusError` for a pointer of Git LFS, which stands where the file should be, and for a file that is empty
-    although its kind cannot be.
+    Raises `CorpusError` for a pointer of Git LFS, which is stored where the file should be, and for a file that is
+    empty although its format cannot be.
     """
     with file.open() as raw:
         with reaching(file.location):

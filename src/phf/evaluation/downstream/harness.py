@@ -27,7 +27,7 @@ MAX_NEW_TOKENS = 256
 
 
 class HarnessLM(HFLM):
-    """A causal LM in memory, which is not changed, nor is its generation config.
+    """A causal LM in memory; neither it nor its generation config is changed.
 
     Every text is encoded as text only and follows the prefix, which is neither scored nor cut off: what does
     not fit the context loses tokens from its left, after the prefix. Generation also starts from the prefix, follows

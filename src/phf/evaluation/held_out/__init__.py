@@ -1,1 +1,1 @@
-"""Held-out loss and bits per byte, per class of segment, and whether the control tokens were learnt."""
+"""Held-out loss and bits per byte, per class of segment, and whether the control tokens were learned."""

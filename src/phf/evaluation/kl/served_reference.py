@@ -97,7 +97,7 @@ def find_start(server: CompletionsServer, prompt: str | None) -> Start:
                 f"{LOCAL_INSTEAD}."
             )
         if None in probe.logprobs[max(len(tokens), 1) :]:
-            raise ServerError(f"{where}: leaves log-probabilities of a prompt out. {LOCAL_INSTEAD}.")
+            raise ServerError(f"{where}: leaves out some log-probabilities of a prompt. {LOCAL_INSTEAD}.")
         if tokens and (not start or tokens == [start]):
             return Start(start, tokens)
         refusals.append(f"reads {start!r} as {visible(repr(tokens), 100)}, which is not one token.")

@@ -1,7 +1,7 @@
 """Keeping the documents of a block apart: how a model is run for it, and whether it does, determined by a test run.
 
 transformers recognises packed documents by positions that restart, and masks attention accordingly. Not every architecture
-takes part: some take no positions (ALiBi), others carry a state from token to token (Mamba) or have masks of their own.
+takes part: some take no positions (ALiBi), others carry a state from token to token (Mamba) or build their own masks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -102,7 +102,7 @@ def uses_flash_attention(lm: Any) -> bool:
 
 
 def check_document_attention(lm: Any, seq_length: int, run: Run | None = None) -> None:
-    """Raises `ConfigError` unless `lm` computes the same of a document of a block as of the document alone.
+    """Raises `ConfigError` unless `lm` computes the same for a document in a block as for the document alone.
 
     Args:
         seq_length: tokens of a block, which limits the positions.
@@ -137,32 +137,32 @@ def check_document_attention(lm: Any, seq_length: int, run: Run | None = None) -
 
 @torch.no_grad()
 def _problem(lm: Any, seq_length: int, run: Run, tolerance: float) -> str | None:
-    """What is wrong with the documents of a block; None if they are computed as each one alone."""
+    """What is wrong with the documents of a block; None if each is computed as it is alone."""
     num_long_tokens = 5 * sum(map(sum, LONG_LENGTHS))  # three texts at once, one alone, and its documents alone
     is_cheap = 2 * lm.num_parameters() * num_long_tokens <= LONG_FLOP or depends_on_length(lm)
     for rows in (LENGTHS, LONG_LENGTHS) if is_cheap else (LENGTHS,):
         lengths = [_cut(row, seq_length) for row in rows]
         if change_by_other_documents(lm, lengths, run) > tolerance:
-            return "sees other documents than a token's own"
+            return "lets a token see documents other than its own"
         for row, of_row in enumerate(lengths):
             ids, positions = _documents(lm, of_row, row)
             packed = run(ids, positions)[0]
             for document, (start, end) in enumerate(_bounds(of_row)):
                 alone = run(ids[:, start:end], None)[0]
                 if largest_change(packed[start:end], alone) > tolerance:
-                    return f"computes document {document + 1} of a block otherwise than the same document alone"
+                    return f"computes document {document + 1} of a block differently from the same document alone"
     if sum(FAR_LENGTHS) <= seq_length:
         ids, positions = _documents(lm, FAR_LENGTHS, 0)
         (start, end), (last, _) = _bounds(FAR_LENGTHS)[1:]
         positions[:, start:end] += seq_length - (end - start)
         if largest_change(run(ids, positions)[0, last:], run(ids[:, last:], None)[0]) > tolerance:
-            return "computes short documents otherwise in a block that has a long one"
+            return "computes short documents differently in a block that has a long one"
     return None
 
 
 @torch.no_grad()
 def strengthen(lm: Any) -> None:
-    """Scale weights as far as their outputs are about as large as their inputs, so that attention has an effect.
+    """Scale weights until their outputs are about as large as their inputs, so that attention has an effect.
 
     In a narrow model that is not trained yet its effect, and that of positions, may be lost in rounding.
     """

@@ -1,7 +1,7 @@
 """pycodestyle's verdict, line by line and code by code, in a third of its time.
 
-`Checker` takes its tokens from `rows`, leaves out the checks that cannot find anything in the line at hand (`choice`), does not
-even tokenize a line that is beyond doubt (`plain`), and hands everything else to pycodestyle's own functions. With a
+`Checker` takes its tokens from `rows`, leaves out the checks that cannot find anything in the current line (`choice`), does not
+even tokenize a line that is beyond doubt (`plain`), and passes everything else to pycodestyle's own functions. With a
 pycodestyle that this was not verified for, `find` uses pycodestyle's own Checker.
 """
 

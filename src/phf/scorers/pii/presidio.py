@@ -58,7 +58,7 @@ class PresidioScorer(SegmentScorer):
         self.version = f"1+presidio-analyzer-{version('presidio-analyzer')}"
 
     def describe(self) -> dict[str, Any]:
-        """class_name, version and settings, and the recognisers that are active."""
+        """class_name, version and settings, and the active recognisers."""
         return super().describe() | {"active_recognizers": self.active_recognizers}
 
     def score_texts(self, texts: list[str]) -> list[float | None]:

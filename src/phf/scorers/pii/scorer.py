@@ -60,7 +60,7 @@ class PIIScorer(SegmentScorer):
         self.version = "+".join(["1", *(f"{library}-{version(library)}" for library in libraries)])
 
     def describe(self) -> dict[str, Any]:
-        """class_name, version and settings, and the detectors that are active."""
+        """class_name, version and settings, and the active detectors."""
         return super().describe() | {"active_detectors": self.active_detectors}
 
     def score_texts(self, texts: list[str]) -> list[float | None]:
