@@ -1,5 +1,6 @@
 """Work divided over processes: in order, the same for any number, and none waits for one that has failed."""
 
+import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -10,6 +11,9 @@ from phf.errors import ConfigError, MissingExtraError, OutputError, PeerError
 from phf.sampling import agreement
 from phf.sampling.agreement import check_same_folder, check_same_start
 from phf.sampling.division import ALONE, Division
+from phf.sampling.peers import Notice
+from phf.workers import interruption
+from phf.workers.interruption import WorkInterrupted
 
 SECONDS = 10
 """In which a test that waits for ever fails."""
@@ -32,7 +36,7 @@ def in_processes(number, work):
     def run(index):
         try:
             return work(exchanging(index))
-        except Exception as error:  # noqa: BLE001
+        except (Exception, WorkInterrupted) as error:  # noqa: BLE001
             return error
 
     with ThreadPoolExecutor(number) as pool:
@@ -95,6 +99,81 @@ def test_a_mistake_in_the_program_ends_the_others_with_the_number_of_the_process
     assert type(second) is ZeroDivisionError
     assert type(first) is type(third) is PeerError
     assert str(first).startswith("Process 1 of this job failed, and with it the job: ZeroDivisionError: by zero")
+
+
+def interrupted_at(index, item):
+    """Work in which a signal comes in one process."""
+
+    def work(division):
+        def double(number):
+            if (division.index, number) == (index, item):
+                raise WorkInterrupted(15)
+            return 2 * number
+
+        with division.together():
+            return division.map(double, list(range(6)), "work", lambda item: 1)
+
+    return work
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_work_that_a_signal_interrupts_in_one_process_is_left_by_all(number):
+    errors = in_processes(number, interrupted_at(number - 1, number - 1))
+    assert [(type(error), error.signum) for error in errors] == [(WorkInterrupted, 15)] * number
+
+
+def test_an_error_of_another_process_comes_before_an_interruption():
+    def work(division):
+        with division.together():
+            raise WorkInterrupted(15) if division.index else ConfigError("dataset.seq_length is 0.")
+
+    assert [str(error) for error in in_processes(3, work)] == ["dataset.seq_length is 0."] * 3
+
+
+def test_two_signals_are_one_the_same_in_all_processes():
+    def work(division):
+        with division.together():
+            if division.index:
+                raise WorkInterrupted((10, 15)[division.index - 1])
+
+    assert [error.signum for error in in_processes(3, work)] == [15] * 3
+
+
+class SharedNotice(Notice):
+    signum = 0
+
+    def read(self):
+        return self.signum
+
+    def give(self, signum):
+        type(self).signum = signum
+
+
+def test_a_process_begins_no_more_work_once_another_was_sent_a_signal(monkeypatch):
+    monkeypatch.setattr(SharedNotice, "signum", 0)
+    done, given = [], threading.Event()
+
+    def work(division):
+        division = dataclasses.replace(division, notice=SharedNotice())
+
+        def item(number):
+            if division.index:
+                raise WorkInterrupted(15)
+            given.wait(SECONDS)
+            done.append(number)
+
+        if division.index:
+            division.notice.give = lambda signum: (SharedNotice.give(division.notice, signum), given.set())
+        return division.map(item, list(range(100)), "work", lambda item: 1)
+
+    monkeypatch.setattr(interruption, "_requests", interruption.Requests())
+    errors = in_processes(2, work)
+    assert [error.signum for error in errors] == [15, 15]
+    assert done == [0]
+    # where signals are not remembered, nothing would save the state: the notice means nothing
+    monkeypatch.setattr(interruption, "_requests", None)
+    with interruption.interruptible(SharedNotice().read):
+        pass
 
 
 def test_blocks_inside_one_another_exchange_an_error_once():

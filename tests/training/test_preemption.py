@@ -148,7 +148,7 @@ class _State:
 def test_after_the_last_step_a_signal_ends_the_run_as_any_command():
     callback = Preemption(Agreement(1, 1.0), None, True, lambda text: None)
     callback.requests = Requests()
-    assert not callback.end(5)
+    assert not callback.end(5, is_finished=False)
     with pytest.raises(Terminated):
         callback.requests.receive(signal.SIGTERM, None)
 
@@ -157,9 +157,9 @@ def test_a_finished_run_that_saved_nothing_continues_to_its_export():
     callback = Preemption(Agreement(1, 1.0), None, True, lambda text: None)
     callback.requests = Requests()
     callback.requests.receive(signal.SIGTERM, None)
-    assert not callback.end(5)
+    assert not callback.end(5, is_finished=False)
     callback.on_save(None, _State, None)
-    assert callback.end(5)
+    assert callback.end(5, is_finished=False)
 
 
 class _SignalElsewhere(Agreement):
@@ -173,7 +173,7 @@ def test_a_signal_after_the_last_step_that_reached_another_process_ends_this_one
     callback = Preemption(_SignalElsewhere(1, 1.0), None, True, lambda text: None)
     callback.requests = Requests()
     callback.on_save(None, _State, None)
-    assert callback.end(5)
+    assert callback.end(5, is_finished=False)
     assert callback.stopped_by == signal.SIGTERM
 
 

@@ -21,7 +21,7 @@ from phf.runs.layout import CONFIG, METRICS, PROVENANCE, SAMPLES, SPIKES, sample
 from phf.runs.provenance import describe_environment
 from phf.storage.files import append_atomic, atomic_write, last_line, write_json_atomic, write_text_atomic
 from phf.storage.reading import parse_json, read_bytes, read_json_lines_as, read_text, typed
-from phf.storage.shapes import SpikeLine
+from phf.storage.shapes import Metrics, SpikeLine
 
 
 class RunWriter:
@@ -50,6 +50,13 @@ class RunWriter:
     def write_metrics(self, lines: Iterable[tuple[int, int, Mapping[str, float | None]]]) -> None:
         """All of `metrics.jsonl` at once: (step, tokens seen, numbers) of each line."""
         write_text_atomic(self.folder / METRICS, "".join(_metrics_line(*line) for line in lines))
+
+    def numbers_at(self, step: int) -> dict[str, float]:
+        """The numbers that `metrics.jsonl` has of a step; NaN for null."""
+        path = self.folder / METRICS
+        lines = read_json_lines_as(Metrics, path, OutputError) if path.is_file() else ()
+        of_step = [line for _, line in lines if line.get("step") == step]
+        return {key: math.nan if value is None else value for line in of_step for key, value in line.items()}
 
     def append_spike(self, line: Mapping[str, Any]) -> None:
         """Append one line to `spikes.jsonl`; it has a `step`."""

@@ -1,25 +1,28 @@
 """Work divided over the processes of a job (`torchrun`, `accelerate launch`), each of which has the whole model.
 
 It does not matter which process works on an item: each is worked on as by a process alone, with its own seed, and the
-results are in the order of the items. An error in one process is raised in all, so none waits for the others.
+results are in the order of the items. An error in one process is raised in all, so none waits for the others; so is a signal
+that asks one of them to stop.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
 from torch import distributed
 
 from phf.errors import PeerError, PhfError
-from phf.sampling.peers import lost_peers
+from phf.sampling.peers import Notice, StoredNotice, lost_peers
 from phf.workers.activity import activity
 from phf.workers.child import carried_error
+from phf.workers.interruption import WorkInterrupted, interruptible
 from phf.workers.parent import class_names
 
 T = TypeVar("T")
 R = TypeVar("R")
+E = TypeVar("E", bound=BaseException)
 
 
 def _alone(value: Any) -> list[Any]:
@@ -38,6 +41,7 @@ class Division:
     count: int = 1
     exchange: Callable[[Any], list[Any]] = _alone
     """Called in every process with a value; returns the values of all, in the order of the processes."""
+    notice: Notice = field(default_factory=Notice)
 
     @property
     def is_main(self) -> bool:
@@ -47,7 +51,8 @@ class Division:
     def map(self, work: Callable[[T], R], items: Sequence[T], what: str, size: Callable[[T], int]) -> list[R]:
         """`work` of each item, in their order. Every n-th item is this process's.
 
-        Items must be the same in all processes: what depends on rounding comes from `from_main`.
+        Items must be the same in all processes: what depends on rounding comes from `from_main`. Raises `WorkInterrupted`
+        in all processes soon after a signal that is remembered (`phf.workers.interruption`).
 
         Args:
             what: the activity that is reported, for display.
@@ -56,9 +61,14 @@ class Division:
         indices = range(self.index, len(items), self.count)
         results: list[R] = []
         with _Attempt(self) as attempt, activity(what, sum(size(items[i]) for i in indices)) as advance:
-            for i in indices:
-                results.append(work(items[i]))
-                advance(size(items[i]))
+            try:
+                for i in indices:
+                    with interruptible(self.notice.read):
+                        results.append(work(items[i]))
+                    advance(size(items[i]))
+            except WorkInterrupted as interruption:
+                self.notice.give(interruption.signum)
+                raise
             attempt.result = results
         assert sum(map(len, attempt.results)) == len(items), "processes divided different work"
         return [attempt.results[i % self.count][i // self.count] for i in range(len(items))]
@@ -97,7 +107,7 @@ def all_processes() -> Division:
     """Those that a launcher started and that have found each other; otherwise this one alone."""
     if not distributed.is_initialized():
         return ALONE
-    return Division(distributed.get_rank(), distributed.get_world_size(), _exchange)
+    return Division(distributed.get_rank(), distributed.get_world_size(), _exchange, StoredNotice())
 
 
 def _exchange(value: Any) -> list[Any]:
@@ -108,8 +118,11 @@ def _exchange(value: Any) -> list[Any]:
 
 
 class _Attempt(AbstractContextManager["_Attempt"]):
-    """A block in each process, whose results all processes know after it. An interruption is not exchanged, nor is an
-    error that all have met already, or one that says that another process has ended.
+    """A block in each process, whose results all processes know after it.
+
+    What one raises, all raise; of several errors each its own, and an error rather than `WorkInterrupted`. Other
+    interruptions are not exchanged, nor is an error that all have met already, or one that says that another process has
+    ended.
 
     Attributes:
         result: set inside the block.
@@ -125,18 +138,32 @@ class _Attempt(AbstractContextManager["_Attempt"]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         is_exchanged = error is None or (
-            isinstance(error, Exception) and not isinstance(error, PeerError) and not getattr(error, "is_shared", False)
+            isinstance(error, Exception | WorkInterrupted)
+            and not isinstance(error, PeerError)
+            and not getattr(error, "is_shared", False)
         )
         if not is_exchanged:
             return
-        outcomes = self._division.exchange((None if error is None else _described(error), self.result))
-        self.results = [result for _, result in outcomes]
+        signum = error.signum if isinstance(error, WorkInterrupted) else 0
+        failure = None if error is None or signum else _described(error)
+        outcomes = self._division.exchange((failure, signum, self.result))
+        self.results = [result for _, _, result in outcomes]
+        if failure is None:
+            for process, (other, _, _) in enumerate(outcomes):
+                if other is not None:
+                    raise _failed(process, *other) from error
+            if asked := max(asked for _, asked, _ in outcomes):  # the same in all processes
+                if not isinstance(error, WorkInterrupted):
+                    raise _shared(WorkInterrupted(asked), self._division)
+                error.signum = asked
         if error is not None:
-            error.is_shared = self._division.count > 1  # type: ignore[attr-defined]
-            return
-        for process, (failure, _) in enumerate(outcomes):
-            if failure is not None:
-                raise _failed(process, *failure)
+            _shared(error, self._division)
+
+
+def _shared(error: E, division: Division) -> E:
+    """The error, marked as one that all processes of a job have met."""
+    error.is_shared = division.count > 1  # type: ignore[attr-defined]
+    return error
 
 
 def _described(error: BaseException) -> tuple[list[str], str]:

@@ -1,14 +1,58 @@
-"""The other processes of a run: when one of them ends, those that wait for it report that instead of a traceback."""
+"""The other processes of a run: what they see of each other besides the results of work.
 
+When one of them ends, those that wait for it report that instead of a traceback; when one is asked to stop, the others see
+it while they work.
+"""
+
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch.distributed import DistError
+from torch.distributed.distributed_c10d import _get_default_store
 
 from phf.errors import PeerError
 
 SIGNS = ("closed by peer", "reset by peer", "gloo", "NCCL", "TCPStore", "Broken pipe", "Timed out waiting")
 """Messages of torch's RuntimeError when a process that it waits for has ended."""
+
+SECONDS_BETWEEN_LOOKS = 1.0
+"""Interval at which a process looks whether another one was asked to stop."""
+KEY = "phf/stop"
+
+
+class Notice:
+    """What the processes of a job see of a signal that one of them was sent: of a process alone, nothing."""
+
+    def read(self) -> int:
+        """The number of the signal; 0 for none."""
+        return 0
+
+    def give(self, signum: int) -> None:
+        """Called by a process that was sent a signal, or has read the notice."""
+
+    def withdraw(self) -> None:
+        """Forget the signal of earlier work of the same processes."""
+
+
+class StoredNotice(Notice):
+    """In the store in which the processes of torch find each other: read without waiting for anybody."""
+
+    def __init__(self) -> None:
+        self._looked_at = -SECONDS_BETWEEN_LOOKS
+
+    def read(self) -> int:
+        if time.monotonic() - self._looked_at < SECONDS_BETWEEN_LOOKS:
+            return 0
+        self._looked_at = time.monotonic()
+        store = _get_default_store()
+        return int(store.get(KEY)) if store.check([KEY]) else 0
+
+    def give(self, signum: int) -> None:
+        _get_default_store().set(KEY, str(signum))
+
+    def withdraw(self) -> None:
+        _get_default_store().delete_key(KEY)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from phf.runs.writer import RunWriter
 from phf.training.meter import Meter
 from phf.training.preemption import Preemption
 from phf.training.settings.arguments import Arithmetic
+from phf.workers.interruption import WorkInterrupted
 
 SECONDS_UNTIL_SHOWN = 5.0
 """Seconds after which the step is shown between two lines of the log."""
@@ -71,8 +72,12 @@ NOT_OF_THE_LINE = {"epoch", "num_input_tokens_seen", "train_runtime", "train_tok
 class EvaluationCallback(TrainerCallback):
     """Calls `evaluate(step)` at the start, every n steps, at chosen steps and at the end, as a section says.
 
-    The section is `generation`, which configures samples and held-out loss.
-    It is called in every process, so that none runs ahead for long; `check` before it, in every process too.
+    The section is `generation`, which configures samples and held-out loss. Whatever is called is called in every process, so
+    that none runs ahead for long.
+
+    Args:
+        check: called before `evaluate`.
+        was_made: whether the log of a resumed run has the evaluation of a step, which a signal may have interrupted.
     """
 
     def __init__(
@@ -80,28 +85,38 @@ class EvaluationCallback(TrainerCallback):
         evaluate: Callable[[int], None],
         config: Any,
         log: LogCallback,
-        check: Callable[[], None] = lambda: None,
+        preemption: Preemption,
+        check: Callable[[], None],
+        was_made: Callable[[int], bool],
     ) -> None:
-        self.evaluate = evaluate
+        self.evaluate, self.check, self.was_made = evaluate, check, was_made
         self.config = config
         self.log = log
-        self.check = check
+        self.preemption = preemption
+        self._begun_at = 0
         self._done_at: int | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.config.run_on_train_start and state.global_step == 0:
-            self._run(state.global_step)
+        step = self._begun_at = state.global_step
+        if self.config.run_on_train_start if step == 0 else self._is_due(state) and not self.was_made(step):
+            self._run(step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        step = state.global_step
-        is_last = step >= state.max_steps
-        if not is_last and (step % self.config.every_n_steps == 0 or step in self.config.force_call_on):
-            self._run(step)
+        if self._is_due(state) and not self.preemption.stopped_by:
+            try:
+                self._run(state.global_step)
+            except WorkInterrupted as interruption:
+                self.preemption.interrupted(interruption.signum)
 
     def at_end(self, step: int) -> None:
         """Called when training has ended, before trackers close."""
-        if self.config.run_on_train_end:
+        if self.config.run_on_train_end and not (step == self._begun_at and self.was_made(step)):
             self._run(step)
+
+    def _is_due(self, state: Any) -> bool:
+        step = state.global_step
+        is_last = step >= state.max_steps
+        return not is_last and (step % self.config.every_n_steps == 0 or step in self.config.force_call_on)
 
     def _run(self, step: int) -> None:
         if step == self._done_at:
@@ -124,10 +139,15 @@ class EvaluationsAtEnd(TrainerCallback):
         self.preemption = preemption
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.preemption.end(state.global_step):
+        step = state.global_step
+        if self.preemption.end(step, is_finished=False):
             return
-        for evaluation in self.evaluations:
-            evaluation.at_end(state.global_step)
+        try:
+            for evaluation in self.evaluations:
+                evaluation.at_end(step)
+        except WorkInterrupted as interruption:
+            self.preemption.interrupted(interruption.signum)
+        self.preemption.end(step, is_finished=True)
 
 
 class KLCallback(EvaluationCallback):

@@ -21,6 +21,7 @@ from phf.training.checkpoints.find import last_checkpoint
 from phf.training.data import RunData
 from phf.training.divergence import NO_LOSS, divergence
 from phf.training.plan import Plan
+from phf.training.preemption import Preemption
 from phf.training.whole import WholeModel
 
 
@@ -59,12 +60,17 @@ class Evaluations:
         )
 
     def callbacks(
-        self, log: LogCallback, report: Callable[[int, dict[str, float]], None], check_weights: Callable[[], None]
+        self,
+        log: LogCallback,
+        preemption: Preemption,
+        report: Callable[[int, dict[str, float]], None],
+        check_weights: Callable[[], None],
     ) -> list[EvaluationCallback]:
         """Callbacks of Trainer that measure at the steps that the configuration says.
 
         Args:
             log: what writes the log of the run.
+            preemption: what ends the run if a signal interrupts an evaluation.
             report: called in the main process with (step, numbers).
             check_weights: called in each process before anything is measured.
         """
@@ -79,8 +85,25 @@ class Evaluations:
                 if module is not None and self._measure_kl is not None:
                     self._report(report, step, self._measure_kl(module.lm, division))
 
-        callbacks = [EvaluationCallback(measure, self.plan.config.generation, log, check_weights)]
-        return callbacks + ([] if self._kl is None else [KLCallback(measure_kl, self._kl, log, check_weights)])
+        generation = self.plan.config.generation
+        callbacks = [EvaluationCallback(measure, generation, log, preemption, check_weights, self._was_made)]
+        if self._kl is not None:
+            callbacks.append(KLCallback(measure_kl, self._kl, log, preemption, check_weights, self._was_kl_measured))
+        return callbacks
+
+    def _was_made(self, step: int) -> bool:
+        is_empty = not self._evaluator.scenarios and self.data.evaluation is None
+        return is_empty or self._has_numbers(step, {"generation", "eval"})
+
+    def _was_kl_measured(self, step: int) -> bool:
+        return self._has_numbers(step, {"kl"})
+
+    def _has_numbers(self, step: int, groups: set[str]) -> bool:
+        """Whether the log has numbers of these groups at that step, which are then the latest."""
+        logged = self._processes.from_main(lambda: self.writer.numbers_at(step))
+        numbers = {key: value for key, value in logged.items() if key.partition("/")[0] in groups}
+        self.latest.update(numbers)
+        return bool(numbers)
 
     def _report(self, report: Callable[[int, dict[str, float]], None], step: int, numbers: dict[str, float]) -> None:
         self.latest.update(numbers)

@@ -62,7 +62,8 @@ class Agreement:
 class Preemption(TrainerCallback):
     """Saves a checkpoint and ends training after SIGTERM or SIGUSR1, and saves one every `save_minutes`.
 
-    Comes after the evaluations in Trainer's callbacks, so that a step that is saved has been evaluated.
+    Comes after the evaluations in Trainer's callbacks, so that a step that is saved has been evaluated, unless a signal
+    interrupted the evaluation: that is then made when the run is resumed.
 
     Attributes:
         requests: what signals have asked of this process.
@@ -88,9 +89,9 @@ class Preemption(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         asks = not self._has_asked and time.monotonic() - self._saved_at >= self._save_seconds
         self._has_asked = self._has_asked or asks
-        stop, save = self.agreement.exchange([self.requests.first, int(asks)])
-        if stop:
-            self._stop(stop)
+        agreed, save = self.agreement.exchange([self.requests.first, int(asks)])
+        if stop := self.stopped_by or agreed:
+            self.interrupted(stop)
             self.announce(f"{_name(stop)}: saving step {state.global_step:,} in a checkpoint, then stopping")
             control.should_training_stop = True
         if stop or save:
@@ -100,24 +101,32 @@ class Preemption(TrainerCallback):
         self._saved_at, self._saved_step = time.monotonic(), state.global_step
         self._has_asked = False
 
-    def end(self, step: int) -> bool:
-        """Called when training has ended, at `step`; whether it was asked to, so that nothing more is to be done.
+    def end(self, step: int, *, is_finished: bool) -> bool:
+        """Called when training has ended, at `step`, and when the evaluations after it have; whether it was asked to stop, so
+        that nothing more is to be done.
 
-        From here on a signal ends the run as it ends any command: there is nothing left to save.
+        A run that has not saved `step` has nothing to resume from, nor has one that is finished anything left to do: from here
+        on a signal ends it as it ends any command.
         """
         # a signal may have reached some processes since the last step: either all end here, or none
         asked, _ = self.agreement.agree([self.requests.first, 0])
         if asked and self._saved_step == step:
-            self._stop(asked)
-        self.requests.release()
+            self.interrupted(asked)
+        if is_finished or self._saved_step != step:
+            self.requests.release()
         return self.stopped_by > 0
 
-    def _stop(self, signum: int) -> None:
+    def interrupted(self, signum: int) -> None:
+        """Called in all processes when training is to be ended by this signal."""
         self.stopped_by = signum
         self.requests.first = self.requests.first or signum  # a launcher may send it to the others when one has ended
 
     def ending(self, run_dir: Path, step: int, is_resumable: bool) -> StoppedError:
-        """What ends the program."""
+        """What ends the program; at step 0 there is no checkpoint."""
+        if not step:
+            return StoppedError(
+                f"Stopped by {_name(self.stopped_by)} before the first step: {run_dir}. Add --resume to begin again."
+            )
         advice = "Add --resume to continue." if is_resumable else "It has weights only (training.save_only_model)."
         return StoppedError(
             f"Stopped by {_name(self.stopped_by)} after step {step:,}: {run_dir}/checkpoint-{step}. {advice}"

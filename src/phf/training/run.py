@@ -44,7 +44,7 @@ from phf.training.start import open_run_dir, refuse_other_batch, refuse_started
 from phf.training.trackers import Trackers
 from phf.training.trainer import ObjectiveTrainer
 from phf.training.whole import WholeModel
-from phf.workers.interruption import remembering_signals
+from phf.workers.interruption import WorkInterrupted, remembering_signals
 
 Show = Callable[[int, int, dict[str, float]], None]
 """Called with (step, max_steps, numbers) whenever numbers are logged, and occasionally with none in between."""
@@ -68,7 +68,7 @@ def train(
 
     A folder that holds a finished or interrupted run is refused unless `resume`, which continues from its last sound
     checkpoint so that every later step is what it would have been. Raises `StoppedError` after a step at which SIGTERM or
-    SIGUSR1 asked for it, when its checkpoint is written.
+    SIGUSR1 asked for it, when its checkpoint is written; an evaluation that they interrupt is made when the run is resumed.
     """
     transformers_logging.disable_progress_bar()
     plan = plan_run(config, run_dir)
@@ -84,6 +84,7 @@ def train(
             }
             check_same_start(division, facts)
             if division.is_main:
+                division.notice.withdraw()
                 refuse_started(run_dir, resume)
                 refuse_other_batch(run_dir, plan.arithmetic)
                 for warning in preflight(config, plan.method).warnings:
@@ -173,9 +174,9 @@ def _train(
         meter,
         lambda step, numbers: show(step, plan.arithmetic.max_steps, numbers),
     )
-    callbacks = evaluations.callbacks(log, report, check_weights)
     agreement = Agreement(plan.arithmetic.world_size, plan.arguments.ddp_timeout)
     preemption = Preemption(agreement, config.training.save_minutes, is_main, announce)
+    callbacks = evaluations.callbacks(log, preemption, report, check_weights)
     trainer = ObjectiveTrainer(
         model=module,
         args=plan.arguments,
@@ -206,6 +207,8 @@ def _train(
         with remembering_signals() as preemption.requests:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         trainer.spiked(trainer.spikes.settle())
+    except WorkInterrupted as interruption:  # an evaluation before the first step of this command
+        preemption.interrupted(interruption.signum)
     except (OSError, SafetensorError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise out_of_memory(plan, trainer.state.global_step + 1) from error

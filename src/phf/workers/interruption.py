@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,14 @@ class Terminated(KeyboardInterrupt):
         self.signum = signum
 
 
+class WorkInterrupted(KeyboardInterrupt):
+    """Work that is left where it is, to be done again later: the program was asked to save its state and stop."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__()
+        self.signum = signum
+
+
 class StoppedError(KeyboardInterrupt):
     """The end of a program that has saved its state because it was asked to stop; its message says where."""
 
@@ -45,10 +53,12 @@ class Requests:
 
     Attributes:
         first: number of the first signal; 0 if there was none.
+        interrupts: whether the first signal is raised as `WorkInterrupted`, besides being remembered.
     """
 
     def __init__(self) -> None:
         self.first = 0
+        self.interrupts = False
         self._is_remembering = True
         self._time = 0.0
         self._process = os.getpid()
@@ -71,6 +81,8 @@ class Requests:
             self.first, self._time = signum, now
             if not self._is_remembering:
                 raise Terminated(signum)
+            if self.interrupts:
+                raise WorkInterrupted(signum)
         elif signum == self.first == signal.SIGTERM and now - self._time > SAME_SECONDS:
             raise Terminated(signum)  # unless `ending_on_signals` is faster, and ends the process
 
@@ -109,6 +121,27 @@ def remembering_signals() -> Iterator[Requests]:
             signal.signal(signum, handler)
         if requests.first and any(isinstance(handler, _RaiseOnce) for handler in handlers.values()):
             _end_after_grace(requests.first)
+
+
+@contextmanager
+def interruptible(asked_elsewhere: Callable[[], int]) -> Iterator[None]:
+    """Where signals are remembered, one raises `WorkInterrupted` in this block, or at its beginning if it came before.
+
+    For work that changes nothing until it is finished, such as an evaluation: a program that waited for its end might be
+    killed before it has saved its state. `asked_elsewhere`: number of a signal that another process of the job was sent; 0
+    for none.
+    """
+    requests = _requests
+    if requests is None or not requests.is_remembering:
+        yield
+        return
+    if signum := requests.first or asked_elsewhere():
+        raise WorkInterrupted(signum)
+    requests.interrupts = True
+    try:
+        yield
+    finally:
+        requests.interrupts = False
 
 
 class _RaiseOnce:
