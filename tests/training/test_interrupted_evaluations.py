@@ -173,8 +173,8 @@ def test_if_one_of_two_processes_is_asked_both_leave_the_evaluation(make_config,
     assert "Stopped by SIGTERM after step 4" in ranks[0].stderr
     assert ranks[0].stdout.count("drawn") == 1  # of three that are its share
     run_ranks(["-m", "phf", *options, "--resume"], tmp_path)
-    expected, found = numbers(tmp_path / "whole"), numbers(tmp_path / "run")
-    assert [row[:2] for row in found] == [row[:2] for row in expected]
-    assert [row[2] for row in found] == pytest.approx([row[2] for row in expected], rel=1e-6, abs=1e-6)
+    expected, resumed = numbers(tmp_path / "whole"), numbers(tmp_path / "run")
+    assert [row[:2] for row in resumed] == [row[:2] for row in expected]
+    assert [row[2] for row in resumed] == pytest.approx([row[2] for row in expected], rel=1e-6, abs=1e-6)
     samples = [(tmp_path / name / "samples" / "unconditional.jsonl").read_bytes() for name in ("whole", "run")]
     assert samples[1] == samples[0]
