@@ -113,7 +113,7 @@ def test_workers_do_not_multiply_the_work(num_workers, stream, tmp_path, monkeyp
 
 
 def test_a_process_that_is_sent_its_batches_reads_nothing(stream, monkeypatch):
-    monkeypatch.setattr(StreamingBlocks, "epoch", None)
+    monkeypatch.setattr(StreamingBlocks, "starting_at", None)
     assert list(DataLoader(StreamDataset(stream, is_read=False), batch_size=3)) == []
 
 
@@ -122,39 +122,55 @@ def losses(run_dir):
     return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
 
 
+def remove_last_steps(run_dir, folder):
+    """As if the run had been stopped after step 4, of which it has a checkpoint."""
+    assert (run_dir / "checkpoint-4").is_dir()
+    for name in ("checkpoint-6", "model"):
+        (run_dir / name).rename(folder / f"{run_dir.name}-{name}")
+
+
 @pytest.mark.slow
-def test_a_streamed_run_with_workers_is_the_run_without_and_resumes(tmp_path):
+def test_a_streamed_run_with_workers_is_the_run_without_and_resumes_without_its_index(tmp_path, caplog):
     source = write_corpus(tmp_path)
     for workers in (0, 2):
         changes = {"dataset.streaming": True, "training.dataloader_num_workers": workers, **QUIET}
         config = tiny_config(source, **changes)
         run_dir = tmp_path / str(workers)
         train(config, run_dir)
-        if workers:
-            for folder in ("checkpoint-6", "checkpoint-4", "model"):
-                (run_dir / folder).rename(tmp_path / folder)
-            train(config, run_dir, resume=True)
-    assert losses(tmp_path / "2") == losses(tmp_path / "0")
-    assert sorted(losses(tmp_path / "0")) == [1, 2, 3, 4, 5, 6]
+        remove_last_steps(run_dir, tmp_path)
+        (run_dir / "stream.index").unlink()  # as older versions left it
+        if not workers:
+            expected = losses(run_dir)
+        train(config, run_dir, resume=True)
+        assert losses(run_dir) == expected
+    assert sorted(expected) == [1, 2, 3, 4, 5, 6]
+    assert "of its index only 0 blocks are known" in caplog.text  # of the run without workers, which log by themselves
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dispatch", [None, False])
-def test_two_processes_train_on_the_stream_as_one_does_and_resume(dispatch, tmp_path):
+def test_two_processes_train_on_the_stream_as_one_does_and_either_resumes_the_other(dispatch, tmp_path, caplog):
     source = write_corpus(tmp_path)
-    changes = {"dataset.streaming": True, "training.use_cpu": True, **QUIET}
-    train(tiny_config(source, **changes), tmp_path / "one")
-    changes |= {"training.dataloader_num_workers": 2}
+    changes = {"dataset.streaming": True, "training.use_cpu": True, "training.dataloader_num_workers": 2, **QUIET}
     changes |= {} if dispatch is None else {"training.accelerator_config": {"dispatch_batches": dispatch}}
-    (tmp_path / "config.yaml").write_text(dump_config(tiny_config(source, **changes)))
+    config = tiny_config(source, **changes)
+    (tmp_path / "config.yaml").write_text(dump_config(config))
     command = ["-m", "phf", "train", "--config", str(tmp_path / "config.yaml"), "--output-dir", str(tmp_path)]
+    train(config, tmp_path / "one")
     first, _ = run_ranks([*command, "--run-name", "two"], tmp_path)
     assert ("encodes the whole stream" in " ".join(first.stdout.split())) == (dispatch is False)
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
-    for folder in ("checkpoint-6", "checkpoint-4", "model"):
-        (tmp_path / "two" / folder).rename(tmp_path / folder)
-    run_ranks([*command, "--run-name", "two", "--resume"], tmp_path)
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    expected, indices = losses(tmp_path / "one"), set()
+    assert losses(tmp_path / "two") == pytest.approx(expected, rel=1e-5)
+    for name in ("one", "two"):
+        remove_last_steps(tmp_path / name, tmp_path)
+        indices.add((tmp_path / name / "stream.index").read_bytes())
+    ranks = run_ranks([*command, "--run-name", "one", "--resume"], tmp_path)
+    train(config, tmp_path / "two", resume=True)
+    for name in ("one", "two"):
+        assert losses(tmp_path / name) == pytest.approx(expected, rel=1e-5)
+        indices.add((tmp_path / name / "stream.index").read_bytes())
+    assert len(indices) == 1
+    assert "index" not in " ".join([caplog.text, *(rank.stdout + rank.stderr for rank in ranks)])
 
 
 def test_a_batch_has_no_target_at_its_first_position_and_the_scores_that_the_objective_can_use():

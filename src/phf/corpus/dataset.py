@@ -25,6 +25,7 @@ from phf.corpus.sources.documents import (
 )
 from phf.corpus.sources.listing import is_text
 from phf.corpus.sources.parts import PYTHON_STDLIB, Part
+from phf.corpus.sources.rows import LineSpan, read_span
 from phf.errors import CorpusError
 from phf.storage.files import atomic_write
 
@@ -129,13 +130,17 @@ def _score_columns(name: str, scores: ScoreColumn, lengths: np.ndarray) -> dict[
 
 
 def read_annotated(
-    source: str, scores_column: str = "scores", its_parts: Sequence[Part] | None = None
+    source: str,
+    scores_column: str = "scores",
+    its_parts: Sequence[Part] | None = None,
+    span: LineSpan | None = None,
 ) -> Iterator[AnnotatedDocument]:
     """The annotated documents of a source, validated row by row.
 
     `scores_column` names the scores of another scorer, e.g. "pii_scores"; other columns than these, `texts`, `id` and
-    `meta` are not read. `its_parts`: of the source, with the names that ids are made of. Raises `CorpusError` naming file
-    and row for a missing column, `texts` and scores of different lengths, or a score that is not a finite number or null.
+    `meta` are not read. `its_parts`: of the source, with the names that ids are made of; `span`: the lines that are read, of
+    one part of one file. Raises `CorpusError` naming file and row for a missing column, `texts` and scores of different
+    lengths, or a score that is not a finite number or null.
     """
     if source == PYTHON_STDLIB or is_text(source):
         raise CorpusError(f"{source} is raw text, without scores; annotate the corpus first (phf annotate).")
@@ -146,7 +151,7 @@ def read_annotated(
         return chosen if any(chosen) else Chosen([], list(names)[:1])
 
     for part in parts(source) if its_parts is None else its_parts:
-        for record in read_part(part, choose):
+        for record in read_part(part, choose) if span is None else read_span(part.files[0], span):
             texts, scores = record.values.get("texts"), record.values.get(scores_column)
             if not isinstance(texts, list):
                 raise CorpusError(f"{record.where}: has no 'texts'; annotate the corpus first (phf annotate).")

@@ -42,8 +42,8 @@ def _encode_here(corpus: Corpus, parts: Sequence[tuple[str, Part]], files: Piece
     encoder = Encoder(corpus.tokenizer, corpus.tokenization)
     for share in map(Share, range(len(parts))):
         stop = 0
-        for number, encoded in encode_share(corpus, *parts[share.part], share, encoder, files.numbers(share.part)):
-            stop = number + 1
+        for start, encoded in encode_share(corpus, *parts[share.part], share, encoder, files.numbers(share.part)):
+            stop = start.number + 1
             if encoded is not None:
-                yield files.write(share.part, number, encoded)
+                yield files.write(share.part, start, encoded)
         yield End(share, stop)

@@ -32,26 +32,72 @@ class PackedChunk:
     """int64 [num_documents], `document_key` of each."""
 
 
-def pack(
-    encoded: Iterable[EncodedDocuments], settings: ViewSettings, counts: ViewCounts | None = None
-) -> Iterator[PackedChunk]:
-    """The tokens of the configured split, piece after piece. `counts` is updated as they go by.
+@dataclass(frozen=True)
+class PackingState:
+    """What packing the next documents depends on, of those before them."""
+
+    num_tokens: int = 0
+    """Tokens of the view so far."""
+    num_passed: int = 0
+    """See `Selection.num_passed`."""
+    num_documents: int = 0
+    """Documents of the view so far, empty ones included."""
+    num_altered: int = 0
+    example: Altered | None = None
+    """The first document that the tokenizer changes."""
+
+
+class Packer:
+    """Packs the documents of a corpus, piece after piece, from its start or from a state on. `counts` is updated.
 
     Raises `ConfigError` where the tokenizer changes more documents than `settings` allow.
     """
-    counts = ViewCounts() if counts is None else counts
-    counts.num_tagged_segments = [0] * len(settings.control_ids)
-    selection = Selection(settings, counts)
-    altered: list[Altered] = []
-    for piece in encoded:
-        altered += piece.altered[: 1 - len(altered)]
-        chunk = _packed(piece, settings, selection, counts)
-        num_seen = counts.num_documents + counts.num_documents_empty
-        if num_seen >= ENOUGH_DOCUMENTS:
-            check_altered(counts.num_documents_altered, num_seen, settings.max_altered_documents, altered)
-        yield chunk
-    num_seen = counts.num_documents + counts.num_documents_empty
-    check_altered(counts.num_documents_altered, num_seen, settings.max_altered_documents, altered)
+
+    def __init__(
+        self, settings: ViewSettings, counts: ViewCounts | None = None, state: PackingState = PackingState()
+    ) -> None:
+        self._settings = settings
+        self._counts = ViewCounts() if counts is None else counts
+        self._counts.num_tagged_segments = [0] * len(settings.control_ids)
+        self._before = state
+        self._example = state.example
+        self._selection = Selection(settings, self._counts, state.num_passed)
+
+    @property
+    def state(self) -> PackingState:
+        """After what has been packed."""
+        before, counts = self._before, self._counts
+        return PackingState(
+            before.num_tokens + counts.num_tokens,
+            self._selection.num_passed,
+            before.num_documents + counts.num_documents + counts.num_documents_empty,
+            before.num_altered + counts.num_documents_altered,
+            self._example,
+        )
+
+    def pack(self, piece: EncodedDocuments) -> PackedChunk:
+        """The tokens of the configured split."""
+        if self._example is None:
+            self._example = next(iter(piece.altered), None)
+        chunk = _packed(piece, self._settings, self._selection, self._counts)
+        if self.state.num_documents >= ENOUGH_DOCUMENTS:
+            self.check_altered()
+        return chunk
+
+    def check_altered(self) -> None:
+        """Raise if the tokenizer has changed too many of the documents so far."""
+        state = self.state
+        examples = [] if state.example is None else [state.example]
+        check_altered(state.num_altered, state.num_documents, self._settings.max_altered_documents, examples)
+
+
+def pack(
+    encoded: Iterable[EncodedDocuments], settings: ViewSettings, counts: ViewCounts | None = None
+) -> Iterator[PackedChunk]:
+    """The tokens of the configured split, piece after piece. `counts` is updated as they go by; see `Packer`."""
+    packer = Packer(settings, counts)
+    yield from map(packer.pack, encoded)
+    packer.check_altered()
 
 
 def _packed(piece: EncodedDocuments, settings: ViewSettings, selection: Selection, counts: ViewCounts) -> PackedChunk:
@@ -89,17 +135,20 @@ def _names(piece: EncodedDocuments) -> list[str]:
 
 
 def cut_into_blocks(
-    chunks: Iterable[PackedChunk], seq_length: int
+    chunks: Iterable[PackedChunk], seq_length: int, num_skipped: int = 0
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]]:
     """Join the chunks and cut them, several blocks at a time, -> (ids, scores), each [num_blocks, seq_length]; the keys of
     the documents that the first and the last token of each block belong to, int64 [num_blocks, 2]; and for each block
     the positions of the first tokens of its documents, int64, counted from its start and negative for the document that
     continues from the block before.
 
-    Only the tail of the last chunk is dropped, where it does not fill a block.
+    Only the tail of the last chunk is dropped, where it does not fill a block, and the first `num_skipped` tokens, which
+    are of the first chunk that has tokens.
     """
     rest: PackedChunk | None = None
     for chunk in chunks:
+        if num_skipped and len(chunk.ids):
+            chunk, num_skipped = _from(chunk, num_skipped), 0
         joined = chunk if rest is None else _joined(rest, chunk)
         end = len(joined.ids) - len(joined.ids) % seq_length
         starts, keys = joined.document_starts, joined.document_keys
@@ -112,8 +161,14 @@ def cut_into_blocks(
                 starts[low : high + 1] - first for first, (low, high) in zip(firsts, owners.tolist(), strict=True)
             ]
             yield joined.ids[:end].reshape(shape), joined.scores[:end].reshape(shape), keys[owners], of_blocks
-        kept = max(int(np.searchsorted(starts, end, side="right")) - 1, 0)
-        rest = PackedChunk(joined.ids[end:], joined.scores[end:], starts[kept:] - end, keys[kept:])
+        rest = _from(joined, end)
+
+
+def _from(chunk: PackedChunk, position: int) -> PackedChunk:
+    """What follows the first tokens of a chunk; the document that continues there starts at a negative position."""
+    first = max(int(np.searchsorted(chunk.document_starts, position, side="right")) - 1, 0)
+    starts, keys = chunk.document_starts[first:] - position, chunk.document_keys[first:]
+    return PackedChunk(chunk.ids[position:], chunk.scores[position:], starts, keys)
 
 
 def _joined(first: PackedChunk, second: PackedChunk) -> PackedChunk:

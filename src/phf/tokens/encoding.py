@@ -96,9 +96,8 @@ class WholeDocumentEncoder:
         # One axis for the characters of all documents, with a gap so that no end of one is the start of the next.
         widths = np.fromiter((len(text) + 1 for text in texts), np.int64, len(texts))
         offsets = np.cumsum(widths) - widths
-        segment_starts = np.concatenate(
-            [offset + _segment_starts(segments) for offset, segments in zip(offsets, documents, strict=True)]
-        )
+        starts = [offset + _segment_starts(segments) for offset, segments in zip(offsets, documents, strict=True)]
+        segment_starts = np.concatenate([np.empty(0, np.int64), *starts])
         # Tokens of one character share its position; none may fall behind its predecessor.
         positions = np.maximum.accumulate(token_starts + np.repeat(offsets, num_tokens))
         owners = np.searchsorted(segment_starts, positions, side="right") - 1

@@ -68,8 +68,8 @@ class _EncodingActor:
     ) -> Iterator[tuple[int, Piece | None, bytes]]:
         """(number, piece, content of its file) of each piece of the share; (number, None, nothing) of those that are done."""
         with collecting_rarely():
-            for number, encoded in encode_share(self._corpus, source, part, share, self._encoder, done):
+            for start, encoded in encode_share(self._corpus, source, part, share, self._encoder, done):
                 if encoded is None:
-                    yield number, None, b""
+                    yield start.number, None, b""
                 else:
-                    yield number, describe_piece(share.part, number, encoded), encoded.to_bytes()
+                    yield start.number, describe_piece(share.part, start, encoded), encoded.to_bytes()

@@ -3,13 +3,13 @@
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 
 from phf.errors import OutputError
-from phf.tokens.pieces import Corpus, End, Piece, Share
+from phf.tokens.pieces import Corpus, End, Piece, PieceStart, Share
 from phf.workers.child import Child, ready
 
 TICK_SECONDS = 0.5
@@ -74,11 +74,11 @@ class EncodingProcesses:
             owners[share] = number % len(self._processes)
             waiting[owners[share]].append(share)
         for first in (share for share in shares if share.number == 0):
-            for number in count():
-                owner = owners[Share(first.part, number % first.of, first.of)]
+            for number in count(first.start.number):
+                owner = owners[replace(first, number=number % first.of)]
                 answer = self._next(self._processes[owner], waiting, ahead)
                 if isinstance(answer, End):
-                    others = {owners[Share(first.part, share, first.of)] for share in range(first.of)} - {owner}
+                    others = {owners[replace(first, number=share)] for share in range(first.of)} - {owner}
                     for other in others:  # their ends, too
                         self._next(self._processes[other], waiting, ahead)
                     break
@@ -114,7 +114,8 @@ class EncodingProcesses:
             for answer in process.child.read():
                 assert process.share is not None
                 if "piece" in answer:
-                    process.answers.append(Piece(**answer["piece"]))
+                    piece = answer["piece"]
+                    process.answers.append(Piece(**{**piece, "start": PieceStart(**piece["start"])}))
                     process.waits = True
                 else:
                     process.answers.append(End(process.share, answer["end"]))

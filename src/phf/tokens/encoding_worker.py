@@ -1,8 +1,8 @@
 """A child process that encodes shares of a corpus: `python -m phf.tokens.encoding_worker PARENT`.
 
-It receives {"corpus": ..., "folder": ..., "path": sys.path}, then for each share {"part", "number", "of"}. For every piece of
-it that is not in the folder yet it waits for {} (continue), writes the piece and answers {"piece": ...}; at the end of the
-share it answers {"end": number of the last piece of the share + 1}.
+It receives {"corpus": ..., "folder": ..., "path": sys.path}, then for each share {"part", "number", "of", "start"}. For every
+piece of it that is not in the folder yet it waits for {} (continue), writes the piece and answers {"piece": ...}; at the end
+of the share it answers {"end": number of the last piece of the share + 1}.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from typing import Any
 
 from phf.errors import PhfError
 from phf.tokens.encoded import Encoder
-from phf.tokens.pieces import Corpus, PieceFiles, Share, encode_share
+from phf.tokens.pieces import Corpus, PieceFiles, PieceStart, Share, encode_share
 from phf.tokens.text_tokenizer import TextTokenizer
 from phf.workers.garbage import collecting_rarely
 from phf.workers.parent import Parent
@@ -44,12 +44,12 @@ def _serve(parent: Parent, settings: dict[str, Any], _: bytes) -> None:
     encoder, files = Encoder(tokenizer, corpus.tokenization), PieceFiles(Path(settings["folder"]))
     while True:
         request, _ = parent.receive()
-        share = Share(**request)
+        share = Share(**{**request, "start": PieceStart(**request["start"])})
         stop = 0
-        for number, encoded in encode_share(corpus, *parts[share.part], share, encoder, files.numbers(share.part)):
-            stop = number + 1
+        for start, encoded in encode_share(corpus, *parts[share.part], share, encoder, files.numbers(share.part)):
+            stop = start.number + 1
             if encoded is not None:
-                parent.send(piece=asdict(files.write(share.part, number, encoded)))
+                parent.send(piece=asdict(files.write(share.part, start, encoded)))
                 parent.receive()
         parent.send(end=stop)
 

@@ -1,13 +1,13 @@
 """A corpus encoded in pieces, by this process or by several: the unit of work, of resume and of what is encoded ahead.
 
-A piece is as many consecutive documents of a part of the corpus as make up `PIECE_CHARS`: it depends on the corpus alone, not
-on who encodes it.
+A piece is as many consecutive documents of a part of the corpus as make up `PIECE_CHARS`, or lines of a large file of JSON
+Lines that take as many bytes: it depends on the corpus alone, not on who encodes it.
 """
 
 import hashlib
 import json
 import zipfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -17,11 +17,14 @@ from phf.corpus.dataset import BATCH_CHARS, in_batches, read_annotated
 from phf.corpus.sources.division import divided
 from phf.corpus.sources.documents import AnnotatedDocument, fingerprint
 from phf.corpus.sources.parts import Part, distinct_parts
+from phf.corpus.sources.rows import has_line_spans, line_spans
 from phf.storage.files import atomic_write
 from phf.tokens.encoded import FORMAT, EncodedDocuments, Encoder, Tokenization
 from phf.tokens.text_tokenizer import TextTokenizer
 from phf.workers.cpus import available_cpus
 
+PIECES_FORMAT = 2
+"""Version of how parts are cut into pieces. Raise it when that changes."""
 PIECE_CHARS = 2**22
 PART_BYTES = 2**19
 """Parts of the corpus are cut into smaller ones of about this size, as stored, where they can be: about half a second's work,
@@ -63,7 +66,8 @@ class Corpus:
             [source, part.kind, [file.name for file in part.files], str(part.row_groups)]
             for source, part in self.parts()
         ]
-        return hashlib.sha256(json.dumps([self.scores_column, self.piece_chars, parts]).encode()).hexdigest()[:16]
+        described = [PIECES_FORMAT, self.scores_column, self.piece_chars, parts]
+        return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
     def parts(self) -> list[tuple[str, Part]]:
         """(source, part), in order."""
@@ -72,12 +76,23 @@ class Corpus:
 
 
 @dataclass(frozen=True)
+class PieceStart:
+    """Where a piece begins in its part."""
+
+    number: int = 0
+    byte: int = 0
+    """Of a part that is read from any line on; 0 in others."""
+    line: int = 1
+
+
+@dataclass(frozen=True)
 class Share:
-    """Every n-th piece of a part."""
+    """Every n-th piece of a part, from one of its pieces on."""
 
     part: int
     number: int = 0
     of: int = 1
+    start: PieceStart = PieceStart()
 
 
 @dataclass(frozen=True)
@@ -94,10 +109,15 @@ class Piece:
     """A piece that is encoded, in a file."""
 
     part: int
-    number: int
+    start: PieceStart
     num_documents: int
     num_tokens: int
     num_altered: int
+
+    @property
+    def number(self) -> int:
+        """Its number in its part."""
+        return self.start.number
 
 
 def read_sources(sources: Sequence[str], scores_column: str) -> Iterator[AnnotatedDocument]:
@@ -108,14 +128,19 @@ def read_sources(sources: Sequence[str], scores_column: str) -> Iterator[Annotat
     )
 
 
-def shares(parts: Sequence[tuple[str, Part]], processes: int) -> list[Share]:
-    """The work, in the order of the corpus. Parts that would keep one process busy at the end are shared by all."""
+def shares(
+    parts: Sequence[tuple[str, Part]], processes: int, first_part: int = 0, start: PieceStart = PieceStart()
+) -> list[Share]:
+    """The work, in the order of the corpus, from the piece of `first_part` that begins at `start` on. Parts that would keep
+    one process busy at the end are shared by all."""
     sizes = [_num_bytes(part) for _, part in parts]
     large = max(SHARED_BYTES, sum(sizes) // (4 * max(processes, 1)))
     return [
-        Share(number, share, processes if size > large else 1)
+        Share(number, share, num_shares, start if number == first_part else PieceStart())
         for number, size in enumerate(sizes)
-        for share in range(processes if size > large else 1)
+        if number >= first_part
+        for num_shares in [processes if size > large else 1]
+        for share in range(num_shares)
     ]
 
 
@@ -135,20 +160,42 @@ def encode_share(
     share: Share,
     encoder: Encoder,
     done: Collection[int] = (),
-) -> Iterator[tuple[int, EncodedDocuments | None]]:
-    """(number, documents) of each piece of a share of `part`, None for those that are `done`.
+) -> Iterator[tuple[PieceStart, EncodedDocuments | None]]:
+    """(start, documents) of each piece of a share of `part`, None for those that are `done`.
 
     Raises `CorpusError` for documents that are not annotated, `ConfigError` where text becomes a special token.
     """
-    batches = in_batches(read_annotated(source, corpus.scores_column, [part]), corpus.piece_chars)
-    for number, documents in enumerate(batches):
-        if number % share.of != share.number:
+    for start, documents in _pieces(corpus, source, part, share.start):
+        if start.number < share.start.number or start.number % share.of != share.number:
             continue
-        if number in done:
-            yield number, None
+        if start.number in done:
+            yield start, None
         else:
             encoded = [encoder.encode(batch) for batch in in_batches(documents, BATCH_CHARS)]
-            yield number, EncodedDocuments.joined(encoded)
+            yield start, EncodedDocuments.joined(encoded or [encoder.encode([])])
+
+
+def _pieces(
+    corpus: Corpus, source: str, part: Part, start: PieceStart
+) -> Iterator[tuple[PieceStart, Iterable[AnnotatedDocument]]]:
+    """The pieces of a part: all of them or, if it can be read from any line on, those from `start` on. What is in a piece is
+    read when it is asked for, where others do not depend on it."""
+    if not _has_line_spans(part, corpus.piece_chars):
+        batches = in_batches(read_annotated(source, corpus.scores_column, [part]), corpus.piece_chars)
+        yield from ((PieceStart(number), documents) for number, documents in enumerate(batches))
+        return
+    (file,) = part.files
+    spans = line_spans(file, start.byte, start.line, lambda _: corpus.piece_chars)
+    for number, (span, _) in enumerate(spans, start.number):
+        documents = read_annotated(source, corpus.scores_column, [part], span)
+        yield PieceStart(number, span.start, span.first_line), documents
+
+
+def _has_line_spans(part: Part, piece_bytes: int) -> bool:
+    """Whether a part is one file that can be read from any line on, and of more than a piece."""
+    if len(part.files) != 1 or part.row_groups is not None or part.kind != "records":
+        return False
+    return part.files[0].stored.num_bytes > piece_bytes and has_line_spans(part.files[0])
 
 
 class PieceFiles:
@@ -174,10 +221,10 @@ class PieceFiles:
                 earlier.setdefault(int(part), set()).add(int(number))
         return earlier
 
-    def write(self, part: int, number: int, encoded: EncodedDocuments) -> Piece:
+    def write(self, part: int, start: PieceStart, encoded: EncodedDocuments) -> Piece:
         """Raises `OutputError` if that fails."""
-        self.write_bytes(part, number, encoded.to_bytes())
-        return describe_piece(part, number, encoded)
+        self.write_bytes(part, start.number, encoded.to_bytes())
+        return describe_piece(part, start, encoded)
 
     def write_bytes(self, part: int, number: int, content: bytes) -> None:
         """The same of a piece that is bytes already."""
@@ -192,7 +239,7 @@ class PieceFiles:
             return None
 
 
-def describe_piece(part: int, number: int, encoded: EncodedDocuments) -> Piece:
+def describe_piece(part: int, start: PieceStart, encoded: EncodedDocuments) -> Piece:
     """A piece with its counts."""
     num_altered = int(encoded.documents["is_altered"].sum())
-    return Piece(part, number, len(encoded.documents), len(encoded.ids), num_altered)
+    return Piece(part, start, len(encoded.documents), len(encoded.ids), num_altered)

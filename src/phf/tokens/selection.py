@@ -23,12 +23,15 @@ def in_split(split_hashes: np.ndarray, settings: ViewSettings) -> np.ndarray:
 
 
 class Selection:
-    """Decides about documents in the order of the corpus, part after part."""
+    """Decides about documents in the order of the corpus, part after part.
 
-    def __init__(self, settings: ViewSettings, counts: ViewCounts) -> None:
+    `num_passed`: where it does not begin with the first document, what is described below.
+    """
+
+    def __init__(self, settings: ViewSettings, counts: ViewCounts, num_passed: int = 0) -> None:
         self._settings = settings
         self._counts = counts
-        self._num_passed = 0
+        self.num_passed = num_passed
         """Tokens of the split so far, without control tokens; followed up to `skip_tokens`."""
 
     def of(self, documents: np.ndarray, avg_scores: np.ndarray, is_unscored: np.ndarray) -> np.ndarray:
@@ -50,14 +53,14 @@ class Selection:
         return kept
 
     def _without_skipped(self, kept: np.ndarray, num_tokens: np.ndarray) -> np.ndarray:
-        if self._num_passed >= self._settings.skip_tokens:
+        if self.num_passed >= self._settings.skip_tokens:
             return kept
         widths = num_tokens.astype(np.int64) + len(self._settings.opening) * (num_tokens > 0)
         widths[~kept] = 0
-        ends = self._num_passed + np.cumsum(widths)
+        ends = self.num_passed + np.cumsum(widths)
         is_skipped = kept & (ends - widths < self._settings.skip_tokens)
         self._counts.num_documents_skipped += int(is_skipped.sum())
-        self._num_passed = int(ends[-1]) if len(ends) else self._num_passed
+        self.num_passed = int(ends[-1]) if len(ends) else self.num_passed
         return kept & ~is_skipped
 
     def _without_filtered(self, kept: np.ndarray, avg_scores: np.ndarray, is_unscored: np.ndarray) -> np.ndarray:

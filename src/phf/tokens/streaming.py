@@ -1,8 +1,12 @@
 """Blocks straight from the corpus, for one that is too large to store: the same view, shuffled a window at a time."""
 
+import hashlib
+import json
+import logging
+import math
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from itertools import count, islice
 from pathlib import Path
 
@@ -11,15 +15,17 @@ import numpy as np
 from phf.corpus.dataset import in_batches
 from phf.errors import OutputError
 from phf.storage.hashing import hash64
-from phf.tokens.cutting import cut_into_blocks, pack
+from phf.tokens.cutting import PackedChunk, Packer, PackingState, cut_into_blocks
 from phf.tokens.encoded import EncodedDocuments, Encoder, avg_score_array, document_key, split_hash
 from phf.tokens.encoding_processes import EncodingProcesses
 from phf.tokens.layout import document_positions
-from phf.tokens.pieces import Corpus, PieceFiles, Share, encode_share, fitting_processes, read_sources, shares
+from phf.tokens.pieces import Corpus, PieceFiles, PieceStart, encode_share, fitting_processes, read_sources, shares
 from phf.tokens.selection import in_split
+from phf.tokens.stream_index import IndexedPiece, StreamIndex
 from phf.tokens.view_settings import ViewCounts, ViewSettings
 from phf.tokens.views import no_block_error
 
+logger = logging.getLogger(__name__)
 Block = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """ids, scores, keys of the first and the last document, starts of the documents; see `cut_into_blocks`."""
 
@@ -44,28 +50,63 @@ class StreamingBlocks:
         self.processes = processes
         self.num_readers = 1
         """Processes of this machine that iterate over the stream, each with its share of the CPUs."""
+        self.index_file: Path | None = None
+        """Where it is recorded which piece of the corpus has which blocks; see `StreamIndex`."""
+        self.writes_index = True
+        """Whether this process records it; others look it up."""
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        for number in count():
-            yield from self.epoch(number)
+        return self.starting_at(0)
+
+    def starting_at(self, first: int) -> Iterator[dict[str, np.ndarray]]:
+        """The stream without its first items. They are not encoded either, nor read where a file can be read from any place
+        on, as far as the index knows where they are; otherwise the corpus is encoded up to there, which is logged."""
+        index = self._open_index()
+        is_resumed = first > 0
+        number = block = 0
+        while True:
+            try:
+                if is_resumed:
+                    number, block = self._place(first, index)
+                yield from self._epoch(number, block, index, is_resumed)
+            except _OtherPieceError:
+                logger.warning(
+                    "The corpus is not encoded as it was when %s was written (by another version of the tokenizer or of the "
+                    "method?), so it is encoded again from its start up to block %s.",
+                    self.index_file,
+                    f"{first:,}",
+                )
+                index.clear()
+                continue
+            is_resumed = False
+            number, block = number + 1, 0
 
     def epoch(self, number: int) -> Iterator[dict[str, np.ndarray]]:
         """The items of one epoch."""
-        blocks = self._blocks()
+        return self._epoch(number, 0, self._open_index())
+
+    def _epoch(
+        self, number: int, first: int, index: StreamIndex, is_resumed: bool = False
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """The items of an epoch, from one on."""
+        first_window, num_past = divmod(first, self.window)
+        blocks = self._blocks(first_window * self.window, index, is_resumed)
         window = list(islice(blocks, self.window))
-        for position in count():
+        for position in count(first_window):
             rng = np.random.default_rng(hash64("stream", self.settings.seed, number, position))
+            order = rng.permutation(len(window))[num_past:]
             following: list[Block] = []
-            for index in rng.permutation(len(window)):
-                ids, scores, documents, starts = window[index]
+            for num_left, index_in_window in zip(range(len(order), 0, -1), order, strict=True):
+                ids, scores, documents, starts = window[index_in_window]
                 item = {"input_ids": ids.astype(np.int64), "token_scores": np.array(scores), "documents": documents}
                 if self.settings.attention == "document":
                     item["position_ids"] = document_positions(starts + self.settings.num_closing, len(ids))
                 yield item
-                following += islice(blocks, 1)  # now, so that no reader waits for a whole window
+                # now, so that no reader waits for a whole window; one each, unless the window was entered in its middle
+                following += islice(blocks, math.ceil((self.window - len(following)) / num_left))
             if not following:
                 return
-            window = following
+            window, num_past = following, 0
 
     def packed_documents(self) -> Iterator[tuple[int, str]]:
         """(key, id) of the documents of the split that the scores let in and that have text, in order.
@@ -82,17 +123,72 @@ class StreamingBlocks:
                 if is_kept and not is_dropped and any(document.texts):
                     yield document_key(document.id), document.id
 
-    def _blocks(self) -> Iterator[Block]:
-        """The blocks in the order of the corpus; at least one."""
-        is_empty = True
-        counts = ViewCounts()
-        for blocks in cut_into_blocks(pack(self._encoded(), self.settings, counts), self.settings.seq_length):
-            yield from zip(*blocks, strict=True)
-            is_empty = False
-        if is_empty:
-            raise no_block_error(counts, self.settings)
+    def _open_index(self) -> StreamIndex:
+        settings, method = self.settings, self.settings.method
+        described = [
+            [self.corpus.key, self.corpus.division],
+            [settings.opening, settings.control_ids, settings.unscored, settings.seed, settings.skip_tokens],
+            [settings.eval_fraction, settings.split, method.drop_token_fraction],
+        ]
+        key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:32]
+        return StreamIndex(key, self.index_file, is_written=self.writes_index)
 
-    def _encoded(self) -> Iterator[EncodedDocuments]:
+    def _place(self, first: int, index: StreamIndex) -> tuple[int, int]:
+        """The epoch of an item of the stream, and its number in the epoch. The index has its block afterwards."""
+        seq_length = self.settings.seq_length
+        end = (first + 1) * seq_length
+        if not index.is_complete and index.num_tokens < end:
+            if self.index_file is not None and index.num_tokens < first * seq_length:
+                logger.warning(
+                    "The stream resumes at block %s, but of its index only %s blocks are known: %s. The corpus is encoded "
+                    "again from there on, which takes as long as it took before. It is recorded now.",
+                    f"{first:,}",
+                    f"{index.num_tokens // seq_length:,}",
+                    index.problem,
+                )
+            with closing(self._chunks(index.piece_with(end), index, is_resumed=True)) as chunks:
+                for _ in chunks:
+                    if index.num_tokens >= end:
+                        return 0, first
+        return divmod(first, index.num_tokens // seq_length) if index.is_complete else (0, first)
+
+    def _blocks(self, first: int, index: StreamIndex, is_resumed: bool) -> Iterator[Block]:
+        """The blocks of an epoch in the order of the corpus, from one on that the index has."""
+        first_token = first * self.settings.seq_length
+        piece = index.piece_with(first_token)
+        chunks = self._chunks(piece, index, is_resumed)
+        num_skipped = first_token - (index.pieces[piece].before.num_tokens if index.pieces else 0)
+        for blocks in cut_into_blocks(chunks, self.settings.seq_length, num_skipped):
+            yield from zip(*blocks, strict=True)
+
+    def _chunks(self, first: int, index: StreamIndex, is_resumed: bool) -> Generator[PackedChunk, None, None]:
+        """The tokens of an epoch from a piece on, which are recorded; as many as one block has, at least.
+
+        Raises `_OtherPieceError` if what a resumed run begins with is not what is recorded.
+        """
+        place, state = (0, PieceStart()), PackingState()
+        if index.pieces:
+            known = index.pieces[first]
+            place, state = (known.part, known.start), known.before
+        counts = ViewCounts()
+        packer = Packer(self.settings, counts, state)
+        number = first
+        for part, start, encoded in self._encoded(*place):
+            before = packer.state
+            chunk = packer.pack(encoded)
+            if not index.put(number, IndexedPiece.of(part, start, before, chunk)):
+                if is_resumed and number == first:
+                    raise _OtherPieceError
+                logger.warning("The corpus is not encoded as it was in an earlier epoch or before the run was resumed.")
+            number += 1
+            yield chunk
+        packer.check_altered()
+        if packer.state.num_tokens < self.settings.seq_length:
+            raise no_block_error(counts, self.settings)
+        index.finish(number)
+
+    def _encoded(self, first_part: int, start: PieceStart) -> Iterator[tuple[int, PieceStart, EncodedDocuments]]:
+        """(part, start, documents) of each piece in the order of the corpus, from the one on that begins there."""
         parts = self.corpus.parts()
         processes = self.processes
         if processes is None:
@@ -100,10 +196,10 @@ class StreamingBlocks:
             processes = min(fitting, max(fitting // self.num_readers, 1))
         if not processes:
             encoder = Encoder(self.corpus.tokenizer, self.corpus.tokenization)
-            for share in map(Share, range(len(parts))):
-                for _, encoded in encode_share(self.corpus, *parts[share.part], share, encoder):
+            for share in shares(parts, 1, first_part, start):
+                for begins, encoded in encode_share(self.corpus, *parts[share.part], share, encoder):
                     assert encoded is not None, "no piece is done already"
-                    yield encoded
+                    yield share.part, begins, encoded
             return
         with ExitStack() as stack:
             try:
@@ -115,8 +211,12 @@ class StreamingBlocks:
                 ) from error
             pool = stack.enter_context(EncodingProcesses(self.corpus, folder, processes))
             files = PieceFiles(folder)
-            for piece in pool.in_order(shares(parts, processes)):
+            for piece in pool.in_order(shares(parts, processes, first_part, start)):
                 encoded = files.read(piece.part, piece.number)
                 assert encoded is not None, "it was written just now"
                 files.path(piece.part, piece.number).unlink()
-                yield encoded
+                yield piece.part, piece.start, encoded
+
+
+class _OtherPieceError(Exception):
+    """A piece of the corpus is not what is recorded of it."""

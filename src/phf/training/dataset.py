@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from phf.feedback.objectives import IGNORE_INDEX, Objective
+from phf.runs.layout import STREAM_INDEX
 from phf.tokens.order import OrderedBlocks
 from phf.tokens.streaming import StreamingBlocks
 from phf.tokens.views import Blocks
@@ -72,7 +72,7 @@ class StreamDataset(IterableDataset):
 
     Args:
         is_read: False in a process that the first one sends its batches; its loader starts workers all the same.
-        start: the block that comes first, where a resumed run is; those before it are encoded, and dropped.
+        start: the block that comes first, where a resumed run is; see `StreamingBlocks.starting_at`.
     """
 
     def __init__(self, stream: StreamingBlocks, *, is_read: bool = True, start: int = 0) -> None:
@@ -87,7 +87,7 @@ class StreamDataset(IterableDataset):
         if worker is not None:
             # the tokenizer's threads do not survive the fork; waiting for them would never end
             os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        yield from islice(self.stream, self.start, None)
+        yield from self.stream.starting_at(self.start)
 
 
 def training_dataset(blocks: Blocks | StreamingBlocks, plan: Plan, first_step: int = 0) -> Dataset:
@@ -99,6 +99,8 @@ def training_dataset(blocks: Blocks | StreamingBlocks, plan: Plan, first_step: i
     arguments = plan.arguments
     start = first_step * plan.arithmetic.effective_batch_size
     if isinstance(blocks, StreamingBlocks):
+        blocks.index_file = plan.run_dir / STREAM_INDEX
+        blocks.writes_index = arguments.process_index == 0
         if arguments.accelerator_config.dispatch_batches is False:
             blocks.num_readers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
             return StreamDataset(blocks, start=start)
