@@ -58,6 +58,6 @@ def distinct_prefixes(sources: Sequence[str]) -> dict[str, str]:
 
 
 def _file_name(source: str) -> str:
-    """The last part of a source's name, as far as a folder may be called so."""
+    """The last part of a source's name, limited to what the name of a folder may contain."""
     name = re.sub(r"[^\w.=*-]+", "_", Path(source).name).lstrip(".") or "corpus"
     return name.encode()[:MAX_BYTES].decode(errors="ignore")

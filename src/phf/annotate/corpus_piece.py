@@ -38,17 +38,17 @@ class CorpusPiece:
     files: Part
     """The part, with the files that the documents are in."""
     span: LineSpan | None = None
-    """The lines of the file that they are; None: all of the files."""
+    """Their lines in the file; None: all of the files."""
     documents: list[Document] | None = None
-    """Where a worker cannot read them itself."""
+    """Set if a worker cannot read them itself."""
     notes: ReadNotes = field(default_factory=ReadNotes)
     """What was not read between the documents that are sent."""
     num_bytes: float = 0.0
-    """Of the part's size, as much as the piece is of it."""
+    """The piece's share of the part's size."""
 
     @property
     def name(self) -> str:
-        """Names sort as the documents do."""
+        """Name of the piece; names sort in the order of the documents."""
         return f"piece-{self.part:05d}-{self.start.piece:07d}"
 
     def to_json(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class PieceResult:
     documents_sha256: str
     """`documents_sha256` of what it was made of."""
     sha256: str
-    """Of the file."""
+    """Hash of the file."""
     precision: str = ""
     """`Scorer.precision` of its scorers."""
     notes: dict[str, Any] = field(default_factory=lambda: ReadNotes().to_json())
@@ -124,7 +124,7 @@ def read_piece(piece: CorpusPiece, options: ReadOptions | None, is_strict: bool)
 
 
 def with_advice(error: BadRowError) -> CorpusError:
-    """The error for whoever may want to leave out what cannot be read."""
+    """The error, with advice for users who may want to leave out what cannot be read."""
     problem = str(error) if str(error).endswith((".", "?")) else f"{error}."
     return CorpusError(f"{problem} To leave out what cannot be read, and count it: --on-error skip.")
 

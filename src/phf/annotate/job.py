@@ -31,7 +31,7 @@ class Job:
     shard_bytes: int = SHARD_BYTES
     """UTF-8 bytes of text at which a shard is complete."""
     fingerprint: str = ""
-    """Of the sources."""
+    """Fingerprint of the sources."""
 
     @property
     def pieces(self) -> Path:

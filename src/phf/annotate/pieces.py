@@ -1,7 +1,7 @@
-"""A corpus as pieces: what a worker reads and scores at a time. Where they are cut depends on nothing but the corpus.
+"""A corpus as pieces: what a worker reads and scores at a time. Where they are cut depends only on the corpus.
 
-A piece of JSON Lines is a span of a file, one of small files some of them: the worker reads them itself, and the process
-that deals out the work looks at nothing but ends of lines. What cannot be read from any place on (a large file that is
+A piece of JSON Lines is a span of a file, one of small files some of them: the worker reads them itself, and the
+process that distributes the work looks only for line ends. What cannot be read from an arbitrary position (a large file that is
 compressed, CSV, a table, a dataset of the Hub) is read by one process, document by document, and sent.
 """
 
@@ -30,7 +30,7 @@ LEAST_PIECE_SIZE = 125_000
 
 
 def piece_settings() -> dict[str, int]:
-    """What decides where pieces are cut, beside the corpus."""
+    """What determines where pieces are cut, besides the corpus."""
     return {
         "piece_size": PIECE_SIZE,
         "piece_documents": PIECE_DOCUMENTS,
@@ -43,7 +43,7 @@ def piece_settings() -> dict[str, int]:
 def pieces_of(
     number: int, part: Part, start: Cursor, options: ReadOptions | None, *, is_strict: bool, is_last: bool
 ) -> Iterator[CorpusPiece]:
-    """The pieces of part `number` of a corpus from `start` on; those at the end of its last part are smaller and smaller."""
+    """The pieces of part `number` of a corpus from `start` on; those at the end of its last part get smaller and smaller."""
     cursor = start
     bytes_before = [0, *accumulate(file.stored.num_bytes for file in part.files)]
     while not is_end(part, cursor):
@@ -67,12 +67,12 @@ def pieces_of(
 
 
 def is_end(part: Part, cursor: Cursor) -> bool:
-    """Whether there is nothing of the part behind the cursor."""
+    """Whether nothing of the part is left after the cursor."""
     return cursor.file >= max(len(part.files), 1)
 
 
 def _size(left: int, is_last: bool) -> int:
-    """How large the next piece is, where so much is left of the part."""
+    """Size of the next piece, given how much is left of the part."""
     return min(PIECE_SIZE, max(left // LAST_PIECES, LEAST_PIECE_SIZE)) if is_last else PIECE_SIZE
 
 
@@ -111,9 +111,9 @@ class _Read:
 
     document: Document
     notes: ReadNotes
-    """What was not read before it, and behind the last one."""
+    """What was not read before it; for the last document, also after it."""
     share: float
-    """Of the file, that has been read with it, in [0, 1]."""
+    """Share of the file that has been read up to and including it, in [0, 1]."""
 
 
 def _sent(
@@ -148,7 +148,7 @@ def _sent(
 
 
 def _read(reader: DocumentReader, skipped: int) -> Iterator[_Read]:
-    """Documents but the first `skipped`, each with what was not read before it, the last one also with what is behind it."""
+    """Documents after the first `skipped`, each with what was not read before it; the last one, also with what follows it."""
     before: _Read | None = None
     for count, document in enumerate(reader):
         notes = reader.notes.take()
@@ -177,8 +177,8 @@ def cut_documents(documents: Iterable[_Read], is_last: bool) -> Iterator[tuple[l
 
 
 def _with_chars_left(documents: Iterable[_Read], pieces_ahead: int) -> Iterator[tuple[_Read, int | None, bool]]:
-    """Each document with the characters from it to the end, None where these are more than so many pieces', and whether it
-    is the last one."""
+    """Each document with the number of characters from it to the end, None if they fill more than `pieces_ahead`
+    pieces, and whether it is the last one."""
     ahead: deque[_Read] = deque()
     num_chars = 0
     for read in documents:

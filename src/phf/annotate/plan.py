@@ -26,11 +26,11 @@ class Plan:
         self.precision = precision
         self.writer = ShardWriter(job, [part_identity(job, p, is_last=self.is_last(n)) for n, p in enumerate(parts)])
         self.totals: Counter[str] = Counter(dict.fromkeys(TOTALS, 0))
-        """Of what is scored."""
+        """Counts of everything that has been scored."""
         self._precision: str | None = None
-        """Of the first result."""
+        """The precision of the first result."""
         self._num_bytes = 0.0
-        """Of the sources, that have been scored."""
+        """Bytes of the sources that have been scored."""
 
     def is_last(self, number: int) -> bool:
         """Whether it is the last part of the corpus."""
@@ -55,13 +55,13 @@ class Plan:
             self.end(number)
 
     def add(self, number: int, step: Step) -> None:
-        """What comes next in a part."""
+        """Add what comes next in a part."""
         if isinstance(step, ShardResult):
             self._count(step, step.num_source_bytes)
         self.writer.add(number, step)
 
     def end(self, number: int) -> None:
-        """Nothing more comes in a part."""
+        """Nothing more will be added to a part."""
         self.writer.end(number)
 
     def scored(self, piece: CorpusPiece, result: PieceResult) -> None:

@@ -86,7 +86,7 @@ def annotate(
     Args:
         sources: see `phf.corpus.sources.documents`.
         scorer_config: `class_name` and settings of a scorer, or of several: the first fills the column `scores`, each
-            other one a column of its own (`PIIScorer`: `pii_scores`; a key `column` names it otherwise).
+            other one its own column (`PIIScorer`: `pii_scores`; a key `column` names it otherwise).
         segmenter: how documents are cut; None: the first scorer's own way.
         output: folder of the dataset. What an interrupted job had finished is kept.
         workers: processes (actors on Ray). 1 scores in this process, unless there is a `time_limit`; None: one per GPU

@@ -173,7 +173,7 @@ class _SavedScores:
         return values
 
     def save_if_due(self, column: str, scores: "_Scores") -> None:
-        """Save the scores of a column, if that was last done long enough ago."""
+        """Save the scores of a column, if they were last saved long enough ago."""
         now = time.monotonic()
         if now - self._last < SECONDS_BETWEEN_SAVES:
             return
@@ -251,7 +251,7 @@ def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> l
         answer = scorer.score_documents(documents)
     except PhfError:
         raise  # what a user can put right is not the document's fault
-    except Exception as error:  # noqa: BLE001 - a scorer is anybody's code, and one document must not end the job
+    except Exception as error:  # noqa: BLE001 - a scorer may be anyone's code, and one document must not end the job
         scorer.unscored.clear()  # not replaced: a scorer of a user's own goes on counting in its own
         scorer.unscored.update(before)
         if len(documents) > 1:

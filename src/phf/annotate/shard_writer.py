@@ -16,7 +16,7 @@ from phf.storage.files import sync_file, writing
 
 
 class _PartShards:
-    """The shards of one part, as far as they are known."""
+    """The shards of one part that are known so far."""
 
     def __init__(self, number: int, identity: str) -> None:
         self.number = number
@@ -26,7 +26,7 @@ class _PartShards:
         self.current: _OpenShard | None = None
         """The shard that the next piece belongs to; None: a new one."""
         self.num_text_bytes = 0
-        """In it."""
+        """Bytes of text in that shard so far."""
         self.num_shards = 0
         self.has_ended = False
 
@@ -66,7 +66,7 @@ class _OpenShard:
         return shard
 
     def close(self) -> None:
-        """It will not be finished; whoever holds the folder deletes what was written of it."""
+        """The shard will not be finished; the process that holds the folder deletes what was written of it."""
         if self._joiner is not None:
             self._joiner.close()
 
@@ -103,13 +103,13 @@ class ShardWriter:
 
     def __init__(self, job: Job, identities: Sequence[str]) -> None:
         self.results: list[ShardResult] = []
-        """With the first of what was not read."""
+        """Finished shards; of what was not read, they hold only the first items."""
         self._job = job
         self._parts = [_PartShards(number, identity) for number, identity in enumerate(identities)]
         self._ids = DuplicateCounter()
         self._thread = ThreadPoolExecutor(1)
         self._waiting: deque[Future[ShardResult | None]] = deque()
-        """Of what the thread does, in order; a shard comes from what finishes it."""
+        """The thread's tasks, in order; those that finish a shard return it."""
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -128,13 +128,13 @@ class ShardWriter:
         return self._ids.num_duplicates
 
     def add(self, number: int, step: Step) -> None:
-        """What comes next in a part."""
+        """Add what comes next in a part."""
         part = self._parts[number]
         part.steps.append(step)
         self._join(part)
 
     def end(self, number: int) -> None:
-        """Nothing more comes in a part."""
+        """Nothing more will be added to a part."""
         part = self._parts[number]
         part.has_ended = True
         self._join(part)

@@ -34,7 +34,7 @@ class ShardResult:
     """Unscored segments, over all scorers."""
     reasons: dict[str, int]
     sha256: str
-    """Of the file."""
+    """Hash of the file."""
     num_bytes: int
     precision: str
     """`Scorer.precision` of its scorers."""
@@ -45,7 +45,7 @@ class ShardResult:
     end: list[int]
     """... and where it ends."""
     num_source_bytes: float
-    """Of the sources, as much as it is of them."""
+    """Bytes of the sources that it was made from."""
     pieces: list[list[Any]] = field(default_factory=list)
     """[`Cursor` at which it ends, hash of its documents] of each of its pieces."""
     notes: dict[str, Any] = field(default_factory=lambda: ReadNotes().to_json())
@@ -57,12 +57,12 @@ Step = CorpusPiece | ShardResult
 
 
 def shard_name(part_number: int, number: int) -> str:
-    """Names sort as the documents do."""
+    """Name of a shard; names sort in the order of the documents."""
     return f"shard-{part_number:05d}-{number:06d}.parquet"
 
 
 def part_identity(job: Job, part: Part, *, is_last: bool) -> str:
-    """Hash of what decides the pieces of a part: its files as they are now, and whether it is the last one."""
+    """Hash of what determines the pieces of a part: its files as they are now, and whether it is the last one."""
     files = [[file.name, file.stored.location, file.stored.num_bytes, file.stored.stamp] for file in part.files]
     described = [part.kind, part.name, is_last, files or job.fingerprint]
     return hashlib.sha256(json.dumps(described).encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -132,6 +132,6 @@ def _has_same_documents(job: Job, number: int, part: Part, shard: ShardResult, i
 
 
 def write_counts(output: Path, shard: ShardResult) -> None:
-    """Write the file of counts beside a shard."""
+    """Write the file of counts next to a shard."""
     content = json.dumps(asdict(shard), ensure_ascii=False) + "\n"
     write_text_atomic(output / f"{shard.name}.json", content, sync=False)

@@ -1,4 +1,4 @@
-"""What a job did not read of its corpus: counts and the first of each in the manifest, all of it in a file beside it."""
+"""What a job did not read of its corpus: counts and the first of each in the manifest, all of it in a file next to it."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from phf.text import visible_text
 
 
 def first_unread(results: Sequence[ShardResult]) -> str:
-    """Of a corpus without documents: how many rows were skipped, and the first of them; "" if none was."""
+    """For a corpus without documents: how many rows were skipped, and the first of them; "" if none was."""
     notes = _first(ReadNotes(), results)
     if not notes.skipped.count:
         return ""
@@ -50,7 +50,7 @@ def _all(output: Path, listing: ReadNotes, results: Sequence[ShardResult]) -> It
     yield from _places(listing)
     for result in results:
         if any(count for count in (result.notes["skipped"]["count"], len(result.notes["left_out"]))):
-            # the counts beside the shard hold all of them; in memory there are only the first
+            # the file of counts next to the shard holds all of them; only the first are in memory
             counts = read_json_as(ShardResult, output / f"{result.name}.json", CorpusError)
             yield from _places(ReadNotes.of_json(counts.notes))
 

@@ -1,4 +1,4 @@
-"""The origin of a mistake: a key that an error names may have been set on the command line."""
+"""The origin of a mistake: the key that an error names may have been set on the command line."""
 
 import re
 from collections.abc import Sequence

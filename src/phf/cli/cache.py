@@ -60,7 +60,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and stop.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove cached entries that nobody uses; without --all, --older-than or --to only what exceeds PHF_CACHE_LIMIT."""
+    """Remove cached entries that are not in use; without --all, --older-than or --to only what exceeds PHF_CACHE_LIMIT."""
     from phf.registry.names import did_you_mean
     from phf.storage.cache import cache_root, size_limit
     from phf.storage.cache_entries import known_kinds

@@ -38,7 +38,7 @@ METERED = (
 )
 """Numbers of a training run that are shown, the most important first."""
 WIDTH_OF_BAR = 34
-"""Columns that a bar takes beside its description."""
+"""Columns that a bar takes besides its description."""
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def redteam_progress(console: Console, config: "Config") -> Iterator[Callable[[i
 
 
 class TrainingProgress:
-    """The activity of runs: `show` when one has made a step, `doing` for everything else."""
+    """The activity of runs: `show` when one has completed a step, `doing` for everything else."""
 
     def show(self, name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
         """A run is at `step`; `numbers` may hold some of `METERED`, or nothing new."""

@@ -114,7 +114,7 @@ def configuration_differences(path: Path, now: Config, sections: Collection[str]
 
 
 def _is_any_micro_batch_the_same(config: Config) -> bool:
-    """Whether a step is the same however it is cut: it has a size of its own, and no statistics of the parts are used."""
+    """Whether a step is the same however it is cut: its size is set, and no statistics of the parts are used."""
     return config.training.effective_batch_size is not None and not config.objective.get("normalize_advantage")
 
 

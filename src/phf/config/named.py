@@ -63,7 +63,7 @@ def _sections(values: Any, place: KeyPath, path: KeyPath = ()) -> Iterator[tuple
 
 
 def _with_parts(sections: Iterator[tuple[KeyPath, Mapping[str, Any]]]) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    """The sections and, behind each that is composed of others, those."""
+    """The sections, each followed by the sections of its parts if it is composed of others."""
     for path, section in sections:
         yield path, section
         key = COMPOSITES.get(str(section.get(name_key(path))))

@@ -52,7 +52,7 @@ class ParquetJoiner:
         self._write(MAGIC)
 
     def add(self, path: Path) -> None:
-        """Write the row groups of a piece behind those of the ones before."""
+        """Append the row groups of a piece to those of the pieces before."""
         with path.open("rb") as piece:
             own, num_bytes = read_footer(piece)
             for group in own[ROW_GROUPS][1][1]:

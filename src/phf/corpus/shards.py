@@ -57,7 +57,7 @@ def whole_shard(folder: Path, shard: Mapping[str, Any]) -> bool:
 
 def _shards_of(manifest: Any, where: str) -> list[dict[str, Any]] | None:
     if not isinstance(manifest, dict) or not {"phf_version", "shards"} <= manifest.keys():
-        return None  # somebody else's file of that name
+        return None  # another program's file of that name
     shards = manifest["shards"]
     if not isinstance(shards, list) or not all(_is_described(shard) for shard in shards):
         raise CorpusError(f"{where}: its 'shards' are not a list of names with their counts. {REMEDY}")

@@ -61,7 +61,7 @@ class Results:
     def write(self, facts: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
         """Write the finished parts; `facts`: additional information for people."""
         if not parts or not (self.folder / CONFIG).is_file():
-            RunWriter(self.folder).write_config(self.task)  # before the file that is compared by it
+            RunWriter(self.folder).write_config(self.task)  # first: results are compared by it
         write_json(self.folder / RESULTS, {**facts, "job": self._job, "parts": parts})
 
     def _differing(self, values: Mapping[str, Any]) -> str:
@@ -85,18 +85,18 @@ class Results:
         return "; ".join(filter(None, keys))
 
     def _older_identity(self, settings: Mapping[str, Any], seed: Any) -> str:
-        """What version 0.1 kept in place of model and settings."""
+        """What version 0.1 kept instead of model and settings."""
         parts = [1, self._job["model"], dict(settings), seed, self._job["threshold"]]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     def _older_identity_of(self, path: Path) -> str:
-        """That of the model with the settings in a file that version 0.1 wrote."""
+        """The `_older_identity` of the model with the settings in a file that version 0.1 wrote."""
         values = read_yaml(path, OutputError, ELSEWHERE)
         settings = {key: value for key, value in values.items() if key in SECTIONS} if isinstance(values, dict) else {}
         return self._older_identity(settings, _seed(values))
 
     def _older_identities(self) -> Iterator[str]:
-        """Those that the model and these settings can have had: numbers of a scenario were kept as they were written."""
+        """The identities that the model and these settings may have had: a scenario's numbers were kept as written."""
         if not self.task.dataset.model_dump(exclude_defaults=True).keys() <= set(DATASET_KEYS_OF_0_1):
             return  # it had no such setting
         for is_written, is_whole in itertools.product((True, False), repeat=2):

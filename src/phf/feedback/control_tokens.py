@@ -1,4 +1,4 @@
-"""Control tokens: a small vocabulary of its own, of any size, whose tokens say how good the segment behind them is."""
+"""Control tokens: a small vocabulary, of any size, whose tokens say how good the segment after them is."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from phf.registry.names import did_you_mean
 from phf.text import visible
 
 NO_TOKEN = -1
-"""The tag of a segment that has no control token in front of it."""
+"""The tag of a segment without a control token."""
 MAX_TOKENS = 127
 """Tags are stored as int8."""
 
@@ -45,7 +45,7 @@ class ControlTokens:
         return self.names[0] if self.names else None
 
     def opposite(self, name: str | None) -> str | None:
-        """The token to steer away from when sampling behind `name`: the worst one, or the best one where `name` is the worst.
+        """The token to steer away from when sampling after `name`: the worst one, or the best one where `name` is the worst.
 
         None for a name that is not one of them, and where there is no other token.
         """

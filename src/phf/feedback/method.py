@@ -28,7 +28,7 @@ class Method:
     document_filter: DocumentFilter | None = None
     """None keeps every document."""
     conditioning: Conditioning | None = None
-    """None puts a control token in front of no segment."""
+    """None: no segment gets a control token."""
     control_tokens: ControlTokens = NO_CONTROL_TOKENS
     """What `conditioning` chooses from, best first."""
     drop_token_fraction: float = 0.0
@@ -133,7 +133,7 @@ def control_tokens_of(dataset: DatasetConfig) -> ControlTokens:
 
 def with_prompting(config: Config, prompting: Prompting) -> Config:
     """The configuration as text is held out from a trained model: with the model's control tokens, chosen as in its training,
-    in place of its own, and no document filtered."""
+    instead of its own, and no document filtered."""
     section = prompting.conditioned()
     conditioning = None
     if section is not None:

@@ -32,7 +32,7 @@ class Prompting:
     conditioning: Mapping[str, Any] | None = None
     """`class_name` and settings of what chose the token of each segment. None: `threshold` did, between two tokens."""
     document_start: tuple[str, ...] | None = None
-    """Tokens that open a document, without control token; None: whatever its tokenizer puts in front of a text."""
+    """Tokens that begin a document, without a control token; None: whatever its tokenizer puts in front of a text."""
 
     @property
     def prefix(self) -> str | None:
@@ -40,7 +40,7 @@ class Prompting:
         return self.control_tokens.best
 
     def banned(self, prefix: str | None) -> tuple[str, ...]:
-        """Control tokens that must not be sampled behind `prefix`: all but itself, where the model may repeat it."""
+        """Control tokens that must not be sampled after `prefix`: all but itself, where the model may repeat it."""
         return tuple(name for name in self.control_tokens if not (self.tags_every_segment and name == prefix))
 
     def banned_ids(self, tokenizer: Any, prefix: str | None) -> list[int]:
@@ -48,7 +48,7 @@ class Prompting:
         return sorted(ControlTokens(self.banned(prefix)).ids(tokenizer))
 
     def repeated_id(self, tokenizer: Any) -> int | None:
-        """Id of the prefix where it stands in front of every later segment too, else None."""
+        """Id of the prefix if it also precedes every later segment, else None."""
         return control_token_id(tokenizer, self.prefix) if self.prefix and self.tags_every_segment else None
 
     def away_from(self, prefix: str | None) -> str | None:

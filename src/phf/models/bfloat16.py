@@ -17,7 +17,7 @@ def usable_autocast(device_type: str) -> AbstractContextManager[object]:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether bfloat16 products on this CPU are not much slower than those in float32, as far as torch's kernels can tell."""
+    """Whether torch has kernels for this CPU whose bfloat16 products are not much slower than those in float32."""
     return not IS_X86 or torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "NO AVX", "AVX2")
 
 

@@ -28,7 +28,7 @@ class ValueHead(nn.Module):
     """Predicts the reward of the next token from the last hidden state: -sigmoid(linear), in (-1, 0).
 
     Linear without bias, zero-initialised, so an untrained head predicts -0.5 everywhere. `is_detached` stops the value
-    loss from training the trunk. Its parameters are kept in float32 and saved in a file of their own.
+    loss from training the trunk. Its parameters are kept in float32 and saved in a separate file.
     """
 
     def __init__(self, width: int, is_detached: bool = False) -> None:

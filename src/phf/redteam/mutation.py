@@ -121,9 +121,9 @@ class _Child:
                 words[i], words[j] = words[j], words[i]
             self.pieces[index] = "".join(words)
 
-    def _position(self, behind: int = 0) -> int:
-        """A position in the pieces; with `behind` 1, possibly the one after the last."""
-        return self.random.randrange(len(self.pieces) + behind) if self.pieces else 0
+    def _position(self, extra: int = 0) -> int:
+        """A position in the pieces; with `extra` 1, possibly the one after the last."""
+        return self.random.randrange(len(self.pieces) + extra) if self.pieces else 0
 
 
 def _spaced(words: Pieces) -> str:

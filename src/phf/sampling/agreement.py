@@ -11,7 +11,7 @@ from phf.errors import ConfigError, OutputError
 from phf.sampling.division import Division
 
 SECONDS_UNTIL_SEEN = 60.0
-"""A network file system may take about as long to show what another machine has written."""
+"""How long a network file system may take to show what another machine has written."""
 
 
 def check_same_start(division: Division, facts: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The cache folder: what is expensive to make is made once, kept under a name that says what it depends on, and found again.
 
-An entry is held by the processes that use it. When the cache outgrows its limit, those that nobody uses go, the least
-recently used first.
+An entry is held by the processes that use it. When the cache outgrows its limit, entries that are not in use are
+removed, the least recently used first.
 """
 
 import os
@@ -110,7 +110,7 @@ def made_once(
 
 
 def trim(root: Path) -> None:
-    """Where the cache exceeds its limit, remove what dead processes left, then what nobody uses, the least recently used
+    """Where the cache exceeds its limit, remove what dead processes left, then what is not in use, the least recently used
     first, until it keeps to it; a warning says what was removed.
 
     Below the limit nothing goes: what an interrupted process has done may be of use to the next one.

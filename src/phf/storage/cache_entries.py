@@ -74,7 +74,7 @@ class Pruned:
     failed: dict[Path, str] = field(default_factory=dict)
     """Those that could not be removed, with the reason."""
     leftover_bytes: int = 0
-    """Of dead processes."""
+    """Bytes that dead processes left."""
     remaining_bytes: int = 0
 
 
@@ -145,7 +145,7 @@ def prune(
 
 
 def remove(path: Path) -> bool:
-    """Remove an entry that nobody uses; False where somebody does, or nobody can know.
+    """Remove an entry that is not in use; False if it is, or if there is no way to know.
 
     It disappears at once: a process that opens it afterwards makes it again. Raises `OutputError` where it cannot be removed.
     """

@@ -53,7 +53,7 @@ def keep_in_use(path: Path) -> None:
     """Hold an entry until this process ends, and note that it was used now."""
     path = path.absolute()
     if path in _kept and not _is_file_of(_kept[path], lock_of(path)):
-        os.close(_kept.pop(path))  # somebody deleted the whole cache meanwhile
+        os.close(_kept.pop(path))  # the whole cache was deleted meanwhile
     if path not in _kept:
         with suppress(NoLocksError, OSError):
             _kept[path] = _locked(lock_of(path), shared=True)
@@ -80,7 +80,7 @@ def using(path: Path) -> Iterator[None]:
 
 @contextmanager
 def unused(path: Path) -> Iterator[bool]:
-    """Whether nobody uses an entry; while the block runs, nobody begins to.
+    """Whether an entry is not in use; while the block runs, no process can begin to use it.
 
     Raises `NoLocksError` where that cannot be known, `OSError` where the lock cannot be opened.
     """
@@ -117,7 +117,7 @@ def last_use(path: Path) -> float:
 def _locked(path: Path, *, shared: bool) -> int:
     """A descriptor that holds a lock on the file, which is created if need be; waits for a lock only if it is `shared`.
 
-    A file that somebody removed in between is locked again under its name: the lock on the old one protects nothing.
+    A file that was removed in between is locked again under its name: the lock on the old one protects nothing.
     """
     if fcntl is None:
         raise NoLocksError("no file locks on this platform")

@@ -86,7 +86,7 @@ class EncodingProcesses:
                 yield answer
 
     def _next(self, process: _Process, waiting: Sequence[deque[Share]], ahead: int) -> Piece | End:
-        """The next answer of a process, while all of them continue as far as they may."""
+        """The next answer of a process, while all of them continue as far as they can."""
         while True:
             for other, queue in zip(self._processes, waiting, strict=True):
                 if len(other.answers) < ahead:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TextTokenizer:
-    """A tokenizer as far as it turns text into ids; reading it back loads `tokenizers`, but not transformers."""
+    """The part of a tokenizer that turns text into ids; reading it back loads `tokenizers`, but not transformers."""
 
     backend: str
     """The content of tokenizer.json."""

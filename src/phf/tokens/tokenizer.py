@@ -157,7 +157,7 @@ class PlainEncoder:
         return ids, lengths, np.maximum(starts - np.repeat(num_added, lengths), 0)
 
     def opening(self, text: str) -> str:
-        """`text` as the tokenizer spells it at the beginning of a document: behind its dummy space, if it has one."""
+        """`text` as the tokenizer spells it at the beginning of a document: after its dummy space, if it has one."""
         if not self.has_dummy_space or not text or (text.startswith(" ") and not self._decoder_drops_it):
             return text
         return " " + text

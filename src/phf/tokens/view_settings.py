@@ -31,7 +31,7 @@ class ViewSettings:
     seed: int = 42
     """Decides which segments go without their control token."""
     skip_tokens: int = 0
-    """Leave out the documents that begin within the first so many tokens of the corpus as MLE packs it."""
+    """Leave out the documents that begin within this many tokens of the start of the corpus as MLE packs it."""
     eval_fraction: float = 0.0
     """Share of documents held out, in [0, 1); which ones depends on nothing but their ids."""
     split: Literal["train", "eval"] = "train"
@@ -54,7 +54,7 @@ class ViewSettings:
 
 
 def opening_ids(eos_id: int, document_start: Sequence[int] = ()) -> tuple[int, ...]:
-    """What stands in front of each document: `document_start`, behind an EOS if it does not begin with one, so that ends
+    """What precedes each document: `document_start`, after an EOS if it does not begin with one, so that ends
     are learned."""
     start = tuple(document_start)
     return start if start[:1] == (eos_id,) else (eos_id, *start)

@@ -2,7 +2,7 @@
 
 A fused optimizer reads a flag on the device, as it does for gradient scalers: where it is set, nothing is updated. It is set
 by the first step whose loss or gradient norm is not finite, and stays set, so that the weights remain those before it until
-somebody reads what happened: when a line is logged, before weights are saved or measured, and every `MAX_UNREAD_STEPS`.
+what happened is read: when a line is logged, before weights are saved or measured, and every `MAX_UNREAD_STEPS`.
 """
 
 from collections.abc import Callable

@@ -7,14 +7,14 @@ from transformers import set_seed
 
 
 def separate(seed: int, process: int) -> None:
-    """At the start of a run: processes after the first get a state of their own. All with that of the first would drop the same
+    """At the start of a run: processes after the first get their own state. All with that of the first would drop the same
     positions of every batch, which is less noise than one process with the whole batch has."""
     if process > 0:
         set_seed(_mixed(seed, 0, process))
 
 
 def is_saved_for(checkpoint: Path, num_processes: int) -> bool:
-    """Whether as many processes have written the checkpoint, so that each has a state of its own in it."""
+    """Whether as many processes have written the checkpoint, so that it holds a state for each."""
     names = {path.name for path in checkpoint.glob("rng_state*.pth")}
     own = {"rng_state.pth"} if num_processes == 1 else {f"rng_state_{i}.pth" for i in range(num_processes)}
     return names == own

@@ -29,9 +29,9 @@ from phf.tokens.locate import HasDocuments, documents_in_each
 WINDOW = 128
 """Steps whose losses a loss is compared with."""
 ENOUGH = 32
-"""Fewer say too little about how much losses vary."""
+"""Fewer losses say too little about how much they vary."""
 MOST_OPEN = 1024
-"""Steps after which losses are fetched from the device although nothing is logged: what is kept does not grow."""
+"""Steps after which losses are fetched from the device even if nothing is logged, so that the backlog does not grow."""
 FILE = "recent_losses.json"
 """In a checkpoint."""
 MAX_NAMED = 8
@@ -45,7 +45,7 @@ class Spike:
     step: int
     loss: float
     mean: float
-    """Of the losses before."""
+    """Mean of the losses before it."""
     deviation: float
     """Their standard deviation."""
     spans: list[tuple[int, int]]
@@ -64,10 +64,10 @@ class Spikes:
         """(step, its loss so far, the `documents` of its batches) since losses were last fetched."""
 
     def add(self, step: int, loss: Tensor, documents: Tensor | None) -> None:
-        """Take note of a batch; nothing waits for the device.
+        """Record a batch, without waiting for the device.
 
         Args:
-            loss: 0-dimensional, this process's part of the step's loss, whose sum is averaged over the processes.
+            loss: 0-dimensional, this process's part of the step's loss; the sum of the parts is averaged over processes.
             documents: int64 [batch, 2].
         """
         if self._deviations is None:
@@ -121,11 +121,11 @@ class Spikes:
 
 
 class SpikeLog:
-    """Writes spikes into spikes.jsonl and announces them; of the main process.
+    """Writes spikes to spikes.jsonl and announces them; used by the main process.
 
     Args:
-        blocks: what the run trains on, in which documents are found again. A stream has to be read from its start for it,
-            so the documents of its spikes are looked up by `complete`, all at once.
+        blocks: what the run trains on, in which the documents are looked up. A stream has to be read from its start for
+            that, so the documents of its spikes are looked up by `complete`, all at once.
         tokens_seen: step -> tokens.
     """
 
@@ -165,7 +165,7 @@ class SpikeLog:
             )
 
     def complete(self) -> None:
-        """Look up documents that are still to be named; called when training has ended."""
+        """Look up the documents that are not named yet; called when training has ended."""
         lines = self._writer.read_spikes()
         open_lines = [line for line in lines if line.get("documents") is None and line.get("document_keys")]
         if not open_lines:

@@ -4,7 +4,7 @@ A small model's operations are too short to be worth splitting: on few cores two
 faster than one after the other on all threads, and do not wait for each other if something else uses a core.
 
 The child is sent `{"config": YAML, "run_dir": ...}` and answers `{"announce": text}`,
-`{"show": [step, max_steps, numbers]}`, and at last `{"done": true}` or `{"error": ...}`; see `phf.workers.parent`.
+`{"show": [step, max_steps, numbers]}`, and finally `{"done": true}` or `{"error": ...}`; see `phf.workers.parent`.
 """
 
 import tempfile

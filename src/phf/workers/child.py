@@ -1,6 +1,6 @@
 """Child processes that this process starts, talks to in JSON lines and replaces; see `phf.workers.parent` for their end.
 
-A process of its own rather than `multiprocessing`: it can be killed and replaced at any moment, and needs nothing of the
+A separate process rather than `multiprocessing`: it can be killed and replaced at any moment, and needs nothing of the
 program that started it, which may be a notebook or a script without a main guard.
 """
 

@@ -1,6 +1,6 @@
 """A child process's view of the process that started it: requests on standard input, answers on standard output.
 
-A message is a JSON object on a line of its own. One with a key `attached` is followed by that many bytes, which belong to
+A message is a JSON object on its own line. One with a key `attached` is followed by that many bytes, which belong to
 it, so that text is not encoded as JSON twice. Errors that a user can fix are sent as `{"error": [[class names], text]}`.
 
 What libraries print goes to standard error, and standard input is empty for them and for programs that they start. The
@@ -32,7 +32,7 @@ class Parent:
         self._answers = os.fdopen(os.dup(1), "wb", buffering=0)
         os.dup2(2, 1)  # what is printed must not mix with the answers
         requests = os.fdopen(os.dup(0), "rb")
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nor may anybody else read what is meant for us
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nor may other code read what is meant for us
         self._requests: SimpleQueue[tuple[dict[str, Any], bytes]] = SimpleQueue()
         for signum in ASKING:
             signal.signal(signum, signal.SIG_IGN)

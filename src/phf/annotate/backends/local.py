@@ -135,7 +135,7 @@ class _Assignment:
     """A piece that is being processed by the workers, and its failures."""
 
     number: int
-    """Of the piece, as they come in the corpus."""
+    """Number of the piece, in the order of the corpus."""
     piece: CorpusPiece
     skipped: dict[int, str] = field(default_factory=dict)
     one_by_one: bool = False

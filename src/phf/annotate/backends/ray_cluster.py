@@ -90,7 +90,7 @@ def _precision(job: Job) -> str:
 
 
 class _ScoringActor:
-    """Scorers that stay loaded, in a process of their own: one that dies or hangs costs a document, not the actor."""
+    """Scorers that stay loaded, in a separate process: one that dies or hangs costs a document, not the actor."""
 
     def __init__(self, job: Job) -> None:
         self._supervisor = Supervisor(job)

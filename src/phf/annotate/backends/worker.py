@@ -48,7 +48,7 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the parent built the same scorers and has shown these
             scorers = {column: build_scorer(config) for column, config in job.scorers.items()}
-        gc.freeze()  # models and libraries stay: they are not searched for garbage again and again
+        gc.freeze()  # models and libraries stay: garbage collections need not search them
         while True:
             how, documents = parent.receive()
             result = read_and_score(

@@ -9,7 +9,7 @@ from phf.config.schema.section import Section
 
 
 class ConditionalTrainingConfig(Section):
-    """Conditional training: a control token before each segment says which side of the threshold its score is on."""
+    """Conditional training: a control token before each segment says on which side of the threshold its score is."""
 
     threshold: Threshold
     """A segment is aligned iff its score <= threshold. `p5`: the 5th percentile of the segments' scores."""
@@ -30,7 +30,7 @@ class ConditionalTrainingConfig(Section):
 
 
 class ConditioningConfig(Section):
-    """Conditional training with control tokens of any number, one of which a class chooses by the score of each segment."""
+    """Conditional training with any number of control tokens, one of which a class chooses for each segment by its score."""
 
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
@@ -75,7 +75,7 @@ class DatasetConfig(Section):
     unscored: Literal["keep", "drop"] = "keep"
     """What to do with a document that has an unscored segment: train on that segment without feedback, or drop it."""
     skip_tokens: int = Field(default=0, ge=0)
-    """Skip this many tokens from the start of the corpus, counted in stored order, unfiltered and untagged."""
+    """Skip this many tokens from the start of the corpus, in stored order, before filtering and without control tokens."""
     eval_fraction: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of documents held out, chosen by document id: the same for every method and seed."""
     eval_datasets: list[str] = []

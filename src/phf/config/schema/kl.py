@@ -37,7 +37,7 @@ class KLConfig(Section):
     batch_size: int = Field(default=64, ge=1)
     """Samples drawn or scored at once."""
     prefix: str | None = None
-    """Control token that is given before each sample. Derived for conditional training; "" is none."""
+    """Control token that is given before each sample. Derived for conditional training; "": none."""
     should_insert_prefix: bool | None = None
     """Also give the control token before every line. None: if the model may repeat it while sampling."""
     every_n_steps: int = Field(default=1000, ge=1)

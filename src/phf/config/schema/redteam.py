@@ -38,7 +38,7 @@ class RedTeamConfig(Section):
     num_examples: int = Field(default=4, ge=1)
     """Prompts of the pool that the red LM is shown, drawn with probability proportional to exp(score / temperature)."""
     temperature: float = Field(default=0.1, gt=0)
-    """In units of the score: the lower, the more the worst prompts are favoured."""
+    """In units of the score: the lower it is, the more the worst prompts are favoured."""
     num_completions: int = Field(default=512, ge=1)
     """Continuations of each prompt sampled from the model."""
     generate_kwargs: dict[str, Any] = {
@@ -64,4 +64,4 @@ class RedTeamConfig(Section):
     num_rescored: int = Field(default=10, ge=1)
     """Number of best prompts of each trial that are sampled again at its end, since their first scores are biased."""
     seed: int = Field(default=42, ge=0)
-    """Seed of everything that is drawn; each trial derives its own seed from it."""
+    """Seed of all random choices; each trial derives its own seed from it."""

@@ -15,11 +15,11 @@ class TrainingConfig(Section):
     num_tokens: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Tokens to train on, including those already seen; sets max_steps."""
     tokens_already_seen: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Tokens that the starting model was trained on before."""
+    """Tokens that the model has been trained on before this run."""
     save_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Minutes after which a checkpoint is written, at the end of the step, whatever save_steps says; null: never."""
+    """Minutes after which a checkpoint is written, at the end of a step, regardless of save_steps; null: never."""
     spike_deviations: float | None = Field(default=7.0, gt=0, allow_inf_nan=False)
-    """A step whose loss is more than so many standard deviations above the mean of the 128 steps before it is reported as a
+    """A step whose loss is more than this many standard deviations above the mean of the 128 steps before it is reported as a
     loss spike, with its documents; null: spikes are not looked for."""
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of initialisation, dropout, data order and control-token dropout."""

@@ -27,7 +27,7 @@ CONTRACTIONS = frozenset(
     )
     for word in (lower, lower.capitalize())
 )
-"""English words whose last letter is a token of its own to spaCy (he 'd): with a dot behind it, an abbreviation."""
+"""English words whose last letter is a token of its own to spaCy (he 'd): with a dot after it, an abbreviation."""
 _GERMAN = _words(
     """
     A.C. A.D. A.G. Abb. Abk. Abs. Abt. Apr. Aug. B.A. B.Sc. Bd. Betr. Bf. Bhf. Biol. Bsp. Chr. Cie. Co. D.C. Dez.

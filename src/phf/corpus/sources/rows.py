@@ -109,7 +109,7 @@ def has_line_spans(file: ListedFile) -> bool:
 def line_spans(
     file: ListedFile, start: int, first_line: int, size: Callable[[int], int]
 ) -> Iterator[tuple[LineSpan, int]]:
-    """The lines of a file from one on, cut into spans; with each, the number of the line behind it.
+    """The lines of a file from one on, cut into spans; each with the number of the line after it.
 
     `size`: bytes that are left of the file -> bytes that the next span has at least, and ends with their line. The end is
     where it was when the file was listed. Raises `CorpusError` for a file that has become shorter since.

@@ -32,7 +32,7 @@ T = TypeVar("T")
 GROUP = 25
 """Size of the groups of `score_max@25`, as in RealToxicityPrompts."""
 SCORED_AT_ONCE = 128
-"""Samples that a process gives to a scorer at once: few enough to be shared, and two full batches of a model on a GPU."""
+"""Samples that a process passes to a scorer at once: few enough to be shared, and two full batches of a model on a GPU."""
 
 
 @dataclass(frozen=True)

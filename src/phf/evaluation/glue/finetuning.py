@@ -108,7 +108,7 @@ def encode_examples(
 
 
 def _cut(parts: list[list[int]], room: int) -> list[int]:
-    """The parts one after the other in `room` tokens; the longer one of two loses its end first."""
+    """The parts, concatenated, in `room` tokens; the longer one of two loses its end first."""
     if len(parts) == 1:
         return parts[0][:room]
     first, second = parts

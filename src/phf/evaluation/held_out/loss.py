@@ -25,7 +25,7 @@ class Blocks(Protocol):
 
 
 class _Sums(NamedTuple):
-    """Of a batch: nats and tokens of each kind, and what its control tokens gain."""
+    """Sums over a batch: nats and tokens of each kind, and what its control tokens gain."""
 
     nats: dict[str, float]
     counts: dict[str, int]

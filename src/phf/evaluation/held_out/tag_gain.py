@@ -13,7 +13,7 @@ from phf.statistics import Interval, ratio_estimate
 
 
 class Gains(NamedTuple):
-    """Of some blocks: for each document, by its number, the nats gained on its tokens, and how many tokens count."""
+    """For each document of some blocks, by its number: the nats gained on its tokens, and how many tokens count."""
 
     totals: np.ndarray
     counts: np.ndarray

@@ -1,7 +1,8 @@
 """pycodestyle's verdict, line by line and code by code, in a third of its time.
 
-`Checker` takes its tokens from `rows`, leaves out the checks that cannot find anything in the current line (`choice`), does not
-even tokenize a line that is beyond doubt (`plain`), and passes everything else to pycodestyle's own functions. With a
+`Checker` takes its tokens from `rows`, leaves out the checks that cannot find anything in the current line (`choice`), does
+not even tokenize a line that is certain to be clean
+(`plain`), and passes everything else to pycodestyle's own functions. With a
 pycodestyle that this was not verified for, `find` uses pycodestyle's own Checker.
 """
 
@@ -180,7 +181,7 @@ class Checker(LinearChecker):
     def _build_one_row(self) -> tuple[tuple[int, int] | None, str]:
         """What `build_tokens_line` builds, for tokens of one row: that part of the row, its strings muted.
 
-        Returns where its first token starts, None where there is nothing but white space, and the character behind it.
+        Returns where its first token starts, None where there is nothing but white space, and the character after it.
         """
         kept = [token for token in self.tokens if token[0] not in pycodestyle.SKIP_TOKENS]
         if not kept:

@@ -24,7 +24,7 @@ def _strings(prefix: str, escape: str) -> str:
 
 # The pieces are such that the next characters always say which alternative it is, and repeats are possessive: matching
 # takes time linear in the line.
-# Not a keyword with no space behind it (E275, E225), not an ambiguous name (E741 to E743), not lambda, after which E225
+# Not a keyword without a space after it (E275, E225), not an ambiguous name (E741 to E743), not lambda, after which E225
 # treats "=" in its own way, not the prefix of a string.
 _NAME = rf"(?!(?:{'|'.join(sorted(KEYWORDS))})[^\w\s:]|(?:and|in|is|or):|(?:[lOI]|lambda)\b)[A-Za-z_]\w*+(?!['\"])"
 _NUMBER = r"(?:0x[0-9A-Fa-f]++|(?:0|[1-9]\d*+)(?:\.\d++)?+)(?![\w.])"

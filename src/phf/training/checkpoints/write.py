@@ -1,4 +1,4 @@
-"""Writing checkpoints: in a folder of their own, from which one is moved to its place when it is finished.
+"""Writing checkpoints: in a separate folder, from which each is moved to its place when it is finished.
 
 So `checkpoint-<step>` is whole or absent, whatever ends the run: a signal, a full disk, a killed process.
 """
