@@ -28,8 +28,10 @@ from phf.feedback.objectives.base import (
 from phf.feedback.objectives.logs import LogTotals
 from phf.models.log_odds import TurnIntoDifference, turn_into_difference_in_place
 
-BUFFER_ELEMENTS = {"cpu": 2**25, "cuda": 2**27}
-"""Logits that exist at once, by device type: 128 MiB in float32 on a CPU, 512 MiB on a GPU."""
+CPU_LOGITS = 2**25
+"""Logits that exist at once on a CPU: 128 MiB in float32."""
+GPU_BYTES = 2**29
+"""Memory for logits and their softmax on a GPU, 512 MiB: longer chunks are no faster, shorter ones are mostly launches."""
 CPU_SOFTMAX_ELEMENTS = 2**20
 """Logits of which a CPU makes the softmax at a time: few enough to stay in its cache from one pass to the next."""
 CPU_VOCAB_BLOCK = 4096
@@ -72,7 +74,6 @@ def chunked_loss(
     """
     totals = LogTotals()
     token_loss = objective.bind(scores, values)
-    chunk_tokens = chunk_tokens or default_chunk_tokens(weight)
     total = _ChunkedHead.apply(hidden, weight, targets, scores, values, token_loss, totals, chunk_tokens, compiled)
     return LossOutput(total / num_items, totals.means(), totals.totals)
 
@@ -80,13 +81,14 @@ def chunked_loss(
 @torch.no_grad()
 def chunked_nll(hidden: Tensor, weight: Tensor, targets: Tensor, chunk_tokens: int | None = None) -> Tensor:
     """[tokens] negative log-likelihood of `targets` in nats, for evaluation; arguments as in `chunked_loss`."""
-    chunks = _Chunks(hidden, weight, targets, chunk_tokens or default_chunk_tokens(weight))
+    chunks = _Chunks(hidden, weight, targets, chunk_tokens)
     return torch.cat([losses_of_log_odds(chunks.log_odds_and_difference(start)[0])[0] for start in chunks.starts])
 
 
-def default_chunk_tokens(weight: Tensor) -> int:
-    """Number of tokens whose logits fit into the buffer of this device, at least 16."""
-    return max(16, BUFFER_ELEMENTS.get(weight.device.type, BUFFER_ELEMENTS["cuda"]) // weight.size(0))
+def default_chunk_tokens(num_columns: int, device_type: str, bytes_per_logit: int) -> int:
+    """Number of tokens whose logits fit into the memory for them on this device, at least 16."""
+    num_logits = CPU_LOGITS if device_type == "cpu" else GPU_BYTES // bytes_per_logit
+    return max(16, num_logits // num_columns)
 
 
 _buffers: dict[tuple[torch.dtype, torch.device], Tensor] = {}
@@ -112,7 +114,7 @@ class _Chunks:
         hidden: Tensor,
         weight: Tensor,
         targets: Tensor,
-        chunk_tokens: int,
+        chunk_tokens: int | None,
         compiled: TurnIntoDifference | None = None,
     ) -> None:
         device = hidden.device.type
@@ -122,7 +124,11 @@ class _Chunks:
             dtype = weight.dtype
         self.hidden = hidden.to(dtype)
         self.vocab_size = weight.size(0)
+        self.softmax_dtype = torch.promote_types(dtype, torch.float32)
+        has_own_softmax = compiled is None and self.softmax_dtype != dtype
+        bytes_per_logit = dtype.itemsize + has_own_softmax * self.softmax_dtype.itemsize
         num_columns = -(-self.vocab_size // ALIGNMENT) * ALIGNMENT
+        chunk_tokens = chunk_tokens or default_chunk_tokens(self.vocab_size, device, bytes_per_logit)
         if device == "cpu":
             self.weight = weight.to(dtype)
         else:  # with rows of zeros, for matrix products without an edge
@@ -131,17 +137,13 @@ class _Chunks:
         self.targets = targets
         self.chunk_tokens = chunk_tokens
         self.starts = range(0, targets.numel(), chunk_tokens)
-        self.softmax_dtype = torch.promote_types(dtype, torch.float32)
         num_rows = min(chunk_tokens, targets.numel())
         self.rows_at_once = min(max(1, CPU_SOFTMAX_ELEMENTS // num_columns), num_rows) if device == "cpu" else num_rows
         self._logits = _buffer((num_rows, num_columns), dtype, hidden.device)
-        self._compiled = compiled
-        # in the same memory if the dtype is the same
         self._softmax = (
-            None
-            if compiled is not None or self.softmax_dtype == dtype
-            else _buffer((self.rows_at_once, num_columns), self.softmax_dtype, hidden.device)
+            _buffer((self.rows_at_once, num_columns), self.softmax_dtype, hidden.device) if has_own_softmax else None
         )
+        self._compiled = compiled
 
     def span(self, start: int) -> slice:
         return slice(start, min(start + self.chunk_tokens, self.targets.numel()))
@@ -178,7 +180,7 @@ class _ChunkedHead(torch.autograd.Function):
         values: Tensor | None,
         token_loss: TokenLoss,
         totals: LogTotals,
-        chunk_tokens: int,
+        chunk_tokens: int | None,
         compiled: TurnIntoDifference | None,
     ) -> Tensor:
         need_hidden, need_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
