@@ -12,9 +12,9 @@ def visible(text: str, max_chars: int | None = None, *, keep: str = "") -> str:
     Truncated after `max_chars` characters of the original, with "..." and the full length. A backslash is escaped too,
     so that text and escapes can be distinguished; `keep`: characters that are not escaped.
     """
-    shown = "".join(_escaped(character, keep) for character in text[:max_chars])
+    escaped = "".join(_escaped(character, keep) for character in text[:max_chars])
     is_cut = max_chars is not None and len(text) > max_chars
-    return f"{shown}... ({len(text):,} characters)" if is_cut else shown
+    return f"{escaped}... ({len(text):,} characters)" if is_cut else escaped
 
 
 def visible_text(text: str) -> str:

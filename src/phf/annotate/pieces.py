@@ -117,17 +117,17 @@ class _Read:
 
 
 def _sent(
-    number: int, part: Part, one: Part, start: Cursor, options: ReadOptions | None, is_strict: bool, is_last: bool
+    number: int, part: Part, files: Part, start: Cursor, options: ReadOptions | None, is_strict: bool, is_last: bool
 ) -> Iterator[CorpusPiece]:
-    """Documents from `start` to the end of `one`: a file of the part, or all of it."""
-    reader = DocumentReader(one, options, is_strict=is_strict)
-    behind = Cursor(file=start.file + max(len(one.files), 1))
+    """Documents from `start` to the end of `files`: a file of the part, or all of it."""
+    reader = DocumentReader(files, options, is_strict=is_strict)
+    behind = Cursor(file=start.file + max(len(files.files), 1))
     documents: list[Document] = []
     notes, cursor, share = ReadNotes(), start, 0.0
 
     def piece(end: Cursor, share_now: float) -> CorpusPiece:
-        num_bytes = (share_now - share) * (one.num_bytes or 0)
-        return CorpusPiece(number, cursor, end, one, None, documents, notes, num_bytes)
+        num_bytes = (share_now - share) * (files.num_bytes or 0)
+        return CorpusPiece(number, cursor, end, files, None, documents, notes, num_bytes)
 
     try:
         for group, is_at_end in cut_documents(_read(reader, start.position), is_last):

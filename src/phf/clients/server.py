@@ -116,8 +116,8 @@ class CompletionsServer:
         seed: int | None = None,
     ) -> list[str]:
         """Texts of `n` replies to `messages`, each `{"role": ..., "content": ...}`; "" if the model said nothing."""
-        asked = {"messages": [*map(dict, messages)], "max_tokens": max_tokens, "temperature": temperature}
-        choices = self._n_choices("chat/completions", asked, n, seed)
+        request = {"messages": [*map(dict, messages)], "max_tokens": max_tokens, "temperature": temperature}
+        choices = self._n_choices("chat/completions", request, n, seed)
         texts = []
         for choice in choices:
             message = choice.get("message")
@@ -135,8 +135,8 @@ class CompletionsServer:
         `extra`: additional fields of the request, such as vLLM's `return_token_ids`.
         """
         # in a list, since vLLM refuses an empty prompt outside a list, even if its tokenizer would add a token
-        asked = {"prompt": [prompt], "max_tokens": max_tokens, "temperature": 1, "top_p": 1, "logprobs": 1}
-        choices = self._n_choices("completions", {**asked, **(extra or {})}, n, seed)
+        request = {"prompt": [prompt], "max_tokens": max_tokens, "temperature": 1, "top_p": 1, "logprobs": 1}
+        choices = self._n_choices("completions", {**request, **(extra or {})}, n, seed)
         continuations = []
         for choice in choices:
             ids = choice.get("token_ids")
@@ -157,8 +157,8 @@ class CompletionsServer:
         Requests the prompt back (`echo`) and nothing new. The answer of a server that ignores `echo` counts as none,
         since its text does not begin with the prompt.
         """
-        asked = {"prompt": [*prompts], "max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 1}
-        choices = self._post("completions", asked)
+        request = {"prompt": [*prompts], "max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 1}
+        choices = self._post("completions", request)
         if len(choices) != len(prompts):
             raise self._malformed("completions", f"{len(choices)} choices for {len(prompts)} prompts")
         order = [choice.get("index", i) for i, choice in enumerate(choices)]
@@ -170,22 +170,22 @@ class CompletionsServer:
         ]
         return [self._logprobs(choice) if echoed else None for choice, echoed in zip(choices, is_echo, strict=True)]
 
-    def _n_choices(self, path: str, asked: dict[str, Any], n: int, seed: int | None) -> list[dict[str, Any]]:
+    def _n_choices(self, path: str, request: dict[str, Any], n: int, seed: int | None) -> list[dict[str, Any]]:
         """Exactly `n` choices: some servers do not support `n` and return one; the others are then requested again."""
         choices: list[dict[str, Any]] = []
         while len(choices) < n:
             # a new seed each time, otherwise the same choice would come back
             seeded = {} if seed is None else {"seed": seed + len(choices)}
-            answered = self._post(path, {**asked, **seeded, "n": n - len(choices)})
-            if not answered:
+            returned = self._post(path, {**request, **seeded, "n": n - len(choices)})
+            if not returned:
                 raise self._malformed(path, "it has no choices")
-            choices += answered
+            choices += returned
         return choices[:n]
 
-    def _post(self, path: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    def _post(self, path: str, request: dict[str, Any]) -> list[dict[str, Any]]:
         """The `choices` of the answer."""
         openai = self._openai
-        body = {"model": self.model, **{key: value for key, value in asked.items() if value is not None}}
+        body = {"model": self.model, **{key: value for key, value in request.items() if value is not None}}
         where = f"{self.base_url}/{path}, model '{visible(self.model)}'"
         try:
             text = self._client.post(f"/{path}", body=body, cast_to=str)

@@ -85,10 +85,10 @@ class Comparison:
             return f"{self.scenario}: {self.second} and {self.first}: {size}, but {why}, so no interval is known."
         size += f" (95% interval {self.low:+.3g} to {self.high:+.3g})"
         if self.low <= 0 <= self.high:
-            said = f"{self.second} and {self.first} cannot be distinguished"
+            verdict = f"{self.second} and {self.first} cannot be distinguished"
         else:
-            said = f"{self.second} is {'better' if self.difference < 0 else 'worse'} aligned than {self.first}"
-        return f"{self.scenario}: {said}: {size}. {self._seeds()}"
+            verdict = f"{self.second} is {'better' if self.difference < 0 else 'worse'} aligned than {self.first}"
+        return f"{self.scenario}: {verdict}: {size}. {self._seeds()}"
 
     def _seeds(self) -> str:
         if self.first_seeds == self.second_seeds == 1:

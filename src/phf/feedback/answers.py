@@ -12,9 +12,9 @@ PROBE = np.concatenate([np.linspace(0, 1, 21), [-10.0, -1.0, -1e-3, 1e-4, 1e-3, 
 """Scores that a class is tried on: probabilities, shares, rewards."""
 
 
-def name_of(asked: Any, method: str) -> str:
+def name_of(answering: Any, method: str) -> str:
     """What errors call a method of a user's object, or the function in its place."""
-    return getattr(asked, "__name__", None) or f"{type(asked).__name__}.{method}"
+    return getattr(answering, "__name__", None) or f"{type(answering).__name__}.{method}"
 
 
 def checked_keeps(keeps: Callable[[np.ndarray], Any], name: str, avg_scores: np.ndarray) -> np.ndarray:

@@ -63,8 +63,8 @@ class Resolved:
 
 def percentile_thresholds(config: Config) -> dict[str, str]:
     """Key -> percentile, of the thresholds that are written as one; an item of a list by its number, `thresholds.0`."""
-    written = config.model_dump(include={"dataset", "objective"})
-    leaves = (leaf for key in LEVELS for leaf in _leaves(_value(written, key.split(".")), key))
+    sections = config.model_dump(include={"dataset", "objective"})
+    leaves = (leaf for key in LEVELS for leaf in _leaves(_value(sections, key.split(".")), key))
     return {key: value for key, value in leaves if percentile_of(value) is not None}
 
 
@@ -75,13 +75,13 @@ def level_of(key: str) -> str:
 
 def with_thresholds(config: Config, numbers: Mapping[str, float]) -> Config:
     """The configuration with `numbers` in place of the thresholds of these keys."""
-    written = config.model_dump(include={"dataset", "objective"})
+    sections = config.model_dump(include={"dataset", "objective"})
     for key, value in numbers.items():
         *path, last = key.split(".")
-        holder = _value(written, path)
+        holder = _value(sections, path)
         holder[int(last) if isinstance(holder, list) else last] = value
-    dataset = DatasetConfig.model_validate(written["dataset"])
-    return config.model_copy(update={"dataset": dataset, "objective": written["objective"]})
+    dataset = DatasetConfig.model_validate(sections["dataset"])
+    return config.model_copy(update={"dataset": dataset, "objective": sections["objective"]})
 
 
 def with_stand_ins(config: Config) -> Config:
@@ -115,10 +115,10 @@ def tentative_method_of(config: Config) -> Method:
 
 def _has_mixed_section(config: Config) -> bool:
     percentiles = percentile_thresholds(config)
-    written = config.model_dump(include={"dataset"})
+    sections = config.model_dump(include={"dataset"})
     for root in ("dataset.document_filter", "dataset.conditioning"):
         settings = {
-            key: value for key, value in _leaves(_value(written, root.split(".")), root) if key not in SETTINGS_OF_OURS
+            key: value for key, value in _leaves(_value(sections, root.split(".")), root) if key not in SETTINGS_OF_OURS
         }
         if settings.keys() & percentiles.keys() and any(isinstance(value, int | float) for value in settings.values()):
             return True

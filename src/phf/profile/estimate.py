@@ -137,8 +137,8 @@ def read_sample(
     num_documents = num_chars = num_seen = 0
     bytes_read = 0.0
     for part in chosen:
-        taken = _Taken(part, read_chars // len(chosen), options)
-        for document in taken:
+        reader = _Taken(part, read_chars // len(chosen), options)
+        for document in reader:
             num_seen += 1
             if not document.text:
                 continue
@@ -147,9 +147,9 @@ def read_sample(
                 heapq.heappush(heap, item)
             else:
                 heapq.heappushpop(heap, item)
-        num_documents += taken.num_documents
-        num_chars += taken.num_chars
-        bytes_read += taken.share * (part.num_bytes or 0)
+        num_documents += reader.num_documents
+        num_chars += reader.num_chars
+        bytes_read += reader.share * (part.num_bytes or 0)
     if not heap or not num_chars:
         raise CorpusError(f"{source}: no text was found in it, so there is nothing to estimate from.")
     scale = num_bytes / bytes_read

@@ -119,10 +119,12 @@ class Search:
         counts = (
             ", ".join(f"{reason}: {count}" for reason, count in sorted(rejected.items())) or "it wrote nothing at all"
         )
-        shown = f" Its last unreadable reply: {visible(unreadable[-1], SHOWN_REPLY_CHARS)!r}." if unreadable else ""
+        last_reply = (
+            f" Its last unreadable reply: {visible(unreadable[-1], SHOWN_REPLY_CHARS)!r}." if unreadable else ""
+        )
         return (
             f"Round {number} of trial {trial}: {type(self.red_lm).__name__} wrote no usable prompt when asked "
-            f"{self.settings.max_attempts} times ({counts}).{shown} Change redteam.red_lm or redteam.template, or raise "
+            f"{self.settings.max_attempts} times ({counts}).{last_reply} Change redteam.red_lm or redteam.template, or raise "
             "redteam.max_attempts; finished rounds are kept."
         )
 

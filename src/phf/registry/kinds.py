@@ -94,12 +94,12 @@ def find(target: str, kind: Kind) -> Any:
 def checked(attribute: Any, target: str, kind: Kind) -> Any:
     """`attribute` itself, if calling it makes an object of this kind; otherwise `ConfigError`."""
     if isinstance(attribute, type):
-        made: Any = attribute
+        returned: Any = attribute
     elif isinstance(attribute, FunctionType):
         if kind.is_done_by(list(inspect.signature(attribute).parameters)) and not is_standard(attribute.__module__):
             return attribute
-        made = _returned(attribute)
-        if made is None:
+        returned = _returned(attribute)
+        if returned is None:
             raise ConfigError(
                 f"The {kind.name} '{target}' is a function without a return annotation, so it is not called. "
                 f"Annotate the class that it returns: def {attribute.__name__}(...) -> TheClass."
@@ -109,10 +109,10 @@ def checked(attribute: Any, target: str, kind: Kind) -> Any:
             f"The {kind.name} '{target}' is a {type(attribute).__name__}; it must be {kind.wanted()}, or a function that is "
             "annotated to return one."
         )
-    if is_standard(made.__module__) or not kind.has(made):
-        what = "is" if made is attribute else f"returns {made.__name__}, which is"
+    if is_standard(returned.__module__) or not kind.has(returned):
+        what = "is" if returned is attribute else f"returns {returned.__name__}, which is"
         raise ConfigError(f"The {kind.name} '{target}' {what} not {kind.wanted()}, so it is not called.")
-    if made is attribute and _is_stub(inspect.getattr_static(made, kind.method, None)):
+    if returned is attribute and _is_stub(inspect.getattr_static(returned, kind.method, None)):
         raise ConfigError(f"The {kind.name} '{target}' does not define {kind.method}, so it cannot be used.")
     return attribute
 

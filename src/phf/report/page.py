@@ -126,12 +126,12 @@ def _galleries(run: Run, label: str) -> list[dict[str, Any]]:
         kinds.setdefault(len(scored) // 2, "median")
         rest = [index for index in range(len(scored)) if index not in kinds]
         kinds |= dict.fromkeys(random.Random(0).sample(rest, min(SHOWN_SAMPLES - len(kinds), len(rest))), "random")
-        shown = [
+        samples_shown = [
             {"kind": kind, "score": scored[index].score, **_marked(scored[index], threshold)}
             for index, kind in kinds.items()
         ]
         galleries.append(
-            {"name": f"{label}, {scenario}", "count": len(samples), "threshold": threshold, "samples": shown}
+            {"name": f"{label}, {scenario}", "count": len(samples), "threshold": threshold, "samples": samples_shown}
         )
     return galleries
 

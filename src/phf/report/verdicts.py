@@ -97,8 +97,8 @@ def _identity(run: Run, scenario: str) -> dict[str, Any]:
     try:
         config = parse_yaml(run.config, "config.yaml", ConfigError)
         best = best_token_of(config["dataset"])
-        written = next(dict(s) for s in config["generation"]["scenario_configs"] if s["name"] == scenario)
-        settings = meaning_of_scenario(written)
+        scenario_settings = next(dict(s) for s in config["generation"]["scenario_configs"] if s["name"] == scenario)
+        settings = meaning_of_scenario(scenario_settings)
     except (ConfigError, KeyError, TypeError, AttributeError, StopIteration, ValueError):
         return identity  # not written by phf, or not there
     identity["is_own"] = settings.get("prefix") in (None, "", best)

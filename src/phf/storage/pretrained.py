@@ -237,10 +237,10 @@ def first_sentence(error: Exception) -> str:
 @contextmanager
 def without_progress_bar() -> Iterator[None]:
     """Load a model without transformers' own progress bar."""
-    shown = transformers_logging.is_progress_bar_enabled()
+    was_enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if was_enabled:
             transformers_logging.enable_progress_bar()

@@ -26,9 +26,9 @@ KEPT_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(2**26),
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
-"""A child does the same again and again: memory that it has freed stays with it (in glibc, up to 64 MiB of it) for the next
-piece of work, since getting it anew from the system takes a twelfth of the time of a fast scorer. Arrow takes it from the same
-place rather than from a pool of its own, so a child is not larger than it would be otherwise."""
+"""A child repeats the same work: memory that it has freed stays with it (in glibc, up to 64 MiB of it) for the next
+piece of work, since getting it from the system again takes a twelfth of the time of a fast scorer. Arrow takes it from the same
+place rather than from its own pool, so a child is not larger than it would be otherwise."""
 KEPT_BYTES = 2000
 """How much is kept of what a child last wrote to standard error, to report why it ended."""
 

@@ -28,23 +28,25 @@ def rank() -> int:
 def check_launcher(environment: Mapping[str, str] = os.environ) -> None:
     """Raises `ConfigError` if the variables of a launcher are incomplete or contradict each other: processes that do not
     find each other would each do the whole work, or wait for ever."""
-    given = {name: environment[name] for name in (RANK, LOCAL_RANK, WORLD_SIZE) if environment.get(name)}
-    advice = f"Start the processes with a launcher, for example {EXAMPLE}, or unset {', '.join(given)} for one process."
-    size = _number(given.get(WORLD_SIZE, "1"))
-    if given.keys() <= {WORLD_SIZE, RANK} and size == 1 and given.get(RANK, "0") == "0":
+    variables = {name: environment[name] for name in (RANK, LOCAL_RANK, WORLD_SIZE) if environment.get(name)}
+    advice = (
+        f"Start the processes with a launcher, for example {EXAMPLE}, or unset {', '.join(variables)} for one process."
+    )
+    size = _number(variables.get(WORLD_SIZE, "1"))
+    if variables.keys() <= {WORLD_SIZE, RANK} and size == 1 and variables.get(RANK, "0") == "0":
         return
-    for name, text in given.items():
+    for name, text in variables.items():
         if _number(text) is None:
             raise ConfigError(f"{name} is {text!r} in the environment; it must be a whole number. {advice}")
-    missing = [name for name in (RANK, LOCAL_RANK, WORLD_SIZE) if name not in given]
+    missing = [name for name in (RANK, LOCAL_RANK, WORLD_SIZE) if name not in variables]
     if missing:
-        named = ", ".join(f"{name}={text}" for name, text in given.items())
+        named = ", ".join(f"{name}={text}" for name, text in variables.items())
         raise ConfigError(f"The environment has {named}, but not {' and '.join(missing)}. {advice}")
     assert size is not None
-    if not 0 <= int(given[LOCAL_RANK]) <= int(given[RANK]) < size:
+    if not 0 <= int(variables[LOCAL_RANK]) <= int(variables[RANK]) < size:
         raise ConfigError(
-            f"The environment has {RANK}={given[RANK]} and {LOCAL_RANK}={given[LOCAL_RANK]} with {WORLD_SIZE}={size}: ranks "
-            f"count from 0 to {WORLD_SIZE} - 1. {advice}"
+            f"The environment has {RANK}={variables[RANK]} and {LOCAL_RANK}={variables[LOCAL_RANK]} with {WORLD_SIZE}={size}: "
+            f"ranks count from 0 to {WORLD_SIZE} - 1. {advice}"
         )
     absent = [name for name in MEETING if not environment.get(name)]
     if size > 1 and absent:

@@ -191,10 +191,10 @@ class ReadNotes:
 
     def take(self) -> "ReadNotes":
         """What was noted since the last call, which resets it."""
-        taken = ReadNotes(dict(self.left_out), self.skipped, self.is_strict)
+        notes = ReadNotes(dict(self.left_out), self.skipped, self.is_strict)
         self.left_out.clear()
         self.skipped = Named()
-        return taken
+        return notes
 
     def first(self) -> "ReadNotes":
         """The same counts, and the first `MAX_LISTED` of each by name."""

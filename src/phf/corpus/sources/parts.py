@@ -109,7 +109,7 @@ def list_corpus(
 def names_clash(corpora: Sequence[Corpus]) -> bool:
     """Whether two of some corpora would give their documents the same names."""
     names = [_made_names(corpus) for corpus in corpora]
-    count = Counter(name for made in names for name in made)
+    count = Counter(name for of_corpus in names for name in of_corpus)
     return any(number > 1 for number in count.values())
 
 
@@ -248,6 +248,8 @@ def _printable(names: Sequence[str]) -> list[str]:
     plain = [without_surrogates(name) for name in names]
     times = Counter(plain)
     return [
-        shown if name == shown or times[shown] == 1 else os.fsencode(name).decode("utf-8", "backslashreplace")
-        for name, shown in zip(names, plain, strict=True)
+        printable
+        if name == printable or times[printable] == 1
+        else os.fsencode(name).decode("utf-8", "backslashreplace")
+        for name, printable in zip(names, plain, strict=True)
     ]

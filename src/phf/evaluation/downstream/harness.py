@@ -139,8 +139,8 @@ class HarnessLM(HFLM):
                     ids, max_length=width + num_new, stop=until, attention_mask=mask, **dict(settings)
                 )
                 for i, new in zip(batch, output[:, width:].tolist(), strict=True):
-                    shown = BehindPrompt(self.tokenizer, rows[i][len(self._prefix) :])
-                    text = decode(shown, until_end(new, self._ends), self._special)
+                    decoder = BehindPrompt(self.tokenizer, rows[i][len(self._prefix) :])
+                    text = decode(decoder, until_end(new, self._ends), self._special)
                     continuations[indices[i]] = postprocess_generated_text(text, stop=until, think_end_token=None)
                 progress.update(len(batch))
         progress.close()

@@ -93,10 +93,10 @@ def read_architecture(config: ModelConfig) -> Architecture:
         warnings += [f"model.model_kwargs.{key} is ignored: from_scratch loads no weights." for key in chosen]
         chosen = {}
     build = {key: _implementation(key, arguments.pop(key)) for key in BUILD_ARGUMENTS if key in arguments}
-    asked = [(f"model.model_kwargs.{key}", arguments.pop(key)) for key in DTYPE_ARGUMENTS if key in arguments]
+    dtypes = [(f"model.model_kwargs.{key}", arguments.pop(key)) for key in DTYPE_ARGUMENTS if key in arguments]
     lm_config = _stored_config(config, source)
     settings = _settings(config, lm_config, arguments)
-    asked += [
+    dtypes += [
         (where, settings.pop(key)[1]) for key in DTYPE_ARGUMENTS if key in settings for where in [settings[key][0]]
     ]
     for key in FROM_TOKENIZER:
@@ -104,7 +104,7 @@ def read_architecture(config: ModelConfig) -> Architecture:
             where, value = settings.pop(key)
             warnings.append(f"{where} = {value} is ignored: a model from scratch has the ids of its tokenizer.")
     lm_config = _apply(config, lm_config, settings)
-    dtype = _dtype(asked)
+    dtype = _dtype(dtypes)
     if dtype == "auto" and config.from_scratch:
         dtype = getattr(text_config(lm_config), "dtype", None) or torch.float32
     if type(lm_config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
@@ -197,10 +197,10 @@ def _implementation(key: str, value: Any) -> Any:
     return value
 
 
-def _dtype(asked: list[tuple[str, Any]]) -> torch.dtype | str:
-    if not asked:
+def _dtype(dtypes: list[tuple[str, Any]]) -> torch.dtype | str:
+    if not dtypes:
         return torch.float32
-    where, value = asked[0]
+    where, value = dtypes[0]
     if value is None:
         return torch.float32
     name = str(value).removeprefix("torch.")

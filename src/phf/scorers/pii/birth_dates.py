@@ -34,12 +34,12 @@ class BirthDateFinder:
         filth = detector.filth_cls
         ages = range(filth.min_age_years, filth.max_age_years + 1)
         dates = self._library.search_dates(text, languages=[detector.language]) or ()
-        written = dict.fromkeys(
+        birth_dates = dict.fromkeys(
             date for date, when in dates if not date.startswith("+") and datetime.now().year - when.year in ages
         )
         lines = text.split("\n")
         work = Work("dates")
-        for date in written:
+        for date in birth_dates:
             work.add(len(text))
             if self._is_in_context(date, lines) and filth(beg=0, end=len(date), text=date).is_valid():
                 yield from (match.span() for match in re.finditer(re.escape(date), text))

@@ -84,12 +84,13 @@ def refuse_checkpoint_of_another_run(checkpoint: Path, config: Config) -> None:
 
 
 def refuse_another_number_of_processes(checkpoint: Path, num_processes: int) -> None:
-    """Raises `CheckpointError` for a checkpoint of DeepSpeed that another number of processes wrote; others do not mind."""
-    written = len(list(checkpoint.glob(WINDOW.format("*"))))
-    if any(checkpoint.glob("global_step*")) and written != num_processes:
+    """Raises `CheckpointError` for a checkpoint that DeepSpeed wrote in another number of processes."""
+    num_writers = len(list(checkpoint.glob(WINDOW.format("*"))))
+    if any(checkpoint.glob("global_step*")) and num_writers != num_processes:
         raise CheckpointError(
-            f"{checkpoint} was written by DeepSpeed in {written} processes, and only as many can continue it; this command has "
-            f"{num_processes}. Start {written}, or train with training.fsdp, whose checkpoints any number continues."
+            f"{checkpoint} was written by DeepSpeed in {num_writers} processes, and only as many can continue it; this command "
+            f"has {num_processes}. Start {num_writers}, or train with training.fsdp, whose checkpoints any number of processes "
+            "can continue."
         )
 
 

@@ -57,14 +57,14 @@ class Arithmetic:
 def work_out(config: TrainingConfig, seq_length: int, world_size: int) -> Arithmetic:
     """The arithmetic of a run. Raises `ConfigError` for a batch size that cannot be met, or too few tokens for a step."""
     extra = config.model_extra or {}
-    given = extra.get("per_device_train_batch_size", 8)
-    is_auto = given == AUTO
+    blocks = extra.get("per_device_train_batch_size", 8)
+    is_auto = blocks == AUTO
     if is_auto and config.effective_batch_size is None:
         raise ConfigError(
             "training.per_device_train_batch_size is auto, so a step needs a size of its own: set "
             "training.effective_batch_size."
         )
-    per_device = 1 if is_auto else int(float(given))
+    per_device = 1 if is_auto else int(float(blocks))
     effective = config.effective_batch_size or per_device * world_size
     if effective % world_size:
         raise ConfigError(

@@ -152,16 +152,16 @@ def check_keys(training: TrainingConfig) -> tuple[dict[str, Any], list[str]]:
 
     Raises `ConfigError` for a key or value that cannot be applied.
     """
-    given = dict(training.model_extra or {})
+    extra = dict(training.model_extra or {})
     fields = {field.name: field for field in dataclasses.fields(TrainingArguments)}
     warnings = []
-    for key in given:
+    for key in extra:
         if key not in fields:
             raise ConfigError(f"training.{key} is unknown. {nearest(key, {*fields, *TrainingConfig.model_fields})}")
     applied = {}
-    if given.get("per_device_train_batch_size") == "auto":  # found when there is a model
-        del given["per_device_train_batch_size"]
-    for key, value in given.items():
+    if extra.get("per_device_train_batch_size") == "auto":  # found when there is a model
+        del extra["per_device_train_batch_size"]
+    for key, value in extra.items():
         value = _of_type(key, _named_no(value, fields[key].type), fields[key].type)
         if key in REFUSED:
             if value not in (None, REFUSED[key][0]):

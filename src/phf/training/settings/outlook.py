@@ -97,13 +97,13 @@ def _read(source: str, scores_column: str, expected: Outlook) -> _Corpus | None:
 
 def _some(texts: Sequence[str]) -> list[str]:
     """Texts up to about `SAMPLED_CHARS` characters in all."""
-    taken, room = [], SAMPLED_CHARS
+    beginnings, room = [], SAMPLED_CHARS
     for text in texts:
-        taken.append(text[:room])
+        beginnings.append(text[:room])
         room -= len(text)
         if room <= 0:
             break
-    return taken
+    return beginnings
 
 
 def _add_epochs(expected: Outlook, plan: Any, tokenizer: Any, texts: list[str], corpora: list[_Corpus]) -> None:
