@@ -13,9 +13,10 @@ PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "CONTRIBUTING.md"])
 MODULES = sorted(ROOT.glob("src/**/*.py"))
 
 THING = "process|worker|line|object|prompt|token|character|byte|score|sentence|file"
+COMPARATIVE = "longer|more|less|faster|slower|larger|smaller|better|worse|higher|lower|shorter"
 UNIT = "core|GPU|worker|second|token|line|row|document|file|round|window|step|commit|scenario|segment"
 PHRASES = {
-    "is not a ..., not: is no ...": r"(?<!\b[Tt]here )\b(?:is|are|was|were) no\b(?! longer| more)",
+    "is not a ..., not: is no ...": rf"(?<!\b[Tt]here )\b(?:is|are|was|were) no\b(?! (?:{COMPARATIVE})\b)",
     "fixed or repaired, not: mended": r"\bmend(?:s|ed|ing)?\b",
     "continues or resumes, not: goes on": r"\bgo(?:es|ne|ing)? on (?:with|where|like)\b",
     "per core, not: a core": rf"\b(?:{THING})s? an? (?:{UNIT})\b",
@@ -31,6 +32,10 @@ PHRASES = {
     "skip, not: pass over": r"\bpassed over\b",
     "again or from scratch, not: anew": r"\banew\b",
     "command, not: verb": r"\bverbs?\b(?! that goes with)",
+    "our own loop or its own loop, not: the own loop": r"\b[Tt]he own (?!er)\w+",
+    "finally, not: at last": r"\bat last\b",
+    "after, not: behind (of a place in a text)": r"\b(?:tokens?|segments?|prompts?|samples?|pieces?|prefix|EOS|space) behind\b",
+    "not in use, not: nobody uses": r"\b(?:nobody|somebody|anybody) (?:uses|does|can|begins)\b",
 }
 NAMES = re.compile(
     r"/completions\b|completions (?:or chat )?(?:API|server)|chat or completions|`completions` in older files"

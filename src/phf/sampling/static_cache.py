@@ -1,4 +1,4 @@
-"""A cache of keys and values that is written in place, and the models that the own sampling loop can run."""
+"""A cache of keys and values that is written in place, and the models that our own sampling loop can run."""
 
 import inspect
 from typing import Any
