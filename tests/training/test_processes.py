@@ -50,7 +50,7 @@ def train_in_two(jobs, folder):
         (folder / f"config-{number}.yaml").write_text(dump_config(config))
         lines.append([str(folder / f"config-{number}.yaml"), str(run_dir), resume])
     (folder / "jobs.json").write_text(json.dumps(lines))
-    run_ranks([str(Path(__file__).with_name("on_ranks.py")), str(folder / "jobs.json")], folder, timeout=SECONDS)
+    return run_ranks([str(Path(__file__).with_name("on_ranks.py")), str(folder / "jobs.json")], folder, timeout=SECONDS)
 
 
 def numbers(run_dir):
@@ -71,7 +71,7 @@ def texts(run_dir):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """-> (folder of the runs of one process, of two processes, configuration of each method)"""
+    """-> (folder of the runs of one process, of two processes, configuration of each method, what two processes said)"""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     corpus = tiny_corpus(tmp_path_factory.mktemp("corpus"))
     reference, tokenizer = tmp_path_factory.mktemp("reference"), tiny_tokenizer()
@@ -80,14 +80,14 @@ def runs(tmp_path_factory):
     configs = {method: config_of(method, corpus, str(reference)) for method in METHODS}
     for method, config in configs.items():
         train(config, one / method)
-    train_in_two([(config, two / method, False) for method, config in configs.items()], two)
-    return one, two, configs
+    ranks = train_in_two([(config, two / method, False) for method, config in configs.items()], two)
+    return one, two, configs, "".join(rank.stdout + rank.stderr for rank in ranks)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_number_and_sample_is_that_of_one_process(runs, method):
-    one, two, _ = runs
+    one, two, _, _ = runs
     expected, of_two = numbers(one / method), numbers(two / method)
     assert of_two.keys() == expected.keys()
     assert {"train/loss", "train/lm_loss", "eval/loss", "kl/nats_per_sequence"} <= {key for _, key in expected}
@@ -97,8 +97,13 @@ def test_every_number_and_sample_is_that_of_one_process(runs, method):
 
 
 @pytest.mark.slow
+def test_no_process_looks_for_parameters_without_a_gradient_where_there_are_none(runs):
+    assert "find_unused_parameters" not in runs[3]
+
+
+@pytest.mark.slow
 def test_either_number_of_processes_continues_the_run_of_the_other(runs, tmp_path):
-    one, two, configs = runs
+    one, two, configs, _ = runs
     copies = {}
     for name, source in (("one", one), ("two", two)):
         copies[name] = shutil.copytree(source / "awr", tmp_path / name)

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.ranks import run_ranks
 from tests.tiny import losses, tiny_config, tiny_corpus
 
 from phf.config import dump_config
@@ -45,6 +46,21 @@ def test_a_compiled_run_samples_resumes_and_exports_as_any_other(source, tmp_pat
     assert all("_orig_mod" not in name for name in weights[1])
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+
+
+def test_two_processes_that_compile_give_the_losses_of_one_that_does_not(source, tmp_path):
+    settings = {
+        "training.activation_checkpointing": True,
+        "model.config_kwargs.n_layer": 1,
+        "dataset.eval_fraction": 0.0,
+    }
+    settings |= {"generation.run_on_train_end": False}
+    train(tiny_config(source, "awr", **settings), tmp_path / "one")
+    (tmp_path / "config.yaml").write_text(dump_config(tiny_config(source, "awr", **settings, **COMPILED)))
+    options = ["--config", str(tmp_path / "config.yaml"), "--output-dir", str(tmp_path), "--run-name", "two"]
+    run_ranks(["-m", "phf", "train", *options], tmp_path, timeout=300)
+    assert (is_compiled(tmp_path / "one"), is_compiled(tmp_path / "two")) == (False, True)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def _cpu_limit(module: ObjectiveLM, seq_length: int, arguments: Any, keeps_docum
 
     own = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
     with (
-        _trial(module, arguments, keeps_documents) as forward,
+        trial(module, arguments, keeps_documents) as forward,
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
     ):
         forward(1, seq_length)
@@ -154,7 +154,7 @@ def _cpu_limit(module: ObjectiveLM, seq_length: int, arguments: Any, keeps_docum
 def _peak_bytes(module: ObjectiveLM, size: int, seq_length: int, arguments: Any, keeps_documents: bool) -> int:
     """Most memory in use in forward and backward passes of `size` blocks on a GPU, twice since gradients stay."""
     torch.cuda.reset_peak_memory_stats()
-    with _trial(module, arguments, keeps_documents) as forward:
+    with trial(module, arguments, keeps_documents) as forward:
         for _ in range(2):
             forward(size, seq_length).backward()
     return torch.cuda.max_memory_allocated()
@@ -169,7 +169,7 @@ def _gpu_budget(module: ObjectiveLM, arguments: Any) -> int:
 
 
 @contextmanager
-def _trial(module: ObjectiveLM, arguments: Any, keeps_documents: bool) -> Any:
+def trial(module: ObjectiveLM, arguments: Any, keeps_documents: bool) -> Any:
     """Gives `forward(blocks, seq_length) -> loss` on noise; module, objective and random state are afterwards as before.
 
     `keeps_documents`: each block is two documents that are kept apart.
@@ -191,13 +191,13 @@ def _trial(module: ObjectiveLM, arguments: Any, keeps_documents: bool) -> Any:
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         module.objective = copy.deepcopy(objective)  # one that keeps a state does not see the noise
         if arguments.gradient_checkpointing:
-            module.gradient_checkpointing_enable()
+            module.activation_checkpointing_enable()
         module.train()
         try:
             yield forward
         finally:
             module.objective = objective
             if arguments.gradient_checkpointing:
-                module.gradient_checkpointing_disable()
+                module.activation_checkpointing_disable()
             module.train(was_training)
             module.zero_grad(set_to_none=True)

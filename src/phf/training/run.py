@@ -43,6 +43,7 @@ from phf.training.spikes import SpikeLog, Spikes
 from phf.training.start import open_run_dir, refuse_other_batch, refuse_started
 from phf.training.trackers import Trackers
 from phf.training.trainer import ObjectiveTrainer
+from phf.training.unused import is_unused, settle_unused, unused_in_a_step
 from phf.training.whole import WholeModel
 from phf.workers.interruption import WorkInterrupted, remembering_signals
 
@@ -121,6 +122,7 @@ def _train(
         value_head = _value_head(plan, lm)
         module = ObjectiveLM(lm, method.objective, value_head, head=config.model.head)
         num_parameters = lm.num_parameters()
+    settle_unused(plan, module, division)
     plan, chosen = settle(plan, module, division, recorded_choices(run_dir) if checkpoint is not None else {}, announce)
     with division.together():
         facts = {
@@ -212,6 +214,8 @@ def _train(
     except (OSError, SafetensorError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise out_of_memory(plan, trainer.state.global_step + 1) from error
+        if is_unused(error):
+            raise unused_in_a_step(trainer.state.global_step + 1) from error
         if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in FULL_DISK_SIGNS):
             raise
         reason = getattr(error, "strerror", None) or error
