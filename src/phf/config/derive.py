@@ -12,7 +12,7 @@ RELEASED_TAGGING = "dataset.conditional_training_config"
 def derive(config: Config, *, for_models: bool = False) -> Config:
     """Fill in the keys that others imply. Raises `ConfigError` for keys that contradict one another.
 
-    `for_models`: the task is for models with control tokens of their own, so scenarios may name any.
+    `for_models`: the task is for models with their own control tokens, so scenarios may name any.
     """
     _check_sources(config)
     _check_score_threshold(config)

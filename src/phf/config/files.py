@@ -42,7 +42,7 @@ def load_config(
         method: shipped name (`awr`, looked up next to the task) or path; None: what the task file itself says.
         config: a resolved file, instead of task and method.
         overrides: `section.key=value`, value in YAML.
-        for_models: the task is for models with control tokens of their own, so scenarios may name any.
+        for_models: the task is for models with their own control tokens, so scenarios may name any.
 
     Raises `ConfigError` naming the file, the key and the nearest known key.
     """

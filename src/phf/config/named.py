@@ -26,7 +26,7 @@ PLACES: tuple[tuple[KeyPath, Registry], ...] = (
     (("generation", "scenario_configs", "*", "scorers", "*"), SCORERS),
     (("redteam", "red_lm"), RED_LMS),
 )
-"""Where such sections stand ("*": each item of a list), and the registry that knows their names."""
+"""Where such sections are ("*": each item of a list), and the registry that knows their names."""
 
 
 COMPOSITES = dict.fromkeys(("CompositeScorer", SCORERS.entries["CompositeScorer"][0]), "scorers")

@@ -90,7 +90,7 @@ def take_spelled_out(values: dict[str, Any]) -> dict[str, Any]:
 def check_spelled_out(spelled_out: Mapping[str, Any], dataset: DatasetConfig, *, for_models: bool) -> None:
     """Raises `ConfigError` where the values of the keys of `SPELLED_OUT` contradict the control tokens of `dataset`.
 
-    `for_models`: the task is for models with control tokens of their own, so without any in `dataset` nothing is checked.
+    `for_models`: the task is for models with their own control tokens, so without any in `dataset` nothing is checked.
     """
     if dataset.tagging is None:
         if any(spelled_out.values()) and not for_models:

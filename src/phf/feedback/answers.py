@@ -1,4 +1,4 @@
-"""What a method's classes answer, checked: a user's own class is tried before anything is trained, and never believed."""
+"""What a method's classes answer, checked: a user's own class is tried out before training, and its answers are checked."""
 
 from collections.abc import Callable
 from typing import Any

@@ -11,7 +11,7 @@ from phf.errors import ConfigError
 class Conditioning(Protocol):
     """What `dataset.conditioning` names: an object that gives each segment its control token by its score.
 
-    An attribute `alignment_threshold`, where it has one, is the score up to which its user takes a segment for aligned:
+    An attribute `alignment_threshold`, where it has one, is the score up to which a segment counts as aligned:
     evaluation splits held-out text there.
     """
 

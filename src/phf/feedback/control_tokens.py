@@ -54,7 +54,7 @@ class ControlTokens:
         return self.names[0] if name == self.names[-1] else self.names[-1]
 
     def labels(self) -> dict[str, str]:
-        """What each token is called in tables and names of scenarios, its name without brackets -> the token."""
+        """What each token is called in tables and names of scenarios (its name without brackets) -> the token."""
         return {name.removeprefix("<|").removesuffix("|>"): name for name in self.names}
 
     def ids(self, tokenizer: Any) -> list[int]:

@@ -32,7 +32,7 @@ class Method:
     control_tokens: ControlTokens = NO_CONTROL_TOKENS
     """What `conditioning` chooses from, best first."""
     drop_token_fraction: float = 0.0
-    """Share of segments, in [0, 1], that go without their control token."""
+    """Share of segments, in [0, 1], that do not get their control token."""
     conditioning_config: Mapping[str, Any] | None = None
     """`class_name` and settings that `conditioning` was made from."""
     tags_every_segment: bool = False

@@ -15,7 +15,7 @@ from phf.storage.reading import read_json_as
 from phf.storage.shapes import PromptingFile
 
 PROMPTING_FILE = "phf.json"
-"""Beside an exported model; ignored by transformers."""
+"""Next to an exported model; ignored by transformers."""
 ADVICE = "Export the model again."
 
 
@@ -36,7 +36,7 @@ class Prompting:
 
     @property
     def prefix(self) -> str | None:
-        """The control token that texts start with unless another is asked for: the best one. None where there is none."""
+        """The control token that texts start with unless another one is requested: the best one. None where there is none."""
         return self.control_tokens.best
 
     def banned(self, prefix: str | None) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ class Prompting:
         return self.away_from(self.prefix) is not None
 
     def save(self, folder: Path, document_start: Sequence[str]) -> None:
-        """Write phf.json into the folder of an export, whose documents open with these tokens."""
+        """Write phf.json into the folder of an export, whose documents begin with these tokens."""
         content = {
             "threshold": self.threshold,
             "control_tokens": list(self.control_tokens) or None,

@@ -1,7 +1,7 @@
 """Thresholds written as percentiles (`p5`) in a configuration, made numbers from the scores of its training data.
 
 The number is the one that `phf profile` prints for the same data: over all of it, held-out documents included, so that
-neither the seed nor the method nor the held-out share moves it.
+neither the seed nor the method nor the held-out share changes it.
 """
 
 import hashlib
@@ -96,7 +96,7 @@ def with_stand_ins(config: Config) -> Config:
 def tentative_method_of(config: Config) -> Method:
     """The method before the data has been seen, with stand-ins for percentiles, to check a run and its model with.
 
-    Raises as `method_of` does. Only where a section has numbers beside percentiles is its class not tried yet: how they
+    Raises as `method_of` does. A class is not tried yet if its section has both numbers and percentiles: how they
     compare is not known.
     """
     stand_ins = with_stand_ins(config)
@@ -144,7 +144,7 @@ def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 
 def cached_thresholds(config: Config) -> dict[str, Resolved | None]:
-    """Key -> the number of its percentile if it was worked out before for the same data, else None."""
+    """Key -> the number of its percentile if it has been computed before for the same data, else None."""
     cached: dict[str, Resolved | None] = {}
     for key, percentile in percentile_thresholds(config).items():
         path = _cache_path(config, key, percentile)

@@ -31,7 +31,7 @@ def is_started(run_dir: Path) -> bool:
 
 
 def has_steps(run_dir: Path) -> bool:
-    """Whether the folder holds something that training made: a checkpoint, be it half-written, a model, a logged step."""
+    """Whether the folder holds something that training made: a checkpoint (even half-written), a model, a logged step."""
     if (run_dir / "model").exists() or any(run_dir.glob("checkpoint-*")):
         return True
     path = run_dir / METRICS

@@ -137,7 +137,7 @@ class Run:
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Read run folders. Raises `CorpusError` for a folder that is none, or a damaged file."""
+    """Read run folders. Raises `CorpusError` for a folder that is not one, or a damaged file."""
     return [read_run(folder) for folder in folders]
 
 
@@ -168,7 +168,7 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
             except (OSError, PhfError) as error:
                 notices.append(_skipped(folder, error))
     if not runs:
-        raise CorpusError(notices[0].removeprefix(SKIPPED) if notices else "No folder is given.")
+        raise CorpusError(notices[0].removeprefix(SKIPPED) if notices else "No folder was given.")
     return runs, notices
 
 

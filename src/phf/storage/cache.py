@@ -79,7 +79,7 @@ def made_once(
     is_whole: Callable[[Path], bool] = Path.exists,
     announce: Callable[[str], None] = lambda message: None,
 ) -> Path:
-    """The entry at `path`, held until this process ends; where it is missing or not whole, it is made first.
+    """The entry at `path`, held until this process ends; where it is missing or incomplete, it is made first.
 
     `make(partial)` writes a file or a folder, which is then renamed to `path`: it is there as a whole, or not at all. Other
     processes that want the same entry wait. What a dead process left of it is removed.
@@ -113,7 +113,7 @@ def trim(root: Path) -> None:
     """Where the cache exceeds its limit, remove what dead processes left, then what is not in use, the least recently used
     first, until it keeps to it; a warning says what was removed.
 
-    Below the limit nothing goes: what an interrupted process has done may be of use to the next one.
+    Below the limit nothing is removed: what an interrupted process has done may be of use to the next one.
     """
     limit = size_limit()
     if limit is None or sum(entry.size for entry in entries(root)) + leftover_bytes(root) <= limit:

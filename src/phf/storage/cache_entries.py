@@ -70,7 +70,7 @@ class Pruned:
 
     removed: list[Entry] = field(default_factory=list)
     in_use: list[Entry] = field(default_factory=list)
-    """Those that were to go, but are in use."""
+    """Those that were to be removed, but are in use."""
     failed: dict[Path, str] = field(default_factory=dict)
     """Those that could not be removed, with the reason."""
     leftover_bytes: int = 0

@@ -66,7 +66,7 @@ def write_text_atomic(path: Path, text: str, sync: bool = True) -> None:
 
 
 def append_atomic(path: Path, content: bytes) -> None:
-    """Add to the end of a file, all or nothing, also where the disk becomes full.
+    """Append to a file, all or nothing, even if the disk fills up.
 
     A process that is killed meanwhile may leave a part. Raises `OutputError` naming `path`.
     """

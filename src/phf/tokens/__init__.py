@@ -8,7 +8,7 @@ models or trainers.
     pieces, backends, building              a corpus -> a store, by several processes or a Ray cluster
     store                                   the files of a store
     view_settings, selection, layout        which documents, and what precedes each segment
-    view_index, spans, views                blocks of a store, assembled when asked for
+    view_index, spans, views                blocks of a store, assembled on demand
     cutting, streaming                      blocks of a corpus that is not stored
     prepare                                 a configuration -> blocks
 """

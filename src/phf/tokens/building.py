@@ -55,7 +55,7 @@ def build_store(
 ) -> TokenStore:
     """Encode a corpus into a store in `stores_dir`, or open the store that is there already; with its column of scores.
 
-    The files are the same for any number of processes (None: as many as there are CPUs, and enough of the corpus, for),
+    The files are the same for any number of processes (None: one per CPU, if the corpus has enough work for them),
     on this machine or as actors of a Ray cluster (`ray_address`: an existing one; None: one of this machine). Processes
     that build the same store at the same time wait for the first one. A build continues from what an interrupted one has
     encoded; a store that is truncated, incomplete or in another format is rebuilt.
@@ -106,7 +106,7 @@ def add_scores(store: TokenStore, corpus: Corpus) -> None:
 
 
 def _build(folder: Path, corpus: Corpus, max_altered_documents: float, encode: _Encode, progress: Progress) -> None:
-    """Fill a temporary folder beside `folder` and rename it.
+    """Fill a temporary folder next to `folder` and rename it.
 
     The caller holds the lock, so anything that is there was left by a build that died.
     """

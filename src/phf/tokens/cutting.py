@@ -34,7 +34,7 @@ class PackedChunk:
 
 @dataclass(frozen=True)
 class PackingState:
-    """What packing the next documents depends on, of those before them."""
+    """What packing the next documents needs to know about those before them."""
 
     num_tokens: int = 0
     """Tokens of the view so far."""

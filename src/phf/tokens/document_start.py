@@ -16,16 +16,16 @@ def own_prefix(tokenizer: Any) -> list[int]:
 
 
 def document_start(tokenizer: Any) -> list[int]:
-    """Ids that a document opens with: what the tokenizer puts there itself (a BOS, for one), or else EOS.
+    """Ids that a document begins with: what the tokenizer puts there itself (such as a BOS), or else EOS.
 
     A BOS that a tokenizer has and does not add is not used: its model has not seen it there either. Tokenizers of models
-    that `phf` trains are made to open documents as these do, without control token; see `open_documents_with`.
+    that `phf` trains are made to begin documents in the same way, without a control token; see `open_documents_with`.
     """
     return own_prefix(tokenizer) or [tokenizer.eos_token_id]
 
 
 def prefix_ids(tokenizer: Any, control_token: str | None, where: str = "The control token ") -> list[int]:
-    """Ids that every text starts with: what opens a document, then the control token, if there is one.
+    """Ids that every text starts with: what begins a document, then the control token, if there is one.
 
     Raises `ConfigError`, which `where` begins, for a token that the tokenizer lacks.
     """

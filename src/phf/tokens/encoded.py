@@ -36,7 +36,7 @@ MAX_EXAMPLES = 20
 
 
 def document_key(document_id: str) -> int:
-    """A number for a document, which fits int64: blocks carry it in place of the id; see `phf.tokens.locate`."""
+    """A number for a document, which fits int64: blocks carry it instead of the id; see `phf.tokens.locate`."""
     return hash64("document", document_id) - 2**63
 
 
@@ -50,7 +50,7 @@ class Altered:
     """An example of a document that its tokenizer changes."""
 
     document: int
-    """Its number among the documents at hand."""
+    """Its number among the documents that are encoded with it."""
     id: str
     before: str
     after: str
@@ -121,7 +121,7 @@ class Encoder:
 
     Args:
         tokenizer: a tokenizer of transformers, or its `TextTokenizer`.
-        tokenization: encode each segment apart (the released system), or whole documents (as prompts are encoded later).
+        tokenization: encode each segment separately (the released system), or whole documents (as prompts are encoded later).
     """
 
     def __init__(self, tokenizer: Any, tokenization: Tokenization) -> None:

@@ -1,4 +1,4 @@
-"""The two ways from the segments of documents to token ids: each segment apart, or the document as a whole."""
+"""The two ways from the segments of documents to token ids: each segment separately, or the document as a whole."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -17,7 +17,7 @@ class DocumentsEncoder(Protocol):
 
 
 class SegmentEncoder:
-    """Encodes each segment apart; together their tokens decode to the document.
+    """Encodes each segment separately; together their tokens decode to the document.
 
     Text repeats a lot, so a distinct piece of it is encoded once as long as it stays in the cache, which is emptied when
     it holds more than `max_cached_tokens`. Pieces are words, where the tokenizer is known to work word by word, or else
@@ -84,7 +84,7 @@ class WholeDocumentEncoder:
     """Encodes each document at once, as prompts are encoded later.
 
     A token belongs to the segment of its first character, where the white space in front of a segment counts as the
-    segment's own: it follows the control token. A segment of nothing but white space may so be left without tokens.
+    segment's own: it follows the control token. A segment of nothing but white space may thus be left without tokens.
     """
 
     def __init__(self, encoder: PlainEncoder) -> None:

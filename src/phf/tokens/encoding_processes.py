@@ -62,7 +62,7 @@ class EncodingProcesses:
                 self._let_continue(process)
 
     def in_order(self, shares: Sequence[Share], ahead: int = 2) -> Iterator[Piece]:
-        """Pieces in the order of the corpus; each process has at most `ahead` of them ready that were not asked for.
+        """Pieces in the order of the corpus; each process has at most `ahead` of them ready that have not been requested.
 
         `shares` are in the order of the corpus, those of one part with one another.
         """

@@ -30,7 +30,7 @@ def dropout_hash(seed: int, document_id: str) -> int:
 
 
 def tags_of(segments: Segments, settings: ViewSettings) -> np.ndarray:
-    """int8 [segments]: which control token the method puts in front of each, -1 for none and for segments without tokens."""
+    """int8 [segments]: which control token the method puts before each, -1 for none and for segments without tokens."""
     tags = settings.method.tags(segments.scores)
     tags[segments.lengths == 0] = NO_CONTROL
     return tags
@@ -50,7 +50,7 @@ def without_dropped(tags: np.ndarray, segments: Segments, settings: ViewSettings
 
 
 def widths_of(segments: Segments, tags: np.ndarray, settings: ViewSettings) -> np.ndarray:
-    """int64 [segments]: tokens of each with what stands in front of it."""
+    """int64 [segments]: tokens of each, including what precedes it."""
     return segments.lengths + len(settings.opening) * segments.opens + (tags != NO_CONTROL)
 
 
@@ -68,7 +68,7 @@ def counted_layout(segments: Segments, settings: ViewSettings, counts: ViewCount
 def lay_out(
     text_ids: np.ndarray, segments: Segments, tags: np.ndarray, widths: np.ndarray, settings: ViewSettings
 ) -> np.ndarray:
-    """int64 [widths.sum()]: all tokens of the segments. What opens a document stands before the control token."""
+    """int64 [widths.sum()]: all tokens of the segments. What begins a document precedes the control token."""
     opening = settings.opening
     starts = np.cumsum(widths) - widths
     ids = np.empty(int(widths.sum()), np.int64)

@@ -16,7 +16,7 @@ _NUM_ROUNDS = 6
 class TrainingOrder(Sequence[int]):
     """Sample i of a run -> index of the block it trains on.
 
-    Every epoch (`num_blocks` consecutive samples) is a permutation of its own of the block indices, a pure function of
+    Every epoch (`num_blocks` consecutive samples) is a different permutation of the block indices, a pure function of
     (seed, epoch, i). Nothing is stored, for any number of blocks.
     """
 

@@ -30,7 +30,7 @@ PART_BYTES = 2**19
 """Parts of the corpus are cut into smaller ones of about this size, as stored, where they can be: about half a second's work,
 so that processes end at about the same time."""
 SHARED_BYTES = 2**24
-"""A part that is larger all the same is encoded by several processes, each of which reads all of it."""
+"""A part that is larger nonetheless is encoded by several processes, each of which reads all of it."""
 UNKNOWN_BYTES = 2**30
 """Assumed size of a source whose size is not known, such as a dataset on the Hub."""
 BYTES_OF_A_PROCESS = 2**22
@@ -145,7 +145,7 @@ def shares(
 
 
 def fitting_processes(parts: Sequence[tuple[str, Part]]) -> int:
-    """As many processes as there are CPUs and enough of the corpus for; 0 for one that is not worth a process."""
+    """One process per CPU, if the corpus has enough work for them; 0 if it is not worth a process."""
     return min(available_cpus(), sum(_num_bytes(part) for _, part in parts) // BYTES_OF_A_PROCESS)
 
 
@@ -178,8 +178,8 @@ def encode_share(
 def _pieces(
     corpus: Corpus, source: str, part: Part, start: PieceStart
 ) -> Iterator[tuple[PieceStart, Iterable[AnnotatedDocument]]]:
-    """The pieces of a part: all of them or, if it can be read from any line on, those from `start` on. What is in a piece is
-    read when it is asked for, where others do not depend on it."""
+    """The pieces of a part: all of them or, if it can be read from any line on, those from `start` on. What is in a
+    piece is read on demand, where others do not depend on it."""
     if not _has_line_spans(part, corpus.piece_chars):
         batches = in_batches(read_annotated(source, corpus.scores_column, [part]), corpus.piece_chars)
         yield from ((PieceStart(number), documents) for number, documents in enumerate(batches))

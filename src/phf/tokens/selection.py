@@ -1,4 +1,4 @@
-"""Which documents a view holds: the split, what a run before has seen, and what the scores let in."""
+"""Which documents a view holds: the split, what an earlier run has seen, and what the scores admit."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from phf.tokens.encoded import Altered
 from phf.tokens.view_settings import ViewCounts, ViewSettings
 
 ENOUGH_DOCUMENTS = 1000
-"""A share of fewer says little until the whole corpus was seen."""
+"""A share of fewer documents says little until the whole corpus has been seen."""
 
 
 def in_split(split_hashes: np.ndarray, settings: ViewSettings) -> np.ndarray:

@@ -45,7 +45,7 @@ def remove_dummy_space(backend: "Tokenizer") -> bool:
 
 
 def keeps_every_text(backend: "Tokenizer") -> bool:
-    """Whether every text decodes to itself up to Unicode's canonical equivalence, seen from the parts of `backend`.
+    """Whether every text decodes to itself up to Unicode's canonical equivalence, judging by the parts of `backend`.
 
     True for byte-level BPEs that know all bytes. Others may keep a text too: that is seen by decoding.
     """
@@ -87,7 +87,7 @@ def first_difference(text: str, decoded: str) -> tuple[str, str]:
 
 
 def _parts(component: Any) -> list[dict[str, Any]]:
-    """The settings of a normalizer, pre-tokenizer or decoder, sequences laid out flat."""
+    """The settings of a normalizer, pre-tokenizer or decoder, sequences flattened."""
     return [] if component is None else _flat(json.loads(component.__getstate__()))
 
 

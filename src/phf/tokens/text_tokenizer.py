@@ -87,7 +87,7 @@ def _vocabulary(model: dict[str, Any]) -> list[tuple[str, int]]:
 
 
 def backend_of(tokenizer: "PreTrainedTokenizerBase") -> "Tokenizer":
-    """What does the work inside. Raises `ConfigError` for a tokenizer without a fast version."""
+    """The backend that does the work. Raises `ConfigError` for a tokenizer without a fast version."""
     if not tokenizer.is_fast:
         raise ConfigError(
             f"The tokenizer '{tokenizer.name_or_path}' ({type(tokenizer).__name__}) has no fast version (tokenizer.json),"

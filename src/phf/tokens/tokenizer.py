@@ -72,7 +72,7 @@ def prepare_tokenizer(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if control_tokens is not None:
-        # with it comes the configuration, which a process that only encodes would load in vain
+        # it loads the configuration, which a process that only encodes does not need
         from phf.feedback.control_tokens import ControlTokens
 
         _add_control_tokens(tokenizer, ControlTokens(tuple(control_tokens)))
@@ -196,7 +196,7 @@ class PlainEncoder:
 
 
 def words_like_gpt2(text: str) -> list[str]:
-    """The words that GPT-2's tokenizer cuts `text` into before it looks at its vocabulary; other than ASCII stays whole."""
+    """The words that GPT-2's tokenizer cuts `text` into before looking at its vocabulary; non-ASCII text is not split."""
     return _ASCII_WORD.findall(text) if text.isascii() else [text]
 
 

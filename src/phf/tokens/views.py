@@ -1,4 +1,4 @@
-"""Blocks of a token store: what a method, a seed and a length make of it, assembled when asked for."""
+"""Blocks of a token store: what a method, a seed and a length make of it, assembled on demand."""
 
 from collections.abc import Iterator
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What is measured of a model while it trains: samples, held-out loss, KL."""
+"""What is measured on a model while it trains: samples, held-out loss, KL."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

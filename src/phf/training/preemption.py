@@ -1,7 +1,7 @@
-"""Stopping when a scheduler asks for it, and checkpoints by the clock: all processes save the same step.
+"""Stopping when a scheduler asks for it, and checkpoints at intervals of time: all processes save the same step.
 
 A signal reaches some processes and not others, in the middle of different steps, and their clocks differ. So what any of
-them wants is combined after each step; the result is read one step later, when it has long arrived: nobody waits for it.
+them wants is combined after each step; the result is read one step later, when it has long arrived: no process waits for it.
 """
 
 import math

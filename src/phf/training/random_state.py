@@ -7,8 +7,8 @@ from transformers import set_seed
 
 
 def separate(seed: int, process: int) -> None:
-    """At the start of a run: processes after the first get their own state. All with that of the first would drop the same
-    positions of every batch, which is less noise than one process with the whole batch has."""
+    """At the start of a run: processes after the first get their own state. If all had that of the first, they would drop the
+    same positions of every batch, which is less noise than one process with the whole batch has."""
     if process > 0:
         set_seed(_mixed(seed, 0, process))
 

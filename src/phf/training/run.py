@@ -154,7 +154,7 @@ def _train(
         spans = [span for spans_of_process in gather_object([spans_here]) for span in spans_of_process]
         try:
             named = documents_in(spans, data.train) if is_main else []
-        except (PhfError, OSError):  # the corpus is gone: this error is about something else
+        except (PhfError, OSError):  # the corpus is gone, but this error is about something else
             named = []
         if not is_main:
             ended = DivergedError(f"Training diverged at step {step:,}; the first process has the details.")

@@ -12,7 +12,7 @@ from phf.storage.files import file_sha256
 
 
 def describe_sources(sources: Sequence[str]) -> list[dict[str, Any]]:
-    """Each source, with what its manifest says of it, for provenance.json."""
+    """Each source, with what its manifest says about it, for provenance.json."""
     return [_source(source) for source in sources]
 
 

@@ -1,4 +1,4 @@
-"""Loss spikes: steps whose loss is far above that of the steps before, reported with the documents they trained on.
+"""Loss spikes: steps whose loss is far above those of the steps before, reported with the documents they trained on.
 
 A step is a spike if its loss exceeds the mean of the `WINDOW` losses before it by more than `training.spike_deviations`
 of their standard deviations, once there are `ENOUGH` of them. (OLMo 2, arXiv 2501.00656, counts values 7 standard deviations
@@ -56,7 +56,7 @@ class Spikes:
     """Finds the spikes of a run; every method is called in each process at the same steps."""
 
     def __init__(self, deviations: float | None, accelerator: Any) -> None:
-        """`deviations`: how far above the mean a spike is; None: nothing is looked for."""
+        """`deviations`: how far above the mean a spike is; None: spikes are not looked for."""
         self._deviations = deviations
         self._accelerator = accelerator
         self._recent: deque[float] = deque(maxlen=WINDOW)
@@ -113,7 +113,7 @@ class Spikes:
         write_json_atomic(folder / FILE, {"losses": list(self._recent)}, sync=False)
 
     def load(self, folder: Path) -> None:
-        """Read them again; an older version wrote none."""
+        """Read them back; older versions did not write them."""
         if (folder / FILE).is_file():
             advice = "Delete it; spikes of the next steps may then be missed."
             saved = read_json_as(RecentLosses, folder / FILE, CheckpointError, advice, finite=True)
@@ -186,7 +186,7 @@ class SpikeLog:
     def _documents(self, spans: list[list[tuple[int, int]]]) -> list[list[str]] | None:
         try:
             return documents_in_each(spans, self._blocks)
-        except (PhfError, OSError):  # the corpus is gone: the run goes on without it
+        except (PhfError, OSError):  # the corpus is gone: the run continues without the ids
             return None
 
 

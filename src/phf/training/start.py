@@ -22,7 +22,7 @@ from phf.training.settings.arguments import Arithmetic
 
 
 def refuse_unknown(run_dir: Path) -> None:
-    """Raises `OutputError`, with the nearest names of runs beside it, unless a run has begun in the folder."""
+    """Raises `OutputError`, with the nearest names of runs next to it, unless a run has begun in the folder."""
     if is_started(run_dir):
         return
     runs = {path.name: path for path in run_dir.parent.glob("*") if is_started(path)}

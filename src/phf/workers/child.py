@@ -19,8 +19,8 @@ from phf.errors import PhfError
 from phf.workers.parent import ATTACHED
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""There is mostly a child per processor; the threads that numpy would start in each first spin for a while, waiting for work.
-What the user has set counts."""
+"""There is usually one child per processor; the threads that numpy would start in each first spin for a while, waiting for
+work. What the user has set takes precedence."""
 KEPT_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**26),
@@ -93,7 +93,7 @@ class Child:
         return self._last_output.decode("utf-8", "replace").strip()
 
     def fileno(self) -> int:
-        """Of its answers."""
+        """The descriptor of its answers."""
         return self._stdout.fileno()
 
     def stop(self) -> None:
@@ -118,7 +118,7 @@ _started_ahead: dict[str, list["subprocess.Popen[bytes]"]] = {}
 
 @contextmanager
 def starting_ahead(module: str, count: int) -> Iterator[None]:
-    """Start processes that the first children of the block, of this module and with no environment of their own, take
+    """Start processes that the first children of the block, of this module and without their own environment, take
     over: they import what they need while this process is still importing what it needs."""
     ahead = _started_ahead.setdefault(module, [])
     ahead += [_start(module, {}) for _ in range(count)]
@@ -129,7 +129,7 @@ def starting_ahead(module: str, count: int) -> Iterator[None]:
 
 
 def _start(module: str, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    # a process group of its own, but no session of its own, which Linux would give a share of the processor apart from
+    # its own process group, but not its own session, which Linux would give a share of the processor apart from
     # the parent's
     return subprocess.Popen(
         [sys.executable, "-m", module, str(os.getpid())],

@@ -95,7 +95,7 @@ _requests: Requests | None = None
 def remembering_signals() -> Iterator[Requests]:
     """In this block SIGTERM and SIGUSR1 are remembered, for a program that saves its state and then stops by itself.
 
-    Nobody counts the seconds meanwhile; a second SIGTERM ends the process at once, as always, and so does Ctrl-C. Only in
+    There is no time limit meanwhile; a second SIGTERM ends the process at once, as always, and so does Ctrl-C. Only in
     the main thread, and not where a signal has the handler of another program.
     """
     global _requests

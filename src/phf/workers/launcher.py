@@ -27,7 +27,7 @@ def rank() -> int:
 
 def check_launcher(environment: Mapping[str, str] = os.environ) -> None:
     """Raises `ConfigError` if the variables of a launcher are incomplete or contradict each other: processes that do not
-    find each other would each do the whole work, or wait for ever."""
+    find each other would each do the whole work, or wait forever."""
     variables = {name: environment[name] for name in (RANK, LOCAL_RANK, WORLD_SIZE) if environment.get(name)}
     advice = (
         f"Start the processes with a launcher, for example {EXAMPLE}, or unset {', '.join(variables)} for one process."
@@ -61,15 +61,15 @@ def check_alone(command: str, environment: Mapping[str, str] = os.environ) -> No
     if (_number(environment.get(WORLD_SIZE)) or 1) > 1 and environment.get(RANK):
         raise ConfigError(
             f"phf {command} was started {environment[WORLD_SIZE]} times by a launcher ({RANK} and {WORLD_SIZE} are set), but "
-            f"is one process. Start it without the launcher: phf {command} ..."
+            f"runs in one process. Start it without the launcher: phf {command} ..."
         )
 
 
 def check_devices(num_devices: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Raises `ConfigError` if several processes of this machine would share a GPU, for which they would wait for ever.
+    """Raises `ConfigError` if several processes of this machine would share a GPU, for which they would wait forever.
 
-    `num_devices`: GPUs that this process sees; 0 on a machine without any. A scheduler that gives each process one of its own
-    shows one to each.
+    `num_devices`: GPUs that this process sees; 0 on a machine without any. A scheduler that gives each process its own
+    GPU shows one to each.
     """
     local = _number(environment.get("LOCAL_WORLD_SIZE")) or 1
     shares = 1 < num_devices < local or (num_devices == 1 < local and "TORCHELASTIC_RUN_ID" in environment)
@@ -83,7 +83,7 @@ def check_devices(num_devices: int, environment: Mapping[str, str] = os.environ)
 
 
 def check_visible_gpus(num_devices: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Raises `ConfigError` if the environment names GPUs that are not there: CUDA would use fewer, or none, without a word.
+    """Raises `ConfigError` if the environment names GPUs that are not there: CUDA would silently use fewer, or none.
 
     `num_devices`: GPUs that this process sees.
     """

@@ -14,7 +14,7 @@ class DownstreamConfig(Section):
     tasks: list[str] = Field(min_length=1)
     """Names of tasks, groups or tags, such as `lambada_openai` or `hellaswag`, or paths of task files."""
     include_path: str | None = None
-    """Folder of task files of your own, searched first."""
+    """Folder of your own task files, searched first."""
     num_fewshot: int | None = Field(default=None, ge=0)
     """Solved examples before each question. None: the task's own number, or 0. A task that fixes 0 keeps it."""
     limit: int | None = Field(default=None, ge=1)

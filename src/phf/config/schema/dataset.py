@@ -66,12 +66,12 @@ class DatasetConfig(Section):
     filter_threshold: Threshold | None = None
     """Filtering: keep the documents whose avg_score <= filter_threshold. `p50`: the median of the documents' avg_score."""
     document_filter: dict[str, Any] | None = None
-    """A filter of your own instead of `filter_threshold`: `class_name: package.module:Name` and its settings, among which
+    """Your own filter, instead of `filter_threshold`: `class_name: package.module:Name` and its settings, among which
     `p50` is the median of the documents' avg_score."""
     conditional_training_config: ConditionalTrainingConfig | None = None
     """Conditional training with two control tokens, if set."""
     conditioning: ConditioningConfig | None = None
-    """Conditional training with any number of control tokens, or by a class of your own, if set."""
+    """Conditional training with any number of control tokens, or by your own class, if set."""
     unscored: Literal["keep", "drop"] = "keep"
     """What to do with a document that has an unscored segment: train on that segment without feedback, or drop it."""
     skip_tokens: int = Field(default=0, ge=0)
@@ -85,7 +85,7 @@ class DatasetConfig(Section):
     max_altered_documents: float = Field(default=0.01, ge=0.0, le=1.0)
     """Largest share of documents that the tokenizer may change (characters it lacks, lower-casing) without being refused."""
     streaming: bool = False
-    """Pack while training instead of caching blocks on disk: for a corpus that does not fit."""
+    """Pack while training instead of caching blocks on disk: for a corpus whose tokens do not fit on disk."""
     backend: Literal["local", "ray"] = "local"
     """Which processes encode the corpus: those of this machine, or actors of a Ray cluster whose nodes see the annotated
     sources under the same paths. With `streaming` it is always this machine."""

@@ -46,7 +46,7 @@ class Objective:
     score_range: tuple[float, float] | None = None
     """Smallest and largest score that `token_loss` can use; None: any number. Data with others is refused."""
     alignment_threshold: float | None = None
-    """The score up to which the objective takes a token for aligned; evaluation splits held-out text there. None where
+    """The score up to which the objective counts a token as aligned; evaluation splits held-out text there. None where
     it draws no such line."""
 
     def token_loss(self, nll: Tensor, scores: Tensor, values: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:

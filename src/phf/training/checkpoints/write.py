@@ -24,7 +24,8 @@ class CheckpointWriter:
 
     Args:
         run_dir: the run folder.
-        configuration: the resolved configuration as YAML, which each checkpoint keeps: by it one of another run is known.
+        configuration: the resolved configuration as YAML, which each checkpoint keeps, so that one of another run is
+            recognised.
         limit: number of finished checkpoints that are kept; None: all.
         is_main: whether this process moves and deletes folders.
     """
@@ -38,7 +39,7 @@ class CheckpointWriter:
 
     @contextmanager
     def cleaning_up(self) -> Iterator[None]:
-        """Remove what the block leaves unfinished, or has set aside, however it ends: it takes room and is of no use."""
+        """Remove what the block leaves unfinished, or has set aside, however it ends: it takes up space and is of no use."""
         try:
             yield
         finally:

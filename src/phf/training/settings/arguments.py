@@ -61,7 +61,7 @@ def work_out(config: TrainingConfig, seq_length: int, world_size: int) -> Arithm
     is_auto = blocks == AUTO
     if is_auto and config.effective_batch_size is None:
         raise ConfigError(
-            "training.per_device_train_batch_size is auto, so a step needs a size of its own: set "
+            "training.per_device_train_batch_size is auto, which leaves the size of a step open: set "
             "training.effective_batch_size."
         )
     per_device = 1 if is_auto else int(float(blocks))

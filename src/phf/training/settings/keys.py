@@ -234,7 +234,7 @@ def _check_range(key: str, value: Any) -> None:
         raise ConfigError(f"training.{key} is {value}: from 1 on it counts steps and must be a whole number.")
     if key == "max_steps" and value < 1 and value != -1:
         raise ConfigError(
-            f"training.max_steps is {value}: it must be at least 1, or -1 for as many as num_tokens makes."
+            f"training.max_steps is {value}: it must be at least 1, or -1 for as many as num_tokens requires."
         )
 
 
