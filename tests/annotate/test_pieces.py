@@ -3,6 +3,8 @@
 import gzip
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from phf.annotate import pieces
@@ -88,7 +90,14 @@ def write_array(path, count):
     return path
 
 
+def write_parquet(path, count, rows_of_group=7, **columns):
+    texts = [f"{n:09}" * (n % 3 + 1) for n in range(count)]
+    pq.write_table(pa.table({"text": texts, **columns}), path, row_group_size=rows_of_group)
+    return path
+
+
 SOURCES = [
+    (write_parquet, "a.parquet"),
     (write_lines, "a.jsonl"),
     (write_gz, "a.jsonl.gz"),
     (write_csv, "a.csv"),
@@ -131,6 +140,49 @@ def test_lines_are_cut_by_bytes_at_their_ends(tmp_path):
     lines_each = -(-100 // num_bytes)
     assert [span.end - span.start for span in spans[:-1]] == [lines_each * num_bytes] * (len(spans) - 1)
     assert [span.first_line for span in spans] == [1 + n * lines_each for n in range(len(spans))]
+
+
+def test_the_pieces_of_a_table_are_spans_of_its_rows_by_the_size_of_the_columns_that_are_read(tmp_path):
+    source = write_parquet(tmp_path / "a.parquet", 300, 30, images=[b"x" * 1000] * 300)
+    whole = all_pieces(source, is_last=False)
+    assert all(piece.documents is None and piece.files.rows for piece in whole)
+    assert 10 < len(whole) < 300
+    assert max(len(read_piece(piece, None, True)[0]) for piece in whole) <= 50  # however small they are
+    spans = [piece.files.rows for piece in whole]
+    assert [row for span in spans for row in range(*span)] == list(range(300))
+    assert [tuple(piece.start) for piece in whole[1:]] == [(n, 0, span.start, 0) for n, span in enumerate(spans)][1:]
+
+
+def test_a_table_that_an_older_version_has_begun_by_documents_is_read_on_by_documents(tmp_path):
+    source = write_parquet(tmp_path / "a.parquet", 60)
+    rest = all_pieces(source, Cursor(3, 0, 20, 1))
+    assert all(piece.documents for piece in rest)
+    assert [document for piece in rest for document in piece.documents] == list(read_documents(str(source)))[20:]
+
+
+def test_bad_rows_of_a_table_belong_to_the_piece_that_they_are_in(tmp_path):
+    texts = [None if n in (0, 17, 59) else f"{n:09}" for n in range(60)]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet", row_group_size=7)
+    (part,) = list_corpus([str(tmp_path / "a.parquet")]).parts
+    whole = list(pieces_of(0, part, Cursor(), None, is_strict=False, is_last=False))
+    read = [read_piece(piece, None, False) for piece in whole]
+    assert [document.id for documents, _ in read for document in documents] == [
+        f"a.parquet:{n}" for n in range(60) if texts[n]
+    ]
+    for piece, (_, notes) in zip(whole, read, strict=True):
+        bad = [n for n in range(*piece.files.rows) if not texts[n]]
+        assert [row["where"].rpartition(" ")[2] for row in notes.skipped.names] == [str(n) for n in bad]
+    with pytest.raises(CorpusError, match=r"a\.parquet, row 0: .*--on-error skip"):
+        read_piece(whole[0], None, True)
+
+
+def test_a_table_that_cannot_be_read_is_reported_as_it_always_was(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1\x15\x04" + b"junk" * 100)
+    with pytest.raises(CorpusError, match=r"a\.parquet: is not a readable Parquet file"):
+        all_pieces(tmp_path / "a.parquet")
+    pq.write_table(pa.table({"number": list(range(600))}), tmp_path / "b.parquet")
+    with pytest.raises(CorpusError, match=r"b\.parquet.*text"):
+        all_pieces(tmp_path / "b.parquet")
 
 
 def test_small_files_are_one_piece_and_a_large_one_between_them_is_several(tmp_path):

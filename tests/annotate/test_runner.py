@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from phf.annotate import folder, pieces, scoring
@@ -81,6 +83,46 @@ def test_workers_and_interruption_do_not_change_a_byte(corpus, tmp_path, monkeyp
     annotate([corpus], SCORER, None, tmp_path / "three", shard_bytes=2000)
     assert content(tmp_path / "three") == content(tmp_path / "one")
     assert not (tmp_path / "three" / ".pieces").exists()
+
+
+@pytest.mark.parametrize("rows_of_group", [3, 1000])
+def test_a_table_that_two_workers_share_by_rows_gives_the_same_bytes_as_one_worker(
+    rows_of_group, tmp_path, line_by_line
+):
+    columns = {"text": [f"x{i}={i}\n" * (i % 4) for i in range(25)], "meta": [f'{{"n": {i}}}' for i in range(25)]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet", row_group_size=rows_of_group)
+    source = str(tmp_path / "a.parquet")
+    annotate([source], SCORER, None, tmp_path / "one", shard_bytes=40)
+    annotate([source], SCORER, None, tmp_path / "two", workers=2, shard_bytes=40)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+    annotated = list(read_annotated(str(tmp_path / "two")))
+    assert [(d.id, "".join(d.texts), d.meta) for d in annotated] == [
+        (d.id, d.text, d.meta) for d in read_documents(source)
+    ]
+
+    def interrupt(progress):
+        if progress.num_documents == 13:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        annotate([source], SCORER, None, tmp_path / "three", progress=interrupt, shard_bytes=40)
+    assert list((tmp_path / "three").glob("shard-*.parquet"))
+    annotate([source], SCORER, None, tmp_path / "three", workers=2, shard_bytes=40)
+    assert content(tmp_path / "three") == content(tmp_path / "one")
+
+
+def test_a_broken_row_group_of_a_table_is_skipped_and_the_others_are_kept(tmp_path, line_by_line):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": [f"x{i}={i}\n" for i in range(9)]}), path, row_group_size=3, use_dictionary=False)
+    place = pq.read_metadata(path).row_group(1).column(0).data_page_offset
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(b"\xff" * 30)
+    with pytest.raises(CorpusError, match=r"a\.parquet.*not a readable Parquet file after row 3.*--on-error skip"):
+        annotate([str(path)], SCORER, None, tmp_path / "out")
+    manifest = annotate([str(path)], SCORER, None, tmp_path / "out", on_error="skip")
+    assert [d.id for d in read_annotated(str(tmp_path / "out"))] == [f"a.parquet:{i}" for i in (0, 1, 2, 6, 7, 8)]
+    assert manifest.skipped["count"] == 3
 
 
 def test_finished_shards_are_not_scored_again(corpus, tmp_path, monkeypatch):

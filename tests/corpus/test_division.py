@@ -38,18 +38,18 @@ def test_files_and_row_groups_are_parts_of_their_own_with_the_same_documents(fol
     whole = parts(str(folder))
     smaller = [some for part in whole for some in divided(part, 300)]
     assert content(smaller, folder) == content(whole, folder)
-    groups = [(part.files[0].name, *part.row_groups) for part in smaller if part.row_groups]
-    assert groups[:2] == [("a.parquet", 0, 1, 0), ("a.parquet", 1, 2, 5)]
+    groups = [(part.files[0].name, *part.rows) for part in smaller if part.rows]
+    assert groups[:2] == [("a.parquet", 0, 5), ("a.parquet", 5, 10)]
     assert {name for name, *_ in groups} == {"a.parquet", "d.parquet"}
     small_files = [len(part.files) for part in smaller if part.files[0].name.startswith("c")]
     assert sum(small_files) == 20
     assert set(small_files[:-1]) == {8}  # of 40 or 41 bytes
     assert sum(part.num_bytes for part in smaller) == pytest.approx(sum(part.num_bytes for part in whole), rel=0.01)
-    assert [some for part in whole for some in divided(part, 10**9)] == [part for part in whole if not part.row_groups]
+    assert [some for part in whole for some in divided(part, 10**9)] == [part for part in whole if not part.rows]
 
 
 def test_a_file_that_was_replaced_by_a_smaller_one_is_reported(folder):
     last = [some for part in parts(str(folder / "a.parquet")) for some in divided(part, 300)][-1]
     write_table(folder / "a.parquet", 0, 5, 5)
-    with pytest.raises(CorpusError, match=r"a.parquet.*fewer row groups than before.*Run again"):
+    with pytest.raises(CorpusError, match=r"a.parquet.*fewer rows than before.*Run again"):
         content([last], folder)

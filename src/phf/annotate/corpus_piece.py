@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from phf.corpus.formats.parquet_rows import RowSpan
 from phf.corpus.formats.row_policy import BadRowError, ReadNotes, ReadOptions
 from phf.corpus.formats.stored import StoredFile
 from phf.corpus.sources.documents import Document, DocumentReader
@@ -13,6 +14,9 @@ from phf.corpus.sources.listing import ListedFile
 from phf.corpus.sources.parts import Part
 from phf.corpus.sources.rows import LineSpan
 from phf.errors import CorpusError
+
+OF_ROWS = 0
+"""`Cursor.line` of a place in a file that is read by rows."""
 
 
 class Cursor(NamedTuple):
@@ -22,9 +26,9 @@ class Cursor(NamedTuple):
     """Number of the piece that begins here."""
     file: int = 0
     position: int = 0
-    """Byte of the file, or documents of it that were read; 0 where the file begins."""
+    """Byte of the file, its row, or documents of it that were read; 0 where the file begins."""
     line: int = 1
-    """Line that begins here, where the position is a byte."""
+    """Line that begins here, where the position is a byte; `OF_ROWS` where it is a row."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class CorpusPiece:
     start: Cursor
     end: Cursor
     files: Part
-    """The part, with the files that the documents are in."""
+    """The part, with the files, and of a Parquet file the rows, that the documents are in."""
     span: LineSpan | None = None
     """Their lines in the file; None: all of the files."""
     documents: list[Document] | None = None
@@ -60,6 +64,7 @@ class CorpusPiece:
             "start": self.start,
             "end": self.end,
             "files": [part.source, part.kind, part.name, files if self.documents is None else []],
+            "rows": part.rows,
             "span": None if self.span is None else [self.span.start, self.span.end, self.span.first_line],
             "notes": None if self.documents is None else self.notes.to_json(),
         }
@@ -75,7 +80,9 @@ class CorpusPiece:
         """The piece that `to_json` and `documents_bytes` made plain."""
         source, kind, name, listed = values["files"]
         files = tuple(ListedFile(n, StoredFile(place, size, stamp), k) for n, k, place, size, stamp in listed)
-        part = Part(source, kind, name, files, sum(file.stored.num_bytes for file in files) or None)
+        num_bytes = sum(file.stored.num_bytes for file in files) or None
+        rows = None if values["rows"] is None else RowSpan(*values["rows"])
+        part = Part(source, kind, name, files, num_bytes, rows)
         return cls(
             values["part"],
             Cursor(*values["start"]),

@@ -1,8 +1,8 @@
 """A corpus as pieces: what a worker reads and scores at a time. Where they are cut depends only on the corpus.
 
-A piece of JSON Lines is a span of a file, one of small files some of them: the worker reads them itself, and the
-process that distributes the work looks only for line ends. What cannot be read from an arbitrary position (a large file that is
-compressed, CSV, a table, a dataset of the Hub) is read by one process, document by document, and sent.
+A piece of JSON Lines or Parquet is a span of a file, one of small files some of them: the worker reads them itself, and the
+process that distributes the work looks only for line ends and at footers. What cannot be read from an arbitrary position (a
+large file that is compressed, CSV, another table, a dataset of the Hub) is read by one process, document by document, and sent.
 """
 
 from collections import deque
@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from phf.annotate.corpus_piece import CorpusPiece, Cursor, with_advice
+from phf.annotate.corpus_piece import OF_ROWS, CorpusPiece, Cursor, with_advice
+from phf.corpus.formats.parquet_rows import GroupSize, cut_rows
 from phf.corpus.formats.row_policy import BadRowError, ReadNotes, ReadOptions
 from phf.corpus.formats.stored import is_url
 from phf.corpus.sources.documents import Document, DocumentReader
 from phf.corpus.sources.listing import ListedFile
 from phf.corpus.sources.parts import Part, content_bytes
-from phf.corpus.sources.rows import has_line_spans, line_spans
+from phf.corpus.sources.rows import has_line_spans, line_spans, row_sizes
 
 PIECE_SIZE = 2_000_000
 """Bytes of files, or characters of documents that are sent."""
@@ -52,11 +53,13 @@ def pieces_of(
             pieces = _sent(number, part, part, cursor, options, is_strict, is_last)
         else:
             file, left = part.files[cursor.file], bytes_before[-1] - bytes_before[cursor.file] - cursor.position
+            behind = bytes_before[-1] - bytes_before[cursor.file + 1]
             if not cursor.position and (part.kind == "text" or content_bytes(file) <= _size(left, is_last)):
                 pieces = iter([_gathered(number, part, cursor, _size(left, is_last))])
             elif has_line_spans(file):
-                behind = bytes_before[-1] - bytes_before[cursor.file + 1]
                 pieces = _lines(number, part, cursor, lambda left, more=behind: _size(left + more, is_last))  # type: ignore[misc]
+            elif sizes := _row_sizes(file, cursor, options):
+                pieces = _rows(number, part, cursor, sizes, lambda left, more=behind: _size(left + more, is_last))  # type: ignore[misc]
             else:
                 one = replace(part, files=(file,), num_bytes=file.stored.num_bytes)
                 is_last_file = is_last and len(part.files) == cursor.file + 1
@@ -102,6 +105,29 @@ def _lines(number: int, part: Part, start: Cursor, size: Callable[[int], int]) -
         if span.end >= file.stored.num_bytes:
             end = Cursor(cursor.piece + 1, cursor.file + 1)
         yield CorpusPiece(number, cursor, end, one, span, num_bytes=span.end - span.start)
+        cursor = end
+
+
+def _row_sizes(file: ListedFile, cursor: Cursor, options: ReadOptions | None) -> list[GroupSize]:
+    # an older version counted documents: what it began is read to its end in that way
+    is_by_rows = not cursor.position or cursor.line == OF_ROWS
+    return row_sizes(file, (options or ReadOptions()).columns) if is_by_rows else []
+
+
+def _rows(
+    number: int, part: Part, start: Cursor, sizes: list[GroupSize], size: Callable[[int], int]
+) -> Iterator[CorpusPiece]:
+    """Spans of the rows of one Parquet file, from `start` to its end; `size`: bytes left of the file -> bytes of a span."""
+    file = part.files[start.file]
+    cursor = start
+    num_rows = sum(group.num_rows for group in sizes)
+    for span, share in cut_rows(sizes, start.position, size, PIECE_DOCUMENTS):
+        end = Cursor(cursor.piece + 1, cursor.file, span.stop, OF_ROWS)
+        if span.stop == num_rows:
+            end = Cursor(cursor.piece + 1, cursor.file + 1)
+        num_bytes = share * file.stored.num_bytes
+        one = replace(part, files=(file,), num_bytes=round(num_bytes), rows=span)
+        yield CorpusPiece(number, cursor, end, one, num_bytes=num_bytes)
         cursor = end
 
 

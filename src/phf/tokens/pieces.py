@@ -63,8 +63,7 @@ class Corpus:
         """Hash of everything that decides what each piece of it holds, within its `key`: how files are put into parts, which
         may change from version to version, and the scores."""
         parts = [
-            [source, part.kind, [file.name for file in part.files], str(part.row_groups)]
-            for source, part in self.parts()
+            [source, part.kind, [file.name for file in part.files], str(part.rows)] for source, part in self.parts()
         ]
         described = [PIECES_FORMAT, self.scores_column, self.piece_chars, parts]
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
@@ -193,7 +192,7 @@ def _pieces(
 
 def _has_line_spans(part: Part, piece_bytes: int) -> bool:
     """Whether a part is one file that can be read from any line on, and of more than a piece."""
-    if len(part.files) != 1 or part.row_groups is not None or part.kind != "records":
+    if len(part.files) != 1 or part.rows is not None or part.kind != "records":
         return False
     return part.files[0].stored.num_bytes > piece_bytes and has_line_spans(part.files[0])
 

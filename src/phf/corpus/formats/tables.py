@@ -3,9 +3,10 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from phf.corpus.formats.jsonlines import ReadProgress
+from phf.corpus.formats.parquet_rows import BATCH_ROWS, RowSpan, opened_rows
 from phf.corpus.formats.row_policy import BadRowError, Choose, Chosen, OnBad
 from phf.corpus.formats.stored import StoredFile, is_url
 from phf.errors import CorpusError
@@ -13,31 +14,8 @@ from phf.errors import CorpusError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH_ROWS = 256
 FEATHER_V1 = b"FEA1"
 KIND_NAMES = {"parquet": "Parquet", "arrow": "Arrow", "orc": "ORC"}
-
-
-class RowGroups(NamedTuple):
-    """Consecutive row groups of a Parquet file."""
-
-    start: int
-    stop: int
-    first_row: int
-    """Number of their first row in the file, from 0."""
-
-
-def row_group_sizes(file: StoredFile) -> list[tuple[int, int]]:
-    """(rows, bytes before compression) of each row group of a local Parquet file; nothing if it is not readable as one."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        metadata = pq.read_metadata(file.location)
-    except (pa.ArrowException, OSError, ValueError):
-        return []  # reported when it is read
-    groups = map(metadata.row_group, range(metadata.num_row_groups))
-    return [(group.num_rows, group.total_byte_size) for group in groups]
 
 
 def table_rows(
@@ -47,26 +25,26 @@ def table_rows(
     choose: Choose,
     bad: OnBad,
     progress: ReadProgress,
-    groups: RowGroups | None = None,
+    span: RowSpan | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """(row from 0, column -> value) of a file of a kind of `KIND_NAMES`; `content` is seekable.
 
-    `groups`: of Parquet, the row groups that are read; None: all.
+    `span`: of a local Parquet file, the rows that are read; None: all.
     """
     import pyarrow as pa
 
     # Arrow reads a local file by itself, without calling Python for every piece of it
     place: Any = content if is_url(file.location) else file.location
     readers: dict[str, Callable[..., _Batches]] = {
-        "parquet": partial(_parquet, groups=groups),
+        "parquet": partial(_parquet, span=span),
         "arrow": _arrow,
         "orc": _orc,
     }
-    row = 0 if groups is None else groups.first_row
+    row = first = 0 if span is None else span.start
     try:
         for batch, chosen, num_rows in readers[kind](place, choose, file):
             if num_rows:
-                progress(min((row + batch.num_rows) / num_rows, 1.0))
+                progress(min((row + batch.num_rows - first) / num_rows, 1.0))
             yield from batch_rows(batch, chosen, file.location, row, bad)
             row += batch.num_rows
     except CorpusError as error:
@@ -163,20 +141,23 @@ def _spelled(element: Any) -> Any:
 
 
 _Batches = Iterator[tuple["pa.RecordBatch", Chosen, int]]
-"""Batches, the columns to take of them, and the rows of the whole file (0: not known)."""
+"""Batches, the columns to take of them, and the number of rows in all of them (0: not known)."""
 
 
-def _parquet(place: Any, choose: Choose, file: StoredFile, groups: RowGroups | None) -> _Batches:
+def _parquet(place: Any, choose: Choose, file: StoredFile, span: RowSpan | None) -> _Batches:
     import pyarrow.parquet as pq
 
+    if span is not None:
+        rows = opened_rows(file)
+        chosen = _chosen(choose, rows.names, file)
+        for batch in rows.batches(span, [*chosen.strict, *chosen.lenient]):
+            yield batch, chosen, span.stop - span.start
+        return
     with pq.ParquetFile(place) as table:
         file.check_rows(table.metadata.num_rows)
         chosen = _chosen(choose, table.schema_arrow.names, file)
         columns = [*chosen.strict, *chosen.lenient]
-        numbers = None if groups is None else list(range(groups.start, groups.stop))
-        if groups is not None and groups.stop > table.num_row_groups:
-            raise CorpusError(f"{file.location}: has fewer row groups than before: it was replaced. Run again.")
-        for batch in table.iter_batches(batch_size=BATCH_ROWS, row_groups=numbers, columns=columns):
+        for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=columns):
             yield batch, chosen, table.metadata.num_rows
 
 

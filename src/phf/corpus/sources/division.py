@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from phf.corpus.formats.parquet_rows import RowSpan, group_sizes
 from phf.corpus.formats.stored import is_url
-from phf.corpus.formats.tables import RowGroups, row_group_sizes
 from phf.corpus.sources.listing import ListedFile
 from phf.corpus.sources.parts import Part
 
@@ -36,18 +36,17 @@ def _groups(part: Part, file: ListedFile, num_bytes: int) -> list[Part]:
     """Consecutive row groups of a file."""
     if file.kind != "parquet" or is_url(file.stored.location):
         return []
-    sizes = row_group_sizes(file.stored)
-    on_disk = file.stored.num_bytes / max(sum(size for _, size in sizes), 1)  # bytes for one before compression
+    sizes = group_sizes(file.stored)
+    on_disk = file.stored.num_bytes / max(sum(size.num_bytes for size in sizes), 1)  # bytes for one before compression
     parts: list[Part] = []
-    start = first_row = row = 0
+    start = row = 0
     size = 0.0
     for number, (num_rows, num_bytes_before) in enumerate(sizes, start=1):
         row += num_rows
         size += num_bytes_before * on_disk
         if size >= num_bytes or number == len(sizes):
-            groups = RowGroups(start, number, first_row)
-            parts.append(replace(part, files=(file,), num_bytes=round(size), row_groups=groups))
-            start, first_row, size = number, row, 0.0
+            parts.append(replace(part, files=(file,), num_bytes=round(size), rows=RowSpan(start, row)))
+            start, size = row, 0.0
     return parts
 
 

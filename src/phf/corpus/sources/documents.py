@@ -208,7 +208,7 @@ def read_part(
     for file in part.files:
         start, size = done / num_bytes, file.stored.num_bytes / num_bytes
         of_file: ReadProgress = lambda share, a=start, b=size: progress(a + b * share)  # type: ignore[misc] # noqa: E731
-        yield from read_file(file, choose, bad, of_file, part.row_groups)
+        yield from read_file(file, choose, bad, of_file, part.rows)
         done += file.stored.num_bytes
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from phf.corpus.formats.parquet_rows import RowSpan
 from phf.corpus.formats.row_policy import ReadNotes, ReadOptions
 from phf.corpus.formats.stored import is_url
-from phf.corpus.formats.tables import RowGroups
 from phf.corpus.sources import stdlib
 from phf.corpus.sources.hub_datasets import parse_hub_name
 from phf.corpus.sources.listing import ListedFile, Listing, is_saved_dataset, list_source
@@ -46,8 +46,8 @@ class Part:
     """With names that are unique in the corpus."""
     num_bytes: int | None = None
     """Size on disk; None if it cannot be known."""
-    row_groups: RowGroups | None = None
-    """Of its one Parquet file, the row groups that are of the part; None: all."""
+    rows: RowSpan | None = None
+    """Of its one Parquet file, the rows that are of the part; None: all."""
 
     @property
     def label(self) -> str:

@@ -10,9 +10,10 @@ from phf.corpus.formats.compression import compression_of
 from phf.corpus.formats.delimited import delimited_rows
 from phf.corpus.formats.jsonlines import ReadProgress, ignore_progress, is_laid_out, json_elements, json_lines
 from phf.corpus.formats.kinds import kind_by_magic, refuse_foreign
+from phf.corpus.formats.parquet_rows import GroupSize, RowSpan, group_sizes
 from phf.corpus.formats.row_policy import BadRowError, Choose, Chosen, OnBad, stop
 from phf.corpus.formats.stored import HEAD_BYTES, Opened, is_url, opened, reaching, reading
-from phf.corpus.formats.tables import KIND_NAMES, RowGroups, table_rows
+from phf.corpus.formats.tables import KIND_NAMES, table_rows
 from phf.corpus.sources.listing import ListedFile
 from phf.errors import CorpusError
 
@@ -49,13 +50,13 @@ def read_file(
     choose: Choose,
     bad: OnBad = stop,
     progress: ReadProgress = ignore_progress,
-    groups: RowGroups | None = None,
+    span: RowSpan | None = None,
 ) -> Iterator[Record]:
     """The rows of a file of records in their order.
 
     `choose`: of a columnar file, the columns that are read; rows of text formats come whole. `bad` is called for each row
-    that cannot be read, and once for a file, or the rest of one, that cannot. `groups`: of Parquet, the row groups that are
-    read; None: all.
+    that cannot be read, and once for a file, or the rest of one, that cannot. `span`: of a local Parquet file, the rows that
+    are read; None: all.
     """
     place, name = file.stored.location, file.name
     bad = _with_place(place, bad)
@@ -65,7 +66,7 @@ def read_file(
             refuse_foreign(place, stream.head)
             kind = kind_by_magic(stream.head) or file.kind
             if kind in KIND_NAMES:
-                yield from _table(file, kind, stream, choose, bad, progress, groups)
+                yield from _table(file, kind, stream, choose, bad, progress, span)
             elif kind == "csv":
                 # a header without text is an error at once; in the rows, only text can be bad
                 rows = delimited_rows(file.stored, stream.raw, stream.content, stream.head, choose, bad, progress)
@@ -143,6 +144,24 @@ def read_span(file: ListedFile, span: LineSpan, bad: OnBad = stop) -> Iterator[R
         yield Record(place, line - 1, values, line, name)
 
 
+def row_sizes(file: ListedFile, choose: Choose) -> list[GroupSize]:
+    """Sizes of the row groups of a file of records that can be read from any row on, local Parquet; nothing for another one.
+
+    `choose`: as for `read_file`; the columns that it takes are counted.
+    """
+    if is_url(file.stored.location):
+        return []
+    try:
+        with file.stored.open() as content:
+            if kind_by_magic(content.read(HEAD_BYTES)) != "parquet":
+                return []
+        sizes = group_sizes(file.stored, lambda names: [*(chosen := choose(names)).strict, *chosen.lenient])
+        file.stored.check_rows(sum(size.num_rows for size in sizes))
+    except (CorpusError, OSError):
+        return []  # reported when it is read
+    return sizes
+
+
 def _cut_off(file: ListedFile, num_bytes: int) -> CorpusError:
     return CorpusError(
         f"{file.stored.location} has become shorter while it was read ({file.stored.num_bytes:,} bytes, now {num_bytes:,}). "
@@ -166,7 +185,7 @@ def _table(
     choose: Choose,
     bad: OnBad,
     progress: ReadProgress,
-    groups: RowGroups | None,
+    span: RowSpan | None,
 ) -> Iterator[Record]:
     place = file.stored.location
     if not file.stored.num_bytes:
@@ -181,5 +200,5 @@ def _table(
         names[:] = known
         return choose(known)
 
-    for row, values in table_rows(file.stored, kind, stream.content, choosing, bad, progress, groups):
+    for row, values in table_rows(file.stored, kind, stream.content, choosing, bad, progress, span):
         yield Record(place, row, values, None, file.name, names)
