@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phf.errors import ConfigError
+from phf.workers.garbage import collecting_rarely
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -46,18 +47,21 @@ class TextTokenizer:
         Special tokens that no text becomes, such as control tokens, are not part of it, unless there are ordinary added
         tokens: text that spells both at once is cut at the first of them.
         """
-        # The last call's padding and truncation; encoding text uses neither.
-        settings = {key: value for key, value in self._settings.items() if key not in ("padding", "truncation")}
-        settings["post_processor"] = _without_templates(settings["post_processor"])
-        added = settings["added_tokens"]
-        if all(token["special"] for token in added):
-            names = {token["content"] for token in added}
-            settings["added_tokens"] = []
-            vocabulary = _vocabulary(settings["model"])
-            settings["reserved"] = sorted(i for name, i in vocabulary if name not in names and i in self.reserved_ids)
-        else:
-            settings["reserved"] = self.reserved_ids
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        with collecting_rarely():  # lists of two words, by the ten thousands
+            # The last call's padding and truncation; encoding text uses neither.
+            settings = {key: value for key, value in self._settings.items() if key not in ("padding", "truncation")}
+            settings["post_processor"] = _without_templates(settings["post_processor"])
+            added = settings["added_tokens"]
+            if all(token["special"] for token in added):
+                names = {token["content"] for token in added}
+                settings["added_tokens"] = []
+                vocabulary = _vocabulary(settings["model"])
+                settings["reserved"] = sorted(
+                    i for name, i in vocabulary if name not in names and i in self.reserved_ids
+                )
+            else:
+                settings["reserved"] = self.reserved_ids
+            return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
