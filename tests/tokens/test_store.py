@@ -16,9 +16,10 @@ from tests.tokens.packed import corpus_for, settings_for
 from phf.corpus.dataset import write_shard
 from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import ConfigError, CorpusError, OutputError
-from phf.tokens import building, encoding_processes, pieces
+from phf.tokens import building, encoding_processes, joining, pieces
 from phf.tokens.building import add_scores, build_store
 from phf.tokens.encoded import DOCUMENT, Encoder
+from phf.tokens.joining import Joining
 from phf.tokens.store import open_store, score_file
 from phf.tokens.tokenizer import prepare_tokenizer
 from phf.tokens.views import Blocks
@@ -245,7 +246,7 @@ def test_an_interrupted_build_keeps_what_it_has_encoded(source, tokenizer, tmp_p
 def test_pieces_of_an_interrupted_build_are_not_taken_for_those_of_other_scores(tokenizer, tmp_path, monkeypatch):
     source = write_rows(tmp_path / "a.jsonl", scores=0.0, pii_scores=1.0)
     with monkeypatch.context() as patch:
-        patch.setattr(building, "_put_together", interrupt)
+        patch.setattr(Joining, "_describe", interrupt)
         with pytest.raises(KeyboardInterrupt):
             build_store(corpus_for(tokenizer, source), tmp_path / "stores")
     store = build_store(corpus_for(tokenizer, source, column="pii_scores"), tmp_path / "stores")
@@ -253,9 +254,35 @@ def test_pieces_of_an_interrupted_build_are_not_taken_for_those_of_other_scores(
     assert build_store(corpus_for(tokenizer, source), tmp_path / "stores").scores("scores")[::3].tolist() == [0.0] * 40
 
 
+@pytest.mark.parametrize("keeps", ["the first half", "a flipped byte"])
+def test_damaged_pieces_of_an_interrupted_build_are_encoded_again(keeps, tokenizer, tmp_path, monkeypatch):
+    source = write_rows(tmp_path / "a.jsonl", scores=0.0)
+    corpus = corpus_for(tokenizer, source, piece_chars=200)
+    whole = content(build_store(corpus, tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Joining, "_describe", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            build_store(corpus, tmp_path / "stores")
+    paths = sorted((tmp_path / "stores").rglob("*.npz"))
+    assert len(paths) > 6
+    for path in paths[2:4]:
+        old = path.read_bytes()
+        half = len(old) // 2
+        path.write_bytes(old[:half] if keeps == "the first half" else old[:200] + bytes([old[200] ^ 1]) + old[201:])
+    assert content(build_store(corpus, tmp_path / "stores")) == whole
+
+
+def test_a_piece_that_cannot_be_read_back_is_named(tokenizer, tmp_path, monkeypatch):
+    source = write_rows(tmp_path / "a.jsonl", scores=0.0)
+    read = pieces.PieceFiles.read
+    monkeypatch.setattr(pieces.PieceFiles, "read", lambda self, *place: None if place == (0, 3) else read(self, *place))
+    with pytest.raises(OutputError, match=r"0000003.npz was damaged and has been removed. Run again"):
+        build_store(corpus_for(tokenizer, source, piece_chars=200), tmp_path / "stores")
+
+
 def test_pieces_of_another_division_of_the_corpus_are_not_used(source, tokenizer, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(building, "_put_together", interrupt)
+        patch.setattr(Joining, "_describe", interrupt)
         with pytest.raises(KeyboardInterrupt):
             build_store(corpus_for(tokenizer, source, piece_chars=100), tmp_path / "stores")
     store = build_store(corpus_for(tokenizer, source, piece_chars=200), tmp_path / "stores")
@@ -295,7 +322,7 @@ def test_a_full_disk_is_named_and_what_was_encoded_is_used_when_there_is_room(so
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(building.os, "fsync", full)
+        patch.setattr(joining.os, "fsync", full)
         with pytest.raises(OutputError, match=r"stores/.*No space left on device. Make room"):
             build_store(corpus_for(tokenizer, source), tmp_path / "stores")
     assert not any(open_store(path) for path in (tmp_path / "stores").iterdir())

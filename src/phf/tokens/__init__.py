@@ -5,10 +5,10 @@ models or trainers.
 
     text_tokenizer, tokenizer, spelling     text -> ids that decode to it
     encoding, encoded                       documents -> arrays
-    pieces, backends, building              a corpus -> a store, by several processes or a Ray cluster
+    pieces, backends, joining, building     a corpus -> a store, by several processes or a Ray cluster
     store                                   the files of a store
     view_settings, selection, layout        which documents, and what precedes each segment
     view_index, spans, views                blocks of a store, assembled on demand
-    cutting, streaming                      blocks of a corpus that is not stored
+    cutting, stream_index, streaming        blocks of a corpus that is not stored
     prepare                                 a configuration -> blocks
 """

@@ -51,15 +51,16 @@ class EncodingProcesses:
         """Pieces, and the ends of shares, as they are finished."""
         waiting = deque(shares)
         while True:
-            for process in self._processes:
+            for process in self._processes:  # first, so that none waits for what is done with the answers
                 if process.share is None and waiting:
                     self._start(process, waiting.popleft())
-            if all(process.share is None for process in self._processes):
-                return
-            for process in self._listen():
+                self._let_continue(process)
+            for process in self._processes:
                 while process.answers:
                     yield process.answers.popleft()
-                self._let_continue(process)
+            if all(process.share is None for process in self._processes):
+                return
+            self._listen()
 
     def in_order(self, shares: Sequence[Share], ahead: int = 2) -> Iterator[Piece]:
         """Pieces in the order of the corpus; each process has at most `ahead` of them ready that have not been requested.
@@ -106,8 +107,8 @@ class EncodingProcesses:
             process.waits = False
             process.child.send({})
 
-    def _listen(self) -> list[_Process]:
-        """Wait a moment for answers and take them in. Returns the processes that have answered."""
+    def _listen(self) -> None:
+        """Wait a moment for answers and take them in."""
         busy = {id(process.child): process for process in self._processes if process.share is not None}
         answered = [busy[id(child)] for child in ready([process.child for process in busy.values()], TICK_SECONDS)]
         for process in answered:
@@ -126,4 +127,3 @@ class EncodingProcesses:
                     f"A process that encodes the corpus has ended ({status}), perhaps for lack of memory: "
                     f"{process.child.last_output} Run again: finished pieces are kept."
                 )
-        return answered
