@@ -190,6 +190,8 @@ def test_a_mistake_in_an_override_is_the_overrides(override, message):
         ),
         (["profile", "CORPUS", "--threshold", "inf"], "--threshold inf: it must be a finite number."),
         (["redteam", "CORPUS", "--replay", "pool.jsonl", "--fail-above", "nan"], "--fail-above nan:"),
+        (["profile", "CORPUS", "--sample", "3"], "--sample has an effect only with --estimate."),
+        (["profile", "CORPUS", "--estimate", "--by", "x"], "--by has no effect with --estimate. Leave it out."),
         (["quickstart", "--minutes", "inf"], "--minutes inf: it must be a finite number."),
     ],
 )
@@ -201,6 +203,13 @@ def test_a_mistake_is_one_message_and_status_2(arguments, message, corpus, tmp_p
     assert message in result.stderr
     assert "Traceback" not in result.output
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_text_that_looks_like_an_override_is_not_blamed():
+    result = phf("score", "class_name=1", "--scorer", "{class_name: [}")
+    assert result.exit_code == 2
+    assert "class_name" in result.stderr
+    assert "--override" not in result.stderr
 
 
 def test_a_mistake_in_a_process_of_its_own_leaves_no_traceback():

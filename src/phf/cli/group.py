@@ -24,6 +24,8 @@ KEPT = {
     "report": "Run the same command again.",
 }
 """Command -> what an interruption leaves behind."""
+TAKES_OVERRIDES = ("train", "evaluate", "redteam")
+"""The commands among whose arguments KEY=VALUE is an override."""
 ALONE = ("annotate", "redteam", "quickstart")
 """The commands that write a folder from one process, whose children they start themselves."""
 
@@ -64,7 +66,8 @@ class Commands(Group):
         try:
             return super().invoke(ctx)
         except PhfError as error:
-            message = str(error) + set_by(str(error), ctx.obj or ())
+            overrides = ctx.obj or () if ctx.invoked_subcommand in TAKES_OVERRIDES else ()
+            message = str(error) + set_by(str(error), overrides)
             try:
                 is_ours = shows(error, message)
             except KeyboardInterrupt:  # a launcher ends this process while it asks the others: the reason is not lost

@@ -9,8 +9,12 @@ from phf.cli.options import finite, scorer_section
 from phf.cli.terminal import console, quiet, say
 from phf.errors import ConfigError
 
+OF_ESTIMATES = ("scorer", "segment", "sample", "text_column")
+OF_PROFILES = ("scores_column", "threshold", "percentile", "level", "by", "tokenizer")
+
 
 def profile(
+    ctx: typer.Context,
     dataset: Annotated[str, typer.Argument(help="Annotated dataset; with --estimate, a raw corpus.")],
     scores_column: Annotated[str, typer.Option(help="Column that holds the scores.")] = "scores",
     threshold: Annotated[float, typer.Option(callback=finite, help="Show what is on each side of this score.")] = 0.0,
@@ -33,6 +37,14 @@ def profile(
     output: Annotated[Path | None, typer.Option(help="Folder for the files; default: the dataset's own.")] = None,
 ) -> None:
     """See the scores of an annotated dataset, or what annotating a corpus will cost."""
+    for name in OF_PROFILES if estimate else OF_ESTIMATES:
+        if ctx.get_parameter_source(name) is ctx.get_parameter_source("dataset"):  # which is on the command line
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(
+                f"{option} has no effect with --estimate. Leave it out."
+                if estimate
+                else f"{option} has an effect only with --estimate. Add that, or leave {option} out."
+            )
     quiet()
     from phf.corpus.formats.row_policy import ReadOptions
     from phf.profile.estimate import estimate_corpus

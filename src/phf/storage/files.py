@@ -21,6 +21,8 @@ LOCK = ".lock"
 """Name of the lock file in a folder that a job writes, or has written."""
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 """Errors of file systems without locks, such as some network file systems."""
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""Errors of a full disk, or of a quota that is used up."""
 
 
 @contextmanager
@@ -155,6 +157,5 @@ def _sync(path: Path) -> None:
 
 def _output_error(path: Path, error: OSError) -> OutputError:
     reason = error.strerror or str(error)
-    return OutputError(
-        f"{path} cannot be written: {reason}. Make room or choose another folder; finished files are kept."
-    )
+    advice = "Make room or choose another folder" if error.errno in FULL else "Choose another folder"
+    return OutputError(f"{path} cannot be written: {reason}. {advice}; finished files are kept.")
