@@ -1,8 +1,8 @@
-"""The annotation runner itself: what it costs beside the scorer, and that its memory does not grow with the corpus.
+"""The annotation runner itself: what it costs besides the scorer, and that its memory does not grow with the corpus.
 
     python benchmarks/annotate.py [--rounds 3] [--megabytes 12] [--sizes 10 100 1000]
 
-Overhead: seconds of the clock outside the scorer (reading, cutting, checking, writing, hashing, waiting for the disk)
+Overhead: wall-clock seconds outside the scorer (reading, cutting, checking, writing, hashing, waiting for the disk)
 over seconds inside PEP8Scorer, on modules of the standard library, in one process; median of the rounds, the first of
 which warms up and does not count. Memory: peak resident size of the annotating process, in a fresh process for each size
 of corpus in megabytes, with a scorer that costs nothing. Ceiling: how much two processes that know nothing of each other
@@ -46,7 +46,7 @@ class TimedPEP8Scorer(PEP8Scorer):
 
 
 def write_corpus(path: Path, megabytes: float) -> None:
-    """Modules of the standard library, again and again, as compressed JSON Lines."""
+    """Modules of the standard library, repeated, as compressed JSON Lines."""
     texts = [document.text for document in read_documents("python-stdlib")]
     left = megabytes * 1e6
     with gzip.open(path, "wt", compresslevel=1, encoding="utf-8") as file:

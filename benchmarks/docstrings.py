@@ -1,4 +1,4 @@
-"""Prose that is always at hand: the docstrings of the running interpreter's standard library."""
+"""Prose that is always available: the docstrings of the running interpreter's standard library."""
 
 import ast
 

@@ -1,4 +1,4 @@
-"""Samples a second of `generate_samples` against plain `model.generate` in arrival order, for prompts of mixed length.
+"""Samples per second of `generate_samples` against plain `model.generate` in arrival order, for prompts of mixed length.
 
 Both sample from the same model (random weights; the shape of GPT-2, few layers) the same number of continuations of
 the same prompts, of up to 96 tokens each, with temperature 0.7 and top_p 0.9. `generate` gets the prompts as they come,

@@ -1,12 +1,12 @@
-"""PEP8Scorer against the plain use of pycodestyle: same violations, speed in alternating rounds; then two workers.
+"""PEP8Scorer against pycodestyle used directly: same violations, speed in alternating rounds; then two workers.
 
     python benchmarks/pep8.py [--rounds 7] [--files 60] [--copies 3]
 
 "plain" is a fresh `pycodestyle.Checker` and report for each document, with options made once. "plain, own options" is
 `pycodestyle.Checker(lines=lines)`, which reads configuration files for each document, as scripts do. Samples are 400
 characters of a standard-library module from the start of a random line. Times are processor seconds, so that other work
-on the machine counts little. The corpus for two workers is the standard library so many times over, since a worker takes
-a moment to start, and its times are of the clock.
+on the machine counts little. The corpus for two workers is the standard library `--copies` times over, since a worker
+takes a moment to start, and its times are wall-clock times.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""PIIScorer against the plain use of the same scrubadub detectors: same scores, speed in alternating rounds.
+"""PIIScorer against the same scrubadub detectors used directly: same scores, speed in alternating rounds.
 
     python benchmarks/pii.py [--lines 6000]
 
-The lines are prose that is at hand offline: READMEs and licences of the installed packages and docstrings of the
+The lines are prose that is available offline: READMEs and licences of the installed packages and docstrings of the
 standard library, and one line in ten has PII made up by Faker in it, so that every detector fires. "plain" is a
 `scrubadub.Scrubber` with these detectors. Both are given the same blocks of lines in turn, and the ratio is of the total
 times, so that the few lines that reach the slow detectors count as much as they should. Lines about Skype are left out

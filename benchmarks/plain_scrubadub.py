@@ -1,4 +1,4 @@
-"""PII found the plain way: a Scrubber with every detector, none of them left out. Tests and the benchmark compare."""
+"""PII found without shortcuts: a Scrubber with every detector, none of them left out. Tests and the benchmark compare."""
 
 import pyap
 import scrubadub

@@ -1,8 +1,8 @@
-"""Sentences a second of the whole annotation with ProfanityScorer: reading, segmenting, scoring, writing.
+"""Sentences per second of the whole annotation with ProfanityScorer: reading, segmenting, scoring, writing.
 
 The corpus is JSON Lines, a document for the docstrings of each module of the running interpreter's standard library,
 repeated under new ids until there are as many sentences as asked for. Starting the worker processes is part of the
-time. "A CPU second" counts the work of all processes: times the cores it is what a machine with nothing else to do
+time. "Per CPU second" counts the work of all processes: times the cores it is what a machine with nothing else to do
 would reach. Needs the extra `profanity`.
 """
 
@@ -51,7 +51,7 @@ def main() -> None:
     texts = ["\n\n".join(of_module) for of_module in docstrings()]
     scorer = build_scorer(SCORER)
     documents = [sentences(text) for text in texts]
-    whole: dict[str, list[float]] = {"annotate": [], "annotate, a CPU second": [], "scorer alone, one process": []}
+    whole: dict[str, list[float]] = {"annotate": [], "annotate, per CPU second": [], "scorer alone, one process": []}
     with tempfile.TemporaryDirectory() as name:
         corpus = Path(name) / "corpus.jsonl"
         write_corpus(corpus, texts, arguments.sentences)
@@ -59,7 +59,7 @@ def main() -> None:
             start, cpu_start = time.perf_counter(), cpu_seconds()
             manifest = annotate([str(corpus)], SCORER, None, Path(name) / f"round-{number}", arguments.workers)
             whole["annotate"].append(manifest.num_segments / (time.perf_counter() - start))
-            whole["annotate, a CPU second"].append(manifest.num_segments / (cpu_seconds() - cpu_start))
+            whole["annotate, per CPU second"].append(manifest.num_segments / (cpu_seconds() - cpu_start))
             start = time.perf_counter()
             scores = scorer.score_documents(documents)
             rate = sum(map(len, scores)) / (time.perf_counter() - start)
@@ -67,7 +67,7 @@ def main() -> None:
         console.print(
             f"{manifest.num_documents:,} documents, {manifest.num_segments:,} sentences, "
             f"{corpus.stat().st_size / 2**20:,.0f} MiB; {sum(map(len, texts)) / sum(map(len, documents)):.0f} "
-            "characters a sentence"
+            "characters per sentence"
         )
     table = Table("what", "sentences/s", "slowest round")
     for name, rates in whole.items():

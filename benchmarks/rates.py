@@ -3,14 +3,15 @@
     python benchmarks/rates.py [--seconds 10] [--chars-per-token 4] [--only PEP8Scorer ...] [--on core gpu] [--write]
 
 Each scorer scores segments of its own kind, in batches as `phf annotate` gives them: lines of standard-library modules
-for the scorers of code, sentences of their docstrings for the others, in random order. It does so for at least so many
-processor seconds, in one process and, where it has threads, with one thread; processes that it starts count too.
+for the scorers of code, sentences of their docstrings for the others, in random order. It does so for at least
+`--seconds` processor seconds, in one process and, where it has threads, with one thread; processes that it starts count
+too.
 DetoxifyToxicityScorer and ClassifierScorer run with random weights of a real architecture (bert-base), which cost the
-same. "the runner" is everything that `phf annotate` does beside scoring: its seconds come on top of each scorer's.
+same. "the runner" is everything that `phf annotate` does besides scoring: its seconds come on top of each scorer's.
 Scorers whose extra is not installed are left out, and named.
 
-Where there is a GPU, the scorers with a model run on it too, one process on one GPU, for at least so many seconds of
-the clock: tokenisation and all waiting are part of them. `--write` puts the tables into docs/scaling.md.
+Where there is a GPU, the scorers with a model run on it too, one process on one GPU, for at least `--seconds` of wall
+time: tokenisation and all waiting are part of them. `--write` puts the tables into docs/scaling.md.
 """
 
 import argparse
@@ -64,7 +65,7 @@ def rate(scorer: Scorer, texts: list[str], seconds: float, batch_chars: int, clo
         num_chars += sum(len(text) for segments in batch for text in segments)
         if spent >= seconds:
             return num_chars / spent
-    raise AssertionError("the texts go round for ever")
+    raise AssertionError("the texts are repeated forever")
 
 
 def runner_rate(folder: Path) -> float:

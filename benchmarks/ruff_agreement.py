@@ -6,7 +6,7 @@ Agreement is over all modules of `python-stdlib`, and over 2,000 samples of 400 
 random line, many of which do not parse, like samples from a model: of lines, violating or clean; of the scores of
 documents (violations / characters) and of their counts, Pearson's r and Spearman's rank correlation. Both scorers are
 given all modules at once, in alternating rounds; their times are processor seconds, ruff's own process included, so that
-other work on the machine counts little. By the clock RuffScorer is faster still, because ruff uses every core.
+other work on the machine counts little. In wall time RuffScorer is faster still, because ruff uses every core.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def sample(text: str, rng: random.Random) -> str:
 
 
 def agreement(documents: list[list[str]], scores: list[Scores]) -> dict[str, str]:
-    """What is said of the agreement of two scorers' scores of the same documents."""
+    """How far two scorers' scores of the same documents agree."""
     sizes = np.array([len(line) for lines in documents for line in lines])
     counts = [np.array([score for lines in of_scorer for score in lines], dtype=float) * sizes for of_scorer in scores]
     violating = [of_scorer > 0.5 for of_scorer in counts]
@@ -99,7 +99,7 @@ def main() -> None:
     num_chars = sum(map(len, texts))
     rates = [num_chars / statistics.median(taken) for taken in times]
     console.print(
-        f"PEP8Scorer {rates[0]:,.0f} characters a processor second, RuffScorer {rates[1]:,.0f}: {ratio:.1f}x as fast "
+        f"PEP8Scorer {rates[0]:,.0f} characters per processor second, RuffScorer {rates[1]:,.0f}: {ratio:.1f}x as fast "
         f"on modules (median of {rounds} alternating rounds)"
     )
 

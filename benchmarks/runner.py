@@ -4,7 +4,7 @@
 
 The corpus is JSON Lines in three files: documents of the standard library's lines, each with an id. All cut documents into
 lines, give every line the score 0 and write Parquet with texts, scores and their mean, in two processes. Every run is a
-process of its own, so its start is part of it; rounds alternate. `phf annotate` also writes shards atomically, hashes
+separate process, so start-up is included; rounds alternate. `phf annotate` also writes shards atomically, hashes
 them, waits for the disk and writes a manifest. Texts and scores of all are compared. The first round, which is not counted,
 also compiles the modules of all of them, as installing a package does, even where Python is set to keep no byte code.
 Processor seconds leave out processes that a program does not wait for, which are most of datatrove's.
@@ -88,7 +88,7 @@ if __name__ == "__main__":
 
 
 def write_corpus(folder: Path, megabytes: float) -> None:
-    """Modules of the standard library, cut into documents of about 4,000 characters, again and again."""
+    """Modules of the standard library, cut into documents of about 4,000 characters, repeated."""
     texts = [
         document.text[start : start + 4000]
         for document in read_documents("python-stdlib")
@@ -106,7 +106,7 @@ def write_corpus(folder: Path, megabytes: float) -> None:
 
 
 def run(python: str, code: str, folder: Path, corpus: Path, output: Path) -> tuple[float, float]:
-    """(seconds of the clock, processor seconds) of a fresh process and its children."""
+    """(wall-clock seconds, processor seconds) of a fresh process and its children."""
     script = folder / "script.py"
     script.write_text(code)
     command = [python, str(script), str(corpus), str(output), str(Path(__file__).parent)]

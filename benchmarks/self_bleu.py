@@ -23,7 +23,7 @@ ORDER = 5
 
 
 def stretches(num_texts: int, num_characters: int) -> list[str]:
-    """Texts of so many characters each, from random places."""
+    """Texts of this many characters each, from random places."""
     prose = " ".join(" ".join(text.split()) for of_module in docstrings() for text in of_module)
     random = Random(0)
     starts = [random.randrange(len(prose) - num_characters) for _ in range(num_texts)]

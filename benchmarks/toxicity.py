@@ -53,7 +53,7 @@ def make_checkpoint(folder: Path, texts: list[str]) -> Path:
 
 
 def in_arrival_order(detoxify: object, texts: list[str], batch_size: int) -> list[float]:
-    """The plain use of the library."""
+    """The library used directly."""
     scores: list[float] = []
     for start in range(0, len(texts), batch_size):
         scores += detoxify.predict(texts[start : start + batch_size])["toxicity"]
