@@ -128,7 +128,8 @@ def test_no_tracker_may_be_written_in_any_way():
 
 
 @pytest.mark.parametrize("value", [True, "full_shard", ["full_shard", "auto_wrap"]])
-def test_fsdp_takes_the_forms_that_transformers_takes(value):
+def test_fsdp_takes_the_forms_that_transformers_takes(value, monkeypatch):
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
     applied, warnings = keys.check_keys(TrainingConfig.model_validate({"fsdp": value}))
     assert (applied["fsdp"], warnings) == (value, [])
     assert keys.check_keys(TrainingConfig.model_validate({"fsdp": False})) == ({}, [])

@@ -19,15 +19,36 @@ def deepspeed(monkeypatch):
     monkeypatch.setattr(sharding.importlib.util, "find_spec", lambda name: spec)
 
 
-def test_without_sharding_and_with_fsdp_2_there_is_nothing_to_say():
+@pytest.fixture
+def accelerator(monkeypatch):
+    """As if there were one."""
+    monkeypatch.setattr(sharding.torch.accelerator, "is_available", lambda: True)
+
+
+def test_without_sharding_and_with_fsdp_2_there_is_nothing_to_say(accelerator):
     assert check_sharding({}) == []
     assert check_sharding({"fsdp": True}) == []
     assert check_sharding({"fsdp": True, "fsdp_config": {"version": 2, "activation_checkpointing": True}}) == []
 
 
-def test_fsdp_1_and_deepspeed_say_that_they_are_not_tested(deepspeed):
-    (said,) = check_sharding({"fsdp": True, "fsdp_config": {"version": 1}})
-    assert said == "training.fsdp_config.version is 1: only FSDP 2, the default, has been tested."
+def test_fsdp_on_cpus_says_that_it_divides_nothing(accelerator, monkeypatch):
+    expected = ["training.fsdp divides nothing on CPUs: each process keeps the whole model."]
+    assert check_sharding({"fsdp": True, "use_cpu": True}) == expected
+    monkeypatch.setattr(sharding.torch.accelerator, "is_available", lambda: False)
+    assert check_sharding({"fsdp": True}) == expected
+    assert check_sharding({"fsdp": False}) == []
+
+
+@pytest.mark.parametrize("version", [1, "1", 3])
+@pytest.mark.parametrize("is_file", [False, True])
+def test_fsdp_1_is_refused_also_in_a_file(accelerator, tmp_path, version, is_file):
+    settings = {"version": version}
+    (tmp_path / "fsdp.json").write_text(json.dumps(settings))
+    with pytest.raises(ConfigError, match=r"version is '?[13]'?: only FSDP 2 is supported.*Leave version out"):
+        check_sharding({"fsdp": True, "fsdp_config": str(tmp_path / "fsdp.json") if is_file else settings})
+
+
+def test_deepspeed_says_that_it_is_not_tested(deepspeed):
     (said,) = check_sharding({"deepspeed": {"zero_optimization": {"stage": 2}}})
     assert "not covered by phf's tests. Use training.fsdp: true" in said
 

@@ -20,7 +20,7 @@ def settle_unused(plan: Plan, module: ObjectiveLM, division: Division) -> None:
     Trainer would always set it for a module of our own, which costs a walk through the graph of each micro-batch.
     """
     arguments = plan.arguments
-    is_sharded = bool(arguments.fsdp) or arguments.deepspeed is not None
+    is_sharded = (bool(arguments.fsdp) and arguments.device.type != "cpu") or arguments.deepspeed is not None
     if division.count == 1 or is_sharded or arguments.ddp_find_unused_parameters is not None:
         return
     has_unused = division.gather(lambda: may_leave_out(module.lm) or bool(unused(module, plan)))

@@ -21,8 +21,9 @@ class WholeModel:
         trainer: its Trainer.
 
     Parameters that FSDP 2 has sharded are gathered into a copy on each process's device, for as long as it is used: samples
-    differ in length, so processes that share them could not make the same number of passes through a sharded model. FSDP 1
-    and DeepSpeed gather into the main process alone. Otherwise the module itself is whole, and nothing is gathered.
+    differ in length, so processes that share them could not make the same number of passes through a sharded model. The copy
+    takes 4 bytes per parameter, besides the process's share. DeepSpeed gathers into the main process alone. Otherwise the
+    module itself is whole, and nothing is gathered.
     """
 
     def __init__(self, module: ObjectiveLM, trainer: Trainer) -> None:

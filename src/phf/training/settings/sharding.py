@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from phf.errors import ConfigError
 from phf.storage.reading import read_json_as
 
@@ -16,7 +18,12 @@ def check_sharding(applied: Mapping[str, Any]) -> list[str]:
     warnings = []
     version = _settings(applied.get("fsdp_config"), "training.fsdp_config").get("version", 2)
     if applied.get("fsdp") and str(version) != "2":
-        warnings.append(f"training.fsdp_config.version is {version!r}: only FSDP 2, the default, has been tested.")
+        raise ConfigError(
+            f"training.fsdp_config.version is {version!r}: only FSDP 2 is supported, which is the default and divides as much. "
+            "Leave version out."
+        )
+    if applied.get("fsdp") and (applied.get("use_cpu") or not torch.accelerator.is_available()):
+        warnings.append("training.fsdp divides nothing on CPUs: each process keeps the whole model.")
     if applied.get("deepspeed") is None:
         return warnings
     if importlib.util.find_spec("deepspeed") is None:
