@@ -19,7 +19,7 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [*DOCS, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NAME = re.compile(r"# ([\w-]+\.(?:py|yml))\n")
-VERBS = get_command(app).commands
+COMMANDS = get_command(app).commands
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -49,18 +49,18 @@ def values_of(option: str, words: list[str]) -> list[str]:
 
 def problem(words: list[str]) -> str | None:
     """What is wrong with a command; None if nothing is."""
-    verb, *rest = words
-    if verb == "--help":
+    name, *rest = words
+    if name == "--help":
         return None
-    if verb not in VERBS:
-        return f"no verb {verb}"
-    command = VERBS[verb]
+    if name not in COMMANDS:
+        return f"no command {name}"
+    command = COMMANDS[name]
     while rest and rest[0] in getattr(command, "commands", {}):
         command = command.commands[rest.pop(0)]
-    options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+    options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     for word in rest:
         if word.startswith("--") and word.partition("=")[0] not in options:
-            return f"{verb} has no option {word}"
+            return f"{name} has no option {word}"
     return None
 
 
@@ -146,5 +146,5 @@ def test_every_objective_and_metric_is_documented():
 def test_the_checks_can_fail(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("`phf trian --task x`\n```sh\nphf train --tusk pep8 \\\n  --dry-run\n```\n[x](#a-b)\n# A b\n")
-    assert [problem(words) for words in commands(page)] == ["train has no option --tusk", "no verb trian"]
+    assert [problem(words) for words in commands(page)] == ["train has no option --tusk", "no command trian"]
     assert anchors(page) == {"a-b"}

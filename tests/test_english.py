@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "CONTRIBUTING.md"])
+PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md")])
 MODULES = sorted(ROOT.glob("src/**/*.py"))
+TESTS = sorted(path for path in ROOT.glob("tests/**/*.py") if path != Path(__file__))
 
 THING = "process|worker|line|object|prompt|token|character|byte|score|sentence|file"
 COMPARATIVE = "longer|more|less|faster|slower|larger|smaller|better|worse|higher|lower|shorter"
@@ -68,9 +69,11 @@ def offences(path: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", [*PAGES, ROOT / "src"], ids=lambda path: path.name)
-def test_phrases_that_read_like_a_translation_do_not_come_back(path):
-    assert [offence for file in (MODULES if path.is_dir() else [path]) for offence in offences(file)] == []
+@pytest.mark.parametrize(
+    "files", [*([page] for page in PAGES), MODULES, TESTS], ids=[*(p.name for p in PAGES), "src", "tests"]
+)
+def test_phrases_that_read_like_a_translation_do_not_come_back(files):
+    assert [offence for file in files for offence in offences(file)] == []
 
 
 NAME_PHRASES = re.compile(

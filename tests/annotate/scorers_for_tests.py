@@ -89,7 +89,7 @@ class ForkingScorer(KillingScorer):
 
 
 class ReasonScorer(LengthScorer):
-    """Gives a reason that is no text for a terminal."""
+    """Gives a reason that must not reach a terminal unescaped."""
 
     def score_texts(self, texts: list[str]) -> list[float | None]:
         self.unscored["too [bold]long[/] \x1b[31m"] += len(texts)

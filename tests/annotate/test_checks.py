@@ -50,7 +50,7 @@ def test_the_advice_to_skip_follows_a_question_too(tmp_path):
 def test_bad_rows_are_skipped_counted_and_listed(bad_corpus, tmp_path, workers):
     with pytest.raises(CorpusError, match=r"a\.jsonl, line 2: its 'text' is None, not a string\. .*--on-error skip"):
         run(bad_corpus, tmp_path / "out", workers=workers)
-    manifest = run(bad_corpus, tmp_path / "out", workers=workers, on_error="skip")  # goes on with the same folder
+    manifest = run(bad_corpus, tmp_path / "out", workers=workers, on_error="skip")  # continues in the same folder
     assert manifest.num_documents == len(list(read_annotated(str(tmp_path / "out")))) == 9
     rows = manifest.skipped["rows"]
     assert manifest.skipped["count"] == len(rows) == 12

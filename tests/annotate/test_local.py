@@ -1,4 +1,4 @@
-"""What worker processes see and say. Which GPU is theirs is told by a scorer whose score is its number."""
+"""What worker processes see and report. A scorer whose score is the number of its GPU shows which one is theirs."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The command line: verbs in pipeline order, mistakes in one message, and the pipeline end to end on tiny data."""
+"""The command line: commands in pipeline order, mistakes in one message, and the pipeline end to end on tiny data."""
 
 import importlib.metadata
 import json
@@ -56,9 +56,9 @@ def run_dir(config_file, tmp_path_factory):
 def test_help_lists_the_commands_in_pipeline_order():
     result = phf("--help")
     assert result.exit_code == 0
-    verbs = [line.split()[1] for line in result.output.splitlines() if line.startswith("│ ") and "--" not in line]
+    commands = [line.split()[1] for line in result.output.splitlines() if line.startswith("│ ") and "--" not in line]
     expected = ["annotate", "train", "evaluate", "redteam", "report", "list", "quickstart", "cache"]
-    assert [verb for verb in verbs if verb in expected] == expected
+    assert [command for command in commands if command in expected] == expected
 
 
 @pytest.mark.parametrize(

@@ -64,9 +64,9 @@ def test_a_server_that_knows_no_n_is_asked_again_with_another_seed():
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_what_may_pass_is_asked_again_after_longer_and_longer_waits(status, naps):
-    answers = iter([(status, {"error": "busy"})] * 3 + [text_choices("at last")])
+    answers = iter([(status, {"error": "busy"})] * 3 + [text_choices("finally")])
     with fake_server(lambda path, body: next(answers)) as fake:
-        assert complete(client(fake)) == ["at last"]
+        assert complete(client(fake)) == ["finally"]
     assert len(fake.asked) == 4
     assert 0.3 < naps[0] < naps[1] < naps[2] < 2.1
 

@@ -1,4 +1,4 @@
-"""Compressed files: told by their first bytes, never read as less than they are."""
+"""Compressed files: recognised by their first bytes, never read only in part."""
 
 import bz2
 import gzip

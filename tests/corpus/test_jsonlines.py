@@ -1,4 +1,4 @@
-"""JSON in every layout: one object a line, an array, objects over several lines."""
+"""JSON in every layout: one object per line, an array, objects over several lines."""
 
 import json
 import random

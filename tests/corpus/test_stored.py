@@ -1,4 +1,4 @@
-"""Sources at URLs, by way of fsspec."""
+"""Sources at URLs, read through fsspec."""
 
 import gzip
 import io

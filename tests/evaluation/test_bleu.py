@@ -1,4 +1,4 @@
-"""Self-BLEU of larger sets is NLTK's to the last digits, and odd ones are no error."""
+"""Self-BLEU of larger sets is NLTK's to the last digits, and odd ones are not errors."""
 
 import random
 

@@ -78,7 +78,7 @@ def test_a_folder_is_evaluated_into_the_form_of_a_run(conditional, task, tmp_pat
 
 @pytest.mark.slow
 def test_two_processes_measure_what_one_does_and_one_of_them_writes_and_speaks(conditional, task, tmp_path):
-    """Sampled by the own loop and by `generate`, in several batches each; held-out loss in two batches; KL in three."""
+    """Sampled by our own loop and by `generate`, in several batches each; held-out loss in two batches; KL in three."""
     only_by_generate = {"repetition_penalty": 1.2, "do_sample": True, "max_length": 24}
     scenarios = [{}, {"name": "penalised", "generate_kwargs": only_by_generate}]
     base = task.generation.scenario_configs[0].model_dump(exclude_unset=True)

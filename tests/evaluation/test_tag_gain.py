@@ -38,8 +38,8 @@ def measure(ids, control, **changes):
 
 
 def test_the_gain_by_hand():
-    """Document 1: 1 and 2 behind 8, which 9 replaces: +0.1 each. Document 2: 3 behind 9: -0.1. Before a
-    document's first tag, as far as it stands in the block, nothing counts (7, 5). The mean is (0.2 - 0.1) / 3."""
+    """Document 1: 1 and 2 after 8, which 9 replaces: +0.1 each. Document 2: 3 after 9: -0.1. Before a
+    document's first tag in the block, nothing counts (7, 5). The mean is (0.2 - 0.1) / 3."""
     mean, low, high = measure([[EOS, ALIGNED, 1, 2, EOS], [7, 7, EOS, MISALIGNED, 3], [5, EOS, 7, EOS, 7]], [8, 9])
     assert mean == pytest.approx(0.1 / 3, abs=1e-6)
     assert low < mean < high

@@ -52,7 +52,7 @@ def test_functions_and_metrics_of_a_task_file_need_leave(folder, by_path):
     with pytest.raises(ConfigError, match=r"the metric .*phf_metric\.py of a task file is a program"):
         tasks(folder, metric_list=metric, by_path=by_path)
     assert not (folder / "mark").exists()
-    with pytest.raises((PhfError, TypeError, KeyError)):  # the function is no filter of documents, but it is called
+    with pytest.raises((PhfError, TypeError, KeyError)):  # the function is not a filter of documents, but it is called
         tasks(folder, function, leave=True, by_path=by_path)
     assert (folder / "mark").exists()
 

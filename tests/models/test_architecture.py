@@ -140,7 +140,7 @@ def test_an_architecture_that_insists_on_a_padding_token_trains_eos(tmp_path):
     ("settings", "message"),
     [
         ({"config_kwargs": {"resid_pdropp": 0.5}}, r"model\.config_kwargs\.resid_pdropp .*Did you mean 'resid_pdrop'"),
-        ({"model_kwargs": {"foo": 1}}, r"model\.model_kwargs\.foo is no"),
+        ({"model_kwargs": {"foo": 1}}, r"model\.model_kwargs\.foo is not a setting"),
         ({"model_kwargs": {"atn_implementation": "eager"}}, "Did you mean 'attn_implementation'"),
         ({"model_kwargs": {"attn_implementation": "nonsense"}}, 'attn_implementation: .*"nonsense"` is not supported'),
         ({"model_kwargs": {"attn_implementation": "someone/kernel"}}, "code from the Hub is never run"),

@@ -151,7 +151,7 @@ def test_configuration_of_a_named_model_from_scratch(tmp_path):
         ({"model_type": "gtp2"}, r"model.model_type 'gtp2'\. Did you mean 'gpt2'"),
         (
             {"model_type": "gpt2", "config_kwargs": {"n_layers": 2}},
-            r"config_kwargs.n_layers is no.*Did you mean 'n_layer'",
+            r"config_kwargs.n_layers is not a setting.*Did you mean 'n_layer'",
         ),
         ({"path_or_name": "no/such", "from_scratch": False}, r"model.path_or_name: 'no/such' cannot be loaded"),
         ({"path_or_name": "no/such"}, r"model.path_or_name: 'no/such' cannot be loaded"),

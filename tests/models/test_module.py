@@ -20,7 +20,7 @@ OBJECTIVES = {
 
 @pytest.fixture(scope="module")
 def batch():
-    """Two sequences of 12 tokens; some labels are no targets, some tokens are unscored."""
+    """Two sequences of 12 tokens; some labels are not targets, some tokens are unscored."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(250, (2, 12), generator=generator)
     labels = ids.clone()

@@ -52,7 +52,7 @@ def test_counts_quantiles_and_shares_by_hand(dataset):
     assert segments.scored.tokens is None
     assert profile.num_empty_documents == 2
     assert profile.num_partly_unscored_documents == 2
-    assert profile.num_duplicate_documents == 1  # c; empty documents are no duplicates
+    assert profile.num_duplicate_documents == 1  # c; empty documents are not duplicates
     assert profile.is_duplicate_count_exact
 
 

@@ -59,7 +59,7 @@ def test_numbers_by_hand_and_the_files(dataset):
     assert content["levels"]["document"]["percentiles"][0]["threshold"] == 0.25
     assert content["levels"]["segment"]["percentiles"] == []
     assert (dataset / "profile.png").read_bytes().startswith(b"\x89PNG")
-    # what is written beside the shards is no part of the dataset
+    # what is written next to the shards is not part of the dataset
     assert len(list(read_annotated(str(dataset)))) == 1
 
 

@@ -1,4 +1,4 @@
-"""What the red-team tests share: a tiny target, a scorer that counts letters, red LMs that say what they are told."""
+"""What the red-team tests share: a tiny target, a scorer that counts letters, red LMs that reply as instructed."""
 
 from typing import Any
 

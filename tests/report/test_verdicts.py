@@ -1,4 +1,4 @@
-"""What the page says of methods: one sentence a scenario, against a baseline, over seeds where there are several."""
+"""What the page says of methods: one sentence per scenario, against a baseline, over seeds where there are several."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The own sampling loop draws what `model.generate` draws, for every row by its own prompt."""
+"""Our own sampling loop draws what `model.generate` draws, for every row by its own prompt."""
 
 import pytest
 import torch

@@ -276,7 +276,7 @@ def test_entities_of_a_spacy_model_are_counted(tmp_path):
     ruler.add_patterns([{"label": "PERSON", "pattern": "Jane Doe"}, {"label": "GPE", "pattern": "Paris"}])
     model.to_disk(tmp_path / "model")
     scorer = build_scorer({"class_name": "PIIScorer", "spacy_model": str(tmp_path / "model")})
-    assert scorer.score_texts(["Jane Doe in Paris"]) == [1 / 17]  # a place is no PII
+    assert scorer.score_texts(["Jane Doe in Paris"]) == [1 / 17]  # a place is not PII
     assert scorer.describe()["active_detectors"][-1].startswith("spacy (en_pipeline")
 
 

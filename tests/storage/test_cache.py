@@ -38,7 +38,7 @@ def other_process(code):
 
 
 def add(kind, name, size=1000, days=0.0, source="a test"):
-    """An entry that nobody uses, last used so many days ago."""
+    """An entry that is not in use, last used this many days ago."""
     path = entry_path(kind, name)
     with opened_entry(path, source):
         path.parent.mkdir(parents=True, exist_ok=True)

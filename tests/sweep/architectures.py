@@ -8,7 +8,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 ARCHITECTURES: list[str] = sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 
 REPRESENTATIVE = (
-    "bert",  # a bidirectional model, which must be told to be a decoder
+    "bert",  # a bidirectional model, which must be configured as a decoder
     "falcon_mamba",  # recurrent: reads padding
     "gemma2",  # soft-capped logits, sliding window
     "gpt2",

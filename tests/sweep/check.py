@@ -40,7 +40,7 @@ class Outcome:
     head: str
     """"chunked" or "dense": what `model.head: auto` chose."""
     sampling: str
-    """What draws samples: the own loop, or `generate` of the model."""
+    """What draws samples: our own loop, or `generate` of the model."""
     batches: str
     """Which prompts share a batch."""
 

@@ -18,7 +18,7 @@ from phf.tokens.tokenizer import PlainEncoder, prepare_tokenizer
         ("LlamaTokenizer", ["<s>"]),
         ("PreTrainedTokenizerFast, Llama 3", ["<|begin|>"]),
         ("PreTrainedTokenizerFast, BLOOM", ["</s>"]),  # has a BOS and does not add it
-        ("T5Tokenizer", ["</s>"]),  # adds its EOS behind a text only
+        ("T5Tokenizer", ["</s>"]),  # adds its EOS only after a text
         ("RobertaTokenizer", ["<s>"]),
         ("WhisperTokenizer", ["<|startoftranscript|>", "<|endoftext|>"]),
     ],

@@ -1,4 +1,4 @@
-"""`phf` with FSDP on CPUs, which accelerate keeps for GPUs alone: its state is told that these are GPUs."""
+"""`phf` with FSDP on CPUs, which accelerate supports only on GPUs: its state is made to believe that these are GPUs."""
 
 from typing import Any
 

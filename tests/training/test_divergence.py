@@ -130,7 +130,7 @@ def test_the_command_ends_with_a_status_of_its_own_and_samples_nothing_of_a_dive
 
 
 def test_fp16_may_skip_steps_but_not_for_ever(source, tmp_path, monkeypatch):
-    """On a CPU there is no fp16: the trainer is told that there is a scale, and that updates are skipped."""
+    """On a CPU there is no fp16: the trainer is made to believe that there is a scale, and that updates are skipped."""
 
     class Scaled(training.ObjectiveTrainer):
         def _end_if_not_finite(self, norm):

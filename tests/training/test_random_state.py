@@ -1,4 +1,4 @@
-"""The random state of a process is its own, and continues, or starts anew where another number of processes resumes."""
+"""The random state of a process is its own, and continues, or starts again where another number of processes resumes."""
 
 import torch
 from transformers import set_seed

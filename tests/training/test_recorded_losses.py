@@ -170,7 +170,7 @@ def plain_losses(method, config):
 def packed_blocks(method, tokenizer):
     """Blocks of (token, score): EOS before each document, a control token before each scored segment if there are any.
 
-    EOS and control tokens have the score of the segment behind them.
+    EOS and control tokens have the score of the segment that they precede.
     """
     stream = []
     for segments, scores in corpus():

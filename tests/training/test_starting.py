@@ -145,7 +145,7 @@ def test_the_command_says_that_a_run_to_resume_does_not_exist(tmp_path):
 
 
 def test_a_run_whose_batch_follows_from_the_number_of_processes_is_not_continued_with_another(config, tmp_path):
-    """It would go on with other steps, over other blocks."""
+    """It would continue with other steps, over other blocks."""
     changed = config.model_copy(
         update={"training": config.training.model_copy(update={"effective_batch_size": None, "num_tokens": 1e6})}
     )

@@ -1,4 +1,4 @@
-"""Signals: SIGTERM ends a verb as Ctrl-C does, and nothing that hangs keeps a process alive."""
+"""Signals: SIGTERM ends a command as Ctrl-C does, and nothing that hangs keeps a process alive."""
 
 import json
 import os
