@@ -48,7 +48,8 @@ def test_they_remain_what_they_are_where_a_setting_may_be_anything():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"seeds": [0, 1, 0]}, "a seed is listed twice"),
+        ({"seeds": [0, 1, 0]}, "listed twice"),
+        ({"tasks": ["cola", "rte", "cola"]}, "listed twice"),
         ({"seeds": [-1]}, "greater than or equal to 0"),
         ({"seeds": [2**32]}, "less than 4294967296"),
         ({"learning_rate": 0}, "greater than 0"),

@@ -1,6 +1,6 @@
 """The sections `downstream` and `glue`: public benchmarks that `phf evaluate` runs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -28,22 +28,25 @@ class DownstreamConfig(Section):
 
 
 GlueTask = Literal["cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli"]
+T = TypeVar("T")
 Rate = Annotated[float, Field(gt=0)]
 BatchSize = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-def _distinct(values: list[int]) -> list[int]:
+def _distinct(values: list[T]) -> list[T]:
+    """The values, unless one of them is listed twice: its result would count twice in the mean."""
     if len(set(values)) < len(values):
-        message = "a seed is listed twice: it would count as two results that agree"
-        raise PydanticCustomError("distinct", message)
+        raise PydanticCustomError("distinct", "one of them is listed twice, so its result would count twice")
     return values
 
 
 class GlueConfig(Section):
     """Finetuning on tasks of GLUE, measured on their dev sets (extra `eval`)."""
 
-    tasks: list[GlueTask] = Field(default=["cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte"], min_length=1)
+    tasks: Annotated[list[GlueTask], AfterValidator(_distinct)] = Field(
+        default=["cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte"], min_length=1
+    )
     """Names of tasks."""
     data_dir: str | None = None
     """Folder of `<task>/train.jsonl` and `<task>/validation.jsonl` (mnli: `validation_matched.jsonl` and
