@@ -20,6 +20,7 @@ from phf.annotate.runner import annotate, column_prefix, score_columns
 from phf.corpus.dataset import read_annotated
 from phf.corpus.manifest import read_manifest
 from phf.corpus.sources.documents import fingerprint, read_documents, read_records
+from phf.corpus.sources.parts import list_corpus
 from phf.errors import ConfigError, CorpusError, OutputError, ScorerError
 from phf.storage import files
 
@@ -186,6 +187,18 @@ def test_a_piece_of_a_file_that_became_shorter_is_refused(tmp_path, monkeypatch,
 
     with pytest.raises(CorpusError, match=r"a\.jsonl has become shorter while it was read"):
         annotate([str(source)], SCORER, None, tmp_path / "out", progress=shorten)
+
+
+def test_the_fingerprint_is_that_of_the_sources_also_where_they_share_files(corpus, tmp_path):
+    sources = [corpus, f"{corpus}/0*.py", "python-stdlib"]
+    manifest = annotate(sources[:2], SCORER, None, tmp_path / "out")
+    assert manifest.num_documents == 41
+    assert manifest.fingerprint == "+".join(map(fingerprint, sources[:2]))
+    listings = list_corpus(sources).listings
+    assert [fingerprint(*pair) for pair in zip(sources, [None] * 3, listings, strict=True)] == [
+        fingerprint(source) for source in sources
+    ]
+    assert len(listings[1].files) == 10
 
 
 def test_the_same_name_in_another_directory_is_another_corpus(tmp_path, monkeypatch):

@@ -123,7 +123,9 @@ def annotate(
         "scorers": with_precision(described, OF_CLUSTER) if backend == "ray" else described,
         "segmenter": segmenter,
         "sources": without_surrogates(list(sources)),
-        "fingerprint": "+".join(fingerprint(source, options) for source in sources),
+        "fingerprint": "+".join(
+            fingerprint(source, options, listing) for source, listing in zip(sources, corpus.listings, strict=True)
+        ),
         SHARD_SETTINGS: {"text_bytes": shard_bytes, **piece_settings()},
         **options.settings(),
         **({"prefix": prefix} if prefix else {}),

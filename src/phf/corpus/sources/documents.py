@@ -32,7 +32,7 @@ from phf.corpus.formats.row_policy import (
 from phf.corpus.formats.stored import is_url
 from phf.corpus.sources import stdlib
 from phf.corpus.sources.hub_datasets import hub_rows, saved_rows
-from phf.corpus.sources.listing import is_saved_dataset, is_text, list_source
+from phf.corpus.sources.listing import Listing, is_saved_dataset, is_text, list_source
 from phf.corpus.sources.parts import PYTHON_STDLIB, Part, list_corpus
 from phf.corpus.sources.rows import LineSpan, Record, read_file, read_span
 from phf.errors import CorpusError
@@ -240,15 +240,18 @@ def record_meta(record: Record, keep: Sequence[str] = ()) -> dict[str, Any]:
     return values
 
 
-def fingerprint(source: str, options: ReadOptions | None = None) -> str:
-    """Hash of the current state of a source: names, sizes and modification times of its files, or its Hub name."""
+def fingerprint(source: str, options: ReadOptions | None = None, listing: Listing | None = None) -> str:
+    """Hash of the current state of a source: names, sizes and modification times of its files, or its Hub name.
+
+    `listing`: what `list_source` gives for it, if it is at hand.
+    """
     if source == PYTHON_STDLIB:
         described = stdlib.describe()
     elif not is_url(source) and is_saved_dataset(source):
         files = sorted(path for path in Path(source).rglob("*") if path.is_file())
         described = [f"{p.resolve()}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files]
     else:
-        listing = list_source(source, options)
+        listing = listing or list_source(source, options)
         folders: dict[str, str] = {}
         described = [f"hub:{source}"] if listing is None else [file.stored.identity(folders) for file in listing.files]
     return hashlib.sha256(os.fsencode("\n".join(described))).hexdigest()[:32]

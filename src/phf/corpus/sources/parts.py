@@ -60,6 +60,8 @@ class Corpus:
     """All parts of some sources, in their order."""
 
     parts: list[Part] = field(default_factory=list)
+    listings: list[Listing | None] = field(default_factory=list)
+    """Of each source, as `list_source` gave it."""
     notes: ReadNotes = field(default_factory=ReadNotes)
     """Files that are not read."""
     warnings: list[str] = field(default_factory=list)
@@ -79,7 +81,7 @@ def list_corpus(
         raise CorpusError("The name of a source is empty. Give a file, folder, glob or dataset.")
     listings = [_listed(source, options) for source in sources]
     prefixes = _prefixes(sources, listings)
-    corpus = Corpus()
+    corpus = Corpus(listings=list(listings))
     seen: set[str] = set()
     for source, listing, before in zip(sources, listings, prefixes, strict=True):
         before = "/".join(filter(None, (prefix, before)))
@@ -94,7 +96,8 @@ def list_corpus(
         places = [_place(file) for file in listing.files]
         again = [file for file, place in zip(listing.files, places, strict=True) if place in seen]
         if again:
-            listing.files = [file for file, place in zip(listing.files, places, strict=True) if place not in seen]
+            files = [file for file, place in zip(listing.files, places, strict=True) if place not in seen]
+            listing = replace(listing, files=files)
             corpus.warnings.append(
                 f"{source}: files that another source also contains are read once, such as {again[0].stored.location}."
             )
