@@ -94,10 +94,11 @@ class Spikes:
         for (step, _, batches), loss in zip(self._open, losses.tolist(), strict=True):
             if not math.isfinite(loss):  # which ends the run, or is a step that the loss scale of fp16 skips
                 continue
-            mean, deviation = (fmean(self._recent), pstdev(self._recent)) if self._recent else (loss, 0.0)
             assert self._deviations is not None, "nothing is added without"
-            if len(self._recent) >= ENOUGH and loss > mean + self._deviations * deviation:
-                spikes.append((step, loss, mean, deviation, [tuple(span) for b in batches for span in b.tolist()]))
+            if len(self._recent) >= ENOUGH and loss > (mean := fmean(self._recent)):
+                deviation = pstdev(self._recent)
+                if loss > mean + self._deviations * deviation:
+                    spikes.append((step, loss, mean, deviation, [tuple(span) for b in batches for span in b.tolist()]))
             self._recent.append(loss)
         self._open = []
         if not spikes:
