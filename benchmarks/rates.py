@@ -92,6 +92,7 @@ def scorer_section(name: str, model_folder: Path, device: str) -> dict[str, Any]
 
 
 def heading(per: str) -> str:
+    """`per`: "core" or "GPU"."""
     sizes = " | ".join(f"{size} tokens" for size in TOKENS)
     return f"| scorer | segments | characters per second and {per} | {sizes} |\n|---|---|---|{'---|' * len(TOKENS)}"
 
@@ -108,7 +109,7 @@ def example(per: str, name: str, chars_per_second: float, chars_per_token: float
     chars = tokens * chars_per_token
     return (
         f"\nIn the last {len(TOKENS)} columns: {per}-hours = tokens x {chars_per_token:g} characters per token / rate / 3600. "
-        f"{name}, {size} tokens: {tokens:,.0f} x {chars_per_token:g} = {chars:,.0f} characters; "
+        f"`{name}`, {size} tokens: {tokens:,.0f} x {chars_per_token:g} = {chars:,.0f} characters; "
         f"/ {chars_per_second:,.0f} / 3600 = {chars / chars_per_second / 3600:,.2g} {per}-hours. "
         f"Divide by the number of {per}s for hours of wall time.\n"
     )
@@ -146,7 +147,8 @@ def main() -> None:
                 print(line, flush=True)
                 lines.append(line)
 
-            say(heading(per))
+            unit = "core" if on_core else "GPU"
+            say(heading(unit))
             for name in names if on_core else [name for name in names if name in MODEL_SCORERS]:
                 try:
                     scorer = build_scorer(scorer_section(name, Path(folder), "cpu" if on_core else "cuda"))
@@ -157,11 +159,11 @@ def main() -> None:
                 clock = processor_seconds if on_core else time.perf_counter
                 texts = code if name in CODE_SCORERS else prose
                 rates[name] = rate(scorer, texts, arguments.seconds, batch_chars, clock)
-                say(row(name, scorer.segmenter, rates[name], chars))
+                say(row(f"`{name}`", scorer.segmenter, rates[name], chars))
             if on_core:
                 say(row("the runner", "lines", runner_rate(Path(folder)), chars))
             if rates:
-                say(example(per, *next(iter(rates.items())), chars))
+                say(example(unit, *next(iter(rates.items())), chars))
             if not on_core:
                 say(f"Most GPU memory held: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB.")
             if arguments.write:
