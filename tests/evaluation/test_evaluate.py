@@ -138,7 +138,8 @@ def test_samples_that_cannot_be_written_leave_the_earlier_ones(tmp_path, monkeyp
 def test_control_tokens_are_banned_but_the_one_that_may_be_repeated(prefix, may_tag, banned):
     tokenizer = tiny_tokenizer(CONTROL)
     generation = GenerationConfig(
-        scorer_config={"class_name": "PEP8Scorer"}, scenario_configs=[{"name": "s", "prefix": prefix}]
+        scorer_config={"class_name": "PEP8Scorer"},
+        scenario_configs=[{"name": "s", "prefix": prefix, "generate_kwargs": {"do_sample": True}}],
     )
     evaluator = Evaluator(generation, conditional_prompting(tags_every_segment=may_tag), 0)
     ids = evaluator.banned_ids(tokenizer, evaluator.scenarios[0])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import nullcontext
 
 import pytest
 from tests.tiny import PLAIN, tiny_tokenizer
@@ -105,6 +106,7 @@ def test_mistakes_are_found_when_a_scenario_is_built(changes, message):
         ({"generate_kwargs": {"max_length": 9.5}}, r"generate_kwargs.max_length is 9.5; it must be a whole number"),
         ({"generate_kwargs": {"num_return_sequences": 4}}, r"num_return_sequences is not supported: use num_samples"),
         ({"prompts_path": "no/such.jsonl"}, r"prompts_path: there is no file no/such.jsonl"),
+        ({}, r"the 3 samples of 1 prompt would repeat it .* do_sample: true, or num_samples: 1\."),
     ],
 )
 def test_mistakes_are_found_when_the_evaluator_is_built(changes, message):
@@ -113,6 +115,32 @@ def test_mistakes_are_found_when_the_evaluator_is_built(changes, message):
     )
     with pytest.raises((ConfigError, CorpusError), match=message):
         Evaluator(config, PLAIN, 0)
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "samples_per_prompt", "do_sample", "advice"),
+    [
+        (2, 1, False, None),
+        (3, 1, True, None),
+        (4, 2, True, None),
+        (3, 1, False, r"the 3 samples of 2 prompts .*num_samples: 2\."),
+        (4, 2, False, r"the 4 samples of 2 prompts .*num_samples: 2 and samples_per_prompt: 1\."),
+        (2, 2, False, r"the 2 samples of 1 prompt would .*num_samples: 1 and samples_per_prompt: 1\."),
+    ],
+)
+def test_without_sampling_a_prompt_is_continued_once(num_samples, samples_per_prompt, do_sample, advice, tmp_path):
+    (tmp_path / "prompts.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    scenario = build_scenario(
+        {
+            "name": "x",
+            "prompts_path": str(tmp_path / "prompts.jsonl"),
+            "num_samples": num_samples,
+            "samples_per_prompt": samples_per_prompt,
+            "generate_kwargs": {"do_sample": do_sample},
+        }
+    )
+    with pytest.raises(ConfigError, match=advice) if advice else nullcontext():
+        scenario.check_repetition()
 
 
 def test_a_scenario_needs_a_name_and_one_of_its_own():

@@ -21,8 +21,23 @@ class GenerationScenario(ScenarioConfig):
         """The prompt of each sample, `num_samples` of them; empty strings without a prompts file."""
         if self.prompts_path is None:
             return [""] * self.num_samples
-        prompts = read_prompts(self.prompts_path, self.prompts_column, self.prompts_where)
+        prompts = self._read_prompts()
         return [prompts[i // self.samples_per_prompt % len(prompts)] for i in range(self.num_samples)]
+
+    def check_repetition(self) -> None:
+        """Raises `ConfigError` if a prompt would be continued several times without sampling, to equal samples that would
+        all count."""
+        if self.generate_kwargs.get("do_sample"):
+            return
+        num_prompts = 1 if self.prompts_path is None else len(self._read_prompts())
+        num_distinct = min(num_prompts, -(-self.num_samples // self.samples_per_prompt))
+        if num_distinct < self.num_samples:
+            prompts = f"{num_distinct:,} prompt{'s'[: num_distinct != 1]}"
+            raise ConfigError(
+                f"Scenario '{self.name}': without sampling, a prompt has a single continuation, so the {self.num_samples:,} "
+                f"samples of {prompts} would repeat it and count each time. Set generate_kwargs.do_sample: true, or "
+                f"num_samples: {num_distinct}{' and samples_per_prompt: 1' if self.samples_per_prompt > 1 else ''}."
+            )
 
     def prompt_ids(self, tokenizer: Any, prompts: list[str]) -> list[list[int]]:
         """Start, control token and prompt of each sample as ids; the prompt is encoded as text only."""
@@ -32,6 +47,10 @@ class GenerationScenario(ScenarioConfig):
     def start_ids(self, tokenizer: Any) -> list[int]:
         """The beginning of each sample: the tokenizer's document start and the control token, if there is one."""
         return prefix_ids(tokenizer, self.prefix, f"Scenario '{self.name}': prefix ")
+
+    def _read_prompts(self) -> list[str]:
+        assert self.prompts_path is not None
+        return read_prompts(self.prompts_path, self.prompts_column, self.prompts_where)
 
 
 def build_scenario(config: ScenarioConfig | Mapping[str, Any]) -> GenerationScenario:

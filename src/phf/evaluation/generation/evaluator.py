@@ -74,6 +74,7 @@ class Evaluator:
                 raise ConfigError(f"generation.scenario_configs: two scenarios are called '{scenario.name}'.")
             scenario.prompts()  # a missing file should be found now, not after training
             sampling_config(scenario)
+            scenario.check_repetition()
         self.batch_size = config.batch_size
         self.prompting = prompting
         self.seed = seed
