@@ -70,14 +70,14 @@ def check_shards(output: Path, sizes: Mapping[str, int]) -> None:
             )
 
 
-def notices(manifest: Manifest, shown: int = 5) -> list[str]:
+def notices(manifest: Manifest, num_examples: int = 5) -> list[str]:
     """Lines for the user of a job: what was not read of its corpus, and duplicate ids."""
-    lines = describe_left_out(manifest.left_out, shown)
+    lines = describe_left_out(manifest.left_out, num_examples)
     if count := manifest.skipped.get("count"):
         rows = manifest.skipped["rows"]
         what, place = "row or file" if count == 1 else "rows or files", MANIFEST if count <= MAX_LISTED else UNREAD
         lines.append(f"Skipped: {count:,} unreadable {what} (listed in {place}), such as:")
-        lines += [f"  {row['where']}: {row['reason']}" for row in rows[:shown]]
+        lines += [f"  {row['where']}: {row['reason']}" for row in rows[:num_examples]]
     if count := manifest.num_duplicate_ids:
         lines.append(
             f"{count:,} {'document has' if count == 1 else 'documents have'} the id of an earlier one. A held-out split is "

@@ -25,8 +25,8 @@ class ControlTokens:
 
     def __post_init__(self) -> None:
         if "" in self.names or len({*self.names}) < len(self.names):
-            shown = ", ".join(repr(visible(name)) for name in self.names)
-            raise ConfigError(f"Control tokens must be different strings, none of them empty, not {shown}.")
+            listed = ", ".join(repr(visible(name)) for name in self.names)
+            raise ConfigError(f"Control tokens must be different strings, none of them empty, not {listed}.")
         if len(self.names) > MAX_TOKENS:
             raise ConfigError(f"{len(self.names)} control tokens are more than the {MAX_TOKENS} that are supported.")
 

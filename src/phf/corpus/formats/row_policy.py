@@ -214,11 +214,11 @@ class ReadNotes:
         return cls(left_out, Named(values["skipped"]["count"], values["skipped"]["rows"]))
 
 
-def describe_left_out(left_out: Mapping[str, Mapping[str, Any]], shown: int = 5) -> list[str]:
+def describe_left_out(left_out: Mapping[str, Mapping[str, Any]], num_examples: int = 5) -> list[str]:
     """A line for each reason why files were not read (`ReadNotes.to_json`): how many, and the first of them."""
     return [
         f"Not read: {names['count']:,} {'file' if names['count'] == 1 else 'files'} ({reason}): "
-        f"{', '.join(names['files'][:shown])}{', ...' if names['count'] > shown else ''}"
+        f"{', '.join(names['files'][:num_examples])}{', ...' if names['count'] > num_examples else ''}"
         for reason, names in left_out.items()
     ]
 

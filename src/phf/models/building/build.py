@@ -34,10 +34,8 @@ def build_lm(architecture: Architecture, where: str = "model") -> PreTrainedMode
             copy.deepcopy(architecture.config), dtype=architecture.dtype, **architecture.arguments
         )
     except (*UNREADABLE, ZeroDivisionError, AssertionError) as error:
-        written = [
-            f"model.model_kwargs.{key}" for key, value in architecture.arguments.items() if _is_about(error, value)
-        ]
-        where = written[0] if written else where
+        keys = [f"model.model_kwargs.{key}" for key, value in architecture.arguments.items() if _is_about(error, value)]
+        where = keys[0] if keys else where
         raise ConfigError(f"{where}: transformers cannot build this model: {first_sentence(error)}") from error
     # sub-configurations and manually created parameters may have a different default
     return lm.float() if architecture.dtype == torch.float32 else lm
@@ -72,15 +70,15 @@ def check_architecture(
     """
     architecture = read_architecture(config)
     check_context(architecture.config, seq_length)
-    shown = "model.config_kwargs" if config.path_or_name is None else KEY
+    section = "model.config_kwargs" if config.path_or_name is None else KEY
     num_layers = getattr(text_config(architecture.config), "num_hidden_layers", None)
     if isinstance(num_layers, int) and num_layers > MAX_LAYERS:
-        raise ConfigError(f"{shown}: a model of {num_layers:,} layers. phf builds models of at most {MAX_LAYERS:,}.")
+        raise ConfigError(f"{section}: a model of {num_layers:,} layers. phf builds models of at most {MAX_LAYERS:,}.")
     with torch.device("meta"):
-        lm = build_lm(architecture, shown)
+        lm = build_lm(architecture, section)
     if type(lm.config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise ConfigError(
-            f"{shown}: transformers can build {type(lm).__name__}, but not load it again from what it saves. "
+            f"{section}: transformers can build {type(lm).__name__}, but not load it again from what it saves. "
             "Choose another model."
         )
     if not config.from_scratch:
@@ -92,9 +90,9 @@ def check_architecture(
         text.vocab_size = min(text.vocab_size, PROBED_ROWS)
         fit_special_ids(small, 0)  # any id: nothing is trained
         with torch.random.fork_rng(devices=[]):
-            probe = _build_with_padding(Architecture(small, torch.float32, {}, architecture.arguments, None), shown)
+            probe = _build_with_padding(Architecture(small, torch.float32, {}, architecture.arguments, None), section)
             _shake(probe)
-            check_causal(probe, shown)
+            check_causal(probe, section)
             own_loss(probe)
             if attention == "document":
                 strengthen(probe)

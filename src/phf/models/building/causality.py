@@ -177,10 +177,10 @@ def _advice(config: Any, key: str) -> str:
     for part in (config, text_config(config)):
         for name, value in SETTINGS.items():
             if getattr(part, name, value) != value:
-                written = str(value).lower() if isinstance(value, bool) else value
+                as_yaml = str(value).lower() if isinstance(value, bool) else value
                 if key.startswith("model."):
-                    return f"Set model.config_kwargs.{name}: {written}, or choose another model."
+                    return f"Set model.config_kwargs.{name}: {as_yaml}, or choose another model."
                 return (
-                    f"Set {name} to {written} in its config.json if it was trained that way, or choose another model."
+                    f"Set {name} to {as_yaml} in its config.json if it was trained that way, or choose another model."
                 )
     return "Choose another model."

@@ -69,9 +69,11 @@ def has_plain_linear_head(lm: PreTrainedModel) -> bool:
         handle.remove()
     if len(seen) != 1 or hidden is None:
         return False
-    given, answered = seen[0]
-    is_same_hidden = given.shape == hidden.shape and bool((given - hidden).norm() <= PROBE_TOLERANCE * hidden.norm())
-    return is_same_hidden and torch.equal(logits, answered.to(logits.dtype))
+    head_input, head_output = seen[0]
+    is_same_hidden = head_input.shape == hidden.shape and bool(
+        (head_input - hidden).norm() <= PROBE_TOLERANCE * hidden.norm()
+    )
+    return is_same_hidden and torch.equal(logits, head_output.to(logits.dtype))
 
 
 @torch.no_grad()
