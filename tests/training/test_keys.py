@@ -9,6 +9,7 @@ import pytest
 from transformers import TrainingArguments
 
 from phf.config import TrainingConfig
+from phf.config.trainer import CHOSEN_BY_HARDWARE, LASTING_DEFAULTS, WORKING, _default
 from phf.errors import ConfigError
 from phf.training.settings import keys
 from phf.training.settings.arguments import training_arguments
@@ -186,3 +187,11 @@ def test_a_warmup_that_never_ends_is_pointed_out(warmup_steps, is_said):
     _, _, warnings = arguments(warmup_steps=warmup_steps)
     assert any("never reaches training.learning_rate" in warning for warning in warnings) == is_said
     assert not arguments(warmup_steps=warmup_steps, lr_scheduler_type="constant")[2]
+
+
+def test_the_copied_defaults_are_those_of_transformers_and_each_key_that_is_applied_has_a_place():
+    given = {field.name: _default(field) for field in dataclasses.fields(TrainingArguments)}
+    assert {key: given[key] for key in LASTING_DEFAULTS} == LASTING_DEFAULTS
+    decided = {"max_steps", "seed", "deepspeed", "optim", "per_device_train_batch_size"}
+    places = {*LASTING_DEFAULTS, *WORKING, *keys.IGNORED, *keys.REFUSED, *CHOSEN_BY_HARDWARE, *decided}
+    assert given.keys() - places == set()

@@ -14,8 +14,8 @@ from phf.config.differences import differences
 from phf.config.files import load_config
 from phf.config.named import KeyPath, with_named
 from phf.config.released import translate
-from phf.config.schema import Config, RedTeamConfig, ScenarioConfig, TrainingConfig
-from phf.config.trainer import with_trainer_defaults, without_trainer_defaults
+from phf.config.schema import Config, RedTeamConfig, ScenarioConfig
+from phf.config.trainer import deciding, with_trainer_defaults
 from phf.registry.names import RED_LMS, Registry
 
 PATHS: tuple[KeyPath, ...] = (
@@ -43,13 +43,6 @@ WITHOUT_MEANING: tuple[KeyPath, ...] = (
 from which others derive."""
 OF_MEMORY = ("per_device_train_batch_size", "activation_checkpointing", "activation_checkpointing_kwargs")
 """Keys of `training` that decide how much memory a step takes, not what it computes; by their current names."""
-OF_WORK = (
-    *("dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor"),
-    *("logging_strategy", "logging_steps", "logging_first_step", "report_to", "spike_deviations"),
-    *("save_strategy", "save_steps", "save_minutes", "save_total_limit", "save_only_model"),
-    *("ddp_timeout", "ddp_find_unused_parameters", "ddp_bucket_cap_mb"),
-)
-"""Keys of `training` that decide what is logged and saved, and how work is organised: the model is the same."""
 
 
 def meaning_of(config: Config, sections: Collection[str] | None = None) -> dict[str, Any]:
@@ -67,14 +60,13 @@ def meaning_of(config: Config, sections: Collection[str] | None = None) -> dict[
 
 
 def lasting_meaning_of(config: Config) -> dict[str, Any]:
-    """What the model means: the same without what is at its default, so that keys which a later version adds do not change
-    it, and without keys that leave the model as it is; for hashes. Imports transformers if the section `training` has keys
-    of Trainer.
-    """
+    """What the model is: the same without what is at its default, so that keys which a later version adds do not change it,
+    and without keys that leave the model as it is; for hashes."""
     values = config.model_dump(exclude_defaults=True)
-    ignored = {*OF_WORK, *(OF_MEMORY if _is_any_micro_batch_the_same(config) else ())}
-    training = {key: _as_number(value) for key, value in values["training"].items() if key not in ignored}
-    values["training"] = without_trainer_defaults(training, training.keys() - TrainingConfig.model_fields.keys())
+    training = {key: _as_number(value) for key, value in values["training"].items()}
+    if _is_any_micro_batch_the_same(config):
+        training.pop("per_device_train_batch_size", None)
+    values["training"] = deciding(training)
     values = with_named(values, partial(Registry.canonical, is_short=True))
     for path in WITHOUT_MEANING:
         values = _without(values, path)

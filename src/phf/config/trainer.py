@@ -1,4 +1,4 @@
-"""What Trainer's keys of the section `training` mean when they are left out."""
+"""Trainer's keys of the section `training`: what they mean when they are left out, and which have no effect on the model."""
 
 import dataclasses
 from enum import Enum
@@ -30,6 +30,98 @@ CHOSEN_BY_HARDWARE = {
 }
 """Keys whose value may follow from the machine when they are left out, so that no value means the same as none."""
 
+HELD_OUT = "held-out loss is measured with the generation scenarios (generation.every_n_steps, dataset.max_eval_tokens)"
+HUB = "nothing is uploaded while training; the run's model folder is ready for `hf upload`"
+TOKENS = "training.num_tokens or max_steps says how long training takes"
+ORDER = "the order of the blocks follows from training.seed"
+IGNORED = {
+    "output_dir": "the run folder is --output-dir / --run-name",
+    "run_name": "the run's name is --run-name",
+    "gradient_accumulation_steps": "it follows from effective_batch_size",
+    "num_train_epochs": TOKENS,
+    "data_seed": ORDER,
+    "train_sampling_strategy": ORDER,
+    "length_column_name": ORDER,
+    "dataloader_drop_last": "every step has effective_batch_size blocks",
+    "resume_from_checkpoint": "an interrupted run continues with --resume",
+    "restore_callback_states_from_checkpoint": "callbacks keep no state",
+    "remove_unused_columns": "blocks have no columns that are not used",
+    "label_names": "the columns of blocks are fixed",
+    "use_cache": "training never caches keys and values",
+    "disable_tqdm": "phf shows its own progress",
+    "include_num_input_tokens_seen": "metrics.jsonl has tokens_seen in every line",
+    "skip_memory_metrics": "memory is not among the numbers that are written",
+    "logging_nan_inf_filter": "a loss that is not finite ends training",
+    "log_on_each_node": "the main process writes metrics.jsonl",
+    "local_rank": "the launcher sets it",
+    "do_train": "phf train trains",
+    "do_eval": HELD_OUT,
+    "do_predict": HELD_OUT,
+    "eval_strategy": HELD_OUT,
+    "eval_steps": HELD_OUT,
+    "eval_delay": HELD_OUT,
+    "eval_accumulation_steps": HELD_OUT,
+    "eval_do_concat_batches": HELD_OUT,
+    "eval_use_gather_object": HELD_OUT,
+    "per_device_eval_batch_size": HELD_OUT,
+    "prediction_loss_only": HELD_OUT,
+    "batch_eval_metrics": HELD_OUT,
+    "include_for_metrics": HELD_OUT,
+    "bf16_full_eval": HELD_OUT,
+    "fp16_full_eval": HELD_OUT,
+    "metric_for_best_model": HELD_OUT,
+    "greater_is_better": HELD_OUT,
+    "push_to_hub": HUB,
+    "hub_model_id": HUB,
+    "hub_strategy": HUB,
+    "hub_private_repo": HUB,
+    "hub_always_push": HUB,
+    "hub_revision": HUB,
+}
+"""Without effect; a warning says so, unless the value is the actual behaviour."""
+WORKING = (
+    *("dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor"),
+    *("dataloader_multiprocessing_context", "torch_empty_cache_steps", "debug"),
+    *(
+        "logging_strategy",
+        "logging_steps",
+        "logging_first_step",
+        "log_level",
+        "log_level_replica",
+        "report_to",
+        "project",
+    ),
+    *("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "spike_deviations"),
+    *("save_strategy", "save_steps", "save_minutes", "save_total_limit", "save_only_model", "save_on_each_node"),
+    *("ddp_timeout", "ddp_backend", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph"),
+    *("ddp_find_unused_parameters", "fsdp", "fsdp_config"),
+    *(
+        "activation_checkpointing",
+        "activation_checkpointing_kwargs",
+        "gradient_checkpointing",
+        "gradient_checkpointing_kwargs",
+    ),
+)
+"""Keys that decide what is logged and saved, and how work is organised: the model is the same."""
+LASTING_DEFAULTS: dict[str, Any] = {
+    "learning_rate": 5e-5,
+    "lr_scheduler_type": "linear",
+    "lr_scheduler_kwargs": None,
+    "warmup_steps": 0,
+    "weight_decay": 0.0,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "max_grad_norm": 1.0,
+    "optim_args": None,
+    "optim_target_modules": None,
+    "neftune_noise_alpha": None,
+    "average_tokens_across_devices": True,
+    "full_determinism": False,
+}
+"""Defaults of the keys that the model depends on. A copy: a hash that is kept must not change with the release of
+transformers, and reading a run must not import it."""
+
 
 def with_trainer_defaults(training: dict[str, Any], keys: set[str]) -> dict[str, Any]:
     """The section with the defaults of those of `keys` that were left out and have one. Imports transformers if need be."""
@@ -43,10 +135,14 @@ def with_trainer_defaults(training: dict[str, Any], keys: set[str]) -> dict[str,
     return {**training, **defaults}
 
 
-def without_trainer_defaults(training: dict[str, Any], keys: set[str]) -> dict[str, Any]:
-    """The section without those of `keys` that are at their defaults. Imports transformers if need be."""
-    defaults = with_trainer_defaults({}, keys)
-    return {key: value for key, value in training.items() if key not in defaults or defaults[key] != value}
+def deciding(training: dict[str, Any]) -> dict[str, Any]:
+    """What of the section `training` decides which model results: no keys of other use, none at its default."""
+    without = {*IGNORED, *WORKING}
+    return {
+        key: value
+        for key, value in training.items()
+        if key not in without and (key not in LASTING_DEFAULTS or value != LASTING_DEFAULTS[key])
+    }
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

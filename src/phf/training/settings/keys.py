@@ -16,58 +16,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
 from phf.config import TrainingConfig
+from phf.config.trainer import IGNORED
 from phf.errors import ConfigError
 from phf.training.settings.sharding import check_sharding
 
-HELD_OUT = "held-out loss is measured with the generation scenarios (generation.every_n_steps, dataset.max_eval_tokens)"
-HUB = "nothing is uploaded while training; the run's model folder is ready for `hf upload`"
-TOKENS = "training.num_tokens or max_steps says how long training takes"
-ORDER = "the order of the blocks follows from training.seed"
-IGNORED = {
-    "output_dir": "the run folder is --output-dir / --run-name",
-    "run_name": "the run's name is --run-name",
-    "gradient_accumulation_steps": "it follows from effective_batch_size",
-    "num_train_epochs": TOKENS,
-    "data_seed": ORDER,
-    "train_sampling_strategy": ORDER,
-    "length_column_name": ORDER,
-    "dataloader_drop_last": "every step has effective_batch_size blocks",
-    "resume_from_checkpoint": "an interrupted run continues with --resume",
-    "restore_callback_states_from_checkpoint": "callbacks keep no state",
-    "remove_unused_columns": "blocks have no columns that are not used",
-    "label_names": "the columns of blocks are fixed",
-    "use_cache": "training never caches keys and values",
-    "disable_tqdm": "phf shows its own progress",
-    "include_num_input_tokens_seen": "metrics.jsonl has tokens_seen in every line",
-    "skip_memory_metrics": "memory is not among the numbers that are written",
-    "logging_nan_inf_filter": "a loss that is not finite ends training",
-    "log_on_each_node": "the main process writes metrics.jsonl",
-    "local_rank": "the launcher sets it",
-    "do_train": "phf train trains",
-    "do_eval": HELD_OUT,
-    "do_predict": HELD_OUT,
-    "eval_strategy": HELD_OUT,
-    "eval_steps": HELD_OUT,
-    "eval_delay": HELD_OUT,
-    "eval_accumulation_steps": HELD_OUT,
-    "eval_do_concat_batches": HELD_OUT,
-    "eval_use_gather_object": HELD_OUT,
-    "per_device_eval_batch_size": HELD_OUT,
-    "prediction_loss_only": HELD_OUT,
-    "batch_eval_metrics": HELD_OUT,
-    "include_for_metrics": HELD_OUT,
-    "bf16_full_eval": HELD_OUT,
-    "fp16_full_eval": HELD_OUT,
-    "metric_for_best_model": HELD_OUT,
-    "greater_is_better": HELD_OUT,
-    "push_to_hub": HUB,
-    "hub_model_id": HUB,
-    "hub_strategy": HUB,
-    "hub_private_repo": HUB,
-    "hub_always_push": HUB,
-    "hub_revision": HUB,
-}
-"""Without effect; a warning says so, unless the value is the actual behaviour."""
 SAME_AS_OURS: dict[str, Any] = {
     "train_sampling_strategy": "sequential",
     "remove_unused_columns": False,
