@@ -13,7 +13,7 @@ PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md"), *ROOT.glob("benchma
 MODULES = sorted(ROOT.glob("src/**/*.py"))
 TESTS = sorted(path for path in ROOT.glob("tests/**/*.py") if path != Path(__file__))
 
-THING = "process|worker|line|object|prompt|token|character|byte|score|sentence|file"
+THING = "process|worker|line|object|prompt|token|character|byte|score|sentence|file|sample|question"
 COMPARATIVE = "longer|more|less|faster|slower|larger|smaller|better|worse|higher|lower|shorter"
 UNIT = "core|GPU|worker|second|token|line|row|document|file|round|window|step|commit|scenario|segment"
 PHRASES = {
