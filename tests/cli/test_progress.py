@@ -104,10 +104,16 @@ def test_a_log_of_training_is_not_silent_while_no_step_is_made(monkeypatch):
     assert "mine: step 2/8, sampling\n" in written
 
 
-def test_a_log_of_training_does_not_steer_the_terminal():
-    console = Console(file=StringIO(), width=40, highlight=False)
-    progress._TrainingLines(console).show("a\x1b]0;x\x07", 1, 8, {"lm_loss": 5.5})
-    assert console.file.getvalue() == "a\\x1b]0;x\\x07: step 1/8, loss 5.500\n"
+def test_names_of_runs_and_activities_do_not_steer_the_terminal():
+    log = Console(file=StringIO(), width=40, highlight=False)
+    progress._TrainingLines(log).show("a\x1b]0;x\x07", 1, 8, {"lm_loss": 5.5})
+    assert log.file.getvalue() == "a\\x1b]0;x\\x07: step 1/8, loss 5.500\n"
+    terminal = Console(file=StringIO(), width=120, force_terminal=True, color_system=None)
+    with progress.training_progress(terminal) as bars:
+        bars.show("a\x1b]0;x\x07", 1, 8, {"lm_loss": 5.5})
+        bars.doing("a\x1b]0;x\x07", "sampling \x1b]0;y\x07")
+    assert "a\\x1b]0;x\\x07  sampling \\x1b]0;y\\x07" in terminal.file.getvalue()
+    assert "\x1b]0;" not in terminal.file.getvalue()
 
 
 def test_a_terminal_gets_a_bar_for_each_run():

@@ -191,7 +191,7 @@ class _TrainingBars(TrainingProgress):
     def show(self, name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
         kept = self._numbers.setdefault(name, {})
         kept |= {key: value for key, value in numbers.items() if key in METERED}
-        description = name
+        description = visible_text(name)
         for part in _metered(kept):
             if len(description) + len(part) > self._bars.console.width - WIDTH_OF_BAR:
                 break
@@ -199,11 +199,11 @@ class _TrainingBars(TrainingProgress):
         self._bars.update(self._task(name), completed=step, total=max_steps, description=description)
 
     def doing(self, name: str, what: str) -> None:
-        self._bars.update(self._task(name), description=f"{name}  {what}")
+        self._bars.update(self._task(name), description=visible_text(f"{name}  {what}"))
 
     def _task(self, name: str) -> TaskID:
         if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=None)
+            self._tasks[name] = self._bars.add_task(visible_text(name), total=None)
         return self._tasks[name]
 
 
