@@ -106,7 +106,7 @@ def test_mistakes_are_found_when_a_scenario_is_built(changes, message):
         ({"generate_kwargs": {"max_length": 9.5}}, r"generate_kwargs.max_length is 9.5; it must be a whole number"),
         ({"generate_kwargs": {"num_return_sequences": 4}}, r"num_return_sequences is not supported: use num_samples"),
         ({"prompts_path": "no/such.jsonl"}, r"prompts_path: there is no file no/such.jsonl"),
-        ({}, r"the 3 samples of 1 prompt would repeat it .* do_sample: true, or num_samples: 1\."),
+        ({}, r"the 3 samples of 1 prompt would repeat it .*do_sample: true, or num_samples: 1\."),
     ],
 )
 def test_mistakes_are_found_when_the_evaluator_is_built(changes, message):
