@@ -6,6 +6,7 @@ import pytest
 from filelock import FileLock
 
 from phf.errors import OutputError
+from phf.storage import files
 from phf.storage.files import atomic_write, is_unused, only_job, write_text_atomic
 
 
@@ -80,3 +81,29 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(OutputError, match="folder cannot be written"):
         write_text_atomic(tmp_path / "folder", "")
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+@pytest.mark.parametrize("block", [1, 3, 100])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b"", b""), (b"a", b"a"), (b"a\n", b"a\n"), (b"a\nbcde\n", b"bcde\n"), (b"a\nbcde", b"bcde"), (b"a\n\n", b"\n")],
+)
+def test_the_last_line_is_found_from_the_end(tmp_path, monkeypatch, block, content, expected):
+    monkeypatch.setattr(files, "BLOCK_BYTES", block)
+    (tmp_path / "lines").write_bytes(content)
+    assert files.last_line(tmp_path / "lines") == expected
+    assert files.last_line(tmp_path / "none") == b""
+
+
+def test_what_cannot_be_appended_whole_is_not_appended(tmp_path, monkeypatch):
+    path = tmp_path / "lines"
+    path.write_bytes(b"a\n")
+    files.append_atomic(path, b"b\n")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OutputError, match="lines cannot be written: No space left on device"):
+        files.append_atomic(path, b"c\n")
+    assert path.read_bytes() == b"a\nb\n"

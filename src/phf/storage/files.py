@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import json
-import mmap
 import os
 import secrets
 import shutil
@@ -23,6 +22,9 @@ NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 """Errors of file systems without locks, such as some network file systems."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """Errors of a full disk, or of a quota that is used up."""
+
+BLOCK_BYTES = 65_536
+"""Read at once to find the last line of a file."""
 
 
 @contextmanager
@@ -86,10 +88,16 @@ def append_atomic(path: Path, content: bytes) -> None:
 
 def last_line(path: Path) -> bytes:
     """The last line of a file with the newline that ends it, if one does; empty for an empty file or none."""
-    if not path.is_file() or not path.stat().st_size:
+    if not path.is_file():
         return b""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content[content.rfind(b"\n", 0, len(content) - 1) + 1 :]
+    tail = b""
+    with path.open("rb") as file:
+        start = file.seek(0, os.SEEK_END)
+        while start and b"\n" not in tail[:-1]:
+            end, start = start, max(0, start - BLOCK_BYTES)
+            file.seek(start)
+            tail = file.read(end - start) + tail
+    return tail[tail.rfind(b"\n", 0, max(0, len(tail) - 1)) + 1 :]
 
 
 def write_json_atomic(path: Path, value: Any, sync: bool = True) -> None:
