@@ -157,7 +157,7 @@ def main() -> None:
     console.print(f"{describe_machine()}\n{size}", highlight=False)
     if size.device == "cpu" and not cpu_has_bfloat16():
         console.print(
-            "This CPU has no bfloat16 instructions: bfloat16 is left out of all but ours (it takes minutes a step), and"
+            "This CPU has no bfloat16 instructions: bfloat16 is left out of all but ours (it takes minutes per step), and"
         )
         console.print("chunked bfloat16 is what ObjectiveLM does here when autocast asks for it, float32.")
         cases = {name: case for name, case in cases.items() if not case[2] or case[0] == "chunked"}

@@ -1,7 +1,7 @@
 """Everything that depends on the device, one script after another: training, the head, the scorers.
 
     python benchmarks/measure_all.py --device cuda --write --output measured
-    python benchmarks/measure_all.py --device cpu --small --output /tmp/measured    # whether it all runs, in minutes
+    python benchmarks/measure_all.py --device cpu --small --output /tmp/measured    # to check that everything runs, in minutes
 
 What each script prints is kept in the folder, with the measurements of `train.py` as JSON. With `--write` the tables in
 benchmarks/README.md and docs/scaling.md are replaced. A script that fails does not keep the others from running.
@@ -68,9 +68,11 @@ def run(name: str, command: list[str], output: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--output", type=Path, required=True, help="folder for what the scripts say")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the scripts' output")
     parser.add_argument("--trl", help="Python of an environment that has TRL")
-    parser.add_argument("--small", action="store_true", help="tiny models and short measurements, to see that all runs")
+    parser.add_argument(
+        "--small", action="store_true", help="tiny models and short measurements, to check that everything runs"
+    )
     parser.add_argument("--write", action="store_true", help="replace the tables in the documents")
     arguments = parser.parse_args()
     if arguments.small and arguments.write:

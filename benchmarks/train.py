@@ -10,10 +10,10 @@ All train the same GPT-2 on the same random text. "plain" is what one would writ
 blocks as a dataset, and `Trainer` with its defaults; "trl" is `SFTTrainer` with packing, in its own environment. The others
 are `phf train` with its shipped methods, which choose everything by themselves except precision.
 
-Each contender is a process of its own, in which training pauses at the end of steps: in each round each contender in turn
+Each contender is a separate process, in which training pauses at the end of steps: in each round each contender in turn
 makes one step and then the steps that are measured. Ratios are of one round; the table has their median, smallest and
 largest. Peak memory is the largest resident size of the process or, on a GPU, of its tensors. "waiting" is the share of time
-in which the loop waits for a batch. At last `phf mle` runs alone, with a clock around the parts of its steps.
+in which the loop waits for a batch. Finally `phf mle` runs alone, with a clock around the parts of its steps.
 """
 
 import argparse
@@ -127,15 +127,15 @@ def measure(
 
 def summary(rounds: dict[Case, list[dict[str, float]]], shape: Shape, steps: int, clock: str) -> list[dict[str, Any]]:
     """A row for each case."""
-    seconds = {case: [one[clock] for one in found] for case, found in rounds.items()}
+    seconds = {case: [measurement[clock] for measurement in measured] for case, measured in rounds.items()}
     rows = []
-    for (name, precision), found in rounds.items():
+    for (name, precision), measured in rounds.items():
         own = seconds[name, precision]
 
         def ratios(to: Case, own: list[float] = own) -> list[float] | None:
             """[median, smallest, largest] speed against `to`."""
-            found = sorted(b / a for a, b in zip(own, seconds.get(to, ()), strict=to in seconds))
-            return [statistics.median(found), found[0], found[-1]] if found else None
+            of_rounds = [b / a for a, b in zip(own, seconds.get(to, ()), strict=to in seconds)]
+            return [statistics.median(of_rounds), min(of_rounds), max(of_rounds)] if of_rounds else None
 
         rows.append(
             {
@@ -145,9 +145,9 @@ def summary(rounds: dict[Case, list[dict[str, float]]], shape: Shape, steps: int
                 "speed_against_plain": ratios(("plain", precision)),
                 "speed_against_mle": ratios(("mle", precision)),
                 "speed_against_released": ratios(AS_RELEASED),
-                "peak_resident": max(one["resident"] for one in found),
-                "peak_gpu": max(one["gpu"] for one in found),
-                "waiting": sum(one["waited"] for one in found) / sum(one["seconds"] for one in found),
+                "peak_resident": max(each["resident"] for each in measured),
+                "peak_gpu": max(each["gpu"] for each in measured),
+                "waiting": sum(each["waited"] for each in measured) / sum(each["seconds"] for each in measured),
             }
         )
     return rows
@@ -155,10 +155,10 @@ def summary(rounds: dict[Case, list[dict[str, float]]], shape: Shape, steps: int
 
 def shares(rounds: list[Any]) -> dict[str, float]:
     """Part of a step -> its share of the seconds."""
-    total = sum(one["seconds"] for one in rounds)
-    part = {name: sum(one["parts"].get(name, 0.0) for one in rounds) / total for name in rounds[0]["parts"]}
+    total = sum(each["seconds"] for each in rounds)
+    part = {name: sum(each["parts"].get(name, 0.0) for each in rounds) / total for name in rounds[0]["parts"]}
     shown = {
-        "waiting for data": sum(one["waited"] for one in rounds) / total,
+        "waiting for data": sum(each["waited"] for each in rounds) / total,
         "trunk": part["trunk, forward"] + part["trunk, backward"],
         "head and loss": part["forward"] - part["trunk, forward"],
         "clipping": part["norm of the gradient"] + part.get("clipping", 0.0),
@@ -175,8 +175,8 @@ def table_of_shares(split: dict[str, list[Any]]) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    def ratio(found: list[float] | None) -> str:
-        return "" if found is None else f"{found[0]:.2f} ({found[1]:.2f} to {found[2]:.2f})"
+    def ratio(median_and_range: list[float] | None) -> str:
+        return "" if median_and_range is None else "{:.2f} ({:.2f} to {:.2f})".format(*median_and_range)
 
     columns = {
         "contender": lambda row: NAMES[row["contender"]],
@@ -234,8 +234,10 @@ def main() -> None:
         print("TRL is left out: --trl PYTHON names an environment that has it.", flush=True)
     else:
         show = "from importlib.metadata import version as v; print('TRL', v('trl'), 'with transformers', v('transformers'))"
-        found = subprocess.run([arguments.trl, "-c", show], capture_output=True, text=True, check=True).stdout.strip()
-        machine += f"; {found}"
+        versions = subprocess.run(
+            [arguments.trl, "-c", show], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        machine += f"; {versions}"
     rounds, split = measure(chosen_groups(arguments), arguments, shape)
     clock = "seconds" if arguments.clock == "wall" else "cpu_seconds"
     rows = summary(rounds, shape, arguments.steps, clock)
@@ -248,9 +250,15 @@ def main() -> None:
     print(f"\n{table(rows)}\n\n{parts}\n\n{about}\nMeasured in {time.perf_counter() - started:.0f} s.")
     if arguments.json is not None:
         measured = [{"contender": name, "precision": precision, "rounds": r} for (name, precision), r in rounds.items()]
-        found = {"machine": machine, "shape": asdict(shape), "steps": arguments.steps, "rows": rows, "rounds": measured}
-        found |= {"split": {precision: shares(r) for precision, r in split.items()}}
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        results = {
+            "machine": machine,
+            "shape": asdict(shape),
+            "steps": arguments.steps,
+            "rows": rows,
+            "rounds": measured,
+        }
+        results |= {"split": {precision: shares(r) for precision, r in split.items()}}
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if arguments.write:
         write_section(
             HERE / "README.md", f"train.py {arguments.device} {shape.vocabulary}", f"{table(rows)}\n\n{about}"

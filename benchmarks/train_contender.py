@@ -1,4 +1,4 @@
-"""One contender of `train.py` in a process of its own: trains, and pauses at the end of steps until it is told to go on.
+"""One contender of `train.py` in a separate process: trains, and pauses at the end of steps until asked to continue.
 
 Run by `train.py` with a JSON object of settings; speaks JSON lines on its standard output. Imports `phf` only where it
 is the contender, so that it also runs where only TRL is installed.
@@ -46,7 +46,7 @@ class Pacer(TrainerCallback):
         self._start: tuple[float, float, float] | None = None
 
     def timed(self, batches: Iterator[Any]) -> Iterator[Any]:
-        """The same batches; the time that each took to come is added to `waited`."""
+        """The same batches; the time that each took to arrive is added to `waited`."""
         while True:
             start = time.perf_counter()
             batch = next(batches, None)

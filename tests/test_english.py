@@ -104,7 +104,7 @@ def says_nothing(source: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("folder", ["src", "tests"])
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks"])
 def test_a_variable_is_named_after_what_it_holds(folder):
     files = sorted((ROOT / folder).rglob("*.py"))
     names = {str(path): says_nothing(path.read_text(encoding="utf-8")) for path in files}

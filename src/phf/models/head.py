@@ -33,7 +33,7 @@ CPU_LOGITS = 2**25
 GPU_BYTES = 2**29
 """Memory for logits and their softmax on a GPU, 512 MiB: longer chunks are no faster, shorter ones are mostly launches."""
 CPU_SOFTMAX_ELEMENTS = 2**20
-"""Logits of which a CPU makes the softmax at a time: few enough to stay in its cache from one pass to the next."""
+"""Logits whose softmax a CPU computes at a time: few enough to stay in its cache from one pass to the next."""
 CPU_VOCAB_BLOCK = 4096
 """Columns of the logits that a CPU computes at a time, and rows of the weight's gradient: few enough to stay in its cache
 until they are written."""
@@ -68,7 +68,8 @@ def chunked_loss(
         objective: any `Objective`.
         num_items: divisor of the summed loss; see `Objective.__call__`.
         chunk_tokens: tokens whose logits exist at once; None chooses by device and vocabulary.
-        compiled: `turn_into_difference` after `torch.compile`, which needs less memory and reads it less often; None: not.
+        compiled: `turn_into_difference` after `torch.compile`, which needs less memory and reads
+            it less often; None: not compiled.
 
     Under autocast the matrix products run in the autocast dtype; softmax, loss and the weight's gradient stay float32.
     """

@@ -1,4 +1,4 @@
-"""Logits become the log odds d of their targets and D, minus the derivative of d with respect to the logits, in their place.
+"""Turns logits in place into D, minus the derivative of their targets' log odds d with respect to the logits, and returns d.
 
 With q the softmax over all logits but the target's, d = logit of the target - logsumexp(the others) and D = q - onehot.
 Twice: with one reused buffer and few passes for a CPU and for a GPU without a compiler, and as an expression that
@@ -53,7 +53,7 @@ def turn_into_difference(logits: Tensor, targets: Tensor, vocab_size: int) -> Te
     total = share.sum(dim=1, keepdim=True)
     target_logits = torch.where(is_target, wide, 0.0).sum(
         dim=1, keepdim=True
-    )  # gathered, it would need a pass of its own
+    )  # gathered, it would need a separate pass
     log_odds = target_logits - (largest + total.log())
     logits.copy_(torch.where(is_target, -1.0, share / total))
     return overflow_is_nan(log_odds).squeeze(1)

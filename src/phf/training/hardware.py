@@ -18,7 +18,7 @@ from phf.runs.provenance import cpu_name
 from phf.workers.cpus import available_cpus
 
 MIN_WIDTH_OF_BFLOAT16 = 256
-"""Width from which a model is trained in bfloat16 by itself: the steps of narrower ones are not matrix products."""
+"""Width from which a model is trained in bfloat16 by default: the steps of narrower ones are not matrix products."""
 LOADER_WORKERS = 2
 """Processes that assemble blocks ahead of a GPU, if there are enough CPUs."""
 MIN_STEPS_TO_COMPILE = 300

@@ -1,6 +1,6 @@
 """How fast a run trains, how much of the device that is, and what it waits for: measured without waiting for the device.
 
-Work that is not training (evaluations, samples) is left out: the meter's clock stands still while it is paused.
+Work that is not training (evaluations, samples) is ignored: the meter's clock stands still while it is paused.
 """
 
 import sys
@@ -68,7 +68,7 @@ class Meter:
     def begin(self, step: int) -> None:
         """Training begins, or resumes, at `step`."""
         self._line, self._steady, self._waited = (step, self._now()), None, 0.0
-        if self.device.type == "cuda":  # what was tried before does not count
+        if self.device.type == "cuda":  # what was tried before is ignored
             torch.cuda.reset_peak_memory_stats(self.device)
 
     def pause(self, seconds: float) -> None:
@@ -76,7 +76,7 @@ class Meter:
         self._paused += seconds
 
     def timed(self, batches: Iterator[Any]) -> Iterator[Any]:
-        """The same batches; the time that each takes to come counts as waiting."""
+        """The same batches; the time that each takes to arrive counts as waiting."""
         while True:
             start = self._now()
             try:
@@ -133,7 +133,7 @@ def flops_per_token(lm: Any, seq_length: int) -> float | None:
     N: parameters that every token is multiplied with (the output head, but no table of embeddings that is only looked
     up); L layers of H heads of Q numbers; T: `seq_length`. Causality, recomputed activations and all that is not a matrix
     product are disregarded (PaLM, arXiv 2204.02311, appendix B). None for models whose tokens do not use all
-    parameters (mixtures of experts) or have no heads of attention of one size.
+    parameters (mixtures of experts) or do not have attention heads of one size.
     """
     config = text_config(lm.config)
     sizes: list[Any] = [

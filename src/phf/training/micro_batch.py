@@ -18,7 +18,7 @@ from phf.models.module import ObjectiveLM
 from phf.training.plan import Plan
 
 CPU_TOKENS = 8192
-"""Most tokens that a CPU takes at once: its speed does not grow beyond."""
+"""Most tokens that a CPU takes at once: beyond that, its speed does not increase."""
 CPU_SHARE = 0.5
 """Largest share of the available memory that the activations of a micro-batch may take on a CPU."""
 GPU_SHARE = 0.92
@@ -133,7 +133,7 @@ def available_memory(cgroup: Path = CGROUP, meminfo: Path = MEMINFO) -> int:
 
 
 def _cpu_limit(module: ObjectiveLM, seq_length: int, arguments: Any, keeps_documents: bool) -> int:
-    """Blocks whose activations fit into memory, and that are not more than a CPU uses."""
+    """Blocks whose activations fit into memory, up to the number that a CPU can make use of."""
     saved: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -170,7 +170,7 @@ def _gpu_budget(module: ObjectiveLM, arguments: Any) -> int:
 
 @contextmanager
 def trial(module: ObjectiveLM, arguments: Any, keeps_documents: bool) -> Any:
-    """Gives `forward(blocks, seq_length) -> loss` on noise; module, objective and random state are afterwards as before.
+    """Gives `forward(blocks, seq_length) -> loss` on noise; module, objective and random state are restored afterwards.
 
     `keeps_documents`: each block is two documents that are kept apart.
     """

@@ -58,7 +58,7 @@ def settle(
 def _with_micro_batch(
     plan: Plan, module: ObjectiveLM, division: Division, recorded: Mapping[str, Any]
 ) -> tuple[Plan, Choice]:
-    """The plan with the number of blocks per device, tried out if it is to be found."""
+    """The plan with the number of blocks per device, found by trying if it is auto."""
     arithmetic, why = plan.arithmetic, "training.per_device_train_batch_size overrides"
     if arithmetic.finds_micro_batch:
         share = arithmetic.effective_batch_size // arithmetic.world_size
