@@ -152,7 +152,7 @@ def test_without_an_index_the_corpus_is_encoded_again_which_is_said_and_recorded
     for first in (num_blocks - 1, num_blocks + 5):
         file = tmp_path / str(first)
         message = resumed_with_warning(source, items, file, first, caplog)
-        assert f"resumes at block {first}, but of its index only 0 blocks are known: there is no {file}" in message
+        assert f"resumes at block {first}, but only its first 0 blocks are indexed: there is no {file}" in message
         assert resumed_with_warning(source, items, file, first, caplog) == ""
 
 
@@ -182,7 +182,7 @@ def test_a_damaged_index_costs_time_and_is_written_again(source, whole, written,
         written.write_bytes(damaged)
         message = resumed_with_warning(source, items, written, first, caplog)
         if what not in ("a damaged end", "zeros at the end"):
-            assert "The corpus is encoded again from there on" in message, what
+            assert "The corpus is encoded again from there" in message, what
             assert "is damaged or incomplete from line" in message or "ends there" in message, what
         assert written.read_bytes() == content, what
 
@@ -196,14 +196,24 @@ def test_an_index_of_another_corpus_is_not_used(change, source, whole, written, 
     assert "is of another corpus, tokenizer or version of phf" in message
 
 
-def test_an_index_of_what_is_encoded_otherwise_is_not_used(source, written, caplog):
-    other = {"method": conditional(0.3, 0.3)}  # as if the code of a method had been changed
-    items = signatures(islice(stream(source, None, **other), 60))
+@pytest.mark.parametrize("first", [3, 20, 50])
+def test_an_index_of_what_is_encoded_otherwise_is_not_used(first, source, written, caplog):
+    other = {"method": conditional(-1.0, 0.3)}  # as if the code of a method had been changed
+    items = signatures(islice(stream(source, None, **other), first + 40))
     for _ in range(2):
-        resumed = signatures(islice(stream(source, written, **other).starting_at(20), 40))
-        assert resumed == items[20:]
+        resumed = signatures(islice(stream(source, written, **other).starting_at(first), 40))
+        assert resumed == items[first:]
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "is not encoded as it was" in warning.getMessage()
+    assert "first 0 blocks are indexed: the corpus is not encoded as it was" in warning.getMessage()
+
+
+def test_what_is_encoded_otherwise_in_a_later_epoch_is_recorded_with_a_warning(source, written, caplog):
+    other = {"method": conditional(0.3, 0.3)}
+    list(stream(source, written, **other).epoch(0))
+    (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "is not encoded as it was in an earlier epoch" in warning.getMessage()
+    list(stream(source, written.with_name("other"), **other).epoch(0))
+    assert written.read_bytes() == written.with_name("other").read_bytes()
 
 
 def test_a_folder_that_cannot_be_written_is_reported_once_and_does_not_stop_the_stream(source, whole, tmp_path, caplog):

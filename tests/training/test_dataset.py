@@ -144,7 +144,7 @@ def test_a_streamed_run_with_workers_is_the_run_without_and_resumes_without_its_
         train(config, run_dir, resume=True)
         assert losses(run_dir) == expected
     assert sorted(expected) == [1, 2, 3, 4, 5, 6]
-    assert "of its index only 0 blocks are known" in caplog.text  # of the run without workers, which log by themselves
+    assert "only its first 0 blocks are indexed" in caplog.text  # of the run without workers, which log by themselves
 
 
 @pytest.mark.slow

@@ -30,7 +30,8 @@ PART_BYTES = 2**19
 """Parts of the corpus are cut into smaller ones of about this size, as stored, where they can be: about half a second's work,
 so that processes end at about the same time."""
 SHARED_BYTES = 2**24
-"""A part that is larger nonetheless is encoded by several processes, each of which reads all of it."""
+"""A part that is larger nonetheless is encoded by several processes, each of which reads all of it, but parses only its own
+lines of JSON."""
 UNKNOWN_BYTES = 2**30
 """Assumed size of a source whose size is not known, such as a dataset on the Hub."""
 BYTES_OF_A_PROCESS = 2**22

@@ -62,6 +62,8 @@ class StreamIndex:
         """Whether the last piece ends the corpus."""
         self.problem: str | None = None
         """Why nothing more is known of an incomplete one that was read."""
+        self.is_relied_on = False
+        """Whether blocks have been handed out by it, so that it is too late to begin again without it."""
         self._key = key
         self._file = file
         self._is_written = is_written and file is not None
@@ -100,8 +102,9 @@ class StreamIndex:
             self.is_complete = True
             self._write({"is_complete": True})
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def clear(self, problem: str) -> None:
+        """Forget everything, for a reason."""
+        self.problem = problem
         self._forget_from(0)
 
     def _forget_from(self, number: int) -> None:
@@ -112,7 +115,7 @@ class StreamIndex:
         try:
             lines = file.read_bytes().splitlines(keepends=True)
         except FileNotFoundError:
-            self.problem = f"there is no {file}; versions before this one did not write any"
+            self.problem = f"there is no {file}, as in runs of older versions"
             return
         except OSError as error:
             self.problem = f"{file} cannot be read ({error.strerror or error})"

@@ -59,39 +59,30 @@ class StreamingBlocks:
         return self.starting_at(0)
 
     def starting_at(self, first: int) -> Iterator[dict[str, np.ndarray]]:
-        """The stream without its first items. They are not encoded either, nor read where a file can be read from any place
-        on, as far as the index knows where they are; otherwise the corpus is encoded up to there, which is logged."""
+        """The stream from one of its items on. What lies before is not encoded, nor read where a file can be read from any
+        place on, as far as the index knows it; otherwise the corpus is encoded up to there, which is logged."""
         index = self._open_index()
-        is_resumed = first > 0
-        number = block = 0
         while True:
             try:
-                if is_resumed:
-                    number, block = self._place(first, index)
-                yield from self._epoch(number, block, index, is_resumed)
+                number, block = self._place(first, index) if first else (0, 0)
+                for epoch in count(number):
+                    yield from self._epoch(epoch, block, index)
+                    block = 0
             except _OtherPieceError:
-                logger.warning(
-                    "The corpus is not encoded as it was when %s was written (by another version of the tokenizer or of the "
-                    "method?), so it is encoded again from its start up to block %s.",
-                    self.index_file,
-                    f"{first:,}",
-                )
-                index.clear()
-                continue
-            is_resumed = False
-            number, block = number + 1, 0
+                index.clear(f"the corpus is not encoded as it was when {self.index_file} was written")
 
     def epoch(self, number: int) -> Iterator[dict[str, np.ndarray]]:
         """The items of one epoch."""
-        return self._epoch(number, 0, self._open_index())
+        index = self._open_index()
+        index.is_relied_on = True
+        return self._epoch(number, 0, index)
 
-    def _epoch(
-        self, number: int, first: int, index: StreamIndex, is_resumed: bool = False
-    ) -> Iterator[dict[str, np.ndarray]]:
+    def _epoch(self, number: int, first: int, index: StreamIndex) -> Iterator[dict[str, np.ndarray]]:
         """The items of an epoch, from one on."""
         first_window, num_past = divmod(first, self.window)
-        blocks = self._blocks(first_window * self.window, index, is_resumed)
+        blocks = self._blocks(first_window * self.window, index)
         window = list(islice(blocks, self.window))
+        index.is_relied_on = True
         for position in count(first_window):
             rng = np.random.default_rng(hash64("stream", self.settings.seed, number, position))
             order = rng.permutation(len(window))[num_past:]
@@ -140,31 +131,31 @@ class StreamingBlocks:
         if not index.is_complete and index.num_tokens < end:
             if self.index_file is not None and index.num_tokens < first * seq_length:
                 logger.warning(
-                    "The stream resumes at block %s, but of its index only %s blocks are known: %s. The corpus is encoded "
-                    "again from there on, which takes as long as it took before. It is recorded now.",
+                    "The stream resumes at block %s, but only its first %s blocks are indexed: %s. The corpus is encoded "
+                    "again from there, which takes as long as it did before. The next resume is fast.",
                     f"{first:,}",
                     f"{index.num_tokens // seq_length:,}",
                     index.problem,
                 )
-            with closing(self._chunks(index.piece_with(end), index, is_resumed=True)) as chunks:
+            with closing(self._chunks(index.piece_with(end), index)) as chunks:
                 for _ in chunks:
                     if index.num_tokens >= end:
                         return 0, first
         return divmod(first, index.num_tokens // seq_length) if index.is_complete else (0, first)
 
-    def _blocks(self, first: int, index: StreamIndex, is_resumed: bool) -> Iterator[Block]:
+    def _blocks(self, first: int, index: StreamIndex) -> Iterator[Block]:
         """The blocks of an epoch in the order of the corpus, from one on that the index has."""
         first_token = first * self.settings.seq_length
         piece = index.piece_with(first_token)
-        chunks = self._chunks(piece, index, is_resumed)
+        chunks = self._chunks(piece, index)
         num_skipped = first_token - (index.pieces[piece].before.num_tokens if index.pieces else 0)
         for blocks in cut_into_blocks(chunks, self.settings.seq_length, num_skipped):
             yield from zip(*blocks, strict=True)
 
-    def _chunks(self, first: int, index: StreamIndex, is_resumed: bool) -> Generator[PackedChunk, None, None]:
+    def _chunks(self, first: int, index: StreamIndex) -> Generator[PackedChunk, None, None]:
         """The tokens of an epoch from a piece on, which are recorded; as many as one block has, at least.
 
-        Raises `_OtherPieceError` if what a resumed run begins with is not what is recorded.
+        Raises `_OtherPieceError` for a piece that is not as it is recorded, until the index is relied on.
         """
         place, state = (0, PieceStart()), PackingState()
         if index.pieces:
@@ -177,7 +168,7 @@ class StreamingBlocks:
             before = packer.state
             chunk = packer.pack(encoded)
             if not index.put(number, IndexedPiece.of(part, start, before, chunk)):
-                if is_resumed and number == first:
+                if not index.is_relied_on:
                     raise _OtherPieceError
                 logger.warning("The corpus is not encoded as it was in an earlier epoch or before the run was resumed.")
             number += 1
