@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+import torch
 from tests.sampling.test_division import in_processes
 from tests.tiny import PLAIN, conditional_prompting, tiny_tokenizer
 
@@ -93,6 +94,24 @@ def test_processes_share_the_scoring_and_a_scorer_is_given_the_same_texts_at_onc
     assert alone.scores == [None, 0.1, 0.0, 0.3, None]
     assert alone.segment_scores == [[0.2, None], [0.1], [], [0.3], [None]]
     assert alone.segment_spans[0] == [[Span(0, 1, "vowel")], []]
+
+
+def test_a_scorer_on_a_gpu_that_was_chosen_by_number_is_used_by_the_main_process_alone(monkeypatch):
+    monkeypatch.setattr("phf.evaluation.generation.evaluator.SCORED_AT_ONCE", 1)
+    texts, scenario = ["ae", "a", "x"], GenerationScenario(name="s")
+
+    def work(division, device):
+        scorer, users = Vowels(), []
+        scorer.device = device
+        score = scorer.score_texts
+        scorer.score_texts = lambda texts: (users.append(division.index), score(texts))[1]
+        scores = score_samples(Samples([""] * 3, texts, seconds=2.0), scorer, scenario, division).scores
+        return scores, set(users)
+
+    both = in_processes(2, lambda division: work(division, torch.device("cuda")))
+    assert both == [([0.2, 0.1, None], {0}), ([0.2, 0.1, None], {1})]
+    alone = in_processes(2, lambda division: work(division, torch.device("cuda:1")))
+    assert alone == [([0.2, 0.1, None], {0}), ([0.2, 0.1, None], set())]
 
 
 def test_a_scorer_that_breaks_its_contract_is_an_error():

@@ -6,7 +6,7 @@ of processes. The main process makes the numbers, which need all samples, and wr
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -29,6 +29,7 @@ from phf.statistics import UNBOUNDED, Interval, mean_interval
 from phf.workers.activity import activity
 
 T = TypeVar("T")
+R = TypeVar("R")
 GROUP = 25
 """Size of the groups of `score_max@25`, as in RealToxicityPrompts."""
 SCORED_AT_ONCE = 128
@@ -165,7 +166,7 @@ def score_samples(
         return list(zip(score_segments(scorer, segments), scorer.documents_spans(segments), strict=True))
 
     what = f"scoring the segments of '{scenario.name}' by {scorer.name}"
-    judged = list(chain(*division.map(judge, _parts(documents), what, len)))
+    judged = _shared(judge, documents, what, scorer, division)
     segment_scores, spans = [scores for scores, _ in judged], [spans for _, spans in judged]
     return ScoredSamples(samples, scores, documents, segment_scores, spans)
 
@@ -179,11 +180,21 @@ def score_shared(
         return checked_scores(scorer, scorer.score_texts(part), len(part))
 
     what = f"scoring the samples of '{scenario.name}' by {scorer.name}"
-    return list(chain(*division.map(score, _parts(texts), what, len)))
+    return _shared(score, texts, what, scorer, division)
 
 
-def _parts(items: list[T]) -> list[list[T]]:
-    return [items[start : start + SCORED_AT_ONCE] for start in range(0, len(items), SCORED_AT_ONCE)]
+def _shared(
+    work: Callable[[list[T]], list[R]], items: list[T], what: str, scorer: Scorer, division: Division
+) -> list[R]:
+    """The results of all items, of which `work` is given a part at a time.
+
+    A scorer on a device that was chosen by number is used by the main process alone: a GPU might not have room for the
+    scorers of all.
+    """
+    parts = [items[start : start + SCORED_AT_ONCE] for start in range(0, len(items), SCORED_AT_ONCE)]
+    if ":" in str(getattr(scorer, "device", "")):
+        return list(chain(*division.from_main(lambda: ALONE.map(work, parts, what, len))))
+    return list(chain(*division.map(work, parts, what, len)))
 
 
 def score_segments(scorer: Scorer, documents: Sequence[list[str]]) -> list[list[float | None]]:
