@@ -110,6 +110,12 @@ def test_runs_rows_and_report(tmp_path):
     assert "better aligned than conditional" not in page  # two prefixes of one model are not two methods
 
 
+def test_a_folder_that_cannot_be_made_is_reported_before_anything_is_scored(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file cannot be written"):
+        run_quickstart(tmp_path / "file", None, pytest.fail, pytest.fail)
+
+
 def test_a_finished_quickstart_is_not_overwritten(tmp_path):
     (tmp_path / "report.html").write_text("")
     with pytest.raises(OutputError, match=r"holds a finished quickstart\. Choose another folder with --output-dir"):

@@ -13,6 +13,7 @@ from phf.report.page import write_report
 from phf.report.tables import table_rows
 from phf.runs.layout import CONFIG
 from phf.runs.reader import read_runs
+from phf.storage.files import writing
 from phf.tokens.prepare import annotated_sources
 
 TASK = "pep8/quickstart"
@@ -46,6 +47,8 @@ def run_quickstart(
         raise OutputError(
             f"{output_dir} holds a finished quickstart. Choose another folder with --output-dir, or delete it."
         )
+    with writing(output_dir):  # found now, not after the corpus is scored
+        output_dir.mkdir(parents=True, exist_ok=True)
     num_tokens = None
     if minutes is not None:
         # measured again it would be a different number, and an interrupted quickstart could not resume
