@@ -45,10 +45,12 @@ def scorer_section(text: str) -> dict[str, Any]:
     return section
 
 
-def load(task: str | None, method: str | None, config: Path | None, overrides: list[str]) -> "Config":
+def load(
+    task: str | None, method: str | None, config: Path | None, overrides: list[str], *, size: str | None = None
+) -> "Config":
     from phf.config import load_config
 
-    resolved, warnings = load_config(task=task, method=method, config=config, overrides=overrides)
+    resolved, warnings = load_config(task=task, method=method, size=size, config=config, overrides=overrides)
     for warning in warnings if rank() == 0 else ():
         say(warning, "yellow")
     return resolved

@@ -21,15 +21,18 @@ def train(
     more: MoreOverrides = None,
     task: Task = None,
     method: Method = None,
+    size: Annotated[str | None, typer.Option(help="tiny, small or gpt2, for a task that has sizes.")] = None,
     config: Annotated[Path | None, typer.Option(help="A resolved configuration, instead of task and method.")] = None,
     override: Overrides = None,
-    run_name: Annotated[str | None, typer.Option(help="Name of the run folder; default: task-method.")] = None,
+    run_name: Annotated[
+        str | None, typer.Option(help="Name of the run folder; default: task-method, with its size.")
+    ] = None,
     output_dir: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last complete checkpoint.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate, print the plan, and stop.")] = False,
 ) -> None:
     """Train a model with a method on a task."""
-    resolved = load(task, method, config, [*(override or []), *(more or [])])
+    resolved = load(task, method, config, [*(override or []), *(more or [])], size=size)
     name = run_name or _run_name(resolved)
     quiet()
     from phf.config import dump_config
@@ -66,8 +69,8 @@ def train(
 
 
 def _run_name(config: "Config") -> str:
-    """task-method; raises `ConfigError` where these, which a file may have from anywhere, are not the name of a folder."""
-    name = "-".join(map(_short, filter(None, (config.task, config.method)))) or "run"
+    """task-method, or task-size-method. Raises `ConfigError` where these, from whatever file, are not the name of a folder."""
+    name = "-".join(map(_short, filter(None, (config.task, config.size, config.method)))) or "run"
     if name in (".", "..") or not name.isprintable():
         raise ConfigError(
             f"The run would be called {name!r}, after `task` and `method`. Choose a name with --run-name."

@@ -17,13 +17,14 @@ from phf.config.derive import derive
 from phf.config.named import KeyPath, name_key, named_problems
 from phf.config.released import check_spelled_out, current_path, take_spelled_out, translate
 from phf.config.schema import Config
+from phf.config.sizes import refuse_size, size_layers
 from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
 from phf.storage.plain_yaml import parse_yaml, read_yaml
 from phf.storage.reading import short
 
 SHIPPED = resources.files("phf") / "configs"
-TASK_FILES = ("pretrain", "finetune", "quickstart")
+TASK_FILES = ("pretrain", "finetune", "quickstart", "packages", "emails")
 """File names that are tasks; every other file next to them is a method."""
 
 
@@ -31,6 +32,7 @@ def load_config(
     *,
     task: str | None = None,
     method: str | None = None,
+    size: str | None = None,
     config: Path | None = None,
     overrides: Iterable[str] = (),
     for_models: bool = False,
@@ -40,6 +42,7 @@ def load_config(
     Args:
         task: shipped name (`pep8` is `pep8/pretrain`, `pep8/finetune`) or path of a YAML file.
         method: shipped name (`awr`, looked up next to the task) or path; None: what the task file itself says.
+        size: of the model and the run, for a task that has sizes; None: the one that the task file names.
         config: a resolved file, instead of task and method.
         overrides: `section.key=value`, value in YAML.
         for_models: the task is for models with their own control tokens, so scenarios may name any.
@@ -50,15 +53,20 @@ def load_config(
         raise ConfigError("Give either a task (--task, with --method) or a resolved file (--config).")
     names: dict[str, str] = {}
     if config is not None:
+        if size is not None:
+            raise ConfigError(f"--size {size} needs a task (--task); {config} says itself which model it trains.")
         layers = [(str(config), read_sections(config))]
     else:
         assert task is not None
         task_file = find_task(task)
-        layers = [(_label(task_file), read_sections(task_file))]
-        names["task"] = task
+        sections = read_sections(task_file)
+        chosen, layers = size_layers(sections, task_file, Path(str(SHIPPED)), size)
+        layers.append((_label(task_file), sections))
+        names |= {"task": task, **({} if chosen is None else {"size": chosen})}
         if method is not None:
             method_file = find_method(method, task_file)
             layers.append((_label(method_file), read_sections(method_file)))
+            refuse_size(layers[-1][1], layers[-1][0])
             names["method"] = method
     merged: dict[str, Any] = {}
     origins: dict[KeyPath, str] = {}
@@ -69,6 +77,7 @@ def load_config(
     merged |= names
     warnings += _without_leave(merged)
     for override in overrides:
+        refuse_size({override.partition("=")[0].strip(): None}, f"--override {override}")
         warnings += _apply_override(merged, override, origins)
     warnings += translate(merged, "--override")
     return _resolved(merged, origins, for_models=for_models), warnings

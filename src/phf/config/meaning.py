@@ -34,6 +34,7 @@ PATHS: tuple[KeyPath, ...] = (
 WITHOUT_MEANING: tuple[KeyPath, ...] = (
     ("task",),
     ("method",),
+    ("size",),
     ("dataset", "backend"),
     ("dataset", "ray_address"),
     ("downstream", "allow_code_execution"),

@@ -29,6 +29,8 @@ class Config(Section):
     """Name or path of the task file this came from; for people and reports."""
     method: str | None = None
     """Name or path of the method file this came from; for people and reports."""
+    size: str | None = None
+    """Size (`phf train --size`) that this has the model and the length of the run from; for people and reports."""
     dataset: DatasetConfig
     tokenizer: TokenizerConfig
     model: ModelConfig
