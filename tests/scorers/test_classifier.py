@@ -271,8 +271,17 @@ def test_roberta_counts_positions_behind_its_padding():
     assert longest_input(RobertaForSequenceClassification(config), Tokenizer()) == 512
 
 
-def test_device_that_is_not_there():
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:3", "mps", "xpu"])
+def test_on_a_machine_without_such_devices_a_scorer_runs_on_the_cpu_and_says_so(device, monkeypatch):
+    kind = device.partition(":")[0]
+    monkeypatch.setattr(torch.get_device_module(kind), "is_available", lambda: False)
+    with pytest.warns(UserWarning, match=rf"The scorer's device is '{device}', but there is no {kind} device here"):
+        assert usable_device(device) == torch.device("cpu")
+
+
+def test_a_device_that_is_not_one_is_refused():
+    for name in ("gpu", "cuda:", "cuda:x", "meta:-2", ""):
+        with pytest.raises(ConfigError, match=f"The device '{name}' cannot be used"):
+            usable_device(name)
     if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match="The device 'cuda' cannot be used"):
-            usable_device("cuda")
         assert usable_device(None) == torch.device("cpu")

@@ -129,6 +129,53 @@ def test_a_run_is_stopped_before_its_corpus_is_annotated(source, folder, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("lengths", "tokens"), [({"max_length": 65}, 65), ({"max_length": None, "max_new_tokens": 64}, 65)]
+)
+def test_samples_that_do_not_fit_the_context_are_refused_before_scores_and_tokenizer(
+    source, tmp_path, lengths, tokens, monkeypatch
+):
+    monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
+    changes = {f"generation.scenario_configs.0.generate_kwargs.{key}": value for key, value in lengths.items()}
+    config = tiny_config(source, **changes)
+    with pytest.raises(ConfigError, match=f"samples of up to {tokens} tokens do not fit the model's context of 64"):
+        train(config, tmp_path / "run")
+    with pytest.raises(ConfigError, match="do not fit the model's context of 64"):
+        outlook(plan_run(config, tmp_path / "run"))
+    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_prompts_that_a_trained_tokenizer_makes_too_long_are_refused_before_anything_is_encoded(
+    source, tmp_path, monkeypatch
+):
+    (tmp_path / "prompts.jsonl").write_text('{"text": "' + "zqj" * 10 + '"}')
+    changes = {
+        "generation.scenario_configs.0.prompts_path": str(tmp_path / "prompts.jsonl"),
+        "generation.scenario_configs.0.generate_kwargs": {"max_new_tokens": 60},
+    }
+    monkeypatch.setattr("phf.training.data.training_blocks", None)
+    with pytest.raises(ConfigError, match="do not fit the model's context of 64"):
+        train(tiny_config(source, **changes), tmp_path / "run")
+
+
+def test_skipping_more_tokens_than_the_data_has_is_foreseen_and_refused(source, tmp_path):
+    changes = {"dataset.skip_tokens": 10**6}
+    (warning,) = outlook(planned(source, tmp_path, **changes)).warnings
+    assert re.fullmatch(
+        r"dataset\.skip_tokens is 1,000,000, but the data has only about [\d,]+ tokens: nothing would .*", warning
+    )
+    with pytest.raises(CorpusError, match=r"dataset\.skip_tokens is 1,000,000, which is all or nearly all of the data"):
+        train(tiny_config(source, **changes), tmp_path / "run")
+
+
+def test_sources_out_of_reach_are_reported_once(source, tmp_path):
+    names = [f"someone/shard-{i}" for i in range(9)]
+    (warning,) = outlook(planned(source, tmp_path, **{"dataset.datasets": [source, *names]})).warnings
+    assert "someone/shard-0" in warning
+    assert warning.endswith(" 8 more sources cannot be read either, up to someone/shard-8.")
+
+
 def test_a_local_reference_without_weights_is_found_early(source, folder, tmp_path):
     (Path(folder) / "model.safetensors").unlink()
     section = {"reference": {"path_or_name": folder}, "num_samples": 6, "max_tokens": 8}

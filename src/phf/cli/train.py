@@ -42,15 +42,19 @@ def train(
 
     if resume:
         refuse_unknown(output_dir / name)
-    plan = plan_run(resolved, output_dir / name)
+    planned, missing = resolved, list[str]()
+    if dry_run:
+        from phf.training.settings.outlook import outlook
+        from phf.training.settings.reach import within_reach
+
+        planned, missing = within_reach(resolved)
+    plan = plan_run(planned, output_dir / name)
     is_main = plan.arguments.process_index == 0
-    for warning in plan.warnings if is_main else ():
+    for warning in [*plan.warnings, *missing] if is_main else ():
         say(warning, "yellow")
     if dry_run and not is_main:
         return
     if dry_run:
-        from phf.training.settings.outlook import outlook
-
         expected = outlook(plan)
         say(dump_config(resolved))
         for note in percentile_notes(resolved):

@@ -5,6 +5,7 @@ configurations that older versions of `phf` saved with their runs. Warnings repo
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from phf.config.derive import tagging_key
@@ -41,6 +42,9 @@ WITHOUT_EFFECT: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 """Section -> key -> values without a warning: they change nothing, or older versions saved them automatically."""
 
+PROMPTS = "resources/"
+"""Folder of the released repository that its files take prompts from, next to the folder of the files."""
+
 SPELLED_OUT = (("tokenizer", "special_tokens"), ("model", "num_additional_tokens"))
 """Keys of the released conditional methods that follow from the control tokens."""
 
@@ -65,6 +69,7 @@ def translate(values: dict[str, Any], origin: str) -> list[str]:
     model = values.get("model")
     if isinstance(model, dict):
         warnings += _translate_model(model, origin)
+    _find_prompts(values, origin)
     for path, section, known in _sections(values):
         for key in [key for key in section if key in known]:
             value = section.pop(key)
@@ -150,9 +155,20 @@ def _translate_model(model: dict[str, Any], origin: str) -> list[str]:
     return [f"{origin}: model.gpt2_config_kwargs.{key} is not a GPT-2 setting and never had an effect." for key in dead]
 
 
-def _sections(values: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, tuple[Any, ...]]]]:
-    """(path, section, its keys without effect) of what stands in `values`."""
+def _find_prompts(values: dict[str, Any], origin: str) -> None:
+    """Prompts that a released file names are also looked for where that file is, not only in the working directory."""
+    for _, scenario, _ in _sections(values, "generation.scenario_configs"):
+        name = scenario.get("prompts_path")
+        if isinstance(name, str) and name.startswith(PROMPTS) and not Path(name).exists():
+            found = (folder / name for folder in Path(origin).parents if (folder / name).is_file())
+            scenario["prompts_path"] = str(next(found, name))
+
+
+def _sections(values: dict[str, Any], *paths: str) -> Iterator[tuple[str, dict[str, Any], dict[str, tuple[Any, ...]]]]:
+    """(path, section, its keys without effect) of what stands in `values`, of all paths or these."""
     for path, known in WITHOUT_EFFECT.items():
+        if paths and path not in paths:
+            continue
         at: Any = values
         for key in path.split("."):
             at = at.get(key) if isinstance(at, dict) else None

@@ -5,6 +5,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from phf.config.released import PROMPTS as RELEASED
 from phf.corpus.formats.row_policy import Chosen
 from phf.corpus.sources import stdlib
 from phf.corpus.sources.documents import PYTHON_STDLIB, read_records
@@ -28,12 +29,28 @@ def read_prompts(path: str, column: str = "text", where: Mapping[str, Any] | Non
     if not is_local and (
         Path(path).is_absolute() or Path(path).suffix in (".jsonl", ".json", ".parquet", ".gz", ".zst")
     ):
-        raise CorpusError(f"prompts_path: there is no file {path}.")
+        raise CorpusError(f"prompts_path: there is no file {path}.{_where_to_get(path)}")
     prompts = list(_prompts(source, column, where or {}))
     if not prompts:
         condition = f" with {dict(where)}" if where else ""
         raise CorpusError(f"{path}: contains no prompts{condition}.")
     return prompts
+
+
+def missing_released_prompts(path: str | None) -> str | None:
+    """What is missing if `path` names prompts of the released code, in its folder, that are not here; otherwise None."""
+    if path is None or not path.startswith(RELEASED) or Path(path).exists():
+        return None
+    return f"there is no file {path}.{_where_to_get(path)}"
+
+
+def _where_to_get(path: str) -> str:
+    if not path.startswith(RELEASED):
+        return ""
+    return (
+        " It belongs to the released code: copy that folder here, or set prompts_path to prompts that are here, such as "
+        f"{', '.join(shipped_prompts())} or {PYTHON_STDLIB}."
+    )
 
 
 def shipped_prompts() -> dict[str, Path]:

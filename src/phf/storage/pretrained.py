@@ -47,7 +47,14 @@ WRAPPERS = (*INNER_WRAPPERS, "lm", "model", "base_model", "pretrained_model", "p
 """Prefixes of the names of all weights if a model was saved as part of another module."""
 HEADS = ("score", "classifier", "classification_head", "logits_proj", "sequence_summary", "pooler", "lm_head")
 """Names of heads in models whose trunk is not a separate module."""
-NETWORK_ERRORS = ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ReadTimeout")
+NETWORK_ERRORS = (
+    "LocalEntryNotFoundError",
+    "OfflineModeIsEnabled",
+    "ConnectError",
+    "ConnectTimeout",
+    "ReadTimeout",
+    "URLError",
+)
 """Names of the errors of huggingface_hub, datasets and their HTTP libraries without a network."""
 _LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
 

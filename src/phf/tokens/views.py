@@ -137,6 +137,9 @@ def no_block_error(counts: ViewCounts, settings: ViewSettings) -> CorpusError:
         advice = f"Choose a larger corpus or set dataset.seq_length={counts.num_tokens} or less."
     elif settings.split == "eval":
         advice = f"No document is held out by dataset.eval_fraction={settings.eval_fraction}: raise it or name more documents."
+    elif counts.num_documents_skipped and not counts.num_documents_filtered:
+        skipped = f"dataset.skip_tokens is {settings.skip_tokens:,}"
+        advice = f"{skipped}, which is all or nearly all of the data. Lower it, or add data."
     elif counts.num_documents_filtered or counts.num_documents_skipped:
         advice = "Relax dataset.filter_threshold, dataset.unscored or dataset.skip_tokens."
     else:

@@ -1,6 +1,6 @@
 """The data of a run: annotated sources, a tokenizer, and blocks of tokens to train and evaluate on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,17 @@ class RunData:
 
 
 def prepare_data(
-    config: Config, announce: Announce, tokenizer_dir: Path | None = None, progress: Announce = lambda message: None
+    config: Config,
+    announce: Announce,
+    tokenizer_dir: Path | None = None,
+    progress: Announce = lambda message: None,
+    check_tokenizer: Callable[[Any], None] = lambda tokenizer: None,
 ) -> RunData:
     """Annotate and encode the sources of the configuration; everything is cached under `$PHF_CACHE`.
 
     `tokenizer_dir`: where a tokenizer that is trained on the corpus is kept, so that a resumed run does not have to.
-    `progress`: called often, with the current activity and its progress.
+    `progress`: called often, with the current activity and its progress. `check_tokenizer`: called before anything is
+    encoded.
     """
     dataset = config.dataset
     sources = annotated_sources(config, dataset.datasets, announce)
@@ -54,6 +59,7 @@ def prepare_data(
 
     control_tokens = control_tokens_of(dataset)
     tokenizer = load_tokenizer(config.tokenizer, config.model, corpus, control_tokens, tokenizer_dir)
+    check_tokenizer(tokenizer)
     train = training_blocks(config, tokenizer, sources, announce, encoded)
     evaluation = held_out_blocks(config, tokenizer, sources, announce)
     return RunData(sources, tokenizer, train, evaluation)

@@ -18,6 +18,7 @@ from phf.training.hardware import Choices, choose, find_hardware
 from phf.training.settings.arguments import Arithmetic, training_arguments
 from phf.training.settings.keys import check_keys
 from phf.training.settings.preflight import check_value_head
+from phf.training.settings.reach import is_reached
 from phf.training.sources import scorer_warnings
 
 
@@ -45,7 +46,7 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
     """
     method = tentative_method_of(config)
     evaluator = Evaluator(config.generation, method.prompting, config.training.seed)
-    scorer = evaluator.scorer.describe()
+    scorer = evaluator.scorer.describe() if is_reached(config) else {}
     choices = _choices(config, run_dir)
     arguments, arithmetic, warnings = training_arguments(
         config.training, config.dataset.seq_length, run_dir, choices.arguments
@@ -66,7 +67,8 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
             f"training.accelerator_config.dispatch_batches is false: each of {arithmetic.world_size} processes encodes the "
             "whole stream and trains on its share. Leave it out, and the first process encodes for all."
         )
-    warnings += scorer_warnings(config.dataset, scorer) + check_value_head(config, method.objective)
+    warnings += scorer_warnings(config.dataset, scorer) if scorer else []
+    warnings += check_value_head(config, method.objective)
     return Plan(config, run_dir, arguments, arithmetic, choices, method, scorer, warnings)
 
 

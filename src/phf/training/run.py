@@ -36,7 +36,7 @@ from phf.training.meter import Meter, flops_per_token, matmul_flops, multiplied_
 from phf.training.micro_batch import is_out_of_memory, out_of_memory
 from phf.training.plan import Plan, plan_run, recorded_choices
 from phf.training.preemption import Agreement, Preemption
-from phf.training.settings.preflight import preflight
+from phf.training.settings.preflight import Preflight, check_with_tokenizer, preflight
 from phf.training.settle import settle
 from phf.training.sources import describe_sources
 from phf.training.spikes import SpikeLog, Spikes
@@ -76,6 +76,7 @@ def train(
     division = all_processes()
     if not division.is_main:
         announce, show, progress = _silent, _silent, _silent
+    checked: Preflight | None = None
     with lost_peers(division.count), ExitStack() as held:
         with division.together():
             facts = {
@@ -88,14 +89,16 @@ def train(
                 division.notice.withdraw()
                 refuse_started(run_dir, resume)
                 refuse_other_batch(run_dir, plan.arithmetic)
-                for warning in preflight(config, plan.method).warnings:
+                checked = preflight(config, plan.method)
+                for warning in checked.warnings:
                     announce(warning)
                 held.enter_context(only_job(run_dir))
-        return _train(plan, division, resume, announce, show, progress)
+        return _train(plan, checked, division, resume, announce, show, progress)
 
 
 def _train(
     plan: Plan,
+    checked: Preflight | None,
     division: Division,
     resume: bool,
     announce: Callable[[str], None],
@@ -110,8 +113,12 @@ def _train(
     checkpoint = division.from_main(lambda: open_run_dir(config, run_dir, resume, announce))
     check_same_folder(division, checkpoint or run_dir / CONFIG)
 
+    def check_tokenizer(tokenizer: Any) -> None:
+        if checked is not None and checked.tokenizer is None:
+            check_with_tokenizer(config, method, checked.lm, tokenizer)
+
     def prepare() -> RunData:
-        data = prepare_data(config, announce, run_dir / "tokenizer", progress)
+        data = prepare_data(config, announce, run_dir / "tokenizer", progress, check_tokenizer)
         check_scores(data.train, method.objective)
         return data
 

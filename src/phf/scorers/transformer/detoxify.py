@@ -121,7 +121,7 @@ def _downloaded(url: str) -> Path:
         return path
     try:
         if HF_HUB_OFFLINE:
-            raise OSError("HF_HUB_OFFLINE is set")
+            raise ConnectionError("HF_HUB_OFFLINE is set")
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), progress=False)
     except (OSError, urllib.error.URLError) as error:

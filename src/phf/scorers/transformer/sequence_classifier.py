@@ -6,6 +6,7 @@ texts -> tokens -> windows of at most max_length tokens -> sorted by length -> b
 
 import hashlib
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import lru_cache
@@ -24,6 +25,8 @@ OVERLAP = 8
 """Neighbouring windows share 1/OVERLAP of their tokens, so that what is cut at one border is complete in the next window."""
 CHUNK_CHARS = 4_000_000
 """Texts tokenised and sorted at once: many batches, little memory."""
+ACCELERATORS = ("cuda", "mps", "xpu")
+"""Kinds of device that a machine may lack altogether."""
 BATCH_TOKENS = {"cuda": 8_192, "cpu": 1_024}
 """On a GPU: enough to keep it busy, and few enough that windows in one batch have similar lengths."""
 CUDA_BATCH_CHARS = 1_000_000
@@ -157,11 +160,21 @@ class SequenceClassifierScorer(SegmentScorer, ABC):
 
 
 def usable_device(device: str | None) -> torch.device:
-    """The device of that name; None: cuda if there is one, otherwise cpu. Raises `ConfigError` for an unusable device."""
+    """The device of that name; None: cuda if there is one, otherwise cpu.
+
+    On a machine without any accelerator of that kind it is the CPU, with a warning: files that were written for a GPU work
+    there too. Raises `ConfigError` for a name that torch does not know, or a GPU that this machine lacks among others.
+    """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
+        if chosen.type in ACCELERATORS and not torch.get_device_module(chosen.type).is_available():
+            warnings.warn(
+                f"The scorer's device is {device!r}, but there is no {chosen.type} device here: it runs on the CPU.",
+                stacklevel=2,
+            )
+            return torch.device("cpu")
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         reason = str(error).splitlines()[0]

@@ -24,6 +24,7 @@ from phf.storage.pretrained import is_unreachable
 from phf.tokens.tokenizer import PlainEncoder
 from phf.training.settings.arguments import Arithmetic
 from phf.training.settings.preflight import check_with_tokenizer, preflight
+from phf.training.settings.reach import NOT_CHECKED
 
 SAMPLED_DOCUMENTS = 200
 SAMPLED_CHARS = 2**21
@@ -61,10 +62,15 @@ def outlook(plan: Any) -> Outlook:
     except PhfError as error:
         if not is_unreachable(error):
             raise
-        expected.warnings.append(f"Not checked, the run would stop here: {error}")
-    corpora = [_read(source, config.dataset.scores_column, expected) for source in config.dataset.datasets]
+        expected.warnings.append(f"{NOT_CHECKED}: {error}")
+    unreached: dict[str, PhfError] = {}
+    corpora = [_read(source, config.dataset.scores_column, unreached) for source in config.dataset.datasets]
     for source in config.dataset.eval_datasets:
-        _read(source, config.dataset.scores_column, expected)
+        _read(source, config.dataset.scores_column, unreached)
+    if unreached:
+        first, *others = unreached
+        also = f" {len(others)} more sources cannot be read either, up to {others[-1]}." if others else ""
+        expected.warnings.append(f"{NOT_CHECKED}: {unreached[first]}{also}")
     read = [corpus for corpus in corpora if corpus is not None]
     if len(read) < len(corpora):
         expected.notes.append("The number of epochs is not known, since the size of the data is not.")
@@ -80,8 +86,8 @@ def outlook(plan: Any) -> Outlook:
     return expected
 
 
-def _read(source: str, scores_column: str, expected: Outlook) -> _Corpus | None:
-    """A sample of a source, and its size; None if that is not known."""
+def _read(source: str, scores_column: str, unreached: dict[str, PhfError]) -> _Corpus | None:
+    """A sample of a source, and its size; None if that is not known, or, added to `unreached`, if it is out of reach."""
     try:
         check_scores(source, scores_column)  # reads the first record
         if any(part.num_bytes is None for part in parts(source)):
@@ -90,7 +96,7 @@ def _read(source: str, scores_column: str, expected: Outlook) -> _Corpus | None:
     except PhfError as error:
         if not is_unreachable(error):
             raise
-        expected.warnings.append(f"Not checked, the run would stop here: {error}")
+        unreached[source] = error
         return None
     return _Corpus(reading.sample, reading.num_documents, reading.num_chars, reading.share_read >= 1)
 
@@ -113,7 +119,14 @@ def _add_epochs(expected: Outlook, plan: Any, tokenizer: Any, texts: list[str], 
     tokens_per_char = len(encoder.encode(texts)[0]) / max(num_chars, 1)
     documents = sum(corpus.num_documents for corpus in corpora)
     tokens = sum(corpus.num_chars for corpus in corpora) * tokens_per_char + documents
-    tokens = max(tokens * (1 - config.dataset.eval_fraction) - config.dataset.skip_tokens, 1.0)
+    skipped = config.dataset.skip_tokens
+    if skipped > tokens:
+        expected.warnings.append(
+            f"dataset.skip_tokens is {skipped:,}, but the data has only about {_rounded(tokens)} tokens: nothing would be "
+            "left to train on. Lower it, or add data."
+        )
+        return
+    tokens = max(tokens * (1 - config.dataset.eval_fraction) - skipped, 1.0)
     planned = arithmetic.max_steps * arithmetic.tokens_per_step
     epochs = planned / tokens
     kept = " before filtering" if plan.method.document_filter is not None else ""

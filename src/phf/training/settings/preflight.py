@@ -13,6 +13,8 @@ from phf.feedback import Method
 from phf.feedback.objectives import Objective
 from phf.models import ValueHead, check_exportable, load_tokenizer
 from phf.models.building.build import check_architecture, check_vocabulary
+from phf.sampling.scenarios import build_scenario
+from phf.sampling.settings import check_lengths, sampling_config
 from phf.storage.pretrained import load_model
 
 REFERENCE = "kl_gpt3_callback.reference.path_or_name"
@@ -41,6 +43,8 @@ def preflight(config: Config, method: Method) -> Preflight:
     if config.tokenizer.train_from_corpus is None:
         tokenizer = load_tokenizer(config.tokenizer, config.model, list, method.control_tokens)
         check_with_tokenizer(config, method, lm, tokenizer)
+    else:
+        check_scenario_lengths(config, method, lm)
     reference = None if config.kl_gpt3_callback is None else config.kl_gpt3_callback.reference
     if reference is not None and reference.path_or_name is not None and Path(reference.path_or_name).is_dir():
         load_model(AutoModelForCausalLM, reference.path_or_name, REFERENCE, device_map="meta")
@@ -54,6 +58,15 @@ def check_with_tokenizer(config: Config, method: Method, lm: Any, tokenizer: Any
     evaluator = Evaluator(config.generation, method.prompting, config.training.seed)
     evaluator.check(lm, tokenizer, ValueHead(1) if method.objective.uses_values else None)
     check_exportable(tokenizer, method.prompting, lm.config)
+
+
+def check_scenario_lengths(config: Config, method: Method, lm: Any) -> None:
+    """Raises `ConfigError` if samples of a scenario exceed the model's context with any tokenizer: each begins with at
+    least a document start and a control token, if there is one, and a prompt has at least one token."""
+    for scenario in map(build_scenario, config.generation.scenario_configs):
+        prefix = method.prompting.prefix if scenario.prefix is None else scenario.prefix
+        shortest = 1 + bool(prefix) + (scenario.prompts_path is not None)
+        check_lengths(scenario, sampling_config(scenario), [[0] * shortest], lm)
 
 
 def check_value_head(config: Config, objective: Objective) -> list[str]:
