@@ -1,6 +1,6 @@
 """The configuration files of the released system (github.com/tomekkorbak/pretraining-with-human-feedback), key by key.
 
-Written anew from their content: 34 files, of which a task and a method make a pair.
+Rewritten from their content: 34 files, of which a task and a method make a pair.
 """
 
 import copy

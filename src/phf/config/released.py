@@ -160,8 +160,8 @@ def _find_prompts(values: dict[str, Any], origin: str) -> None:
     for _, scenario, _ in _sections(values, "generation.scenario_configs"):
         name = scenario.get("prompts_path")
         if isinstance(name, str) and name.startswith(PROMPTS) and not Path(name).exists():
-            found = (folder / name for folder in Path(origin).parents if (folder / name).is_file())
-            scenario["prompts_path"] = str(next(found, name))
+            candidates = (folder / name for folder in Path(origin).parents if (folder / name).is_file())
+            scenario["prompts_path"] = str(next(candidates, name))
 
 
 def _sections(values: dict[str, Any], *paths: str) -> Iterator[tuple[str, dict[str, Any], dict[str, tuple[Any, ...]]]]:
