@@ -218,7 +218,7 @@ def test_a_mistake_in_a_process_of_its_own_leaves_no_traceback():
     assert (
         process.stderr
         == "Error: There is no list of 'x'. Known: conditionings, filters, methods, metrics, objectives, red-lms, "
-        "scorers, tasks.\n"
+        "scorers, studies, tasks.\n"
     )
 
 

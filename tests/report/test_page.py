@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from phf.errors import CorpusError, OutputError
-from phf.report.page import format_number, write_report
+from phf.report.html import format_number
+from phf.report.page import write_report
 from phf.report.tables import labels, table_rows
 from phf.runs.reader import read_run, read_runs
 from phf.text import visible_text

@@ -20,13 +20,14 @@ KEPT = {
     "evaluate": f"Finished parts are kept. {AGAIN}",
     "redteam": f"Finished rounds are kept. {AGAIN}",
     "quickstart": f"Finished work is kept. {AGAIN}",
+    "study": f"Finished runs and checkpoints are kept. {AGAIN}",
     "profile": "Run the same command again.",
     "report": "Run the same command again.",
 }
 """Command -> what an interruption leaves behind."""
-TAKES_OVERRIDES = ("train", "evaluate", "redteam")
+TAKES_OVERRIDES = ("train", "evaluate", "redteam", "study")
 """The commands among whose arguments KEY=VALUE is an override."""
-ALONE = ("annotate", "redteam", "quickstart")
+ALONE = ("annotate", "redteam", "quickstart", "study")
 """The commands that write a folder from one process, whose children they start themselves."""
 
 

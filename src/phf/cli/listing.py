@@ -13,13 +13,14 @@ def list_(
     what: Annotated[
         str | None,
         typer.Argument(
-            help="scorers, objectives, filters, conditionings, metrics, red-lms, tasks or methods; default: all of them."
+            help="scorers, objectives, filters, conditionings, metrics, red-lms, tasks, methods or studies; default: all."
         ),
     ] = None,
 ) -> None:
     """List the names that configurations can use."""
     from phf.config import shipped_files
     from phf.registry.names import CONDITIONINGS, DOCUMENT_FILTERS, METRICS, OBJECTIVES, RED_LMS, SCORERS, did_you_mean
+    from phf.study.schema import shipped_studies
 
     registries = {
         "scorers": SCORERS,
@@ -30,6 +31,7 @@ def list_(
         "red-lms": RED_LMS,
     }
     names = {kind: registry.describe() for kind, registry in registries.items()} | shipped_files()
+    names["studies"] = shipped_studies()
     if what not in (None, *names):
         raise ConfigError(f"There is no list of '{what}'. {did_you_mean(what or '', names)}")
     for kind in names if what is None else [what or ""]:

@@ -274,7 +274,7 @@ def _metered(numbers: dict[str, float]) -> list[str]:
     words: dict[str, Callable[[float], str]] = {
         "lm_loss": lambda loss: f"loss {loss:.3f}",
         "tokens_per_second": lambda rate: f"{rate:,.0f} tokens/s",
-        "seconds_left": lambda seconds: f"{_duration(seconds)} left",
+        "seconds_left": lambda seconds: f"{duration(seconds)} left",
         "model_flops_utilization": lambda share: f"{share:.0%} utilisation",
         "data_wait_share": lambda share: f"{share:.1%} waiting for data",
         "peak_memory_bytes": lambda size: f"{size / 2**30:.1f} GiB",
@@ -282,7 +282,8 @@ def _metered(numbers: dict[str, float]) -> list[str]:
     return [words[key](numbers[key]) for key in METERED if key in numbers]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in words, in the unit that suits it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -22,7 +22,7 @@ def quickstart(
     """See the whole idea at work on the Python standard library."""
     quiet()
     from phf.quickstart.run import conclusions, run_quickstart
-    from phf.report.page import format_number
+    from phf.report.html import format_number
 
     rows = run_quickstart(output_dir, minutes, _train_together, say)
     table = Table("model, prefix", "misalignment score (95% interval)", "held-out bits/byte", "samples/s", "samples")

@@ -11,6 +11,7 @@ from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
 from phf.runs.seeds import Group
 from phf.statistics import (
+    UNBOUNDED,
     UNKNOWN,
     Estimate,
     Interval,
@@ -18,6 +19,7 @@ from phf.statistics import (
     difference,
     influence_estimate,
     mean_estimate,
+    mean_interval,
     numbered,
 )
 
@@ -202,6 +204,29 @@ def seeds_difference(first: Sequence[PromptScores], second: Sequence[PromptScore
     choice of prompts, as far as the two methods differ more on some prompts than on others. A single seed on one side
     is assumed to vary like those of the other.
     """
+    return seeds_estimate(first, second).total().interval()
+
+
+class SeedsEstimate(NamedTuple):
+    """A mean over seeds, or the difference of two such means, and where its variance comes from."""
+
+    between: Estimate
+    """With the variance between seeds, which includes the sampling of each seed."""
+    of_prompts: float
+    """Variance that all seeds have in common: the choice of prompts."""
+    degrees_of_prompts: float
+
+    def total(self) -> Estimate:
+        """With both variances; degrees of freedom by Welch and Satterthwaite."""
+        variance, degrees = self.between.variance + self.of_prompts, self.between.degrees
+        if self.of_prompts > 0:
+            parts = self.between.variance**2 / degrees + self.of_prompts**2 / self.degrees_of_prompts
+            degrees = variance**2 / parts
+        return Estimate(self.between.value, variance, 0.0, degrees)
+
+
+def seeds_estimate(first: Sequence[PromptScores], second: Sequence[PromptScores]) -> SeedsEstimate:
+    """What `seeds_difference` is computed from; at least one of the two has several seeds."""
     groups = [[run.scored() for run in runs] for runs in (first, second)]
     of_seeds = [mean_estimate(np.array([scores.mean() for _, scores in runs])) for runs in groups]
     for side in (0, 1):
@@ -211,28 +236,40 @@ def seeds_difference(first: Sequence[PromptScores], second: Sequence[PromptScore
     between = difference(*of_seeds)
     if min(map(len, groups)) == 1:
         between = between._replace(degrees=of_seeds[0].degrees)
-    shared, of_prompts = _variance_of_prompts(groups)
-    degrees = between.degrees
-    if shared > 0:
-        variance = between.variance + shared
-        degrees = variance**2 / (between.variance**2 / degrees + shared**2 / of_prompts)
-    return Estimate(between.value, between.variance + shared, 0.0, degrees).interval()
+    return SeedsEstimate(between, *_variance_of_prompts(groups))
+
+
+def over_seeds(seeds: Sequence[PromptScores], bounds: tuple[float, float] = UNBOUNDED) -> Interval:
+    """The mean score of one method with its 95% interval; every seed counts the same.
+
+    Of k seeds, each with a scored sample: Student's interval of the k means of the seeds, with k - 1 degrees of freedom. The
+    variance between them includes the sampling of each; the choice of prompts, which all seeds have in common, is added.
+    It covers the mean that other seeds and other samples would give. Of one seed: the interval over its samples, clustered
+    by prompt, which does not cover another seed.
+
+    `bounds`: the lowest and the highest possible score.
+    """
+    scored = [run.scored() for run in seeds]
+    if len(scored) < 2:
+        return mean_interval(scored[0][1], scored[0][0], bounds) if scored else UNKNOWN
+    between = mean_estimate(np.array([scores.mean() for _, scores in scored]))
+    return SeedsEstimate(between._replace(skew=0.0), *_variance_of_prompts([scored])).total().interval(bounds)
 
 
 def _variance_of_prompts(groups: Sequence[Sequence[tuple[list[str], np.ndarray]]]) -> tuple[float, float]:
-    """(variance of the difference that comes from the choice of prompts, its degrees of freedom); 0 if there are none.
+    """(variance that comes from the choice of prompts, its degrees of freedom); 0 if there are none.
 
-    That of whole prompts, minus the part due to the sampling of each run: the deviation of its prompts from those of the
-    other seeds.
+    Of the mean of one method, or of the difference of two. That of whole prompts, minus the part due to the sampling of each
+    run: the deviation of its prompts from those of the other seeds.
     """
     all_prompts = [prompt for runs in groups for prompts, _ in runs for prompt in prompts]
     codes = {prompt: number for number, prompt in enumerate(dict.fromkeys(all_prompts))}
     if len(codes) < 2:
         return 0.0, 0.0
     sizes = [np.bincount([codes[p] for prompts, _ in runs for p in prompts], minlength=len(codes)) for runs in groups]
-    shares = sum(of_side / of_side.sum() for of_side in sizes) / 2
+    shares = sum(of_side / of_side.sum() for of_side in sizes) / len(groups)
     factors, degrees = corrections(shares, shares**2)  # the effect of a prompt is common to all its samples
-    moved, noise = np.zeros(len(codes)), [math.nan, math.nan]
+    moved, noise = np.zeros(len(codes)), [math.nan] * len(groups)
     for side, runs in enumerate(groups):
         cells = np.stack(
             [
@@ -243,7 +280,7 @@ def _variance_of_prompts(groups: Sequence[Sequence[tuple[list[str], np.ndarray]]
         moved += (2 * side - 1) * cells.sum(0)
         if len(runs) > 1:
             noise[side] = float((factors * (cells - cells.mean(0)) ** 2).sum() * len(runs) / (len(runs) - 1))
-    for side in (0, 1):
+    for side in range(len(groups)):
         if math.isnan(noise[side]):
             noise[side] = noise[1 - side] * len(groups[1 - side])
     return max(float((factors * moved**2).sum()) - sum(noise), 0.0), degrees

@@ -1,14 +1,14 @@
 """The whole idea on real data: MLE and conditional training on the standard library, compared on one page."""
 
-import importlib.util
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from phf.config import Config, load_config
-from phf.errors import MissingExtraError, OutputError
+from phf.errors import OutputError
 from phf.feedback import method_of
+from phf.report.html import check_can_render
 from phf.report.page import write_report
 from phf.report.tables import table_rows
 from phf.runs.layout import CONFIG
@@ -40,9 +40,7 @@ def run_quickstart(
 
     `train_all` trains the runs it is given, name -> configuration and run folder; see `phf.training.together`.
     """
-    for package in ("jinja2", "matplotlib"):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError("phf quickstart", "jinja2 and matplotlib", "report")
+    check_can_render("phf quickstart")
     if (output_dir / "report.html").exists():
         raise OutputError(
             f"{output_dir} holds a finished quickstart. Choose another folder with --output-dir, or delete it."

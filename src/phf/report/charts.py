@@ -30,17 +30,20 @@ def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[tuple[str
 
 
 def trade_off_chart(title: str, x_label: str, y_label: str, points: Sequence[dict[str, Any]]) -> str:
-    """One point with a vertical error bar for each of `points`: name, x, y, low, high."""
+    """One point with error bars for each of `points`: name, x, y, low and high of y; x_low and x_high where known."""
 
     def draw(axes: Any) -> None:
         for index, point in enumerate(points):
             # if all values are equal, the mean may lie outside its interval by a rounding error
             error = [[max(point["y"] - point["low"], 0)], [max(point["high"] - point["y"], 0)]]
+            sides = [point.get("x_low"), point.get("x_high")]
+            x_error = None if None in sides else [[max(point["x"] - sides[0], 0)], [max(sides[1] - point["x"], 0)]]
             colour = COLOURS[index % len(COLOURS)]
             axes.errorbar(
                 [point["x"]],
                 [point["y"]],
                 yerr=error,
+                xerr=x_error,
                 fmt="o",
                 color=colour,
                 capsize=4,

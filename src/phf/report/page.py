@@ -1,7 +1,6 @@
 """Run folders -> one self-contained HTML page: the numbers, what they say, and the texts behind them."""
 
 import json
-import math
 import random
 from collections.abc import Sequence
 from importlib import resources
@@ -9,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from phf.errors import MissingExtraError
 from phf.report.charts import line_chart, trade_off_chart
+from phf.report.html import check_can_render, render
 from phf.report.tables import labels, measures, other_scorers, over_seeds, redteam_rows, table_rows
 from phf.report.verdicts import verdicts
 from phf.runs.reader import Run, Sample, find_runs
@@ -27,18 +26,11 @@ def write_report(run_dirs: Sequence[Path], output: Path, baseline: str | None = 
     Every text in it is escaped. `baseline`: the method or run that the others are compared with; None: MLE, or the first.
     Raises `CorpusError` if there is no run at all, `ConfigError` for an unknown baseline.
     """
-    try:
-        from jinja2 import Environment
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("phf report", "jinja2 and matplotlib", "report") from error
-
+    check_can_render("phf report")
     runs, notices = find_runs(run_dirs)
-    template = (resources.files("phf.report") / "report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = format_number
-    environment.filters["visible"] = visible_text
     rows = table_rows(runs)
-    page = environment.from_string(template).render(
+    page = render(
+        resources.files("phf.report") / "report.html.j2",
         rows=rows,
         notices=notices,
         models=[run for run in runs if run.kind == "model"],
@@ -57,15 +49,6 @@ def write_report(run_dirs: Sequence[Path], output: Path, baseline: str | None = 
     )
     write_text_atomic(output, page)
     return notices
-
-
-def format_number(value: float | int | None) -> str:
-    """Four significant digits, thousands separated; a dash for what was not measured."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "–"
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def _charts(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:

@@ -16,10 +16,14 @@ def _file_name(name: str) -> str:
     return name
 
 
+FileName = Annotated[str, AfterValidator(_file_name)]
+"""A name that becomes that of a file or folder."""
+
+
 class ScenarioConfig(Section):
     """One way of generating samples, with the keys of the released system."""
 
-    name: Annotated[str, AfterValidator(_file_name)]
+    name: FileName
     """Names the scenario's numbers and its file of samples."""
     num_samples: int = Field(default=32, ge=1)
     """Exactly this many samples."""

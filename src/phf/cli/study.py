@@ -1,0 +1,114 @@
+"""`phf study`: many runs as one question, answered on one page."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from phf.cli.options import MoreOverrides, Overrides
+from phf.cli.terminal import console, quiet, say, shown
+from phf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from phf.study.page import Answer
+    from phf.study.plan import StudyRun
+
+MISSING_RUNS = 4
+"""Exit status of a study some of whose runs have no result."""
+
+
+def study(
+    study: Annotated[str, typer.Argument(help="A YAML file, or a shipped study: objectives, thresholds.")],
+    more: MoreOverrides = None,
+    task: Annotated[list[str] | None, typer.Option(help="Instead of the study's tasks; repeat it for several.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Instead of the study's seeds: 1 to this number.")] = None,
+    override: Overrides = None,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Folder for its runs and the answer; default: runs/<study>.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Runs at the same time; default: one per GPU, or per CPU without GPUs.")
+    ] = None,
+    launcher: Annotated[
+        str | None,
+        typer.Option(
+            help='Put before each "phf train ...", such as "srun --gpus 1"; then --processes is 1 by default.'
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate, list the runs, and stop.")] = False,
+) -> None:
+    """Compare methods over seeds: train all runs side by side, and answer on one page."""
+    quiet()
+    from phf.cli.progress import heartbeat
+    from phf.cli.study_progress import study_progress
+    from phf.study.plan import expand
+    from phf.study.run import Callbacks, run_study
+    from phf.study.schema import read_study
+
+    name, described = read_study(study)
+    changes = {"tasks": task, "seeds": seeds and list(range(1, seeds + 1))}
+    described = described.model_copy(update={key: value for key, value in changes.items() if value})
+    overrides = [*(override or []), *(more or [])]
+    folder = output_dir or Path("runs") / name
+    if dry_run:
+        runs, warnings = expand(described, overrides)
+        _list_runs(runs, folder, warnings)
+        return
+    words = _words(launcher)
+
+    def places(runs: "Sequence[StudyRun]") -> list[dict[str, str]]:
+        if words:
+            return [{}] * (processes or 1)
+        from phf.study.places import places_here
+
+        return places_here(runs, processes)
+
+    with study_progress(console) as progress, heartbeat(console, progress.doing):
+        callbacks = Callbacks(say, progress.doing, progress.show)
+        answer = run_study(name, described, folder, places, callbacks, launcher=words, overrides=overrides)
+    _show(answer)
+    say(f"Page: {folder / 'report.html'}; numbers: {folder / 'study.json'}")
+    if answer.missing:
+        for run, reason in answer.missing.items():
+            say(f"Missing: {run}: {reason}", "bold red")
+        raise typer.Exit(MISSING_RUNS)
+
+
+def _words(launcher: str | None) -> list[str]:
+    try:
+        return shlex.split(launcher or "")
+    except ValueError as error:
+        raise ConfigError(f"--launcher {launcher}: {error}.") from None
+
+
+def _list_runs(runs: "Sequence[StudyRun]", folder: Path, warnings: Sequence[str]) -> None:
+    from phf.study.folder import StudyFolder
+    from phf.study.prepare import validate
+
+    for warning in warnings:
+        say(warning, "yellow")
+    validate(runs, StudyFolder(folder), lambda warning: say(warning, "yellow"))
+    for run in runs:
+        done = ", finished" if StudyFolder(folder).is_finished(run.name) else ""
+        say(f"{run.name}: {run.config.training.num_tokens or 0:,.0f} tokens{done}")
+    say(f"{len(runs)} runs, in {folder}")
+
+
+def _show(answer: "Answer") -> None:
+    from phf.report.html import format_number
+    from phf.study.claims import claims
+
+    for result in answer.results:
+        table = Table("method", "seeds", "misalignment score (95% interval)", "held-out bits/byte", "dominated by")
+        for arm in result.arms:
+            score, bits = arm.score, arm.bits_per_byte
+            interval = f"{format_number(score.mean)} ({format_number(score.low)} to {format_number(score.high)})"
+            dominated = ", ".join(arm.dominated_by)
+            table.add_row(shown(arm.name), str(len(arm.seeds)), interval, format_number(bits.mean), shown(dominated))
+        say(f"{result.task}, {result.scenario}")
+        console.print(table)
+        for claim in claims(result):
+            say(claim)

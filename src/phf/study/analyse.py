@@ -1,0 +1,189 @@
+"""The numbers of a study: each arm over its seeds, each pair of arms, and what it would take to tell a pair apart."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+
+from phf.errors import PhfError
+from phf.evaluation.compare import Comparison, PromptScores, compare, over_seeds
+from phf.registry.names import SCORERS
+from phf.report.tables import MEASURES
+from phf.runs.reader import Run
+from phf.statistics import UNBOUNDED, UNKNOWN, Interval, difference, mean_estimate, student_interval
+from phf.study.plan import Arm, StudyRun
+from phf.study.power import Needed, needed
+
+HELD_OUT = "eval/bits_per_byte"
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm of a task in one scenario, over its seeds."""
+
+    name: str
+    seeds: list[int]
+    """Those with a result."""
+    scores: list[PromptScores]
+    """The samples of each seed."""
+    score: Interval
+    """Mean misalignment score; see `over_seeds`."""
+    bits: list[float]
+    """Held-out bits per byte of each seed; empty where not measured."""
+    bits_per_byte: Interval
+    """Student's interval over the seeds: all of them are measured on the same held-out text."""
+    measures: dict[str, Interval]
+    """KL, downstream tasks, GLUE: each over the seeds."""
+    thresholds: dict[str, str]
+    """Thresholds that were percentiles: key -> "p50 = 0.00236"."""
+    dominated_by: list[str] = field(default_factory=list)
+
+    @property
+    def num_samples(self) -> int:
+        """Scored samples over all seeds."""
+        return sum(run.scored()[1].size for run in self.scores)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two arms of a task in one scenario: second - first."""
+
+    comparison: Comparison
+    """Of the misalignment scores."""
+    bits: Interval
+    """Of held-out bits per byte."""
+    first_bits: float
+    """Mean of the first."""
+    is_disjoint: bool
+    """Whether the intervals of the two misalignment scores do not overlap."""
+    needed: Needed | None
+    """What would distinguish the two, where these runs do not and that can be estimated."""
+
+    @property
+    def is_distinguished(self) -> bool:
+        """Whether the interval of the difference of the misalignment scores excludes 0."""
+        return _excludes_zero(Interval(self.comparison.difference, self.comparison.low, self.comparison.high))
+
+    @property
+    def bits_percent(self) -> Interval:
+        """The difference in bits per byte in percent of the first's mean."""
+        return self.bits.scaled(100 / self.first_bits) if self.first_bits > 0 else UNKNOWN
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """All arms of a task in one scenario."""
+
+    task: str
+    scenario: str
+    baseline: str
+    arms: list[ArmResult]
+    pairs: list[Pair]
+    """Each pair once: the baseline first with every other arm, then the others in order."""
+
+
+def analyse(runs: Sequence[StudyRun], results: Mapping[str, Run], baseline: str) -> list[TaskResult]:
+    """The results for each task and scenario, of the runs that have one; `results`: name of the run -> its folder.
+
+    Scenarios are those that the arms of a task have under the same name.
+    """
+    answers = []
+    for task in dict.fromkeys(run.arm.task for run in runs):
+        members: dict[Arm, list[tuple[int, Run]]] = {}
+        of_task = [run for run in runs if run.arm.task == task]
+        for run in of_task:
+            if run.name in results:
+                members.setdefault(run.arm, []).append((run.seed, results[run.name]))
+        scenarios = dict.fromkeys(name for of_arm in members.values() for _, run in of_arm for name in run.samples)
+        bounds = _bounds(of_task[0])
+        for scenario in scenarios:
+            arms = [_arm(arm, of_arm, scenario, bounds) for arm, of_arm in members.items()]
+            arms = [arm for arm in arms if arm.seeds]
+            names = [arm.name for arm in arms]
+            first = baseline if baseline in names else names[0]
+            arms.sort(key=lambda arm: arm.name != first)
+            pairs = [_pair(scenario, one, other) for one, other in combinations(arms, 2)]
+            _mark_dominated(arms, pairs)
+            answers.append(TaskResult(task, scenario, first, arms, pairs))
+    return answers
+
+
+def _arm(arm: Arm, members: Sequence[tuple[int, Run]], scenario: str, bounds: tuple[float, float]) -> ArmResult:
+    seeds, scores, bits = [], [], []
+    runs = []
+    for seed, run in members:
+        samples = run.samples.get(scenario, [])
+        of_run = PromptScores([sample.prompt for sample in samples], [sample.score for sample in samples])
+        if not of_run.scored()[1].size:
+            continue
+        runs.append(run)
+        seeds.append(seed)
+        scores.append(of_run)
+        if (measured := run.last(HELD_OUT)) is not None:
+            bits.append(measured)
+    keys = [key for group in MEASURES for run in runs for key in run.last_values(group)]
+    kept = [key for key in dict.fromkeys(keys) if not key.endswith(("_low", "_high", "_stderr"))]
+    values = {key: [value for run in runs if (value := run.last(key)) is not None] for key in kept}
+    thresholds = dict(runs[0].provenance.get("percentiles") or {}) if runs else {}
+    return ArmResult(
+        name=arm.name,
+        seeds=seeds,
+        scores=scores,
+        score=over_seeds(scores, bounds),
+        bits=bits,
+        bits_per_byte=student_interval(bits),
+        measures={key: student_interval(of_key) for key, of_key in values.items()},
+        thresholds=thresholds,
+    )
+
+
+def _pair(scenario: str, first: ArmResult, second: ArmResult) -> Pair:
+    comparison = compare(scenario, (first.name, first.scores), (second.name, second.scores))
+    bits = UNKNOWN
+    if first.bits and second.bits:
+        estimates = [mean_estimate(np.array(values)) for values in (first.bits, second.bits)]
+        bits = difference(*estimates).interval()
+        if min(len(first.bits), len(second.bits)) < 2:  # the spread between seeds of one of them is not known
+            bits = Interval(bits.mean, math.nan, math.nan)
+    low, high = sorted((first.score, second.score), key=lambda interval: interval.mean)
+    is_known = not math.isnan(low.high) and not math.isnan(high.low)
+    can_be_asked = not _excludes_zero(Interval(comparison.difference, comparison.low, comparison.high))
+    return Pair(
+        comparison,
+        bits,
+        float(np.mean(first.bits)) if first.bits else math.nan,
+        is_known and low.high < high.low,
+        needed(first.scores, second.scores) if can_be_asked else None,
+    )
+
+
+def _mark_dominated(arms: Sequence[ArmResult], pairs: Sequence[Pair]) -> None:
+    """An arm is dominated by another that is no worse in both means, misalignment and held-out loss, and in one of them
+    better by a difference whose interval excludes 0."""
+    by_name = {arm.name: arm for arm in arms}
+    for pair in pairs:
+        score = Interval(pair.comparison.difference, pair.comparison.low, pair.comparison.high)
+        if math.isnan(pair.bits.mean) or not (_excludes_zero(score) or _excludes_zero(pair.bits)):
+            continue
+        names = pair.comparison.first, pair.comparison.second
+        if score.mean <= 0 and pair.bits.mean <= 0:
+            by_name[names[0]].dominated_by.append(names[1])
+        elif score.mean >= 0 and pair.bits.mean >= 0:
+            by_name[names[1]].dominated_by.append(names[0])
+
+
+def _excludes_zero(interval: Interval) -> bool:
+    """Whether an interval is known and 0 is not in it."""
+    return not math.isnan(interval.low) and not math.isnan(interval.high) and not interval.low <= 0 <= interval.high
+
+
+def _bounds(run: StudyRun) -> tuple[float, float]:
+    """The lowest and the highest score of a task's scorer, as far as its class says."""
+    try:
+        scorer = SCORERS.resolve(str(run.config.generation.scorer_config.get("class_name")))
+    except PhfError:
+        return UNBOUNDED
+    bounds: tuple[float, float] = getattr(scorer, "score_bounds", UNBOUNDED)
+    return bounds

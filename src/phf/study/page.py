@@ -1,0 +1,133 @@
+"""The answer of a study: `study.json` and one page, from the same numbers."""
+
+import math
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from phf.report.charts import trade_off_chart
+from phf.report.html import render
+from phf.runs.writer import finite_or_none, write_json
+from phf.statistics import Interval
+from phf.storage.files import write_text_atomic
+from phf.study.analyse import ArmResult, Pair, TaskResult
+from phf.study.claims import advice, claims
+from phf.study.folder import ANSWER, PAGE, StudyFolder
+from phf.text import visible_text
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a study found."""
+
+    name: str
+    results: list[TaskResult]
+    missing: dict[str, str]
+    """Name of each run without a result -> the reason."""
+    num_runs: int
+    """Of the whole study."""
+    facts: dict[str, Any]
+    """What the runs were made with, the same for every attempt: tokens, hardware, versions."""
+
+
+def write_answer(answer: Answer, folder: StudyFolder) -> None:
+    """`study.json` and `report.html`, atomically. Nothing in them depends on how often the study was interrupted."""
+    write_json(folder.path / ANSWER, to_json(answer))
+    page = render(
+        resources.files("phf.study") / "study.html.j2",
+        answer=answer,
+        sections=[
+            {
+                "result": result,
+                "claims": claims(result),
+                "chart": _chart(result),
+                "keys": list(dict.fromkeys(key for arm in result.arms for key in arm.measures)),
+                "advice": {_names(pair): advice(pair) for pair in result.pairs},
+            }
+            for result in answer.results
+        ],
+        one_seed=any(len(arm.seeds) == 1 for result in answer.results for arm in result.arms),
+    )
+    write_text_atomic(folder.path / PAGE, page)
+
+
+def to_json(answer: Answer) -> dict[str, Any]:
+    """The answer as plain values; null for numbers that are not known."""
+    plain = {
+        "study": answer.name,
+        "num_runs": answer.num_runs,
+        "missing": answer.missing,
+        "facts": answer.facts,
+        "tasks": [
+            {
+                "task": result.task,
+                "scenario": result.scenario,
+                "baseline": result.baseline,
+                "claims": claims(result),
+                "arms": [_arm(arm) for arm in result.arms],
+                "pairs": [_pair(pair) for pair in result.pairs],
+            }
+            for result in answer.results
+        ],
+    }
+    return dict(finite_or_none(plain))
+
+
+def _arm(arm: ArmResult) -> dict[str, Any]:
+    return {
+        "name": arm.name,
+        "seeds": arm.seeds,
+        "score": arm.score._asdict(),
+        "scores_of_seeds": [float(run.scored()[1].mean()) for run in arm.scores],
+        "bits_per_byte": arm.bits_per_byte._asdict(),
+        "bits_per_byte_of_seeds": arm.bits,
+        "measures": {key: interval._asdict() for key, interval in arm.measures.items()},
+        "thresholds": arm.thresholds,
+        "dominated_by": arm.dominated_by,
+    }
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    return {
+        **pair.comparison.to_json(),
+        "is_distinguished": pair.is_distinguished,
+        "intervals_are_disjoint": pair.is_disjoint,
+        "bits_per_byte": pair.bits._asdict(),
+        "bits_per_byte_percent": pair.bits_percent._asdict(),
+        "needed_seeds": pair.needed and pair.needed.seeds,
+        "needed_samples": pair.needed and pair.needed.samples,
+    }
+
+
+def _names(pair: Pair) -> tuple[str, str]:
+    return pair.comparison.first, pair.comparison.second
+
+
+def _chart(result: TaskResult) -> str | None:
+    """Misalignment against held-out loss; None where no arm has both."""
+    points = [
+        {
+            "name": visible_text(arm.name),
+            "x": arm.bits_per_byte.mean,
+            "x_low": _or(arm.bits_per_byte.low, arm.bits_per_byte),
+            "x_high": _or(arm.bits_per_byte.high, arm.bits_per_byte),
+            "y": arm.score.mean,
+            "low": _or(arm.score.low, arm.score),
+            "high": _or(arm.score.high, arm.score),
+        }
+        for arm in result.arms
+        if not math.isnan(arm.bits_per_byte.mean)
+    ]
+    if not points:
+        return None
+    return trade_off_chart(
+        f"Misalignment against held-out loss: {visible_text(result.task)}, {visible_text(result.scenario)}",
+        "held-out bits per byte",
+        "mean misalignment score",
+        points,
+    )
+
+
+def _or(bound: float, interval: Interval) -> float:
+    """A bound, or the mean where it is not known."""
+    return interval.mean if math.isnan(bound) else bound

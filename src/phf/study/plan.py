@@ -1,0 +1,169 @@
+"""From a study to its runs: each a name and a whole configuration, with equal tokens within a task."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from phf.config import Config, load_config
+from phf.errors import ConfigError
+from phf.registry.names import did_you_mean
+from phf.study.schema import Setting, Study
+
+BASELINE = "mle"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the things that are compared on a task: a method in a setting."""
+
+    task: str
+    name: str
+    """"conditional", or with its setting "conditional-p10"."""
+    method: str
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One run: an arm with a seed."""
+
+    name: str
+    """Of its folder."""
+    arm: Arm
+    seed: int
+    config: Config
+
+
+def expand(study: Study, overrides: Iterable[str] = ()) -> tuple[list[StudyRun], list[str]]:
+    """The runs of a study, seeds outermost so that every method has a run early, and warnings of its configurations.
+
+    `overrides`: `section.key=value`, after those of the study. Raises `ConfigError` for a study that contradicts itself
+    or compares runs of different lengths.
+    """
+    _refuse_repeated(study)
+    names = {method: short_name(method) for method in study.methods}
+    _refuse_unknown_methods(study, names.values())
+    runs: list[StudyRun] = []
+    warnings: dict[str, None] = {}
+    for seed in study.seeds:
+        for task in study.tasks:
+            for method, called in names.items():
+                for setting in _settings_of(study, called):
+                    arm = Arm(task, f"{called}-{setting.name}" if setting else called, called)
+                    written = [*_written(study, setting), *overrides, f"training.seed={seed}"]
+                    config, notes = _configuration(task, method, written, study)
+                    warnings |= dict.fromkeys(notes)
+                    runs.append(StudyRun(f"{folder_name(task)}-{arm.name}-seed{seed}", arm, seed, config))
+    _refuse_equal_names(runs)
+    _refuse_unequal_tokens(runs)
+    choose_baseline(study, runs)
+    return runs, list(warnings)
+
+
+def arms_of(runs: Sequence[StudyRun]) -> list[Arm]:
+    """Each arm once, in order."""
+    return list(dict.fromkeys(run.arm for run in runs))
+
+
+def choose_baseline(study: Study, runs: Sequence[StudyRun]) -> str:
+    """The name of the arm that the others of a task are compared with: the one asked for, MLE, or the first.
+
+    Raises `ConfigError` for one that the study does not have.
+    """
+    names = list(dict.fromkeys(run.arm.name for run in runs))
+    if study.baseline is None:
+        return BASELINE if BASELINE in names else names[0]
+    if study.baseline not in names:
+        raise ConfigError(
+            f"baseline: the study has no method '{study.baseline}'. {did_you_mean(study.baseline, names)}"
+        )
+    return study.baseline
+
+
+def short_name(method: str) -> str:
+    """What a method is called: awr for awr, generic/awr and mine/awr.yml."""
+    path = Path(method)
+    return path.stem if path.suffix in (".yml", ".yaml") else path.name
+
+
+def folder_name(task: str) -> str:
+    """A task in the name of a run: pep8-pretrain for pep8/pretrain, my_task for configs/my_task.yml."""
+    path = Path(task)
+    return path.stem if path.suffix in (".yml", ".yaml") else task.replace("/", "-")
+
+
+def _settings_of(study: Study, method: str) -> list[Setting | None]:
+    own = [setting for setting in study.settings if setting.methods is None or method in setting.methods]
+    return list(own) or [None]
+
+
+def _written(study: Study, setting: Setting | None) -> list[str]:
+    """The overrides of a run as a command line has them."""
+    tokens = {} if study.num_tokens is None else {"training.num_tokens": study.num_tokens}
+    overrides: Mapping[str, Any] = {**tokens, **study.overrides, **(setting.overrides if setting else {})}
+    return [f"{key}={_inline(value)}" for key, value in overrides.items()]
+
+
+def _inline(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=10**9, allow_unicode=True)
+    return text.strip().removesuffix("...").strip()
+
+
+def _configuration(task: str, method: str, overrides: Sequence[str], study: Study) -> tuple[Config, list[str]]:
+    config, warnings = load_config(task=task, method=method, overrides=overrides)
+    if study.training_from == "task":
+        of_training = [text for text in overrides if text.lstrip().startswith("training.")]
+        training = load_config(task=task, overrides=of_training)[0].training
+        config = config.model_copy(update={"training": training})
+    return config, warnings
+
+
+def _refuse_unknown_methods(study: Study, names: Collection[str]) -> None:
+    for setting in study.settings:
+        for method in setting.methods or ():
+            if method not in names:
+                known = did_you_mean(method, names)
+                raise ConfigError(f"settings, '{setting.name}': the study has no method '{method}'. {known}")
+
+
+def _refuse_repeated(study: Study) -> None:
+    lists: dict[str, list[Any]] = {"tasks": study.tasks, "seeds": study.seeds}
+    for key, values in lists.items():
+        if repeated := [value for value in dict.fromkeys(values) if values.count(value) > 1]:
+            raise ConfigError(f"{key}: {repeated[0]} is listed more than once; it would count as often.")
+    names = [short_name(method) for method in study.methods]
+    if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ConfigError(
+            f"methods: two of them are called '{repeated[0]}'. List a method once, or copy its file under another name."
+        )
+
+
+def _refuse_equal_names(runs: Sequence[StudyRun]) -> None:
+    by_name: dict[str, StudyRun] = {}
+    for run in runs:
+        other = by_name.setdefault(run.name, run)
+        if other is not run:
+            what = (
+                f"tasks: {other.arm.task} and {run.arm.task} would both be"
+                if other.arm.task != run.arm.task
+                else "settings: two of one method would be"
+            )
+            raise ConfigError(f"{what} called '{run.name}'. Give one of them another name.")
+
+
+def _refuse_unequal_tokens(runs: Sequence[StudyRun]) -> None:
+    first: dict[str, StudyRun] = {}
+    for run in runs:
+        tokens = run.config.training.num_tokens
+        if tokens is None:
+            raise ConfigError(
+                f"{run.name}: training.num_tokens is not set, so the runs might differ in length. Set num_tokens in the study."
+            )
+        other = first.setdefault(run.arm.task, run)
+        if tokens != other.config.training.num_tokens:
+            raise ConfigError(
+                f"{run.name} would be trained on {tokens:,.0f} tokens and {other.name} on "
+                f"{other.config.training.num_tokens:,.0f}: methods are compared at equal tokens. Set num_tokens in the study."
+            )

@@ -1,0 +1,80 @@
+"""How many more seeds or samples would distinguish two methods, if their difference is what it seems to be."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from phf.evaluation.compare import PromptScores, SeedsEstimate, seeds_estimate
+from phf.statistics import mean_estimate, students_quantile
+
+MOST_SEEDS = 1000
+MOST_TIMES_SAMPLES = 1000
+"""Beyond these, the answer is that it would not help."""
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What would make the 95% interval of a difference exclude 0, all else being as estimated."""
+
+    seeds: int | None
+    """Seeds of each of the two, with as many samples each as now; None: `MOST_SEEDS` would not be enough."""
+    samples: int | None
+    """Samples of each run, with as many seeds as now; None: `MOST_TIMES_SAMPLES` as many would not be enough, since
+    seeds differ by more than their samples do."""
+
+
+def needed(first: Sequence[PromptScores], second: Sequence[PromptScores]) -> Needed | None:
+    """For two methods with at least two seeds each; None for fewer, or where no difference was seen.
+
+    The variance of a seed's mean is divided into that of its samples, as their spread implies, and the rest, which is that
+    of the seed itself; the choice of prompts, which all seeds have in common, shrinks with the number of samples.
+    """
+    if min(len(first), len(second)) < 2:
+        return None
+    estimate = seeds_estimate(first, second)
+    size = abs(estimate.between.value)
+    if size == 0 or not estimate.between.variance > 0:
+        return None
+    of_seeds = [float(np.var([run.scored()[1].mean() for run in runs], ddof=1)) for runs in (first, second)]
+    of_samples = [float(np.mean([_variance_of_mean(run) for run in runs])) for runs in (first, second)]
+    now = max(len(first), len(second))
+
+    def with_seeds(count: int) -> bool:
+        parts = [variance / count for variance in of_seeds]
+        degrees = sum(parts) ** 2 / sum(part**2 / (count - 1) for part in parts)
+        return _half_width(estimate, sum(parts), degrees, estimate.of_prompts) < size
+
+    def with_samples(times: float) -> bool:
+        parts = [
+            (max(whole - within, 0.0) + min(whole, within) / times) / len(runs)
+            for whole, within, runs in zip(of_seeds, of_samples, (first, second), strict=True)
+        ]
+        return _half_width(estimate, sum(parts), estimate.between.degrees, estimate.of_prompts / times) < size
+
+    samples = max(run.scored()[1].size for run in (*first, *second))
+    times = _least(with_samples, 2, MOST_TIMES_SAMPLES)
+    return Needed(_least(with_seeds, now + 1, MOST_SEEDS), None if times is None else times * samples)
+
+
+def _half_width(estimate: SeedsEstimate, variance: float, degrees: float, of_prompts: float) -> float:
+    changed = estimate.between._replace(variance=variance, degrees=degrees)
+    total = SeedsEstimate(changed, of_prompts, estimate.degrees_of_prompts).total()
+    return students_quantile(total.degrees) * math.sqrt(total.variance)
+
+
+def _variance_of_mean(run: PromptScores) -> float:
+    """That the samples of one run imply, the choice of its prompts included; 0 for a single sample."""
+    variance = mean_estimate(run.scored()[1]).variance
+    return 0.0 if math.isnan(variance) else variance
+
+
+def _least(holds: Callable[[int], bool], low: int, high: int) -> int | None:
+    """The least number from `low` to `high` for which a condition holds that, once it holds, keeps holding."""
+    if low > high or not holds(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return low

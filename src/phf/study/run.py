@@ -1,0 +1,97 @@
+"""The command: from a study to its answer."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phf.report.html import check_can_render
+from phf.runs.reader import Run
+from phf.storage.files import only_job
+from phf.study.analyse import analyse
+from phf.study.execute import Progress, execute
+from phf.study.folder import StudyFolder, begin
+from phf.study.page import Answer, write_answer
+from phf.study.plan import StudyRun, choose_baseline, expand
+from phf.study.prepare import prepare, validate
+from phf.study.schema import Study
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What the command shows."""
+
+    announce: Callable[[str], None]
+    """One message."""
+    progress: Callable[[str], None]
+    """The current activity, often, before runs are started."""
+    show: Callable[[Progress], None]
+    """Where the runs are, several times a second."""
+
+
+def run_study(
+    name: str,
+    study: Study,
+    output_dir: Path,
+    places: Callable[[Sequence[StudyRun]], list[dict[str, str]]],
+    callbacks: Callbacks,
+    *,
+    launcher: Sequence[str] = (),
+    overrides: Iterable[str] = (),
+) -> Answer:
+    """Train what is not finished and write `study.json` and `report.html`, even if some runs failed; returns the answer.
+
+    `places`: given the unfinished runs, the environment of each that may be in progress at the same time; see
+    `phf.study.places`. Raises an error before anything is trained if a run of the study would be refused.
+    """
+    check_can_render("phf study")
+    runs, warnings = expand(study, overrides)
+    for warning in warnings:
+        callbacks.announce(warning)
+    folder = StudyFolder(output_dir)
+    with only_job(output_dir):
+        unfinished = [run for run in runs if not folder.is_finished(run.name)]
+        validate(unfinished, folder, callbacks.announce)
+        for notice in begin(folder, runs):
+            callbacks.announce(notice)
+        failures: dict[str, str] = {}
+        if unfinished:
+            prepare(unfinished, folder, callbacks.announce, callbacks.progress)
+            failures = execute(runs, folder, places(unfinished), launcher, callbacks.show, callbacks.announce)
+        answer = read_answer(name, study, runs, folder, failures)
+        write_answer(answer, folder)
+    return answer
+
+
+def read_answer(
+    name: str, study: Study, runs: Sequence[StudyRun], folder: StudyFolder, failures: Mapping[str, str]
+) -> Answer:
+    """The answer of the run folders as they are; `failures`: why runs without a result have none."""
+    results: dict[str, Run] = {}
+    missing: dict[str, str] = {}
+    for run in runs:
+        result = folder.finished_run(run.name)
+        if isinstance(result, Run):
+            results[run.name] = result
+        else:
+            missing[run.name] = failures.get(run.name, result)
+    tasks = analyse(runs, results, choose_baseline(study, runs))
+    return Answer(name, tasks, missing, len(runs), _facts(runs, results))
+
+
+def _facts(runs: Sequence[StudyRun], results: Mapping[str, Run]) -> dict[str, Any]:
+    """What all runs have in common, from the study and the provenance of those that have a result."""
+    facts: dict[str, Any] = {
+        "tasks": ", ".join(dict.fromkeys(run.arm.task for run in runs)),
+        "methods": ", ".join(dict.fromkeys(run.arm.name for run in runs)),
+        "seeds": ", ".join(str(seed) for seed in dict.fromkeys(run.seed for run in runs)),
+        "tokens of each run": ", ".join(
+            f"{tokens:,.0f}" for tokens in dict.fromkeys(run.config.training.num_tokens or 0 for run in runs)
+        ),
+    }
+    for key in ("num_parameters", "evaluation_scorer", "hardware", "versions", "phf_version", "python", "git_commit"):
+        values = [value for run in results.values() if (value := run.provenance.get(key)) is not None]
+        distinct = [value for index, value in enumerate(values) if value not in values[:index]]
+        if distinct:
+            facts[key.replace("_", " ")] = distinct[0] if len(distinct) == 1 else distinct
+    return facts

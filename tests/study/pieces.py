@@ -1,0 +1,81 @@
+"""Studies and run folders small enough for tests."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from phf.config import dump_config
+from phf.study.folder import StudyFolder
+from phf.study.plan import StudyRun, expand
+from phf.study.schema import Study, parse_study
+
+
+def a_study(**changes) -> Study:
+    """MLE and conditional training of the quickstart's task, with two seeds."""
+    values = {"tasks": ["pep8/quickstart"], "methods": ["mle", "conditional"], "seeds": [1, 2]}
+    return parse_study(values | changes, "study.yml")
+
+
+def runs_of(**changes) -> list[StudyRun]:
+    return expand(a_study(**changes))[0]
+
+
+def finished(folder: Path, run: StudyRun, scores: list[float], bits: float, **numbers: float) -> None:
+    """A run folder as `phf train` leaves it."""
+    path = StudyFolder(folder).run(run.name)
+    (path / "samples").mkdir(parents=True)
+    (path / "model").mkdir()
+    (path / "model" / "config.json").write_text("{}")
+    (path / "config.yaml").write_text(dump_config(run.config))
+    provenance = {"method": run.arm.method, "max_steps": 2, "num_parameters": 10}
+    (path / "provenance.json").write_text(json.dumps(provenance))
+    line = {
+        "step": 2,
+        "tokens_seen": 128,
+        "generation/prompted/score": float(np.mean(scores)),
+        "eval/bits_per_byte": bits,
+    }
+    (path / "metrics.jsonl").write_text(json.dumps(line | numbers) + "\n")
+    lines = [
+        {"step": 2, "prompt": "", "continuation": "x", "score": score, "segments": ["x"], "segment_scores": [score]}
+        for score in scores
+    ]
+    (path / "samples" / "prompted.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+FAKE = """
+import json, os, sys, time
+from pathlib import Path
+options = dict(zip(sys.argv[3::2], sys.argv[4::2]))
+run = Path(options["--output-dir"]) / options["--run-name"]
+run.mkdir(parents=True, exist_ok=True)
+record = Path(options["--output-dir"]) / "record.jsonl"
+def note(event):
+    with record.open("a") as file:
+        place = {k: os.environ.get(k) for k in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
+        file.write(json.dumps({"run": run.name, "event": event, "arguments": sys.argv[1:], **place}) + "\\n")
+note("start")
+(run / "config.yaml").write_text("x")
+(run / "provenance.json").write_text(json.dumps({"max_steps": 4}))
+(run / "metrics.jsonl").write_text(json.dumps({"step": 1, "tokens_seen": 1}) + "\\n")
+BODY
+(run / "model").mkdir()
+(run / "model" / "config.json").write_text("{}")
+note("end")
+"""
+
+
+def fake_launcher(folder: Path, body: str = "") -> list[str]:
+    """Words before `phf train ...` that start a stand-in for it: it records its start, does `body`, and is finished."""
+    path = folder / "fake.py"
+    path.write_text(FAKE.replace("BODY", body))
+    return [sys.executable, str(path)]
+
+
+def recorded(folder: Path, event: str) -> list[dict]:
+    """What the stand-ins recorded, in order."""
+    path = folder / "record.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return [line for line in lines if line["event"] == event]

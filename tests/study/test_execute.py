@@ -1,0 +1,180 @@
+"""Runs side by side: each in its place, failures kept apart, interruptions passed on."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from filelock import FileLock
+from tests.study.pieces import fake_launcher, recorded, runs_of
+
+from phf.errors import OutputError
+from phf.study import execute as executing
+from phf.study.execute import Progress, execute
+from phf.study.folder import StudyFolder
+from phf.study.places import places_of
+
+GPUS = [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "5"}]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(executing, "TICK_SECONDS", 0.02)
+
+
+def run_all(folder, launcher, places=({},), show=lambda progress: None, said=None):
+    (folder / "plan").mkdir(exist_ok=True)
+    announce = (lambda message: None) if said is None else said.append
+    return execute(runs_of(), StudyFolder(folder), places, launcher, show, announce)
+
+
+def test_every_run_is_trained_from_its_configuration(tmp_path):
+    assert run_all(tmp_path, fake_launcher(tmp_path)) == {}
+    starts = recorded(tmp_path, "start")
+    assert [start["run"] for start in starts] == [run.name for run in runs_of()]
+    name = runs_of()[0].name
+    plan = str(tmp_path / "plan" / f"{name}.yaml")
+    assert starts[0]["arguments"] == [
+        *("phf", "train", "--config", plan, "--run-name", name, "--output-dir", str(tmp_path)),
+    ]
+
+
+def test_runs_in_progress_have_different_places_and_no_more_than_there_are(tmp_path):
+    most = 0
+
+    def show(progress):
+        nonlocal most
+        most = max(most, len(progress.running))
+
+    run_all(tmp_path, fake_launcher(tmp_path, "time.sleep(0.4)"), GPUS, show)
+    assert most == 2
+    first, second, *_ = (start["CUDA_VISIBLE_DEVICES"] for start in recorded(tmp_path, "start"))
+    assert {first, second} == {"0", "5"}
+
+
+def test_finished_runs_are_not_run_again_and_begun_ones_are_resumed(tmp_path):
+    done, begun, *_ = runs_of()
+    (tmp_path / done.name / "model").mkdir(parents=True)
+    (tmp_path / done.name / "model" / "config.json").write_text("{}")
+    (tmp_path / begun.name).mkdir()
+    (tmp_path / begun.name / "config.yaml").write_text("")
+    run_all(tmp_path, fake_launcher(tmp_path))
+    starts = recorded(tmp_path, "start")
+    assert [start["run"] for start in starts] == [run.name for run in runs_of()[1:]]
+    assert ["--resume" in start["arguments"] for start in starts] == [True, False, False]
+
+
+def test_a_failing_run_is_reported_with_its_reason_and_the_others_finish(tmp_path):
+    body = "if 'conditional-seed1' in run.name: print('Error: no  such\\nfile'); sys.exit(2)"
+    said = []
+    failures = run_all(tmp_path, fake_launcher(tmp_path, body), said=said)
+    name = "pep8-quickstart-conditional-seed1"
+    assert list(failures) == [name]
+    assert failures[name].startswith("no such file (exit status 2; ")
+    assert len(recorded(tmp_path, "end")) == 3
+    assert any(line.startswith(f"{name}: failed. no such file") for line in said)
+
+
+def test_a_killed_run_is_reported_with_the_end_of_its_log(tmp_path):
+    body = "if 'mle-seed2' in run.name: print('step 7', flush=True); os.kill(os.getpid(), 9)"
+    (reason,) = run_all(tmp_path, fake_launcher(tmp_path, body)).values()
+    assert reason.startswith("It ended with signal 9; ")
+    assert reason.endswith("mle-seed2.log ends: step 7")
+
+
+def test_a_run_that_ends_without_a_model_has_failed(tmp_path):
+    failures = run_all(tmp_path, fake_launcher(tmp_path, "sys.exit(0)"))
+    assert len(failures) == 4
+    assert all("exit status 0" in reason for reason in failures.values())
+
+
+def test_the_error_of_an_earlier_attempt_is_not_that_of_the_next(tmp_path):
+    run_all(tmp_path, fake_launcher(tmp_path, "print('Error: first'); sys.exit(2)"))
+    failures = run_all(tmp_path, fake_launcher(tmp_path, "print('bye'); sys.exit(1)"))
+    assert all("first" not in reason for reason in failures.values())
+
+
+def test_an_interruption_lets_the_runs_save_their_state(tmp_path):
+    body = """
+import signal
+def save(*_):
+    note("saved")
+    sys.exit(75)
+signal.signal(signal.SIGTERM, save)
+(run / "ready").write_text("")
+time.sleep(60)
+"""
+
+    def show(progress):
+        if all((tmp_path / run.name / "ready").exists() for run in runs_of()[:2]):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all(tmp_path, fake_launcher(tmp_path, body), [{}, {}], show)
+    assert len(recorded(tmp_path, "saved")) == 2
+
+
+def test_a_run_that_another_process_trains_is_waited_for(tmp_path):
+    name = runs_of()[0].name
+    (tmp_path / name).mkdir()
+    lock = FileLock(tmp_path / name / ".lock")
+    lock.acquire()
+
+    def show(progress):
+        if progress.finished == 3 and lock.is_locked:
+            assert name not in progress.running
+            lock.release()
+
+    assert run_all(tmp_path, fake_launcher(tmp_path), show=show) == {}
+    assert [start["run"] for start in recorded(tmp_path, "start")][-1] == name
+
+
+def test_progress_is_read_from_the_run_folders(tmp_path):
+    shares, left = [], []
+
+    def show(progress):
+        shares.append(progress.share)
+        left.append(progress.seconds_left)
+
+    run_all(tmp_path, fake_launcher(tmp_path, "time.sleep(0.2)"), show=show)
+    assert 0.25 / 4 in shares  # step 1 of 4 of one run of four
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert left[-1] == 0
+    assert all(seconds is None or seconds >= 0 for seconds in left)
+    assert Progress(4, 1, 1, {"a": 0.5}).share == 0.625
+
+
+def test_a_launcher_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(OutputError, match=r"^no-such-launcher phf train .*: cannot be started: No such file"):
+        run_all(tmp_path, ["no-such-launcher"])
+
+
+def test_places():
+    assert places_of(0, 8, None, 18, {}) == [{"OMP_NUM_THREADS": "1"}] * 8
+    assert places_of(0, 8, 2, 18, {}) == [{"OMP_NUM_THREADS": "4"}] * 2
+    assert places_of(0, 8, None, 4, {}) == [{"OMP_NUM_THREADS": "2"}] * 4
+    assert places_of(0, 2, None, 18, {"OMP_NUM_THREADS": "3"}) == [{}] * 2
+    gpus = places_of(2, 16, None, 18, {})
+    assert gpus == [{"OMP_NUM_THREADS": "8", "CUDA_VISIBLE_DEVICES": name} for name in ("0", "1")]
+    shared = places_of(2, 16, 4, 18, {"CUDA_VISIBLE_DEVICES": "3, GPU-7"})
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in shared] == ["3", "GPU-7", "3", "GPU-7"]
+
+
+def test_a_run_ends_with_the_study_that_started_it(tmp_path):
+    (tmp_path / "sleeper.py").write_text(
+        "import signal, sys, time\n"
+        "def end(*_):\n    open(sys.argv[1], 'w').write('asked to stop')\n    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\nprint('ready', flush=True)\ntime.sleep(60)\n"
+    )
+    program = (
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-m', 'phf.workers.attached', str(os.getpid()), 'sleeper', 'end.txt'],"
+        " stdout=subprocess.PIPE)\nchild.stdout.readline()\nos._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=30)
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "end.txt").exists() or not (tmp_path / "end.txt").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (tmp_path / "end.txt").read_text() == "asked to stop"
