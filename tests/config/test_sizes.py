@@ -7,7 +7,7 @@ from phf.config import dump_config, load_config
 from phf.config.meaning import meaning_of
 from phf.errors import ConfigError
 
-SIZED = ("pii/emails", "profanity/emails")
+SIZED = ("pii/emails", "profanity/emails", "pep8/packages")
 OWN = """
 size: small
 dataset: {datasets: [mine.jsonl], seq_length: 128}

@@ -6,7 +6,7 @@ import pytest
 from tests.tiny import tiny_config, tiny_tokenizer
 from tests.tokens.packed import CONTROL
 
-from phf.errors import ConfigError
+from phf.errors import ConfigError, CorpusError
 from phf.tokens import building
 from phf.tokens.prepare import held_out_blocks, training_blocks, view_settings
 
@@ -107,3 +107,73 @@ def test_altered_documents_up_to_the_allowed_share_are_announced(tmp_path, monke
     assert said == [
         "The tokenizer changes the text of 1 of 10 training documents (characters that it lacks, or its sign for a space)"
     ]
+
+
+def grouped(path, groups):
+    """A corpus of documents each with the group of its number, or without one."""
+    rows = [
+        {
+            "id": str(i),
+            "texts": [f"x = {i}\n"] * 10,
+            "scores": [0.0] * 10,
+            "meta": {} if group is None else {"package": group},
+        }
+        for i, group in enumerate(groups)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def split_ids(config, source):
+    """Ids of the documents that are trained on, and of those held out."""
+    blocks = (
+        training_blocks(config, tiny_tokenizer(), [source], silent),
+        held_out_blocks(config, tiny_tokenizer(), [source], silent),
+    )
+    return [{id for _, id in some.packed_documents()} for some in blocks]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_documents_of_one_group_are_held_out_together(tmp_path, monkeypatch, streaming):
+    monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
+    groups = [f"package{i % 12}" for i in range(120)]
+    source = grouped(tmp_path / "a.jsonl", groups)
+    settings = {"dataset.eval_fraction": 0.4, "dataset.streaming": streaming}
+    train, held_out = split_ids(tiny_config(source, **settings, **{"dataset.eval_group": "package"}), source)
+    packages_of = lambda ids: {groups[int(id)] for id in ids}  # noqa: E731
+    assert train | held_out == set(map(str, range(120)))
+    assert packages_of(train).isdisjoint(packages_of(held_out))
+    assert packages_of(held_out)
+    by_ids = split_ids(tiny_config(source, **settings), source)
+    assert packages_of(by_ids[0]) & packages_of(by_ids[1]), "without groups, each document is by itself"
+
+
+def test_blocks_that_are_streamed_hold_no_group_that_is_held_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
+    source = grouped(tmp_path / "a.jsonl", [f"package{i % 12}" for i in range(120)])
+    settings = {"dataset.eval_fraction": 0.4, "dataset.eval_group": "package"}
+    stored, streamed = (
+        training_blocks(
+            tiny_config(source, **settings, **{"dataset.streaming": streaming}), tiny_tokenizer(), [source], silent
+        )
+        for streaming in (False, True)
+    )
+    ids = [
+        sorted(bytes(item["input_ids"]) for item in items)
+        for items in (map(stored.__getitem__, range(len(stored))), streamed.epoch(0))
+    ]
+    assert ids[0] == ids[1]
+
+
+def test_a_document_without_its_group_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
+    for name, group in (("none", None), ("empty", "")):
+        source = grouped(tmp_path / f"{name}.jsonl", ["a", "b"] * 20 + [group])
+        config = tiny_config(source, **{"dataset.eval_fraction": 0.4, "dataset.eval_group": "package"})
+        with pytest.raises(
+            CorpusError, match=r"Document '40' has no value of 'package' in its meta .*dataset\.eval_group"
+        ):
+            training_blocks(config, tiny_tokenizer(), [source], silent)
+    # nothing is held out of what is read here
+    config = tiny_config(source, **{"dataset.eval_fraction": 0, "dataset.eval_group": "package"})
+    training_blocks(config, tiny_tokenizer(), [source], silent)

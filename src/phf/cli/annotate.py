@@ -36,7 +36,9 @@ def workers_ahead(options: Mapping[str, Any]) -> AbstractContextManager[None]:
 
 
 def annotate(
-    sources: Annotated[list[str], typer.Argument(help="Corpora: files, folders, globs, Hub names, python-stdlib.")],
+    sources: Annotated[
+        list[str], typer.Argument(help="Corpora: files, folders, globs, Hub names, python-stdlib, python-packages.")
+    ],
     scorer: Annotated[
         list[str], typer.Option(help="Scorer (phf list scorers), or {class_name: ..., key: value}. Repeat it for more.")
     ],

@@ -8,8 +8,9 @@ from typing import Any
 from phf.config.released import PROMPTS as RELEASED
 from phf.corpus.formats.row_policy import Chosen
 from phf.corpus.sources import stdlib
-from phf.corpus.sources.documents import PYTHON_STDLIB, read_records
+from phf.corpus.sources.documents import read_records
 from phf.corpus.sources.listing import record_files
+from phf.corpus.sources.python_code import PYTHON_STDLIB
 from phf.errors import CorpusError
 from phf.registry.names import did_you_mean
 

@@ -4,9 +4,8 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Literal
 
 from phf.corpus.sources.parts import Part
-from phf.tokens.encoded import Encoder
 from phf.tokens.encoding_processes import EncodingProcesses
-from phf.tokens.pieces import Corpus, End, Piece, PieceFiles, Share, encode_share, fitting_processes, shares
+from phf.tokens.pieces import Corpus, End, Piece, PieceFiles, Share, encode_share, encoder_of, fitting_processes, shares
 from phf.workers.garbage import collecting_rarely
 
 Backend = Literal["local", "ray"]
@@ -39,7 +38,7 @@ def encode_parts(
 
 
 def _encode_here(corpus: Corpus, parts: Sequence[tuple[str, Part]], files: PieceFiles) -> Iterator[Piece | End]:
-    encoder = Encoder(corpus.tokenizer, corpus.tokenization)
+    encoder = encoder_of(corpus)
     for share in map(Share, range(len(parts))):
         stop = 0
         for start, encoded in encode_share(corpus, *parts[share.part], share, encoder, files.numbers(share.part)):

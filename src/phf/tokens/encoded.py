@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from phf.corpus.sources.documents import AnnotatedDocument
+from phf.errors import CorpusError
 from phf.storage.hashing import hash64
+from phf.text import visible
 from phf.tokens.encoding import DocumentsEncoder, SegmentEncoder, WholeDocumentEncoder
 from phf.tokens.spelling import first_difference
 from phf.tokens.text_tokenizer import TextTokenizer
@@ -43,6 +45,24 @@ def document_key(document_id: str) -> int:
 def split_hash(document_id: str) -> int:
     """What decides whether a document is held out: 64 bits that depend on nothing but its id."""
     return hash64("eval split", document_id)
+
+
+def split_hash_of(document: AnnotatedDocument, eval_group: str | None) -> int:
+    """The `split_hash` of a document or, with `eval_group`, 64 bits that depend on nothing but the value of that key in `meta`.
+
+    Raises `CorpusError` for a document without a value.
+    """
+    if eval_group is None:
+        return split_hash(document.id)
+    value = document.meta.get(eval_group)
+    if value is None or value == "":
+        known = ", ".join(sorted(document.meta)) or "none"
+        raise CorpusError(
+            f"Document '{visible(document.id, 100)}' has no value of '{visible(eval_group, 100)}' in its meta (keys: "
+            f"{visible(known)}), by which dataset.eval_group holds documents out. Choose another key, or set "
+            "dataset.eval_group to null."
+        )
+    return hash64("eval group", json.dumps(value, sort_keys=True))
 
 
 @dataclass(frozen=True)
@@ -122,9 +142,11 @@ class Encoder:
     Args:
         tokenizer: a tokenizer of transformers, or its `TextTokenizer`.
         tokenization: encode each segment separately (the released system), or whole documents (as prompts are encoded later).
+        eval_group: see `split_hash_of`.
     """
 
-    def __init__(self, tokenizer: Any, tokenization: Tokenization) -> None:
+    def __init__(self, tokenizer: Any, tokenization: Tokenization, eval_group: str | None = None) -> None:
+        self._eval_group = eval_group
         self._plain = PlainEncoder(tokenizer)
         self._whole = WholeDocumentEncoder(self._plain)
         self._encoder: DocumentsEncoder = SegmentEncoder(self._plain) if tokenization == "segments" else self._whole
@@ -139,7 +161,7 @@ class Encoder:
         names = [document.id.encode("utf-8", "surrogatepass") for document in batch]
         rows = np.zeros(len(batch), DOCUMENT)
         rows["key"] = [document_key(document.id) for document in batch]
-        rows["split_hash"] = [split_hash(document.id) for document in batch]
+        rows["split_hash"] = [split_hash_of(document, self._eval_group) for document in batch]
         rows["num_bytes"] = [len(text.encode()) for text in texts]
         rows["num_segments"] = num_segments
         rows["num_tokens"] = num_tokens

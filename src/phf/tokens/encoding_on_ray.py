@@ -10,8 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from phf.corpus.sources.parts import Part
-from phf.tokens.encoded import Encoder
-from phf.tokens.pieces import Corpus, End, Piece, PieceFiles, Share, describe_piece, encode_share, shares
+from phf.tokens.pieces import Corpus, End, Piece, PieceFiles, Share, describe_piece, encode_share, encoder_of, shares
 from phf.workers.garbage import collecting_rarely
 from phf.workers.ray_cluster import RETRIES, ray_cluster, result_of
 
@@ -61,7 +60,7 @@ class _EncodingActor:
     def __init__(self, corpus: Corpus) -> None:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # there is an actor for each processor
         self._corpus = corpus
-        self._encoder = Encoder(corpus.tokenizer, corpus.tokenization)
+        self._encoder = encoder_of(corpus)
 
     def encode(
         self, source: str, part: Part, share: Share, done: Collection[int]

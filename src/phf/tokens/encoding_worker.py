@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.errors import PhfError
-from phf.tokens.encoded import Encoder
-from phf.tokens.pieces import Corpus, PieceFiles, PieceStart, Share, encode_share
+from phf.tokens.pieces import Corpus, PieceFiles, PieceStart, Share, encode_share, encoder_of
 from phf.tokens.text_tokenizer import TextTokenizer
 from phf.workers.garbage import collecting_rarely
 from phf.workers.parent import Parent
@@ -41,7 +40,7 @@ def _serve(parent: Parent, settings: dict[str, Any], _: bytes) -> None:
     logging.disable()  # the parent has read the same folders and logged what is in them
     parts = corpus.parts()
     logging.disable(logging.NOTSET)
-    encoder, files = Encoder(tokenizer, corpus.tokenization), PieceFiles(Path(settings["folder"]))
+    encoder, files = encoder_of(corpus), PieceFiles(Path(settings["folder"]))
     while True:
         request, _ = parent.receive()
         share = Share(**{**request, "start": PieceStart(**request["start"])})

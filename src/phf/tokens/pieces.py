@@ -47,15 +47,19 @@ class Corpus:
     tokenizer: TextTokenizer
     tokenization: Tokenization
     piece_chars: int = PIECE_CHARS
+    eval_group: str | None = None
+    """Key of `meta` by whose values documents are held out; see `split_hash_of`."""
 
     @property
     def key(self) -> str:
-        """Hash of everything that decides what a store of it holds: sources in their order, tokenizer, tokenization."""
+        """Hash of everything that decides what a store of it holds: sources in their order, tokenizer, tokenization,
+        what documents are held out by."""
         parts = [
             FORMAT,
             [fingerprint(source) for source in self.sources],
             self.tokenizer.fingerprint,
             self.tokenization,
+            *([] if self.eval_group is None else [self.eval_group]),
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
@@ -118,6 +122,11 @@ class Piece:
     def number(self) -> int:
         """Its number in its part."""
         return self.start.number
+
+
+def encoder_of(corpus: Corpus) -> Encoder:
+    """What encodes its documents."""
+    return Encoder(corpus.tokenizer, corpus.tokenization, corpus.eval_group)
 
 
 def read_sources(sources: Sequence[str], scores_column: str) -> Iterator[AnnotatedDocument]:

@@ -44,10 +44,11 @@ def training_blocks(
 ) -> Blocks | StreamingBlocks:
     """What a run trains on, of annotated `sources`; `progress` is called while they are encoded."""
     settings = view_settings(config, tokenizer)
-    if config.dataset.streaming:
+    dataset = config.dataset
+    if dataset.streaming:
         return StreamingBlocks(corpus_of(config, tokenizer, sources), settings)
     blocks = stored_blocks(config, tokenizer, sources, settings, progress)
-    _note_repeated_ids(blocks)
+    _note_repeated_ids(blocks, dataset.eval_group)
     _announce_altered(blocks, "training", announce)
     return blocks
 
@@ -109,7 +110,13 @@ def stored_blocks(
 def corpus_of(config: Config, tokenizer: Any, sources: Sequence[str]) -> Corpus:
     """What is encoded, of annotated `sources`."""
     dataset = config.dataset
-    return Corpus(tuple(sources), dataset.scores_column, TextTokenizer.of(tokenizer), dataset.tokenization)
+    return Corpus(
+        tuple(sources),
+        dataset.scores_column,
+        TextTokenizer.of(tokenizer),
+        dataset.tokenization,
+        eval_group=dataset.eval_group if dataset.eval_fraction else None,
+    )
 
 
 def view_settings(config: Config, tokenizer: Any) -> ViewSettings:
@@ -159,9 +166,9 @@ def _announce_altered(blocks: Blocks, split: str, announce: Announce) -> None:
         )
 
 
-def _note_repeated_ids(blocks: Blocks) -> None:
+def _note_repeated_ids(blocks: Blocks, eval_group: str | None) -> None:
     meta = blocks.store.meta
-    if blocks.settings.eval_fraction and meta["num_repeated_ids"]:
+    if blocks.settings.eval_fraction and eval_group is None and meta["num_repeated_ids"]:
         logger.warning(
             "%s of %s documents have the id of an earlier one. dataset.eval_fraction chooses by ids: documents of one id are "
             "held out together, or not at all.",

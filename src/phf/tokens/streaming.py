@@ -16,10 +16,19 @@ from phf.corpus.dataset import in_batches
 from phf.errors import OutputError
 from phf.storage.hashing import hash64
 from phf.tokens.cutting import PackedChunk, Packer, PackingState, cut_into_blocks
-from phf.tokens.encoded import EncodedDocuments, Encoder, avg_score_array, document_key, split_hash
+from phf.tokens.encoded import EncodedDocuments, avg_score_array, document_key, split_hash_of
 from phf.tokens.encoding_processes import EncodingProcesses
 from phf.tokens.layout import document_positions
-from phf.tokens.pieces import Corpus, PieceFiles, PieceStart, encode_share, fitting_processes, read_sources, shares
+from phf.tokens.pieces import (
+    Corpus,
+    PieceFiles,
+    PieceStart,
+    encode_share,
+    encoder_of,
+    fitting_processes,
+    read_sources,
+    shares,
+)
 from phf.tokens.selection import in_split
 from phf.tokens.stream_index import IndexedPiece, StreamIndex
 from phf.tokens.view_settings import ViewCounts, ViewSettings
@@ -106,7 +115,9 @@ class StreamingBlocks:
         """
         settings = self.settings
         for batch in in_batches(read_sources(self.corpus.sources, self.corpus.scores_column)):
-            kept = in_split(np.array([split_hash(document.id) for document in batch], np.uint64), settings)
+            kept = in_split(
+                np.array([split_hash_of(document, self.corpus.eval_group) for document in batch], np.uint64), settings
+            )
             if settings.split == "train":
                 kept &= settings.method.keeps(avg_score_array(batch))
             for document, is_kept in zip(batch, kept, strict=True):
@@ -186,7 +197,7 @@ class StreamingBlocks:
             fitting = fitting_processes(parts)
             processes = min(fitting, max(fitting // self.num_readers, 1))
         if not processes:
-            encoder = Encoder(self.corpus.tokenizer, self.corpus.tokenization)
+            encoder = encoder_of(self.corpus)
             for share in shares(parts, 1, first_part, start):
                 for begins, encoded in encode_share(self.corpus, *parts[share.part], share, encoder):
                     assert encoded is not None, "no piece is done already"

@@ -51,7 +51,7 @@ class DatasetConfig(Section):
 
     datasets: list[str] = Field(min_length=1)
     """Sources: Hub names, saved datasets, Parquet or JSON Lines files, folders or globs, folders of text files, or
-    `python-stdlib`. Raw documents are scored first with the task's scorer."""
+    `python-stdlib` or `python-packages`. Raw documents are scored first with the task's scorer."""
     segment: str | None = Field(default=None, pattern=r"^(lines|document|sentences(:[a-z]{2})?)$")
     """How raw documents are cut before scoring: lines, sentences, sentences:LANGUAGE (en, de, es, fr, zh, ja, th, or
     xx for any) or document. None: the scorer's own way."""
@@ -78,6 +78,9 @@ class DatasetConfig(Section):
     """Skip this many tokens from the start of the corpus, in stored order, before filtering and without control tokens."""
     eval_fraction: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of documents held out, chosen by document id: the same for every method and seed."""
+    eval_group: str | None = Field(default=None, min_length=1)
+    """Key of the documents' `meta`, such as `package`: documents of one value are held out together, or not at all, and
+    `eval_fraction` is the share of values. None: each document by itself."""
     eval_datasets: list[str] = []
     """Held-out sources, instead of `eval_fraction`."""
     max_eval_tokens: int = Field(default=1_000_000, ge=1)

@@ -1,1 +1,1 @@
-"""A source (file, folder, glob, URL, Hub dataset, `python-stdlib`) -> its documents."""
+"""A source (file, folder, glob, URL, Hub dataset, `python-stdlib`, `python-packages`) -> its documents."""

@@ -1,7 +1,7 @@
 """Sources of documents: everything that can be given as a corpus or a dataset.
 
 A Hub name or saved `datasets` folder; a file, folder or glob of records (Parquet, JSON, CSV, Arrow, ORC), plain or
-compressed, local or at a URL; a file, folder or glob of text or source code; `python-stdlib`. A path that exists on disk
+compressed, local or at a URL; a file, folder or glob of text or source code; `python-stdlib`; `python-packages`. A path on disk
 takes precedence over a Hub name. Records hold raw documents (`text`) or annotated ones (`texts`, `scores`).
 """
 
@@ -11,7 +11,6 @@ import reprlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,15 +29,16 @@ from phf.corpus.formats.row_policy import (
     stop,
 )
 from phf.corpus.formats.stored import is_url
-from phf.corpus.sources import stdlib
+from phf.corpus.sources import python_code
 from phf.corpus.sources.hub_datasets import hub_rows, saved_rows
 from phf.corpus.sources.listing import Listing, is_saved_dataset, is_text, list_source
-from phf.corpus.sources.parts import PYTHON_STDLIB, Part, list_corpus
+from phf.corpus.sources.parts import Part, list_corpus
+from phf.corpus.sources.python_code import PYTHON_SOURCES
 from phf.corpus.sources.rows import LineSpan, Record, read_file, read_span
 from phf.errors import CorpusError
 from phf.storage.reading import parse_json, without_surrogates
 
-__all__ = ["PYTHON_STDLIB", "Part", "Record"]
+__all__ = ["Part", "Record"]
 
 LONGEST_DOCUMENT = 2**31 - 2**24
 """Bytes of UTF-8: text of a shard is addressed by 32 bits, and a shard may hold a little more than its last document."""
@@ -105,12 +105,11 @@ class DocumentReader:
         part = self.part
         if part.kind == "text":
             yield from self._texts()
-        elif part.kind == "stdlib":
+        elif part.source in PYTHON_SOURCES:
             before = f"{part.name}/" if part.name else ""
-            undecodable = partial(self.notes.leave_out, reason="not decodable as it declares")
-            for (name, text), done in stdlib.read_files(undecodable):
+            for name, text, meta, done in python_code.read_modules(part.source, self.notes.leave_out):
                 self.fraction = done
-                yield Document(before + name, text)
+                yield Document(before + name, text, meta)
         else:
             for record in self._records():
                 try:
@@ -167,7 +166,7 @@ def read_documents(source: str) -> Iterator[Document]:
 
 def is_annotated(source: str) -> bool:
     """Whether the first record of a source has `texts`, so is already cut into segments."""
-    if source == PYTHON_STDLIB or is_text(source):
+    if source in PYTHON_SOURCES or is_text(source):
         return False
     first = next(iter(read_records(source, lambda names: Chosen([], list(names)[:1]))), None)
     return first is not None and "texts" in first.columns
@@ -175,7 +174,7 @@ def is_annotated(source: str) -> bool:
 
 def read_records(source: str, choose: Choose = all_columns) -> Iterator[Record]:
     """The rows of a source of records, with the columns that `choose` takes, at least."""
-    if source == PYTHON_STDLIB or is_text(source):
+    if source in PYTHON_SOURCES or is_text(source):
         raise CorpusError(f"{source} is text, not records. Give a file, folder or glob of records.")
     for part in parts(source):
         yield from read_part(part, choose)
@@ -245,8 +244,8 @@ def fingerprint(source: str, options: ReadOptions | None = None, listing: Listin
 
     `listing`: what `list_source` gives for it, if it is at hand.
     """
-    if source == PYTHON_STDLIB:
-        described = stdlib.describe()
+    if source in PYTHON_SOURCES:
+        described = python_code.describe(source)
     elif not is_url(source) and is_saved_dataset(source):
         files = sorted(path for path in Path(source).rglob("*") if path.is_file())
         described = [f"{p.resolve()}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files]

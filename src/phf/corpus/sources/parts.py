@@ -10,15 +10,15 @@ from typing import Literal
 from phf.corpus.formats.parquet_rows import RowSpan
 from phf.corpus.formats.row_policy import ReadNotes, ReadOptions
 from phf.corpus.formats.stored import is_url
-from phf.corpus.sources import stdlib
+from phf.corpus.sources import python_code
 from phf.corpus.sources.hub_datasets import parse_hub_name
 from phf.corpus.sources.listing import ListedFile, Listing, is_saved_dataset, list_source
+from phf.corpus.sources.python_code import PYTHON_SOURCES, PythonKind
 from phf.errors import CorpusError
 from phf.storage.hashing import hash64
 from phf.storage.reading import without_surrogates
 from phf.text import visible_text
 
-PYTHON_STDLIB = "python-stdlib"
 GROUPED_ABOVE = 16
 """Maximum number of files of records in a source that have shards of their own; if there are more, small ones are grouped."""
 GROUP_BYTES = 128_000_000
@@ -31,7 +31,7 @@ _logged: set[str] = set()
 """Notes on corpora already read in this process: each is logged once, however often a corpus is read."""
 logger = logging.getLogger(__name__)
 
-Kind = Literal["records", "text", "saved", "hub", "stdlib"]
+Kind = Literal["records", "text", "saved", "hub"] | PythonKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def distinct_parts(sources: Sequence[str]) -> list[list[Part]]:
 
 
 def _listed(source: str, options: ReadOptions | None) -> Listing | None:
-    if source == PYTHON_STDLIB or (not is_url(source) and is_saved_dataset(source)):
+    if source in PYTHON_SOURCES or (not is_url(source) and is_saved_dataset(source)):
         return None
     listing = list_source(source, options)
     if listing is None:
@@ -192,8 +192,8 @@ def _saved_place(source: str) -> str:
 
 def _special(source: str, prefix: str) -> Part:
     """The part that is all of a source without files."""
-    if source == PYTHON_STDLIB:
-        return Part(source, "stdlib", prefix, num_bytes=stdlib.num_bytes())
+    if source in PYTHON_SOURCES:
+        return Part(source, python_code.kind_of(source), prefix, num_bytes=python_code.num_bytes(source))
     if is_saved_dataset(source):
         name = os.path.basename(os.path.abspath(source))
         return Part(source, "saved", without_surrogates("/".join(filter(None, (prefix, name)))))
