@@ -102,7 +102,7 @@ def test_tests_and_vendored_copies_are_not_read(site):
     assert list(documents()) == ["p/vendors.py", "p/x.py"]
 
 
-def test_what_nobody_wrote_and_copies_are_left_out_and_counted(site):
+def test_generated_and_minified_files_and_copies_are_left_out_and_counted(site):
     site("a/good.py", CODE.format(0))
     site("b/copy.py", CODE.format(0))
     site("b/spaced.py", CODE.format(0).replace("\n", "\n\n"))
