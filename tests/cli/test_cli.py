@@ -223,13 +223,13 @@ def test_a_mistake_in_a_process_of_its_own_leaves_no_traceback():
 
 
 def test_our_own_bugs_are_not_dressed_up_as_mistakes(monkeypatch):
-    monkeypatch.setattr(train, "load", lambda *_: 1 / 0)
+    monkeypatch.setattr(train, "load", lambda *_, **__: 1 / 0)
     assert isinstance(phf("train", "--task", "pep8").exception, ZeroDivisionError)
 
 
 @pytest.mark.parametrize("escape", ["\x1b[31m", "\x07", "\u202e"])
 def test_messages_do_not_steer_the_terminal(monkeypatch, escape):
-    def fail(*_):
+    def fail(*_, **__):
         raise CorpusError(f"a{escape}b")
 
     monkeypatch.setattr(train, "load", fail)

@@ -100,3 +100,12 @@ def test_the_baseline_is_mle_unless_another_is_asked_for():
     assert choose_baseline(a_study(baseline="conditional"), runs_of()) == "conditional"
     others = ["conditional", "awr"]
     assert choose_baseline(a_study(methods=others), runs_of(methods=others, training_from="task")) == "conditional"
+
+
+def test_the_size_is_part_of_the_names():
+    runs = runs_of(tasks=["pii/emails"], size="small", seeds=[1], training_from="task")
+    assert [run.name for run in runs] == ["pii-emails-small-mle-seed1", "pii-emails-small-conditional-seed1"]
+    assert {run.config.model.config_kwargs["n_embd"] for run in runs} == {384}
+    assert len({run.config.training.num_tokens for run in runs}) == 1
+    with pytest.raises(ConfigError, match=r"huge. is not a size"):
+        runs_of(tasks=["pii/emails"], size="huge")

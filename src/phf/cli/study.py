@@ -24,10 +24,12 @@ def study(
     study: Annotated[str, typer.Argument(help="A YAML file, or a shipped study: objectives, thresholds.")],
     more: MoreOverrides = None,
     task: Annotated[list[str] | None, typer.Option(help="Instead of the study's tasks; repeat it for several.")] = None,
+    size: Annotated[str | None, typer.Option(help="tiny, small or gpt2, for tasks that have sizes.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Instead of the study's seeds: 1 to this number.")] = None,
     override: Overrides = None,
     output_dir: Annotated[
-        Path | None, typer.Option(help="Folder for its runs and the answer; default: runs/<study>.")
+        Path | None,
+        typer.Option(help="Folder for its runs and the answer; default: runs/<study>, with --task and --size."),
     ] = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Runs at the same time; default: one per GPU, or per CPU without GPUs.")
@@ -44,15 +46,16 @@ def study(
     quiet()
     from phf.cli.progress import heartbeat
     from phf.cli.study_progress import study_progress
-    from phf.study.plan import expand
+    from phf.study.plan import expand, folder_name
     from phf.study.run import Callbacks, run_study
     from phf.study.schema import read_study
 
     name, described = read_study(study)
-    changes = {"tasks": task, "seeds": seeds and list(range(1, seeds + 1))}
+    changes = {"tasks": task, "size": size, "seeds": seeds and list(range(1, seeds + 1))}
     described = described.model_copy(update={key: value for key, value in changes.items() if value})
     overrides = [*(override or []), *(more or [])]
-    folder = output_dir or Path("runs") / name
+    chosen = [*map(folder_name, task or ()), *([size] if size else [])]
+    folder = output_dir or Path("runs") / "-".join([name, *chosen])
     if dry_run:
         runs, warnings = expand(described, overrides)
         _list_runs(runs, folder, warnings)

@@ -55,7 +55,8 @@ def expand(study: Study, overrides: Iterable[str] = ()) -> tuple[list[StudyRun],
                     written = [*_written(study, setting), *overrides, f"training.seed={seed}"]
                     config, notes = _configuration(task, method, written, study)
                     warnings |= dict.fromkeys(notes)
-                    runs.append(StudyRun(f"{folder_name(task)}-{arm.name}-seed{seed}", arm, seed, config))
+                    of_task = folder_name(task) if config.size is None else f"{folder_name(task)}-{config.size}"
+                    runs.append(StudyRun(f"{of_task}-{arm.name}-seed{seed}", arm, seed, config))
     _refuse_equal_names(runs)
     _refuse_unequal_tokens(runs)
     choose_baseline(study, runs)
@@ -112,10 +113,10 @@ def _inline(value: Any) -> str:
 
 
 def _configuration(task: str, method: str, overrides: Sequence[str], study: Study) -> tuple[Config, list[str]]:
-    config, warnings = load_config(task=task, method=method, overrides=overrides)
+    config, warnings = load_config(task=task, method=method, size=study.size, overrides=overrides)
     if study.training_from == "task":
         of_training = [text for text in overrides if text.lstrip().startswith("training.")]
-        training = load_config(task=task, overrides=of_training)[0].training
+        training = load_config(task=task, size=study.size, overrides=of_training)[0].training
         config = config.model_copy(update={"training": training})
     return config, warnings
 

@@ -32,6 +32,8 @@ class Study(Section):
 
     tasks: list[str] = Field(min_length=1)
     """Shipped names or paths of task files."""
+    size: str | None = None
+    """Size of the tasks that have sizes; null: that of the task."""
     methods: list[str] = Field(min_length=1)
     """Shipped names or paths of method files; a method is called by the last part of its name."""
     seeds: list[int] = Field(default=[1, 2, 3], min_length=1)
