@@ -1,5 +1,7 @@
 """ObjectiveLM: chunked and dense agree on every kind of model; auto takes the dense path where the head is not plain."""
 
+import copy
+
 import pytest
 import torch
 from tests.tiny import TINY_MODELS, tiny_lm, tiny_tokenizer
@@ -329,3 +331,22 @@ def test_compiling_changes_nothing(head, batch):
         *(torch.autograd.grad(loss, list(model.parameters())) for loss in (compiled, expected)), strict=True
     ):
         torch.testing.assert_close(mine, reference)
+
+
+def test_the_activation_of_gpt2_runs_in_one_kernel_with_the_same_results(batch):
+    lm = tiny_lm("gpt2", tiny_tokenizer(), attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
+    assert lm.config.activation_function == "gelu_new"
+    names = list(lm.state_dict())
+    evaluated = ObjectiveLM(copy.deepcopy(lm), MLE(), trains=False).train()
+    trained = ObjectiveLM(lm, MLE()).train()
+    kinds = [{type(module).__name__ for module in of.modules()} for of in (evaluated, trained)]
+    assert ["NewGELUActivation" in of for of in kinds] == [True, False]
+    losses = [model(**batch)["loss"] for model in (evaluated, trained)]
+    torch.testing.assert_close(*losses, rtol=1e-6, atol=0)
+    grads = [
+        torch.autograd.grad(loss, list(of.parameters())) for loss, of in zip(losses, (evaluated, trained), strict=True)
+    ]
+    for mine, reference in zip(*grads, strict=True):
+        torch.testing.assert_close(mine, reference, rtol=1e-4, atol=1e-7)
+    assert list(lm.state_dict()) == names
+    assert lm.config.activation_function == "gelu_new"

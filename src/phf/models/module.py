@@ -12,6 +12,7 @@ from phf.feedback.objectives import IGNORE_INDEX, LossOutput, Objective
 from phf.feedback.objectives.base import of_targets, select_targets, target_positions
 from phf.feedback.objectives.logs import LogTotals, Total
 from phf.models.bfloat16 import usable_autocast
+from phf.models.building.activations import fuse_gelu
 from phf.models.building.documents import check_document_attention, document_arguments, one_document_per_row
 from phf.models.building.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
 from phf.models.head import chunked_loss, chunked_nll
@@ -62,6 +63,8 @@ class ObjectiveLM(nn.Module):
                 f"model.head is 'chunked', but the head of {type(lm).__name__} is more than a matrix product, "
                 "so the loss would be different. Use auto or dense."
             )
+        if trains:
+            fuse_gelu(lm)
         self.model_loss = own_loss(lm) if trains else None
         if is_plain and self.model_loss is not None and not self._keeps_chunks():
             if head == "chunked":
