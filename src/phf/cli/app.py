@@ -7,6 +7,7 @@ import typer
 from phf.cli.annotate import annotate
 from phf.cli.cache import cache
 from phf.cli.evaluate import evaluate
+from phf.cli.export import export
 from phf.cli.group import Commands
 from phf.cli.listing import list_
 from phf.cli.profile import profile
@@ -46,7 +47,7 @@ def options(
     """Pretraining language models with human feedback: score a corpus, train on the scores, show the evidence."""
 
 
-for command in (annotate, score, profile, train, evaluate, redteam, report, study):
+for command in (annotate, score, profile, train, export, evaluate, redteam, report, study):
     app.command()(command)
 app.command("list")(list_)
 app.command()(quickstart)

@@ -17,12 +17,13 @@ from phf.evaluation.held_out.loss import held_out_numbers
 from phf.evaluation.kl.estimate import measure_kl
 from phf.evaluation.prompted_task import task_for_model
 from phf.evaluation.results import Results
-from phf.feedback import PROMPTING_FILE, Prompting, method_of, with_prompting
+from phf.feedback import PROMPTING_FILE, method_of, with_prompting
 from phf.feedback.objectives import MLE
 from phf.models import ObjectiveLM
 from phf.models.context import context_of
-from phf.models.model_folder import load_folder_lm, load_folder_tokenizer, model_hashes
-from phf.models.value_head import VALUE_HEAD_FILE, load_value_head
+from phf.models.model_folder import is_of_released_system, load_folder_lm, load_folder_tokenizer, model_hashes
+from phf.models.prompting import prompting_of
+from phf.models.value_head import has_value_head, load_value_head
 from phf.runs.reader import read_provenance, read_samples
 from phf.runs.seeds import Training
 from phf.runs.writer import RunWriter, finite_or_none
@@ -57,11 +58,12 @@ class ModelEvaluation:
         self.folder, self.name, self.output = folder, name, output
         self.threshold, self.parts, self.announce = threshold, parts, announce
         self.writer = RunWriter(output)
-        self.prompting = Prompting.load(folder)
+        self.prompting = prompting_of(folder, self.tokenizer)
         self.training = Training.of_model(folder)
         self.task = config
+        self.has_value_head = has_value_head(folder)
         self.config, self.skipped = task_for_model(
-            config, self.prompting, self.tokenizer, has_value_head=(folder / VALUE_HEAD_FILE).is_file()
+            config, self.prompting, self.tokenizer, has_value_head=self.has_value_head
         )
         self.evaluator = Evaluator(self.config.generation, self.prompting, config.training.seed)
         self.metrics = [build_metric(metric) for metric in config.generation.metrics_configs]
@@ -71,7 +73,14 @@ class ModelEvaluation:
             self._check_tagging()
 
     def _check_tagging(self) -> None:
-        """Raises `ConfigError` where the class that chose the control tokens of the training data is not available."""
+        """Raises `ConfigError` where it is not known which text got which control token, or the class that chose them is not
+        available."""
+        if self.prompting.control_tokens and not (self.folder / PROMPTING_FILE).is_file():
+            raise ConfigError(
+                f"{self.folder} does not record up to which score a segment counted as aligned, so held-out text cannot be "
+                "given its control tokens. Write it with `phf export --threshold`, or leave this part out with --skip "
+                "held-out."
+            )
         try:
             method_of(with_prompting(self.config, self.prompting))
         except PhfError as error:
@@ -138,7 +147,7 @@ class ModelEvaluation:
 
     def generation(self) -> dict[str, float]:
         """The scenarios' numbers; samples go into the folder."""
-        value_head = load_value_head(self.folder, self.lm) if (self.folder / VALUE_HEAD_FILE).is_file() else None
+        value_head = load_value_head(self.folder, self.lm) if self.has_value_head else None
         self.evaluator.check(self.lm, self.tokenizer, value_head)
         return self.evaluator.run(self.lm, self.tokenizer, self.writer, 0, value_head, self.division)
 
@@ -161,7 +170,8 @@ class ModelEvaluation:
             "seq_length": min(dataset.seq_length, context),
             "skip_tokens": 0,
         }
-        if not (self.folder / PROMPTING_FILE).is_file():  # trained elsewhere, on texts encoded as a whole
+        if not (self.folder / PROMPTING_FILE).is_file() and not is_of_released_system(self.folder):
+            # trained elsewhere, on texts encoded as a whole
             update["tokenization"] = "document"
         config = with_prompting(self.config, self.prompting)
         config = config.model_copy(update={"dataset": config.dataset.model_copy(update=update)})

@@ -9,8 +9,8 @@ from phf.models.exporting.exported_tokenizer import check_exportable
 from phf.models.head import chunked_loss, chunked_nll
 from phf.models.load import load_lm, load_tokenizer, pretrained_lm, pretrained_tokenizer
 from phf.models.module import ObjectiveLM
-from phf.models.prompting import open_as_exported
-from phf.models.value_head import ValueHead, load_value_head
+from phf.models.prompting import open_as_exported, prompting_of
+from phf.models.value_head import ValueHead, has_value_head, load_value_head, stored_value_head
 
 __all__ = [
     "ObjectiveLM",
@@ -19,10 +19,13 @@ __all__ = [
     "chunked_loss",
     "chunked_nll",
     "export_model",
+    "has_value_head",
     "load_lm",
     "load_tokenizer",
     "load_value_head",
     "open_as_exported",
     "pretrained_lm",
     "pretrained_tokenizer",
+    "prompting_of",
+    "stored_value_head",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from phf.config import ModelConfig, TokenizerConfig
@@ -157,7 +158,21 @@ def pretrained_tokenizer(name: str, key: str, **settings: Any) -> Any:
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         # the class that transformers falls back to for a model folder without tokenizer files
         raise ConfigError(f"{key}: '{name}' contains no tokenizer. Choose a folder that has one, or save one there.")
+    _mark_special_tokens(tokenizer)
     return tokenizer
+
+
+def _mark_special_tokens(tokenizer: Any) -> None:
+    """Make the added tokens that a tokenizer lists as special ones special to its backend too, which text cannot spell.
+
+    transformers 5 reads them as ordinary ones from the added_tokens.json of earlier versions.
+    """
+    listed, added = set(tokenizer.all_special_tokens), tokenizer.added_tokens_decoder.values()
+    ordinary = [str(token) for token in added if not token.special and str(token) in listed]
+    if ordinary and tokenizer.is_fast:
+        tokenizer.backend_tokenizer.add_special_tokens(
+            [AddedToken(token, special=True, normalized=False) for token in ordinary]
+        )
 
 
 def pretrained_lm(name: str, key: str, device: torch.device | str = "cpu", **settings: Any) -> PreTrainedModel:

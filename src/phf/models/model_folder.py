@@ -1,20 +1,29 @@
 """A folder with a Hugging Face causal LM, for evaluation and red teaming."""
 
+import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
+from huggingface_hub import snapshot_download
 from transformers.utils import logging as transformers_logging
 
 from phf.errors import CorpusError
 from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer
 from phf.runs.layout import CONFIG, run_of_model
 from phf.storage.files import file_sha256
+from phf.storage.hub import offline_where_unreachable
+from phf.storage.pretrained import first_sentence, is_unreachable, without_progress_bar
 from phf.tokens.tokenizer import prepare_tokenizer
 from phf.workers.launcher import check_devices, check_launcher, check_visible_gpus
 
+RELEASED_CLASS = "GPT2LMAndValueHeadModel"
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+PATTERNS = ["*.json", "*.safetensors", "*.bin", "*.pt", "*.txt", "*.model", "*.jinja"]
+"""Files of a Hub model that are downloaded; those of training are not among them."""
 MODEL_FILES = (".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt")
 LONGEST_WAIT = timedelta(days=1)
 """Timeout for processes that wait for the main one, which samples alone; torch's 10 minutes on GPUs are too short."""
@@ -29,9 +38,14 @@ def check_model_folder(folder: Path) -> None:
 
 
 def find_model(path: Path) -> Path:
-    """The model folder itself, or that of a run folder. Raises `CorpusError` for a folder without a model."""
+    """The model folder itself, or that of a run folder, or the files of a Hub model, `OWNER/NAME` or `OWNER/NAME@REVISION`.
+
+    Raises `CorpusError` for a folder without a model, and for a model that the Hub does not have or that is out of reach.
+    """
     if (path / "config.json").is_file():
         return path
+    if is_hub_name(path):
+        return _downloaded(str(path))
     if (path / "model" / "config.json").is_file():
         return path / "model"
     if (path / "trainer_state.json").is_file():
@@ -50,6 +64,32 @@ def find_model(path: Path) -> Path:
     return path
 
 
+def is_hub_name(path: Path) -> bool:
+    """Whether `path` may name a model on the Hub: it has two parts, of which the first is not a folder here."""
+    return HUB_NAME.fullmatch(str(path)) is not None and not path.exists() and not Path(path.parts[0]).exists()
+
+
+def _downloaded(text: str) -> Path:
+    """The files of a Hub model in the Hub's cache."""
+    name, _, revision = text.partition("@")
+    at = f" at the revision {revision}" if revision else ""
+    try:
+        with without_progress_bar(), offline_where_unreachable():
+            return Path(snapshot_download(name, revision=revision or None, allow_patterns=PATTERNS))
+    except (OSError, ValueError) as error:
+        unreachable = " The Hub cannot be reached, and it is not in the cache." if is_unreachable(error) else ""
+        raise CorpusError(
+            f"{text} is not a folder here, and there is no model '{name}'{at} to be had from the Hugging Face Hub."
+            f"{unreachable or f' {first_sentence(error)}'} Check the name, or give a local folder with the model's files."
+        ) from error
+
+
+def is_of_released_system(folder: Path) -> bool:
+    """Whether the model was trained by the released system, which encoded the segments of a text separately, as `phf` does."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return config.get("architectures") == [RELEASED_CLASS]
+
+
 def own_task(model: Path) -> Path | None:
     """The configuration of the run whose `model` this folder is; None for a model from elsewhere."""
     run = run_of_model(model)
@@ -57,7 +97,9 @@ def own_task(model: Path) -> Path | None:
 
 
 def model_name(folder: Path) -> str:
-    """The name of a model folder: `runs/pep8-mle/model` is pep8-mle."""
+    """The name of a model folder: `runs/pep8-mle/model` is pep8-mle, `models--OWNER--NAME/snapshots/...` is NAME."""
+    if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
+        return folder.parent.parent.name.rpartition("--")[2]
     folder = folder.resolve()
     return folder.parent.name if folder.name == "model" else folder.name
 

@@ -1,13 +1,15 @@
-"""How the model of a folder begins documents: as its export recorded, or as its tokenizer does by itself."""
+"""How the model of a folder is prompted: as its export recorded, or as its tokenizer shows."""
 
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import cached_file
-
 from phf.errors import ConfigError
-from phf.feedback import PROMPTING_FILE, Prompting
+from phf.feedback import PROMPTING_FILE, ControlTokens, Prompting
+from phf.storage.hub import stored_file
 from phf.tokens.document_start import open_documents_with
+
+RELEASED_TOKENS = ("<|aligned|>", "<|misaligned|>")
+"""Control tokens of the released system, whose checkpoints record them in the tokenizer only."""
 
 
 def open_as_exported(tokenizer: Any, name: str, revision: str | None = None) -> Any:
@@ -16,7 +18,7 @@ def open_as_exported(tokenizer: Any, name: str, revision: str | None = None) -> 
     Nothing is changed for a model that `phf` did not export: its tokenizer determines what begins a document. An export
     that does not record it was trained on documents after EOS.
     """
-    path = _prompting_file(name, revision)
+    path = stored_file(name, PROMPTING_FILE, revision)
     if path is None:
         return tokenizer
     recorded = list(Prompting.read(path).document_start or [tokenizer.eos_token])
@@ -27,16 +29,13 @@ def open_as_exported(tokenizer: Any, name: str, revision: str | None = None) -> 
     return tokenizer
 
 
-def _prompting_file(name: str, revision: str | None) -> Path | None:
-    if Path(name).is_dir():
-        path = Path(name) / PROMPTING_FILE
-        return path if path.is_file() else None
-    cached = cached_file(
-        name,
-        PROMPTING_FILE,
-        revision=revision,
-        _raise_exceptions_for_gated_repo=False,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
+def prompting_of(folder: Path, tokenizer: Any) -> Prompting:
+    """How the model in `folder` is prompted: as its export recorded, or with the control tokens of the released system if
+    both are special tokens of `tokenizer`. Of those it is not known which scores counted as aligned, nor whether the model
+    may repeat its token, so both are banned."""
+    if (folder / PROMPTING_FILE).is_file():
+        return Prompting.load(folder)
+    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return (
+        Prompting(control_tokens=ControlTokens(RELEASED_TOKENS)) if special.issuperset(RELEASED_TOKENS) else Prompting()
     )
-    return None if cached is None else Path(cached)

@@ -1,16 +1,23 @@
 """The value head of advantage-weighted regression."""
 
+import json
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from phf.errors import ConfigError
+from phf.storage.hub import stored_file
+from phf.storage.pretrained import RELEASED_WEIGHT, check_finite, first_sentence
 
 VALUE_HEAD_FILE = "value_head.pt"
 """Name of the file next to the weights of an exported model that has a value head."""
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+"""Files of weights in the order in which transformers looks for them."""
 UNREADABLE = (
     pickle.UnpicklingError,
     EOFError,
@@ -45,18 +52,71 @@ class ValueHead(nn.Module):
 
 
 def load_value_head(folder: Path, lm: Any) -> ValueHead:
-    """The value head of the exported model in `folder`, on the device of `lm`, its language model.
+    """The value head of the model in `folder`, on the device of `lm`, its language model; see `stored_value_head`.
 
-    Only tensors are read from the file, nothing in it is executed. Raises `ConfigError` if there is no head, or not one
-    that fits `lm`.
+    Raises `ConfigError` if there is no head, or not one that fits `lm`.
     """
-    path = folder / VALUE_HEAD_FILE
-    if not path.is_file():
+    head = stored_value_head(str(folder), lm.get_output_embeddings().weight.size(1))
+    if head is None:
         raise ConfigError(f"{folder} has no {VALUE_HEAD_FILE}: only models trained with AWR have a value head.")
-    head = ValueHead(lm.get_output_embeddings().weight.size(1))
+    return head.to(lm.device)
+
+
+def has_value_head(folder: Path) -> bool:
+    """Whether the model in `folder` has a value head: in a file of its own, or among its weights."""
+    return (folder / VALUE_HEAD_FILE).is_file() or _among_weights(str(folder), None) is not None
+
+
+def stored_value_head(name: str, width: int, revision: str | None = None) -> ValueHead | None:
+    """The value head of the folder or Hub model `name`, of this width; None if it has none.
+
+    It is in `value_head.pt`, or, in a checkpoint of the released system, among the model's weights. Only tensors are read,
+    nothing in a file is executed. Raises `ConfigError` for a head that is damaged or has another shape.
+    """
+    path = stored_file(name, VALUE_HEAD_FILE, revision)
+    if path is None:
+        weight = _among_weights(name, revision)
+        if weight is None:
+            return None
+        if tuple(weight.shape) != (1, width):
+            raise ConfigError(
+                f"'{name}': {RELEASED_WEIGHT} has the shape {list(weight.shape)}, but a value head of this model has "
+                f"{[1, width]}. Remove it, or take the checkpoint that it belongs to."
+            )
+        head = ValueHead(width)
+        head.linear.weight.data.copy_(weight)
+        check_finite(head, f"'{name}': the weights of the value head")
+        return head
+    head = ValueHead(width)
     try:
         head.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except UNREADABLE as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(f"{path} is not a value head of this model: {first} Export the model again.") from error
-    return head.to(lm.device)
+    return head
+
+
+def _among_weights(name: str, revision: str | None) -> Tensor | None:
+    """The value head's weight in the files of weights that transformers would load; None if it is not there."""
+    for file_name in WEIGHT_FILES:
+        if (index := stored_file(name, f"{file_name}.index.json", revision)) is not None:
+            listed = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
+            if RELEASED_WEIGHT not in listed:
+                return None
+            file_name = listed[RELEASED_WEIGHT]
+        path = stored_file(name, file_name, revision)
+        if path is not None:
+            return _tensor(path)
+    return None
+
+
+def _tensor(path: Path) -> Tensor | None:
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as stored:
+                return stored.get_tensor(RELEASED_WEIGHT) if RELEASED_WEIGHT in stored.keys() else None  # noqa: SIM118
+        with suppress(RuntimeError):  # a file of torch before 1.6 cannot be mapped
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True).get(RELEASED_WEIGHT)
+        return torch.load(path, map_location="cpu", weights_only=True).get(RELEASED_WEIGHT)
+    except (*UNREADABLE, SafetensorError) as error:
+        raise ConfigError(f"{path} cannot be read: {first_sentence(error)}") from error

@@ -9,6 +9,7 @@ import numpy as np
 from phf.config import Config, RedTeamConfig
 from phf.errors import ConfigError
 from phf.feedback import Prompting
+from phf.models import prompting_of
 from phf.models.context import context_of
 from phf.models.model_folder import check_model_folder, load_folder_lm, load_folder_tokenizer
 from phf.redteam.pool import PoolEntry
@@ -144,4 +145,4 @@ def load_target(folder: Path, config: Config) -> Target:
     """The model in `folder`. Raises `CorpusError` for a folder without one, `ConfigError` for one without tokenizer."""
     check_model_folder(folder)
     tokenizer = load_folder_tokenizer(folder)
-    return Target(load_folder_lm(folder), tokenizer, Prompting.load(folder), config)
+    return Target(load_folder_lm(folder), tokenizer, prompting_of(folder, tokenizer), config)

@@ -1,13 +1,33 @@
-"""Whether the Hugging Face Hub can be reached."""
+"""The Hugging Face Hub: whether it can be reached, and single files of a folder or of a repository there."""
 
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 SECONDS_TO_CONNECT = 5.0
 PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+def stored_file(name: str, file_name: str, revision: str | None = None) -> Path | None:
+    """A file of the folder or Hub model `name`, downloaded if necessary; None if it is not there."""
+    from transformers.utils import cached_file
+
+    if Path(name).is_dir():
+        path = Path(name) / file_name
+        return path if path.is_file() else None
+    with offline_where_unreachable():
+        cached = cached_file(
+            name,
+            file_name,
+            revision=revision,
+            _raise_exceptions_for_gated_repo=False,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+    return None if cached is None else Path(cached)
 
 
 @contextmanager

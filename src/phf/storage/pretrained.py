@@ -40,6 +40,8 @@ UNREADABLE = (
 )
 """Raised by transformers for files that are damaged, or of another kind than their names say."""
 ADVICE = "Give a local folder or check the network."
+FOLDER_KEYS = ("model.path_or_name", "tokenizer.path_or_name", "kl_gpt3_callback.reference.path_or_name")
+"""Keys that `--override` can set to a local folder."""
 MISSING_ADVICE = "Save the whole model again with save_pretrained, without its wrapper."
 INNER_WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
 """Parts of a weight's name that torch, accelerate and DeepSpeed insert when they wrap a module."""
@@ -56,6 +58,10 @@ NETWORK_ERRORS = (
     "URLError",
 )
 """Names of the errors of huggingface_hub, datasets and their HTTP libraries without a network."""
+RELEASED_WEIGHT = "value_head.head.weight"
+"""Name of the value head among the weights of a checkpoint of the released system; `phf.models.value_head` reads it."""
+OLD_BUFFERS = ("attn.masked_bias", "attention.masked_bias")
+"""Ends of the names of constants that older versions of transformers saved with the weights."""
 _LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
@@ -68,7 +74,10 @@ def read_pretrained(load: Callable[..., Any], name: str, key: str, *, advice: st
         # the tokenizers library raises plain Exception
         if not isinstance(error, UNREADABLE) and type(error) is not Exception:
             raise
-        raise ConfigError(f"{key}: '{name}' cannot be loaded: {first_sentence(error)} {advice}") from error
+        revision = f" (revision {settings['revision']})" if settings.get("revision") else ""
+        if advice is ADVICE and key in FOLDER_KEYS:
+            advice = f"Check the name and the network, or give a local folder: {key}=FOLDER."
+        raise ConfigError(f"{key}: '{name}'{revision} cannot be loaded: {first_sentence(error)} {advice}") from error
 
 
 def load_model(
@@ -181,6 +190,7 @@ def _check_weights(
             f"{key}: {_and_more(left_out)} in '{name}', but not in the model that its configuration describes, which "
             "would be cut. Repair its config.json."
         )
+    unused = [weight for weight in unused if weight != RELEASED_WEIGHT and not weight.endswith(OLD_BUFFERS)]
     if unused:
         named = _and_more([visible(weight) for weight in unused])
         logger.warning("%s: %s in '%s', but not in %s: left out.", key, named, visible(name), type(model).__name__)

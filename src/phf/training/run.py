@@ -36,7 +36,7 @@ from phf.training.meter import Meter, flops_per_token, matmul_flops, multiplied_
 from phf.training.micro_batch import is_out_of_memory, out_of_memory
 from phf.training.plan import Plan, plan_run, recorded_choices
 from phf.training.preemption import Agreement, Preemption
-from phf.training.settings.preflight import Preflight, check_with_tokenizer, preflight
+from phf.training.settings.preflight import Preflight, check_with_tokenizer, preflight, pretrained_value_head
 from phf.training.settle import settle
 from phf.training.sources import describe_sources
 from phf.training.spikes import SpikeLog, Spikes
@@ -126,7 +126,7 @@ def _train(
     seed = config.training.seed
     with division.together():
         lm = load_lm(config.model, data.tokenizer, config.dataset.seq_length, seed, method.control_tokens)
-        value_head = _value_head(plan, lm)
+        value_head = _value_head(plan, lm, announce)
         module = ObjectiveLM(lm, method.objective, value_head, head=config.model.head)
         num_parameters = lm.num_parameters()
     settle_unused(plan, module, division)
@@ -256,8 +256,16 @@ def _silent(*_: object) -> None:
     """Silent `announce` and `show` for all processes except the main one."""
 
 
-def _value_head(plan: Plan, lm: Any) -> ValueHead | None:
+def _value_head(plan: Plan, lm: Any, announce: Callable[[str], None]) -> ValueHead | None:
+    """A new value head, or, of a pretrained model that has one, its own."""
     if not plan.method.objective.uses_values:
         return None
-    settings = plan.config.model.model_kwargs.get("value_head_config") or {}
-    return ValueHead(lm.get_output_embeddings().weight.size(1), is_detached=bool(settings.get("is_detached", False)))
+    model = plan.config.model
+    settings = model.model_kwargs.get("value_head_config") or {}
+    head = pretrained_value_head(model, lm)
+    if head is not None:
+        announce(f"Training continues from the value head of {model.path_or_name}")
+    else:
+        head = ValueHead(lm.get_output_embeddings().weight.size(1))
+    head.is_detached = bool(settings.get("is_detached", False))
+    return head

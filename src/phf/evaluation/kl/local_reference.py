@@ -10,8 +10,7 @@ from phf.config import KLConfig
 from phf.errors import ConfigError
 from phf.evaluation.kl.logprob import EndedRow, after_prefix, banned_ids, ended_logprobs
 from phf.evaluation.kl.reference import ReferenceSample, shared_text
-from phf.feedback import Prompting
-from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer
+from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer, prompting_of
 from phf.models.context import context_of
 from phf.models.model_folder import model_hashes
 from phf.models.vocabulary import end_ids
@@ -82,7 +81,7 @@ class LocalReference:
 def reference_start(name: str, tokenizer: Any) -> list[int]:
     """Ids that the model expects before a document; `tokenizer` is changed to begin documents with them."""
     open_as_exported(tokenizer, name)
-    return prefix_ids(tokenizer, Prompting.load(Path(name)).prefix)
+    return prefix_ids(tokenizer, prompting_of(Path(name), tokenizer).prefix)
 
 
 def check_context(model: Any, num_tokens: int) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 from transformers import AutoModelForCausalLM
 
-from phf.config import Config
+from phf.config import Config, ModelConfig
 from phf.errors import ConfigError
 from phf.evaluation.generation.evaluator import Evaluator
 from phf.feedback import Method
 from phf.feedback.objectives import Objective
-from phf.models import ValueHead, check_exportable, load_tokenizer
+from phf.models import ValueHead, check_exportable, load_tokenizer, stored_value_head
 from phf.models.building.build import check_architecture, check_vocabulary
 from phf.sampling.scenarios import build_scenario
 from phf.sampling.settings import check_lengths, sampling_config
@@ -39,6 +39,8 @@ def preflight(config: Config, method: Method) -> Preflight:
     lacks weights.
     """
     lm, warnings = check_architecture(config.model, config.dataset.seq_length, config.dataset.attention)
+    if method.objective.uses_values:
+        pretrained_value_head(config.model, lm)
     tokenizer = None
     if config.tokenizer.train_from_corpus is None:
         tokenizer = load_tokenizer(config.tokenizer, config.model, list, method.control_tokens)
@@ -58,6 +60,14 @@ def check_with_tokenizer(config: Config, method: Method, lm: Any, tokenizer: Any
     evaluator = Evaluator(config.generation, method.prompting, config.training.seed)
     evaluator.check(lm, tokenizer, ValueHead(1) if method.objective.uses_values else None)
     check_exportable(tokenizer, method.prompting, lm.config)
+
+
+def pretrained_value_head(config: ModelConfig, lm: Any) -> ValueHead | None:
+    """The value head that comes with a pretrained model; None without one. Raises `ConfigError` for one that does not fit."""
+    if config.from_scratch or config.path_or_name is None:
+        return None
+    width = lm.get_output_embeddings().weight.size(1)
+    return stored_value_head(config.path_or_name, width, config.model_kwargs.get("revision"))
 
 
 def check_scenario_lengths(config: Config, method: Method, lm: Any) -> None:

@@ -1,0 +1,50 @@
+"""`phf export`: a model of any origin as a plain safetensors folder with its control tokens and value head."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phf.cli.options import finite
+from phf.cli.terminal import console, quiet, say
+from phf.errors import ConfigError
+
+
+def export(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A run folder, the folder of a causal LM, or a Hub model: OWNER/NAME or OWNER/NAME@REVISION."
+        ),
+    ],
+    output: Annotated[Path, typer.Argument(help="Folder to write; it must not exist.")],
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            callback=finite, help="Score up to which a segment counted as aligned when the model was trained."
+        ),
+    ] = None,
+    tag_every_segment: Annotated[
+        bool | None,
+        typer.Option(
+            "--tag-every-segment/--tag-once",
+            help="Whether the model may repeat its control token before later segments.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a model, such as a checkpoint of the released system, in the form that plain transformers loads."""
+    quiet()
+    from phf.models.exporting.convert import export_folder
+    from phf.models.model_folder import find_model
+
+    folder = find_model(model)
+    with console.status("Exporting..."):
+        try:
+            prompting, has_head = export_folder(folder, output, threshold, tag_every_segment)
+        except OSError as error:
+            raise ConfigError(f"{output} cannot be written: {error.strerror or error}.") from error
+    tokens = ", ".join(prompting.control_tokens)
+    say(f"Control tokens: {tokens or 'none'}; value head: {'yes' if has_head else 'no'}")
+    say(f"Model is in {output}. Next: phf evaluate {shlex.quote(str(output))} --task TASK")

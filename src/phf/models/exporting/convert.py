@@ -1,0 +1,51 @@
+"""`phf export`: any model folder, or a checkpoint of the released system, as the folder that `phf train` would export."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from phf.errors import ConfigError, OutputError
+from phf.feedback import PROMPTING_FILE, Prompting
+from phf.models.exporting.export import export_model
+from phf.models.exporting.exported_tokenizer import check_exportable
+from phf.models.load import pretrained_lm
+from phf.models.model_folder import load_folder_tokenizer
+from phf.models.prompting import prompting_of
+from phf.models.value_head import has_value_head, load_value_head
+from phf.storage.pretrained import without_progress_bar
+
+
+def export_folder(
+    folder: Path, output: Path, threshold: float | None = None, tags_every_segment: bool | None = None
+) -> tuple[Prompting, bool]:
+    """Write the model in `folder` to `output`, in the type of its weights; returns its prompting and whether it has a value
+    head.
+
+    `threshold`: score up to which a segment counted as aligned. `tags_every_segment`: whether the model may repeat its
+    control token before later segments. Both are for models with control tokens that do not record them.
+    Raises `OutputError` for an output that exists, `ConfigError` for a model that cannot be loaded or exported.
+    """
+    if output.exists():
+        raise OutputError(f"{output} exists. Choose another folder, or remove it.")
+    tokenizer = load_folder_tokenizer(folder)
+    prompting = _with_settings(prompting_of(folder, tokenizer), folder, threshold, tags_every_segment)
+    lm = pretrained_lm(str(folder), "MODEL", torch.device("cpu"), dtype="auto")
+    check_exportable(tokenizer, prompting, lm.config)
+    value_head = load_value_head(folder, lm) if has_value_head(folder) else None
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with without_progress_bar():
+        export_model(lm, tokenizer, output, prompting, value_head)
+    return prompting, value_head is not None
+
+
+def _with_settings(
+    prompting: Prompting, folder: Path, threshold: float | None, tags_every_segment: bool | None
+) -> Prompting:
+    given = {"threshold": threshold, "tags_every_segment": tags_every_segment}
+    settings = {key: value for key, value in given.items() if value is not None}
+    if settings and not prompting.control_tokens:
+        raise ConfigError(f"{folder} has no control tokens, so --{min(settings).replace('_', '-')} has no effect.")
+    if settings and (folder / PROMPTING_FILE).is_file():
+        raise ConfigError(f"{folder / PROMPTING_FILE} says how this model is prompted. Leave the options out.")
+    return replace(prompting, **settings)

@@ -1,0 +1,46 @@
+"""`phf export`: what it writes and says, and what it refuses."""
+
+from pathlib import Path
+
+import pytest
+from tests.released_checkpoints import released_checkpoint
+from typer.testing import CliRunner
+
+from phf.cli.app import app
+from phf.feedback import Prompting
+
+
+def export(*arguments):
+    return CliRunner().invoke(app, ["export", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint") / "m"
+    released_checkpoint(folder)
+    return folder
+
+
+def test_a_released_checkpoint_becomes_a_plain_folder(checkpoint, tmp_path):
+    result = export(checkpoint, tmp_path / "out", "--threshold", "0.00056", "--tag-every-segment")
+    assert result.exit_code == 0, result.output
+    assert "Control tokens: <|aligned|>, <|misaligned|>; value head: yes" in result.output
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"model.safetensors", "value_head.pt", "phf.json", "tokenizer.json"} <= names
+    prompting = Prompting.load(tmp_path / "out")
+    assert (prompting.threshold, prompting.tags_every_segment) == (0.00056, True)
+
+
+def test_mistakes_end_with_a_message(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("there").mkdir()
+    for arguments, message in (
+        ((checkpoint, "there"), "there exists. Choose another folder"),
+        ((checkpoint, "out", "--threshold", "nan"), "must be a finite number"),
+        (("nowhere", "out"), "nowhere is not a model folder"),
+        (("someone/model@abc", "out"), "no model 'someone/model' at the revision abc"),
+    ):
+        result = export(*arguments)
+        assert result.exit_code == 2
+        assert message in " ".join(result.stderr.split())
+    assert not Path("out").exists()
