@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from phf.config import Config, dump_config, load_config, parse_config, shipped_files
+from phf.config.files import SHIPPED
 from phf.errors import ConfigError
 
 TASK = """
@@ -183,3 +184,28 @@ def test_infinity_survives_being_saved(load, tmp_path):
     config = load(TASK, "objective: {name: AWR, alpha: 1, clip_weight_max: .inf}")
     (tmp_path / "config.yaml").write_text(dump_config(config))
     assert load_config(config=tmp_path / "config.yaml")[0].objective["clip_weight_max"] == float("inf")
+
+
+RELEASED_TASKS = [f"{task}/{stage}" for task in ("toxicity", "pii", "pep8") for stage in ("pretrain", "finetune")]
+
+
+@pytest.mark.parametrize("task", RELEASED_TASKS)
+@pytest.mark.parametrize("method", ["mle", "filtering", "conditional", "ul", "awr", "rwr"])
+def test_each_file_of_the_paper_is_headed_by_its_command_cost_and_expected_outcome(task, method):
+    """The steps in the header are those of the pair."""
+    folder, _, stage = task.partition("/")
+    name = f"{folder}/finetune-{method}" if stage == "finetune" else f"{folder}/{method}"
+    assert name in shipped_files()["methods"]
+    head = [line for line in (SHIPPED / f"{name}.yml").read_text().splitlines() if line.startswith("#")]
+    command = f"# phf train --task {task.removesuffix('/pretrain')} --method {method}"
+    assert command in head
+    training = load_config(task=task, method=method)[0].training
+    tokens = training.effective_batch_size * 1024
+    steps = int((training.num_tokens - training.tokens_already_seen) // tokens)
+    assert [line for line in head if line.startswith(f"# Cost: {steps:,} steps of {tokens:,} tokens, about ")]
+    assert head[-1].startswith("# Expected: ")
+    assert all(line.startswith(("# Cost: ", "# Expected: ")) for line in _header(task)[-2:])
+
+
+def _header(task):
+    return [line for line in (SHIPPED / f"{task}.yml").read_text().splitlines() if line.startswith("#")][:4]

@@ -166,13 +166,13 @@ def test_pickled_code_in_the_file_of_the_value_head_is_not_run(tmp_path):
 def test_a_hub_model_is_found_by_name_and_revision(tmp_path, monkeypatch):
     snapshot = cached_on_hub(hub_cache(tmp_path, monkeypatch), "someone/hungry_saha", "halfway")
     monkeypatch.chdir(tmp_path)
-    found = find_model(Path("someone/hungry_saha@halfway"))
-    assert found == snapshot
-    assert model_name(found) == "hungry_saha"
-    assert has_value_head(found)
+    snapshot_folder = find_model(Path("someone/hungry_saha@halfway"))
+    assert snapshot_folder == snapshot
+    assert model_name(snapshot_folder) == "hungry_saha"
+    assert has_value_head(snapshot_folder)
     for missing in ("someone/hungry_saha@nowhere", "someone/else"):
         with pytest.raises(CorpusError, match=rf"^{missing} is not a folder here.*give a local folder"):
             find_model(Path(missing))
     (tmp_path / "someone").mkdir()
-    with pytest.raises(CorpusError, match="it has no config.json"):
+    with pytest.raises(CorpusError, match="it has no config"):
         find_model(Path("someone/hungry_saha@halfway"))

@@ -77,7 +77,7 @@ class ModelEvaluation:
         available."""
         if self.prompting.control_tokens and not (self.folder / PROMPTING_FILE).is_file():
             raise ConfigError(
-                f"{self.folder} does not record up to which score a segment counted as aligned, so held-out text cannot be "
+                f"{self.folder} does not record which scores counted as aligned, so held-out text cannot be "
                 "given its control tokens. Write it with `phf export --threshold`, or leave this part out with --skip "
                 "held-out."
             )

@@ -42,10 +42,14 @@ def export_folder(
 def _with_settings(
     prompting: Prompting, folder: Path, threshold: float | None, tags_every_segment: bool | None
 ) -> Prompting:
-    given = {"threshold": threshold, "tags_every_segment": tags_every_segment}
-    settings = {key: value for key, value in given.items() if value is not None}
-    if settings and not prompting.control_tokens:
-        raise ConfigError(f"{folder} has no control tokens, so --{min(settings).replace('_', '-')} has no effect.")
-    if settings and (folder / PROMPTING_FILE).is_file():
-        raise ConfigError(f"{folder / PROMPTING_FILE} says how this model is prompted. Leave the options out.")
-    return replace(prompting, **settings)
+    options = {"--threshold": threshold, "--tag-every-segment or --tag-once": tags_every_segment}
+    given = [option for option, value in options.items() if value is not None]
+    if given and not prompting.control_tokens:
+        raise ConfigError(f"{folder} has no control tokens, so {given[0]} has no effect.")
+    if given and (folder / PROMPTING_FILE).is_file():
+        raise ConfigError(f"{folder / PROMPTING_FILE} says how this model is prompted. Leave out {given[0]}.")
+    return replace(
+        prompting,
+        threshold=prompting.threshold if threshold is None else threshold,
+        tags_every_segment=prompting.tags_every_segment if tags_every_segment is None else tags_every_segment,
+    )
