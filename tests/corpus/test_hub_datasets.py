@@ -119,3 +119,11 @@ def test_whether_a_host_answers(monkeypatch):
     assert not hub_reach._is_reachable("http://127.0.0.1:1")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     assert hub_reach._is_reachable("http://127.0.0.1:1")  # it is for the proxy to say
+
+
+def test_the_name_of_a_missing_file_is_not_looked_up(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        CorpusError, match=r"called 'emails\.jsonl', which is the name of a file and not of a dataset of the Hub\.$"
+    ):
+        parse_hub_name("emails.jsonl")

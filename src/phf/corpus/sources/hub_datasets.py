@@ -128,7 +128,7 @@ def _looks_local(name: str) -> str:
     first = name.partition("/")[0]
     nearby = _nearby(name)
     if kind_by_name(name)[0] is not None or os.path.splitext(name)[1].lower() in (".txt", ".py", ".md", ".gz", ".zst"):
-        return nearby or "."
+        return nearby or ", which is the name of a file and not of a dataset of the Hub"
     if ("/" in name and os.path.exists(first)) or first in (".", ".."):
         return nearby or f", though {first} is"
     if nearby:
