@@ -84,7 +84,7 @@ def test_columns_of_saved_datasets_that_are_not_asked_for(tmp_path):
         ("my-corpus/a.json", "but there is my-corpus/a.jsonl"),
         ("my-corpus/part", ": there is no part in my-corpus"),
         ("./mycorpus", "but there is my-corpus"),
-        ("corpus.jsonl", "called 'corpus.jsonl'."),
+        ("corpus.jsonl", "called 'corpus.jsonl', which is the name of a file and not of a dataset of the Hub."),
         ("{tmp}/my-corpse", "but there is {tmp}/my-corpus"),
         ("{tmp}/none/x", ": there is no none in {tmp}"),
         ("no/such/name", "called 'no/such/name'."),
