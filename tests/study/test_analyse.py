@@ -138,6 +138,11 @@ def test_a_single_seed_is_compared_over_its_samples_and_says_so(tmp_path):
     assert math.isnan(pair.bits.low)
     assert claim(pair).endswith("One seed each: another seed might differ by more than these intervals.")
     assert ", held-out loss +5%. " in claim(pair)
+    assert "  " not in claim(pair)
+    values = {"mle": [([0.1, 0.2, 0.4], 2.0)], "conditional": [([0.1, 0.3, 0.4], 2.0)]}
+    ((pair,),) = (result.pairs for result in results_of(tmp_path / "alike", values))
+    assert "cannot be distinguished" in claim(pair)
+    assert "  " not in claim(pair)
 
 
 def test_without_the_baseline_the_first_method_with_a_result_is_used(tmp_path):

@@ -43,9 +43,10 @@ def claim(pair: Pair) -> str:
             f"{second} and {first} cannot be distinguished: the difference is {_signed(score.difference)} "
             f"({_signed(score.low)} to {_signed(score.high)}){loss}. {advice(pair)}"
         )
+    sentence = sentence.rstrip()
     if score.first_seeds == score.second_seeds == 1:
         sentence += " One seed each: another seed might differ by more than these intervals."
-    return sentence.strip()
+    return sentence
 
 
 def advice(pair: Pair) -> str:
