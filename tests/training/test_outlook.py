@@ -152,7 +152,7 @@ def test_prompts_that_a_trained_tokenizer_makes_too_long_are_refused_before_anyt
     (tmp_path / "prompts.jsonl").write_text('{"text": "' + "zqj" * 10 + '"}')
     changes = {
         "generation.scenario_configs.0.prompts_path": str(tmp_path / "prompts.jsonl"),
-        "generation.scenario_configs.0.generate_kwargs": {"max_new_tokens": 60},
+        "generation.scenario_configs.0.generate_kwargs": {"do_sample": True, "max_new_tokens": 60},
     }
     monkeypatch.setattr("phf.training.data.training_blocks", None)
     with pytest.raises(ConfigError, match="do not fit the model's context of 64"):
