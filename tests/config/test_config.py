@@ -41,6 +41,11 @@ def test_every_shipped_pair_loads_and_survives_its_dump(task, method, tmp_path):
     assert load_config(config=tmp_path / "config.yaml")[0] == config
 
 
+def test_a_dumped_configuration_of_a_task_without_sizes_is_a_task_too(tmp_path):
+    (tmp_path / "task.yml").write_text(dump_config(load_config(task="pep8", method="mle")[0]))
+    assert load_config(task=str(tmp_path / "task.yml"))[0].size is None
+
+
 def test_a_bare_name_is_the_pretraining_task():
     assert load_config(task="pep8", method="mle")[0].training.num_tokens == 3.3e9
 

@@ -24,7 +24,7 @@ def size_layers(
     `size`: the one that was asked for; None: the task's own. (None, []) for a task without sizes, if none was asked for.
     Raises `ConfigError` for a size that does not exist, and for one that a task without sizes is asked for.
     """
-    if KEY not in task:
+    if task.get(KEY) is None:  # null in a configuration that was dumped
         if size is None:
             return None, []
         sized = [
