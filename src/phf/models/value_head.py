@@ -63,8 +63,16 @@ def load_value_head(folder: Path, lm: Any) -> ValueHead:
 
 
 def has_value_head(folder: Path) -> bool:
-    """Whether the model in `folder` has a value head: in a file of its own, or among its weights."""
-    return (folder / VALUE_HEAD_FILE).is_file() or _among_weights(str(folder), None) is not None
+    """Whether the model in `folder` has a value head: in a file of its own, or among its weights.
+
+    Weights that cannot be read have none; loading the model reports them.
+    """
+    if (folder / VALUE_HEAD_FILE).is_file():
+        return True
+    try:
+        return _among_weights(str(folder), None) is not None
+    except ConfigError:
+        return False
 
 
 def stored_value_head(name: str, width: int, revision: str | None = None) -> ValueHead | None:
