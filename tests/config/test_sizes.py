@@ -85,7 +85,7 @@ def test_an_unknown_size_is_refused_wherever_it_comes_from(tmp_path, own_task):
         ConfigError, match=r"--size: 'smal' is not a size. Did you mean 'small'\? Known: gpt2, small, tiny"
     ):
         load_config(task="pii/emails", method="mle", size="smal")
-    for value in ("huge", "[tiny]", "3", "null"):
+    for value in ("huge", "[tiny]", "3"):
         task = {**yaml.safe_load(OWN), "size": yaml.safe_load(value)}
         (tmp_path / "task.yml").write_text(yaml.safe_dump(task))
         with pytest.raises(ConfigError, match=r"task\.yml: .* is not a size"):

@@ -227,7 +227,7 @@ def test_annotation_ends_with_its_workers_a_message_and_a_status(workers, tmp_pa
     ],
 )
 def test_every_command_says_what_is_kept(arguments, kept, error, status, how, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise error
 
     monkeypatch.setattr(f"phf.cli.{arguments[0]}.quiet", interrupted)

@@ -4,7 +4,14 @@ Takes the scores of documents and segments, returns which documents to train on,
 the loss is, how the trained model is prompted, and when all of this applies. Must not know token stores, models or trainers.
 """
 
-from phf.feedback.control_tokens import NO_CONTROL_TOKENS, NO_TOKEN, ControlTokens, best_token_of, control_token_id
+from phf.feedback.control_tokens import (
+    NO_CONTROL_TOKENS,
+    NO_TOKEN,
+    RELEASED_TOKENS,
+    ControlTokens,
+    best_token_of,
+    control_token_id,
+)
 from phf.feedback.method import Method, control_tokens_of, method_of, threshold_of, with_prompting
 from phf.feedback.prompting import PROMPTING_FILE, Prompting
 
@@ -12,6 +19,7 @@ __all__ = [
     "NO_CONTROL_TOKENS",
     "NO_TOKEN",
     "PROMPTING_FILE",
+    "RELEASED_TOKENS",
     "ControlTokens",
     "Method",
     "Prompting",

@@ -63,6 +63,8 @@ class ControlTokens:
 
 
 NO_CONTROL_TOKENS = ControlTokens()
+RELEASED_TOKENS = ControlTokens(("<|aligned|>", "<|misaligned|>"))
+"""Those of the released system, whose checkpoints record them in the tokenizer only."""
 
 
 def best_token_of(dataset: Mapping[str, Any]) -> str | None:

@@ -4,12 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from phf.errors import ConfigError
-from phf.feedback import PROMPTING_FILE, ControlTokens, Prompting
+from phf.feedback import PROMPTING_FILE, RELEASED_TOKENS, Prompting
 from phf.storage.hub import stored_file
 from phf.tokens.document_start import open_documents_with
-
-RELEASED_TOKENS = ("<|aligned|>", "<|misaligned|>")
-"""Control tokens of the released system, whose checkpoints record them in the tokenizer only."""
 
 
 def open_as_exported(tokenizer: Any, name: str, revision: str | None = None) -> Any:
@@ -36,6 +33,4 @@ def prompting_of(folder: Path, tokenizer: Any) -> Prompting:
     if (folder / PROMPTING_FILE).is_file():
         return Prompting.load(folder)
     special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-    return (
-        Prompting(control_tokens=ControlTokens(RELEASED_TOKENS)) if special.issuperset(RELEASED_TOKENS) else Prompting()
-    )
+    return Prompting(control_tokens=RELEASED_TOKENS) if special.issuperset(RELEASED_TOKENS) else Prompting()
