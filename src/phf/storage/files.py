@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,13 +77,12 @@ def append_atomic(path: Path, content: bytes) -> None:
     with writing(path), path.open("ab", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         left = memoryview(content)
-        try:
+        with ExitStack() as undo:
+            undo.callback(file.truncate, size)
             while left:
                 left = left[file.write(left) :]
             os.fsync(file.fileno())
-        except BaseException:
-            file.truncate(size)
-            raise
+            undo.pop_all()
 
 
 def last_line(path: Path) -> bytes:

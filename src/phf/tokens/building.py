@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -107,23 +107,29 @@ def _build(folder: Path, corpus: Corpus, max_altered_documents: float, encode: _
         shutil.rmtree(partial / "store", ignore_errors=True)
         (partial / "store").mkdir(parents=True)
     files = PieceFiles(partial / corpus.division)
-    try:
-        with Joining(partial / "store", corpus) as joining:
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, partial / "store", ignore_errors=True)  # the pieces stay
+        with _without_pieces_of_a_bad_corpus(partial), Joining(partial / "store", corpus) as joining:
             stops = _encode(corpus, files, joining, max_altered_documents, encode, progress)
             if not joining.take(files, stops):  # a machine that lost power has cut off pieces of an earlier build
                 joining.remove_damaged(files, stops)
                 files = PieceFiles(files.folder)
                 stops = _encode(corpus, files, joining, max_altered_documents, encode, progress)
                 joining.take_all(files, stops)
-    except (ConfigError, CorpusError):
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    except BaseException:
-        shutil.rmtree(partial / "store", ignore_errors=True)  # the pieces stay
-        raise
+        undo.pop_all()
     with output_errors(folder):
         (partial / "store").rename(folder)
     shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _without_pieces_of_a_bad_corpus(partial: Path) -> Iterator[None]:
+    """Deletes `partial` for an error in the corpus or the configuration, which the next attempt does not repeat."""
+    try:
+        yield
+    except (ConfigError, CorpusError):
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def _encode(
