@@ -167,6 +167,18 @@ def test_kl_and_downstream_numbers_are_averaged_over_seeds(tmp_path):
     assert result.arms[0].measures == {"kl/kl": pytest.approx((4.0, 4.0 - half, 4.0 + half))}
 
 
+def test_length_and_diversity_are_averaged_over_seeds_and_scores_are_not_among_them(tmp_path):
+    runs = runs_of(methods=["mle"])
+    results = {}
+    for run, share in zip(runs, (0.2, 0.4), strict=True):
+        numbers = {"distinct-2-grams": share, "score_max@25": 1.0, "num_hits_low": 0.1, "Other/score": 0.5}
+        finished(tmp_path, run, around(0.1), 2.0, **{f"generation/prompted/{key}": numbers[key] for key in numbers})
+        results[run.name] = read_run(tmp_path / run.name)
+    (result,) = analyse(runs, results, "mle")
+    half = t.ppf(0.975, 1) * 0.1
+    assert result.arms[0].metrics == {"distinct-2-grams": pytest.approx((0.3, 0.3 - half, 0.3 + half))}
+
+
 def test_seeds_that_would_distinguish_are_those_at_which_the_interval_excludes_0():
     first = [unprompted(mean - 0.1, mean + 0.1) for mean in (0.0, 1.0, 2.0)]  # variance of means: 1
     second = [unprompted(mean - 0.1, mean + 0.1) for mean in (1.0, 2.0, 3.0)]

@@ -16,7 +16,8 @@ def written(tmp_path):
     """A study of which one run is missing."""
     runs = runs_of()
     for run, score in zip(runs[:3], (0.30, 0.10, 0.32), strict=True):
-        finished(tmp_path, run, [score - 0.01, score, score + 0.01], 2.0 + score)
+        diversity = {"generation/prompted/distinct-2-grams": 0.625}
+        finished(tmp_path, run, [score - 0.01, score, score + 0.01], 2.0 + score, **diversity)
     reason = "<script>alert(1)</script> \x1b[31m"
     answer = read_answer("mine", a_study(), runs, StudyFolder(tmp_path), {runs[3].name: reason})
     write_answer(answer, StudyFolder(tmp_path))
@@ -32,6 +33,7 @@ def test_numbers_of_the_json(written):
     assert mle["seeds"] == [1, 2]
     assert mle["scores_of_seeds"] == pytest.approx([0.30, 0.32])
     assert mle["score"]["mean"] == pytest.approx(0.31)
+    assert mle["metrics"]["distinct-2-grams"]["mean"] == 0.625
     assert conditional["bits_per_byte"] == {"mean": pytest.approx(2.1), "low": None, "high": None}
     (pair,) = task["pairs"]
     assert pair["difference"] == pytest.approx(-0.21)
@@ -50,6 +52,8 @@ def test_the_page_has_the_same_and_says_what_is_missing(written):
     assert re.sub(r"\s+", " ", answer["tasks"][0]["claims"][0]) in page
     assert page.count("<svg") == 1
     assert "0.31" in page
+    assert "<th>distinct-2-grams</th>" in page
+    assert "<td>0.625" in page
     assert "1 seed" not in page
     assert "An arm with a single seed" in page
 

@@ -17,6 +17,8 @@ from phf.study.plan import Arm, StudyRun
 from phf.study.power import Needed, needed
 
 HELD_OUT = "eval/bits_per_byte"
+OF_SCORES = ("score", "num_", "hit_probability", "samples_per_second")
+"""Beginnings of the keys of a scenario that are scores, counts or rates, not metrics of the samples."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class ArmResult:
     """Student's interval over the seeds: all of them are measured on the same held-out text."""
     measures: dict[str, Interval]
     """KL, downstream tasks, GLUE: each over the seeds."""
+    metrics: dict[str, Interval]
+    """Length, diversity and the like of the samples, by `metrics_configs`: each over the seeds."""
     thresholds: dict[str, str]
     """Thresholds that were percentiles: key -> "p50 = 0.00236"."""
     dominated_by: list[str] = field(default_factory=list)
@@ -123,9 +127,6 @@ def _arm(arm: Arm, members: Sequence[tuple[int, Run]], scenario: str, bounds: tu
         scores.append(of_run)
         if (measured := run.last(HELD_OUT)) is not None:
             bits.append(measured)
-    keys = [key for group in MEASURES for run in runs for key in run.last_values(group)]
-    kept = [key for key in dict.fromkeys(keys) if not key.endswith(("_low", "_high", "_stderr"))]
-    values = {key: [value for run in runs if (value := run.last(key)) is not None] for key in kept}
     thresholds = dict(runs[0].provenance.get("percentiles") or {}) if runs else {}
     return ArmResult(
         name=arm.name,
@@ -134,9 +135,23 @@ def _arm(arm: Arm, members: Sequence[tuple[int, Run]], scenario: str, bounds: tu
         score=over_seeds(scores, bounds),
         bits=bits,
         bits_per_byte=student_interval(bits),
-        measures={key: student_interval(of_key) for key, of_key in values.items()},
+        measures={key: interval for group in MEASURES for key, interval in _over_seeds(runs, group).items()},
+        metrics=_metrics(runs, f"generation/{scenario}/"),
         thresholds=thresholds,
     )
+
+
+def _metrics(runs: Sequence[Run], start: str) -> dict[str, Interval]:
+    """Metrics of the samples of the scenario whose keys begin with `start`, by name."""
+    by_name = {key.removeprefix(start): interval for key, interval in _over_seeds(runs, start).items()}
+    return {name: by_name[name] for name in by_name if not name.startswith(OF_SCORES) and "/" not in name}
+
+
+def _over_seeds(runs: Sequence[Run], start: str) -> dict[str, Interval]:
+    """Each number whose key begins with `start`, over the runs that have it; bounds of single runs left out."""
+    keys = dict.fromkeys(key for run in runs for key in run.last_values(start))
+    kept = [key for key in keys if not key.endswith(("_low", "_high", "_stderr"))]
+    return {key: student_interval([value for run in runs if (value := run.last(key)) is not None]) for key in kept}
 
 
 def _pair(scenario: str, first: ArmResult, second: ArmResult) -> Pair:

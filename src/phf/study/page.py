@@ -42,6 +42,7 @@ def write_answer(answer: Answer, folder: StudyFolder) -> None:
                 "claims": claims(result),
                 "chart": _chart(result),
                 "keys": list(dict.fromkeys(key for arm in result.arms for key in arm.measures)),
+                "metrics": list(dict.fromkeys(key for arm in result.arms for key in arm.metrics)),
                 "advice": {_names(pair): advice(pair) for pair in result.pairs},
             }
             for result in answer.results
@@ -82,6 +83,7 @@ def _arm(arm: ArmResult) -> dict[str, Any]:
         "bits_per_byte": arm.bits_per_byte._asdict(),
         "bits_per_byte_of_seeds": arm.bits,
         "measures": {key: interval._asdict() for key, interval in arm.measures.items()},
+        "metrics": {key: interval._asdict() for key, interval in arm.metrics.items()},
         "thresholds": arm.thresholds,
         "dominated_by": arm.dominated_by,
     }
