@@ -105,6 +105,29 @@ def test_arms_and_pairs_of_a_task(tmp_path):
     assert claims(result)[-1] == "Not dominated: mle, conditional. Dominated: none."
 
 
+def test_the_difference_in_held_out_loss_has_welchs_interval_however_skewed_the_seeds_seem(tmp_path):
+    values = {
+        "mle": [(around(0.1), 2.00), (around(0.1), 2.00), (around(0.1), 2.09)],
+        "conditional": [(around(0.1), 2.50), (around(0.1), 2.52), (around(0.1), 2.54)],
+    }
+    ((pair,),) = (result.pairs for result in results_of(tmp_path, values))
+    parts = [np.var(of_arm, ddof=1) / 3 for of_arm in ([2.00, 2.00, 2.09], [2.50, 2.52, 2.54])]
+    degrees = sum(parts) ** 2 / sum(part**2 / 2 for part in parts)
+    half = t.ppf(0.975, degrees) * math.sqrt(sum(parts))
+    assert pair.bits == pytest.approx((0.49, 0.49 - half, 0.49 + half))
+
+
+def test_a_scenario_without_a_single_score_is_left_out(tmp_path):
+    run, *_ = runs_of(methods=["mle"])
+    finished(tmp_path, run, [0.1], 2.0)
+    lines = (tmp_path / run.name / "samples" / "prompted.jsonl").read_text()
+    for name in ("prompted", "unscored"):
+        changed = lines.replace("0.1", "null") if name == "unscored" else lines
+        (tmp_path / run.name / "samples" / f"{name}.jsonl").write_text(changed)
+    results = analyse([run], {run.name: read_run(tmp_path / run.name)}, "mle")
+    assert [result.scenario for result in results] == ["prompted"]
+
+
 def test_a_method_that_is_worse_in_both_is_dominated(tmp_path):
     values = {
         "mle": [(around(0.10), 2.00), (around(0.11), 2.02)],
@@ -194,6 +217,20 @@ def test_samples_help_where_the_spread_of_seeds_is_that_of_their_samples():
     )  # variance of the means: .01, of which the samples of each explain 1 / 99 = .0101
     smallest = next(m for m in range(2, 100) if t.ppf(0.975, 4) * math.sqrt(2 * 0.01 / m / 3) < 0.1)
     assert needed(first, second).samples == 100 * smallest == 600
+
+
+def test_samples_do_not_help_where_seeds_differ_however_much_prompts_do():
+    noise = (-0.001, 0.001)
+    first, second = (
+        [
+            PromptScores(["a", "a", "b", "b"], [mean + prompt + error for prompt in (-9, 9) for error in noise])
+            for mean in (shift - 1.0, shift, shift + 1.0)
+        ]
+        for shift in (0.0, 1.0)
+    )
+    wanted = needed(first, second)
+    assert wanted.samples is None
+    assert wanted.seeds == 9  # as above: the prompts are the same for both
 
 
 def test_what_cannot_be_estimated_is_not():

@@ -105,6 +105,8 @@ def analyse(runs: Sequence[StudyRun], results: Mapping[str, Run], baseline: str)
         for scenario in scenarios:
             arms = [_arm(arm, of_arm, scenario, bounds) for arm, of_arm in members.items()]
             arms = [arm for arm in arms if arm.seeds]
+            if not arms:  # none of its samples has a score
+                continue
             names = [arm.name for arm in arms]
             first = baseline if baseline in names else names[0]
             arms.sort(key=lambda arm: arm.name != first)
@@ -159,7 +161,7 @@ def _pair(scenario: str, first: ArmResult, second: ArmResult) -> Pair:
     bits = UNKNOWN
     if first.bits and second.bits:
         estimates = [mean_estimate(np.array(values)) for values in (first.bits, second.bits)]
-        bits = difference(*estimates).interval()
+        bits = difference(*estimates)._replace(skew=0.0).interval()  # a few seeds say nothing about their skewness
         if min(len(first.bits), len(second.bits)) < 2:  # the spread between seeds of one of them is not known
             bits = Interval(bits.mean, math.nan, math.nan)
     low, high = sorted((first.score, second.score), key=lambda interval: interval.mean)

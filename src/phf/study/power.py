@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from phf.evaluation.compare import PromptScores, SeedsEstimate, seeds_estimate
-from phf.statistics import mean_estimate, students_quantile
+from phf.statistics import numbered, students_quantile
 
 MOST_SEEDS = 1000
 MOST_TIMES_SAMPLES = 1000
@@ -38,7 +38,7 @@ def needed(first: Sequence[PromptScores], second: Sequence[PromptScores]) -> Nee
     if size == 0 or not estimate.between.variance > 0:
         return None
     of_seeds = [float(np.var([run.scored()[1].mean() for run in runs], ddof=1)) for runs in (first, second)]
-    of_samples = [float(np.mean([_variance_of_mean(run) for run in runs])) for runs in (first, second)]
+    of_samples = [_variance_of_samples(runs) for runs in (first, second)]
     now = max(len(first), len(second))
 
     def with_seeds(count: int) -> bool:
@@ -64,10 +64,18 @@ def _half_width(estimate: SeedsEstimate, variance: float, degrees: float, of_pro
     return students_quantile(total.degrees) * math.sqrt(total.variance)
 
 
-def _variance_of_mean(run: PromptScores) -> float:
-    """That the samples of one run imply, the choice of its prompts included; 0 for a single sample."""
-    variance = mean_estimate(run.scored()[1]).variance
-    return 0.0 if math.isnan(variance) else variance
+def _variance_of_samples(runs: Sequence[PromptScores]) -> float:
+    """Mean variance of a run's mean that its own samples imply, in which the runs differ: without the differences between
+    prompts, which all runs have in common. 0 where each prompt has a single sample."""
+    scored = [run.scored() for run in runs]
+    prompts = numbered([prompt for of_run, _ in scored for prompt in of_run])
+    deviations = np.concatenate([scores - scores.mean() for _, scores in scored])
+    of_prompts = np.bincount(prompts, deviations) / np.bincount(prompts)
+    degrees = deviations.size - len(runs) - of_prompts.size + 1
+    if degrees < 1:
+        return 0.0
+    variance = float(((deviations - of_prompts[prompts]) ** 2).sum()) / degrees
+    return float(np.mean([variance / scores.size for _, scores in scored]))
 
 
 def _least(holds: Callable[[int], bool], low: int, high: int) -> int | None:
