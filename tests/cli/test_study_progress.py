@@ -8,7 +8,7 @@ from phf.cli import study_progress
 from phf.cli.study_progress import summary
 from phf.study.execute import Progress
 
-NOW = Progress(total=18, finished=3, failed=1, running={"mle-seed1": 0.5}, seconds_left=2400)
+NOW = Progress(18, finished=3, failed=1, running={"mle-seed1": 0.5}, num_jobs=18, num_over=4, seconds_left=2400)
 
 
 def test_all_runs_in_one_line():

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -48,15 +49,24 @@ def finished(folder: Path, run: StudyRun, scores: list[float], bits: float, **nu
 FAKE = """
 import json, os, sys, time
 from pathlib import Path
-options = dict(zip(sys.argv[3::2], sys.argv[4::2]))
-run = Path(options["--output-dir"]) / options["--run-name"]
+verb = sys.argv[2]
+start = 3 if verb == "train" else 4
+options = dict(zip(sys.argv[start::2], sys.argv[start + 1::2]))
+run = Path(options["--output-dir"]) / options["--run-name"] if verb == "train" else Path(options["--output"])
+study = run.parent if verb == "train" else run.parent.parent
 run.mkdir(parents=True, exist_ok=True)
-record = Path(options["--output-dir"]) / "record.jsonl"
+record = study / "record.jsonl"
 def note(event):
     with record.open("a") as file:
         place = {k: os.environ.get(k) for k in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
-        file.write(json.dumps({"run": run.name, "event": event, "arguments": sys.argv[1:], **place}) + "\\n")
+        file.write(json.dumps({"run": run.name, "verb": verb, "event": event, "arguments": sys.argv[1:], **place}) + "\\n")
 note("start")
+if verb != "train":
+    BODY
+    (run / "metrics.jsonl").write_text("{}\\n")
+    (run / "evaluation.json").write_text('{"parts": {"downstream": {}}}')
+    note("end")
+    sys.exit(0)
 (run / "config.yaml").write_text("x")
 (run / "provenance.json").write_text(json.dumps({"max_steps": 4}))
 (run / "metrics.jsonl").write_text(json.dumps({"step": 1, "tokens_seen": 1}) + "\\n")
@@ -68,9 +78,9 @@ note("end")
 
 
 def fake_launcher(folder: Path, body: str = "") -> list[str]:
-    """Words before `phf train ...` that start a stand-in for it: it records its start, does `body`, and is finished."""
+    """Words before `phf ...` that start a stand-in for it: it records its start, does `body`, and is finished."""
     path = folder / "fake.py"
-    path.write_text(FAKE.replace("BODY", body))
+    path.write_text(FAKE.replace("    BODY", textwrap.indent(body, "    ")).replace("BODY", body))
     return [sys.executable, str(path)]
 
 

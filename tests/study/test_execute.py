@@ -10,8 +10,9 @@ from tests.study.pieces import fake_launcher, recorded, runs_of
 
 from phf.errors import OutputError
 from phf.study import execute as executing
-from phf.study.execute import Progress, execute
+from phf.study.execute import Progress, _Clock, execute
 from phf.study.folder import StudyFolder
+from phf.study.jobs import is_finished, jobs_of, share
 from phf.study.places import places_of
 
 GPUS = [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "5"}]
@@ -22,10 +23,10 @@ def _quick(monkeypatch):
     monkeypatch.setattr(executing, "TICK_SECONDS", 0.02)
 
 
-def run_all(folder, launcher, places=({},), show=lambda progress: None, said=None):
+def run_all(folder, launcher, places=({},), show=lambda progress: None, said=None, **changes):
     (folder / "plan").mkdir(exist_ok=True)
     announce = (lambda message: None) if said is None else said.append
-    return execute(runs_of(), StudyFolder(folder), places, launcher, show, announce)
+    return execute(jobs_of(runs_of(**changes)), StudyFolder(folder), places, launcher, show, announce)
 
 
 def test_every_run_is_trained_from_its_configuration(tmp_path):
@@ -142,7 +143,100 @@ def test_progress_is_read_from_the_run_folders(tmp_path):
     assert shares[-1] == 1
     assert left[-1] == 0
     assert all(seconds is None or seconds >= 0 for seconds in left)
-    assert Progress(4, 1, 1, {"a": 0.5}).share == 0.625
+    assert Progress(4, 1, 1, {"a": 0.5}, num_jobs=8, num_over=4).share == 0.5625
+
+
+def test_what_is_measured_follows_the_training_of_its_run(tmp_path):
+    study = {"redteam": True, "evaluate": {"only": ["downstream"]}, "methods": ["mle"]}
+    progress = []
+    assert run_all(tmp_path, fake_launcher(tmp_path), [{}], progress.append, **study) == {}
+    starts = recorded(tmp_path, "start")
+    first, second = (run.name for run in runs_of(methods=["mle"]))
+    assert [(start["run"], start["verb"]) for start in starts] == [
+        *((first, verb) for verb in ("train", "evaluate", "redteam")),
+        *((second, verb) for verb in ("train", "evaluate", "redteam")),
+    ]
+    model, plan, output = (
+        str(tmp_path / name) for name in (f"{first}/model", f"plan/evaluate/{first}.yaml", "evaluate")
+    )
+    assert starts[1]["arguments"] == [
+        *("phf", "evaluate", model, "--config", plan, "--output", f"{output}/{first}", "--only", "downstream"),
+    ]
+    assert [(now.finished, now.total, now.num_jobs) for now in progress[-1:]] == [(2, 2, 6)]
+    assert progress[-1].share == 1
+
+
+def test_jobs_of_different_runs_share_the_places(tmp_path):
+    most = []
+    run_all(
+        tmp_path,
+        fake_launcher(tmp_path, "time.sleep(0.3)"),
+        GPUS,
+        lambda progress: most.append(sorted(name.partition(", ")[2] for name in progress.running)),
+        redteam=True,
+    )
+    assert max(map(len, most)) == 2
+    assert ["redteam", "redteam"] in most
+
+
+def test_what_is_measured_is_not_begun_after_a_training_that_failed(tmp_path):
+    body = "if verb == 'train' and 'mle-seed1' in run.name: print('Error: no GPU'); sys.exit(2)"
+    failures = run_all(tmp_path, fake_launcher(tmp_path, body), redteam=True)
+    name = "pep8-quickstart-mle-seed1"
+    assert list(failures) == [name, f"{name}, redteam"]
+    assert failures[f"{name}, redteam"] == f"{name} failed"
+    assert len(recorded(tmp_path, "end")) == 6
+
+
+def test_a_measurement_that_fails_is_made_again_without_the_training(tmp_path):
+    body = "if verb == 'redteam': print('Error: no prompt'); sys.exit(2)"
+    (reason, *others) = run_all(tmp_path, fake_launcher(tmp_path, body), redteam=True).values()
+    assert reason.startswith("no prompt (exit status 2; ")
+    assert f"logs/redteam/{runs_of()[0].name}.log" in reason
+    assert len(others) == 3
+    (tmp_path / "record.jsonl").unlink()
+    assert run_all(tmp_path, fake_launcher(tmp_path), redteam=True) == {}
+    assert {start["verb"] for start in recorded(tmp_path, "start")} == {"redteam"}
+
+
+def test_an_evaluation_is_finished_once_it_has_the_parts_that_the_study_names(tmp_path):
+    (job,) = [job for job in jobs_of(runs_of(methods=["mle"], seeds=[1], evaluate={"only": ["kl"]})) if job.after]
+    output = tmp_path / "evaluate" / job.run.name
+    output.mkdir(parents=True)
+    (output / "metrics.jsonl").write_text("{}\n")
+    (output / "evaluation.json").write_text('{"parts": {"generation": {}}}')
+    assert not is_finished(job, StudyFolder(tmp_path))
+    (output / "evaluation.json").write_text('{"parts": {"generation": {}, "kl": {}}}')
+    assert is_finished(job, StudyFolder(tmp_path))
+
+
+def test_the_share_of_a_search_is_that_of_its_rounds(tmp_path):
+    overrides = {"redteam.num_trials": 2, "redteam.num_rounds": 3}
+    job = jobs_of(runs_of(methods=["mle"], seeds=[1], redteam={"overrides": overrides}))[1]
+    rounds = tmp_path / "redteam" / job.run.name / "rounds"
+    rounds.mkdir(parents=True)
+    for number in range(4):
+        (rounds / f"trial-000-round-{number:03d}.json").write_text("{}")
+    assert share(job, StudyFolder(tmp_path)) == 4 / 10  # two trials of the initial round, three more, and the rescoring
+
+
+def test_the_time_left_is_that_of_each_kind_of_job(monkeypatch):
+    jobs = jobs_of(runs_of(methods=["mle"], redteam=True))
+    now = 0.0
+    monkeypatch.setattr(executing.time, "monotonic", lambda: now)
+    clock = _Clock(jobs, 2)
+    assert clock.seconds_left({}) is None
+    clock.begin(jobs[0], 0.0)
+    now = 10.0
+    assert clock.seconds_left({jobs[0].name: 0.25}) == (30 + 40 + 2 * 40) / 2  # a search as long as a training
+    now = 40.0
+    clock.end(jobs[0], is_done=True)
+    clock.begin(jobs[1], 0.0)
+    now = 41.0
+    assert clock.seconds_left({jobs[1].name: 0.5}) == (1 + 40 + 2) / 2
+    clock.end(jobs[1], is_done=False)
+    clock.begin(jobs[2], 0.9)
+    assert clock.seconds_left({jobs[2].name: 0.9}) == pytest.approx((4 + 40) / 2)  # nothing is known of a search
 
 
 def test_a_launcher_that_does_not_exist_is_named(tmp_path):

@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 
 from phf.cli.app import app
 from phf.errors import ConfigError
-from phf.study.folder import StudyFolder, begin
+from phf.study.begin import begin
+from phf.study.folder import StudyFolder
+from phf.study.jobs import jobs_of
 from phf.study.page import write_answer
 from phf.study.plan import expand
 from phf.study.run import Callbacks, read_answer, run_study
@@ -65,7 +67,7 @@ def test_a_study_that_is_interrupted_in_the_middle_of_a_run_gives_the_page_that_
     for run in runs:
         train(run.config, alone.run(run.name))
     write_answer(read_answer("tiny", study, runs, alone, {}), alone)
-    begin(folder, runs)
+    begin(folder, jobs_of(runs))
     for name in NAMES[2:]:
         shutil.copytree(alone.run(name), folder.run(name))  # finished before
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from phf.cli.options import Overrides, OwnTask, load_for_models
+from phf.cli.options import Overrides, OwnTask, ResolvedTask, load_for_models
 from phf.cli.terminal import console, numbers_table, quiet, say, shown
 from phf.errors import ConfigError
 
@@ -17,6 +17,7 @@ def evaluate(
         list[str], typer.Argument(help="Run folders, or folders of Hugging Face causal LMs, e.g. runs/<name>/model.")
     ],
     task: OwnTask = None,
+    config: ResolvedTask = None,
     override: Overrides = None,
     only: Annotated[
         list[str] | None,
@@ -46,7 +47,7 @@ def evaluate(
     from phf.models.model_folder import find_model, model_name, processes
 
     folders = [find_model(folder) for folder in folders]
-    resolved = load_for_models(folders, task, overrides)
+    resolved = load_for_models(folders, task, config, overrides)
     parts = chosen_parts(only or (), skip or (), glue, resolved)
     if output is None:
         output = Path("runs") / (f"evaluate-{model_name(folders[0])}" if len(folders) == 1 else "evaluate")

@@ -21,6 +21,9 @@ Overrides = Annotated[
 OwnTask = Annotated[
     str | None, typer.Option(help="Shipped task (pep8 is pep8/pretrain) or a YAML file; default: that of the run.")
 ]
+ResolvedTask = Annotated[
+    Path | None, typer.Option("--config", help="A resolved configuration (config.yaml of a run), instead of --task.")
+]
 MoreOverrides = Annotated[list[str] | None, typer.Argument(hidden=True)]
 
 SCORER_FORM = "Write it like {class_name: NAME, key: value}."
@@ -56,13 +59,12 @@ def load(
     return resolved
 
 
-def load_for_models(models: list[Path], task: str | None, overrides: list[str]) -> "Config":
-    """The task for the models: the one given, otherwise that of the first one's own run."""
+def load_for_models(models: list[Path], task: str | None, config: Path | None, overrides: list[str]) -> "Config":
+    """The task for the models: the one given, by its name or in a resolved file, otherwise that of the first one's own run."""
     from phf.config import load_config
     from phf.models.model_folder import own_task
 
-    config = None
-    if task is None:
+    if task is None and config is None:
         config = next(filter(None, map(own_task, models)), None)
         if config is None:
             raise ConfigError(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from phf.cli.options import MoreOverrides, Overrides, OwnTask, finite, load_for_models
+from phf.cli.options import MoreOverrides, Overrides, OwnTask, ResolvedTask, finite, load_for_models
 from phf.cli.terminal import console, quiet, say
 from phf.errors import ConfigError
 
@@ -15,6 +15,7 @@ def redteam(
         Path, typer.Argument(help="A run folder, or the folder of a Hugging Face causal LM, e.g. runs/<name>/model.")
     ],
     task: OwnTask = None,
+    config: ResolvedTask = None,
     more: MoreOverrides = None,
     override: Overrides = None,
     output: Annotated[
@@ -36,7 +37,7 @@ def redteam(
     from phf.models.model_folder import find_model, model_name
 
     model_dir = find_model(model_dir)
-    resolved = load_for_models([model_dir], task, [*(override or []), *(more or [])])
+    resolved = load_for_models([model_dir], task, config, [*(override or []), *(more or [])])
     output = output or Path("runs") / f"{'redteam' if replay is None else 'replay'}-{model_name(model_dir)}"
     if replay is None:
         from phf.redteam.folder import redteam_folder

@@ -89,14 +89,18 @@ def _words(launcher: str | None) -> list[str]:
 
 def _list_runs(runs: "Sequence[StudyRun]", folder: Path, warnings: Sequence[str]) -> None:
     from phf.study.folder import StudyFolder
+    from phf.study.jobs import is_finished, jobs_of
+    from phf.study.plan import TRAIN
     from phf.study.prepare import validate
 
     for warning in warnings:
         say(warning, "yellow")
-    validate(runs, StudyFolder(folder), lambda warning: say(warning, "yellow"))
-    for run in runs:
-        done = ", finished" if StudyFolder(folder).is_finished(run.name) else ""
-        say(f"{run.name}: {run.config.training.num_tokens or 0:,.0f} tokens{done}")
+    jobs = jobs_of(runs)
+    validate(jobs, StudyFolder(folder), lambda warning: say(warning, "yellow"))
+    for job in jobs:
+        done = ", finished" if is_finished(job, StudyFolder(folder)) else ""
+        what = f"{job.config.training.num_tokens or 0:,.0f} tokens" if job.verb == TRAIN else f"phf {job.verb}"
+        say(f"{job.run.name}: {what}{done}")
     say(f"{len(runs)} runs, in {folder}")
 
 

@@ -1,25 +1,22 @@
-"""Runs side by side, each a process of `phf train`, as many at a time as there are places for them."""
+"""The jobs of a study side by side, each a process of its own, as many at a time as there are places for them."""
 
 import os
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO
 
 from filelock import FileLock, Timeout
 
-from phf.errors import CorpusError, OutputError
-from phf.runs.folder import is_started
-from phf.runs.layout import METRICS
-from phf.runs.reader import read_provenance
-from phf.storage.files import LOCK, acquire_if_supported, last_line, writing
-from phf.storage.reading import parse_json
+from phf.errors import OutputError
+from phf.storage.files import LOCK, acquire_if_supported, writing
 from phf.study.folder import StudyFolder
-from phf.study.plan import StudyRun
+from phf.study.jobs import Job, command, is_finished, share
 from phf.workers.interruption import GRACE_SECONDS
 
 TICK_SECONDS = 0.25
@@ -34,22 +31,28 @@ class Progress:
     """Where the runs of a study are."""
 
     total: int
+    """Runs."""
     finished: int
+    """Runs whose jobs have all finished."""
     failed: int = 0
+    """Runs of which a job has failed."""
     running: dict[str, float] = field(default_factory=dict)
-    """Name of each run in progress -> share of its steps that are done, from 0 to 1."""
+    """Name of each job in progress -> share of it that is done, from 0 to 1."""
+    num_jobs: int = 0
+    num_over: int = 0
+    """Jobs that have finished or are given up."""
     seconds_left: float | None = None
-    """Estimated from the steps that were made since the command began; None until there are some."""
+    """Estimated from what was done since the command began; None until something has been."""
 
     @property
     def share(self) -> float:
-        """Share of all work that is done or given up, from 0 to 1."""
-        return (self.finished + self.failed + sum(self.running.values())) / max(self.total, 1)
+        """Share of all jobs that is done or given up, from 0 to 1."""
+        return (self.num_over + sum(self.running.values())) / max(self.num_jobs, 1)
 
 
 @dataclass
 class _Process:
-    run: StudyRun
+    job: Job
     place: Mapping[str, str]
     process: "subprocess.Popen[bytes]"
     log: IO[bytes]
@@ -58,104 +61,147 @@ class _Process:
 
 
 def execute(
-    runs: Sequence[StudyRun],
+    jobs: Sequence[Job],
     folder: StudyFolder,
     places: Sequence[Mapping[str, str]],
     launcher: Sequence[str],
     show: Callable[[Progress], None],
     announce: Callable[[str], None],
 ) -> dict[str, str]:
-    """Train the runs that are not finished; returns the name of each one that failed, with the reason.
+    """Do the jobs that are not finished; returns the name of each one that failed, with the reason.
 
-    A run that fails does not affect the others. A run that another process is still training, such as one that an
+    A job that fails affects those alone that come after it. A job that another process is still doing, such as one that an
     interrupted study has left behind, is waited for. When this process is interrupted, the others get
-    `SECONDS_TO_SAVE` to save a checkpoint.
+    `SECONDS_TO_SAVE` to save their state.
 
     Args:
-        places: the environment of each run that may be in progress at the same time, such as its GPU.
-        launcher: words of a command that are put before `phf train ...`; none to start it directly.
+        places: the environment of each job that may be in progress at the same time, such as its GPU.
+        launcher: words of a command that are put before `phf ...`; none to start it directly.
         show: called several times a second.
     """
-    waiting = deque(run for run in runs if not folder.is_finished(run.name))
+    waiting = [job for job in jobs if not is_finished(job, folder)]
     free = deque(places)
     running: list[_Process] = []
     failures: dict[str, str] = {}
-    progress = Progress(len(runs), len(runs) - len(waiting))
-    clock = _Clock(len(waiting))
+    clock = _Clock(waiting, len(places))
     try:
         while waiting or running:
-            for _ in range(len(waiting)):
+            _give_up(waiting, failures, announce)
+            for job in _ready(waiting, running):
                 if not free:
                     break
-                run = waiting.popleft()
-                if _is_held(folder, run.name):
-                    waiting.append(run)
+                if _is_held(folder.output(job.run.name, job.verb)):
                     continue
-                running.append(_start(run, folder, free.popleft(), launcher))
-                clock.begin(run.name, _share(folder, run.name))
+                waiting.remove(job)
+                running.append(_start(job, folder, free.popleft(), launcher))
+                clock.begin(job, share(job, folder))
             time.sleep(TICK_SECONDS)
             for ended in [one for one in running if one.process.poll() is not None]:
                 running.remove(ended)
                 free.append(ended.place)
                 ended.log.close()
-                name = ended.run.name
-                progress.running.pop(name, None)
-                if ended.process.returncode == 0 and folder.is_finished(name):
-                    progress.finished += 1
-                    announce(f"{name}: finished ({progress.finished} of {progress.total})")
+                name = ended.job.name
+                is_done = ended.process.returncode == 0 and is_finished(ended.job, folder)
+                clock.end(ended.job, is_done)
+                if is_done:
+                    now = _progress(jobs, waiting, running, failures)
+                    announce(f"{name}: finished ({now.finished} of {now.total} runs)")
                 else:
-                    progress.failed += 1
                     failures[name] = _reason(ended, folder)
                     announce(f"{name}: failed. {failures[name]}")
-                clock.end(name)
-            for one in running:
-                progress.running[one.run.name] = _share(folder, one.run.name)
-            progress.seconds_left = clock.seconds_left(progress.running)
-            show(progress)
+            now = _progress(jobs, waiting, running, failures)
+            now.running = {one.job.name: share(one.job, folder) for one in running}
+            now.seconds_left = clock.seconds_left(now.running)
+            show(now)
     finally:
         _stop(running)
     return failures
 
 
+def _ready(waiting: Sequence[Job], running: Sequence[_Process]) -> list[Job]:
+    """The jobs that nothing stands before, in order."""
+    not_done = {job.name for job in waiting} | {one.job.name for one in running}
+    return [job for job in waiting if not_done.isdisjoint(job.after)]
+
+
+def _give_up(waiting: list[Job], failures: dict[str, str], announce: Callable[[str], None]) -> None:
+    """Remove the jobs that come after one that has failed."""
+    while lost := next((job for job in waiting if not failures.keys().isdisjoint(job.after)), None):
+        waiting.remove(lost)
+        first = next(name for name in lost.after if name in failures)
+        failures[lost.name] = f"{first} failed"
+        if lost.run.name != first:
+            announce(f"{lost.name}: not begun, since {failures[lost.name]}")
+
+
+def _progress(
+    jobs: Sequence[Job], waiting: Sequence[Job], running: Sequence[_Process], failures: Mapping[str, str]
+) -> Progress:
+    runs = {job.run.name for job in jobs}
+    failed = {job.run.name for job in jobs if job.name in failures}
+    open_jobs = [*waiting, *(one.job for one in running)]
+    unfinished = failed | {job.run.name for job in open_jobs}
+    return Progress(
+        total=len(runs),
+        finished=len(runs - unfinished),
+        failed=len(failed),
+        num_jobs=len(jobs),
+        num_over=len(jobs) - len(open_jobs),
+    )
+
+
 class _Clock:
-    """How long the rest takes, from the work done since the command began; a run is the unit of work."""
+    """How long the rest takes, from how long jobs of each kind have taken since the command began."""
 
-    def __init__(self, num_runs: int) -> None:
-        self._began = time.monotonic()
-        self._left = float(num_runs)
-        self._done = 0.0
-        self._first: dict[str, float] = {}
+    def __init__(self, jobs: Sequence[Job], num_places: int) -> None:
+        self._num_places = num_places
+        self._left = Counter(job.verb for job in jobs)
+        self._done: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+        self._begun: dict[str, tuple[Job, float, float]] = {}
 
-    def begin(self, name: str, share: float) -> None:
-        """A run is started that has done this share of its work before."""
-        self._first[name] = share
-        self._left -= share
+    def begin(self, job: Job, share: float) -> None:
+        """A job is started of which this share was done before."""
+        self._begun[job.name] = (job, share, time.monotonic())
+        self._left[job.verb] -= 1
 
-    def end(self, name: str) -> None:
-        """A run has ended, in whichever way."""
-        self._done += 1 - self._first.pop(name)
+    def end(self, job: Job, is_done: bool) -> None:
+        """A job has ended. One that failed says nothing about how long the others take."""
+        _, first, began = self._begun.pop(job.name)
+        if is_done:
+            self._add(self._done, self._seconds, job, 1 - first, began)
 
     def seconds_left(self, running: Mapping[str, float]) -> float | None:
-        """None until something has been done."""
-        now = sum(share - self._first[name] for name, share in running.items() if name in self._first)
-        done = self._done + max(now, 0.0)
-        return (time.monotonic() - self._began) / done * max(self._left - done, 0.0) if done > 0 else None
+        """`running`: name of each job in progress -> share that is done. None until something has been done."""
+        done, seconds = self._done.copy(), self._seconds.copy()
+        for name, (job, first, began) in self._begun.items():
+            if running[name] > first:
+                self._add(done, seconds, job, running[name] - first, began)
+        if not done:
+            return None
+        average = sum(seconds.values()) / sum(done.values())  # for kinds that have not been seen yet
+        of_one = {verb: seconds[verb] / done[verb] if verb in done else average for verb in self._left}
+        begun = [of_one[job.verb] * (1 - running[name]) for name, (job, _, _) in self._begun.items()]
+        whole = sum(begun) + sum(of_one[verb] * count for verb, count in self._left.items())
+        return max(whole / self._num_places, *begun, 0.0)
+
+    @staticmethod
+    def _add(done: dict[str, float], seconds: dict[str, float], job: Job, share: float, began: float) -> None:
+        done[job.verb] = done.get(job.verb, 0.0) + share
+        seconds[job.verb] = seconds.get(job.verb, 0.0) + time.monotonic() - began
 
 
-def _start(run: StudyRun, folder: StudyFolder, place: Mapping[str, str], launcher: Sequence[str]) -> _Process:
-    command = ["phf", "train", "--config", str(folder.plan(run.name)), "--run-name", run.name]
-    command += ["--output-dir", str(folder.path)]
-    if is_started(folder.run(run.name)):
-        command.append("--resume")
+def _start(job: Job, folder: StudyFolder, place: Mapping[str, str], launcher: Sequence[str]) -> _Process:
+    words = command(job, folder)
     directly = [sys.executable, "-m", "phf.workers.attached", str(os.getpid())]
-    path = folder.log(run.name)
+    path = folder.log(job.run.name, job.verb)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         log = path.open("ab")
     log_start = log.tell()
     try:
         process = subprocess.Popen(
-            [*(launcher or directly), *command],
+            [*(launcher or directly), *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -164,13 +210,13 @@ def _start(run: StudyRun, folder: StudyFolder, place: Mapping[str, str], launche
         )
     except OSError as error:
         log.close()
-        raise OutputError(f"{' '.join([*launcher, *command])}: cannot be started: {error.strerror}.") from error
-    return _Process(run, place, process, log, log_start)
+        raise OutputError(f"{' '.join([*launcher, *words])}: cannot be started: {error.strerror}.") from error
+    return _Process(job, place, process, log, log_start)
 
 
-def _is_held(folder: StudyFolder, name: str) -> bool:
-    """Whether another process is training the run."""
-    path = folder.run(name) / LOCK
+def _is_held(output: Path) -> bool:
+    """Whether another process is working in the folder."""
+    path = output / LOCK
     if not path.is_file():
         return False
     lock = FileLock(path, timeout=0)
@@ -182,20 +228,9 @@ def _is_held(folder: StudyFolder, name: str) -> bool:
     return False
 
 
-def _share(folder: StudyFolder, name: str) -> float:
-    """Share of a run's steps that its folder has logged; 0 for what cannot be read now."""
-    path = folder.run(name) / METRICS
-    try:
-        step = parse_json(last_line(path), str(path))["step"]
-        max_steps = read_provenance(folder.run(name))["max_steps"]
-        return min(step / max_steps, 1.0)
-    except (CorpusError, OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
-        return 0.0  # not begun, or a line is being written
-
-
 def _reason(ended: _Process, folder: StudyFolder) -> str:
     """Why a process failed: its error message, otherwise how it ended and the end of what it printed."""
-    path = folder.log(ended.run.name)
+    path = folder.log(ended.job.run.name, ended.job.verb)
     with path.open("rb") as log:
         log.seek(ended.log_start)
         printed = log.read().decode("utf-8", "replace")

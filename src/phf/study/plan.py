@@ -10,9 +10,11 @@ import yaml
 from phf.config import Config, load_config
 from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
-from phf.study.schema import Setting, Study
+from phf.study.schema import Measurement, Setting, Study
 
 BASELINE = "mle"
+TRAIN, EVALUATE, REDTEAM = "train", "evaluate", "redteam"
+"""The commands that a study runs."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,17 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class RunMeasurement:
+    """What is measured on the model of a run after its training, by a command of its own."""
+
+    verb: str
+    """EVALUATE or REDTEAM."""
+    config: Config
+    options: tuple[str, ...] = ()
+    """Of the command."""
+
+
+@dataclass(frozen=True)
 class StudyRun:
     """One run: an arm with a seed."""
 
@@ -34,6 +47,8 @@ class StudyRun:
     arm: Arm
     seed: int
     config: Config
+    measurements: tuple[RunMeasurement, ...] = ()
+    """In the order in which they are made."""
 
 
 def expand(study: Study, overrides: Iterable[str] = ()) -> tuple[list[StudyRun], list[str]]:
@@ -56,7 +71,15 @@ def expand(study: Study, overrides: Iterable[str] = ()) -> tuple[list[StudyRun],
                     config, notes = _configuration(task, method, written, study)
                     warnings |= dict.fromkeys(notes)
                     of_task = folder_name(task) if config.size is None else f"{folder_name(task)}-{config.size}"
-                    runs.append(StudyRun(f"{of_task}-{arm.name}-seed{seed}", arm, seed, config))
+                    measurements = []
+                    for verb, settings in _measurements(study).items():
+                        more = _as_written(settings.overrides)
+                        of_verb, notes = _configuration(task, method, [*written, *more], study)
+                        warnings |= dict.fromkeys(notes)
+                        options = [word for part in getattr(settings, "only", ()) for word in ("--only", part)]
+                        measurements.append(RunMeasurement(verb, of_verb, tuple(options)))
+                    name = f"{of_task}-{arm.name}-seed{seed}"
+                    runs.append(StudyRun(name, arm, seed, config, tuple(measurements)))
     _refuse_equal_names(runs)
     _refuse_unequal_tokens(runs)
     choose_baseline(study, runs)
@@ -104,7 +127,17 @@ def _written(study: Study, setting: Setting | None) -> list[str]:
     """The overrides of a run as a command line has them."""
     tokens = {} if study.num_tokens is None else {"training.num_tokens": study.num_tokens}
     overrides: Mapping[str, Any] = {**tokens, **study.overrides, **(setting.overrides if setting else {})}
+    return _as_written(overrides)
+
+
+def _as_written(overrides: Mapping[str, Any]) -> list[str]:
     return [f"{key}={_inline(value)}" for key, value in overrides.items()]
+
+
+def _measurements(study: Study) -> dict[str, Measurement]:
+    """Command -> its settings, for what is measured after training."""
+    commands = {EVALUATE: study.evaluate, REDTEAM: study.redteam}
+    return {verb: settings for verb, settings in commands.items() if settings is not None}
 
 
 def _inline(value: Any) -> str:

@@ -8,30 +8,47 @@ from pathlib import Path
 from phf.errors import PhfError
 from phf.storage.hashing import hash64
 from phf.study.folder import StudyFolder
-from phf.study.plan import Arm, StudyRun
+from phf.study.jobs import Job, parts_of
+from phf.study.plan import EVALUATE, TRAIN, Arm, StudyRun
 from phf.tokens.prepare import annotated_sources
 
 TOKENIZERS = "tokenizers"
 """Folder of the tokenizers that are trained for the study, from which each run has its copy."""
 
 
-def validate(runs: Sequence[StudyRun], folder: StudyFolder, announce: Callable[[str], None]) -> None:
-    """Raises an error of the first arm that `phf train --dry-run` would refuse; seeds do not differ in that."""
-    from phf.training.plan import plan_run
-
+def validate(jobs: Sequence[Job], folder: StudyFolder, announce: Callable[[str], None]) -> None:
+    """Raises an error of the first job that its command would refuse before it begins; seeds do not differ in that."""
     warnings: dict[str, None] = {}
-    first: dict[Arm, StudyRun] = {}
-    for run in runs:
-        first.setdefault(run.arm, run)
-    for run in first.values():
+    first: dict[tuple[Arm, str], Job] = {}
+    for job in jobs:
+        first.setdefault((job.run.arm, job.verb), job)
+    for job in first.values():
         try:
-            plan = plan_run(run.config, folder.run(run.name))
+            warnings |= dict.fromkeys(_validate(job, folder))
         except PhfError as error:
-            error.args = (f"{run.name}: {error}",)
+            error.args = (f"{job.name}: {error}",)
             raise
-        warnings |= dict.fromkeys(plan.warnings)
     for warning in warnings:
         announce(warning)
+
+
+def _validate(job: Job, folder: StudyFolder) -> Sequence[str]:
+    """The warnings of one job."""
+    if job.verb == TRAIN:
+        from phf.training.plan import plan_run
+
+        return plan_run(job.config, folder.run(job.run.name)).warnings
+    if job.verb == EVALUATE:
+        from phf.evaluation.run import chosen_parts
+
+        chosen_parts(parts_of(job), (), False, job.config)
+        return ()
+    from phf.redteam.folder import configured
+    from phf.sampling.prompts import read_prompts
+
+    settings = configured(job.config)
+    read_prompts(settings.prompts_path, settings.prompts_column)
+    return ()
 
 
 def prepare(

@@ -9,10 +9,12 @@ from phf.report.html import check_can_render
 from phf.runs.reader import Run
 from phf.storage.files import only_job
 from phf.study.analyse import analyse
+from phf.study.begin import begin
 from phf.study.execute import Progress, execute
-from phf.study.folder import StudyFolder, begin
+from phf.study.folder import StudyFolder
+from phf.study.jobs import is_finished, jobs_of
 from phf.study.page import Answer, write_answer
-from phf.study.plan import StudyRun, choose_baseline, expand
+from phf.study.plan import TRAIN, StudyRun, choose_baseline, expand
 from phf.study.prepare import prepare, validate
 from phf.study.schema import Study
 
@@ -50,14 +52,18 @@ def run_study(
         callbacks.announce(warning)
     folder = StudyFolder(output_dir)
     with only_job(output_dir):
-        unfinished = [run for run in runs if not folder.is_finished(run.name)]
+        jobs = jobs_of(runs)
+        unfinished = [job for job in jobs if not is_finished(job, folder)]
         validate(unfinished, folder, callbacks.announce)
-        for notice in begin(folder, runs):
+        for notice in begin(folder, jobs):
             callbacks.announce(notice)
         failures: dict[str, str] = {}
         if unfinished:
-            prepare(unfinished, folder, callbacks.announce, callbacks.progress)
-            failures = execute(runs, folder, places(unfinished), launcher, callbacks.show, callbacks.announce)
+            prepare(
+                [job.run for job in unfinished if job.verb == TRAIN], folder, callbacks.announce, callbacks.progress
+            )
+            of_runs = list({job.run.name: job.run for job in unfinished}.values())
+            failures = execute(jobs, folder, places(of_runs), launcher, callbacks.show, callbacks.announce)
         answer = read_answer(name, study, runs, folder, failures)
         write_answer(answer, folder)
     return answer

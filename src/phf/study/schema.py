@@ -2,9 +2,9 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from phf.config.schema.generation import FileName
 from phf.config.schema.section import Section
@@ -27,6 +27,25 @@ class Setting(Section):
     """section.key -> value."""
 
 
+class Measurement(Section):
+    """What a command measures on the model of each run after its training; `true` in a study file is one as it is."""
+
+    overrides: dict[str, Any] = {}
+    """section.key -> value, for this command alone."""
+
+
+class Evaluation(Measurement):
+    """`phf evaluate`."""
+
+    only: list[str] = []
+    """Parts that it measures; empty: all that the task configures."""
+
+
+def _as_mapping(value: Any) -> Any:
+    """`true` as settings without any, `false` as null."""
+    return ({} if value else None) if isinstance(value, bool) else value
+
+
 class Study(Section):
     """Every task with every method, in each setting that applies to it, with every seed."""
 
@@ -47,8 +66,16 @@ class Study(Section):
     training_from: Literal["method", "task"] = "method"
     """`task`: batch size, learning rate and the like are those of the task even where the file of a method changes them, so
     that runs differ in the method alone."""
+    evaluate: Annotated[Evaluation | None, BeforeValidator(_as_mapping)] = None
+    """`phf evaluate` after the training of each run; its numbers take the place of those that training ends with."""
+    redteam: Annotated[Measurement | None, BeforeValidator(_as_mapping)] = None
+    """`phf redteam` after the training of each run."""
     baseline: str | None = None
     """The method that the others are compared with; null: mle, or the first."""
+
+
+SHAPES: dict[str, type[BaseModel]] = {"settings": Setting, "evaluate": Evaluation, "redteam": Measurement}
+"""The keys of a study that are mappings themselves."""
 
 
 def read_study(name: str) -> tuple[str, Study]:
@@ -88,7 +115,7 @@ def _describe(problem: Any, where: str) -> str:
     at = problem["loc"]
     key = ".".join(map(str, at))
     if problem["type"] == "extra_forbidden":
-        shape: type[BaseModel] = Setting if at[0] == "settings" else Study
+        shape = Study if len(at) == 1 else SHAPES[str(at[0])]
         return f"{where}: unknown key '{key}'. {did_you_mean(str(at[-1]), shape.model_fields)}"
     if problem["type"] == "missing":
         return f"{where}: '{key}' is missing."
