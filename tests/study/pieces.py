@@ -49,19 +49,20 @@ def finished(folder: Path, run: StudyRun, scores: list[float], bits: float, **nu
 FAKE = """
 import json, os, sys, time
 from pathlib import Path
-verb = sys.argv[2]
-start = 3 if verb == "train" else 4
+command = sys.argv[2]
+start = 3 if command == "train" else 4
 options = dict(zip(sys.argv[start::2], sys.argv[start + 1::2]))
-run = Path(options["--output-dir"]) / options["--run-name"] if verb == "train" else Path(options["--output"])
-study = run.parent if verb == "train" else run.parent.parent
+run = Path(options["--output-dir"]) / options["--run-name"] if command == "train" else Path(options["--output"])
+study = run.parent if command == "train" else run.parent.parent
 run.mkdir(parents=True, exist_ok=True)
 record = study / "record.jsonl"
 def note(event):
     with record.open("a") as file:
         place = {k: os.environ.get(k) for k in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
-        file.write(json.dumps({"run": run.name, "verb": verb, "event": event, "arguments": sys.argv[1:], **place}) + "\\n")
+        what = {"run": run.name, "command": command, "event": event, "arguments": sys.argv[1:]}
+        file.write(json.dumps({**what, **place}) + "\\n")
 note("start")
-if verb != "train":
+if command != "train":
     BODY
     (run / "metrics.jsonl").write_text("{}\\n")
     (run / "evaluation.json").write_text('{"parts": {"downstream": {}}}')

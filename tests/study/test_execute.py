@@ -152,9 +152,9 @@ def test_what_is_measured_follows_the_training_of_its_run(tmp_path):
     assert run_all(tmp_path, fake_launcher(tmp_path), [{}], progress.append, **study) == {}
     starts = recorded(tmp_path, "start")
     first, second = (run.name for run in runs_of(methods=["mle"]))
-    assert [(start["run"], start["verb"]) for start in starts] == [
-        *((first, verb) for verb in ("train", "evaluate", "redteam")),
-        *((second, verb) for verb in ("train", "evaluate", "redteam")),
+    assert [(start["run"], start["command"]) for start in starts] == [
+        *((first, command) for command in ("train", "evaluate", "redteam")),
+        *((second, command) for command in ("train", "evaluate", "redteam")),
     ]
     model, plan, output = (
         str(tmp_path / name) for name in (f"{first}/model", f"plan/evaluate/{first}.yaml", "evaluate")
@@ -180,7 +180,7 @@ def test_jobs_of_different_runs_share_the_places(tmp_path):
 
 
 def test_what_is_measured_is_not_begun_after_a_training_that_failed(tmp_path):
-    body = "if verb == 'train' and 'mle-seed1' in run.name: print('Error: no GPU'); sys.exit(2)"
+    body = "if command == 'train' and 'mle-seed1' in run.name: print('Error: no GPU'); sys.exit(2)"
     failures = run_all(tmp_path, fake_launcher(tmp_path, body), redteam=True)
     name = "pep8-quickstart-mle-seed1"
     assert list(failures) == [name, f"{name}, redteam"]
@@ -189,14 +189,14 @@ def test_what_is_measured_is_not_begun_after_a_training_that_failed(tmp_path):
 
 
 def test_a_measurement_that_fails_is_made_again_without_the_training(tmp_path):
-    body = "if verb == 'redteam': print('Error: no prompt'); sys.exit(2)"
+    body = "if command == 'redteam': print('Error: no prompt'); sys.exit(2)"
     (reason, *others) = run_all(tmp_path, fake_launcher(tmp_path, body), redteam=True).values()
     assert reason.startswith("no prompt (exit status 2; ")
     assert f"logs/redteam/{runs_of()[0].name}.log" in reason
     assert len(others) == 3
     (tmp_path / "record.jsonl").unlink()
     assert run_all(tmp_path, fake_launcher(tmp_path), redteam=True) == {}
-    assert {start["verb"] for start in recorded(tmp_path, "start")} == {"redteam"}
+    assert {start["command"] for start in recorded(tmp_path, "start")} == {"redteam"}
 
 
 def test_an_evaluation_is_finished_once_it_has_the_parts_that_the_study_names(tmp_path):

@@ -99,7 +99,7 @@ def _list_runs(runs: "Sequence[StudyRun]", folder: Path, warnings: Sequence[str]
     validate(jobs, StudyFolder(folder), lambda warning: say(warning, "yellow"))
     for job in jobs:
         done = ", finished" if is_finished(job, StudyFolder(folder)) else ""
-        what = f"{job.config.training.num_tokens or 0:,.0f} tokens" if job.verb == TRAIN else f"phf {job.verb}"
+        what = f"{job.config.training.num_tokens or 0:,.0f} tokens" if job.command == TRAIN else f"phf {job.command}"
         say(f"{job.run.name}: {what}{done}")
     say(f"{len(runs)} runs, in {folder}")
 

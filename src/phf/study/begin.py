@@ -1,4 +1,4 @@
-"""Beginning a study, or going on with it: what each process is started with, and what may not have changed."""
+"""Beginning a study, or continuing it: what each process is started with, and what may not have changed."""
 
 from collections.abc import Sequence
 
@@ -31,12 +31,12 @@ def begin(folder: StudyFolder, jobs: Sequence[Job]) -> list[str]:
     if path.is_dir() and not (path / PLAN).is_dir() and any(entry.name != LOCK for entry in path.iterdir()):
         raise OutputError(f"{path} is not the folder of a study: it has other files. Choose another with --output-dir.")
     before = {file.stem for file in (path / PLAN).glob("*.yaml")}
-    kept = [job for job in jobs if folder.plan(job.run.name, job.verb).is_file() and has_begun(job, folder)]
+    kept = [job for job in jobs if folder.plan(job.run.name, job.command).is_file() and has_begun(job, folder)]
     _refuse_changed(folder, kept)
     names_kept = {job.name for job in kept}
     for job in jobs:
         if job.name not in names_kept:
-            write_text_atomic(folder.plan(job.run.name, job.verb), dump_config(job.config))
+            write_text_atomic(folder.plan(job.run.name, job.command), dump_config(job.config))
     if not before:
         return []
     names = list(dict.fromkeys(job.run.name for job in jobs))
@@ -54,15 +54,15 @@ def _refuse_changed(folder: StudyFolder, jobs: Sequence[Job]) -> None:
     changed: dict[str, list[str]] = {}
     for job in jobs:
         # the configuration itself, since that of the run folder has numbers for percentiles
-        plan = folder.plan(job.run.name, job.verb)
+        plan = folder.plan(job.run.name, job.command)
         try:
-            differing = configuration_differences(plan, job.config, DECIDING[job.verb])
+            differing = configuration_differences(plan, job.config, DECIDING[job.command])
         except PhfError as error:
             raise OutputError(
                 f"{error} So it is not known whether the runs of {folder.path} are still those of the study."
             ) from error
         if differing:
-            output = folder.output(job.run.name, job.verb).relative_to(folder.path)
+            output = folder.output(job.run.name, job.command).relative_to(folder.path)
             changed.setdefault(differing, []).append(str(output))
     if changed:
         lines = [f"{', '.join(names)}: {differing}" for differing, names in changed.items()]

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from phf.errors import OutputError
 from phf.storage.files import LOCK, acquire_if_supported, writing
 from phf.study.folder import StudyFolder
-from phf.study.jobs import Job, command, is_finished, share
+from phf.study.jobs import Job, command_line, is_finished, share
 from phf.workers.interruption import GRACE_SECONDS
 
 TICK_SECONDS = 0.25
@@ -90,7 +90,7 @@ def execute(
             for job in _ready(waiting, running):
                 if not free:
                     break
-                if _is_held(folder.output(job.run.name, job.verb)):
+                if _is_held(folder.output(job.run.name, job.command)):
                     continue
                 waiting.remove(job)
                 running.append(_start(job, folder, free.popleft(), launcher))
@@ -155,7 +155,7 @@ class _Clock:
 
     def __init__(self, jobs: Sequence[Job], num_places: int) -> None:
         self._num_places = num_places
-        self._left = Counter(job.verb for job in jobs)
+        self._left = Counter(job.command for job in jobs)
         self._done: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._begun: dict[str, tuple[Job, float, float]] = {}
@@ -163,7 +163,7 @@ class _Clock:
     def begin(self, job: Job, share: float) -> None:
         """A job is started of which this share was done before."""
         self._begun[job.name] = (job, share, time.monotonic())
-        self._left[job.verb] -= 1
+        self._left[job.command] -= 1
 
     def end(self, job: Job, is_done: bool) -> None:
         """A job has ended. One that failed says nothing about how long the others take."""
@@ -180,21 +180,21 @@ class _Clock:
         if not done:
             return None
         average = sum(seconds.values()) / sum(done.values())  # for kinds that have not been seen yet
-        of_one = {verb: seconds[verb] / done[verb] if verb in done else average for verb in self._left}
-        begun = [of_one[job.verb] * (1 - running[name]) for name, (job, _, _) in self._begun.items()]
-        whole = sum(begun) + sum(of_one[verb] * count for verb, count in self._left.items())
+        of_one = {command: seconds[command] / done[command] if command in done else average for command in self._left}
+        begun = [of_one[job.command] * (1 - running[name]) for name, (job, _, _) in self._begun.items()]
+        whole = sum(begun) + sum(of_one[command] * count for command, count in self._left.items())
         return max(whole / self._num_places, *begun, 0.0)
 
     @staticmethod
     def _add(done: dict[str, float], seconds: dict[str, float], job: Job, share: float, began: float) -> None:
-        done[job.verb] = done.get(job.verb, 0.0) + share
-        seconds[job.verb] = seconds.get(job.verb, 0.0) + time.monotonic() - began
+        done[job.command] = done.get(job.command, 0.0) + share
+        seconds[job.command] = seconds.get(job.command, 0.0) + time.monotonic() - began
 
 
 def _start(job: Job, folder: StudyFolder, place: Mapping[str, str], launcher: Sequence[str]) -> _Process:
-    words = command(job, folder)
+    words = command_line(job, folder)
     directly = [sys.executable, "-m", "phf.workers.attached", str(os.getpid())]
-    path = folder.log(job.run.name, job.verb)
+    path = folder.log(job.run.name, job.command)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         log = path.open("ab")
@@ -230,7 +230,7 @@ def _is_held(output: Path) -> bool:
 
 def _reason(ended: _Process, folder: StudyFolder) -> str:
     """Why a process failed: its error message, otherwise how it ended and the end of what it printed."""
-    path = folder.log(ended.job.run.name, ended.job.verb)
+    path = folder.log(ended.job.run.name, ended.job.command)
     with path.open("rb") as log:
         log.seek(ended.log_start)
         printed = log.read().decode("utf-8", "replace")

@@ -26,17 +26,17 @@ class StudyFolder:
 
     path: Path
 
-    def plan(self, name: str, verb: str = TRAIN) -> Path:
+    def plan(self, name: str, command: str = TRAIN) -> Path:
         """The configuration of a run, or of what is measured on it."""
-        return self._of(PLAN, verb) / f"{name}.yaml"
+        return self._of(PLAN, command) / f"{name}.yaml"
 
-    def log(self, name: str, verb: str = TRAIN) -> Path:
+    def log(self, name: str, command: str = TRAIN) -> Path:
         """What the processes of a run printed, over all attempts."""
-        return self._of(LOGS, verb) / f"{name}.log"
+        return self._of(LOGS, command) / f"{name}.log"
 
-    def output(self, name: str, verb: str = TRAIN) -> Path:
+    def output(self, name: str, command: str = TRAIN) -> Path:
         """The folder that a command writes for a run: the run folder, or that of what is measured on it."""
-        return self.run(name) if verb == TRAIN else self.path / verb / name
+        return self.run(name) if command == TRAIN else self.path / command / name
 
     def run(self, name: str) -> Path:
         """A run folder."""
@@ -56,5 +56,5 @@ class StudyFolder:
             return str(error)
         return run if run.problem is None else f"it {run.problem}"
 
-    def _of(self, what: str, verb: str) -> Path:
-        return self.path / what if verb == TRAIN else self.path / what / verb
+    def _of(self, what: str, command: str) -> Path:
+        return self.path / what if command == TRAIN else self.path / what / command

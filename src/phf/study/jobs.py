@@ -22,7 +22,7 @@ from phf.study.plan import EVALUATE, TRAIN, StudyRun
 class Job:
     """One process: `phf train` of a run, or `phf evaluate` or `phf redteam` of the model that it gave."""
 
-    verb: str
+    command: str
     """train, evaluate or redteam."""
     run: StudyRun
     config: Config
@@ -34,7 +34,7 @@ class Job:
     @property
     def name(self) -> str:
         """For people, and unique within a study."""
-        return self.run.name if self.verb == TRAIN else f"{self.run.name}, {self.verb}"
+        return self.run.name if self.command == TRAIN else f"{self.run.name}, {self.command}"
 
 
 def jobs_of(runs: Iterable[StudyRun]) -> list[Job]:
@@ -44,26 +44,26 @@ def jobs_of(runs: Iterable[StudyRun]) -> list[Job]:
         for run in runs
         for job in (
             Job(TRAIN, run, run.config),
-            *(Job(one.verb, run, one.config, one.options, after=(run.name,)) for one in run.measurements),
+            *(Job(one.command, run, one.config, one.options, after=(run.name,)) for one in run.measurements),
         )
     ]
 
 
-def command(job: Job, folder: StudyFolder) -> list[str]:
+def command_line(job: Job, folder: StudyFolder) -> list[str]:
     """The words of its command; it continues what an earlier attempt has left."""
-    plan, output = str(folder.plan(job.run.name, job.verb)), folder.output(job.run.name, job.verb)
-    if job.verb == TRAIN:
+    plan, output = str(folder.plan(job.run.name, job.command)), folder.output(job.run.name, job.command)
+    if job.command == TRAIN:
         words = ["phf", "train", "--config", plan, "--run-name", job.run.name, "--output-dir", str(folder.path)]
         return [*words, "--resume"] if is_started(output) else words
     model = str(folder.run(job.run.name) / MODEL)
-    return ["phf", job.verb, model, "--config", plan, "--output", str(output), *job.options]
+    return ["phf", job.command, model, "--config", plan, "--output", str(output), *job.options]
 
 
 def is_finished(job: Job, folder: StudyFolder) -> bool:
     """Whether the result of a job is there."""
-    if job.verb == TRAIN:
+    if job.command == TRAIN:
         return folder.is_finished(job.run.name)
-    output = folder.output(job.run.name, job.verb)
+    output = folder.output(job.run.name, job.command)
     return (output / METRICS).is_file() and _measured(output).issuperset(parts_of(job))
 
 
@@ -74,8 +74,8 @@ def parts_of(job: Job) -> list[str]:
 
 def has_begun(job: Job, folder: StudyFolder) -> bool:
     """Whether a job has made something that must not be mixed with another's."""
-    output = folder.output(job.run.name, job.verb)
-    if job.verb == TRAIN:
+    output = folder.output(job.run.name, job.command)
+    if job.command == TRAIN:
         return is_trained_in(output)
     return any((output / name).is_file() for name in (METRICS, RESULTS, JOB))
 
@@ -87,12 +87,12 @@ def is_trained_in(run_dir: Path) -> bool:
 
 def share(job: Job, folder: StudyFolder) -> float:
     """Share of a job's work that is done, as far as its folder shows; 0 for what cannot be read now."""
-    output = folder.output(job.run.name, job.verb)
-    if job.verb == TRAIN:
+    output = folder.output(job.run.name, job.command)
+    if job.command == TRAIN:
         return _share_of_training(output)
     if is_finished(job, folder):
         return 1.0
-    if job.verb == EVALUATE:
+    if job.command == EVALUATE:
         return 0.0  # its parts differ too much in length
     if job.config.redteam is None:
         return 0.0  # it is going to be refused

@@ -31,7 +31,7 @@ class Arm:
 class RunMeasurement:
     """What is measured on the model of a run after its training, by a command of its own."""
 
-    verb: str
+    command: str
     """EVALUATE or REDTEAM."""
     config: Config
     options: tuple[str, ...] = ()
@@ -72,12 +72,12 @@ def expand(study: Study, overrides: Iterable[str] = ()) -> tuple[list[StudyRun],
                     warnings |= dict.fromkeys(notes)
                     of_task = folder_name(task) if config.size is None else f"{folder_name(task)}-{config.size}"
                     measurements = []
-                    for verb, settings in _measurements(study).items():
+                    for command, settings in _measurements(study).items():
                         more = _as_written(settings.overrides)
-                        of_verb, notes = _configuration(task, method, [*written, *more], study)
+                        of_command, notes = _configuration(task, method, [*written, *more], study)
                         warnings |= dict.fromkeys(notes)
                         options = [word for part in getattr(settings, "only", ()) for word in ("--only", part)]
-                        measurements.append(RunMeasurement(verb, of_verb, tuple(options)))
+                        measurements.append(RunMeasurement(command, of_command, tuple(options)))
                     name = f"{of_task}-{arm.name}-seed{seed}"
                     runs.append(StudyRun(name, arm, seed, config, tuple(measurements)))
     _refuse_equal_names(runs)
@@ -137,7 +137,7 @@ def _as_written(overrides: Mapping[str, Any]) -> list[str]:
 def _measurements(study: Study) -> dict[str, Measurement]:
     """Command -> its settings, for what is measured after training."""
     commands = {EVALUATE: study.evaluate, REDTEAM: study.redteam}
-    return {verb: settings for verb, settings in commands.items() if settings is not None}
+    return {command: settings for command, settings in commands.items() if settings is not None}
 
 
 def _inline(value: Any) -> str:

@@ -21,7 +21,7 @@ def validate(jobs: Sequence[Job], folder: StudyFolder, announce: Callable[[str],
     warnings: dict[str, None] = {}
     first: dict[tuple[Arm, str], Job] = {}
     for job in jobs:
-        first.setdefault((job.run.arm, job.verb), job)
+        first.setdefault((job.run.arm, job.command), job)
     for job in first.values():
         try:
             warnings |= dict.fromkeys(_validate(job, folder))
@@ -34,11 +34,11 @@ def validate(jobs: Sequence[Job], folder: StudyFolder, announce: Callable[[str],
 
 def _validate(job: Job, folder: StudyFolder) -> Sequence[str]:
     """The warnings of one job."""
-    if job.verb == TRAIN:
+    if job.command == TRAIN:
         from phf.training.plan import plan_run
 
         return plan_run(job.config, folder.run(job.run.name)).warnings
-    if job.verb == EVALUATE:
+    if job.command == EVALUATE:
         from phf.evaluation.run import chosen_parts
 
         chosen_parts(parts_of(job), (), False, job.config)

@@ -60,7 +60,7 @@ def run_study(
         failures: dict[str, str] = {}
         if unfinished:
             prepare(
-                [job.run for job in unfinished if job.verb == TRAIN], folder, callbacks.announce, callbacks.progress
+                [job.run for job in unfinished if job.command == TRAIN], folder, callbacks.announce, callbacks.progress
             )
             of_runs = list({job.run.name: job.run for job in unfinished}.values())
             failures = execute(jobs, folder, places(of_runs), launcher, callbacks.show, callbacks.announce)
