@@ -4,6 +4,7 @@ E-mails from the wild have charsets that do not exist or are not what was used, 
 without an end and base64 that is not base64. Whatever can be read is read; nothing here raises but `NotAnEmailError`.
 """
 
+import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,12 +40,15 @@ BLOCKS = {
     "blockquote",
     "pre",
 }
+MOST_OPEN = 100
+"""Tags without an end up to which HTML is parsed: the parser's time grows with the square of their number."""
+_TAG = re.compile(r"<[^<>]*>")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff]")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
 
 class NotAnEmailError(Exception):
-    """The bytes have none of the headers of an e-mail."""
+    """The bytes have none of the headers of an e-mail, or hundreds of parts within one another."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +63,23 @@ class Email:
 
 def read_email(content: bytes) -> Email:
     """Raises `NotAnEmailError`."""
-    message = message_from_bytes(content.lstrip(), policy=policy.compat32)
-    if not any(name in message for name in HEADERS):
-        raise NotAnEmailError
-    headers = {name: _header(message[name]) for name in HEADERS[:4] if name in message}
-    return Email({name: value for name, value in headers.items() if value}, _clean("\n\n".join(_texts(message))))
+    try:
+        message = message_from_bytes(content.lstrip(), policy=policy.compat32)
+        if not any(name in message for name in HEADERS):
+            raise NotAnEmailError
+        headers = {name: _header(message[name]) for name in HEADERS[:4] if name in message}
+        body = _clean("\n\n".join(_texts(message)))
+    except RecursionError:  # the parser calls itself for each part within a part
+        raise NotAnEmailError from None
+    return Email({name: value for name, value in headers.items() if value}, body)
 
 
 def _texts(part: Message) -> Iterator[str]:
     """The texts of a part in order: of alternatives, the first plain one with text, or else what the others have."""
-    payload = part.get_payload()
     if part.get_content_disposition() == "attachment":
         return
-    if isinstance(payload, list):
-        inner = [some for some in payload if isinstance(some, Message)]
+    if part.is_multipart():
+        inner = [some for some in part.get_payload() if isinstance(some, Message)]
         if part.get_content_subtype() == "alternative":
             inner.sort(key=lambda some: some.get_content_type() != "text/plain")
             yield from next(filter(None, ([t for t in _texts(some) if t.strip()] for some in inner)), [])
@@ -86,7 +93,7 @@ def _texts(part: Message) -> Iterator[str]:
 
 def _bytes(part: Message) -> bytes:
     """The content without its transfer encoding, or with it if it cannot be undone."""
-    written = str(part.get_payload()).encode("utf-8", "surrogateescape")
+    written = _as_written(part)
     if str(part.get("Content-Transfer-Encoding", "")).strip().lower() == "base64" and not _is_base64(written):
         return written
     try:
@@ -94,6 +101,13 @@ def _bytes(part: Message) -> bytes:
     except (ValueError, LookupError):
         content = None
     return content if isinstance(content, bytes) else written
+
+
+def _as_written(part: Message) -> bytes:
+    plain = copy.copy(part)
+    del plain["Content-Transfer-Encoding"]
+    content = plain.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""
 
 
 def _is_base64(content: bytes) -> bool:
@@ -166,12 +180,14 @@ class _TextOfHtml(HTMLParser):
 
 def html_to_text(html: str) -> str:
     """What a reader sees of HTML, blocks on lines of their own."""
+    if html.count("<") > html.count(">") + MOST_OPEN:
+        return _TAG.sub(" ", html)
     parser = _TextOfHtml()
     try:
         parser.feed(html)
         parser.close()
     except AssertionError:  # of the parser, on declarations that are broken
-        return re.sub(r"<[^>]*>", " ", html)
+        return _TAG.sub(" ", html)
     return "".join(parser.pieces)
 
 

@@ -59,6 +59,7 @@ def test_a_bare_name_is_the_pretraining_task():
         ("pii/finetune", "awr", 1e-4, 512),
         ("pii/finetune", "rwr", 1e-4, 512),
         ("pep8/finetune", "awr", 1e-3, 256),
+        ("pep8/finetune", "conditional", 5e-4, 128),
     ],
 )
 def test_a_method_can_have_a_file_of_its_own_for_one_task(task, method, learning_rate, batch_size):

@@ -128,6 +128,25 @@ def test_broken_mime_gives_the_text_that_is_there(body, content):
     assert "Kept." in body(HEAD + content)
 
 
+@pytest.mark.parametrize("charset", [b"idna", b"undefined", b"punycode", b'"\x00"', b"utf-8; charset*=x'y'z"])
+def test_the_name_of_a_charset_may_be_anything(body, charset):
+    assert body(HEAD + b"Content-Type: text/plain; charset=" + charset + b"\n\ncaf\xe9") == "café"
+
+
+def test_hundreds_of_parts_in_one_another_are_refused(reading, body):
+    def nested(depth: int) -> bytes:
+        return HEAD + b"".join(b"Content-Type: multipart/mixed; boundary=B%d\n\n--B%d\n" % (i, i) for i in range(depth))
+
+    assert body(nested(20) + b"\ntext") == "text"
+    with pytest.raises(reading.NotAnEmailError):
+        body(nested(2000) + b"\ntext")
+
+
+def test_tags_without_an_end_take_no_longer_than_others(reading):
+    assert reading.html_to_text("<b " * 300_000 + "text") == "<b " * 300_000 + "text"
+    assert reading.html_to_text("<p>" * 99 + "a<b " * 90).strip().startswith("a")
+
+
 def test_html_is_what_a_reader_sees(reading):
     html = """<html><head><title>t</title><style>p {color: red}</style></head><body><!-- no -->
     <p>One &amp; two<br>three&nbsp;&eacute;</p><script>alert("x < y")</script><td>cell</td></body>"""

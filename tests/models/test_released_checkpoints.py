@@ -156,6 +156,23 @@ def test_a_misshapen_value_head_is_named(shape, tmp_path):
         load_value_head(tmp_path / "m", lm)
 
 
+@pytest.mark.parametrize("head", ["text", torch.ones(1, WIDTH, dtype=torch.int64)], ids=["text", "integers"])
+def test_a_value_head_that_is_not_a_tensor_of_real_numbers_is_named(head, tmp_path):
+    torch.save({"value_head.head.weight": head}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match=r"value_head\.head\.weight is not a tensor of real numbers"):
+        stored_value_head(str(tmp_path), WIDTH)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"weight_map": ["value_head.head.weight"]}', '{"weight_map": {"a": 1}}']
+)
+def test_a_damaged_list_of_weights_is_named(content, tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"model\.safetensors\.index\.json"):
+        stored_value_head(str(tmp_path), WIDTH)
+    assert not has_value_head(tmp_path)
+
+
 def test_pickled_code_in_the_file_of_the_value_head_is_not_run(tmp_path):
     for content in (pickle.dumps(Intruder(), protocol=2), b"", b"text"):
         (tmp_path / "pytorch_model.bin").write_bytes(content)

@@ -1,18 +1,20 @@
 """The value head of advantage-weighted regression."""
 
-import json
 import pickle
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ConfigDict
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
 from phf.errors import ConfigError
 from phf.storage.hub import stored_file
 from phf.storage.pretrained import RELEASED_WEIGHT, check_finite, first_sentence
+from phf.storage.reading import read_json_as
 
 VALUE_HEAD_FILE = "value_head.pt"
 """Name of the file next to the weights of an exported model that has a value head."""
@@ -51,6 +53,14 @@ class ValueHead(nn.Module):
         return -torch.sigmoid(self.linear(hidden.to(self.linear.weight.dtype)).squeeze(-1).float())
 
 
+class _WeightIndex(TypedDict):
+    """A `*.index.json` of weights in several files."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    weight_map: dict[str, str]
+
+
 def load_value_head(folder: Path, lm: Any) -> ValueHead:
     """The value head of the model in `folder`, on the device of `lm`, its language model; see `stored_value_head`.
 
@@ -86,6 +96,8 @@ def stored_value_head(name: str, width: int, revision: str | None = None) -> Val
         weight = _among_weights(name, revision)
         if weight is None:
             return None
+        if not isinstance(weight, Tensor) or not weight.is_floating_point():
+            raise ConfigError(f"'{name}': {RELEASED_WEIGHT} is not a tensor of real numbers. Restore the checkpoint.")
         if tuple(weight.shape) != (1, width):
             raise ConfigError(
                 f"'{name}': {RELEASED_WEIGHT} has the shape {list(weight.shape)}, but a value head of this model has "
@@ -108,7 +120,7 @@ def _among_weights(name: str, revision: str | None) -> Tensor | None:
     """The value head's weight in the files of weights that transformers would load; None if it is not there."""
     for file_name in WEIGHT_FILES:
         if (index := stored_file(name, f"{file_name}.index.json", revision)) is not None:
-            listed = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
+            listed = read_json_as(_WeightIndex, index, ConfigError, "Restore it.")["weight_map"]
             if RELEASED_WEIGHT not in listed:
                 return None
             file_name = listed[RELEASED_WEIGHT]
