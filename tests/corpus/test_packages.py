@@ -1,6 +1,7 @@
 """`python-packages`: which modules of which packages are read, what is left out, and that own code never is read."""
 
 import json
+import sys
 import sysconfig
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from phf.corpus.formats.row_policy import ReadNotes
 from phf.corpus.sources import packages
 from phf.corpus.sources.documents import DocumentReader, fingerprint, is_annotated, parts, read_documents, read_records
+from phf.corpus.sources.parts import list_corpus
 from phf.errors import CorpusError
 
 CODE = "def f(x):\n    return x + {}\n"
@@ -18,7 +20,7 @@ def site(tmp_path, monkeypatch):
     """Installs files below a folder of packages of its own: site(name, text) for one, site.install for a distribution."""
     root = tmp_path / "site-packages"
     root.mkdir()
-    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(root))
+    monkeypatch.setattr(packages, "_folders", lambda: (str(root),))
 
     class Site:
         path = root
@@ -143,9 +145,76 @@ def test_what_is_installed_identifies_the_corpus(site):
     assert len({first, second, fingerprint("python-packages")}) == 3
 
 
+def test_folders_of_the_import_path_with_distributions_are_read_in_its_order(tmp_path, monkeypatch):
+    def folder(name, *distributions):
+        for distribution in distributions or ("none",):
+            (tmp_path / name / distribution).mkdir(parents=True)
+        return str(tmp_path / name)
+
+    own = folder("lib/site-packages", "one-1.0.dist-info")
+    target = folder("target", "two-1.0.dist-info")
+    inside = folder("lib/site-packages/_vendor", "three-1.0.dist-info")
+    path = ["", target, folder("src"), str(tmp_path / "absent"), own, inside, target]
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: own)
+    monkeypatch.setattr(sys, "path", path)
+    assert packages._folders() == (target, own)
+    monkeypatch.setattr(sys, "path", [])
+    assert packages._folders() == (own,)
+
+
+def test_of_a_module_in_two_folders_the_one_that_is_imported_is_read(tmp_path, monkeypatch):
+    for name in ("target", "own"):
+        (tmp_path / name / "p").mkdir(parents=True)
+        (tmp_path / name / "p" / "x.py").write_text(f"place = '{name}'\n")
+    monkeypatch.setattr(packages, "_folders", lambda: (str(tmp_path / "target"), str(tmp_path / "own")))
+    packages._listed.cache_clear()
+    assert [document.text for document in read_documents("python-packages")] == ["place = 'target'\n"]
+    packages._listed.cache_clear()
+
+
+def test_a_sample_has_its_size_is_part_of_larger_ones_and_hardly_changes_with_what_is_installed(site):
+    for number in range(200):
+        site(f"p{number % 7}/x{number:03}.py", f"x = {number}\n".ljust(100, "z"))
+
+    def sample(size):
+        packages._listed.cache_clear()
+        return [document.id for document in read_documents(f"python-packages:{size}")]
+
+    small, large = sample("2kB"), sample("10 kB")
+    assert [len(small), len(large)] == [20, 100]
+    assert set(small) < set(large)
+    assert small == sorted(small)
+    assert len({name.partition("/")[0] for name in large}) == 7
+    assert sample("1GB") == list(documents())
+    assert fingerprint("python-packages:1GB") == fingerprint("python-packages")
+    assert len({fingerprint(f"python-packages:{size}") for size in ("2kB", "10kB", "1GB")}) == 3
+    for number in range(20):
+        site(f"new/y{number:03}.py", f"y = {number}\n".ljust(100, "z"))
+    later = sample("10kB")
+    assert len(later) == 100
+    assert len(set(later) & set(large)) >= 100 - 20
+
+
+@pytest.mark.parametrize("size", ["", "many", "-1MB", "0", "5%"])
+def test_a_sample_without_a_size_is_refused(size):
+    with pytest.raises(CorpusError, match=r"python-packages.*python-packages alone is all of it"):
+        parts(f"python-packages:{size}")
+
+
+def test_the_standard_library_is_not_sampled_and_a_source_given_twice_is_read_once(site):
+    with pytest.raises(CorpusError, match=r"python-stdlib:1MB: the standard library is read as a whole\. Write"):
+        parts("python-stdlib:1MB")
+    site("p/x.py")
+    packages._listed.cache_clear()
+    corpus = list_corpus(["python-packages", "python-packages:1MB"])
+    assert [part.source for part in corpus.parts] == ["python-packages"]
+    assert corpus.warnings == ["python-packages:1MB is given twice; it is read once."]
+
+
 def test_it_is_raw_text_and_not_records(site):
     site("p/x.py")
-    assert not is_annotated("python-packages")
+    for source in ("python-packages", "python-packages:1MB"):
+        assert not is_annotated(source)
     with pytest.raises(CorpusError, match="python-packages is text, not records"):
         next(iter(read_records("python-packages")))
 

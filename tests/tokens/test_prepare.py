@@ -165,6 +165,16 @@ def test_blocks_that_are_streamed_hold_no_group_that_is_held_out(tmp_path, monke
     assert ids[0] == ids[1]
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_what_is_held_out_by_groups_is_announced(tmp_path, monkeypatch, streaming):
+    monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
+    source = grouped(tmp_path / "a.jsonl", [f"package{i % 12}" for i in range(120)])
+    settings = {"dataset.eval_fraction": 0.25, "dataset.eval_group": "package", "dataset.streaming": streaming}
+    said = []
+    training_blocks(tiny_config(source, **settings), tiny_tokenizer(), [source], said.append)
+    assert said == ["Held out by package: 3 of 12 values, 24.8% of the text"]
+
+
 def test_a_document_without_its_group_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
     for name, group in (("none", None), ("empty", "")):

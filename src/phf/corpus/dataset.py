@@ -26,7 +26,7 @@ from phf.corpus.sources.documents import (
 )
 from phf.corpus.sources.listing import is_text
 from phf.corpus.sources.parts import Part
-from phf.corpus.sources.python_code import PYTHON_SOURCES
+from phf.corpus.sources.python_code import is_python_source
 from phf.corpus.sources.rows import LineSpan, read_span
 from phf.errors import CorpusError
 from phf.storage.files import atomic_write
@@ -145,7 +145,7 @@ def read_annotated(
     one part of one file. Raises `CorpusError` naming file and row for a missing column, `texts` and scores of different
     lengths, or a score that is not a finite number or null.
     """
-    if source in PYTHON_SOURCES or is_text(source):
+    if is_python_source(source) or is_text(source):
         raise CorpusError(f"{source} is raw text, without scores; annotate the corpus first (phf annotate).")
 
     def choose(names: Sequence[str]) -> Chosen:
@@ -170,7 +170,7 @@ def check_scores(source: str, scores_column: str) -> None:
 
     A raw source, which is annotated first, gets the column `scores` and no other. Raises `CorpusError`.
     """
-    is_records = source not in PYTHON_SOURCES and not is_text(source)
+    is_records = not is_python_source(source) and not is_text(source)
     records = read_records(source, lambda names: Chosen([], list(names)[:1])) if is_records else iter(())
     first = next(iter(records), None)
     if first is not None and "texts" in first.columns:

@@ -7,6 +7,7 @@ models or trainers.
     encoding, encoded                       documents -> arrays
     pieces, backends, joining, building     a corpus -> a store, by several processes or a Ray cluster
     store                                   the files of a store
+    held_out_groups                         which groups of documents are held out
     view_settings, selection, layout        which documents, and what precedes each segment
     view_index, spans, views                blocks of a store, assembled on demand
     cutting, stream_index, streaming        blocks of a corpus that is not stored

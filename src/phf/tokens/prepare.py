@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from phf.annotate.cache import distinct_prefixes, ensure_annotated
 from phf.config import Config
 from phf.corpus.dataset import check_scores
@@ -13,7 +15,9 @@ from phf.feedback.method import method_of
 from phf.storage.cache import entry_path, keep_entry, trim
 from phf.tokens.building import Progress, build_store
 from phf.tokens.document_start import document_start
-from phf.tokens.pieces import Corpus
+from phf.tokens.encoded import split_hash_of
+from phf.tokens.held_out_groups import describe_held_out, held_out_groups
+from phf.tokens.pieces import Corpus, read_sources
 from phf.tokens.streaming import StreamingBlocks
 from phf.tokens.text_tokenizer import TextTokenizer
 from phf.tokens.view_settings import ViewSettings, opening_ids
@@ -46,8 +50,11 @@ def training_blocks(
     settings = view_settings(config, tokenizer)
     dataset = config.dataset
     if dataset.streaming:
-        return StreamingBlocks(corpus_of(config, tokenizer, sources), settings)
-    blocks = stored_blocks(config, tokenizer, sources, settings, progress)
+        corpus = corpus_of(config, tokenizer, sources)
+        if corpus.eval_group is not None:
+            settings = _by_groups(settings, corpus.eval_group, *_measured_groups(corpus), announce)
+        return StreamingBlocks(corpus, settings)
+    blocks = stored_blocks(config, tokenizer, sources, settings, progress, announce)
     _note_repeated_ids(blocks, dataset.eval_group)
     _announce_altered(blocks, "training", announce)
     return blocks
@@ -84,8 +91,9 @@ def stored_blocks(
     sources: Sequence[str],
     settings: ViewSettings,
     progress: Progress = lambda num_documents, num_tokens: None,
+    announce: Announce = lambda message: None,
 ) -> Blocks:
-    """A view of the token store of annotated `sources`, which is built now if necessary.
+    """A view of the token store of annotated `sources`, which is built now if necessary; `announce`: which groups it holds out.
 
     Raises `CorpusError` where the documents do not fill one block.
     """
@@ -102,6 +110,9 @@ def stored_blocks(
     )
     if is_new:
         trim(folder.parents[1])
+    if corpus.eval_group is not None:
+        documents = store.documents
+        settings = _by_groups(settings, corpus.eval_group, documents["split_hash"], documents["num_bytes"], announce)
     blocks = Blocks(store.folder, settings)
     len(blocks)  # builds the index now, so that errors are raised here
     return blocks
@@ -117,6 +128,22 @@ def corpus_of(config: Config, tokenizer: Any, sources: Sequence[str]) -> Corpus:
         dataset.tokenization,
         eval_group=dataset.eval_group if dataset.eval_fraction else None,
     )
+
+
+def _by_groups(
+    settings: ViewSettings, eval_group: str, groups: np.ndarray, num_bytes: np.ndarray, announce: Announce
+) -> ViewSettings:
+    """The settings with the groups that are held out, chosen from the group and the size of each document."""
+    held_out = held_out_groups(groups, num_bytes, settings.eval_fraction)
+    announce(describe_held_out(groups, num_bytes, held_out, eval_group))
+    return replace(settings, held_out_groups=tuple(held_out.tolist()))
+
+
+def _measured_groups(corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
+    """(uint64 hash of the group, int64 bytes of the text) of each document, by reading the corpus without encoding it."""
+    documents = read_sources(corpus.sources, corpus.scores_column)
+    rows = [(split_hash_of(one, corpus.eval_group), sum(len(text.encode()) for text in one.texts)) for one in documents]
+    return np.array([group for group, _ in rows], np.uint64), np.array([size for _, size in rows], np.int64)
 
 
 def view_settings(config: Config, tokenizer: Any) -> ViewSettings:

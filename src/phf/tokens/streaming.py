@@ -131,6 +131,7 @@ class StreamingBlocks:
             [self.corpus.key, self.corpus.division],
             [settings.opening, settings.control_ids, settings.unscored, settings.seed, settings.skip_tokens],
             [settings.eval_fraction, settings.split, method.drop_token_fraction],
+            *([] if settings.held_out_groups is None else [settings.held_out_groups]),
         ]
         key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:32]
         return StreamIndex(key, self.index_file, is_written=self.writes_index)

@@ -34,6 +34,8 @@ class ViewSettings:
     """Leave out the documents that begin within this many tokens of the start of the corpus as MLE packs it."""
     eval_fraction: float = 0.0
     """Share of documents held out, in [0, 1); which ones depends on nothing but their ids."""
+    held_out_groups: tuple[int, ...] | None = None
+    """Hashes of the groups held out, where documents are held out by groups: then `eval_fraction` is without effect here."""
     split: Literal["train", "eval"] = "train"
     """The held-out split is the same for every method: nothing is filtered, dropped or skipped in it."""
     scores_column: str = "scores"

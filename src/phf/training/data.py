@@ -1,15 +1,17 @@
 """The data of a run: annotated sources, a tokenizer, and blocks of tokens to train and evaluate on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from phf.config import Config
+from phf.corpus.sources.documents import AnnotatedDocument
 from phf.feedback import control_tokens_of
 from phf.feedback.objectives import Objective
 from phf.feedback.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds, with_thresholds
 from phf.models import load_tokenizer
+from phf.storage.hashing import hash64, sample_by_hash
 from phf.tokens.pieces import read_sources
 from phf.tokens.prepare import Announce, annotated_sources, held_out_blocks, training_blocks
 from phf.tokens.streaming import StreamingBlocks
@@ -48,11 +50,10 @@ def prepare_data(
     dataset = config.dataset
     sources = annotated_sources(config, dataset.datasets, announce)
 
-    def corpus() -> Iterator[str]:
+    def corpus() -> Iterable[str]:
         announce(f"Training a tokenizer of {config.tokenizer.train_from_corpus} tokens on the corpus")
-        for number, document in enumerate(read_sources(sources, dataset.scores_column)):
-            progress(f"training a tokenizer: {number:,} documents read")
-            yield "".join(document.texts)
+        documents = read_sources(sources, dataset.scores_column)
+        return tokenizer_texts(documents, config.tokenizer.max_train_chars, progress)
 
     def encoded(num_documents: int, num_tokens: int) -> None:
         progress(f"encoding: {num_documents:,} documents, {num_tokens:,} tokens")
@@ -63,6 +64,23 @@ def prepare_data(
     train = training_blocks(config, tokenizer, sources, announce, encoded)
     evaluation = held_out_blocks(config, tokenizer, sources, announce)
     return RunData(sources, tokenizer, train, evaluation)
+
+
+def tokenizer_texts(
+    documents: Iterable[AnnotatedDocument], max_chars: int | None, progress: Announce = lambda message: None
+) -> Iterable[str]:
+    """What a tokenizer is trained on: the text of each document or, of a corpus of more than `max_chars`, documents with
+    the smallest hashes of their ids that together have that many characters or a little more. None of them is longer.
+    """
+
+    def texts() -> Iterator[tuple[int, str]]:
+        for number, document in enumerate(documents):
+            progress(f"training a tokenizer: {number:,} documents read")
+            yield hash64("tokenizer", document.id), "".join(document.texts)[:max_chars]
+
+    if max_chars is None:
+        return (text for _, text in texts())
+    return sample_by_hash(((key, len(text), text) for key, text in texts()), max_chars)
 
 
 def check_scores(train: Blocks | StreamingBlocks, objective: Objective) -> None:

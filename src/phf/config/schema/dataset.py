@@ -50,8 +50,9 @@ class DatasetConfig(Section):
     """The training data and how it becomes blocks of tokens."""
 
     datasets: list[str] = Field(min_length=1)
-    """Sources: Hub names, saved datasets, Parquet or JSON Lines files, folders or globs, folders of text files, or
-    `python-stdlib` or `python-packages`. Raw documents are scored first with the task's scorer."""
+    """Sources: Hub names, saved datasets, Parquet or JSON Lines files, folders or globs, folders of text files,
+    `python-stdlib`, `python-packages` or, a sample of that, `python-packages:32MB`. Raw documents are scored first with the
+    task's scorer."""
     segment: str | None = Field(default=None, pattern=r"^(lines|document|sentences(:[a-z]{2})?)$")
     """How raw documents are cut before scoring: lines, sentences, sentences:LANGUAGE (en, de, es, fr, zh, ja, th, or
     xx for any) or document. None: the scorer's own way."""
@@ -77,10 +78,12 @@ class DatasetConfig(Section):
     skip_tokens: int = Field(default=0, ge=0)
     """Skip this many tokens from the start of the corpus, in stored order, before filtering and without control tokens."""
     eval_fraction: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of documents held out, chosen by document id: the same for every method and seed."""
+    """Share of documents held out, chosen by document id: the same for every method and seed. With `eval_group`, the share
+    of text."""
     eval_group: str | None = Field(default=None, min_length=1)
-    """Key of the documents' `meta`, such as `package`: documents of one value are held out together, or not at all, and
-    `eval_fraction` is the share of values. None: each document by itself."""
+    """Key of the documents' `meta`, such as `package`: documents of one value are held out together, or not at all. Of
+    the values with little text each, as many as have the share `eval_fraction` of all text are held out, chosen by hashes.
+    None: each document by itself."""
     eval_datasets: list[str] = []
     """Held-out sources, instead of `eval_fraction`."""
     max_eval_tokens: int = Field(default=1_000_000, ge=1)

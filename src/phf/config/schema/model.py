@@ -14,6 +14,9 @@ class TokenizerConfig(Section):
     """Folder or Hub name."""
     train_from_corpus: int | None = Field(default=None, ge=300)
     """Train a byte-level BPE of this vocabulary size on the corpus instead."""
+    max_train_chars: int | None = Field(default=50_000_000, ge=1)
+    """Train it on about this many characters, of documents chosen by the hashes of their ids; on all of a smaller corpus.
+    None: on all of any corpus."""
 
 
 class ModelConfig(Section):

@@ -33,7 +33,7 @@ from phf.corpus.sources import python_code
 from phf.corpus.sources.hub_datasets import hub_rows, saved_rows
 from phf.corpus.sources.listing import Listing, is_saved_dataset, is_text, list_source
 from phf.corpus.sources.parts import Part, list_corpus
-from phf.corpus.sources.python_code import PYTHON_SOURCES
+from phf.corpus.sources.python_code import is_python_source
 from phf.corpus.sources.rows import LineSpan, Record, read_file, read_span
 from phf.errors import CorpusError
 from phf.storage.reading import parse_json, without_surrogates
@@ -105,7 +105,7 @@ class DocumentReader:
         part = self.part
         if part.kind == "text":
             yield from self._texts()
-        elif part.source in PYTHON_SOURCES:
+        elif is_python_source(part.source):
             before = f"{part.name}/" if part.name else ""
             for name, text, meta, done in python_code.read_modules(part.source, self.notes.leave_out):
                 self.fraction = done
@@ -166,7 +166,7 @@ def read_documents(source: str) -> Iterator[Document]:
 
 def is_annotated(source: str) -> bool:
     """Whether the first record of a source has `texts`, so is already cut into segments."""
-    if source in PYTHON_SOURCES or is_text(source):
+    if is_python_source(source) or is_text(source):
         return False
     first = next(iter(read_records(source, lambda names: Chosen([], list(names)[:1]))), None)
     return first is not None and "texts" in first.columns
@@ -174,7 +174,7 @@ def is_annotated(source: str) -> bool:
 
 def read_records(source: str, choose: Choose = all_columns) -> Iterator[Record]:
     """The rows of a source of records, with the columns that `choose` takes, at least."""
-    if source in PYTHON_SOURCES or is_text(source):
+    if is_python_source(source) or is_text(source):
         raise CorpusError(f"{source} is text, not records. Give a file, folder or glob of records.")
     for part in parts(source):
         yield from read_part(part, choose)
@@ -244,7 +244,7 @@ def fingerprint(source: str, options: ReadOptions | None = None, listing: Listin
 
     `listing`: what `list_source` gives for it, if it is at hand.
     """
-    if source in PYTHON_SOURCES:
+    if is_python_source(source):
         described = python_code.describe(source)
     elif not is_url(source) and is_saved_dataset(source):
         files = sorted(path for path in Path(source).rglob("*") if path.is_file())

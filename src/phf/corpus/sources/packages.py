@@ -1,5 +1,6 @@
 """`python-packages`: the packages installed for the running Python, real code of many authors that is there already.
 
+Installed packages are in the folders of the import path that hold distributions, or where the interpreter installs them.
 A file is of the distribution that lists it, or else of its top-level folder: that is the `package` of its document's `meta`.
 What is not code that somebody wrote, or is a copy, is left out and counted; see `leave_out_reason`. So is what is installed
 from a local folder, which is the user's own project: code under work is not data to measure it by.
@@ -9,6 +10,7 @@ import json
 import os
 import platform
 import re
+import sys
 import sysconfig
 import tokenize
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +20,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from phf.corpus.sources.stdlib import SKIPPED_FOLDERS
-from phf.storage.hashing import hash64
+from phf.storage.hashing import hash64, sample_by_hash
 
 OWN = "phf"
 VENDORED = {
@@ -52,14 +54,14 @@ class PackageFile:
 
 
 def read_files(
-    leave_out: Callable[[str, str], None] | None = None,
+    leave_out: Callable[[str, str], None] | None = None, sample_bytes: int | None = None
 ) -> Iterator[tuple[tuple[str, str, str], float]]:
     """((name, text, package), share of the bytes read) of each module that is kept, sorted by name.
 
     Text is decoded as Python decodes it, newlines as "\\n". `leave_out` is called with the name of each other one and the
-    reason. Of equal texts, the first is kept.
+    reason. Of equal texts, the first is kept. `sample_bytes`: see `list_files`.
     """
-    files = list_files()
+    files = list_files(sample_bytes)
     total, done = max(sum(file.num_bytes for file in files), 1), 0
     seen: set[int] = set()
     for file in files:
@@ -75,9 +77,28 @@ def read_files(
             leave_out(file.name, reason)
 
 
-def list_files() -> list[PackageFile]:
-    """The modules of all packages, sorted by name, without tests, vendored code and the project's own."""
-    return list(_listed(tuple(dict.fromkeys(map(sysconfig.get_path, ("purelib", "platlib"))))))
+def list_files(sample_bytes: int | None = None) -> list[PackageFile]:
+    """The modules of all packages, sorted by name, without tests, vendored code and the project's own.
+
+    `sample_bytes`: of them, those with the smallest hashes of their names that together have this size. A smaller sample is
+    part of a larger one, and a package that is installed later displaces few files.
+    """
+    files = _listed(_folders())
+    if sample_bytes is None:
+        return list(files)
+    return sample_by_hash(((hash64("package sample", file.name), file.num_bytes, file) for file in files), sample_bytes)
+
+
+def _folders() -> tuple[str, ...]:
+    """The folders of installed packages, those that are imported from first in front.
+
+    Besides the interpreter's own: folders of the import path that hold distributions, such as those of
+    `pip install --user` or `--target`. One inside another is part of that.
+    """
+    own = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    of_path = [path for path in sys.path if path in own or (path and any(Path(path).glob("*.dist-info")))]
+    folders = [os.path.abspath(path) for path in dict.fromkeys([*of_path, *own])]
+    return tuple(path for path in folders if not any(path.startswith(other + os.sep) for other in folders))
 
 
 @lru_cache(maxsize=1)
@@ -104,14 +125,15 @@ def _listed(roots: tuple[str, ...]) -> list[PackageFile]:
     return [files[name] for name in sorted(files)]
 
 
-def num_bytes() -> int:
+def num_bytes(sample_bytes: int | None = None) -> int:
     """Size of all files, among them those that are left out when they are read."""
-    return sum(file.num_bytes for file in list_files())
+    return sum(file.num_bytes for file in list_files(sample_bytes))
 
 
-def describe() -> list[str]:
+def describe(sample_bytes: int | None = None) -> list[str]:
     """What identifies the corpus: the Python version, and the name, package and size of every file."""
-    return [platform.python_version(), *(f"{file.name}:{file.package}:{file.num_bytes}" for file in list_files())]
+    files = list_files(sample_bytes)
+    return [platform.python_version(), *(f"{file.name}:{file.package}:{file.num_bytes}" for file in files)]
 
 
 def leave_out_reason(text: str) -> str | None:

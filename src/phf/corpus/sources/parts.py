@@ -13,7 +13,7 @@ from phf.corpus.formats.stored import is_url
 from phf.corpus.sources import python_code
 from phf.corpus.sources.hub_datasets import parse_hub_name
 from phf.corpus.sources.listing import ListedFile, Listing, is_saved_dataset, list_source
-from phf.corpus.sources.python_code import PYTHON_SOURCES, PythonKind
+from phf.corpus.sources.python_code import PythonKind, is_python_source
 from phf.errors import CorpusError
 from phf.storage.hashing import hash64
 from phf.storage.reading import without_surrogates
@@ -86,7 +86,7 @@ def list_corpus(
     for source, listing, before in zip(sources, listings, prefixes, strict=True):
         before = "/".join(filter(None, (prefix, before)))
         if listing is None:
-            place = _saved_place(source) if is_saved_dataset(source) else source
+            place = _named_place(source)
             if place in seen:
                 corpus.warnings.append(f"{source} is given twice; it is read once.")
             else:
@@ -145,7 +145,7 @@ def distinct_parts(sources: Sequence[str]) -> list[list[Part]]:
 
 
 def _listed(source: str, options: ReadOptions | None) -> Listing | None:
-    if source in PYTHON_SOURCES or (not is_url(source) and is_saved_dataset(source)):
+    if is_python_source(source) or (not is_url(source) and is_saved_dataset(source)):
         return None
     listing = list_source(source, options)
     if listing is None:
@@ -184,15 +184,19 @@ def _place(file: ListedFile) -> str:
     return place if is_url(place) else os.path.abspath(place)
 
 
-def _saved_place(source: str) -> str:
-    """The folder of a saved dataset that is read: of several splits, the one called train."""
+def _named_place(source: str) -> str:
+    """What is read of a source without files: of a saved dataset with several splits, the folder of the one called train."""
+    if is_python_source(source):
+        return python_code.name_of(source)
+    if not is_saved_dataset(source):
+        return source
     has_splits = os.path.isfile(os.path.join(source, "dataset_dict.json"))
     return os.path.join(os.path.abspath(source), *(["train"] if has_splits else []))
 
 
 def _special(source: str, prefix: str) -> Part:
     """The part that is all of a source without files."""
-    if source in PYTHON_SOURCES:
+    if is_python_source(source):
         return Part(source, python_code.kind_of(source), prefix, num_bytes=python_code.num_bytes(source))
     if is_saved_dataset(source):
         name = os.path.basename(os.path.abspath(source))
