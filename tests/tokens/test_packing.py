@@ -149,6 +149,8 @@ def test_result_does_not_depend_on_how_documents_are_batched(tokenizer):
         {"eval_fraction": 1.0},
         {"eval_fraction": -0.1},
         {"skip_tokens": -1},
+        {"part": (0.5, 0.5)},
+        {"part": (0.5, 1.1)},
         {"split": "test"},
         {"unscored": "maybe"},
         {"max_altered_documents": 1.5},

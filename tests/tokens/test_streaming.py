@@ -17,7 +17,7 @@ from phf.tokens.streaming import StreamingBlocks
 from phf.tokens.views import Blocks
 
 METHOD = conditional(0.1, 0.3, document_filter=AvgScoreAtMost(0.4))
-SETTINGS = {"method": METHOD, "seq_length": 16, "eval_fraction": 0.2, "skip_tokens": 60}
+SETTINGS = {"method": METHOD, "seq_length": 16, "eval_fraction": 0.2, "skip_tokens": 60, "part": (0.1, 0.95)}
 
 
 @pytest.fixture(scope="module")

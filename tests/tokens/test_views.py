@@ -18,8 +18,11 @@ from phf.feedback.document_filter import AvgScoreAtMost
 from phf.feedback.method import Method
 from phf.tokens import view_index
 from phf.tokens.building import build_store
+from phf.tokens.encoded import document_key
 from phf.tokens.pieces import read_sources
+from phf.tokens.selection import in_part
 from phf.tokens.tokenizer import prepare_tokenizer
+from phf.tokens.view_settings import ViewSettings
 from phf.tokens.views import Blocks
 
 
@@ -141,6 +144,36 @@ def test_a_view_travels_as_a_path_and_settings_and_gives_the_same_blocks(blocks)
     for i in (0, len(blocks) - 1, 3):
         for key, value in blocks[i].items():
             np.testing.assert_array_equal(copy[i][key], value)
+
+
+def test_parts_have_no_document_in_common_and_together_all_documents(blocks):
+    def documents(seed, *part):
+        view = Blocks(blocks.store.folder, replace(blocks.settings, part=part, seed=seed))
+        counts, of_all = view.counts, blocks.counts.num_documents + blocks.counts.num_documents_empty
+        assert counts.num_documents_of_other_parts + counts.num_documents + counts.num_documents_empty == of_all
+        return list(view.packed_documents())
+
+    parts = [documents(3, start, end) for start, end in [(0.0, 0.25), (0.25, 0.5), (0.5, 1.0)]]
+    assert all(parts)
+    assert sorted(document for part in parts for document in part) == sorted(blocks.packed_documents())
+    assert documents(3, 0.0, 0.5) == [one for one in blocks.packed_documents() if one in parts[0] + parts[1]]
+    assert documents(4, 0.0, 0.5) != documents(3, 0.0, 0.5)
+
+
+def test_a_part_has_about_its_share_of_the_documents_whatever_their_order():
+    keys = np.array([document_key(str(number)) for number in range(4000)])
+    settings = ViewSettings(opening=(0,), part=(0.5, 0.9), seed=1)
+    chosen = in_part(keys, settings)
+    assert abs(chosen.mean() - 0.4) < 3 * (0.4 * 0.6 / 4000) ** 0.5
+    assert abs(chosen[:1000].mean() - 0.4) < 3 * (0.4 * 0.6 / 1000) ** 0.5
+    shuffled = np.random.default_rng(0).permutation(4000)
+    np.testing.assert_array_equal(in_part(keys[shuffled], settings), chosen[shuffled])
+
+
+def test_nothing_is_missing_from_the_held_out_split_of_a_part(blocks):
+    held_out = replace(blocks.settings, split="eval")
+    part = Blocks(blocks.store.folder, replace(held_out, part=(0.0, 0.1)))
+    assert list(part.packed_documents()) == list(Blocks(blocks.store.folder, held_out).packed_documents())
 
 
 def test_views_write_nothing(blocks):

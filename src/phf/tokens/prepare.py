@@ -20,7 +20,7 @@ from phf.tokens.held_out_groups import describe_held_out, held_out_groups
 from phf.tokens.pieces import Corpus, read_sources
 from phf.tokens.streaming import StreamingBlocks
 from phf.tokens.text_tokenizer import TextTokenizer
-from phf.tokens.view_settings import ViewSettings, opening_ids
+from phf.tokens.view_settings import WHOLE, ViewSettings, opening_ids
 from phf.tokens.views import Blocks
 
 logger = logging.getLogger(__name__)
@@ -75,9 +75,9 @@ def held_out_blocks(config: Config, tokenizer: Any, sources: list[str] | None, a
     settings = view_settings(config, tokenizer)
     method = replace(settings.method, drop_token_fraction=0.0)
     if dataset.eval_datasets:
-        # the whole source is held out: packed unchanged, without filter or skip
+        # the whole source is held out: packed unchanged, without filter, part or skip
         method = replace(method, document_filter=None)
-        settings = replace(settings, skip_tokens=0, unscored="keep")
+        settings = replace(settings, part=WHOLE, skip_tokens=0, unscored="keep")
     else:
         settings = replace(settings, split="eval")
     blocks = stored_blocks(config, tokenizer, sources, replace(settings, method=method))
@@ -164,6 +164,7 @@ def view_settings(config: Config, tokenizer: Any) -> ViewSettings:
         unscored=dataset.unscored,
         seed=config.training.seed,
         skip_tokens=dataset.skip_tokens,
+        part=(dataset.part[0], dataset.part[1]),
         eval_fraction=dataset.eval_fraction,
         scores_column=dataset.scores_column,
         max_altered_documents=dataset.max_altered_documents,

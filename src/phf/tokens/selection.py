@@ -1,4 +1,4 @@
-"""Which documents a view holds: the split, what an earlier run has seen, and what the scores admit."""
+"""Which documents a view holds: the split, the part, what an earlier run has seen, and what the scores admit."""
 
 import math
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from phf.errors import ConfigError
+from phf.storage.hashing import hash64, splitmix64, uniform
 from phf.text import visible
 from phf.tokens.encoded import Altered
-from phf.tokens.view_settings import ViewCounts, ViewSettings
+from phf.tokens.view_settings import WHOLE, ViewCounts, ViewSettings
 
 ENOUGH_DOCUMENTS = 1000
 """A share of fewer documents says little until the whole corpus has been seen."""
@@ -22,6 +23,13 @@ def in_split(split_hashes: np.ndarray, settings: ViewSettings) -> np.ndarray:
         # an integer is below a number exactly if it is below the next integer: no rounding of hashes to floats
         is_held_out = split_hashes < np.uint64(math.ceil(settings.eval_fraction * 2**64))
     return is_held_out == (settings.split == "eval")
+
+
+def in_part(keys: np.ndarray, settings: ViewSettings) -> np.ndarray:
+    """bool [documents], from the int64 keys of the documents."""
+    start, end = settings.part
+    numbers = uniform(splitmix64(keys.astype(np.int64).view(np.uint64) ^ hash64("part", settings.seed)))
+    return (numbers >= start) & (numbers < end)
 
 
 class Selection:
@@ -47,12 +55,20 @@ class Selection:
         kept = in_split(documents["split_hash"], self._settings)
         if self._settings.split == "train":
             kept = self._without_skipped(kept, documents["num_tokens"])
+            kept = self._of_part(kept, documents["key"])
             kept = self._without_filtered(kept, avg_scores, is_unscored)
         self._counts.num_documents_altered += int(documents["is_altered"][kept].sum())
         self._counts.num_documents_empty += int((documents["num_tokens"][kept] == 0).sum())
         self._counts.num_documents += int((documents["num_tokens"][kept] > 0).sum())
         self._counts.num_bytes += int(documents["num_bytes"][kept].sum(dtype=np.int64))
         return kept
+
+    def _of_part(self, kept: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        if self._settings.part == WHOLE:
+            return kept
+        is_inside = in_part(keys, self._settings)
+        self._counts.num_documents_of_other_parts += int((kept & ~is_inside).sum())
+        return kept & is_inside
 
     def _without_skipped(self, kept: np.ndarray, num_tokens: np.ndarray) -> np.ndarray:
         if self.num_passed >= self._settings.skip_tokens:

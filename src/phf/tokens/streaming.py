@@ -29,9 +29,9 @@ from phf.tokens.pieces import (
     read_sources,
     shares,
 )
-from phf.tokens.selection import in_split
+from phf.tokens.selection import in_part, in_split
 from phf.tokens.stream_index import IndexedPiece, StreamIndex
-from phf.tokens.view_settings import ViewCounts, ViewSettings
+from phf.tokens.view_settings import WHOLE, ViewCounts, ViewSettings
 from phf.tokens.views import no_block_error
 
 logger = logging.getLogger(__name__)
@@ -120,6 +120,7 @@ class StreamingBlocks:
             )
             if settings.split == "train":
                 kept &= settings.method.keeps(avg_score_array(batch))
+                kept &= in_part(np.array([document_key(document.id) for document in batch], np.int64), settings)
             for document, is_kept in zip(batch, kept, strict=True):
                 is_dropped = settings.split == "train" and settings.unscored == "drop" and None in document.scores
                 if is_kept and not is_dropped and any(document.texts):
@@ -131,7 +132,9 @@ class StreamingBlocks:
             [self.corpus.key, self.corpus.division],
             [settings.opening, settings.control_ids, settings.unscored, settings.seed, settings.skip_tokens],
             [settings.eval_fraction, settings.split, method.drop_token_fraction],
+            # left out where they change nothing, so that indices of earlier versions are still found
             *([] if settings.held_out_groups is None else [settings.held_out_groups]),
+            *([] if settings.part == WHOLE else [settings.part]),
         ]
         key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:32]
         return StreamIndex(key, self.index_file, is_written=self.writes_index)

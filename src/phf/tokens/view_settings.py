@@ -9,6 +9,9 @@ import numpy as np
 from phf.errors import ConfigError
 from phf.feedback.method import Method
 
+WHOLE = (0.0, 1.0)
+"""All of a corpus, as a part."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViewSettings:
@@ -32,6 +35,8 @@ class ViewSettings:
     """Decides which segments go without their control token."""
     skip_tokens: int = 0
     """Leave out the documents that begin within this many tokens of the start of the corpus as MLE packs it."""
+    part: tuple[float, float] = WHOLE
+    """Only documents whose random number, in [0, 1) by id and seed, is at least the first and below the second."""
     eval_fraction: float = 0.0
     """Share of documents held out, in [0, 1); which ones depends on nothing but their ids."""
     held_out_groups: tuple[int, ...] | None = None
@@ -48,6 +53,7 @@ class ViewSettings:
         _require(self.seq_length >= 1, "seq_length", self.seq_length, "at least 1")
         _require(self.unscored in ("keep", "drop"), "unscored", self.unscored, "keep or drop")
         _require(self.skip_tokens >= 0, "skip_tokens", self.skip_tokens, "at least 0")
+        _require(0 <= self.part[0] < self.part[1] <= 1, "part", self.part, "ascending, from 0 to 1")
         _require(0 <= self.eval_fraction < 1, "eval_fraction", self.eval_fraction, "at least 0 and below 1")
         _require(self.split in ("train", "eval"), "split", self.split, "train or eval")
         _require(
@@ -73,6 +79,8 @@ class ViewCounts:
     """Documents left out by the method or by `unscored`."""
     num_documents_skipped: int = 0
     """Documents left out by `skip_tokens`."""
+    num_documents_of_other_parts: int = 0
+    """Documents left out by `part`."""
     num_documents_altered: int = 0
     """Documents whose tokens do not decode to their text; see `ViewSettings.max_altered_documents`."""
     num_segments: int = 0

@@ -140,6 +140,8 @@ def no_block_error(counts: ViewCounts, settings: ViewSettings) -> CorpusError:
     elif counts.num_documents_skipped and not counts.num_documents_filtered:
         skipped = f"dataset.skip_tokens is {settings.skip_tokens:,}"
         advice = f"{skipped}, which is all or nearly all of the data. Lower it, or add data."
+    elif counts.num_documents_of_other_parts:
+        advice = f"Of the corpus, dataset.part is {list(settings.part)}. Widen it, or add data."
     elif counts.num_documents_filtered or counts.num_documents_skipped:
         advice = "Relax dataset.filter_threshold, dataset.unscored or dataset.skip_tokens."
     else:

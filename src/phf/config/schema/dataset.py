@@ -1,11 +1,17 @@
 """The section `dataset`: the training data and how it becomes blocks of tokens."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from phf.config.percentile import Threshold
 from phf.config.schema.section import Section
+
+
+def _ascending(part: list[float]) -> list[float]:
+    if not 0 <= part[0] < part[1] <= 1:
+        raise ValueError("a part is [start, end] with 0 <= start < end <= 1")
+    return part
 
 
 class ConditionalTrainingConfig(Section):
@@ -77,6 +83,10 @@ class DatasetConfig(Section):
     """What to do with a document that has an unscored segment: train on that segment without feedback, or drop it."""
     skip_tokens: int = Field(default=0, ge=0)
     """Skip this many tokens from the start of the corpus, in stored order, before filtering and without control tokens."""
+    part: Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_ascending)] = [0.0, 1.0]
+    """Train on the documents whose random number in [0, 1), which depends on their id and `training.seed`, is at least the
+    first and below the second of these. Parts that do not overlap have no document in common, in whichever order the corpus
+    is stored."""
     eval_fraction: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of documents held out, chosen by document id: the same for every method and seed. With `eval_group`, the share
     of text."""

@@ -126,7 +126,8 @@ def _add_epochs(expected: Outlook, plan: Any, tokenizer: Any, texts: list[str], 
             "left to train on. Lower it, or add data."
         )
         return
-    tokens = max(tokens * (1 - config.dataset.eval_fraction) - skipped, 1.0)
+    start, end = config.dataset.part
+    tokens = max((tokens * (1 - config.dataset.eval_fraction) - skipped) * (end - start), 1.0)
     planned = arithmetic.max_steps * arithmetic.tokens_per_step
     epochs = planned / tokens
     kept = " before filtering" if plan.method.document_filter is not None else ""
