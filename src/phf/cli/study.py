@@ -21,7 +21,9 @@ MISSING_RUNS = 4
 
 
 def study(
-    study: Annotated[str, typer.Argument(help="A YAML file, or a shipped study: objectives, thresholds.")],
+    study: Annotated[
+        str, typer.Argument(help="A YAML file, or a shipped study: objectives, thresholds, finetune-vs-pretrain.")
+    ],
     more: MoreOverrides = None,
     task: Annotated[list[str] | None, typer.Option(help="Instead of the study's tasks; repeat it for several.")] = None,
     size: Annotated[str | None, typer.Option(help="tiny, small or gpt2, for tasks that have sizes.")] = None,
@@ -57,7 +59,7 @@ def study(
     chosen = [*map(folder_name, task or ()), *([size] if size else [])]
     folder = output_dir or Path("runs") / "-".join([name, *chosen])
     if dry_run:
-        runs, warnings = expand(described, overrides)
+        runs, warnings = expand(described, overrides, folder)
         _list_runs(runs, folder, warnings)
         return
     words = _words(launcher)
@@ -99,7 +101,10 @@ def _list_runs(runs: "Sequence[StudyRun]", folder: Path, warnings: Sequence[str]
     validate(jobs, StudyFolder(folder), lambda warning: say(warning, "yellow"))
     for job in jobs:
         done = ", finished" if is_finished(job, StudyFolder(folder)) else ""
-        what = f"{job.config.training.num_tokens or 0:,.0f} tokens" if job.command == TRAIN else f"phf {job.command}"
+        training = job.config.training
+        tokens = f"{(training.num_tokens or 0) - training.tokens_already_seen:,.0f} tokens"
+        after = f" after {job.run.starts_from}" if job.run.starts_from else ""
+        what = f"{tokens}{after}" if job.command == TRAIN else f"phf {job.command}"
         say(f"{job.run.name}: {what}{done}")
     say(f"{len(runs)} runs, in {folder}")
 

@@ -38,12 +38,12 @@ class Job:
 
 
 def jobs_of(runs: Iterable[StudyRun]) -> list[Job]:
-    """All jobs of these runs; those of a run follow one another."""
+    """All jobs of these runs; those of a run follow one another, and the training of the run whose model it continues."""
     return [
         job
         for run in runs
         for job in (
-            Job(TRAIN, run, run.config),
+            Job(TRAIN, run, run.config, after=() if run.starts_from is None else (run.starts_from,)),
             *(Job(one.command, run, one.config, one.options, after=(run.name,)) for one in run.measurements),
         )
     ]

@@ -1,7 +1,7 @@
 """From a study to its runs: each a name and a whole configuration, with equal tokens within a task."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ import yaml
 from phf.config import Config, load_config
 from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
+from phf.runs.layout import MODEL
 from phf.study.schema import Measurement, Setting, Study
+from phf.study.switch import after_switch, percent, until_switch
 
 BASELINE = "mle"
 TRAIN, EVALUATE, REDTEAM = "train", "evaluate", "redteam"
@@ -23,8 +25,15 @@ class Arm:
 
     task: str
     name: str
-    """"conditional", or with its setting "conditional-p10"."""
+    """"conditional", with its setting "conditional-p10", after a switch "conditional-from-50"."""
     method: str
+    switch_point: float = 0.0
+    """Share of the tokens that are trained with MLE before the method."""
+
+    @property
+    def from_start(self) -> str:
+        """The name of the arm that is trained with the method from the start, and otherwise in the same way."""
+        return self.name.removesuffix(f"-from-{percent(self.switch_point)}") if self.switch_point else self.name
 
 
 @dataclass(frozen=True)
@@ -49,37 +58,36 @@ class StudyRun:
     config: Config
     measurements: tuple[RunMeasurement, ...] = ()
     """In the order in which they are made."""
+    starts_from: str | None = None
+    """The name of the run whose model it continues."""
+    is_compared: bool = True
+    """Whether its numbers are on the page; not those of a run that others continue."""
 
 
-def expand(study: Study, overrides: Iterable[str] = ()) -> tuple[list[StudyRun], list[str]]:
+def expand(study: Study, overrides: Iterable[str] = (), folder: Path = Path()) -> tuple[list[StudyRun], list[str]]:
     """The runs of a study, seeds outermost so that every method has a run early, and warnings of its configurations.
 
-    `overrides`: `section.key=value`, after those of the study. Raises `ConfigError` for a study that contradicts itself
-    or compares runs of different lengths.
+    `overrides`: `section.key=value`, after those of the study. `folder`: that of the run folders. Raises `ConfigError` for a
+    study that contradicts itself or compares runs of different lengths.
     """
     _refuse_repeated(study)
-    names = {method: short_name(method) for method in study.methods}
-    _refuse_unknown_methods(study, names.values())
+    _refuse_unknown_methods(study, [short_name(method) for method in study.methods])
     runs: list[StudyRun] = []
     warnings: dict[str, None] = {}
     for seed in study.seeds:
         for task in study.tasks:
-            for method, called in names.items():
-                for setting in _settings_of(study, called):
-                    arm = Arm(task, f"{called}-{setting.name}" if setting else called, called)
-                    written = [*_written(study, setting), *overrides, f"training.seed={seed}"]
-                    config, notes = _configuration(task, method, written, study)
-                    warnings |= dict.fromkeys(notes)
-                    of_task = folder_name(task) if config.size is None else f"{folder_name(task)}-{config.size}"
-                    measurements = []
-                    for command, settings in _measurements(study).items():
-                        more = _as_written(settings.overrides)
-                        of_command, notes = _configuration(task, method, [*written, *more], study)
-                        warnings |= dict.fromkeys(notes)
-                        options = [word for part in getattr(settings, "only", ()) for word in ("--only", part)]
-                        measurements.append(RunMeasurement(command, of_command, tuple(options)))
-                    name = f"{of_task}-{arm.name}-seed{seed}"
-                    runs.append(StudyRun(name, arm, seed, config, tuple(measurements)))
+            written = [*overrides, f"training.seed={seed}"]
+            firsts = _runs_until_switches(study, task, seed, written)
+            runs += firsts.values()
+            for method in study.methods:
+                for setting in _settings_of(study, short_name(method)):
+                    written_here = [*_written(study, setting), *written]
+                    config, notes = _configuration(task, method, written_here, study)
+                    measured, more = _measurements_of(study, task, method, written_here)
+                    warnings |= dict.fromkeys([*notes, *more])
+                    arm = Arm(task, _arm_name(method, setting), short_name(method))
+                    whole = _run(arm, seed, config, measurements=measured)
+                    runs += [_after(whole, point, firsts.get(point), folder) for point in study.switch_points]
     _refuse_equal_names(runs)
     _refuse_unequal_tokens(runs)
     choose_baseline(study, runs)
@@ -87,8 +95,8 @@ def expand(study: Study, overrides: Iterable[str] = ()) -> tuple[list[StudyRun],
 
 
 def arms_of(runs: Sequence[StudyRun]) -> list[Arm]:
-    """Each arm once, in order."""
-    return list(dict.fromkeys(run.arm for run in runs))
+    """Each arm that is compared once, in order."""
+    return list(dict.fromkeys(run.arm for run in runs if run.is_compared))
 
 
 def choose_baseline(study: Study, runs: Sequence[StudyRun]) -> str:
@@ -96,7 +104,7 @@ def choose_baseline(study: Study, runs: Sequence[StudyRun]) -> str:
 
     Raises `ConfigError` for one that the study does not have.
     """
-    names = list(dict.fromkeys(run.arm.name for run in runs))
+    names = list(dict.fromkeys(arm.name for arm in arms_of(runs)))
     if study.baseline is None:
         return BASELINE if BASELINE in names else names[0]
     if study.baseline not in names:
@@ -118,6 +126,34 @@ def folder_name(task: str) -> str:
     return path.stem if path.suffix in (".yml", ".yaml") else task.replace("/", "-")
 
 
+def _run(arm: Arm, seed: int, config: Config, **more: Any) -> StudyRun:
+    of_task = folder_name(arm.task) if config.size is None else f"{folder_name(arm.task)}-{config.size}"
+    return StudyRun(f"{of_task}-{arm.name}-seed{seed}", arm, seed, config, **more)
+
+
+def _runs_until_switches(study: Study, task: str, seed: int, written: Sequence[str]) -> dict[float, StudyRun]:
+    """Switch point -> the MLE run that ends there, which the runs of all methods continue."""
+    runs = {}
+    for point in filter(None, study.switch_points):
+        config, _ = _configuration(task, BASELINE, [*_written(study, None), *written], study)
+        arm = Arm(task, f"{BASELINE}-until-{percent(point)}", BASELINE)
+        runs[point] = _run(arm, seed, until_switch(config, point), is_compared=False)
+    return runs
+
+
+def _after(whole: StudyRun, point: float, first: StudyRun | None, folder: Path) -> StudyRun:
+    """The part of a run that comes after a switch from the run `first`; the run itself without one."""
+    if first is None:
+        return whole
+    config = after_switch(whole.config, first.config, folder / first.name / MODEL, point)
+    arm = replace(whole.arm, name=f"{whole.arm.name}-from-{percent(point)}", switch_point=point)
+    return _run(arm, whole.seed, config, starts_from=first.name, measurements=whole.measurements)
+
+
+def _arm_name(method: str, setting: Setting | None) -> str:
+    return short_name(method) if setting is None else f"{short_name(method)}-{setting.name}"
+
+
 def _settings_of(study: Study, method: str) -> list[Setting | None]:
     own = [setting for setting in study.settings if setting.methods is None or method in setting.methods]
     return list(own) or [None]
@@ -132,6 +168,20 @@ def _written(study: Study, setting: Setting | None) -> list[str]:
 
 def _as_written(overrides: Mapping[str, Any]) -> list[str]:
     return [f"{key}={_inline(value)}" for key, value in overrides.items()]
+
+
+def _measurements_of(
+    study: Study, task: str, method: str, written: Sequence[str]
+) -> tuple[tuple[RunMeasurement, ...], list[str]]:
+    """What is measured after a training of this configuration, and warnings."""
+    measured, warnings = [], []
+    for command, settings in _measurements(study).items():
+        more = _as_written(settings.overrides)
+        config, notes = _configuration(task, method, [*written, *more], study)
+        warnings += notes
+        options = [word for part in getattr(settings, "only", ()) for word in ("--only", part)]
+        measured.append(RunMeasurement(command, config, tuple(options)))
+    return tuple(measured), warnings
 
 
 def _measurements(study: Study) -> dict[str, Measurement]:
@@ -163,7 +213,7 @@ def _refuse_unknown_methods(study: Study, names: Collection[str]) -> None:
 
 
 def _refuse_repeated(study: Study) -> None:
-    lists: dict[str, list[Any]] = {"tasks": study.tasks, "seeds": study.seeds}
+    lists: dict[str, list[Any]] = {"tasks": study.tasks, "seeds": study.seeds, "switch_points": study.switch_points}
     for key, values in lists.items():
         if repeated := [value for value in dict.fromkeys(values) if values.count(value) > 1]:
             raise ConfigError(f"{key}: {repeated[0]} is listed more than once; it would count as often.")
@@ -189,7 +239,7 @@ def _refuse_equal_names(runs: Sequence[StudyRun]) -> None:
 
 def _refuse_unequal_tokens(runs: Sequence[StudyRun]) -> None:
     first: dict[str, StudyRun] = {}
-    for run in runs:
+    for run in filter(lambda run: run.is_compared, runs):
         tokens = run.config.training.num_tokens
         if tokens is None:
             raise ConfigError(

@@ -59,9 +59,10 @@ def prepare(
 ) -> None:
     """Annotate and encode the data of the unfinished runs with all cores, before they share them.
 
-    A tokenizer that is trained on the corpus is trained once, and copied to where each run looks for its own.
+    A tokenizer that is trained on the corpus is trained once, and copied to where each run looks for its own. A run that
+    continues another one's model has its tokenizer, too, and its data.
     """
-    unfinished = [run for run in runs if not folder.is_finished(run.name)]
+    unfinished = [run for run in runs if run.starts_from is None and not folder.is_finished(run.name)]
     by_data: dict[str, list[StudyRun]] = {}
     for run in unfinished:
         config = run.config

@@ -47,7 +47,7 @@ def run_study(
     `phf.study.places`. Raises an error before anything is trained if a run of the study would be refused.
     """
     check_can_render("phf study")
-    runs, warnings = expand(study, overrides)
+    runs, warnings = expand(study, overrides, output_dir)
     for warning in warnings:
         callbacks.announce(warning)
     folder = StudyFolder(output_dir)
@@ -81,8 +81,9 @@ def read_answer(
             results[run.name] = result
         else:
             missing[run.name] = failures.get(run.name, result)
-    tasks = analyse(runs, results, choose_baseline(study, runs))
-    return Answer(name, tasks, missing, len(runs), _facts(runs, results))
+    compared = [run for run in runs if run.is_compared]
+    tasks = analyse(compared, results, choose_baseline(study, runs))
+    return Answer(name, tasks, missing, len(runs), _facts(compared, results))
 
 
 def _facts(runs: Sequence[StudyRun], results: Mapping[str, Run]) -> dict[str, Any]:

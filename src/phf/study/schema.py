@@ -59,6 +59,8 @@ class Study(Section):
     """`training.seed` of each run of a method."""
     settings: list[Setting] = []
     """A method to which none applies is run once per seed, as it is."""
+    switch_points: list[Annotated[float, Field(ge=0, lt=1)]] = Field(default=[0.0], min_length=1)
+    """Shares of the tokens that are trained with MLE before the method, in [0, 1): 0 is the method from the start."""
     num_tokens: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """`training.num_tokens` of every run; null: that of the task."""
     overrides: dict[str, Any] = {}
