@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from phf.cli import app as cli
 from phf.cli import train
 from phf.cli.terminal import number
-from phf.config import dump_config
+from phf.config import dump_config, load_config
 from phf.config.schema import Config
 from phf.corpus.dataset import read_annotated
 from phf.errors import CorpusError
@@ -363,7 +363,8 @@ def test_hostile_names_are_printed_as_they_are(tmp_path, monkeypatch):
     ],
 )
 def test_a_run_is_named_after_its_files_without_folders_and_endings(source, name):
-    assert train._short(source) == name
+    config = load_config(task="pep8", method="mle")[0].model_copy(update={"task": source, "method": None})
+    assert train._run_name(config) == name
 
 
 @pytest.mark.parametrize("task", ["..", ".", "a\0b", "a\x1b]0;x\x07b"])

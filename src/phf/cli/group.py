@@ -1,5 +1,6 @@
 """The group of the commands: their order, options given twice, and how a mistake or an interruption ends."""
 
+import re
 import signal
 from typing import Any
 
@@ -27,6 +28,8 @@ KEPT = {
 """Command -> what an interruption leaves behind."""
 TAKES_OVERRIDES = ("train", "evaluate", "redteam", "study")
 """The commands among whose arguments KEY=VALUE is an override."""
+OF_AN_AGENT = re.compile(r"^--(\w+(?:\.\w+)+=)")
+"""How the agent of a sweep (Weights & Biases) writes an override; options have no dot in their names."""
 ALONE = ("annotate", "redteam", "quickstart", "study")
 """The commands that write a folder from one process, whose children they start themselves."""
 
@@ -58,6 +61,8 @@ class Commands(Group):
     138 for SIGUSR1, or 75 if its state was saved because of the signal."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        if args[:1] and args[0] in TAKES_OVERRIDES:
+            args = [args[0], *(OF_AN_AGENT.sub(r"\1", argument, count=1) for argument in args[1:])]
         if args[:1] == ["annotate"]:  # before anything is converted to its type, for which much is imported
             options, _ = _parsed(ctx, args[0], self.commands[args[0]], args[1:])
             ctx.with_resource(workers_ahead(options))

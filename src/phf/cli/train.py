@@ -1,5 +1,6 @@
 """`phf train`: train a model with a method on a task."""
 
+import os
 import shlex
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -74,18 +75,16 @@ def train(
 
 def _run_name(config: "Config") -> str:
     """task-method, or task-size-method. Raises `ConfigError` where these, from whatever file, are not the name of a folder."""
-    name = "-".join(map(_short, filter(None, (config.task, config.size, config.method)))) or "run"
+    from phf.config import run_labels
+
+    # each run of a sweep has the id that its agent gives it, and needs a folder of its own
+    of_sweep = os.environ.get("WANDB_SWEEP_ID") and os.environ.get("WANDB_RUN_ID")
+    name = "-".join([*(run_labels(config) or ["run"]), *([of_sweep] if of_sweep else [])])
     if name in (".", "..") or not name.isprintable():
         raise ConfigError(
             f"The run would be called {name!r}, after `task` and `method`. Choose a name with --run-name."
         )
     return name
-
-
-def _short(source: str) -> str:
-    """A task or method in the name of a run: pep8-pretrain for pep8/pretrain, my_task for configs/my_task.yml."""
-    path = Path(source)
-    return path.stem if path.suffix in (".yml", ".yaml") else source.replace("/", "-")
 
 
 def _train(name: str, config: "Config", run_dir: Path, resume: bool) -> dict[str, float]:

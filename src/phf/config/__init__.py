@@ -4,6 +4,7 @@ Takes files and overrides; returns one typed `Config`, or an error that names fi
 """
 
 from phf.config.files import dump_config, load_config, parse_config, saved_config, shipped_files
+from phf.config.labels import run_labels
 from phf.config.schema import (
     ConditionalTrainingConfig,
     ConditioningConfig,
@@ -39,6 +40,7 @@ __all__ = [
     "dump_config",
     "load_config",
     "parse_config",
+    "run_labels",
     "saved_config",
     "shipped_files",
 ]

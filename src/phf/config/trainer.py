@@ -90,6 +90,8 @@ WORKING = (
         "log_level_replica",
         "report_to",
         "project",
+        "tracker_group",
+        "tracker_tags",
     ),
     *("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "spike_deviations"),
     *("save_strategy", "save_steps", "save_minutes", "save_total_limit", "save_only_model", "save_on_each_node"),

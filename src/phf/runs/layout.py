@@ -4,6 +4,8 @@ from pathlib import Path
 
 CONFIG, PROVENANCE, METRICS, SAMPLES, MODEL = "config.yaml", "provenance.json", "metrics.jsonl", "samples", "model"
 SPIKES = "spikes.jsonl"
+TRACKERS = "trackers.json"
+"""Tracker -> the name or id of its run."""
 STREAM_INDEX = "stream.index"
 """Of a streamed run: which piece of the corpus has which blocks; see `phf.tokens.stream_index`."""
 

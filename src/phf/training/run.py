@@ -41,7 +41,7 @@ from phf.training.settle import settle
 from phf.training.sources import describe_sources
 from phf.training.spikes import SpikeLog, Spikes
 from phf.training.start import open_run_dir, refuse_other_batch, refuse_started
-from phf.training.trackers import Trackers
+from phf.training.trackers.callback import Trackers
 from phf.training.trainer import ObjectiveTrainer
 from phf.training.unused import is_unused, settle_unused, unused_in_a_step
 from phf.training.whole import WholeModel
@@ -194,7 +194,7 @@ def _train(
         callbacks=[log, *callbacks, preemption],
     )
     trainer.callback_handler.callbacks.insert(0, EvaluationsAtEnd(callbacks, preemption))
-    trackers = Trackers(trainer, dump_config(config), run_dir)
+    trackers = Trackers(trainer, config, run_dir, announce)
     trainer.add_callback(trackers)
     trainer.remove_callback(PrinterCallback)  # `show` is what the reader sees
     trainer.complete = log.complete
@@ -213,7 +213,8 @@ def _train(
     if is_main:
         _measure_device(meter, plan, lm, announce)
     try:
-        with remembering_signals() as preemption.requests:
+        resumed_from = None if checkpoint is None else step_of(checkpoint)
+        with trackers.open(is_main, resumed_from), remembering_signals() as preemption.requests:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         trainer.spiked(trainer.spikes.settle())
     except WorkInterrupted as interruption:  # an evaluation before the first step of this command

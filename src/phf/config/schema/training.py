@@ -1,5 +1,7 @@
 """The section `training`."""
 
+from typing import Annotated
+
 from pydantic import ConfigDict, Field
 
 from phf.config.schema.section import Section
@@ -21,5 +23,10 @@ class TrainingConfig(Section):
     spike_deviations: float | None = Field(default=7.0, gt=0, allow_inf_nan=False)
     """A step whose loss is more than this many standard deviations above the mean of the 128 steps before it is reported as a
     loss spike, with its documents; null: spikes are not looked for."""
+    tracker_group: str | None = Field(default=None, min_length=1, max_length=128)
+    """Group of the run in Weights & Biases; null: its task, size and method, so that seeds are together. $WANDB_RUN_GROUP comes
+    first."""
+    tracker_tags: list[Annotated[str, Field(min_length=1, max_length=64)]] | None = None
+    """Tags of the run in Weights & Biases; null: its task, size and method. $WANDB_TAGS comes first."""
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of initialisation, dropout, data order and control-token dropout."""
