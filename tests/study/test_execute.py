@@ -1,5 +1,6 @@
 """Runs side by side: each in its place, failures kept apart, interruptions passed on."""
 
+import json
 import subprocess
 import sys
 import time
@@ -74,6 +75,22 @@ def test_a_failing_run_is_reported_with_its_reason_and_the_others_finish(tmp_pat
     assert failures[name].startswith("no such file (exit status 2; ")
     assert len(recorded(tmp_path, "end")) == 3
     assert any(line.startswith(f"{name}: failed. no such file") for line in said)
+
+
+def test_runs_wait_for_the_one_whose_model_they_continue_and_are_missing_if_it_fails(tmp_path):
+    body = "time.sleep(0.2)\nif 'until-50-seed2' in run.name: print('Error: no space'); sys.exit(2)"
+    failures = run_all(tmp_path, fake_launcher(tmp_path, body), [{}] * 3, switch_points=[0.5])
+    first = "pep8-quickstart-mle-until-50-seed"
+    assert failures.pop(f"{first}2").startswith("no space")
+    assert failures == {
+        f"pep8-quickstart-{method}-from-50-seed2": f"{first}2 failed" for method in ("mle", "conditional")
+    }
+    lines = map(json.loads, (tmp_path / "record.jsonl").read_text().splitlines())
+    events = [(line["event"], line["run"]) for line in lines]
+    assert {run for _, run in events[: events.index(("end", f"{first}1"))]} == {f"{first}1", f"{first}2"}
+    assert len(recorded(tmp_path, "end")) == 3
+    assert run_all(tmp_path, fake_launcher(tmp_path), switch_points=[0.5]) == {}
+    assert len(recorded(tmp_path, "end")) == 6
 
 
 def test_a_killed_run_is_reported_with_the_end_of_its_log(tmp_path):

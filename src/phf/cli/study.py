@@ -26,6 +26,9 @@ def study(
     ],
     more: MoreOverrides = None,
     task: Annotated[list[str] | None, typer.Option(help="Instead of the study's tasks; repeat it for several.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Instead of the study's methods; repeat it for several.")
+    ] = None,
     size: Annotated[str | None, typer.Option(help="tiny, small or gpt2, for tasks that have sizes.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Instead of the study's seeds: 1 to this number.")] = None,
     override: Overrides = None,
@@ -53,7 +56,7 @@ def study(
     from phf.study.schema import read_study
 
     name, described = read_study(study)
-    changes = {"tasks": task, "size": size, "seeds": seeds and list(range(1, seeds + 1))}
+    changes = {"tasks": task, "methods": method, "size": size, "seeds": seeds and list(range(1, seeds + 1))}
     described = described.model_copy(update={key: value for key, value in changes.items() if value})
     overrides = [*(override or []), *(more or [])]
     chosen = [*map(folder_name, task or ()), *([size] if size else [])]
@@ -112,6 +115,7 @@ def _list_runs(runs: "Sequence[StudyRun]", folder: Path, warnings: Sequence[str]
 def _show(answer: "Answer") -> None:
     from phf.report.html import format_number
     from phf.study.claims import claims
+    from phf.study.switch_answer import switch_claims
 
     for result in answer.results:
         table = Table("method", "seeds", "misalignment score (95% interval)", "held-out bits/byte", "dominated by")
@@ -122,5 +126,5 @@ def _show(answer: "Answer") -> None:
             table.add_row(shown(arm.name), str(len(arm.seeds)), interval, format_number(bits.mean), shown(dominated))
         say(f"{result.task}, {result.scenario}")
         console.print(table)
-        for claim in claims(result):
+        for claim in [*claims(result), *switch_claims(result)]:
             say(claim)

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from phf.errors import MissingExtraError
 
@@ -13,6 +13,27 @@ MAX_NAME_CHARS = 48
 """Longer names in the legend would leave no room for the lines."""
 
 Points = Sequence[tuple[float, float]]
+
+
+SIDEWAYS = 0.008
+"""Distance between lines of `interval_chart` at one x, as a share of the largest x: their bars would cover each other."""
+
+
+class Line(NamedTuple):
+    """A line with intervals."""
+
+    name: str
+    points: Sequence[tuple[float, float, float, float]]
+    """(x, mean, low, high)."""
+
+
+class Band(NamedTuple):
+    """A value, with its interval, that does not depend on x."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
 
 
 def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[tuple[str, Points]]) -> str:
@@ -53,6 +74,37 @@ def trade_off_chart(title: str, x_label: str, y_label: str, points: Sequence[dic
         axes.margins(x=0.2)
         if all(point["low"] >= 0 for point in points):
             axes.set_ylim(bottom=0)
+
+    return _svg(title, x_label, y_label, draw)
+
+
+def interval_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line], band: Band | None) -> str:
+    """Lines through means with their intervals, and one value, with its interval, for all x."""
+    span = max((x for line in lines for x, *_ in line.points), default=1) or 1
+
+    def draw(axes: Any) -> None:
+        if band is not None:
+            axes.axhspan(band.low, band.high, color=INK, alpha=0.18, linewidth=0)
+            axes.axhline(band.mean, color=INK, linewidth=1.2, linestyle="--", label=band.name)
+        for index, line in enumerate(lines):
+            aside = (index - (len(lines) - 1) / 2) * SIDEWAYS * span
+            xs, means, lows, highs = (list(values) for values in zip(*line.points, strict=True))
+            axes.errorbar(
+                [x + aside for x in xs],
+                means,
+                # if all values are equal, the mean may lie outside its interval by a rounding error
+                yerr=[
+                    [max(mean - low, 0) for mean, low in zip(means, lows, strict=True)],
+                    [max(high - mean, 0) for mean, high in zip(means, highs, strict=True)],
+                ],
+                fmt="o-",
+                color=COLOURS[index % len(COLOURS)],
+                capsize=3,
+                markersize=5,
+                linewidth=1.4,
+                label=line.name,
+            )
+        axes.set_xticks(sorted({x for line in lines for x, *_ in line.points}))
 
     return _svg(title, x_label, y_label, draw)
 

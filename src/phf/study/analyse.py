@@ -42,6 +42,10 @@ class ArmResult:
     """Length, diversity and the like of the samples, by `metrics_configs`: each over the seeds."""
     thresholds: dict[str, str]
     """Thresholds that were percentiles: key -> "p50 = 0.00236"."""
+    switch_point: float
+    """Share of the tokens that were trained with MLE before the method."""
+    from_start: str
+    """The name of the arm that has the method from the start."""
     dominated_by: list[str] = field(default_factory=list)
 
     @property
@@ -140,6 +144,8 @@ def _arm(arm: Arm, members: Sequence[tuple[int, Run]], scenario: str, bounds: tu
         measures={key: interval for group in MEASURES for key, interval in _over_seeds(runs, group).items()},
         metrics=_metrics(runs, f"generation/{scenario}/"),
         thresholds=thresholds,
+        switch_point=arm.switch_point,
+        from_start=arm.from_start,
     )
 
 

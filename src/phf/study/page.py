@@ -13,6 +13,7 @@ from phf.storage.files import write_text_atomic
 from phf.study.analyse import ArmResult, Pair, TaskResult
 from phf.study.claims import advice, claims
 from phf.study.folder import ANSWER, PAGE, StudyFolder
+from phf.study.switch_answer import switch_charts, switch_claims
 from phf.text import visible_text
 
 
@@ -41,6 +42,8 @@ def write_answer(answer: Answer, folder: StudyFolder) -> None:
                 "result": result,
                 "claims": claims(result),
                 "chart": _chart(result),
+                "switch_claims": switch_claims(result),
+                "switch_charts": switch_charts(result),
                 "keys": list(dict.fromkeys(key for arm in result.arms for key in arm.measures)),
                 "metrics": list(dict.fromkeys(key for arm in result.arms for key in arm.metrics)),
                 "advice": {_names(pair): advice(pair) for pair in result.pairs},
@@ -65,6 +68,7 @@ def to_json(answer: Answer) -> dict[str, Any]:
                 "scenario": result.scenario,
                 "baseline": result.baseline,
                 "claims": claims(result),
+                "switch_claims": switch_claims(result),
                 "arms": [_arm(arm) for arm in result.arms],
                 "pairs": [_pair(pair) for pair in result.pairs],
             }
@@ -77,6 +81,7 @@ def to_json(answer: Answer) -> dict[str, Any]:
 def _arm(arm: ArmResult) -> dict[str, Any]:
     return {
         "name": arm.name,
+        "switch_point": arm.switch_point,
         "seeds": arm.seeds,
         "score": arm.score._asdict(),
         "scores_of_seeds": [float(run.scored()[1].mean()) for run in arm.scores],
@@ -106,7 +111,8 @@ def _names(pair: Pair) -> tuple[str, str]:
 
 
 def _chart(result: TaskResult) -> str | None:
-    """Misalignment against held-out loss; None where no arm has both."""
+    """Misalignment against held-out loss, of the arms without a switch if there are any; None where no arm has both."""
+    from_start = [arm for arm in result.arms if not arm.switch_point]
     points = [
         {
             "name": visible_text(arm.name),
@@ -117,7 +123,7 @@ def _chart(result: TaskResult) -> str | None:
             "low": _or(arm.score.low, arm.score),
             "high": _or(arm.score.high, arm.score),
         }
-        for arm in result.arms
+        for arm in from_start or result.arms
         if not math.isnan(arm.bits_per_byte.mean)
     ]
     if not points:

@@ -17,6 +17,7 @@ from phf.study.page import Answer, write_answer
 from phf.study.plan import TRAIN, StudyRun, choose_baseline, expand
 from phf.study.prepare import prepare, validate
 from phf.study.schema import Study
+from phf.study.switch_answer import switch_facts
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def _facts(runs: Sequence[StudyRun], results: Mapping[str, Run]) -> dict[str, An
             f"{tokens:,.0f}" for tokens in dict.fromkeys(run.config.training.num_tokens or 0 for run in runs)
         ),
     }
+    facts |= switch_facts([run.arm for run in runs])
     for key in ("num_parameters", "evaluation_scorer", "hardware", "versions", "phf_version", "python", "git_commit"):
         values = [value for run in results.values() if (value := run.provenance.get(key)) is not None]
         distinct = [value for index, value in enumerate(values) if value not in values[:index]]
