@@ -75,7 +75,7 @@ def test_cutting_does_not_depend_on_how_the_stream_came(batch_chars, source):
     tokenizer = tiny_tokenizer()
     batches = in_batches(read_sources([source], "scores"), batch_chars)
     chunks = pack((encode_documents(batch, tokenizer) for batch in batches), settings_for(tokenizer))
-    ids, _, documents, _ = zip(*cut_into_blocks(chunks, 24), strict=True)
+    ids, _, documents, *_ = zip(*cut_into_blocks(chunks, 24), strict=True)
     ids, documents = np.concatenate(ids), np.concatenate(documents)
     starts = np.flatnonzero(ids.ravel() == tokenizer.eos_token_id)
     order = [f"d{i}" for i in range(60) if i % 7]

@@ -222,7 +222,9 @@ class _Scores:
             to_score, lambda number: sum(map(len, documents[number])) if batch_chars else 0, batch_chars
         ):
             at(batch[0])
-            for number, score in zip(batch, _try(scorer, [documents[n] for n in batch], self.reasons), strict=True):
+            for number, score in zip(
+                batch, try_scoring(scorer, [documents[n] for n in batch], self.reasons), strict=True
+            ):
                 self.scores[number] = score
             self.done += batch
             self._saved.save_if_due(self._column, self)
@@ -244,8 +246,11 @@ def _described(error: Exception) -> str:
     )
 
 
-def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> list[list[float | None]]:
-    """Scores of a batch; when it raises, its documents one by one, so that only the guilty one goes unscored."""
+def try_scoring(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> list[list[float | None]]:
+    """Scores of a batch; when it raises, its documents one by one, so that only the guilty one goes unscored.
+
+    `reasons` is updated. Raises `ScorerError` if the scorer breaks its contract.
+    """
     before = dict(scorer.unscored)
     try:
         answer = scorer.score_documents(documents)
@@ -255,7 +260,7 @@ def _try(scorer: Scorer, documents: list[list[str]], reasons: Counter[str]) -> l
         scorer.unscored.clear()  # not replaced: a scorer of a user's own goes on counting in its own
         scorer.unscored.update(before)
         if len(documents) > 1:
-            return [scores for document in documents for scores in _try(scorer, [document], reasons)]
+            return [scores for document in documents for scores in try_scoring(scorer, [document], reasons)]
         reason = f"{scorer.name} raised {type(error).__name__}"
         if reason not in _reported:
             _reported.add(reason)

@@ -93,7 +93,7 @@ WORKING = (
         "tracker_group",
         "tracker_tags",
     ),
-    *("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "spike_deviations"),
+    *("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "spike_deviations", "inspect_steps"),
     *("save_strategy", "save_steps", "save_minutes", "save_total_limit", "save_only_model", "save_on_each_node"),
     *("ddp_timeout", "ddp_backend", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph"),
     *("ddp_find_unused_parameters", "fsdp", "fsdp_config"),

@@ -23,7 +23,7 @@ from phf.models.value_head import ValueHead
 
 
 class ObjectiveLM(nn.Module):
-    """`forward(input_ids, labels, token_scores) -> {"loss", "logs"}`, also when Trainer wraps it.
+    """`forward(input_ids, labels, token_scores) -> {"loss", "logs", ...}`, also when Trainer wraps it.
 
     Args:
         lm: any `AutoModelForCausalLM`.
@@ -137,7 +137,7 @@ class ObjectiveLM(nn.Module):
         num_items_in_batch: Tensor | int | None = None,
         position_ids: Tensor | None = None,
     ) -> dict[str, Any]:
-        """Loss (nats per target of the step) and logs.
+        """Loss (nats per target of the step), logs, and the [batch, seq] values of the value head, None without one.
 
         Args:
             input_ids, labels: [batch, seq] token ids; a label of `IGNORE_INDEX` is not a target, nor is position 0. Without
@@ -171,7 +171,8 @@ class ObjectiveLM(nn.Module):
             num_targets = totals["lm_loss"].count
             loss = loss + (own if num_items_in_batch is None else own * (num_targets / num_items_in_batch))
             totals["auxiliary_loss"] = Total(own.detach() * num_targets, num_targets)
-        return {"loss": loss, "logs": LogTotals(totals).means(), "totals": totals}
+        values = None if values is None else values.detach()
+        return {"loss": loss, "logs": LogTotals(totals).means(), "totals": totals, "values": values}
 
     @torch.no_grad()
     def token_nll(self, input_ids: Tensor, labels: Tensor, banned_ids: Sequence[int] = ()) -> Tensor:

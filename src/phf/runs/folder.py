@@ -6,7 +6,7 @@ from pathlib import Path
 from phf.config import Config
 from phf.config.meaning import configuration_differences
 from phf.errors import ConfigError, CorpusError, OutputError
-from phf.runs.layout import CONFIG, METRICS, PROVENANCE, SAMPLES, SPIKES, STREAM_INDEX, TRACKERS
+from phf.runs.layout import CONFIG, INSPECTED, METRICS, PROVENANCE, SAMPLES, SPIKES, STREAM_INDEX, TRACKERS
 from phf.storage.reading import parse_json, read_bytes, typed
 from phf.storage.shapes import Metrics
 
@@ -20,7 +20,7 @@ OF_OTHER_VERBS = (
     "manifest.json",
 )
 """Files by which a folder is known to be of another command than `phf train`, `phf annotate` among them."""
-OF_A_START = (METRICS, SPIKES, STREAM_INDEX, SAMPLES, TRACKERS, PROVENANCE, "tokenizer", CONFIG)
+OF_A_START = (METRICS, SPIKES, INSPECTED, STREAM_INDEX, SAMPLES, TRACKERS, PROVENANCE, "tokenizer", CONFIG)
 """What a run writes before its first step, config.yaml first; that is removed last."""
 ADVICE = "Choose another with --run-name, or delete the folder."
 

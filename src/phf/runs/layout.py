@@ -6,6 +6,7 @@ CONFIG, PROVENANCE, METRICS, SAMPLES, MODEL = "config.yaml", "provenance.json", 
 SPIKES = "spikes.jsonl"
 TRACKERS = "trackers.json"
 """Tracker -> the name or id of its run."""
+INSPECTED = "inspected.jsonl"
 STREAM_INDEX = "stream.index"
 """Of a streamed run: which piece of the corpus has which blocks; see `phf.tokens.stream_index`."""
 

@@ -4,6 +4,7 @@ config.yaml               the resolved configuration
 provenance.json           what the run was made with
 metrics.jsonl             one object per line: step, tokens_seen, and flat `group/name: number`
 spikes.jsonl              one object per loss spike: step, loss, documents
+inspected.jsonl           one object per segment that was read back from a block: step, text, score, score_again
 samples/<scenario>.jsonl  one object per sample: step, prompt, continuation, score, segments and their scores
 """
 
@@ -17,7 +18,7 @@ from typing import Any
 
 from phf.config import Config, dump_config
 from phf.errors import CorpusError, OutputError
-from phf.runs.layout import CONFIG, METRICS, PROVENANCE, SAMPLES, SPIKES, samples_file
+from phf.runs.layout import CONFIG, INSPECTED, METRICS, PROVENANCE, SAMPLES, SPIKES, samples_file
 from phf.runs.provenance import describe_environment
 from phf.storage.files import append_atomic, atomic_write, last_line, write_json_atomic, write_text_atomic
 from phf.storage.reading import parse_json, read_bytes, read_json_lines_as, read_text, typed
@@ -63,6 +64,11 @@ class RunWriter:
         with (self.folder / SPIKES).open("a", encoding="utf-8") as file:
             file.write(json.dumps(finite_or_none(line)) + "\n")
 
+    def append_inspected(self, step: int, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Append the segments of an inspection to `inspected.jsonl`."""
+        with (self.folder / INSPECTED).open("a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(finite_or_none({"step": step, **line})) + "\n" for line in lines))
+
     def read_spikes(self) -> list[dict[str, Any]]:
         """The lines of `spikes.jsonl`; none without one."""
         path = self.folder / SPIKES
@@ -87,8 +93,10 @@ class RunWriter:
         write_text_atomic(path, "".join(kept) + added)
 
     def cut_after(self, step: int) -> None:
-        """Drop the lines of metrics, spikes and samples past `step`, or cut off: a resumed run writes them again."""
-        for path in [self.folder / METRICS, self.folder / SPIKES, *sorted((self.folder / SAMPLES).glob("*.jsonl"))]:
+        """Drop the lines of metrics, spikes, inspections and samples past `step`, or cut off: a resumed run writes them
+        again."""
+        logs = [self.folder / name for name in (METRICS, SPIKES, INSPECTED)]
+        for path in [*logs, *sorted((self.folder / SAMPLES).glob("*.jsonl"))]:
             cut_after_step(path, step)
 
 

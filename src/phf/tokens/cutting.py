@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class PackedChunk:
     """int64 [num_documents], position of the first token of each document, ascending."""
     document_keys: np.ndarray
     """int64 [num_documents], `document_key` of each."""
+    segment_starts: np.ndarray
+    """int64 [num_segments], position of the first token of each segment that has text, ascending: of what precedes it."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +120,13 @@ def _packed(piece: EncodedDocuments, settings: ViewSettings, selection: Selectio
     owners, lengths, scores = owners[is_kept], piece.lengths[is_kept].astype(np.int64), piece.scores[is_kept]
     segments = Segments(lengths, scores, opens_document(owners, lengths), words)
     tags, widths = counted_layout(segments, settings, counts)
+    starts = np.cumsum(widths) - widths
     return PackedChunk(
         lay_out(text_ids, segments, tags, widths, settings).astype(np.uint32),
         np.repeat(scores, widths),
-        (np.cumsum(widths) - widths)[segments.opens],
+        starts[segments.opens],
         documents["key"][owners[segments.opens]],
+        starts[widths > 0],
     )
 
 
@@ -136,11 +141,11 @@ def _names(piece: EncodedDocuments) -> list[str]:
 
 def cut_into_blocks(
     chunks: Iterable[PackedChunk], seq_length: int, num_skipped: int = 0
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]]:
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray], list[np.ndarray]]]:
     """Join the chunks and cut them, several blocks at a time, -> (ids, scores), each [num_blocks, seq_length]; the keys of
-    the documents that the first and the last token of each block belong to, int64 [num_blocks, 2]; and for each block
+    the documents that the first and the last token of each block belong to, int64 [num_blocks, 2]; for each block
     the positions of the first tokens of its documents, int64, counted from its start and negative for the document that
-    continues from the block before.
+    continues from the block before; and those of the first tokens of its segments, without one that continues.
 
     Only the tail of the last chunk is dropped, where it does not fill a block, and the first `num_skipped` tokens, which
     are of the first chunk that has tokens.
@@ -160,7 +165,13 @@ def cut_into_blocks(
             of_blocks = [
                 starts[low : high + 1] - first for first, (low, high) in zip(firsts, owners.tolist(), strict=True)
             ]
-            yield joined.ids[:end].reshape(shape), joined.scores[:end].reshape(shape), keys[owners], of_blocks
+            ids, scores = joined.ids[:end].reshape(shape), joined.scores[:end].reshape(shape)
+            segments = joined.segment_starts
+            bounds = np.searchsorted(segments, [*firsts.tolist(), end]).tolist()
+            segments_of_blocks = [
+                segments[low:high] - first for first, (low, high) in zip(firsts, pairwise(bounds), strict=True)
+            ]
+            yield ids, scores, keys[owners], of_blocks, segments_of_blocks
         rest = _from(joined, end)
 
 
@@ -168,7 +179,8 @@ def _from(chunk: PackedChunk, position: int) -> PackedChunk:
     """What follows the first tokens of a chunk; the document that continues there starts at a negative position."""
     first = max(int(np.searchsorted(chunk.document_starts, position, side="right")) - 1, 0)
     starts, keys = chunk.document_starts[first:] - position, chunk.document_keys[first:]
-    return PackedChunk(chunk.ids[position:], chunk.scores[position:], starts, keys)
+    segments = chunk.segment_starts[np.searchsorted(chunk.segment_starts, position) :] - position
+    return PackedChunk(chunk.ids[position:], chunk.scores[position:], starts, keys, segments)
 
 
 def _joined(first: PackedChunk, second: PackedChunk) -> PackedChunk:
@@ -177,4 +189,5 @@ def _joined(first: PackedChunk, second: PackedChunk) -> PackedChunk:
         np.concatenate([first.scores, second.scores]),
         np.concatenate([first.document_starts, second.document_starts + len(first.ids)]),
         np.concatenate([first.document_keys, second.document_keys]),
+        np.concatenate([first.segment_starts, second.segment_starts + len(first.ids)]),
     )

@@ -102,6 +102,13 @@ def document_positions(starts: np.ndarray, seq_length: int) -> np.ndarray:
     return np.arange(seq_length) - np.maximum.accumulate(last_start)
 
 
+def marked(positions: np.ndarray, seq_length: int) -> np.ndarray:
+    """bool [seq_length], True at these positions."""
+    marks = np.zeros(seq_length, bool)
+    marks[positions] = True
+    return marks
+
+
 def opens_document(owners: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """bool [segments]: whether each is the first of its document that has tokens.
 

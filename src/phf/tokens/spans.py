@@ -60,6 +60,10 @@ class Span:
         """Places in the view where documents begin, after the `num_closing` tokens that end the one before."""
         return (self.start + np.cumsum(self.widths) - self.widths)[self.opens] + num_closing
 
+    def segment_starts(self) -> np.ndarray:
+        """Places in the view where segments that have tokens begin, with what precedes their text."""
+        return (self.start + np.cumsum(self.widths) - self.widths)[self.widths > 0]
+
     def repeated(self, values: np.ndarray, start: int, stop: int) -> np.ndarray:
         """What is known of each segment, for each token from `start` to `stop`."""
         return np.repeat(values, self.widths)[start - self.start : stop - self.start]

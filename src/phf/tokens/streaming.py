@@ -18,7 +18,7 @@ from phf.storage.hashing import hash64
 from phf.tokens.cutting import PackedChunk, Packer, PackingState, cut_into_blocks
 from phf.tokens.encoded import EncodedDocuments, avg_score_array, document_key, split_hash_of
 from phf.tokens.encoding_processes import EncodingProcesses
-from phf.tokens.layout import document_positions
+from phf.tokens.layout import document_positions, marked
 from phf.tokens.pieces import (
     Corpus,
     PieceFiles,
@@ -35,8 +35,9 @@ from phf.tokens.view_settings import WHOLE, ViewCounts, ViewSettings
 from phf.tokens.views import no_block_error
 
 logger = logging.getLogger(__name__)
-Block = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""ids, scores, keys of the first and the last document, starts of the documents; see `cut_into_blocks`."""
+Block = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""ids, scores, keys of the first and the last document, starts of the documents and of the segments; see
+`cut_into_blocks`."""
 
 
 class StreamingBlocks:
@@ -63,6 +64,8 @@ class StreamingBlocks:
         """Where it is recorded which piece of the corpus has which blocks; see `StreamIndex`."""
         self.writes_index = True
         """Whether this process records it; others look it up."""
+        self.marks_segments = False
+        """Whether items have `segment_starts`, bool [seq_length], as `Blocks.segment_starts` returns it."""
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         return self.starting_at(0)
@@ -97,10 +100,12 @@ class StreamingBlocks:
             order = rng.permutation(len(window))[num_past:]
             following: list[Block] = []
             for num_left, index_in_window in zip(range(len(order), 0, -1), order, strict=True):
-                ids, scores, documents, starts = window[index_in_window]
+                ids, scores, documents, starts, segments = window[index_in_window]
                 item = {"input_ids": ids.astype(np.int64), "token_scores": np.array(scores), "documents": documents}
                 if self.settings.attention == "document":
                     item["position_ids"] = document_positions(starts + self.settings.num_closing, len(ids))
+                if self.marks_segments:
+                    item["segment_starts"] = marked(segments, len(ids))
                 yield item
                 # now, so that no reader waits for a whole window; one each, unless the window was entered in its middle
                 following += islice(blocks, math.ceil((self.window - len(following)) / num_left))

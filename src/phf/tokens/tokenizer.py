@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -170,6 +170,17 @@ class PlainEncoder:
         pairs = enumerate(zip(texts, decoded, strict=True))
         shows_dummy = self.has_dummy_space and not self._decoder_drops_it
         return [(i, other) for i, (text, other) in pairs if not is_same_text(text, other, shows_dummy)]
+
+    def decode_pieces(self, ids: np.ndarray, lengths: Sequence[int]) -> list[str]:
+        """The texts of consecutive pieces of a document, of so many tokens each; `ids` begin where the document does."""
+        ends = np.cumsum(lengths).tolist()
+        pieces = self._decode([ids[end - length : end].tolist() for end, length in zip(ends, lengths, strict=True)])
+        if "".join(pieces) != self._decode([ids.tolist()])[0]:  # a piece by itself loses a space, for example
+            prefixes = ["", *self._decode([ids[:end].tolist() for end in ends])]
+            pieces = [longer[len(shorter) :] for shorter, longer in pairwise(prefixes)]
+        if self.has_dummy_space and not self._decoder_drops_it and pieces:
+            pieces[0] = pieces[0].removeprefix(" ")
+        return pieces
 
     def _decode(self, rows: list[list[int]]) -> list[str]:
         return self._backend.decode_batch(rows, skip_special_tokens=False)

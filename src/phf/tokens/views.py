@@ -10,7 +10,7 @@ import numpy as np
 
 from phf.errors import CorpusError
 from phf.tokens.encoding import ranges
-from phf.tokens.layout import document_positions
+from phf.tokens.layout import document_positions, marked
 from phf.tokens.spans import Span, Tokens, span_between, tokens_between
 from phf.tokens.store import TokenStore
 from phf.tokens.view_index import Index, Runs, index_of
@@ -60,6 +60,12 @@ class Blocks:
         start, stop, span = self._span(index)
         starts = self._document_starts(span)
         return starts[(starts >= start) & (starts < stop)] - start
+
+    def segment_starts(self, index: int) -> np.ndarray:
+        """Where segments begin in a block, with what precedes their text: bool [seq_length]."""
+        start, stop, span = self._span(index)
+        starts = span.segment_starts()
+        return marked(starts[(starts >= start) & (starts < stop)] - start, self.seq_length)
 
     def tokens(self, index: int) -> Tokens:
         """A block with the segment and the document of each of its tokens."""

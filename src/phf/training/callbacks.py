@@ -7,6 +7,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from phf.runs.writer import RunWriter
+from phf.training.inspection.steps import InspectedSteps
 from phf.training.meter import Meter
 from phf.training.preemption import Preemption
 from phf.training.settings.arguments import Arithmetic
@@ -67,6 +68,25 @@ class LogCallback(TrainerCallback):
 
 NOT_OF_THE_LINE = {"epoch", "num_input_tokens_seen", "train_runtime", "train_tokens_per_second"}
 """Keys that Trainer adds to its logs."""
+
+
+class InspectionCallback(TrainerCallback):
+    """Inspects what the model was given in a step, when it is complete, in every process.
+
+    Args:
+        inspect: called with an inspected step.
+    """
+
+    def __init__(self, steps: InspectedSteps, inspect: Callable[[int], None], meter: Meter) -> None:
+        self.steps = steps
+        self.inspect = inspect
+        self.meter = meter
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.steps.has(state.global_step):
+            start = time.perf_counter()
+            self.inspect(state.global_step)
+            self.meter.pause(time.perf_counter() - start)
 
 
 class EvaluationCallback(TrainerCallback):

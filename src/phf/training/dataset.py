@@ -14,12 +14,13 @@ from phf.runs.layout import STREAM_INDEX
 from phf.tokens.order import OrderedBlocks
 from phf.tokens.streaming import StreamingBlocks
 from phf.tokens.views import Blocks
+from phf.training.inspection.steps import NO_STEPS, InspectedSteps, inspected_steps
 from phf.training.plan import Plan
 
 
 class Collator:
     """Blocks -> a batch: `input_ids`, `labels`, `token_scores` and, where blocks have them, `position_ids`, each
-    [batch, seq], and `documents`, [batch, 2].
+    [batch, seq], and `documents`, [batch, 2]. In steps that are inspected also `segment_starts`, bool [batch, seq].
 
     The first label is not a target, since nothing predicts it; marking it lets Trainer count targets exactly.
     Raises `CorpusError` for a score that the objective cannot use.
@@ -39,7 +40,7 @@ class Collator:
         if self.objective is not None:
             self.objective.check_scores(scores, "a block of the training data")
         batch = {"input_ids": ids, "labels": labels, "token_scores": torch.from_numpy(scores)}
-        for key in ("position_ids", "documents"):
+        for key in ("position_ids", "documents", "segment_starts"):
             if key in items[0]:
                 batch[key] = torch.from_numpy(np.stack([item[key] for item in items]))
         return batch
@@ -50,17 +51,23 @@ class MapDataset(Dataset):
 
     Args:
         start: the item that comes first, where a resumed run is. Nothing before it is read, or counted through.
+        inspected: steps whose items have `segment_starts` too.
     """
 
-    def __init__(self, items: OrderedBlocks, start: int = 0) -> None:
+    def __init__(self, items: OrderedBlocks, start: int = 0, inspected: InspectedSteps = NO_STEPS) -> None:
         self.items = items
         self.start = start
+        self.inspected = inspected
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> Any:
-        return self.items[(self.start + index) % len(self.items)]  # a loader may prefetch beyond the last step
+        sample = (self.start + index) % len(self.items)  # a loader may prefetch beyond the last step
+        item = self.items[sample]
+        if self.inspected.has_sample(sample):
+            item["segment_starts"] = self.items.blocks.segment_starts(self.items.order[sample])
+        return item
 
 
 class StreamDataset(IterableDataset):
@@ -73,12 +80,21 @@ class StreamDataset(IterableDataset):
     Args:
         is_read: False in a process that the first one sends its batches; its loader starts workers all the same.
         start: the block that comes first, where a resumed run is; see `StreamingBlocks.starting_at`.
+        inspected: steps whose items keep the `segment_starts` of the stream.
     """
 
-    def __init__(self, stream: StreamingBlocks, *, is_read: bool = True, start: int = 0) -> None:
+    def __init__(
+        self,
+        stream: StreamingBlocks,
+        *,
+        is_read: bool = True,
+        start: int = 0,
+        inspected: InspectedSteps = NO_STEPS,
+    ) -> None:
         self.stream = stream
         self.is_read = is_read
         self.start = start
+        self.inspected = inspected
 
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
@@ -87,7 +103,10 @@ class StreamDataset(IterableDataset):
         if worker is not None:
             # the tokenizer's threads do not survive the fork; waiting for them would never end
             os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        yield from self.stream.starting_at(self.start)
+        for sample, item in enumerate(self.stream.starting_at(self.start), self.start):
+            if not self.inspected.has_sample(sample):
+                item.pop("segment_starts", None)
+            yield item
 
 
 def training_dataset(blocks: Blocks | StreamingBlocks, plan: Plan, first_step: int = 0) -> Dataset:
@@ -98,11 +117,13 @@ def training_dataset(blocks: Blocks | StreamingBlocks, plan: Plan, first_step: i
     """
     arguments = plan.arguments
     start = first_step * plan.arithmetic.effective_batch_size
+    inspected = inspected_steps(plan.config.training, plan.arithmetic)
     if isinstance(blocks, StreamingBlocks):
+        blocks.marks_segments = inspected.every is not None
         blocks.index_file = plan.run_dir / STREAM_INDEX
         blocks.writes_index = arguments.process_index == 0
         if arguments.accelerator_config.dispatch_batches is False:
             blocks.num_readers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-            return StreamDataset(blocks, start=start)
-        return StreamDataset(blocks, is_read=arguments.process_index == 0, start=start)
-    return MapDataset(OrderedBlocks(blocks, plan.arithmetic.num_samples, arguments.seed), start)
+            return StreamDataset(blocks, start=start, inspected=inspected)
+        return StreamDataset(blocks, is_read=arguments.process_index == 0, start=start, inspected=inspected)
+    return MapDataset(OrderedBlocks(blocks, plan.arithmetic.num_samples, arguments.seed), start, inspected)

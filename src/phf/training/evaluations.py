@@ -14,6 +14,7 @@ from phf.feedback import control_token_id, threshold_of
 from phf.models import ObjectiveLM
 from phf.runs.writer import RunWriter
 from phf.sampling.division import Division, all_processes
+from phf.scorers import Scorer
 from phf.storage.cache import cache_root
 from phf.tokens.document_start import prefix_ids
 from phf.training.callbacks import EvaluationCallback, KLCallback, LogCallback
@@ -58,6 +59,11 @@ class Evaluations:
         self._measure_kl = (
             None if self._kl is None else _kl_measure(self._kl, data.tokenizer, announce, self._processes)
         )
+
+    @property
+    def scorer(self) -> Scorer:
+        """The task's scorer."""
+        return self._evaluator.scorer
 
     def callbacks(
         self,

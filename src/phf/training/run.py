@@ -25,13 +25,15 @@ from phf.sampling.peers import lost_peers
 from phf.storage.files import only_job
 from phf.tokens.locate import documents_in
 from phf.tokens.views import Blocks
-from phf.training.callbacks import EvaluationsAtEnd, LogCallback
+from phf.training.callbacks import EvaluationsAtEnd, InspectionCallback, LogCallback
 from phf.training.checkpoints.find import last_checkpoint, step_of
 from phf.training.checkpoints.write import CheckpointWriter
 from phf.training.data import RunData, check_scores, prepare_data, resolve_percentiles
 from phf.training.dataset import Collator, training_dataset
 from phf.training.divergence import LOSS, NO_LOSS, WEIGHTS, divergence
 from phf.training.evaluations import Evaluations
+from phf.training.inspection.inspector import inspector_of
+from phf.training.inspection.steps import inspected_steps
 from phf.training.meter import Meter, flops_per_token, matmul_flops, multiplied_in
 from phf.training.micro_batch import is_out_of_memory, out_of_memory
 from phf.training.plan import Plan, plan_run, recorded_choices
@@ -156,6 +158,13 @@ def _train(
         trackers.evaluation(step, numbers)
         show(step, plan.arithmetic.max_steps, numbers)
 
+    def inspect(step: int) -> None:
+        numbers, lines = trainer.inspector.inspect(whole.shared)
+        if is_main:
+            writer.append_inspected(step, lines)
+            log.append(step, numbers)
+            trackers.evaluation(step, numbers)
+
     def diverged(what: str, step: int, documents: list[Tensor]) -> DivergedError:
         spans_here = [(first, last) for batch in documents for first, last in batch.tolist()]
         spans = [span for spans_of_process in gather_object([spans_here]) for span in spans_of_process]
@@ -186,12 +195,14 @@ def _train(
     agreement = Agreement(plan.arithmetic.world_size, plan.arguments.ddp_timeout)
     preemption = Preemption(agreement, config.training.save_minutes, is_main, announce)
     callbacks = evaluations.callbacks(log, preemption, report, check_weights)
+    inspected = inspected_steps(config.training, plan.arithmetic)
+    inspection = [] if inspected.every is None else [InspectionCallback(inspected, inspect, meter)]
     trainer = ObjectiveTrainer(
         model=module,
         args=plan.arguments,
         train_dataset=training_dataset(data.train, plan, 0 if checkpoint is None else step_of(checkpoint)),
         data_collator=Collator(method.objective),
-        callbacks=[log, *callbacks, preemption],
+        callbacks=[log, *inspection, *callbacks, preemption],
     )
     trainer.callback_handler.callbacks.insert(0, EvaluationsAtEnd(callbacks, preemption))
     trackers = Trackers(trainer, config, run_dir, announce)
@@ -200,6 +211,8 @@ def _train(
     trainer.complete = log.complete
     trainer.meter = meter
     trainer.diverged = diverged
+    if inspection:
+        trainer.inspector = inspector_of(plan, data, inspected, evaluations.scorer, division)
     trainer.spikes = Spikes(config.training.spike_deviations, trainer.accelerator)
     is_streamed = not isinstance(data.train, Blocks)
     spike_log = SpikeLog(writer, data.train, is_streamed, plan.arithmetic.tokens_seen, announce)

@@ -16,6 +16,13 @@ def describe_sources(sources: Sequence[str]) -> list[dict[str, Any]]:
     return [_source(source) for source in sources]
 
 
+def segmenter_of(sources: Sequence[str]) -> str | None:
+    """How the documents of annotated sources were cut, by their manifests; None if that is unknown or differs."""
+    manifests = [read_manifest(Path(source)) if Path(source).is_dir() else None for source in sources]
+    names = {None if manifest is None else manifest.segmenter for manifest in manifests}
+    return names.pop() if len(names) == 1 else None
+
+
 def scorer_warnings(dataset: DatasetConfig, evaluating: dict[str, Any]) -> list[str]:
     """One line for each source whose manifest names another scorer, version or settings than those that evaluate."""
     warnings = []

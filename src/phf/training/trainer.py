@@ -33,6 +33,7 @@ from phf.training.checkpoints.window import load_window, save_window
 from phf.training.checkpoints.write import CheckpointWriter
 from phf.training.divergence import LOSS, MAX_SKIPPED_STEPS, WEIGHTS, in_any_process, is_finite_total
 from phf.training.guard import MAX_UNREAD_STEPS, UpdateGuard, can_guard
+from phf.training.inspection.inspector import Inspector
 from phf.training.meter import Meter
 from phf.training.random_state import is_saved_for, separate, start_anew
 from phf.training.spikes import Spike, Spikes
@@ -49,6 +50,7 @@ class ObjectiveTrainer(Trainer):
         checkpoints: puts checkpoints in their place.
         spikes: finds steps with a loss far above that of the steps before.
         spiked: called in each process with the spikes that were found.
+        inspector: takes the micro-batches of inspected steps.
         diverged: called in each process with (what is not finite, step, the [batch, 2] `documents` of its batches);
             returns the error to raise.
     """
@@ -59,6 +61,7 @@ class ObjectiveTrainer(Trainer):
     checkpoints: CheckpointWriter
     spikes: Spikes
     spiked: Callable[[list[Spike]], None]
+    inspector: Inspector
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -115,6 +118,7 @@ class ObjectiveTrainer(Trainer):
     ) -> Any:
         inputs = dict(inputs)
         documents = inputs.pop("documents", None)
+        segment_starts = inputs.pop("segment_starts", None)
         if self.state.global_step != self._documents_step:
             self._documents, self._documents_step = [], self.state.global_step
             if self.spikes.is_full:
@@ -126,6 +130,8 @@ class ObjectiveTrainer(Trainer):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         self.window.add(outputs["totals"])
         self.spikes.add(self.state.global_step + 1, loss, documents)
+        if segment_starts is not None:
+            self.inspector.take(inputs, segment_starts, outputs["values"])
         return (loss, outputs) if return_outputs else loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:

@@ -28,5 +28,8 @@ class TrainingConfig(Section):
     first."""
     tracker_tags: list[Annotated[str, Field(min_length=1, max_length=64)]] | None = None
     """Tags of the run in Weights & Biases; null: its task, size and method. $WANDB_TAGS comes first."""
+    inspect_steps: int | None = Field(default=1000, ge=1)
+    """Steps between inspections of what the model really sees: segments of a few blocks decoded and scored again, what AWR
+    weights targets by, the embeddings of control tokens; null: none. A few seconds each; see docs/metrics.md."""
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of initialisation, dropout, data order and control-token dropout."""

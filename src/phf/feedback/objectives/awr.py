@@ -69,10 +69,15 @@ class AWR(Objective):
     def bind(self, scores: Tensor, values: Tensor | None) -> TokenLoss:
         if not self.normalize_advantage:
             return self.token_loss
+        shift, scale = _whitening(self.advantage(scores, values))
+        return partial(self.token_loss, shift=shift, scale=scale)
+
+    def distributions(self, scores: Tensor, values: Tensor | None) -> dict[str, Tensor]:
         advantage = self.advantage(scores, values)
-        mean, num_scored = advantage.nanmean(), (~advantage.isnan()).sum()
-        std = ((advantage - mean).square().nansum() / (num_scored - 1).clamp(min=1)).sqrt()
-        return partial(self.token_loss, shift=mean, scale=std + 1e-10)
+        if self.normalize_advantage:
+            shift, scale = _whitening(advantage)
+            advantage = (advantage - shift) / scale
+        return {"advantage": advantage, "weight": self._weights(advantage)}
 
     def token_loss(
         self,
@@ -84,8 +89,7 @@ class AWR(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         is_unscored = scores.isnan()
         advantage = (self.advantage(scores, values) - shift) / scale
-        weights = torch.exp(advantage / self.beta).clamp(max=self.clip_weight_max)
-        weights = torch.where(is_unscored, 1.0, weights)
+        weights = torch.where(is_unscored, 1.0, self._weights(advantage))
         losses = self.alpha * weights * nll
         nan = torch.nan
         logs = {
@@ -103,5 +107,15 @@ class AWR(Objective):
             logs |= {"value_loss": torch.where(is_unscored, nan, value_loss), "value_avg": values}
         return losses, logs
 
+    def _weights(self, advantage: Tensor) -> Tensor:
+        return torch.exp(advantage / self.beta).clamp(max=self.clip_weight_max)
+
     def _clipped(self, values: Tensor) -> Tensor:
         return values.clamp(-1, 0) if self.clip_value else values
+
+
+def _whitening(advantage: Tensor) -> tuple[Tensor, Tensor]:
+    """(mean, standard deviation) of the advantages that are not NaN."""
+    mean, num_scored = advantage.nanmean(), (~advantage.isnan()).sum()
+    std = ((advantage - mean).square().nansum() / (num_scored - 1).clamp(min=1)).sqrt()
+    return mean, std + 1e-10

@@ -70,6 +70,15 @@ class Objective:
         """The `token_loss` to use for one batch, given all its scores and values (for batch statistics)."""
         return self.token_loss
 
+    def distributions(self, scores: Tensor, values: Tensor | None) -> dict[str, Tensor]:
+        """What the targets of a micro-batch are weighted by, whose distribution an inspection logs (`training.inspect_steps`):
+        name -> [tokens], NaN for a target to leave out. Nothing by default.
+
+        Args:
+            scores, values: [tokens], as `token_loss` gets them.
+        """
+        return {}
+
     def check_scores(self, scores: np.ndarray, where: str = "") -> None:
         """Raises `CorpusError` for a score outside of `score_range`; NaN, unscored, is always allowed."""
         if self.score_range is None:
