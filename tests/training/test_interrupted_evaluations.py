@@ -36,6 +36,7 @@ def make_config(tmp_path_factory):
         "training.save_steps": 100,
         "training.logging_steps": 3,
         "training.save_total_limit": 5,
+        "training.inspect_steps": 2,
         "training.num_tokens": NUM_STEPS * 4 * 64,
         "generation.every_n_steps": 4,
         "generation.run_on_train_start": True,
@@ -94,7 +95,7 @@ def signal_in(monkeypatch, part, at_step):
 
 def assert_same(run_dir, whole):
     assert numbers(run_dir) == numbers(whole)
-    for name in ("samples/unconditional.jsonl", "model/model.safetensors"):
+    for name in ("samples/unconditional.jsonl", "inspected.jsonl", "model/model.safetensors"):
         assert (run_dir / name).read_bytes() == (whole / name).read_bytes()
 
 

@@ -1,5 +1,7 @@
 """What only a GPU can show: no step waits for it, bfloat16 compiled steps train, and the head needs little memory."""
 
+import json
+
 import pytest
 import torch
 from tests.tiny import losses, tiny_config, tiny_corpus
@@ -23,6 +25,7 @@ pytestmark = [
 
 QUIET = {"generation.run_on_train_start": False, "generation.run_on_train_end": False, "dataset.eval_fraction": 0.0}
 WIDE = {"model.config_kwargs.n_embd": 256, "training.num_tokens": 12 * 4 * 64, "training.logging_steps": 12}
+INSPECTED = {"training.inspect_steps": 4}
 
 
 class SyncIsAnError(TrainerCallback):
@@ -55,10 +58,13 @@ def test_no_step_waits_for_the_gpu(method, compiles, source, tmp_path, monkeypat
         lambda *args, callbacks, **kwargs: make(*args, callbacks=[*callbacks, SyncIsAnError()], **kwargs),
     )
     try:
-        train(tiny_config(source, method, **QUIET, **WIDE, **{"model.compile": compiles}), tmp_path / "run")
+        changes = {**QUIET, **WIDE, **INSPECTED, "model.compile": compiles}
+        train(tiny_config(source, method, **changes), tmp_path / "run")
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert SyncIsAnError.num_steps == 3
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "inspect/num_segments" in line] == [4, 8, 12]
 
 
 def test_bfloat16_is_chosen_and_a_compiled_run_gives_the_losses_of_one_that_is_not(source, tmp_path):

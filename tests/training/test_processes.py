@@ -28,6 +28,7 @@ def config_of(method, corpus, reference):
         "training.num_tokens": NUM_STEPS * blocks * 64,
         "training.save_steps": SAVED_AT,
         "training.logging_steps": 4,
+        "training.inspect_steps": 5,
         "generation.every_n_steps": SAVED_AT,
         "generation.batch_size": 2,
         "kl_gpt3_callback": {
@@ -94,6 +95,8 @@ def test_every_number_and_sample_is_that_of_one_process(runs, method):
     assert of_two == pytest.approx(expected, rel=1e-6, abs=1e-6, nan_ok=True)
     assert texts(two / method) == texts(one / method)
     assert len(texts(two / method)) == 5 * 2
+    assert {step for step, key in expected if key == "inspect/num_segments"} == {5, 10, 15, 20}
+    assert (two / method / "inspected.jsonl").read_text().count("\n") > 20
 
 
 @pytest.mark.slow

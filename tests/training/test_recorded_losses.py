@@ -4,7 +4,6 @@ The values were recorded with the code before the token store and the rooms, and
 which the initial weights depend. A change that moves them changes what every method computes.
 """
 
-import json
 import math
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from tests.tiny import losses as losses_of
 from tests.tiny import tiny_config
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch.nn import functional as F
@@ -106,8 +106,7 @@ def runs(tmp_path_factory):
     for method, changes in METHODS.items():
         config = tiny_config(str(folder / "corpus"), method, **{**common, **changes})
         train(config, folder / method)
-        lines = [json.loads(line) for line in (folder / method / "metrics.jsonl").read_text().splitlines()]
-        trained[method] = [line["train/loss"] for line in lines if "train/loss" in line], config
+        trained[method] = losses_of(folder / method), config
     return trained
 
 
@@ -125,6 +124,15 @@ def byte_tokenizer():
 def test_losses_are_those_that_were_recorded(method, runs):
     losses, _ = runs[method]
     assert losses == pytest.approx(RECORDED[method], rel=RELATIVE, abs=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_gives_the_same_losses_twice_also_if_it_is_inspected(method, runs, tmp_path):
+    losses, config = runs[method]
+    training = config.training.model_copy(update={"inspect_steps": 2})
+    train(config.model_copy(update={"training": training}), tmp_path / "again")
+    assert losses_of(tmp_path / "again") == losses
+    assert (tmp_path / "again" / "inspected.jsonl").is_file()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -95,13 +95,12 @@ class Inspector:
         return {f"inspect/{key}": value for key, value in numbers.items()}, lines
 
     def _seen(self, taken: list[MicroBatch]) -> Seen:
-        blocks = []
+        blocks: list[tuple[int, SeenBlock]] = []
         for number, batch in enumerate(taken):
             size = len(batch.input_ids)
             first = (number * self._division.count + self._division.index) * size
-            for row in range(size):
-                if first + row in self.steps.read_back:
-                    blocks.append((first + row, self._read(batch, row)))
+            rows = [row for row in range(size) if first + row in self.steps.read_back]
+            blocks += [(first + row, self._read(batch, row)) for row in rows]
         parts = [_targets(self._method.objective, batch) for batch in taken]
         names = parts[0] if parts else {}
         return Seen(blocks, {name: np.concatenate([part[name] for part in parts]) for name in names})
