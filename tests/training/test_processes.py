@@ -65,6 +65,17 @@ def numbers(run_dir):
     }
 
 
+def assert_same_numbers(found, expected):
+    """Values of an untrained head differ by a thousandth from each other, so rounding is that much larger in what they
+    correlate with."""
+    for is_correlation, tolerance in ((False, 1e-6), (True, 1e-4)):
+        of_kind = [
+            {key: value for key, value in of_run.items() if key[1].endswith("_correlation") is is_correlation}
+            for of_run in (found, expected)
+        ]
+        assert of_kind[0] == pytest.approx(of_kind[1], rel=tolerance, abs=tolerance, nan_ok=True)
+
+
 def texts(run_dir):
     lines = (run_dir / "samples" / "unconditional.jsonl").read_text().splitlines()
     return [(line["step"], line["continuation"]) for line in map(json.loads, lines)]
@@ -92,7 +103,7 @@ def test_every_number_and_sample_is_that_of_one_process(runs, method):
     expected, of_two = numbers(one / method), numbers(two / method)
     assert of_two.keys() == expected.keys()
     assert {"train/loss", "train/lm_loss", "eval/loss", "kl/nats_per_sequence"} <= {key for _, key in expected}
-    assert of_two == pytest.approx(expected, rel=1e-6, abs=1e-6, nan_ok=True)
+    assert_same_numbers(of_two, expected)
     assert texts(two / method) == texts(one / method)
     assert len(texts(two / method)) == 5 * 2
     assert {step for step, key in expected if key == "inspect/num_segments"} == {5, 10, 15, 20}
@@ -118,7 +129,7 @@ def test_either_number_of_processes_continues_the_run_of_the_other(runs, tmp_pat
     assert any(f"from step {SAVED_AT}" in message for message in announced)
     expected = numbers(one / "awr")
     for copy in copies.values():
-        assert numbers(copy) == pytest.approx(expected, rel=1e-6, abs=1e-6, nan_ok=True)
+        assert_same_numbers(numbers(copy), expected)
         assert texts(copy) == texts(one / "awr")
         assert (copy / "model" / "model.safetensors").is_file()
 
