@@ -88,7 +88,7 @@ def test_segments_are_compared_with_their_packed_scores_control_tokens_and_value
     }
 
 
-def test_without_control_tokens_and_values_there_are_no_numbers_of_them():
+def test_control_tokens_and_values_are_only_logged_where_a_run_has_them():
     blocks = [SeenBlock([SeenDocument([SeenSegment("a", 0.0, -1, NAN)], True)], 1)]
     numbers, lines = compared(blocks, [[0.0]], Method())
     assert not [key for key in numbers if "tag" in key or "value" in key]
