@@ -65,13 +65,13 @@ def numbers(run_dir):
     }
 
 
-def assert_same_numbers(found, expected):
+def assert_same_numbers(numbers_of_run, expected):
     """Values of an untrained head differ by a thousandth from each other, so rounding is that much larger in what they
     correlate with."""
     for is_correlation, tolerance in ((False, 1e-6), (True, 1e-4)):
         of_kind = [
             {key: value for key, value in of_run.items() if key[1].endswith("_correlation") is is_correlation}
-            for of_run in (found, expected)
+            for of_run in (numbers_of_run, expected)
         ]
         assert of_kind[0] == pytest.approx(of_kind[1], rel=tolerance, abs=tolerance, nan_ok=True)
 

@@ -73,9 +73,9 @@ def lines_of(run_dir):
 
 def inspections(run_dir):
     """Step -> its numbers; each step is there once."""
-    found = [line for line in lines_of(run_dir) if "inspect/num_blocks" in line]
-    assert len({line["step"] for line in found}) == len(found)
-    return {line["step"]: line for line in found}
+    inspected = [line for line in lines_of(run_dir) if "inspect/num_blocks" in line]
+    assert len({line["step"] for line in inspected}) == len(inspected)
+    return {line["step"]: line for line in inspected}
 
 
 def segments(run_dir):
@@ -86,9 +86,9 @@ def segments(run_dir):
 def test_what_was_packed_right_is_found_to_be_right(streaming, tokenization, source, tmp_path):
     changes = {"dataset.streaming": streaming, "dataset.tokenization": tokenization}
     train(config_of(source, "conditional", **changes), tmp_path / "run")
-    found = inspections(tmp_path / "run")
-    assert sorted(found) == [3, 6]
-    for numbers in found.values():
+    inspected = inspections(tmp_path / "run")
+    assert sorted(inspected) == [3, 6]
+    for numbers in inspected.values():
         assert numbers["inspect/num_blocks"] == 4
         assert numbers["inspect/num_segments"] > 10
         assert numbers["inspect/differing_share"] == 0
@@ -105,28 +105,28 @@ def test_scores_of_another_text_are_found_and_named(tmp_path):
     wrong = [line for line in segments(tmp_path / "run") if line["differs"]]
     assert wrong
     assert {line["score"] for line in wrong} == {1.0}
-    found = inspections(tmp_path / "run")
+    inspected = inspections(tmp_path / "run")
     shown = [line["step"] for line in wrong]
-    for step, numbers in found.items():
+    for step, numbers in inspected.items():
         assert numbers["inspect/differing_share"] == pytest.approx(shown.count(step) / numbers["inspect/num_segments"])
         assert numbers["inspect/score_packed"] > numbers["inspect/score_again"]
 
 
 def test_weights_of_targets_are_those_of_the_loss_however_a_step_is_cut(source, tmp_path):
-    found = {}
+    inspected = {}
     for blocks in (4, 1):
         changes = {"training.per_device_train_batch_size": blocks, "model.config_kwargs.resid_pdrop": 0.0}
         train(config_of(source, "awr", **changes), tmp_path / str(blocks))
-        found[blocks] = inspections(tmp_path / str(blocks))
+        inspected[blocks] = inspections(tmp_path / str(blocks))
     logged = {line["step"]: line for line in lines_of(tmp_path / "4") if "train/loss" in line}
-    for step, numbers in found[4].items():
+    for step, numbers in inspected[4].items():
         for key in ("value_avg", "advantage_avg", "weight_avg"):
             assert numbers[f"inspect/{key}"] == pytest.approx(logged[step][f"train/{key}"], rel=1e-5)
         assert numbers["inspect/num_targets"] < 4 * 63  # some are unscored
         assert numbers["inspect/weight_p05"] < numbers["inspect/weight_p50"] < numbers["inspect/weight_p95"]
         assert -1 <= numbers["inspect/value_reward_correlation"] <= 1
         assert -1 < numbers["inspect/segment_value_avg"] < 0
-        assert found[1][step] == pytest.approx(numbers, rel=1e-4, abs=1e-5, nan_ok=True)
+        assert inspected[1][step] == pytest.approx(numbers, rel=1e-4, abs=1e-5, nan_ok=True)
 
 
 def test_an_inspection_changes_neither_losses_nor_random_state(source, tmp_path):
