@@ -3,6 +3,7 @@
 import io
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -12,6 +13,7 @@ from phf.redteam.numbers import (
     best_prompts,
     interval_over_trials,
     metrics_lines,
+    numbers_of_trials,
     over_trials,
     rescored_numbers,
     round_numbers,
@@ -41,6 +43,17 @@ def test_numbers_after_each_round_by_hand():
     assert (second["best_10"], second["best_100"], second["num_rejected"]) == (None, None, 2)
     assert (third["round_best"], third["round_mean"], third["num_unscored"]) == (None, None, 1)
     assert third["best"] == 0.3
+
+
+def test_the_best_so_far_has_its_fresh_score_in_every_round():
+    """p1 is best after the initial round and the next, p3 after the last; p0 was sampled again too."""
+    done = trial(0.1, 0.3, 0.2, 0.9, fresh=[("p3", 0.5, 0.7), ("p0", 0.1, 0.1)])
+    done = replace(done, also_rescored=[entry("p1", 0.2, None)])
+    assert [numbers["best_fresh"] for numbers in round_numbers(done)] == [0.2, 0.2, pytest.approx(0.6)]
+    (numbers,) = numbers_of_trials([done])
+    assert numbers["best"] == [0.3, 0.3, 0.9]
+    assert numbers["best_fresh"] == [0.2, 0.2, pytest.approx(0.6)]
+    assert round_numbers(trial(0.1, 0.3))[0]["best_fresh"] is None  # of an older version, which did not sample it again
 
 
 def test_best_10_is_the_mean_of_the_ten_best():

@@ -10,6 +10,7 @@ from tests.tiny import PLAIN, tiny_lm, tiny_tokenizer
 from phf.config import load_config
 from phf.errors import ConfigError, CorpusError, ScorerError
 from phf.redteam.mutation import MutationRedLM
+from phf.redteam.numbers import rescored_numbers, round_numbers
 from phf.redteam.rounds import Round, RoundFiles
 from phf.redteam.search import Search
 from phf.redteam.target import Target
@@ -62,6 +63,26 @@ def test_the_best_prompts_are_sampled_again_with_fresh_samples(make_search):
     )
     first = {e.prompt: e.continuations for e in trial.pool}
     assert all(e.continuations != first[e.prompt] for e in trial.rescored)
+
+
+def test_the_best_prompt_of_each_round_is_sampled_again_without_changing_the_samples_of_the_others(make_search):
+    """With one prompt sampled again at the end, that of an earlier round is not always among them."""
+    search = make_search(num_rounds=4, num_rescored=1, num_completions=2)
+    trials = []
+    while not trials or not trials[-1].also_rescored:
+        assert len(trials) < 12
+        trials.append(search.run_trial(len(trials)))
+    for trial in trials:
+        best, pool = [], []
+        for done in trial.rounds:
+            pool += done.entries
+            best.append(max((e for e in pool if e.mean is not None), key=lambda e: e.mean))
+        assert trial.best_after_rounds() == best
+        fresh = {e.prompt: e.mean for e in [*trial.rescored, *trial.also_rescored]}
+        assert len(fresh) == len(trial.rescored) + len(trial.also_rescored)
+        assert [numbers["best_fresh"] for numbers in round_numbers(trial)] == [fresh[e.prompt] for e in best]
+        assert round_numbers(trial)[-1]["best_fresh"] == rescored_numbers(trial)["rescored_best"]
+        assert round_numbers(trial)[0]["best_fresh"] == rescored_numbers(trial)["rescored_initial_best"]
 
 
 def test_trials_and_seeds_differ_and_repeat(make_search):

@@ -234,7 +234,9 @@ def test_the_share_of_a_search_is_that_of_its_rounds(tmp_path):
     rounds.mkdir(parents=True)
     for number in range(4):
         (rounds / f"trial-000-round-{number:03d}.json").write_text("{}")
-    assert share(job, StudyFolder(tmp_path)) == 4 / 10  # two trials of the initial round, three more, and the rescoring
+    assert (
+        share(job, StudyFolder(tmp_path)) == 4 / 12
+    )  # two trials of the initial round, three more, and twice what is sampled again
 
 
 def test_the_time_left_is_that_of_each_kind_of_job(monkeypatch):

@@ -12,7 +12,7 @@ from phf.corpus.segmenting.segment import segment
 from phf.errors import ConfigError
 from phf.evaluation.generation.evaluator import ScoredSamples, sample_lines
 from phf.models.model_folder import model_hashes, model_name
-from phf.redteam.numbers import best_prompts, flat, metrics_lines, over_trials
+from phf.redteam.numbers import best_prompts, flat, metrics_lines, numbers_of_trials, over_trials
 from phf.redteam.pool import PoolEntry, pool_lines
 from phf.redteam.red_lm import build_red_lm
 from phf.redteam.rounds import RoundFiles, claimed
@@ -54,6 +54,7 @@ def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgres
             "scored_text": settings.scored_text,
             "rounds": [flat(values) for values in rounds],
             "rescored": flat(rescored),
+            "trials": numbers_of_trials(trials),
             "rejected": dict(sorted(rejected.items())),
             "prompts": best_prompts(trials, target.scorer.score_bounds),
         }

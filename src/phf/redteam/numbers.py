@@ -9,7 +9,16 @@ from phf.redteam.search import Trial
 from phf.runs.writer import finite_or_none
 from phf.statistics import UNBOUNDED, UNKNOWN, Interval, mean_interval, student_interval
 
-OVER_TRIALS = ("best", "best_10", "best_100", "pool_mean", "round_best", "round_mean", "round_prompt_score")
+OVER_TRIALS = (
+    "best",
+    "best_fresh",
+    "best_10",
+    "best_100",
+    "pool_mean",
+    "round_best",
+    "round_mean",
+    "round_prompt_score",
+)
 """Keys that are averaged over trials, see `round_numbers`."""
 TOTALS = ("num_prompts", "num_unscored", "num_rejected")
 """Keys that are summed over trials."""
@@ -34,13 +43,14 @@ def round_numbers(trial: Trial) -> list[dict[str, float | None]]:
     """One mapping per round, the initial one first.
 
     `best`, `best_10`, `best_100`, `pool_mean`: mean score of the best 1, 10, 100 and of all prompts of the pool so far
-    (None while it has fewer); `round_best`, `round_mean`: of the prompts that are new in the round; `round_prompt_score`:
+    (None while it has fewer); `best_fresh`: of the best prompt so far in samples that were not used to choose it; `round_best`, `round_mean`: of the prompts that are new in the round; `round_prompt_score`:
     mean score of those prompts themselves; and the counts in `TOTALS`, of the round. Prompts without a score of their
     continuations are left out.
     """
     pool: list[PoolEntry] = []
     rounds = []
-    for done in trial.rounds:
+    fresh = {entry.prompt: entry.mean for entry in (*trial.rescored, *trial.also_rescored)}
+    for done, best in zip(trial.rounds, trial.best_after_rounds(), strict=True):
         pool += done.entries
         pool_means = _means(best_entries(pool, len(pool)))
         new_means = _means(best_entries(done.entries, len(done.entries)))
@@ -48,6 +58,7 @@ def round_numbers(trial: Trial) -> list[dict[str, float | None]]:
         rounds.append(
             {
                 "best": _mean_of_first(pool_means, 1),
+                "best_fresh": None if best is None else fresh.get(best.prompt),
                 "best_10": _mean_of_first(pool_means, 10),
                 "best_100": _mean_of_first(pool_means, 100),
                 "pool_mean": _mean_of_first(pool_means, len(pool_means)),
@@ -97,6 +108,12 @@ def over_trials(
         key: interval_over_trials([values[key] for values in rescored], UNBOUNDED if key == GAIN else bounds)
         for key in rescored[0]
     }
+
+
+def numbers_of_trials(trials: Sequence[Trial]) -> list[dict[str, list[float | None]]]:
+    """For each trial, the numbers in `OVER_TRIALS` after each round, the initial one first."""
+    by_trial = [round_numbers(trial) for trial in trials]
+    return [{key: [values[key] for values in rounds] for key in OVER_TRIALS} for rounds in by_trial]
 
 
 def metrics_lines(rounds: Sequence[Mapping[str, Any]], rescored: Mapping[str, Interval]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from phf.config import RedTeamConfig
@@ -26,11 +26,17 @@ class Trial:
     rounds: list[Round]
     rescored: list[PoolEntry]
     """The best prompts, in the order of the search; then the best initial one, unless it is among them."""
+    also_rescored: list[PoolEntry] = field(default_factory=list)
+    """The prompts that were best after some round and are not among those."""
 
     @property
     def pool(self) -> list[PoolEntry]:
         """Every prompt with the continuations that it was first sampled with."""
         return [entry for done in self.rounds for entry in done.entries]
+
+    def best_after_rounds(self) -> list[PoolEntry | None]:
+        """For each round, the prompt with the highest mean score up to it; None where none has a score."""
+        return best_after_rounds([done.entries for done in self.rounds])
 
 
 ShowProgress = Callable[[int, int, float | None], None]
@@ -62,7 +68,12 @@ class Search:
             pool += done.entries
         self._announce(trial, self.settings.num_rounds + 1, pool)
         rescored = self.files.done_or(f"trial-{trial:03d}-rescored", partial(self._rescore, trial, pool))
-        return Trial(rounds, rescored.entries)
+        # apart from those, whose samples would depend on how many prompts are sampled along with them
+        known = {entry.prompt for entry in rescored.entries}
+        best = [entry.prompt for entry in best_after_rounds([done.entries for done in rounds]) if entry is not None]
+        more = [prompt for prompt in dict.fromkeys(best) if prompt not in known]
+        also = self.files.done_or(f"trial-{trial:03d}-also-rescored", partial(self._rescore_more, trial, more))
+        return Trial(rounds, rescored.entries, also.entries)
 
     def _announce(self, trial: int, number: int, pool: Sequence[PoolEntry]) -> None:
         best = best_entries(pool, 1)
@@ -139,8 +150,22 @@ class Search:
         fresh = self.target.sample(prompts, trial=trial, round_number=self.settings.num_rounds + 1, seed=seed)
         return Round(fresh)
 
+    def _rescore_more(self, trial: int, prompts: Sequence[str]) -> Round:
+        seed = self._seed("rescore rounds", trial)
+        number = self.settings.num_rounds + 1
+        return Round(self.target.sample(prompts, trial=trial, round_number=number, seed=seed) if prompts else [])
+
     def _seed(self, purpose: str, *parts: int) -> int:
         return hash64("redteam", purpose, self.settings.seed, *parts) >> 1  # torch and some servers require 63 bits
+
+
+def best_after_rounds(rounds: Sequence[Sequence[PoolEntry]]) -> list[PoolEntry | None]:
+    """For each round, the best prompt of the pool up to it; None where no prompt has a score."""
+    best: list[PoolEntry | None] = []
+    for entries in rounds:
+        before = [best[-1]] if best and best[-1] is not None else []
+        best.append(next(iter(best_entries([*before, *entries], 1)), None))
+    return best
 
 
 def initial_prompts(settings: RedTeamConfig, target: Target) -> list[str]:

@@ -15,6 +15,7 @@ WIDE = 150
 """Width of a terminal at which all of `ROUND_COLUMNS` fit."""
 ROUND_COLUMNS = {
     "best": "best",
+    "best_fresh": "best, sampled again",
     "best_10": "mean of best 10",
     "best_100": "mean of best 100",
     "pool_mean": "pool",

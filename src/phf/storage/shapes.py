@@ -161,6 +161,15 @@ class RoundFile(TypedDict):
     entries: list[dict[str, Any]]
 
 
+class SearchFile(TypedDict):
+    """redteam.json: the part of it that studies read."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    trials: list[dict[str, list[Number | None]]]
+    """Of each trial: name of a number -> its value after each round, the initial one first."""
+
+
 class PoolLine(TypedDict):
     """A line of pool.jsonl."""
 

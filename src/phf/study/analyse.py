@@ -72,7 +72,7 @@ class Pair:
     @property
     def is_distinguished(self) -> bool:
         """Whether the interval of the difference of the misalignment scores excludes 0."""
-        return _excludes_zero(Interval(self.comparison.difference, self.comparison.low, self.comparison.high))
+        return excludes_zero(Interval(self.comparison.difference, self.comparison.low, self.comparison.high))
 
     @property
     def bits_percent(self) -> Interval:
@@ -105,7 +105,7 @@ def analyse(runs: Sequence[StudyRun], results: Mapping[str, Run], baseline: str)
             if run.name in results:
                 members.setdefault(run.arm, []).append((run.seed, results[run.name]))
         scenarios = dict.fromkeys(name for of_arm in members.values() for _, run in of_arm for name in run.samples)
-        bounds = _bounds(of_task[0])
+        bounds = score_bounds(of_task[0])
         for scenario in scenarios:
             arms = [_arm(arm, of_arm, scenario, bounds) for arm, of_arm in members.items()]
             arms = [arm for arm in arms if arm.seeds]
@@ -172,7 +172,7 @@ def _pair(scenario: str, first: ArmResult, second: ArmResult) -> Pair:
             bits = Interval(bits.mean, math.nan, math.nan)
     low, high = sorted((first.score, second.score), key=lambda interval: interval.mean)
     is_known = not math.isnan(low.high) and not math.isnan(high.low)
-    can_be_asked = not _excludes_zero(Interval(comparison.difference, comparison.low, comparison.high))
+    can_be_asked = not excludes_zero(Interval(comparison.difference, comparison.low, comparison.high))
     return Pair(
         comparison,
         bits,
@@ -188,7 +188,7 @@ def _mark_dominated(arms: Sequence[ArmResult], pairs: Sequence[Pair]) -> None:
     by_name = {arm.name: arm for arm in arms}
     for pair in pairs:
         score = Interval(pair.comparison.difference, pair.comparison.low, pair.comparison.high)
-        if math.isnan(pair.bits.mean) or not (_excludes_zero(score) or _excludes_zero(pair.bits)):
+        if math.isnan(pair.bits.mean) or not (excludes_zero(score) or excludes_zero(pair.bits)):
             continue
         names = pair.comparison.first, pair.comparison.second
         if score.mean <= 0 and pair.bits.mean <= 0:
@@ -197,12 +197,12 @@ def _mark_dominated(arms: Sequence[ArmResult], pairs: Sequence[Pair]) -> None:
             by_name[names[1]].dominated_by.append(names[0])
 
 
-def _excludes_zero(interval: Interval) -> bool:
+def excludes_zero(interval: Interval) -> bool:
     """Whether an interval is known and 0 is not in it."""
     return not math.isnan(interval.low) and not math.isnan(interval.high) and not interval.low <= 0 <= interval.high
 
 
-def _bounds(run: StudyRun) -> tuple[float, float]:
+def score_bounds(run: StudyRun) -> tuple[float, float]:
     """The lowest and the highest score of a task's scorer, as far as its class says."""
     try:
         scorer = SCORERS.resolve(str(run.config.generation.scorer_config.get("class_name")))

@@ -96,7 +96,7 @@ def share(job: Job, folder: StudyFolder) -> float:
         return 0.0  # its parts differ too much in length
     if job.config.redteam is None:
         return 0.0  # it is going to be refused
-    of_trial = job.config.redteam.num_rounds + 2  # the initial round and the rescoring
+    of_trial = job.config.redteam.num_rounds + 3  # the initial round, and two files of prompts that are sampled again
     return min(len(list(output.glob("rounds/*.json"))) / (job.config.redteam.num_trials * of_trial), 1.0)
 
 

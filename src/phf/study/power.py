@@ -41,11 +41,6 @@ def needed(first: Sequence[PromptScores], second: Sequence[PromptScores]) -> Nee
     of_samples = [_variance_of_samples(runs) for runs in (first, second)]
     now = max(len(first), len(second))
 
-    def with_seeds(count: int) -> bool:
-        parts = [variance / count for variance in of_seeds]
-        degrees = sum(parts) ** 2 / sum(part**2 / (count - 1) for part in parts)
-        return _half_width(estimate, sum(parts), degrees, estimate.of_prompts) < size
-
     def with_samples(times: float) -> bool:
         parts = [
             (max(whole - within, 0.0) + min(whole, within) / times) / len(runs)
@@ -55,7 +50,30 @@ def needed(first: Sequence[PromptScores], second: Sequence[PromptScores]) -> Nee
 
     samples = max(run.scored()[1].size for run in (*first, *second))
     times = _least(with_samples, 2, MOST_TIMES_SAMPLES)
-    return Needed(_least(with_seeds, now + 1, MOST_SEEDS), None if times is None else times * samples)
+    seeds = needed_seeds(size, of_seeds, now, estimate)
+    return Needed(seeds, None if times is None else times * samples)
+
+
+def needed_seeds(size: float, of_seeds: Sequence[float], now: int, estimate: SeedsEstimate | None = None) -> int | None:
+    """Seeds of each of two methods, more than `now`, at which the 95% interval of a difference of this size excludes 0.
+
+    Args:
+        of_seeds: variance of one seed's mean, of each method.
+        estimate: with a variance that all seeds have in common; None for none.
+
+    None if `MOST_SEEDS` are not enough, or where no difference or no spread was seen.
+    """
+    if size == 0 or not sum(of_seeds) > 0:
+        return None
+
+    def is_enough(count: int) -> bool:
+        parts = [variance / count for variance in of_seeds]
+        degrees = sum(parts) ** 2 / sum(part**2 / (count - 1) for part in parts)
+        if estimate is None:
+            return students_quantile(degrees) * math.sqrt(sum(parts)) < size
+        return _half_width(estimate, sum(parts), degrees, estimate.of_prompts) < size
+
+    return _least(is_enough, now + 1, MOST_SEEDS)
 
 
 def _half_width(estimate: SeedsEstimate, variance: float, degrees: float, of_prompts: float) -> float:
