@@ -50,8 +50,13 @@ class StudyFolder:
         """A finished run, or why its numbers cannot be used."""
         if not self.is_finished(name):
             return "it has not finished"
+        return self.readable_run(self.run(name))
+
+    @staticmethod
+    def readable_run(path: Path) -> Run | str:
+        """A run folder, or why its numbers cannot be used."""
         try:
-            run = read_run(self.run(name))
+            run = read_run(path)
         except PhfError as error:
             return str(error)
         return run if run.problem is None else f"it {run.problem}"
