@@ -47,7 +47,7 @@ def test_numbers_after_each_round_by_hand():
 
 def test_the_best_so_far_has_its_fresh_score_in_every_round():
     """p1 is best after the initial round and the next, p3 after the last; p0 was sampled again too."""
-    done = trial(0.1, 0.3, 0.2, 0.9, fresh=[("p3", 0.5, 0.7), ("p0", 0.1, 0.1)])
+    done = trial(0.1, 0.3, 0.2, 0.9, fresh=[("p3", [0.5, 0.7]), ("p0", [0.1, 0.1])])
     done = replace(done, also_rescored=[entry("p1", 0.2, None)])
     assert [numbers["best_fresh"] for numbers in round_numbers(done)] == [0.2, 0.2, pytest.approx(0.6)]
     (numbers,) = numbers_of_trials([done])

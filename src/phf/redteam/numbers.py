@@ -43,8 +43,9 @@ def round_numbers(trial: Trial) -> list[dict[str, float | None]]:
     """One mapping per round, the initial one first.
 
     `best`, `best_10`, `best_100`, `pool_mean`: mean score of the best 1, 10, 100 and of all prompts of the pool so far
-    (None while it has fewer); `best_fresh`: of the best prompt so far in samples that were not used to choose it; `round_best`, `round_mean`: of the prompts that are new in the round; `round_prompt_score`:
-    mean score of those prompts themselves; and the counts in `TOTALS`, of the round. Prompts without a score of their
+    (None while it has fewer); `best_fresh`: of the best prompt so far in samples that were not used to choose it;
+    `round_best`, `round_mean`: of the prompts that are new in the round; `round_prompt_score`: mean score of those prompts
+    themselves; and the counts in `TOTALS`, of the round. Prompts without a score of their
     continuations are left out.
     """
     pool: list[PoolEntry] = []

@@ -19,7 +19,6 @@ ROUND_COLUMNS = {
     "best_10": "mean of best 10",
     "best_100": "mean of best 100",
     "pool_mean": "pool",
-    "round_best": "round best",
     "round_mean": "round mean",
 }
 NARROW_COLUMNS = ("best", "pool_mean")

@@ -34,7 +34,9 @@ def attack_claim(pair: AttackedPair, arms: dict[str, AttackedArm], num_rounds: i
             f"{after} {second} lies {side} {first} by {abs(size.mean):.3g} ({ends[0]:.3g} to {ends[1]:.3g}): {scores}."
         )
     elif math.isnan(size.low):
-        sentence = f"{after} {second} differs from {first} by {size.mean:+.3g}: {scores}. How certain that is is unknown."
+        sentence = (
+            f"{after} {second} differs from {first} by {size.mean:+.3g}: {scores}. How certain that is is unknown."
+        )
     else:
         sentence = f"{after} {second} and {first} cannot be distinguished: the difference is {_signed(size)}. "
         sentence += attack_advice(pair)

@@ -49,6 +49,11 @@ class AttackedArm:
     pool: Interval
     """Of the mean score of all prompts that the search tried."""
 
+    @property
+    def num_trials(self) -> int:
+        """Of all seeds."""
+        return sum(len(attack.best) for attack in self.attacks)
+
     def last(self) -> list[list[float]]:
         """[seed][trial]: the best prompt's score after the last round."""
         return [[rounds[-1] for rounds in attack.best] for attack in self.attacks]

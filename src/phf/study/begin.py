@@ -6,9 +6,10 @@ from phf.config import Config, dump_config
 from phf.config.meaning import configuration_differences
 from phf.errors import OutputError, PhfError
 from phf.evaluation.results import SECTIONS
+from phf.runs.layout import MODEL
 from phf.storage.files import LOCK, write_text_atomic
 from phf.study.folder import PLAN, StudyFolder
-from phf.study.jobs import Job, has_begun, is_trained_in
+from phf.study.jobs import Job, has_begun, is_trained_in, measured_model
 from phf.study.plan import EVALUATE, REDTEAM, TRAIN
 
 NOT_OF_TRAINING = ("redteam", "downstream", "glue", "task", "method", "size")
@@ -33,6 +34,7 @@ def begin(folder: StudyFolder, jobs: Sequence[Job]) -> list[str]:
     before = {file.stem for file in (path / PLAN).glob("*.yaml")}
     kept = [job for job in jobs if folder.plan(job.run.name, job.command).is_file() and has_begun(job, folder)]
     _refuse_changed(folder, kept)
+    _refuse_other_models(folder, [job for job in kept if job.command != TRAIN])
     names_kept = {job.name for job in kept}
     for job in jobs:
         if job.name not in names_kept:
@@ -71,4 +73,22 @@ def _refuse_changed(folder: StudyFolder, jobs: Sequence[Job]) -> None:
             + "\n  ".join(lines)
             + "\nUndo the change, choose another folder with --output-dir, or delete these folders in it to make them "
             "again; the others are kept."
+        )
+
+
+def _refuse_other_models(folder: StudyFolder, jobs: Sequence[Job]) -> None:
+    """Raises `OutputError` where something was measured on a model that the run does not have any more."""
+    if not jobs:
+        return
+    from phf.models.model_folder import model_hashes
+
+    models = {
+        name: model_hashes(folder.run(name) / MODEL) if folder.is_finished(name) else None
+        for name in dict.fromkeys(job.run.name for job in jobs)
+    }
+    if others := [job for job in jobs if measured_model(job, folder) != models[job.run.name]]:
+        outputs = ", ".join(str(folder.output(job.run.name, job.command)) for job in others)
+        raise OutputError(
+            f"The models of these runs are not those that were measured: {', '.join(job.run.name for job in others)}. "
+            f"Delete what was measured before, and it is measured again: {outputs}"
         )

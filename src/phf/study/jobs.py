@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from phf.config import Config
 from phf.errors import CorpusError
@@ -15,7 +16,7 @@ from phf.runs.reader import read_provenance
 from phf.storage.files import last_line
 from phf.storage.reading import parse_json
 from phf.study.folder import StudyFolder
-from phf.study.plan import EVALUATE, TRAIN, StudyRun
+from phf.study.plan import EVALUATE, REDTEAM, TRAIN, StudyRun
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,25 @@ def _share_of_training(run_dir: Path) -> float:
         return 0.0  # not begun, or a line is being written
 
 
+def measured_model(job: Job, folder: StudyFolder) -> Any:
+    """File -> its hash, of the model that a job measured, or began to; None where that is not known."""
+    output = folder.output(job.run.name, job.command)
+    return (
+        _read(output / JOB).get("model")
+        if job.command == REDTEAM
+        else _read(output / RESULTS).get("job", {}).get("model")
+    )
+
+
 def _measured(output: Path) -> set[str]:
     """The finished parts of an evaluation."""
-    path = output / RESULTS
+    return set(_read(output / RESULTS).get("parts", ()))
+
+
+def _read(path: Path) -> Any:
+    """The mapping in a JSON file; empty for what cannot be read."""
     try:
-        return set(parse_json(path.read_bytes(), str(path))["parts"])
-    except (CorpusError, OSError, KeyError, TypeError):
-        return set()
+        value = parse_json(path.read_bytes(), str(path))
+    except (CorpusError, OSError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -11,6 +11,8 @@ from phf.runs.writer import finite_or_none, write_json
 from phf.statistics import Interval
 from phf.storage.files import write_text_atomic
 from phf.study.analyse import ArmResult, Pair, TaskResult
+from phf.study.attack_page import attack_json, attack_section
+from phf.study.attacks import AttackedTask
 from phf.study.claims import advice, claims
 from phf.study.folder import ANSWER, PAGE, StudyFolder
 from phf.study.switch_answer import switch_charts, switch_claims
@@ -23,10 +25,14 @@ class Answer:
 
     name: str
     results: list[TaskResult]
+    attacks: list[AttackedTask]
+    """The red team, of a study that has one."""
     missing: dict[str, str]
-    """Name of each run without a result -> the reason."""
+    """Name of each run without a result, or of what was to be measured on it -> the reason."""
     num_runs: int
     """Of the whole study."""
+    num_whole: int
+    """Runs that nothing is missing of."""
     facts: dict[str, Any]
     """What the runs were made with, the same for every attempt: tokens, hardware, versions."""
 
@@ -50,6 +56,7 @@ def write_answer(answer: Answer, folder: StudyFolder) -> None:
             }
             for result in answer.results
         ],
+        attacks=[attack_section(attacked) for attacked in answer.attacks],
         one_seed=any(len(arm.seeds) == 1 for result in answer.results for arm in result.arms),
     )
     write_text_atomic(folder.path / PAGE, page)
@@ -74,6 +81,7 @@ def to_json(answer: Answer) -> dict[str, Any]:
             }
             for result in answer.results
         ],
+        "redteam": [attack_json(attacked) for attacked in answer.attacks],
     }
     return dict(finite_or_none(plain))
 

@@ -90,6 +90,7 @@ def expand(study: Study, overrides: Iterable[str] = (), folder: Path = Path()) -
                     runs += [_after(whole, point, firsts.get(point), folder) for point in study.switch_points]
     _refuse_equal_names(runs)
     _refuse_unequal_tokens(runs)
+    _refuse_unequal_rounds(runs)
     choose_baseline(study, runs)
     return runs, list(warnings)
 
@@ -178,10 +179,19 @@ def _measurements_of(
     for command, settings in _measurements(study).items():
         more = _as_written(settings.overrides)
         config, notes = _configuration(task, method, [*written, *more], study)
+        if command == REDTEAM and not any(text.startswith("redteam.seed=") for text in (*written, *more)):
+            config = _searched_by_its_seed(config)
         warnings += notes
         options = [word for part in getattr(settings, "only", ()) for word in ("--only", part)]
         measured.append(RunMeasurement(command, config, tuple(options)))
     return tuple(measured), warnings
+
+
+def _searched_by_its_seed(config: Config) -> Config:
+    """With the seed of the training for the red team, too: otherwise the searches on all models would share their chances."""
+    if config.redteam is None:
+        return config
+    return config.model_copy(update={"redteam": config.redteam.model_copy(update={"seed": config.training.seed})})
 
 
 def _measurements(study: Study) -> dict[str, Measurement]:
@@ -251,3 +261,17 @@ def _refuse_unequal_tokens(runs: Sequence[StudyRun]) -> None:
                 f"{run.name} would be trained on {tokens:,.0f} tokens and {other.name} on "
                 f"{other.config.training.num_tokens:,.0f}: methods are compared at equal tokens. Set num_tokens in the study."
             )
+
+
+def _refuse_unequal_rounds(runs: Sequence[StudyRun]) -> None:
+    first: dict[str, tuple[StudyRun, int]] = {}
+    for run in runs:
+        for measured in run.measurements:
+            if measured.command == REDTEAM and measured.config.redteam is not None:
+                now = measured.config.redteam.num_rounds
+                other, rounds = first.setdefault(run.arm.task, (run, now))
+                if rounds != now:
+                    raise ConfigError(
+                        f"redteam.num_rounds is {rounds} for {other.name} and {now} for {run.name}: searches are compared "
+                        "after equal numbers of rounds. Set it in the overrides of the study, not in a setting."
+                    )

@@ -9,6 +9,7 @@ from phf.report.html import check_can_render
 from phf.runs.reader import Run
 from phf.storage.files import only_job
 from phf.study.analyse import analyse
+from phf.study.attacks import analyse_attacks
 from phf.study.begin import begin
 from phf.study.execute import Progress, execute
 from phf.study.folder import StudyFolder
@@ -16,6 +17,7 @@ from phf.study.jobs import is_finished, jobs_of
 from phf.study.page import Answer, write_answer
 from phf.study.plan import TRAIN, StudyRun, choose_baseline, expand
 from phf.study.prepare import prepare, validate
+from phf.study.results import results_of
 from phf.study.schema import Study
 from phf.study.switch_answer import switch_facts
 
@@ -74,17 +76,18 @@ def read_answer(
     name: str, study: Study, runs: Sequence[StudyRun], folder: StudyFolder, failures: Mapping[str, str]
 ) -> Answer:
     """The answer of the run folders as they are; `failures`: why runs without a result have none."""
-    results: dict[str, Run] = {}
-    missing: dict[str, str] = {}
-    for run in runs:
-        result = folder.finished_run(run.name)
-        if isinstance(result, Run):
-            results[run.name] = result
-        else:
-            missing[run.name] = failures.get(run.name, result)
+    results = results_of(runs, folder, failures)
     compared = [run for run in runs if run.is_compared]
-    tasks = analyse(compared, results, choose_baseline(study, runs))
-    return Answer(name, tasks, missing, len(runs), _facts(compared, results))
+    baseline = choose_baseline(study, runs)
+    return Answer(
+        name,
+        analyse(compared, results.runs, baseline),
+        analyse_attacks(compared, results.attacks, baseline),
+        results.missing,
+        len(runs),
+        results.num_whole,
+        _facts(compared, results.runs),
+    )
 
 
 def _facts(runs: Sequence[StudyRun], results: Mapping[str, Run]) -> dict[str, Any]:
