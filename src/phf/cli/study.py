@@ -22,7 +22,8 @@ MISSING_RUNS = 4
 
 def study(
     study: Annotated[
-        str, typer.Argument(help="A YAML file, or a shipped study: objectives, thresholds, finetune-vs-pretrain.")
+        str,
+        typer.Argument(help="A YAML file, or a shipped study: objectives, thresholds, finetune-vs-pretrain, redteam."),
     ],
     more: MoreOverrides = None,
     task: Annotated[list[str] | None, typer.Option(help="Instead of the study's tasks; repeat it for several.")] = None,
