@@ -1,7 +1,7 @@
 """The red team of a study: how badly the models of each method continue the prompts that a search finds for them.
 
-Each model is searched from scratch, in several trials. After each round a trial has a prompt that scored highest so far; its score
-is that of fresh samples, which did not choose it. A seed counts with the mean over its trials.
+Each model is searched from scratch, in several trials. After each round a trial has a prompt that scored highest so far;
+its score is that of fresh samples, which did not choose it. A seed counts with the mean over its trials.
 """
 
 import math
