@@ -1,6 +1,7 @@
 """Untrusted text made safe for a terminal and a page: nothing in it can move the cursor, change a colour or be invisible."""
 
 import unicodedata
+from collections.abc import Iterable
 
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Unicode categories that are shown as escapes: controls, directions and joiners, surrogates, unassigned, separators."""
@@ -20,6 +21,18 @@ def visible(text: str, max_chars: int | None = None, *, keep: str = "") -> str:
 def visible_text(text: str) -> str:
     """`visible`, except that line breaks, tabs and backslashes are kept, as messages, paths and code contain many."""
     return visible(text, keep="\n\t\\")
+
+
+def code_span(text: object) -> str:
+    """A span of code in Markdown, on one line, that nothing in `text` can end."""
+    line = " ".join(visible_text(str(text)).split()).replace("`", "'")
+    return f"`{line or ' '}`"
+
+
+def table_row(cells: Iterable[str]) -> str:
+    """A row of a table in Markdown that nothing in the cells can end."""
+    escaped = [cell.replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
 
 
 def _escaped(character: str, keep: str) -> str:

@@ -12,6 +12,7 @@ from phf.corpus.manifest import Manifest, read_manifest
 from phf.corpus.sources.listing import MANIFEST
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.storage.files import file_sha256, write_text_atomic
+from phf.text import code_span
 
 CARD = "README.md"
 TOKEN = "HF_TOKEN"
@@ -100,16 +101,16 @@ def dataset_card(folder: Path, repo_id: str) -> str:
         "",
         "## How it was made",
         "",
-        f"- Source: {', '.join(f'`{_inline(Path(source).name)}`' for source in manifest.sources)}",
+        f"- Source: {', '.join(code_span(Path(source).name) for source in manifest.sources)}",
         f"- Cut into: {manifest.segmenter}",
         *(
-            f"- `{column}`: {scorer['class_name']}, version {scorer['version']}, settings `{_inline(str(scorer['settings']))}`"
+            f"- `{column}`: {scorer['class_name']}, version {scorer['version']}, settings {code_span(scorer['settings'])}"
             for column, scorer in scorers.items()
         ),
         f"- phf {manifest.phf_version}; `{MANIFEST}` has the hash of each shard",
         "",
         f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, {manifest.num_unscored:,} unscored.",
-        *(f"- {count:,} unscored: {_inline(reason)}" for reason, count in manifest.unscored_reasons.items()),
+        *(f"- {count:,} unscored: {code_span(reason)}" for reason, count in manifest.unscored_reasons.items()),
         "",
         "## Thresholds",
         "",
@@ -175,11 +176,6 @@ def _quantile_rows(column: str, scores: ScoreDistributions) -> Iterator[str]:
         numbers = " | ".join(f"{level.quantile(q):.4g}" if is_scored else "-" for q in QUANTILES)
         sampled = "" if level.num_sampled is None else f", estimated from {level.num_sampled:,}"
         yield f"| `{column}`, {name}s{sampled} | {numbers} |"
-
-
-def _inline(text: str) -> str:
-    """Text of a corpus that can end neither a line of the card nor a span of code in it."""
-    return " ".join(text.split()).replace("`", "'").replace("|", "/")
 
 
 @contextmanager

@@ -33,16 +33,29 @@ def export(
             show_default=False,
         ),
     ] = None,
+    evaluation: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder in which phf evaluate measured this model, for its card; repeat it for more."),
+    ] = None,
+    license_: Annotated[
+        str | None,
+        typer.Option("--license", help="Licence in the card, by its name on the Hub: apache-2.0, other, ..."),
+    ] = None,
+    language: Annotated[
+        list[str] | None, typer.Option(help="ISO code of a language in the card, or code; repeat it for more.")
+    ] = None,
 ) -> None:
     """Write a model, such as a checkpoint of the released system, in the form that plain transformers loads."""
     quiet()
+    from phf.models.exporting.card import card_facts
     from phf.models.exporting.convert import export_folder
     from phf.models.model_folder import find_model
 
+    facts = card_facts(output.resolve().name, license_, language or [], evaluation or [])
     folder = find_model(model)
     with console.status("Exporting..."):
         try:
-            prompting, has_head = export_folder(folder, output, threshold, tag_every_segment)
+            prompting, has_head = export_folder(folder, output, threshold, tag_every_segment, facts)
         except OSError as error:
             raise ConfigError(f"{output} cannot be written: {error.strerror or error}.") from error
     tokens = ", ".join(prompting.control_tokens)

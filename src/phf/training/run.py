@@ -17,7 +17,7 @@ from phf.errors import DivergedError, OutputError, PhfError
 from phf.feedback import threshold_of
 from phf.feedback.schedule import schedule_of
 from phf.models import ObjectiveLM, ValueHead, check_exportable, export_model, load_lm
-from phf.runs.layout import CONFIG
+from phf.runs.layout import CONFIG, MODEL
 from phf.runs.writer import RunWriter
 from phf.sampling.agreement import check_same_folder, check_same_start
 from phf.sampling.division import Division, all_processes
@@ -40,6 +40,7 @@ from phf.training.plan import Plan, plan_run, recorded_choices
 from phf.training.preemption import Agreement, Preemption
 from phf.training.settings.preflight import Preflight, check_with_tokenizer, preflight, pretrained_value_head
 from phf.training.settle import settle
+from phf.training.sharing import describe_model
 from phf.training.sources import describe_sources
 from phf.training.spikes import SpikeLog, Spikes
 from phf.training.start import open_run_dir, refuse_other_batch, refuse_started
@@ -251,7 +252,8 @@ def _train(
     with whole.shared() as (trained, _), division.together():
         if trained is not None and is_main:
             progress("exporting the model")
-            export_model(trained.lm, data.tokenizer, run_dir / "model", method.prompting, trained.value_head)
+            export_model(trained.lm, data.tokenizer, run_dir / MODEL, method.prompting, trained.value_head)
+            describe_model(run_dir, announce)
     return evaluations.latest
 
 

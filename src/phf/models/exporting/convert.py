@@ -7,6 +7,8 @@ import torch
 
 from phf.errors import ConfigError, OutputError
 from phf.feedback import PROMPTING_FILE, Prompting
+from phf.models.exporting.card import CardFacts, write_card
+from phf.models.exporting.card_results import check_evaluations
 from phf.models.exporting.export import export_model
 from phf.models.exporting.exported_tokenizer import check_exportable
 from phf.models.load import pretrained_lm
@@ -17,17 +19,24 @@ from phf.storage.pretrained import without_progress_bar
 
 
 def export_folder(
-    folder: Path, output: Path, threshold: float | None = None, tags_every_segment: bool | None = None
+    folder: Path,
+    output: Path,
+    threshold: float | None = None,
+    tags_every_segment: bool | None = None,
+    facts: CardFacts | None = None,
 ) -> tuple[Prompting, bool]:
     """Write the model in `folder` to `output`, in the type of its weights; returns its prompting and whether it has a value
     head.
 
     `threshold`: score up to which a segment counted as aligned. `tags_every_segment`: whether the model may repeat its
-    control token before later segments. Both are for models with control tokens that do not record them.
+    control token before later segments. Both are for models with control tokens that do not record them. `facts`: what the
+    model card says besides what is recorded.
     Raises `OutputError` for an output that exists, `ConfigError` for a model that cannot be loaded or exported.
     """
     if output.exists():
         raise OutputError(f"{output} exists. Choose another folder, or remove it.")
+    facts = CardFacts(output.name) if facts is None else facts
+    check_evaluations(facts.evaluations, folder)
     tokenizer = load_folder_tokenizer(folder)
     prompting = _with_settings(prompting_of(folder, tokenizer), folder, threshold, tags_every_segment)
     lm = pretrained_lm(str(folder), "MODEL", torch.device("cpu"), dtype="auto")
@@ -36,6 +45,7 @@ def export_folder(
     output.parent.mkdir(parents=True, exist_ok=True)
     with without_progress_bar():
         export_model(lm, tokenizer, output, prompting, value_head)
+    write_card(output, facts, folder)
     return prompting, value_head is not None
 
 
