@@ -1,0 +1,119 @@
+"""What studies found, as tables, sentences and figures of docs/results.md.
+
+    python benchmarks/results.py runs/objectives-pii-emails-tiny [more folders of studies] [--write]
+
+Reads `study.json` and `report.html` of each folder; trains and measures nothing. `--write` puts the text between the markers
+of the study into docs/results.md (a study without markers is appended), its figures into docs/results/ as SVG, and its
+`study.json` next to them.
+"""
+
+import argparse
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tables import markdown_table, write_section
+
+PAGE = Path(__file__).parents[1] / "docs/results.md"
+FIGURES = PAGE.with_suffix("")
+METRICS = {"distinct-2-grams": "distinct 2-grams", "Self-BLEU-5": "Self-BLEU-5", "compilability": "compiles"}
+"""Columns for the metrics of the samples that are shown, if the study has them."""
+SVG = re.compile(r"<svg .*?</svg>", re.DOTALL)
+
+
+def interval(value: dict[str, float | None], digits: int = 4) -> str:
+    """0.0123 (0.0111 to 0.0135)."""
+    mean, low, high = value["mean"], value["low"], value["high"]
+    if mean is None:
+        return "not measured"
+    bounds = "" if low is None or high is None else f" ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{mean:.{digits}f}{bounds}"
+
+
+def percent(value: dict[str, float | None]) -> str:
+    mean, low, high = value["mean"], value["low"], value["high"]
+    if mean is None:
+        return ""
+    return f"{mean:+.1f}%" + ("" if low is None or high is None else f" ({low:+.1f}% to {high:+.1f}%)")
+
+
+def table(task: dict[str, Any]) -> str:
+    """One row for each method: score, held-out loss, its difference from the baseline, what the samples are like."""
+    against = {
+        pair["second"]: pair["bits_per_byte_percent"] for pair in task["pairs"] if pair["first"] == task["baseline"]
+    }
+    shown = [key for key in METRICS if any(key in arm["metrics"] for arm in task["arms"])]
+    header = ["method", "seeds", "score (95% interval)", "held-out bits per byte", f"against {task['baseline']}"]
+    rows = [
+        [
+            f"`{arm['name']}`",
+            str(len(arm["seeds"])),
+            interval(arm["score"]),
+            interval(arm["bits_per_byte"], 3),
+            percent(against[arm["name"]]) if arm["name"] in against else "",
+            *(interval(arm["metrics"][key], 2) if key in arm["metrics"] else "" for key in shown),
+            ", ".join(arm["dominated_by"]),
+        ]
+        for arm in task["arms"]
+    ]
+    return markdown_table([*header, *(METRICS[key] for key in shown), "dominated by"], rows)
+
+
+def distinct(value: Any) -> list[Any]:
+    """A fact of the runs: one value, or those in which they differ."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def made_with(facts: dict[str, Any]) -> str:
+    """Tokens, parameters, machines and versions of the runs of a study."""
+    machines = [
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']:.0f} GiB, {', '.join(machine['gpus']) or 'no GPU'}"
+        for machine in distinct(facts["hardware"])
+    ]
+    parameters = " or ".join(f"{number:,}" for number in distinct(facts.get("num parameters")))
+    pythons = " or ".join(distinct(facts.get("python")))
+    libraries = distinct(facts.get("versions"))[:1]
+    names = [f"{name} {libraries[0][name]}" for name in ("torch", "transformers") if libraries and name in libraries[0]]
+    return (
+        f"{facts['tokens of each run']} tokens each, {parameters} parameters; {'; '.join(machines)}; "
+        f"{', '.join([f'Python {pythons}', *names])}."
+    )
+
+
+def section(folder: Path, figures: list[str]) -> str:
+    """The text of one study."""
+    answer = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    parts = [
+        f"{answer['num_runs'] - len(answer['missing'])} of {answer['num_runs']} runs; {made_with(answer['facts'])}"
+    ]
+    for task, figure in zip(answer["tasks"], [*figures, *[""] * len(answer["tasks"])], strict=False):
+        title = f"{task['task']}, {task['scenario']}"
+        parts.append(f"**{title}**")
+        if figure:
+            parts.append(f"![Misalignment score against held-out bits per byte: {title}]({FIGURES.name}/{figure})")
+        parts += [table(task), "\n".join(f"- {claim}" for claim in task["claims"])]
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    for folder in options.folders:
+        drawings = SVG.findall((folder / "report.html").read_text(encoding="utf-8"))
+        figures = [f"{folder.name}-{index}.svg" for index in range(1, len(drawings) + 1)]
+        text = section(folder, figures)
+        print(text)
+        if options.write:
+            FIGURES.mkdir(exist_ok=True)
+            for name, drawing in zip(figures, drawings, strict=True):
+                (FIGURES / name).write_text(drawing + "\n", encoding="utf-8")
+            shutil.copyfile(folder / "study.json", FIGURES / f"{folder.name}.json")
+            write_section(PAGE, f"results.py {folder.name}", text)
+
+
+if __name__ == "__main__":
+    main()
