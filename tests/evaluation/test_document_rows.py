@@ -80,7 +80,6 @@ def test_bos_is_not_charged_and_does_not_count_as_text():
         start_ids=[BOS],
         bytes_per_text_token=2.0,
         batch_size=2,
-        max_tokens=16,
     )
     assert numbers["num_tokens"] == 9  # 10, 11, 12; 20; 22; 30, 31, 32, 33
     _, _, nll = predicted_tokens(module(), BLOCKS, [BOS], torch.device("cpu"))

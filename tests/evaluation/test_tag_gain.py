@@ -12,7 +12,7 @@ from phf.evaluation.held_out.loss import held_out_loss
 from phf.feedback.objectives import MLE
 from phf.models import ObjectiveLM
 
-SETTINGS = {"threshold": 0.0, "eos_id": EOS, "bytes_per_text_token": 1.0, "batch_size": 2, "max_tokens": 10**6}
+SETTINGS = {"threshold": 0.0, "eos_id": EOS, "bytes_per_text_token": 1.0, "batch_size": 2}
 
 
 class Tagged(torch.nn.Module):

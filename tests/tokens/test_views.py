@@ -176,6 +176,29 @@ def test_nothing_is_missing_from_the_held_out_split_of_a_part(blocks):
     assert list(part.packed_documents()) == list(Blocks(blocks.store.folder, held_out).packed_documents())
 
 
+def test_a_sample_has_whole_documents_up_to_its_tokens_the_same_for_every_method(blocks):
+    def sampled(max_tokens, **changes):
+        return Blocks(blocks.store.folder, replace(blocks.settings, max_tokens=max_tokens, **changes))
+
+    whole = dict(blocks.packed_documents())
+    before: set[int] = set()
+    for max_tokens in (300, 600, 10**9):
+        view = sampled(max_tokens)
+        chosen = {key for key, _ in view.packed_documents()}
+        plain = sampled(max_tokens, method=Method(), control_ids=())
+        assert {key for key, _ in plain.packed_documents()} == chosen
+        assert before <= chosen <= set(whole)
+        assert plain.counts.num_tokens <= max_tokens
+        before = chosen
+    assert before == set(whole)
+
+
+def test_a_sample_fills_a_block_where_all_documents_do(blocks):
+    view = Blocks(blocks.store.folder, replace(blocks.settings, max_tokens=1, method=Method(), control_ids=()))
+    assert len(view) >= 1
+    assert view.counts.num_documents < blocks.counts.num_documents
+
+
 def test_views_write_nothing(blocks):
     before = {path.name: path.stat().st_mtime_ns for path in blocks.store.folder.iterdir()}
     for change in ({"seed": 9}, {"eval_fraction": 0.5}, {"seq_length": 5}, {"skip_tokens": 10}):

@@ -184,7 +184,6 @@ class ModelEvaluation:
             self.prompting.control_tokens.ids(self.tokenizer),
             threshold=self.threshold,
             batch_size=8,
-            max_tokens=dataset.max_eval_tokens,
             division=self.division,
         )
         return {f"eval/{key}": value for key, value in numbers.items()}

@@ -72,7 +72,7 @@ def held_out_blocks(config: Config, tokenizer: Any, sources: list[str] | None, a
         sources = annotated_sources(config, dataset.eval_datasets, announce)
     elif sources is None:
         sources = annotated_sources(config, dataset.datasets, announce)
-    settings = view_settings(config, tokenizer)
+    settings = replace(view_settings(config, tokenizer), max_tokens=dataset.max_eval_tokens)
     method = replace(settings.method, drop_token_fraction=0.0)
     if dataset.eval_datasets:
         # the whole source is held out: packed unchanged, without filter, part or skip

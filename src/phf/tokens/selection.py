@@ -1,7 +1,7 @@
-"""Which documents a view holds: the split, the part, what an earlier run has seen, and what the scores admit."""
+"""Which documents a view holds: split, sample and part, what an earlier run has seen, and what the scores admit."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -32,15 +32,47 @@ def in_part(keys: np.ndarray, settings: ViewSettings) -> np.ndarray:
     return (numbers >= start) & (numbers < end)
 
 
+def largest_sampled(parts: Iterable[np.ndarray], settings: ViewSettings) -> np.uint64 | None:
+    """The largest of the hashes of the documents that `max_tokens` admits; None where it is not set.
+
+    Args:
+        parts: `DOCUMENT` [documents], which together are the corpus.
+    """
+    if settings.max_tokens is None:
+        return None
+    hashes, widths = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+    for documents in parts:
+        of_split = documents[in_split(documents["split_hash"], settings) & (documents["num_tokens"] > 0)]
+        hashes.append(_sampling_hashes(of_split["key"]))
+        widths.append(of_split["num_tokens"].astype(np.int64) + len(settings.opening))
+    all_hashes = np.concatenate(hashes)
+    order = np.argsort(all_hashes)
+    if not len(order):
+        return None
+    ends = np.cumsum(np.concatenate(widths)[order])
+    last = int(np.searchsorted(ends, settings.max_tokens, side="right")) - 1
+    first_full = int(np.searchsorted(ends, settings.seq_length, side="left"))
+    return np.uint64(all_hashes[order[min(max(last, first_full), len(order) - 1)]])
+
+
+def _sampling_hashes(keys: np.ndarray) -> np.ndarray:
+    hashes: np.ndarray = splitmix64(keys.astype(np.int64).view(np.uint64) ^ hash64("max_tokens"))
+    return hashes
+
+
 class Selection:
     """Decides about documents in the order of the corpus, part after part.
 
-    `num_passed`: where it does not begin with the first document, what is described below.
+    `num_passed`: where it does not begin with the first document, what is described below. `largest_hash`: see
+    `largest_sampled`.
     """
 
-    def __init__(self, settings: ViewSettings, counts: ViewCounts, num_passed: int = 0) -> None:
+    def __init__(
+        self, settings: ViewSettings, counts: ViewCounts, num_passed: int = 0, largest_hash: np.uint64 | None = None
+    ) -> None:
         self._settings = settings
         self._counts = counts
+        self._largest_hash = largest_hash
         self.num_passed = num_passed
         """Tokens of the split so far, without control tokens; followed up to `skip_tokens`."""
 
@@ -53,6 +85,8 @@ class Selection:
             is_unscored: bool [documents], whether a document has an unscored segment.
         """
         kept = in_split(documents["split_hash"], self._settings)
+        if self._largest_hash is not None:
+            kept &= _sampling_hashes(documents["key"]) <= self._largest_hash
         if self._settings.split == "train":
             kept = self._without_skipped(kept, documents["num_tokens"])
             kept = self._of_part(kept, documents["key"])

@@ -12,7 +12,7 @@ from phf.tokens.layout import (
     dropout_words,
     opens_document,
 )
-from phf.tokens.selection import Selection, check_altered
+from phf.tokens.selection import Selection, check_altered, largest_sampled
 from phf.tokens.store import TokenStore
 from phf.tokens.view_settings import ViewCounts, ViewSettings
 
@@ -57,7 +57,8 @@ def index_of(store: TokenStore, settings: ViewSettings) -> Index:
     counts = ViewCounts(num_tagged_segments=[0] * len(settings.control_ids))
     drops = settings.method.drop_token_fraction > 0
     hashes = np.zeros(len(store.documents), np.uint64) if drops else None
-    selection = Selection(settings, counts)
+    sampled = largest_sampled((store.documents[chunk.documents] for chunk in _chunks(store)), settings)
+    selection = Selection(settings, counts, largest_hash=sampled)
     parts = [_runs(chunk, store, settings, selection, hashes, counts) for chunk in _chunks(store)]
     columns = (np.concatenate([np.empty(0, np.int64), *arrays]) for arrays in zip(*parts, strict=True))
     first_segments, num_segments, first_indices, text_starts, widths, documents, opening = (

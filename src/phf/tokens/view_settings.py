@@ -43,6 +43,9 @@ class ViewSettings:
     """Hashes of the groups held out, where documents are held out by groups: then `eval_fraction` is without effect here."""
     split: Literal["train", "eval"] = "train"
     """The held-out split is the same for every method: nothing is filtered, dropped or skipped in it."""
+    max_tokens: int | None = None
+    """Only as many documents, in an order by the hashes of their ids, as have no more tokens than this without control
+    tokens, but at least as many as fill a block: the same for every method. None: all."""
     scores_column: str = "scores"
     max_altered_documents: float = 0.01
     """Largest share of documents, in [0, 1], that the tokenizer may change (characters it lacks, lower-casing)."""
@@ -55,6 +58,7 @@ class ViewSettings:
         _require(self.skip_tokens >= 0, "skip_tokens", self.skip_tokens, "at least 0")
         _require(0 <= self.part[0] < self.part[1] <= 1, "part", self.part, "ascending, from 0 to 1")
         _require(0 <= self.eval_fraction < 1, "eval_fraction", self.eval_fraction, "at least 0 and below 1")
+        _require(self.max_tokens is None or self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1")
         _require(self.split in ("train", "eval"), "split", self.split, "train or eval")
         _require(
             0 <= self.max_altered_documents <= 1, "max_altered_documents", self.max_altered_documents, "between 0 and 1"

@@ -147,7 +147,6 @@ class Evaluations:
                 plan.method.control_tokens.ids(data.tokenizer),
                 threshold=threshold_of(plan.method),
                 batch_size=plan.arithmetic.per_device_train_batch_size,
-                max_tokens=plan.config.dataset.max_eval_tokens,
                 division=division,
             )
             numbers |= {f"eval/{key}": value for key, value in held_out.items()}

@@ -97,7 +97,8 @@ class DatasetConfig(Section):
     eval_datasets: list[str] = []
     """Held-out sources, instead of `eval_fraction`."""
     max_eval_tokens: int = Field(default=1_000_000, ge=1)
-    """At most this many held-out tokens are used in one evaluation."""
+    """Of the held-out documents, as many as have at most this many tokens are used, but at least as many as fill a block:
+    the same for every method and seed."""
     max_altered_documents: float = Field(default=0.01, ge=0.0, le=1.0)
     """Largest share of documents that the tokenizer may change (characters it lacks, lower-casing) without being refused."""
     streaming: bool = False

@@ -41,7 +41,6 @@ def held_out_loss(
     eos_id: int,
     bytes_per_text_token: float,
     batch_size: int,
-    max_tokens: int,
     start_ids: list[int] | None = None,
     keeps_documents_apart: bool = False,
     with_tag_gain: bool = False,
@@ -58,7 +57,6 @@ def held_out_loss(
             each document is read by itself after it, as such a model is prompted.
         keeps_documents_apart: whether each document is read by itself if documents begin with EOS, as a model trained with
             `dataset.attention: document` read them. The same tokens are predicted in either case.
-        max_tokens: at most about this many tokens are used, in whole blocks spread evenly over `blocks`.
         with_tag_gain: also measure `tag_gain`, if there are control tokens; doubles the time.
         division: the processes that share the batches; each gets the numbers.
 
@@ -71,16 +69,16 @@ def held_out_loss(
         `tag_gain`, `tag_gain_low`, `tag_gain_high`: see `TagGain`.
     """
     start_ids = start_ids or [eos_id]
-    num_blocks = max(1, min(len(blocks), max_tokens // len(blocks.block(0)[0])))
-    # evenly spread, since neighbours in a corpus are alike
-    chosen = [i * len(blocks) // num_blocks for i in range(num_blocks)]
+    num_blocks = len(blocks)
     device = next(module.parameters()).device
     gain = TagGain(control_ids, eos_id, start_ids) if with_tag_gain and len(control_ids) > 1 else None
-    firsts = [0] * num_blocks if gain is None else gain.first_documents(chosen, (blocks.block(i)[0] for i in chosen))
+    firsts = [0] * num_blocks
+    if gain is not None:
+        firsts = gain.first_documents(blocks.block(place)[0] for place in range(num_blocks))
 
     def measure(places: range) -> _Sums:
-        batch = [blocks.block(chosen[place]) for place in places]
-        starts = [blocks.document_starts(chosen[place]) for place in places] if keeps_documents_apart else None
+        batch = [blocks.block(place) for place in places]
+        starts = [blocks.document_starts(place) for place in places] if keeps_documents_apart else None
         read_after = () if start_ids[:1] == [eos_id] else start_ids
         ids, scores, nll = predicted_tokens(module, batch, read_after, device, starts)
         check_nats(nll, getattr(module, "lm", module))
@@ -130,7 +128,6 @@ def held_out_numbers(
     *,
     threshold: float,
     batch_size: int,
-    max_tokens: int,
     division: Division = ALONE,
 ) -> dict[str, float]:
     """`held_out_loss` on the blocks of a token store, which know how many bytes of text their tokens stand for."""
@@ -144,7 +141,6 @@ def held_out_numbers(
         keeps_documents_apart=blocks.settings.attention == "document",
         bytes_per_text_token=blocks.counts.num_bytes / max(blocks.counts.num_text_tokens, 1),
         batch_size=batch_size,
-        max_tokens=max_tokens,
         with_tag_gain=True,
         division=division,
     )

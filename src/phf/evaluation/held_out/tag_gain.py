@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,21 +33,10 @@ class TagGain:
     start_ids: Sequence[int] = ()
     """What begins a document, if that is not EOS."""
 
-    def first_documents(self, numbers: Sequence[int], ids: Iterable[np.ndarray]) -> list[int]:
-        """The number of the document that each block begins in.
-
-        Args:
-            numbers: positions of the blocks; a document may continue in the next block, but not across a gap.
-            ids: their tokens.
-        """
-        firsts: list[int] = []
-        document, last = 0, None
-        for number, of_block in zip(numbers, ids, strict=True):
-            document += last is None or number != last + 1
-            firsts.append(document)
-            document += int(self._opens(of_block).sum())
-            last = number
-        return firsts
+    def first_documents(self, ids: Iterable[np.ndarray]) -> list[int]:
+        """The number of the document that each block begins in; `ids`: the tokens of consecutive blocks."""
+        opened = [int(self._opens(of_block).sum()) for of_block in ids]
+        return [0, *accumulate(opened[:-1])]
 
     def of_blocks(
         self,
