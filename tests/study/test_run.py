@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import subprocess
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from tests.forked import Forked
 from tests.study.pieces import a_study
 from tests.tiny import tiny_corpus
 from typer.testing import CliRunner
@@ -58,7 +61,9 @@ def run_tiny(study, folder, show=lambda progress: None, said=None, places=2):
 
 
 @pytest.mark.slow
-def test_a_study_that_is_interrupted_in_the_middle_of_a_run_gives_the_page_that_it_would_have_given(tmp_path):
+def test_a_study_that_is_interrupted_in_the_middle_of_a_run_gives_the_page_that_it_would_have_given(
+    tmp_path, monkeypatch
+):
     (tmp_path / "corpus").mkdir()
     study = a_study(**tiny_values(tiny_corpus(tmp_path / "corpus")))
     runs, _ = expand(study)
@@ -76,9 +81,11 @@ def test_a_study_that_is_interrupted_in_the_middle_of_a_run_gives_the_page_that_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_tiny(study, folder.path, interrupt)
+        run_tiny(study, folder.path, interrupt, places=1)
     assert not (folder.path / "report.html").exists()
     assert not all(folder.is_finished(name) for name in NAMES)
+    forking = SimpleNamespace(**{**vars(subprocess), "Popen": Forked})  # to import the libraries once is enough
+    monkeypatch.setattr("phf.study.execute.subprocess", forking)
     answer = run_tiny(study, folder.path)
     assert answer.missing == {}
     assert [arm.seeds for arm in answer.results[0].arms] == [[1, 2], [1, 2]]

@@ -9,7 +9,7 @@ from tests.tiny import tiny_config, tiny_corpus
 
 from phf.config import dump_config
 
-NUM_STEPS = int(os.environ.get("PHF_MEMORY_STEPS", "600"))
+NUM_STEPS = int(os.environ.get("PHF_MEMORY_STEPS", "320"))
 MEASURED = """
 import gc, os, sys
 from phf.training.preemption import Preemption
@@ -29,7 +29,7 @@ main()
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_steps_in_either_of_two_processes(tmp_path):
-    """From a quarter of the steps on, when everything has been used once: a tensor kept for each step would be 450."""
+    """From a quarter of the steps on, when everything has been used once: a tensor kept for each step would be 240."""
     (tmp_path / "corpus").mkdir()
     changes = {
         "training.num_tokens": NUM_STEPS * 2 * 16,

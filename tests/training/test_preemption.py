@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from tests.forked import Forked
 from tests.ranks import run_ranks
 from tests.tiny import tiny_config, tiny_corpus
 
@@ -231,7 +232,7 @@ def started(config, folder, before=""):
     (folder / "config.yaml").write_text(dump_config(config))
     (folder / "slow.py").write_text(before + SLOW_STEPS)
     command = [sys.executable, str(folder / "slow.py"), "train", "--config", str(folder / "config.yaml")]
-    return subprocess.Popen(
+    return Forked(
         [*command, "--output-dir", str(folder), "--run-name", "run"],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,

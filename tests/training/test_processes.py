@@ -12,7 +12,7 @@ from phf.config import dump_config
 from phf.training.run import train
 
 METHODS = ["mle", "filtering", "conditional", "ul", "awr", "rwr"]
-NUM_STEPS, SAVED_AT = 20, 10
+NUM_STEPS, SAVED_AT = 12, 6
 SECONDS = 600
 """Given to the runs of all methods, which take about 10 on an idle machine."""
 SPEEDS = ("per_second", "seconds", "memory", "utilization", "wait")
@@ -28,7 +28,7 @@ def config_of(method, corpus, reference):
         "training.num_tokens": NUM_STEPS * blocks * 64,
         "training.save_steps": SAVED_AT,
         "training.logging_steps": 4,
-        "training.inspect_steps": 5,
+        "training.inspect_steps": 3,
         "generation.every_n_steps": SAVED_AT,
         "generation.batch_size": 2,
         "kl_gpt3_callback": {
@@ -106,7 +106,7 @@ def test_every_number_and_sample_is_that_of_one_process(runs, method):
     assert_same_numbers(of_two, expected)
     assert texts(two / method) == texts(one / method)
     assert len(texts(two / method)) == 5 * 2
-    assert {step for step, key in expected if key == "inspect/num_segments"} == {5, 10, 15, 20}
+    assert {step for step, key in expected if key == "inspect/num_segments"} == {3, 6, 9, 12}
     assert (two / method / "inspected.jsonl").read_text().count("\n") > 20
 
 

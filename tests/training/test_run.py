@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.forked import Forked
 from tests.ranks import run_ranks
 from tests.tiny import tiny_config
 
@@ -101,7 +102,8 @@ def test_resuming_gives_the_losses_of_a_run_that_never_stopped(corpus, tmp_path)
     train(config, tmp_path / "whole")
     (tmp_path / "config.yaml").write_text(dump_config(config))
     stopped = tmp_path / "stopped"
-    code = f"""
+    script = tmp_path / "stopped.py"
+    script.write_text(f"""
 from pathlib import Path
 import time
 from phf.config import load_config
@@ -109,12 +111,12 @@ from phf.training.run import train
 def show(step, max_steps, numbers):
     time.sleep(0.3)
 train(load_config(config=Path({str(tmp_path / "config.yaml")!r}))[0], Path({str(stopped)!r}), show=show)
-"""
-    process = subprocess.Popen([sys.executable, "-c", code])
+""")
+    process = Forked([sys.executable, str(script)])
     deadline = time.monotonic() + 120
     while not (stopped / "checkpoint-4" / "trainer_state.json").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     assert last_checkpoint(stopped) is not None
     assert not (stopped / "model").exists()

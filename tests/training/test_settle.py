@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.forked import Forked
 from tests.ranks import run_ranks
 from tests.tiny import losses, tiny_config, tiny_corpus
 
@@ -87,9 +88,10 @@ def test_a_run_without_a_compiler_is_not_compiled_and_says_so(source, tmp_path):
     command = [sys.executable, "-m", "phf", "train", "--config", str(tmp_path / "config.yaml")]
     command += ["--output-dir", str(tmp_path), "--run-name", "run"]
     hidden = {"PATH": str(tmp_path), "CXX": str(tmp_path / "g++"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
-    done = subprocess.run(command, env={**os.environ, **hidden}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "compiled: no (torch.compile does not work here: " in done.stdout
+    process = Forked(command, env={**os.environ, **hidden}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "compiled: no (torch.compile does not work here: " in said
     assert len(losses(tmp_path / "run")) == 2
 
 

@@ -1,10 +1,11 @@
 """Runs side by side are the runs that they would be alone, and their errors come out as they are."""
 
 import json
-import os
-import signal
+import subprocess
+from types import SimpleNamespace
 
 import pytest
+from tests.forked import Forked
 from tests.tiny import losses, tiny_config
 
 from phf.errors import ConfigError, OutputError, PhfError
@@ -24,6 +25,20 @@ def source(tmp_path):
     return str(path)
 
 
+@pytest.fixture
+def children(monkeypatch):
+    """The processes that train, which are forked, in the order of their start."""
+    started = []
+
+    def popen(*arguments, **settings):
+        started.append(Forked(*arguments, **settings))
+        return started[-1]
+
+    monkeypatch.setattr("phf.workers.child.subprocess", SimpleNamespace(Popen=popen, PIPE=subprocess.PIPE))
+    return started
+
+
+@pytest.mark.usefixtures("children")
 def test_two_runs_at_once_are_what_each_is_alone(source, tmp_path):
     events = []
     jobs = {m: (tiny_config(source, m), tmp_path / m) for m in ("mle", "conditional")}
@@ -35,6 +50,7 @@ def test_two_runs_at_once_are_what_each_is_alone(source, tmp_path):
     assert any("Training" in message.get("announce", "") for _, message in events)
 
 
+@pytest.mark.usefixtures("children")
 def test_an_error_of_one_run_is_raised_as_it_is_and_ends_the_other(source, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "config.yaml").write_text("not: this\n")
@@ -47,13 +63,11 @@ def test_an_error_of_one_run_is_raised_as_it_is_and_ends_the_other(source, tmp_p
         train_together(jobs, lambda name, message: None)
 
 
-def test_a_killed_process_says_so_and_can_be_resumed(source, tmp_path):
+def test_a_killed_process_says_so_and_can_be_resumed(source, tmp_path, children):
     config = tiny_config(source)
 
     def kill(name, message):
-        children = os.popen(f"pgrep -P {os.getpid()} -f phf.training.together").read().split()
-        for child in children:
-            os.kill(int(child), signal.SIGKILL)
+        children[0].kill()
 
     with pytest.raises(PhfError, match=r"that trained run ended \(signal 9\)\. Run again to resume"):
         train_together({"run": (config, tmp_path / "run")}, kill)
@@ -61,7 +75,7 @@ def test_a_killed_process_says_so_and_can_be_resumed(source, tmp_path):
     assert len(losses(tmp_path / "run")) == 6
 
 
-def test_a_run_folder_that_cannot_be_made_is_an_error_of_its_class(source, tmp_path):
+def test_a_run_folder_that_cannot_be_made_is_an_error_of_its_class(source, tmp_path):  # of a process that is not forked
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"run: .*cannot be (written|made)"):
         train_together({"run": (tiny_config(source), tmp_path / "file" / "run")}, lambda name, message: None)
