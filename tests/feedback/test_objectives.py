@@ -185,6 +185,20 @@ def test_fixed_value_of_zero_is_a_value():
     assert token_loss(fixed, p=0.2, score=0.3) == pytest.approx(math.exp(-3) * -math.log(0.2))
 
 
+@pytest.mark.parametrize("settings", [{}, {"normalize_advantage": True}, {"clip_value": True}, {"fixed_value": -0.2}])
+def test_the_distributions_that_an_inspection_logs_are_those_of_the_loss(settings, batch):
+    awr = AWR(alpha=0.5, beta=0.3, clip_weight_max=2.0, **settings)
+    is_target = batch["labels"][:, 1:].reshape(-1) != IGNORE_INDEX
+    values = batch["values"] if awr.uses_values else None
+    scores, values = select_targets(batch["scores"], values, is_target, batch["hidden"])
+    tensors = awr.distributions(scores, values)
+    logs = dense(awr, batch).logs
+    assert tensors["advantage"].isnan().equal(scores.isnan())
+    assert tensors["advantage"].nanmean().item() == pytest.approx(logs["advantage_avg"].item(), abs=1e-12)
+    assert tensors["weight"].nanmean().item() == pytest.approx(logs["weight_avg"].item())
+    assert tensors["weight"][~scores.isnan()].max().item() == pytest.approx(logs["weight_max"].item())
+
+
 def test_advantage_is_whitened_over_scored_targets(batch):
     logs = dense(AWR(alpha=0.5, beta=1.0, normalize_advantage=True), batch).logs
     assert logs["advantage_avg"].item() == pytest.approx(0, abs=1e-12)
@@ -402,9 +416,21 @@ class Detached(Objective):
         return nll.detach(), {}
 
 
+class NoTensors(Focal):
+    def distributions(self, scores, values):
+        return [scores]
+
+
+class ScalarWeight(Focal):
+    def distributions(self, scores, values):
+        return {"weight": scores.nanmean()}
+
+
 @pytest.mark.parametrize(
     ("objective", "message"),
     [
+        (NoTensors, r"NoTensors.distributions returned a list; it must return a dictionary of tensors"),
+        (ScalarWeight, r"ScalarWeight.distributions returned as log 'weight' a tensor of shape \[\]"),
         (Scalar, r"Scalar.token_loss returned as losses a tensor of shape \[\], float32.*expected.*shape \[3\]"),
         (Column, r"Column.token_loss returned as losses a tensor of shape \[3, 1\]"),
         (Double, r"Double.token_loss returned as losses a tensor of shape \[3\], float64.*float32, on cpu"),

@@ -107,7 +107,12 @@ def test_every_number_and_sample_is_that_of_one_process(runs, method):
     assert texts(two / method) == texts(one / method)
     assert len(texts(two / method)) == 5 * 2
     assert {step for step, key in expected if key == "inspect/num_segments"} == {3, 6, 9, 12}
-    assert (two / method / "inspected.jsonl").read_text().count("\n") > 20
+    segments = [
+        [json.loads(line)["text"] for line in (runs_of / method / "inspected.jsonl").read_text().splitlines()]
+        for runs_of in (one, two)
+    ]
+    assert segments[0] == segments[1]
+    assert len(segments[0]) > 20
 
 
 @pytest.mark.slow

@@ -16,6 +16,8 @@ CHANGES = {
     "training.num_tokens": 4 * 4 * 64,
     "training.use_cpu": True,
     "training.save_steps": 2,
+    "training.inspect_steps": 2,
+    "dataset.conditional_training_config.threshold": 0.0,  # so that inspections gather the embeddings
     "generation.batch_size": 2,  # several batches, which processes share
 }
 
@@ -23,6 +25,12 @@ CHANGES = {
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     return tiny_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+KEYS = {
+    *("train/loss", "eval/loss", "generation/unconditional/score", "inspect/score_again", "inspect/value_avg"),
+    *("inspect/input_embedding_norm/aligned", "inspect/input_embedding_cosine/misaligned_mean"),
+}
 
 
 def train_divided(config, folder, *options, world_size=2):
@@ -35,12 +43,7 @@ def train_divided(config, folder, *options, world_size=2):
 def numbers(run_dir):
     """Those that training and evaluation give: no times, no sizes."""
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [
-        (line["step"], key, value)
-        for line in lines
-        for key, value in line.items()
-        if key in ("train/loss", "eval/loss", "generation/unconditional/score")
-    ]
+    return [(line["step"], key, value) for line in lines for key, value in line.items() if key in KEYS]
 
 
 @pytest.mark.slow
@@ -50,7 +53,7 @@ def test_divided_parameters_change_nothing(corpus, tmp_path):
     said = train_divided(config, tmp_path)
     assert said.count("Model, metrics and samples are in") == 1
     whole, divided = numbers(tmp_path / "whole"), numbers(tmp_path / "divided")
-    assert {key for _, key, _ in whole} == {"train/loss", "eval/loss", "generation/unconditional/score"}
+    assert {key for _, key, _ in whole} == KEYS
     assert [row[:2] for row in divided] == [row[:2] for row in whole]
     assert [row[2] for row in divided] == pytest.approx([row[2] for row in whole], rel=1e-5)
     assert (tmp_path / "divided" / "model" / "value_head.pt").is_file()

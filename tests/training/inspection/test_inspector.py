@@ -24,13 +24,13 @@ QUIET = {
 
 
 class EndingScorer(Scorer):
-    """The digit that a line ends with / 10; None for a line that ends with "?". Draws random numbers, as a sampler would."""
+    """The digit before the end of a line / 10; None for a line that ends with "?". Draws random numbers, as a sampler would."""
 
     segmenter = "lines"
 
     def score_texts(self, texts):
         random.random(), np.random.rand(), torch.rand(())
-        return [None if text.endswith("?\n") else int(text.strip()[-1]) / 10 for text in texts]
+        return [None if text.endswith("?\n") else int(text[-2]) / 10 for text in texts]
 
 
 class RaisingScorer(EndingScorer):

@@ -154,11 +154,25 @@ def called(
         )
     losses, logs = answer
     _require_like(nll, losses, f"{name}.token_loss returned as losses")
+    _require_logs(nll, logs, f"{name}.token_loss")
+    return losses, logs
+
+
+def distributions_of(objective: Objective, scores: Tensor, values: Tensor | None) -> dict[str, Tensor]:
+    """The `distributions` of an objective. Raises `ObjectiveError` where they are not what the contract says."""
+    tensors: Any = objective.distributions(scores, values)  # whatever the annotation says
+    method = f"{type(objective).__name__}.distributions"
+    if not isinstance(tensors, dict):
+        raise ObjectiveError(f"{method} returned {_described(tensors)}; it must return a dictionary of tensors.")
+    _require_logs(scores, tensors, method)
+    return tensors
+
+
+def _require_logs(nll: Tensor, logs: dict[Any, Any], method: str) -> None:
     for key, tensor in logs.items():
         if not isinstance(key, str):
-            raise ObjectiveError(f"{name}.token_loss logs under {key!r}; names of logs must be strings.")
-        _require_like(nll, tensor, f"{name}.token_loss returned as log '{key}'", any_float=True)
-    return losses, logs
+            raise ObjectiveError(f"{method} logs under {key!r}; names of logs must be strings.")
+        _require_like(nll, tensor, f"{method} returned as log '{key}'", any_float=True)
 
 
 def _require_like(nll: Tensor, returned: Any, what: str, any_float: bool = False) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 import torch
 
 from phf.errors import ConfigError, ObjectiveError
-from phf.feedback.objectives.base import LOG_ONE_MINUS_P, Objective, called, losses_of_log_odds, takes_log_one_minus_p
+from phf.feedback.objectives.base import (
+    LOG_ONE_MINUS_P,
+    Objective,
+    called,
+    distributions_of,
+    losses_of_log_odds,
+    takes_log_one_minus_p,
+)
 from phf.registry.names import OBJECTIVES
 
 
@@ -48,6 +55,7 @@ def check_objective(objective: Objective) -> None:
             "It must be defined as token_loss(self, nll, scores, values)."
         ) from error
     losses, _ = called(token_loss, nll, scores, values, log_one_minus_p if both else None)
+    distributions_of(objective, scores, values)
     if not losses.requires_grad:
         raise ObjectiveError(
             f"{type(objective).__name__}.token_loss returned losses that do not depend on nll (or values) by operations "

@@ -14,6 +14,7 @@ from phf.corpus.segmenting.segment import segmenter
 from phf.evaluation.seeding import seeded
 from phf.feedback import Method
 from phf.feedback.objectives import Objective
+from phf.feedback.objectives.base import distributions_of
 from phf.sampling.division import Division
 from phf.scorers import Scorer
 from phf.training.data import RunData
@@ -69,7 +70,8 @@ class Inspector:
     ) -> None:
         self.steps = steps
         self._reader = reader
-        self._method, self._control_ids = method, control_ids
+        self._method = method
+        self._control_ids = control_ids
         self._scorer = scorer
         self._division = division
         self._seed = seed
@@ -142,11 +144,11 @@ def _targets(objective: Objective, batch: MicroBatch) -> dict[str, np.ndarray]:
     """What the objective weights the targets of a micro-batch by, and their values; empty if there is neither."""
     scores = batch.token_scores[:, 1:].flatten().float()
     values = None if batch.values is None else batch.values[:, :-1].flatten().float()
-    tensors = objective.distributions(scores, values)
+    tensors = distributions_of(objective, scores, values)
     if values is not None:
-        tensors = {"value": values, **tensors}
+        tensors = {**tensors, "value": values}
     if tensors:
-        tensors = {"reward": -scores, **tensors}
+        tensors = {**tensors, "reward": -scores}
     return {name: _array(tensor.float()) for name, tensor in tensors.items()}
 
 

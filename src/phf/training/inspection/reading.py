@@ -63,7 +63,7 @@ class BlockReader:
     ) -> None:
         self._encoder = PlainEncoder(tokenizer)
         self._opening = list(opening)
-        self._control_ids = list(control_ids)
+        self._tags = {token: tag for tag, token in enumerate(control_ids)}
         self._cut = cut
 
     def read(
@@ -77,7 +77,7 @@ class BlockReader:
             values: of the value head; that at a position is for the next token.
         """
         bounds = np.unique([0, *np.flatnonzero(segment_starts), len(ids)]).tolist()
-        is_text = ~np.isin(ids, self._opening + self._control_ids)
+        is_text = ~np.isin(ids, [*self._opening, *self._tags])
         spans = list(pairwise(bounds))
         opens = [ids[start] == self._opening[0] for start, _ in spans]
         firsts = [i for i, is_first in enumerate(opens) if is_first or i == 0]
@@ -102,8 +102,7 @@ class BlockReader:
     def _segment(
         self, text: str, span: slice, ids: np.ndarray, scores: np.ndarray, values: np.ndarray | None
     ) -> SeenSegment:
-        control = [token for token in ids[span].tolist() if token in self._control_ids]
-        tag = self._control_ids.index(control[0]) if control else NO_TOKEN
+        tag = next((self._tags[token] for token in ids[span].tolist() if token in self._tags), NO_TOKEN)
         value = np.nan
         if values is not None and span.stop > 1:
             value = float(values[max(span.start, 1) - 1 : span.stop - 1].mean(dtype=np.float64))
