@@ -37,6 +37,12 @@ def study(
         Path | None,
         typer.Option(help="Folder for its runs and the answer; default: runs/<study>, with --task and --size."),
     ] = None,
+    runs_from: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of another study: runs that it has trained in the same way are used, not trained again."
+        ),
+    ] = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Runs at the same time; default: one per GPU, or per CPU without GPUs.")
     ] = None,
@@ -64,7 +70,7 @@ def study(
     folder = output_dir or Path("runs") / "-".join([name, *chosen])
     if dry_run:
         runs, warnings = expand(described, overrides, folder)
-        _list_runs(runs, folder, warnings)
+        _list_runs(runs, folder, warnings, runs_from or ())
         return
     words = _words(launcher)
 
@@ -77,7 +83,16 @@ def study(
 
     with study_progress(console) as progress, heartbeat(console, progress.doing):
         callbacks = Callbacks(say, progress.doing, progress.show)
-        answer = run_study(name, described, folder, places, callbacks, launcher=words, overrides=overrides)
+        answer = run_study(
+            name,
+            described,
+            folder,
+            places,
+            callbacks,
+            launcher=words,
+            overrides=overrides,
+            runs_from=runs_from or (),
+        )
     _show(answer)
     say(f"Page: {folder / 'report.html'}; numbers: {folder / 'study.json'}")
     if answer.missing:
@@ -93,28 +108,33 @@ def _words(launcher: str | None) -> list[str]:
         raise ConfigError(f"--launcher {launcher}: {error}.") from None
 
 
-def _list_runs(runs: "Sequence[StudyRun]", folder: Path, warnings: Sequence[str]) -> None:
+def _list_runs(
+    runs: "Sequence[StudyRun]", output_dir: Path, warnings: Sequence[str], runs_from: Sequence[Path]
+) -> None:
     from phf.study.folder import StudyFolder
     from phf.study.jobs import is_finished, jobs_of
     from phf.study.plan import TRAIN
     from phf.study.prepare import validate
+    from phf.study.reuse import with_runs_of
 
     for warning in warnings:
         say(warning, "yellow")
+    folder = with_runs_of(StudyFolder(output_dir), runs, runs_from)
     jobs = jobs_of(runs)
-    validate(jobs, StudyFolder(folder), lambda warning: say(warning, "yellow"))
+    validate(jobs, folder, lambda warning: say(warning, "yellow"))
     for job in jobs:
-        done = ", finished" if is_finished(job, StudyFolder(folder)) else ""
+        done = ", finished" if is_finished(job, folder) else ""
         training = job.config.training
         tokens = f"{(training.num_tokens or 0) - training.tokens_already_seen:,.0f} tokens"
         after = f" after {job.run.starts_from}" if job.run.starts_from else ""
         what = f"{tokens}{after}" if job.command == TRAIN else f"phf {job.command}"
         say(f"{job.run.name}: {what}{done}")
-    say(f"{len(runs)} runs, in {folder}")
+    say(f"{len(runs)} runs, in {output_dir}")
 
 
 def _show(answer: "Answer") -> None:
     from phf.report.html import format_number
+    from phf.study.attack_page import attack_claims
     from phf.study.claims import claims
     from phf.study.switch_answer import switch_claims
 
@@ -128,4 +148,8 @@ def _show(answer: "Answer") -> None:
         say(f"{result.task}, {result.scenario}")
         console.print(table)
         for claim in [*claims(result), *switch_claims(result)]:
+            say(claim)
+    for attacked in answer.attacks:
+        say(f"{attacked.task}, red team")
+        for claim in attack_claims(attacked):
             say(claim)

@@ -32,7 +32,8 @@ def begin(folder: StudyFolder, jobs: Sequence[Job]) -> list[str]:
     if path.is_dir() and not (path / PLAN).is_dir() and any(entry.name != LOCK for entry in path.iterdir()):
         raise OutputError(f"{path} is not the folder of a study: it has other files. Choose another with --output-dir.")
     before = {file.stem for file in (path / PLAN).glob("*.yaml")}
-    kept = [job for job in jobs if folder.plan(job.run.name, job.command).is_file() and has_begun(job, folder)]
+    here = [job for job in jobs if job.command != TRAIN or job.run.name not in folder.elsewhere]
+    kept = [job for job in here if folder.plan(job.run.name, job.command).is_file() and has_begun(job, folder)]
     _refuse_changed(folder, kept)
     _refuse_other_models(folder, [job for job in kept if job.command != TRAIN])
     names_kept = {job.name for job in kept}

@@ -9,7 +9,8 @@ study.json                   the answer, as numbers
 report.html                  the answer, as a page
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from phf.errors import PhfError
@@ -25,6 +26,8 @@ class StudyFolder:
     """The paths in the folder of a study."""
 
     path: Path
+    elsewhere: Mapping[str, Path] = field(default_factory=dict)
+    """Name of each run that another study has trained -> its run folder."""
 
     def plan(self, name: str, command: str = TRAIN) -> Path:
         """The configuration of a run, or of what is measured on it."""
@@ -40,7 +43,7 @@ class StudyFolder:
 
     def run(self, name: str) -> Path:
         """A run folder."""
-        return self.path / name
+        return self.elsewhere.get(name, self.path / name)
 
     def is_finished(self, name: str) -> bool:
         """Whether a run has exported its model, which is the last thing it does."""

@@ -18,6 +18,7 @@ from phf.study.page import Answer, write_answer
 from phf.study.plan import TRAIN, StudyRun, choose_baseline, expand
 from phf.study.prepare import prepare, validate
 from phf.study.results import results_of
+from phf.study.reuse import with_runs_of
 from phf.study.schema import Study
 from phf.study.switch_answer import switch_facts
 
@@ -43,17 +44,21 @@ def run_study(
     *,
     launcher: Sequence[str] = (),
     overrides: Iterable[str] = (),
+    runs_from: Sequence[Path] = (),
 ) -> Answer:
     """Train what is not finished and write `study.json` and `report.html`, even if some runs failed; returns the answer.
 
     `places`: given the unfinished runs, the environment of each that may be in progress at the same time; see
-    `phf.study.places`. Raises an error before anything is trained if a run of the study would be refused.
+    `phf.study.places`. `runs_from`: folders of studies, see `with_runs_of`. Raises an error before anything is trained if a
+    run of the study would be refused.
     """
     check_can_render("phf study")
     runs, warnings = expand(study, overrides, output_dir)
     for warning in warnings:
         callbacks.announce(warning)
-    folder = StudyFolder(output_dir)
+    folder = with_runs_of(StudyFolder(output_dir), runs, runs_from)
+    if runs_from:
+        callbacks.announce(f"Trained before, and used: {', '.join(folder.elsewhere) or 'no run'}")
     with only_job(output_dir):
         jobs = jobs_of(runs)
         unfinished = [job for job in jobs if not is_finished(job, folder)]
