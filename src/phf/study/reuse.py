@@ -19,16 +19,16 @@ def with_runs_of(folder: StudyFolder, runs: Sequence[StudyRun], others: Sequence
     A run that has begun in the folder itself stays there, and so do those of a study with switches, which depend on one
     another. Raises `ConfigError` for what is not the folder of a study.
     """
-    found: dict[str, Path] = {}
+    elsewhere: dict[str, Path] = {}
     for other in map(StudyFolder, others):
         if not (other.path / PLAN).is_dir():
             raise ConfigError(f"--runs-from {other.path}: is not the folder of a study.")
         for run in runs:
-            is_needed = run.name not in found and not is_trained_in(folder.run(run.name))
+            is_needed = run.name not in elsewhere and not is_trained_in(folder.run(run.name))
             is_alone = run.is_compared and run.starts_from is None
             if is_needed and is_alone and _has(other, run):
-                found[run.name] = other.run(run.name)
-    return replace(folder, elsewhere=found)
+                elsewhere[run.name] = other.run(run.name)
+    return replace(folder, elsewhere=elsewhere)
 
 
 def _has(other: StudyFolder, run: StudyRun) -> bool:
