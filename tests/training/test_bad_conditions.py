@@ -26,14 +26,6 @@ def config(tmp_path_factory):
     return tiny_config(source, "conditional", **changes)
 
 
-@pytest.fixture(scope="module")
-def whole(config, tmp_path_factory):
-    """The run that nothing happened to."""
-    run_dir = tmp_path_factory.mktemp("runs") / "whole"
-    train(config, run_dir)
-    return run_dir
-
-
 def numbers(run_dir):
     """Step -> all its numbers but the speeds."""
     by_step: dict[int, dict[str, float]] = {}

@@ -52,13 +52,6 @@ def config(make_config):
     return make_config({})
 
 
-@pytest.fixture(scope="module")
-def whole(config, tmp_path_factory):
-    run_dir = tmp_path_factory.mktemp("runs") / "whole"
-    train(config, run_dir)
-    return run_dir
-
-
 def numbers(run_dir):
     """[(step, key, value)] of what is not measured of the machine, each as often as it was written."""
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]

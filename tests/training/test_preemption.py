@@ -57,13 +57,6 @@ def config(tmp_path_factory):
     return tiny_config(source, "awr", **QUIET, **changes, **{"training.num_tokens": 12 * 4 * 64})
 
 
-@pytest.fixture(scope="module")
-def whole(config, tmp_path_factory):
-    run_dir = tmp_path_factory.mktemp("runs") / "whole"
-    train(config, run_dir)
-    return run_dir
-
-
 def losses(run_dir):
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}

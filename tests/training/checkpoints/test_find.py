@@ -17,16 +17,9 @@ QUIET = {"generation.run_on_train_start": False, "generation.run_on_train_end": 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
+    """Four steps, with checkpoints of step 2 and 4."""
     source = tiny_corpus(tmp_path_factory.mktemp("corpus"))
     return tiny_config(source, **QUIET, **{"training.num_tokens": 4 * 4 * 64, "training.logging_steps": 3})
-
-
-@pytest.fixture(scope="module")
-def whole(config, tmp_path_factory):
-    """A run of four steps, with checkpoints of step 2 and 4."""
-    run_dir = tmp_path_factory.mktemp("runs") / "whole"
-    train(config, run_dir)
-    return run_dir
 
 
 @pytest.fixture
