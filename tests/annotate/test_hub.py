@@ -11,6 +11,7 @@ from phf.annotate.hub import dataset_card, push_dataset
 from phf.annotate.runner import annotate
 from phf.cli.app import app
 from phf.errors import ConfigError, CorpusError, OutputError
+from phf.storage.hub_upload import hub_errors
 
 TOKEN = "hf_a_secret_that_is_never_shown"
 
@@ -149,7 +150,7 @@ class _Response:
     ],
 )
 def test_what_the_hub_refuses_is_reported_without_the_token(error, expected, message):
-    with pytest.raises(expected, match=message) as caught, hub._hub_errors("me/x"):
+    with pytest.raises(expected, match=message) as caught, hub_errors("me/x", hub.KEPT):
         raise error
     assert TOKEN not in str(caught.value)
 

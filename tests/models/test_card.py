@@ -136,7 +136,7 @@ def test_results_of_an_evaluation_are_added_and_those_of_another_model_refused(r
     hashes = model_hashes(run / "model")
     (evaluation / "evaluation.json").write_text(json.dumps({"job": {"model": hashes}, "parts": {}}))
     assert (
-        "Measured by `phf evaluate`:\n\n| | value | 95% interval |\n|---|---|---|\n| `kl/mean` | 1.5 |  |"
+        "Measured by `phf evaluate`, last at step 6:\n\n| | value | 95% interval |\n|---|---|---|\n| `kl/mean` | 1.5 |  |"
         in card_of(run, evaluations=(evaluation,))
     )
     hashes["model.safetensors"] = "0" * 64

@@ -1,21 +1,20 @@
 """An annotated dataset on the Hugging Face Hub, with a card that says what it is."""
 
-import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from phf.corpus.dataset import read_annotated
 from phf.corpus.distribution import COUNT, ScoreDistributions, measure_scores
 from phf.corpus.manifest import Manifest, read_manifest
 from phf.corpus.sources.listing import MANIFEST
-from phf.errors import ConfigError, CorpusError, OutputError
+from phf.errors import CorpusError
 from phf.storage.files import file_sha256, write_text_atomic
+from phf.storage.hub_upload import check_repository, hub_errors, write_token
 from phf.text import code_span
 
 CARD = "README.md"
-TOKEN = "HF_TOKEN"
+KEPT = "The dataset is finished on disk; run the same command again to upload it."
 QUANTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 """The Hub's size categories, by documents."""
@@ -43,7 +42,7 @@ def push_dataset(folder: Path, repo_id: str, private: bool = True) -> str:
     if not (folder / CARD).is_file() or _is_card_for_another(folder, repo_id):
         write_text_atomic(folder / CARD, dataset_card(folder, repo_id))
     api = HfApi(token=token)
-    with _hub_errors(repo_id):
+    with hub_errors(repo_id, KEPT):
         api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
         api.upload_folder(
             repo_id=repo_id,
@@ -58,17 +57,8 @@ def push_dataset(folder: Path, repo_id: str, private: bool = True) -> str:
 def check_push(repo_id: str) -> str:
     """The token of $HF_TOKEN. Raises `ConfigError` without one, or if `repo_id` cannot be the name of a repository, which
     is checked before the scoring."""
-    from huggingface_hub.utils import validate_repo_id
-
-    with _hub_errors(repo_id):
-        validate_repo_id(repo_id)
-    token = os.environ.get(TOKEN)
-    if not token:
-        raise ConfigError(
-            f"--push-to-hub needs a token with write access in the environment variable {TOKEN}. "
-            "Make one at https://huggingface.co/settings/tokens."
-        )
-    return token
+    check_repository(repo_id)
+    return write_token()
 
 
 def dataset_card(folder: Path, repo_id: str) -> str:
@@ -176,28 +166,3 @@ def _quantile_rows(column: str, scores: ScoreDistributions) -> Iterator[str]:
         numbers = " | ".join(f"{level.quantile(q):.4g}" if is_scored else "-" for q in QUANTILES)
         sampled = "" if level.num_sampled is None else f", estimated from {level.num_sampled:,}"
         yield f"| `{column}`, {name}s{sampled} | {numbers} |"
-
-
-@contextmanager
-def _hub_errors(repo_id: str) -> Iterator[None]:
-    """Report what went wrong without repeating what was sent."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
-
-    kept = "The dataset is finished on disk; run the same command again to upload it."
-    try:
-        yield
-    except HFValidationError as error:
-        raise ConfigError(
-            f"--push-to-hub {repo_id}: is not the name of a repository: {str(error).splitlines()[0]}"
-        ) from None
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        if status in (401, 403):
-            raise OutputError(
-                f"The Hub refused to write {repo_id} (HTTP {status}): the token in {TOKEN} is not valid or may not write "
-                f"there. {kept}"
-            ) from None
-        raise OutputError(f"The Hub answered HTTP {status} while {repo_id} was uploaded. {kept}") from None
-    except (OfflineModeIsEnabled, HTTPError, ConnectionError) as error:
-        reason = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else type(error).__name__
-        raise OutputError(f"The Hub cannot be reached ({reason}), so {repo_id} was not uploaded. {kept}") from None

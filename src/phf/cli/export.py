@@ -44,14 +44,21 @@ def export(
     language: Annotated[
         list[str] | None, typer.Option(help="ISO code of a language in the card, or code; repeat it for more.")
     ] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="Upload the model to this Hub repository, private if it is new; needs HF_TOKEN.")
+    ] = None,
 ) -> None:
     """Write a model, such as a checkpoint of the released system, in the form that plain transformers loads."""
     quiet()
     from phf.models.exporting.card import card_facts
     from phf.models.exporting.convert import export_folder
+    from phf.models.exporting.upload import ModelRepository
     from phf.models.model_folder import find_model
 
-    facts = card_facts(output.resolve().name, license_, language or [], evaluation or [])
+    nothing = "Nothing was exported. Run the same command again, or leave --push-to-hub out."
+    repository = None if push_to_hub is None else ModelRepository(push_to_hub, kept=nothing)
+    name = output.resolve().name if repository is None else repository.repo_id
+    facts = card_facts(name, license_, language or [], evaluation or [])
     folder = find_model(model)
     with console.status("Exporting..."):
         try:
@@ -60,4 +67,11 @@ def export(
             raise ConfigError(f"{output} cannot be written: {error.strerror or error}.") from error
     tokens = ", ".join(prompting.control_tokens)
     say(f"Control tokens: {tokens or 'none'}; value head: {'yes' if has_head else 'no'}")
+    if repository is not None:
+        repository.kept = (
+            f"The model is in {output}. Upload it with: hf upload {push_to_hub} {shlex.quote(str(output))}"
+        )
+        with console.status("Uploading..."):
+            repository.push(output, "Exported by phf")
+        say(f"Uploaded to {repository.url}")
     say(f"Model is in {output}. Next: phf evaluate {shlex.quote(str(output))} --task TASK")

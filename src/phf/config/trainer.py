@@ -31,7 +31,6 @@ CHOSEN_BY_HARDWARE = {
 """Keys whose value may follow from the machine when they are left out, so that no value means the same as none."""
 
 HELD_OUT = "held-out loss is measured with the generation scenarios (generation.every_n_steps, dataset.max_eval_tokens)"
-HUB = "nothing is uploaded while training; the run's model folder is ready for `hf upload`"
 TOKENS = "training.num_tokens or max_steps says how long training takes"
 ORDER = "the order of the blocks follows from training.seed"
 IGNORED = {
@@ -71,12 +70,8 @@ IGNORED = {
     "fp16_full_eval": HELD_OUT,
     "metric_for_best_model": HELD_OUT,
     "greater_is_better": HELD_OUT,
-    "push_to_hub": HUB,
-    "hub_model_id": HUB,
-    "hub_strategy": HUB,
-    "hub_private_repo": HUB,
-    "hub_always_push": HUB,
-    "hub_revision": HUB,
+    "hub_always_push": "uploads never hold up training",
+    "hub_revision": "checkpoints are tagged with the tokens that they have seen",
 }
 """Without effect; a warning says so, unless the value is the actual behaviour."""
 WORKING = (
@@ -95,6 +90,7 @@ WORKING = (
     ),
     *("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "spike_deviations", "inspect_steps"),
     *("save_strategy", "save_steps", "save_minutes", "save_total_limit", "save_only_model", "save_on_each_node"),
+    *("push_to_hub", "hub_model_id", "hub_strategy", "hub_private_repo"),
     *("ddp_timeout", "ddp_backend", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph"),
     *("ddp_find_unused_parameters", "fsdp", "fsdp_config"),
     *(

@@ -40,7 +40,7 @@ from phf.training.plan import Plan, plan_run, recorded_choices
 from phf.training.preemption import Agreement, Preemption
 from phf.training.settings.preflight import Preflight, check_with_tokenizer, preflight, pretrained_value_head
 from phf.training.settle import settle
-from phf.training.sharing import describe_model
+from phf.training.sharing import Sharing
 from phf.training.sources import describe_sources
 from phf.training.spikes import SpikeLog, Spikes
 from phf.training.start import open_run_dir, refuse_other_batch, refuse_started
@@ -80,6 +80,7 @@ def train(
     if not division.is_main:
         announce, show, progress = _silent, _silent, _silent
     checked: Preflight | None = None
+    sharing = Sharing(config, run_dir, announce)
     with lost_peers(division.count), ExitStack() as held:
         with division.together():
             facts = {
@@ -96,12 +97,14 @@ def train(
                 for warning in checked.warnings:
                     announce(warning)
                 held.enter_context(only_job(run_dir))
-        return _train(plan, checked, division, resume, announce, show, progress)
+                sharing.connect()
+        return _train(plan, checked, sharing, division, resume, announce, show, progress)
 
 
 def _train(
     plan: Plan,
     checked: Preflight | None,
+    sharing: Sharing,
     division: Division,
     resume: bool,
     announce: Callable[[str], None],
@@ -222,7 +225,13 @@ def _train(
     trainer.checkpoints = CheckpointWriter(run_dir, dump_config(config), plan.arguments.save_total_limit, is_main)
     if checkpoint is not None:
         log.resumed = lambda: trainer.resume_window(checkpoint)
-    evaluations.whole = whole = WholeModel(module, trainer)
+    evaluations.whole = sharing.whole = whole = WholeModel(module, trainer)
+
+    def export(of: ObjectiveLM, folder: Path) -> None:
+        export_model(of.lm, data.tokenizer, folder, method.prompting, of.value_head)
+
+    sharing.meter, sharing.tokens_seen, sharing.export = meter, plan.arithmetic.tokens_seen, export
+    trainer.add_callback(sharing)
     announce(f"Training {num_parameters:,} parameters on {plan.arithmetic.max_steps:,} steps; results in {run_dir}")
     if is_main:
         _measure_device(meter, plan, lm, announce)
@@ -252,8 +261,8 @@ def _train(
     with whole.shared() as (trained, _), division.together():
         if trained is not None and is_main:
             progress("exporting the model")
-            export_model(trained.lm, data.tokenizer, run_dir / MODEL, method.prompting, trained.value_head)
-            describe_model(run_dir, announce)
+            export(trained, run_dir / MODEL)
+            sharing.finish(trainer.state.global_step, progress)
     return evaluations.latest
 
 

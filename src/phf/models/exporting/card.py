@@ -41,6 +41,8 @@ class CardFacts:
     """ISO codes."""
     evaluations: tuple[Path, ...] = ()
     """Folders that `phf evaluate` wrote about this model."""
+    note: str | None = None
+    """A sentence on what kind of model this is."""
 
 
 def card_facts(name: str, license: str | None, languages: Sequence[str], evaluations: Sequence[Path]) -> CardFacts:
@@ -86,6 +88,7 @@ def model_card(folder: Path, facts: CardFacts, origin: Path) -> str:
         "",
         *_summary(config, prompting),
         "",
+        *([] if facts.note is None else [facts.note, ""]),
         *_warning(prompting),
         "",
         "## Intended use",

@@ -24,13 +24,21 @@ def result_lines(run: Path | None, evaluations: Sequence[Path], origin: Path) ->
     Raises `ConfigError` for an evaluation of another model than `origin`, `CorpusError` for a damaged one.
     """
     check_evaluations(evaluations, origin)
-    tables = [] if run is None else [("Measured at the end of training", read_run(run))]
+    tables = [] if run is None else [("Measured while training", read_run(run))]
     tables += [("Measured by `phf evaluate`", read_run(folder)) for folder in evaluations]
     lines: list[str] = []
     for title, measured in tables:
         rows = list(_rows(measured))
         if rows:
-            lines += [*([""] if lines else []), f"{title}:", "", "| | value | 95% interval |", "|---|---|---|", *rows]
+            last = max(line["step"] for line in measured.metrics if any(key.startswith(PARTS) for key in line))
+            lines += [
+                *([""] if lines else []),
+                f"{title}, last at step {last:,}:",
+                "",
+                "| | value | 95% interval |",
+                "|---|---|---|",
+                *rows,
+            ]
         if measured.problem is not None:
             lines += ["", f"The run {code_span(measured.problem)}."]
     return lines or ["It was not evaluated."]

@@ -21,6 +21,8 @@ from phf.workers.launcher import check_devices, check_launcher, check_visible_gp
 
 AUTO = "auto"
 """Value of per_device_train_batch_size: the most blocks that fit."""
+OF_SHARING = ("push_to_hub", "hub_model_id", "hub_strategy")
+"""Keys that `phf.training.sharing` applies: Trainer would upload its checkpoints, which only it can read."""
 OPTIMIZERS_OF_LAYERS = {"galore": "galore-torch", "apollo": "apollo-torch", "lomo": "lomo-optim"}
 """Optimisers that are made from a model's layers, and the packages they come from."""
 
@@ -121,6 +123,8 @@ def training_arguments(
     `chosen`: keys that the hardware has decided, for what the configuration does not set.
     """
     extra, warnings = check_keys(config)
+    for key in OF_SHARING:
+        extra.pop(key, None)
     if not extra.get("use_cpu"):
         check_visible_gpus(torch.accelerator.device_count())
     if not torch.cuda.is_available():

@@ -18,6 +18,7 @@ from transformers import TrainingArguments
 from phf.config import TrainingConfig
 from phf.config.trainer import IGNORED
 from phf.errors import ConfigError
+from phf.storage.hub_upload import check_repository
 from phf.training.settings.sharding import check_sharding
 
 SAME_AS_OURS: dict[str, Any] = {
@@ -25,7 +26,6 @@ SAME_AS_OURS: dict[str, Any] = {
     "remove_unused_columns": False,
     "disable_tqdm": True,
     "eval_strategy": "no",
-    "push_to_hub": False,
     "do_train": True,
     "do_eval": False,
     "do_predict": False,
@@ -78,6 +78,7 @@ CHOICES = {
     "log_level_replica": LOG_LEVELS,
     "ddp_backend": ("nccl", "gloo", "mpi", "xccl", "hccl", "cncl", "mccl", "ccl"),
 }
+HUB_STRATEGIES = ("end", "every_save", "all_checkpoints")
 SHARES = ("adam_beta1", "adam_beta2")
 """At least 0, below 1."""
 TRACKERS = {
@@ -129,6 +130,7 @@ def check_keys(training: TrainingConfig) -> tuple[dict[str, Any], list[str]]:
         warnings.append("training.max_steps is ignored: training.num_tokens determines the number of steps.")
     _check_strategies(applied)
     _check_trackers(applied)
+    warnings += _check_hub(applied)
     return applied, warnings + check_sharding(applied)
 
 
@@ -225,6 +227,23 @@ def _check_trackers(applied: dict[str, Any]) -> None:
         module, package = TRACKERS[name]
         if module is not None and not _is_installed(module):
             raise ConfigError(f"training.report_to: {name} is not installed. Install it with: pip install {package}")
+
+
+def _check_hub(applied: dict[str, Any]) -> list[str]:
+    """A warning about keys without effect. Raises `ConfigError` for a repository or strategy that cannot be."""
+    strategy = applied.get("hub_strategy", "end")
+    strategy = getattr(strategy, "value", strategy)
+    if strategy not in HUB_STRATEGIES:
+        raise ConfigError(
+            f"training.hub_strategy is '{strategy}': it must be {', '.join(HUB_STRATEGIES)}. The state of training, with "
+            "which a run is resumed, is not uploaded."
+        )
+    if applied.get("hub_model_id") is not None:
+        check_repository(applied["hub_model_id"], "training.hub_model_id")
+    idle = [key for key in ("hub_model_id", "hub_strategy") if key in applied]
+    if applied.get("push_to_hub") or not idle:
+        return []
+    return [f"training.{idle[0]} has no effect without training.push_to_hub: true."]
 
 
 def _is_installed(module: str) -> bool:

@@ -20,6 +20,7 @@ from phf.models import ObjectiveLM, load_lm, load_tokenizer
 from phf.models.building.build import build_lm
 from phf.models.load import fitted_architecture
 from phf.profile.estimate import read_sample
+from phf.storage.hub_upload import write_token
 from phf.storage.pretrained import is_unreachable
 from phf.tokens.tokenizer import PlainEncoder
 from phf.training.settings.arguments import Arithmetic
@@ -63,6 +64,11 @@ def outlook(plan: Any) -> Outlook:
         if not is_unreachable(error):
             raise
         expected.warnings.append(f"{NOT_CHECKED}: {error}")
+    if (config.training.model_extra or {}).get("push_to_hub"):
+        try:
+            write_token("training.push_to_hub")
+        except PhfError as error:
+            expected.warnings.append(f"Nothing will be uploaded. {error}")
     unreached: dict[str, PhfError] = {}
     corpora = [_read(source, config.dataset.scores_column, unreached) for source in config.dataset.datasets]
     for source in config.dataset.eval_datasets:
