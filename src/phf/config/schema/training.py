@@ -30,6 +30,6 @@ class TrainingConfig(Section):
     """Tags of the run in Weights & Biases; null: its task, size and method. $WANDB_TAGS comes first."""
     inspect_steps: int | None = Field(default=1000, ge=1)
     """Steps between inspections of what the model really sees: segments of a few blocks decoded and scored again, what AWR
-    weights targets by, the embeddings of control tokens; null: none. A few seconds each; see docs/metrics.md."""
+    weights targets by, the embeddings of control tokens; null: none. Each costs less than an evaluation."""
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of initialisation, dropout, data order and control-token dropout."""
