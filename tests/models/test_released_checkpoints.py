@@ -130,7 +130,7 @@ def test_exports_that_make_no_sense_are_refused(tmp_path):
         ),
         (
             lambda w: w.update(intruder=Intruder()),
-            "its weights contain more than tensors, and data that could run code",
+            r"its weights are damaged or contain more than tensors, and data that could run code is not read\. Restore it",
         ),
     ],
     ids=["missing", "extra", "misshapen", "code"],

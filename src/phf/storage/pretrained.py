@@ -75,9 +75,19 @@ def read_pretrained(load: Callable[..., Any], name: str, key: str, *, advice: st
         if not isinstance(error, UNREADABLE) and type(error) is not Exception:
             raise
         revision = f" (revision {settings['revision']})" if settings.get("revision") else ""
-        if advice is ADVICE and key in FOLDER_KEYS:
-            advice = f"Check the name and the network, or give a local folder: {key}=FOLDER."
+        if advice is ADVICE:
+            advice = _advice(name, key, error)
         raise ConfigError(f"{key}: '{name}'{revision} cannot be loaded: {first_sentence(error)} {advice}") from error
+
+
+def _advice(name: str, key: str, error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError):
+        return "Restore it, or save it again as safetensors where it comes from."
+    if Path(name).exists():
+        return "Restore its files, or choose another folder."
+    if key in FOLDER_KEYS:
+        return f"Check the name and the network, or give a local folder: {key}=FOLDER."
+    return ADVICE
 
 
 def load_model(
@@ -241,7 +251,7 @@ def is_unreachable(error: BaseException | None) -> bool:
 def first_sentence(error: Exception) -> str:
     """The informative part of an error of transformers, as one sentence."""
     if isinstance(error, pickle.UnpicklingError):  # torch's own message says how to load it anyway
-        return "its weights contain more than tensors, and data that could run code is not read."
+        return "its weights are damaged or contain more than tensors, and data that could run code is not read."
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0] if lines else type(error).__name__
     if isinstance(error, StrictDataclassError) and len(lines) > 1:  # its first line only names the field
