@@ -258,6 +258,19 @@ def test_the_time_left_is_that_of_each_kind_of_job(monkeypatch):
     assert clock.seconds_left({jobs[2].name: 0.9}) == pytest.approx((4 + 40) / 2)  # nothing is known of a search
 
 
+def test_the_time_left_counts_shorter_trainings_as_less(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(executing.time, "monotonic", lambda: now)
+    half, whole, after = jobs_of(runs_of(switch_points=[0, 0.5], methods=["mle"], seeds=[1]))
+    clock = _Clock([half, whole, after], 1)
+    clock.begin(half, 0.0)
+    now = 10.0
+    assert clock.seconds_left({half.name: 1.0}) == pytest.approx(20 + 10, rel=0.01)
+    clock.end(half, is_done=True)
+    clock.begin(after, 0.0)
+    assert clock.seconds_left({after.name: 0.0}) == pytest.approx(10 + 20, rel=0.01)
+
+
 def test_a_launcher_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(OutputError, match=r"^no-such-launcher phf train .*: cannot be started: No such file"):
         run_all(tmp_path, ["no-such-launcher"])

@@ -112,7 +112,7 @@ def _list_runs(
     runs: "Sequence[StudyRun]", output_dir: Path, warnings: Sequence[str], runs_from: Sequence[Path]
 ) -> None:
     from phf.study.folder import StudyFolder
-    from phf.study.jobs import is_finished, jobs_of
+    from phf.study.jobs import is_finished, jobs_of, num_tokens
     from phf.study.plan import TRAIN
     from phf.study.prepare import validate
     from phf.study.reuse import with_runs_of
@@ -124,10 +124,8 @@ def _list_runs(
     validate(jobs, folder, lambda warning: say(warning, "yellow"))
     for job in jobs:
         done = ", finished" if is_finished(job, folder) else ""
-        training = job.config.training
-        tokens = f"{(training.num_tokens or 0) - training.tokens_already_seen:,.0f} tokens"
         after = f" after {job.run.starts_from}" if job.run.starts_from else ""
-        what = f"{tokens}{after}" if job.command == TRAIN else f"phf {job.command}"
+        what = f"{num_tokens(job.config):,.0f} tokens{after}" if job.command == TRAIN else f"phf {job.command}"
         say(f"{job.run.name}: {what}{done}")
     say(f"{len(runs)} runs, in {output_dir}")
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +16,8 @@ from filelock import FileLock, Timeout
 from phf.errors import OutputError
 from phf.storage.files import LOCK, acquire_if_supported, writing
 from phf.study.folder import StudyFolder
-from phf.study.jobs import Job, command_line, is_finished, share
+from phf.study.jobs import Job, command_line, is_finished, num_tokens, share
+from phf.study.plan import TRAIN
 from phf.workers.interruption import GRACE_SECONDS
 
 TICK_SECONDS = 0.25
@@ -151,11 +152,18 @@ def _progress(
 
 
 class _Clock:
-    """How long the rest takes, from how long jobs of each kind have taken since the command began."""
+    """How long the rest takes, from how long jobs of each kind have taken since the command began.
+
+    The unit of work is a job, or the longest training: one of half the tokens is half of it.
+    """
 
     def __init__(self, jobs: Sequence[Job], num_places: int) -> None:
         self._num_places = num_places
-        self._left = Counter(job.command for job in jobs)
+        longest = max((num_tokens(job.config) for job in jobs if job.command == TRAIN), default=1.0)
+        self._sizes = {job.name: num_tokens(job.config) / longest if job.command == TRAIN else 1.0 for job in jobs}
+        self._left: dict[str, float] = defaultdict(float)
+        for job in jobs:
+            self._left[job.command] += self._sizes[job.name]
         self._done: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._begun: dict[str, tuple[Job, float, float]] = {}
@@ -163,7 +171,7 @@ class _Clock:
     def begin(self, job: Job, share: float) -> None:
         """A job is started of which this share was done before."""
         self._begun[job.name] = (job, share, time.monotonic())
-        self._left[job.command] -= 1
+        self._left[job.command] -= self._sizes[job.name]
 
     def end(self, job: Job, is_done: bool) -> None:
         """A job has ended. One that failed says nothing about how long the others take."""
@@ -181,13 +189,14 @@ class _Clock:
             return None
         average = sum(seconds.values()) / sum(done.values())  # for kinds that have not been seen yet
         of_one = {command: seconds[command] / done[command] if command in done else average for command in self._left}
-        begun = [of_one[job.command] * (1 - running[name]) for name, (job, _, _) in self._begun.items()]
+        begun = [
+            of_one[job.command] * self._sizes[name] * (1 - running[name]) for name, (job, _, _) in self._begun.items()
+        ]
         whole = sum(begun) + sum(of_one[command] * count for command, count in self._left.items())
         return max(whole / self._num_places, *begun, 0.0)
 
-    @staticmethod
-    def _add(done: dict[str, float], seconds: dict[str, float], job: Job, share: float, began: float) -> None:
-        done[job.command] = done.get(job.command, 0.0) + share
+    def _add(self, done: dict[str, float], seconds: dict[str, float], job: Job, share: float, began: float) -> None:
+        done[job.command] = done.get(job.command, 0.0) + share * self._sizes[job.name]
         seconds[job.command] = seconds.get(job.command, 0.0) + time.monotonic() - began
 
 

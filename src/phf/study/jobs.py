@@ -86,6 +86,11 @@ def is_trained_in(run_dir: Path) -> bool:
     return is_started(run_dir) and has_steps(run_dir)
 
 
+def num_tokens(config: Config) -> float:
+    """Tokens that a training is made on, without those that its model has seen before."""
+    return (config.training.num_tokens or 0.0) - config.training.tokens_already_seen
+
+
 def share(job: Job, folder: StudyFolder) -> float:
     """Share of a job's work that is done, as far as its folder shows; 0 for what cannot be read now."""
     output = folder.output(job.run.name, job.command)
