@@ -51,6 +51,9 @@ def test_each_later_point_is_compared_with_the_method_from_the_start(answered):
     )
     assert claims[1].startswith("conditional from 90% and conditional from the start cannot be distinguished: ")
     assert len(task["switch_claims"]) == 4
+    assert task["switch_claims"][0].startswith(
+        "mle begun again at 50% and mle without a switch cannot be distinguished"
+    )
     for claim in task["switch_claims"]:
         assert claim in page
     assert {arm["name"]: arm["switch_point"] for arm in task["arms"]}["conditional-from-90"] == 0.9
@@ -73,13 +76,13 @@ def test_the_figure_has_a_line_for_each_method_over_the_share_that_it_trains(ans
     assert switch_answer.switch_charts(result) == ["<svg>", "<svg>"]
     (_, _, y_label, lines, band), (_, _, bits_label, bits_lines, _) = drawn
     assert (y_label, bits_label) == ("mean misalignment score", "held-out bits per byte")
-    assert [line.name for line in lines] == [line.name for line in bits_lines] == ["mle", "conditional"]
+    assert [line.name for line in lines] == [line.name for line in bits_lines] == ["mle, begun again", "conditional"]
     shares, means, lows, highs = zip(*lines[1].points, strict=True)
     assert shares == (100, 50, pytest.approx(10))
     assert means == pytest.approx((0.11, 0.21, 0.11))
     assert lows[1] == pytest.approx(0.21 - 12.706 * 0.01, abs=1e-4)  # Student's, 1 degree of freedom
     assert highs[1] == pytest.approx(0.21 + 12.706 * 0.01, abs=1e-4)
-    assert (band.name, band.mean) == ("mle, no switch", pytest.approx(0.42))
+    assert (band.name, band.mean) == ("mle", pytest.approx(0.42))
     assert [mean for _, mean, _, _ in bits_lines[1].points] == pytest.approx([2.11, 2.21, 2.11])
 
 

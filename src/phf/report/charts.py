@@ -104,6 +104,8 @@ def interval_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]
                 linewidth=1.4,
                 label=line.name,
             )
+        if min(low for line in lines for _, _, low, _ in line.points) == 0:  # the least possible score
+            axes.set_ylim(bottom=0)
         axes.set_xticks(sorted({x for line in lines for x, *_ in line.points}))
 
     return _svg(title, x_label, y_label, draw)

@@ -9,6 +9,7 @@ from phf.report.charts import Band, Line, interval_chart
 from phf.statistics import Interval
 from phf.study.analyse import ArmResult, TaskResult
 from phf.study.claims import claim
+from phf.study.plan import BASELINE
 from phf.study.switch import percent
 from phf.text import visible_text
 
@@ -40,7 +41,7 @@ def switch_claims(result: TaskResult) -> list[str]:
     sentences = []
     for method in switched(result):
         first, *later = method.arms
-        called = {arm.name: f"{method.name} {_begins(arm)}" for arm in method.arms}
+        called = {arm.name: _called(method.name, arm) for arm in method.arms}
         sentences += [claim(pairs[frozenset((first.name, arm.name))], called) for arm in later]
     return sentences
 
@@ -58,14 +59,12 @@ def switch_charts(result: TaskResult) -> list[str]:
     ]
     charts = []
     for title, y_label, values in measured:
-        lines = [
-            Line(visible_text(method.name), points) for method in methods if (points := _points(method.arms, values))
-        ]
+        lines = [Line(_in_legend(method), points) for method in methods if (points := _points(method.arms, values))]
         if not lines:
             continue
         band = None
         if baseline is not None and not math.isnan(values[baseline.name].mean):
-            band = Band(f"{visible_text(baseline.name)}, no switch", *_known(values[baseline.name]))
+            band = Band(visible_text(baseline.name), *_known(values[baseline.name]))
         charts.append(
             interval_chart(f"{title} by the share trained with the method: {where}", SHARE, y_label, lines, band)
         )
@@ -87,8 +86,15 @@ def _known(interval: Interval) -> tuple[float, float, float]:
     return interval.mean, low, high
 
 
-def _begins(arm: ArmResult) -> str:
-    return f"from {percent(arm.switch_point)}%" if arm.switch_point else "from the start"
+def _called(name: str, arm: ArmResult) -> str:
+    """A method with the point at which it begins; MLE, which comes before the others, begins again there."""
+    if name == BASELINE:
+        return f"mle begun again at {percent(arm.switch_point)}%" if arm.switch_point else "mle without a switch"
+    return f"{name} from {percent(arm.switch_point)}%" if arm.switch_point else f"{name} from the start"
+
+
+def _in_legend(method: Switched) -> str:
+    return "mle, begun again" if method.name == BASELINE else visible_text(method.name)
 
 
 def switch_facts(arms: Sequence[Any]) -> dict[str, str]:
