@@ -60,7 +60,7 @@ def test_tokens_add_up_and_none_is_read_twice(trained):
 
 
 @pytest.mark.slow
-def test_mle_on_both_sides_has_its_whole_schedule_on_each_and_goes_on_from_the_loss_it_had(trained):
+def test_mle_on_both_sides_has_a_whole_schedule_on_each_and_continues_from_its_loss(trained):
     (_, until), (_, after) = trained["mle-until-33.3333"], trained["mle-from-33.3333"]
     before, now = ([line["train/learning_rate"] for line in lines_of(folder)] for folder in (until, after))
     assert max(before) == max(now) == trained["mle-from-33.3333"][0].training.learning_rate
