@@ -201,7 +201,7 @@ def opened(library, run_dir, say=print, fails=False, **changes):
 
 @pytest.fixture
 def run_dir(tmp_path, monkeypatch):
-    for name in ("WANDB_RUN_ID", *OF_ENVIRONMENT.values()):
+    for name in ("WANDB_RUN_ID", "WANDB_SWEEP_ID", *OF_ENVIRONMENT.values()):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "run").mkdir()
     return tmp_path / "run"
@@ -216,6 +216,8 @@ def test_group_and_tags_are_those_of_the_configuration_and_the_environment_comes
     given = opened(Wandb(), run_dir, **changes)
     assert "group" not in given  # wandb reads it itself
     assert given["id"] == "of-a-sweep"
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s")
+    assert not {"id", "project"} & opened(Wandb(), run_dir, **changes).keys()  # wandb warns of both
 
 
 def test_a_run_is_continued_under_its_id_and_another_folder_begins_its_own(run_dir, tmp_path):

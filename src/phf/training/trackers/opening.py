@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ OF_ENVIRONMENT = {
     "dir": "WANDB_DIR",
 }
 """Settings of Weights & Biases -> the variables that it reads itself, which take precedence."""
-RUN_ID = "WANDB_RUN_ID"
+RUN_ID, SWEEP_ID = "WANDB_RUN_ID", "WANDB_SWEEP_ID"
 LONGEST_TAG = 64
 """Characters; Weights & Biases refuses longer ones."""
 TENSORBOARD = "tensorboard"
@@ -87,13 +88,16 @@ def _open_wandb(
     }
     given = {key: value for key, value in settings.items() if not os.environ.get(OF_ENVIRONMENT[key])}
     given |= {"id": os.environ.get(RUN_ID) or run_id, "resume": "allow"}
+    if os.environ.get(SWEEP_ID):  # which says both itself
+        del given["id"]
+        given.pop("project", None)
     try:
         run = library.init(**given)
     except library.errors.Error as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         announce(
             f"training.report_to: wandb cannot be used online ({reason}): this run is logged offline. "
-            f"Upload it later: wandb sync {run_dir / 'wandb'}/offline-run-*"
+            f"Upload it later: wandb sync {shlex.quote(str(run_dir / 'wandb'))}/offline-run-*"
         )
         run = library.init(**given, mode="offline")
     return str(run.id)
