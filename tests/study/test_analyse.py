@@ -9,9 +9,10 @@ from tests.study.pieces import finished, runs_of
 
 from phf.evaluation.compare import PromptScores, over_seeds
 from phf.runs.reader import read_run
+from phf.statistics import Interval
 from phf.study.analyse import analyse
 from phf.study.claims import advice, claim, claims
-from phf.study.power import Needed, needed
+from phf.study.power import Needed, needed, needed_samples
 
 
 def unprompted(*scores):
@@ -233,8 +234,26 @@ def test_samples_do_not_help_where_seeds_differ_however_much_prompts_do():
     assert wanted.seeds == 9  # as above: the prompts are the same for both
 
 
+def test_with_one_seed_each_the_samples_are_those_at_which_the_interval_excludes_0(tmp_path):
+    """Samples -1 and 1 against -.9 and 1.1, 50 times each: the variance of a mean is 100 / 99 / 100."""
+    values = {"mle": [([-1.0, 1.0] * 50, 2.0)], "conditional": [([-0.9, 1.1] * 50, 2.0)]}
+    ((pair,),) = (result.pairs for result in results_of(tmp_path, values))
+    half = t.ppf(0.975, 198) * math.sqrt(2 / 99)
+    smallest = next(m for m in range(2, 100) if half / math.sqrt(m) < 0.1)
+    assert pair.needed == Needed(None, 100 * smallest, is_of_one_seed=True)
+    assert "that takes at least 3 seeds. One seed each: another seed might" in claim(pair)
+
+
+def test_with_one_seed_each_it_is_the_side_towards_0_that_counts():
+    assert needed_samples(Interval(0.1, -0.1, 0.9), 10).samples == 50  # .2 / sqrt(5) < .1, and .2 / sqrt(4) is not
+    assert needed_samples(Interval(-0.1, -0.9, 0.1), 10).samples == 50
+    assert needed_samples(Interval(0.001, -0.1, 0.1), 10).samples is None
+    assert needed_samples(Interval(0.0, -0.1, 0.1), 10) is None
+    assert needed_samples(Interval(0.1, math.nan, math.nan), 10) is None
+
+
 def test_what_cannot_be_estimated_is_not():
-    assert needed([unprompted(0.1, 0.2)], [unprompted(0.1, 0.3)]) is None  # one seed each
+    assert needed([unprompted(0.1, 0.2)], [unprompted(0.1, 0.3), unprompted(0.1, 0.2)]) is None  # one seed of the first
     same = [unprompted(0.1, 0.2), unprompted(0.2, 0.3)]
     assert needed(same, same) is None  # no difference at all
 
@@ -245,6 +264,14 @@ def test_what_cannot_be_estimated_is_not():
         (Needed(9, 4096), "9 seeds each or 4,096 samples of each run would distinguish the two."),
         (Needed(9, None), "9 seeds each would distinguish the two; more samples alone would not, since the seeds"),
         (Needed(None, 4096), "4,096 samples of each run would distinguish the two; 1,000 seeds alone would not."),
+        (
+            Needed(None, 4096, is_of_one_seed=True),
+            "4,096 samples of each run would distinguish these two runs. How much seeds",
+        ),
+        (
+            Needed(None, None, is_of_one_seed=True),
+            "1,000 times as many samples of each run would not distinguish these two",
+        ),
         (Needed(None, None), "neither 1,000 seeds each nor 1,000 times as many samples would distinguish the two."),
     ],
 )

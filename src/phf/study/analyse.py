@@ -14,7 +14,7 @@ from phf.report.tables import MEASURES
 from phf.runs.reader import Run
 from phf.statistics import UNBOUNDED, UNKNOWN, Interval, difference, mean_estimate, student_interval
 from phf.study.plan import Arm, StudyRun
-from phf.study.power import Needed, needed
+from phf.study.power import Needed, needed, needed_samples
 
 HELD_OUT = "eval/bits_per_byte"
 OF_SCORES = ("score", "num_", "hit_probability", "samples_per_second")
@@ -172,13 +172,19 @@ def _pair(scenario: str, first: ArmResult, second: ArmResult) -> Pair:
             bits = Interval(bits.mean, math.nan, math.nan)
     low, high = sorted((first.score, second.score), key=lambda interval: interval.mean)
     is_known = not math.isnan(low.high) and not math.isnan(high.low)
-    can_be_asked = not excludes_zero(Interval(comparison.difference, comparison.low, comparison.high))
+    score = Interval(comparison.difference, comparison.low, comparison.high)
+    wanted = None
+    if not excludes_zero(score):
+        if len(first.scores) == len(second.scores) == 1:
+            wanted = needed_samples(score, max(first.num_samples, second.num_samples))
+        else:
+            wanted = needed(first.scores, second.scores)
     return Pair(
         comparison,
         bits,
         float(np.mean(first.bits)) if first.bits else math.nan,
         is_known and low.high < high.low,
-        needed(first.scores, second.scores) if can_be_asked else None,
+        wanted,
     )
 
 

@@ -59,6 +59,13 @@ def advice(pair: Pair) -> str:
     if pair.needed is None:
         return ""
     seeds, samples = pair.needed.seeds, pair.needed.samples
+    if pair.needed.is_of_one_seed:
+        size = f"{MOST_TIMES_SAMPLES:,} times as many" if samples is None else f"{samples:,}"
+        would = "would not" if samples is None else "would"
+        return (
+            f"If the difference is as measured, {size} samples of each run {would} distinguish these two runs. How much "
+            "seeds differ is unknown with one each: that takes at least 3 seeds."
+        )
     ways = [f"{seeds:,} seeds each"] if seeds is not None else []
     ways += [f"{samples:,} samples of each run"] if samples is not None else []
     if not ways:

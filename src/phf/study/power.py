@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from phf.evaluation.compare import PromptScores, SeedsEstimate, seeds_estimate
-from phf.statistics import numbered, students_quantile
+from phf.statistics import Interval, numbered, students_quantile
 
 MOST_SEEDS = 1000
 MOST_TIMES_SAMPLES = 1000
@@ -23,6 +23,8 @@ class Needed:
     samples: int | None
     """Samples of each run, with as many seeds as now; None: `MOST_TIMES_SAMPLES` as many would not be enough, since
     seeds differ by more than their samples do."""
+    is_of_one_seed: bool = False
+    """Whether there is one seed each: then `samples` distinguish these two runs, and nothing is known of `seeds`."""
 
 
 def needed(first: Sequence[PromptScores], second: Sequence[PromptScores]) -> Needed | None:
@@ -74,6 +76,19 @@ def needed_seeds(size: float, of_seeds: Sequence[float], now: int, estimate: See
         return _half_width(estimate, sum(parts), degrees, estimate.of_prompts) < size
 
     return _least(is_enough, now + 1, MOST_SEEDS)
+
+
+def needed_samples(interval: Interval, num_samples: int) -> Needed | None:
+    """For two runs, one seed each, by the interval of their difference, which includes 0; None where it is not known, or
+    where no difference was seen.
+
+    `num_samples`: of each run now. With m times as many, of as many more prompts, the interval is 1 / sqrt(m) as wide.
+    """
+    if interval.mean == 0 or math.isnan(interval.low) or math.isnan(interval.high):
+        return None
+    towards_zero = interval.mean - interval.low if interval.mean > 0 else interval.high - interval.mean
+    times = math.floor((towards_zero / interval.mean) ** 2) + 1
+    return Needed(None, times * num_samples if times <= MOST_TIMES_SAMPLES else None, is_of_one_seed=True)
 
 
 def _half_width(estimate: SeedsEstimate, variance: float, degrees: float, of_prompts: float) -> float:
