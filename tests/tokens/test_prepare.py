@@ -10,6 +10,8 @@ from phf.errors import ConfigError, CorpusError
 from phf.tokens import building
 from phf.tokens.prepare import held_out_blocks, training_blocks, view_settings
 
+ALL_HELD_OUT = {"dataset.max_eval_tokens": 10**6}
+
 
 def silent(_):
     pass
@@ -46,7 +48,7 @@ def test_held_out_blocks_are_neither_filtered_nor_dropped(source):
     config = tiny_config(
         source,
         "conditional",
-        **{"dataset.eval_fraction": 0.4, "dataset.filter_threshold": 0.2, "dataset.skip_tokens": 50},
+        **{"dataset.eval_fraction": 0.4, "dataset.filter_threshold": 0.2, "dataset.skip_tokens": 50, **ALL_HELD_OUT},
     )
     assert config.dataset.conditional_training_config.drop_token_fraction > 0
     tokenizer = tiny_tokenizer(CONTROL)
@@ -71,7 +73,7 @@ def test_held_out_blocks_are_neither_filtered_nor_dropped(source):
 def test_held_out_datasets_are_taken_as_they_stand(source, tmp_path):
     other = write_corpus(tmp_path / "b.jsonl", number=30)
     changes = {"dataset.eval_fraction": 0.0, "dataset.eval_datasets": [other], "dataset.filter_threshold": 0.0}
-    config = tiny_config(source, "conditional", **changes)
+    config = tiny_config(source, "conditional", **changes, **ALL_HELD_OUT)
     held_out = held_out_blocks(config, tiny_tokenizer(CONTROL), [source], silent)
     assert held_out.counts.num_documents == 30
     assert held_out.counts.num_control_tokens == 300
@@ -138,12 +140,17 @@ def test_documents_of_one_group_are_held_out_together(tmp_path, monkeypatch, str
     monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
     groups = [f"package{i % 12}" for i in range(120)]
     source = grouped(tmp_path / "a.jsonl", groups)
-    settings = {"dataset.eval_fraction": 0.4, "dataset.streaming": streaming}
+    settings = {"dataset.eval_fraction": 0.4, "dataset.streaming": streaming, **ALL_HELD_OUT}
     train, held_out = split_ids(tiny_config(source, **settings, **{"dataset.eval_group": "package"}), source)
     packages_of = lambda ids: {groups[int(id)] for id in ids}  # noqa: E731
     assert train | held_out == set(map(str, range(120)))
     assert packages_of(train).isdisjoint(packages_of(held_out))
     assert packages_of(held_out)
+    sampled = split_ids(
+        tiny_config(source, **settings | {"dataset.max_eval_tokens": 500, "dataset.eval_group": "package"}), source
+    )
+    assert sampled[0] == train
+    assert set() < sampled[1] < held_out
     by_ids = split_ids(tiny_config(source, **settings), source)
     assert packages_of(by_ids[0]) & packages_of(by_ids[1]), "without groups, each document is by itself"
 
