@@ -163,7 +163,7 @@ def _method(config: Config) -> str:
 
 
 def _warning(prompting: Prompting) -> Sequence[str]:
-    bad = [code_span(name) for name in list(prompting.control_tokens)[1:]]
+    bad = [code_span(name) for name in prompting.control_tokens if name != prompting.prefix]
     if not bad:
         return [
             "> [!WARNING]",
