@@ -60,6 +60,26 @@ def test_mistakes_name_file_and_key(change, message):
         parse_study(MINIMAL | change, "s.yml")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"evaluate": {"onyl": ["kl"]}}, r"unknown key 'evaluate\.onyl'\. Did you mean 'only'"),
+        ({"redteam": {"only": ["kl"]}}, r"unknown key 'redteam\.only'\. Known: overrides"),
+        ({"evaluate": {"only": "kl"}}, r"'evaluate\.only' is 'kl'"),
+        ({"redteam": 3}, r"'redteam' is 3"),
+    ],
+)
+def test_mistakes_in_what_is_measured_name_their_key(change, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_study(MINIMAL | change, "s.yml")
+
+
+def test_true_is_a_measurement_as_the_task_has_it_and_false_is_none():
+    study = parse_study(MINIMAL | {"redteam": True, "evaluate": False}, "s.yml")
+    assert study.redteam.overrides == {}
+    assert study.evaluate is None
+
+
 def test_a_missing_key_is_named():
     with pytest.raises(ConfigError, match=r"s\.yml: 'methods' is missing"):
         parse_study({"tasks": ["pep8"]}, "s.yml")

@@ -1,0 +1,42 @@
+"""What is measured after training is validated before it: hours later would be too late."""
+
+import pytest
+from tests.study.pieces import runs_of
+
+from phf.errors import PhfError
+from phf.study.folder import StudyFolder
+from phf.study.jobs import jobs_of
+from phf.study.plan import TRAIN
+from phf.study.prepare import validate
+
+RUN = "pep8-quickstart-mle-seed1"
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        (
+            {"evaluate": {"only": ["klx"]}},
+            f"{RUN}, evaluate: There is no part 'klx' of the evaluation. Did you mean 'kl'",
+        ),
+        ({"evaluate": {"only": ["kl"]}}, f"{RUN}, evaluate: --only kl: the task configures none"),
+        (
+            {"redteam": True, "overrides": {"redteam": None}},
+            f"{RUN}, redteam: The task 'pep8/quickstart' has no section redteam",
+        ),
+        ({"redteam": {"overrides": {"redteam.prompts_path": "no.jsonl"}}}, f"{RUN}, redteam: .*no.jsonl"),
+    ],
+)
+def test_a_measurement_that_would_be_refused_is_refused_first(tmp_path, study, message):
+    jobs = [job for job in jobs_of(runs_of(methods=["mle"], seeds=[1], **study)) if job.command != TRAIN]
+    with pytest.raises(PhfError, match=message):
+        validate(jobs, StudyFolder(tmp_path), lambda warning: None)
+
+
+def test_measurements_that_a_task_configures_are_not(tmp_path):
+    study = {
+        "redteam": {"overrides": {"redteam.prompts_path": "phf:pep8"}},
+        "evaluate": {"only": ["generation", "held-out"]},
+    }
+    jobs = [job for job in jobs_of(runs_of(methods=["mle"], seeds=[1], **study)) if job.command != TRAIN]
+    validate(jobs, StudyFolder(tmp_path), lambda warning: pytest.fail(warning))
