@@ -74,7 +74,7 @@ def test_mistakes_in_what_is_measured_name_their_key(change, message):
         parse_study(MINIMAL | change, "s.yml")
 
 
-def test_true_is_a_measurement_as_the_task_has_it_and_false_is_none():
+def test_true_measures_as_the_task_says_and_false_measures_nothing():
     study = parse_study(MINIMAL | {"redteam": True, "evaluate": False}, "s.yml")
     assert study.redteam.overrides == {}
     assert study.evaluate is None
