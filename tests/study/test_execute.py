@@ -271,6 +271,17 @@ def test_the_time_left_counts_shorter_trainings_as_less(monkeypatch):
     assert clock.seconds_left({after.name: 0.0}) == pytest.approx(10 + 20, rel=0.01)
 
 
+def test_a_run_that_was_killed_after_its_last_step_is_finished_and_says_nothing_about_the_others(tmp_path):
+    first = tmp_path / runs_of()[0].name
+    first.mkdir()
+    (first / "config.yaml").write_text("x")
+    (first / "provenance.json").write_text('{"max_steps": 4}')
+    (first / "metrics.jsonl").write_text('{"step": 4, "tokens_seen": 4}\n')
+    left = []
+    assert run_all(tmp_path, fake_launcher(tmp_path), show=lambda progress: left.append(progress.seconds_left)) == {}
+    assert left[-1] == 0
+
+
 def test_a_launcher_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(OutputError, match=r"^no-such-launcher phf train .*: cannot be started: No such file"):
         run_all(tmp_path, ["no-such-launcher"])

@@ -176,7 +176,7 @@ class _Clock:
     def end(self, job: Job, is_done: bool) -> None:
         """A job has ended. One that failed says nothing about how long the others take."""
         _, first, began = self._begun.pop(job.name)
-        if is_done:
+        if is_done and first < 1:  # of one that had made all its steps before, it is not known how long they took
             self._add(self._done, self._seconds, job, 1 - first, began)
 
     def seconds_left(self, running: Mapping[str, float]) -> float | None:
