@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from phf.config.derive import derive
-from phf.config.named import KeyPath, name_key, named_problems
+from phf.config.named import CONDITIONING, KeyPath, name_key, named_problems
+from phf.config.quantiles import with_quantiles
 from phf.config.released import check_spelled_out, current_path, take_spelled_out, translate
 from phf.config.schema import Config
 from phf.config.sizes import refuse_size, size_layers
@@ -106,6 +107,7 @@ def _without_leave(values: dict[str, Any]) -> list[str]:
 def parse_config(values: Mapping[str, Any], origins: Mapping[KeyPath, str] | None = None) -> Config:
     """Validate plain values. `origins` says which file each key path came from, for error messages."""
     origins = origins or {}
+    values = with_quantiles(values, _origin(CONDITIONING, origins))
     try:
         config = Config.model_validate(values)
     except ValidationError as error:

@@ -1,5 +1,6 @@
 """Which control token precedes a segment: a question that a class answers with `tags(scores)`."""
 
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -40,3 +41,25 @@ class ScoreThresholds:
     def tags(self, scores: np.ndarray) -> np.ndarray:
         """The number of thresholds below each score, compared in float32, as scores are stored."""
         return np.searchsorted(self._thresholds, scores, side="left")
+
+
+class ScoreQuantiles:
+    """The first token up to the first of ascending `edges`, the second up to the second, and so on; the last one also above.
+
+    `edges` are the largest scores of bins, the last that of all. What `kind: quantiles` with `num_bins` stands for, where
+    they are percentiles of the training data at equal distances, as in Quark (Lu et al., arXiv 2205.13636). At two bins
+    this is conditional training with the first edge as threshold. Raises `ConfigError` for edges that do not ascend
+    strictly, of which one bin would be empty.
+    """
+
+    def __init__(self, edges: list[Threshold]) -> None:
+        numbers = [number(edge) for edge in edges]
+        if len(numbers) < 2 or any(low >= high for low, high in pairwise(map(np.float32, numbers))):
+            raise ConfigError(f"edges must be two or more different numbers in ascending order, not {edges}.")
+        self.alignment_threshold = numbers[0]
+        self.num_tokens = len(numbers)
+        self._edges = np.array(numbers[:-1], np.float32)
+
+    def tags(self, scores: np.ndarray) -> np.ndarray:
+        """The number of edges below each score, but the last, compared in float32, as scores are stored."""
+        return np.searchsorted(self._edges, scores, side="left")

@@ -11,7 +11,7 @@ from phf.config import ConditioningConfig, Config, DatasetConfig
 from phf.config.percentile import number
 from phf.errors import ConfigError
 from phf.feedback.answers import checked_keeps, checked_tags, name_of, probe
-from phf.feedback.conditioning import Conditioning, ScoreThresholds
+from phf.feedback.conditioning import Conditioning, ScoreQuantiles, ScoreThresholds
 from phf.feedback.control_tokens import NO_CONTROL_TOKENS, NO_TOKEN, ControlTokens
 from phf.feedback.document_filter import AvgScoreAtMost, DocumentFilter
 from phf.feedback.prompting import Prompting
@@ -167,9 +167,10 @@ def _conditioning_section(dataset: DatasetConfig) -> dict[str, Any] | None:
 
 def _conditioning(section: Mapping[str, Any], tokens: ControlTokens) -> Conditioning:
     conditioning = CONDITIONINGS.build(section, "dataset.conditioning")
-    if isinstance(conditioning, ScoreThresholds) and conditioning.num_tokens != len(tokens):
+    if isinstance(conditioning, ScoreThresholds | ScoreQuantiles) and conditioning.num_tokens != len(tokens):
+        settings = "edges" if isinstance(conditioning, ScoreQuantiles) else "thresholds"
         raise ConfigError(
-            f"dataset.conditioning: {conditioning.num_tokens - 1} thresholds divide the scores among "
+            f"dataset.conditioning: {len(section[settings])} {settings} divide the scores among "
             f"{conditioning.num_tokens} control tokens, but control_tokens has {len(tokens)}."
         )
     return conditioning

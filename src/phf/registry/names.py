@@ -239,6 +239,10 @@ CONDITIONINGS = Registry(
             "phf.feedback.conditioning:ScoreThresholds",
             "one control token up to each of ascending thresholds, another above the last",
         ),
+        "ScoreQuantiles": (
+            "phf.feedback.conditioning:ScoreQuantiles",
+            "one control token for each bin of scores; what dataset.conditioning.kind: quantiles is",
+        ),
     },
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 from phf.config import Config
 from phf.corpus.sources.documents import AnnotatedDocument
 from phf.feedback import control_tokens_of
+from phf.feedback.bins import merged_bins
 from phf.feedback.objectives import Objective
 from phf.feedback.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds, with_thresholds
 from phf.models import load_tokenizer
@@ -93,7 +94,7 @@ def check_scores(train: Blocks | StreamingBlocks, objective: Objective) -> None:
 def resolve_percentiles(config: Config, announce: Announce) -> tuple[Config, dict[str, str]]:
     """The configuration with numbers for thresholds that are percentiles of the training data, which is annotated for it.
 
-    Also returns the value of each, key -> "p50 = 0.00236".
+    Also returns the value of each, key -> "p50 = 0.00236", and which bins of `dataset.conditioning` were merged.
     """
     if not percentile_thresholds(config):
         return config, {}
@@ -103,7 +104,12 @@ def resolve_percentiles(config: Config, announce: Announce) -> tuple[Config, dic
             f"{key}: {threshold.describe()}, of the training data's {threshold.num_scores:,} {threshold.level} scores"
         )
     config = with_thresholds(config, {key: threshold.threshold for key, threshold in resolved.items()})
-    return config, {key: threshold.describe() for key, threshold in resolved.items()}
+    percentiles = {key: threshold.describe() for key, threshold in resolved.items()}
+    config, merged = merged_bins(config)
+    if merged is not None:
+        announce(f"dataset.conditioning: {merged}")
+        percentiles["dataset.conditioning"] = merged
+    return config, percentiles
 
 
 def percentile_notes(config: Config) -> list[str]:
