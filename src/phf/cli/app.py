@@ -14,6 +14,7 @@ from phf.cli.profile import profile
 from phf.cli.quickstart import quickstart
 from phf.cli.redteam import redteam
 from phf.cli.report import report
+from phf.cli.reward import reward
 from phf.cli.score import score
 from phf.cli.study import study
 from phf.cli.terminal import plain_warnings, say
@@ -47,7 +48,7 @@ def options(
     """Pretraining language models with human feedback: score a corpus, train on the scores, show the evidence."""
 
 
-for command in (annotate, score, profile, train, export, evaluate, redteam, report, study):
+for command in (reward, annotate, score, profile, train, export, evaluate, redteam, report, study):
     app.command()(command)
 app.command("list")(list_)
 app.command()(quickstart)

@@ -172,12 +172,12 @@ def is_annotated(source: str) -> bool:
     return first is not None and "texts" in first.columns
 
 
-def read_records(source: str, choose: Choose = all_columns) -> Iterator[Record]:
-    """The rows of a source of records, with the columns that `choose` takes, at least."""
+def read_records(source: str, choose: Choose = all_columns, bad: OnBad = stop) -> Iterator[Record]:
+    """The rows of a source of records, with the columns that `choose` takes, at least; `bad`: see `read_file`."""
     if is_python_source(source) or is_text(source):
         raise CorpusError(f"{source} is text, not records. Give a file, folder or glob of records.")
     for part in parts(source):
-        yield from read_part(part, choose)
+        yield from read_part(part, choose, bad)
 
 
 def read_part(

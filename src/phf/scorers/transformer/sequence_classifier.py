@@ -105,7 +105,7 @@ class SequenceClassifierScorer(SegmentScorer, ABC):
         scores = torch.full((len(lengths),), torch.nan)
         pending, usable = [], []  # does not wait for a batch to finish: the GPU gets the next ones in the meantime
         for batch in _batches(order, lengths, self.batch_tokens):
-            inputs = _padded(windows, batch, self._pad_id(model, windows, batch), _looks_at_the_end(model))
+            inputs = padded(windows, batch, self._pad_id(model, windows, batch), looks_at_the_end(model))
             logits = self._forward(model, inputs)
             usable.append(~logits.isnan().any())
             pending.append(self.window_scores(logits))
@@ -254,12 +254,12 @@ def _batches(order: list[int], lengths: list[int], batch_tokens: int) -> Iterato
         yield batch
 
 
-def _looks_at_the_end(model: Any) -> bool:
+def looks_at_the_end(model: Any) -> bool:
     """Whether the head reads the last position of a row, whether or not it is padding (XLNet)."""
     return getattr(model.config, "summary_type", None) == "last"
 
 
-def _padded(windows: dict[str, list[Any]], batch: list[int], pad_id: int, on_left: bool) -> dict[str, torch.Tensor]:
+def padded(windows: dict[str, list[Any]], batch: list[int], pad_id: int, on_left: bool) -> dict[str, torch.Tensor]:
     """The model's inputs for the windows of one batch: each [len(batch), longest]."""
     lengths = torch.tensor([len(windows["input_ids"][index]) for index in batch])
     width = int(lengths.max())
