@@ -1,6 +1,7 @@
 """A start that failed does not block its name; a refused resume says what differs."""
 
 import json
+import os
 
 import pytest
 import yaml
@@ -11,11 +12,12 @@ from phf.cli.app import app
 from phf.config import dump_config
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.runs.folder import clear_failed_start, has_steps, refuse_other_configuration
+from phf.tokens.prepare import annotated_sources
 from phf.training import run as training
 from phf.training.checkpoints.find import last_checkpoint
 from phf.training.run import train
 from phf.training.settings.arguments import work_out
-from phf.training.start import refuse_other_batch, refuse_unknown
+from phf.training.start import refuse_other_batch, refuse_other_data, refuse_unknown
 
 STEP_0 = '{"step": 0, "tokens_seen": 0, "eval/loss": 1.0}\n'
 STEP_1 = '{"step": 1, "tokens_seen": 8, "train/loss": 1.0}\n'
@@ -100,6 +102,23 @@ def test_a_refused_resume_names_the_keys_that_differ(config, tmp_path):
         ConfigError, match=rf"dataset.seq_length: {seq_length} -> 32; training.seed: {seed} -> 7 \(the run's"
     ):
         train(changed, tmp_path, resume=True)
+
+
+def test_a_run_is_not_resumed_on_data_that_has_changed(tmp_path):
+    (tmp_path / "corpus").mkdir()
+    source = tiny_corpus(tmp_path / "corpus")
+    shorter = tiny_config(source, **{"training.num_tokens": 2 * 4 * 64, "generation.run_on_train_end": False})
+    train(shorter, tmp_path / "run")
+    provenance = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    for path in (tmp_path / "corpus").iterdir():
+        os.utime(path, (1, 1))  # annotated again, and the same data
+    refuse_other_data(tmp_path / "run", annotated_sources(shorter, [source], lambda message: None))
+    (tmp_path / "corpus" / "00.py").write_text("y = 2\n" * 40)
+    with pytest.raises(OutputError, match=r"has changed since the run in .* began") as raised:
+        train(shorter, tmp_path / "run", resume=True)
+    before = provenance["dataset"][0]["shards_sha256"][:8]
+    assert f"it was 60 documents of {source} (annotation {before})" in str(raised.value)
+    assert json.loads((tmp_path / "run" / "provenance.json").read_text()) == provenance
 
 
 def test_a_configuration_that_means_the_same_is_the_same(config, tmp_path):

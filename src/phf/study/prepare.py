@@ -4,9 +4,11 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from phf.errors import PhfError
 from phf.storage.hashing import hash64
+from phf.study.agreement import named_data
 from phf.study.folder import StudyFolder
 from phf.study.jobs import Job, parts_of
 from phf.study.plan import EVALUATE, TRAIN, Arm, StudyRun
@@ -56,8 +58,10 @@ def prepare(
     folder: StudyFolder,
     announce: Callable[[str], None],
     progress: Callable[[str], None] = lambda what: None,
-) -> None:
+) -> dict[str, list[dict[str, Any]]]:
     """Annotate and encode the data of the unfinished runs with all cores, before they share them.
+
+    Returns what the data is, as a run records it (`dataset` of its provenance), by the name of a run that reads it.
 
     A tokenizer that is trained on the corpus is trained once, and copied to where each run looks for its own. A run that
     continues another one's model has its tokenizer, too, and its data.
@@ -73,28 +77,43 @@ def prepare(
             [parts, scorer, tokenizer, config.model.path_or_name, tokenization], sort_keys=True, default=str
         )
         by_data.setdefault(key, []).append(run)
+    described = {}
     for key, members in by_data.items():
         config = members[0].config
         is_trained = config.tokenizer.train_from_corpus is not None
         trained = folder.path / TOKENIZERS / f"{hash64('tokenizer', key):016x}" if is_trained else None
         if config.dataset.streaming and trained is None:
-            annotated_sources(config, config.dataset.datasets, announce)
+            sources = annotated_sources(config, config.dataset.datasets, announce)
         else:
-            _encode(members[0], trained, announce, progress)
+            sources = _encode(members[0], trained, announce, progress)
+        described[members[0].name] = _described(sources)
         if trained is not None:
             for run in members:
                 _copy(trained, folder.run(run.name) / "tokenizer")
+    seen = {named_data(run.config) for run in unfinished}
+    for run in runs:  # those that continue a model that was trained before
+        if not folder.is_finished(run.name) and named_data(run.config) not in seen:
+            seen.add(named_data(run.config))
+            sources = annotated_sources(run.config, run.config.dataset.datasets, announce)
+            described[run.name] = _described(sources)
+    return described
+
+
+def _described(sources: Sequence[str]) -> list[dict[str, Any]]:
+    from phf.training.sources import describe_sources
+
+    return describe_sources(sources)
 
 
 def _encode(
     run: StudyRun, tokenizer: Path | None, announce: Callable[[str], None], progress: Callable[[str], None]
-) -> None:
+) -> list[str]:
     from phf.training.data import prepare_data, resolve_percentiles
 
     if tokenizer is not None:
         tokenizer.parent.mkdir(parents=True, exist_ok=True)
     config, _ = resolve_percentiles(run.config, lambda message: None)
-    prepare_data(config, announce, tokenizer, progress)
+    return prepare_data(config, announce, tokenizer, progress).sources
 
 
 def _copy(tokenizer: Path, target: Path) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from phf.runs.reader import Run
+from phf.study.agreement import runs_of_other_data
 from phf.study.attacks import Attack, read_attack
 from phf.study.folder import StudyFolder
 from phf.study.jobs import Job, is_finished, jobs_of
@@ -18,6 +20,8 @@ class Results:
 
     runs: dict[str, Run] = field(default_factory=dict)
     """Each with the numbers of its evaluation, if the study has one."""
+    provenance: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Of the training of each run that has finished."""
     attacks: dict[str, Attack] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     """Name of each job without a result -> the reason; what follows a job that has none is not listed."""
@@ -28,15 +32,22 @@ class Results:
 def results_of(runs: Sequence[StudyRun], folder: StudyFolder, failures: Mapping[str, str]) -> Results:
     """The results in the folder; `failures`: why jobs without one have none.
 
-    A run whose evaluation is missing has no result, since what its training ended with is not comparable.
+    A run whose evaluation is missing has no result, since what its training ended with is not comparable; nor has a run that
+    was trained on other data than the others.
     """
     results = Results()
-    num_whole = 0
+    whole = set()
     for run in runs:
         problems = _collect(run, folder, results)
         results.missing.update({name: failures.get(name, problem) for name, problem in problems.items()})
-        num_whole += not problems
-    return replace(results, num_whole=num_whole)
+        if not problems:
+            whole.add(run.name)
+    for name, problem in runs_of_other_data(runs, results.provenance, folder).items():
+        results.missing[name] = problem
+        results.runs.pop(name, None)
+        results.attacks.pop(name, None)
+        whole.discard(name)
+    return replace(results, num_whole=len(whole))
 
 
 def _collect(run: StudyRun, folder: StudyFolder, results: Results) -> dict[str, str]:
@@ -48,6 +59,7 @@ def _collect(run: StudyRun, folder: StudyFolder, results: Results) -> dict[str, 
             if not isinstance(trained, Run):
                 return {job.name: trained}
             results.runs[run.name] = trained
+            results.provenance[run.name] = trained.provenance
             continue
         problem = _measured(job, folder, results) if is_finished(job, folder) else UNFINISHED
         if problem is not None:

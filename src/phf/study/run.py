@@ -8,6 +8,7 @@ from typing import Any
 from phf.report.html import check_can_render
 from phf.runs.reader import Run
 from phf.storage.files import only_job
+from phf.study.agreement import refuse_changed_data
 from phf.study.analyse import analyse
 from phf.study.attacks import analyse_attacks
 from phf.study.begin import begin
@@ -67,9 +68,9 @@ def run_study(
             callbacks.announce(notice)
         failures: dict[str, str] = {}
         if unfinished:
-            prepare(
-                [job.run for job in unfinished if job.command == TRAIN], folder, callbacks.announce, callbacks.progress
-            )
+            of_training = [job.run for job in unfinished if job.command == TRAIN]
+            data = prepare(of_training, folder, callbacks.announce, callbacks.progress)
+            refuse_changed_data(runs, folder, data)
             of_runs = list({job.run.name: job.run for job in unfinished}.values())
             failures = execute(jobs, folder, places(of_runs), launcher, callbacks.show, callbacks.announce)
         answer = read_answer(name, study, runs, folder, failures)

@@ -43,7 +43,7 @@ from phf.training.settle import settle
 from phf.training.sharing import Sharing
 from phf.training.sources import describe_sources
 from phf.training.spikes import SpikeLog, Spikes
-from phf.training.start import open_run_dir, refuse_other_batch, refuse_started
+from phf.training.start import open_run_dir, refuse_other_batch, refuse_other_data, refuse_started
 from phf.training.trackers.callback import Trackers
 from phf.training.trainer import ObjectiveTrainer
 from phf.training.unused import is_unused, settle_unused, unused_in_a_step
@@ -126,6 +126,8 @@ def _train(
     def prepare() -> RunData:
         data = prepare_data(config, announce, run_dir / "tokenizer", progress, check_tokenizer)
         check_scores(data.train, method.objective)
+        if checkpoint is not None:
+            refuse_other_data(run_dir, data.sources)
         return data
 
     data = division.main_first(prepare)  # the main process writes, the others find everything cached

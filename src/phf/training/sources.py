@@ -1,12 +1,14 @@
 """What a run was trained on: datasets by their manifests, and the scorers that made them."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from phf.config import DatasetConfig
-from phf.corpus.manifest import read_manifest
+from phf.corpus.manifest import Manifest, read_manifest
 from phf.corpus.sources.listing import MANIFEST
+from phf.runs.data import CONTENT
 from phf.scorers.base import scorer_mismatch
 from phf.storage.files import file_sha256
 
@@ -44,9 +46,16 @@ def _source(source: str) -> dict[str, Any]:
     return {
         "source": ", ".join(manifest.sources),
         "manifest_sha256": file_sha256(folder / MANIFEST),
+        CONTENT: _content(manifest),
         "scorer": manifest.scorer,
         "segmenter": manifest.segmenter,
         "num_documents": manifest.num_documents,
         "num_segments": manifest.num_segments,
         "num_unscored": manifest.num_unscored,
     }
+
+
+def _content(manifest: Manifest) -> str | None:
+    """Hash of texts, ids and scores; None where the manifest does not have those of the shards."""
+    hashes = [str(shard["sha256"]) for shard in manifest.shards]
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest() if hashes else None

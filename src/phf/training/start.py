@@ -1,11 +1,12 @@
 """Where a run starts: in a new folder, or from the last sound checkpoint of one that was interrupted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from phf.config import Config
 from phf.errors import ConfigError, OutputError
+from phf.runs.data import describe_data, is_same_data
 from phf.runs.folder import clear_failed_start, has_steps, is_started, refuse_other_configuration
 from phf.runs.reader import read_provenance
 from phf.runs.writer import RunWriter
@@ -19,6 +20,7 @@ from phf.training.checkpoints.find import (
 )
 from phf.training.checkpoints.write import clear_unfinished
 from phf.training.settings.arguments import Arithmetic
+from phf.training.sources import describe_sources
 
 
 def refuse_unknown(run_dir: Path) -> None:
@@ -60,6 +62,17 @@ def refuse_other_batch(run_dir: Path, arithmetic: Arithmetic) -> None:
             f"{arithmetic.effective_batch_size}. "
             "Start as many processes as before. (A run that sets training.effective_batch_size may be continued by another "
             "number.)"
+        )
+
+
+def refuse_other_data(run_dir: Path, sources: Sequence[str]) -> None:
+    """Raises `OutputError` if a run to be resumed was begun on other data than the annotated `sources`."""
+    before, now = read_provenance(run_dir).get("dataset"), describe_sources(sources)
+    if before is not None and not is_same_data(before, now):
+        raise OutputError(
+            f"The training data has changed since the run in {run_dir} began, so resuming would mix two runs: it was "
+            f"{describe_data(before)}, and is {describe_data(now)} now. Restore the data, choose another --run-name, or "
+            "delete the folder to train on the data of today."
         )
 
 
