@@ -9,6 +9,7 @@ from phf.cli.cache import cache
 from phf.cli.evaluate import evaluate
 from phf.cli.export import export
 from phf.cli.group import Commands
+from phf.cli.label import label
 from phf.cli.listing import list_
 from phf.cli.profile import profile
 from phf.cli.quickstart import quickstart
@@ -48,7 +49,7 @@ def options(
     """Pretraining language models with human feedback: score a corpus, train on the scores, show the evidence."""
 
 
-for command in (reward, annotate, score, profile, train, export, evaluate, redteam, report, study):
+for command in (label, reward, annotate, score, profile, train, export, evaluate, redteam, report, study):
     app.command()(command)
 app.command("list")(list_)
 app.command()(quickstart)

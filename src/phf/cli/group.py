@@ -22,6 +22,7 @@ KEPT = {
     "redteam": f"Finished rounds are kept. {AGAIN}",
     "quickstart": f"Finished work is kept. {AGAIN}",
     "study": f"Finished runs and checkpoints are kept. {AGAIN}",
+    "label": "Every answer is saved. Run the same command again to continue.",
     "reward": "Nothing was written. Run the same command again.",
     "profile": "Run the same command again.",
     "report": "Run the same command again.",
@@ -31,7 +32,7 @@ TAKES_OVERRIDES = ("train", "evaluate", "redteam", "study")
 """The commands among whose arguments KEY=VALUE is an override."""
 OF_AN_AGENT = re.compile(r"^--(\w+(?:\.\w+)+=)")
 """How the agent of a sweep (Weights & Biases) writes an override; options have no dot in their names."""
-ALONE = ("annotate", "reward", "redteam", "quickstart", "study")
+ALONE = ("annotate", "label", "reward", "redteam", "quickstart", "study")
 """The commands that write a folder from one process, whose children they start themselves."""
 
 

@@ -1,0 +1,116 @@
+"""Answers are appended at once, and what was answered is not asked again."""
+
+import json
+import threading
+
+import pytest
+
+from phf.errors import CorpusError
+from phf.labels.journal import Journal
+from phf.labels.read import read_labels
+
+
+def lines(tmp_path):
+    return [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
+
+
+def test_ratings_are_read_by_reward_as_they_were_given(session, tmp_path):
+    asked = session()
+    first, second = (asked.current, None)
+    assert asked.answer(first.key, 5)
+    second = asked.current
+    assert second is not first
+    assert asked.answer(second.key, "skip")
+    assert asked.answer(asked.current.key, 1)
+    line = lines(tmp_path)[0]
+    assert (line["text"], line["rating"], line["annotator"]) == (first.segments[0].text, 5, "ann")
+    assert line["time"].endswith("+00:00")
+    labels = read_labels([str(tmp_path / "labels.jsonl")])
+    assert [label.badness for label in labels.labels] == [1.0, 0.0]
+    assert labels.left_out == {"skipped by the annotator": 1}
+
+
+@pytest.mark.parametrize(("answer", "better"), [("first", 0), ("second", 1)])
+def test_the_better_text_of_a_pair_is_the_chosen_one(session, tmp_path, answer, better):
+    asked = session(kind="pairs")
+    texts = [segment.text for segment in asked.current.segments]
+    assert asked.answer(asked.current.key, answer)
+    (label,) = read_labels([str(tmp_path / "labels.jsonl")]).labels
+    assert (label.chosen, label.rejected) == (texts[better], texts[1 - better])
+
+
+def test_a_session_resumes_for_its_annotator_and_starts_over_for_another(session):
+    asked = session()
+    answered = [asked.current.key]
+    asked.answer(answered[0], 2)
+    again, other = session(), session("bob")
+    assert (again.num_done, other.num_done) == (1, 0)
+    assert again.current.key != answered[0]
+    assert {question.key for question in other.questions} == {question.key for question in asked.questions}
+    assert other.current.key == answered[0]
+
+
+@pytest.mark.parametrize("answer", [0, 6, "5", True, "first", None, 2.0])
+def test_what_is_not_an_answer_is_not_saved(session, tmp_path, answer):
+    asked = session()
+    assert not asked.answer(asked.current.key, answer)
+    assert not asked.answer("another question", 3)
+    assert not (tmp_path / "labels.jsonl").exists()
+
+
+def test_an_answer_that_arrives_twice_counts_once(session, tmp_path):
+    asked = session()
+    key = asked.current.key
+    saved = []
+    threads = [threading.Thread(target=lambda: saved.append(asked.answer(key, 3))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(saved) == [False, False, False, True]
+    assert len(lines(tmp_path)) == 1
+
+
+def test_an_incomplete_last_line_is_replaced(session, tmp_path):
+    session().answer(session().current.key, 4)
+    path = tmp_path / "labels.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"text": "cut o')
+    asked = session()
+    assert asked.num_done == 1
+    asked.answer(asked.current.key, 2)
+    assert path.read_bytes().startswith(whole)
+    assert [line["rating"] for line in lines(tmp_path)] == [4, 2]
+
+
+def test_labels_of_segments_that_the_dataset_lacks_are_refused(session, tmp_path, dataset):
+    path = tmp_path / "labels.jsonl"
+    line = {"text": "x", "rating": 1, "annotator": "ann", "dataset": dataset, "id": "nowhere", "segment": 3}
+    path.write_text(json.dumps(line) + "\n")
+    with pytest.raises(CorpusError, match=r"labels.jsonl, line 1: labels segment 3 of document 'nowhere'"):
+        session()
+    with pytest.raises(CorpusError, match=r"line 1: labels segment 3"):
+        session(how="quantiles", columns=("scores",))
+    path.write_text(json.dumps({**line, "dataset": "another"}) + "\n")
+    assert session().num_done == 0
+
+
+@pytest.mark.parametrize("line", ['{"a": 1}', "[]", '{"text": 3}', '{"skipped": true}', "{", '{"chosen": "a"}'])
+def test_a_file_of_something_else_is_refused(session, tmp_path, line):
+    (tmp_path / "labels.jsonl").write_text(line + "\n")
+    with pytest.raises(CorpusError, match=r"labels.jsonl, line 1"):
+        session()
+
+
+def test_what_a_dataset_without_text_can_ask(session, tmp_path):
+    path = tmp_path / "c.jsonl"
+    path.write_text(json.dumps({"text": " "}) + "\n")
+    with pytest.raises(CorpusError, match="does not contain a segment with text to ask about"):
+        session(source=str(path))
+    path.write_text(json.dumps({"text": "One."}) + "\n")
+    with pytest.raises(CorpusError, match="does not contain two segments"):
+        session(source=str(path), kind="pairs")
+
+
+def test_a_file_that_is_not_there_has_no_entries(tmp_path):
+    assert Journal(tmp_path / "none.jsonl").entries() == []
