@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from phf.errors import ConfigError, CorpusError, ObjectiveError
-from phf.feedback.objectives import AWR, IGNORE_INDEX, MLE, Objective, Unlikelihood, build_objective
+from phf.feedback.objectives import AWR, IGNORE_INDEX, MLE, Masking, Objective, Unlikelihood, build_objective
 from phf.feedback.objectives.base import select_targets
 from phf.feedback.objectives.logs import LogTotals, merged
 from phf.models import head as head_module
@@ -27,6 +27,7 @@ OBJECTIVES = {
     "mle": MLE(),
     "unlikelihood at 0": Unlikelihood(score_threshold=0.0, alpha=0.5),
     "unlikelihood soft": Unlikelihood(score_threshold=None, alpha=1.0),
+    "masking": Masking(score_threshold=0.4),
     "awr": AWR(alpha=0.5, beta=0.3),
     "awr clipped": AWR(alpha=0.2, beta=0.01, clip_value=True, clip_weight_max=3.0),
     "awr normalised": AWR(alpha=0.5, beta=1.0, normalize_advantage=True),
@@ -128,6 +129,7 @@ def test_loss_is_a_sum_over_the_global_count_so_micro_batches_add_up(name, batch
         AWR(alpha=1, beta=1e12),
         AWR(alpha=1, beta=1e12, use_value_head=True),
         Unlikelihood(score_threshold=1.0, alpha=7.0),  # scores are at most 1: nothing is misaligned
+        Masking(score_threshold=1.0),
     ],
 )
 def test_limits_to_mle(objective, batch):
@@ -202,6 +204,21 @@ def test_the_distributions_that_an_inspection_logs_are_those_of_the_loss(setting
 def test_advantage_is_whitened_over_scored_targets(batch):
     logs = dense(AWR(alpha=0.5, beta=1.0, normalize_advantage=True), batch).logs
     assert logs["advantage_avg"].item() == pytest.approx(0, abs=1e-12)
+
+
+def test_a_masked_token_has_no_loss_and_no_gradient_but_counts_as_a_target():
+    logits = torch.zeros(1, 4, 4, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([[0, 1, 2, 3]])
+    scores = torch.tensor([[0.0, 0.5, 0.6, torch.nan]], dtype=torch.float64)
+    output = Masking(score_threshold=0.5)(logits=logits, labels=labels, token_scores=scores)
+    assert output.loss.item() == pytest.approx(2 * math.log(4) / 3)  # of three targets, the second is masked
+    assert output.logs["learned_share"].item() == pytest.approx(2 / 3)
+    assert output.logs["lm_loss"].item() == pytest.approx(math.log(4))
+    (grad,) = torch.autograd.grad(output.loss, logits)
+    (plain,) = torch.autograd.grad(MLE()(logits=logits, labels=labels).loss, logits)
+    assert (grad[0, 1] == 0).all()
+    assert torch.equal(grad[0, [0, 2]], plain[0, [0, 2]])
+    assert grad[0, 0, 1] < 0  # descending raises the logit of the learned target
 
 
 def test_gradient_lowers_misaligned_tokens_and_raises_aligned_ones():

@@ -33,6 +33,8 @@ class Method:
     """What `conditioning` chooses from, best first."""
     drop_token_fraction: float = 0.0
     """Share of segments, in [0, 1], that do not get their control token."""
+    loss_on_control_tokens: bool = True
+    """Whether control tokens are targets of the loss."""
     conditioning_config: Mapping[str, Any] | None = None
     """`class_name` and settings that `conditioning` was made from."""
     tags_every_segment: bool = False
@@ -115,6 +117,7 @@ def method_of(config: Config) -> Method:
         conditioning=None if section is None else _conditioning(section, tokens),
         control_tokens=tokens,
         drop_token_fraction=0.0 if tagging is None else tagging.drop_token_fraction,
+        loss_on_control_tokens=tagging is None or tagging.loss_on_control_tokens,
         conditioning_config=section,
         tags_every_segment=bool(tagging and tagging.tag_every_segment_when_sampling),
         objective_config=config.objective,

@@ -216,6 +216,10 @@ OBJECTIVES = Registry(
             "phf.feedback.objectives.unlikelihood:Unlikelihood",
             "raise p(aligned tokens), lower p(misaligned)",
         ),
+        "Masking": (
+            "phf.feedback.objectives.masking:Masking",
+            "maximum likelihood without loss on misaligned tokens, which stay visible as context",
+        ),
         "AWR": ("phf.feedback.objectives.awr:AWR", "likelihood weighted by exp(advantage / beta); RWR is alpha = 1"),
     },
 )

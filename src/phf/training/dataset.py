@@ -1,7 +1,7 @@
 """Blocks as torch's datasets, for any number of processes and data-loading workers, and as batches."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,18 +24,26 @@ class Collator:
 
     The first label is not a target, since nothing predicts it; marking it lets Trainer count targets exactly.
     Raises `CorpusError` for a score that the objective cannot use.
+
+    Args:
+        objective: what the scores are checked for.
+        ignored_ids: tokens that are never targets, such as control tokens without loss.
+
+    Attributes:
+        ignores_only_first: whether all other labels are targets.
     """
 
-    ignores_only_first = True
-    """Whether all other labels are targets."""
-
-    def __init__(self, objective: Objective | None = None) -> None:
+    def __init__(self, objective: Objective | None = None, ignored_ids: Sequence[int] = ()) -> None:
         self.objective = objective
+        self.ignored_ids = torch.tensor(ignored_ids, dtype=torch.int64)
+        self.ignores_only_first = not len(ignored_ids)
 
     def __call__(self, items: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
         ids = torch.from_numpy(np.stack([item["input_ids"] for item in items]))
         labels = ids.clone()
         labels[:, 0] = IGNORE_INDEX
+        if not self.ignores_only_first:
+            labels[torch.isin(ids, self.ignored_ids)] = IGNORE_INDEX
         scores = np.stack([item["token_scores"] for item in items])
         if self.objective is not None:
             self.objective.check_scores(scores, "a block of the training data")

@@ -207,7 +207,7 @@ def _train(
         model=module,
         args=plan.arguments,
         train_dataset=training_dataset(data.train, plan, 0 if checkpoint is None else step_of(checkpoint)),
-        data_collator=Collator(method.objective),
+        data_collator=Collator(method.objective, () if method.loss_on_control_tokens else data.control_ids),
         callbacks=[log, *inspection, *callbacks, preemption],
     )
     trainer.callback_handler.callbacks.insert(0, EvaluationsAtEnd(callbacks, preemption))

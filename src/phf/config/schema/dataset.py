@@ -25,6 +25,8 @@ class ConditionalTrainingConfig(Section):
     """Control token of misaligned segments."""
     drop_token_fraction: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of segments that do not get their control token."""
+    loss_on_control_tokens: bool = True
+    """Whether control tokens are targets, as in the paper. False: the model reads them, and is not trained to predict them."""
     tag_every_segment_when_sampling: bool | None = None
     """Whether a model that was prompted with one control token may emit it again before later segments, as it did in
     training. The other control token is always banned. None: what `bad_words_ids` of the scenarios imply, or False."""
@@ -48,6 +50,8 @@ class ConditioningConfig(Section):
     """Control tokens, best first; samples are generated from the first one."""
     drop_token_fraction: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of segments that do not get their control token."""
+    loss_on_control_tokens: bool = True
+    """Whether control tokens are targets, as in the paper. False: the model reads them, and is not trained to predict them."""
     tag_every_segment_when_sampling: bool | None = None
     """Whether a model that was prompted with a control token may emit it again before later segments, as it did in
     training. The others are always banned. None: what `bad_words_ids` of the scenarios imply, or False."""

@@ -7,6 +7,7 @@ An objective is a function `token_loss(nll, scores, values)` of each target toke
 from phf.feedback.objectives.awr import AWR
 from phf.feedback.objectives.base import IGNORE_INDEX, LossOutput, Objective
 from phf.feedback.objectives.build import build_objective
+from phf.feedback.objectives.masking import Masking
 from phf.feedback.objectives.mle import MLE
 from phf.feedback.objectives.unlikelihood import Unlikelihood
 
@@ -15,6 +16,7 @@ __all__ = [
     "IGNORE_INDEX",
     "MLE",
     "LossOutput",
+    "Masking",
     "Objective",
     "Unlikelihood",
     "build_objective",
