@@ -68,8 +68,8 @@ def test_bins_of_equal_scores_are_merged_and_reported(tmp_path):
     assert section.control_tokens == ["<|quantile1|>", "<|quantile4|>", "<|quantile5|>"]
     assert section.model_extra == {"edges": [0.0, 0.1, 0.2]}
     merged = (
-        "3 of 5 bins are left, because many scores are equal: <|quantile1|>, <|quantile2|>, <|quantile3|> all end at the "
-        "score 0 and are <|quantile1|>"
+        "3 of 5 bins are left, because many scores are equal: <|quantile1|>, <|quantile2|>, <|quantile3|> end at the "
+        "score 0 and are one bin, <|quantile1|>"
     )
     assert f"dataset.conditioning: {merged}" in said
     assert percentiles["dataset.conditioning"] == merged

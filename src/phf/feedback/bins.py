@@ -39,7 +39,7 @@ def merged_bins(config: Config) -> tuple[Config, str | None]:
 
 def _describe(bins: dict[float, list[str]], number: int) -> str:
     merged = "; ".join(
-        f"{', '.join(names)} all end at the score {edge:g} and are {names[0]}"
+        f"{', '.join(names)} end at the score {edge:g} and are one bin, {names[0]}"
         for edge, names in bins.items()
         if len(names) > 1
     )
