@@ -4,12 +4,15 @@ import math
 
 import pytest
 import torch
+from tests.tiny import tiny_lm, tiny_tokenizer
+from transformers import AutoModelForSequenceClassification
 
 from phf.errors import ConfigError, DivergedError
 from phf.labels.label import Pair, Rating
 from phf.models.load import pretrained_tokenizer
 from phf.reward.fit import CENTRING, encode, fit, pair_loss, rating_loss
 from phf.reward.settings import RewardSettings, parse_shares
+from phf.scorers import build_scorer
 
 
 def test_the_loss_of_a_pair_is_bradley_terry_with_centred_outputs():
@@ -36,6 +39,22 @@ def test_long_texts_lose_their_start(tiny_base):
     assert tokenizer.convert_ids_to_tokens(pair["rows"][0]) == ["[CLS]", "c", "d", "[SEP]"]
     assert (num_cut, rating["target"], tokenizer.truncation_side) == (1, 0.25, side)
     assert "target" not in pair
+
+
+def test_a_decoder_without_padding_token_scores_a_text_alone_as_in_a_batch(tmp_path):
+    lm, tokenizer = tiny_lm("gpt2", tiny_tokenizer()), tiny_tokenizer()
+    tokenizer.pad_token = None
+    lm.save_pretrained(tmp_path / "base")
+    labels = [Pair(f"return {i}", f"x={i}" * 9, "", None) for i in range(8)]
+    fit(tmp_path / "base", tokenizer, labels, RewardSettings(epochs=1, batch_size=3), tmp_path / "out")
+    texts = ["a", "return a + b", "x=1\n" * 9]
+    scorer = build_scorer(
+        {"class_name": "ClassifierScorer", "path_or_name": str(tmp_path / "out"), "activation": "none"}
+    )
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    alone = [model(input_ids=torch.tensor([tokenizer(text)["input_ids"]])).logits.item() for text in texts]
+    assert scorer.score_texts(texts) == pytest.approx(alone, abs=1e-6)
+    assert model.config.id2label == {0: "misaligned"}
 
 
 def test_a_loss_that_is_not_finite_ends_in_a_message(tiny_base, tmp_path, monkeypatch):

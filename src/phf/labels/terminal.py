@@ -17,7 +17,10 @@ def ask_in_terminal(session: Session, console: Console, read_line: Callable[[], 
 
     `read_line`: returns what was typed, or raises `EOFError` at the end.
     """
-    choices = ", ".join(f"{button.key or button.value}: {button.label}" for button in buttons(session))
+    choices = ", ".join(
+        button.label if button.label.startswith(button.value) else f"{button.key}: {button.label}"
+        for button in buttons(session)
+    )
     while (question := session.current) is not None:
         console.print(
             Text(f"\n{title(session)} ({session.num_done + 1:,} of {len(session.questions):,})", style="bold")

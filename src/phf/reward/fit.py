@@ -67,43 +67,43 @@ def fit(base: Path, tokenizer: Any, labels: Sequence[Label], settings: RewardSet
     The same labels, settings and machine give the same weights. Raises `ConfigError` for a base without a sequence classifier,
     `DivergedError` where weights or losses are not finite.
     """
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # a new head is expected here
-    try:
-        with seeded(settings.seed), tempfile.TemporaryDirectory() as scratch, without_progress_bar():
-            model = load_base(base, tokenizer)
-            max_length = length_limit(model, tokenizer, settings)
-            encoded, num_cut = encode(tokenizer, labels, max_length)
-            trainer = RewardTrainer(
-                model=model,
-                args=_arguments(settings, scratch),
-                train_dataset=encoded,
-                data_collator=_Collator(model),
-            )
-            trainer.remove_callback(PrinterCallback)
-            loss = trainer.train().training_loss
-            if not math.isfinite(loss) or not all(bool(p.isfinite().all()) for p in model.parameters()):
-                raise DivergedError("The reward model's loss or weights are not finite: lower --learning-rate.")
-            model.save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
-    finally:
-        transformers_logging.set_verbosity(verbosity)
+    with seeded(settings.seed), tempfile.TemporaryDirectory() as scratch, without_progress_bar():
+        model = load_base(base, tokenizer)
+        max_length = length_limit(model, tokenizer, settings)
+        encoded, num_cut = encode(tokenizer, labels, max_length)
+        trainer = RewardTrainer(
+            model=model,
+            args=_arguments(settings, scratch),
+            train_dataset=encoded,
+            data_collator=_Collator(model),
+        )
+        trainer.remove_callback(PrinterCallback)
+        loss = trainer.train().training_loss
+        if not math.isfinite(loss) or not all(bool(p.isfinite().all()) for p in model.parameters()):
+            raise DivergedError("The reward model's loss or weights are not finite: lower --learning-rate.")
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return num_cut
 
 
 def load_base(base: Path, tokenizer: Any) -> Any:
     """The base model with a new head of one output, in float32, with a padding token."""
-    model = load_model(
-        AutoModelForSequenceClassification,
-        str(base),
-        KEY,
-        has_new_head=True,
-        num_labels=1,
-        id2label={0: OUTPUT},
-        label2id={OUTPUT: 0},
-        problem_type="regression",
-        dtype=torch.float32,
-    )
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # a new head is expected here
+    try:
+        model = load_model(
+            AutoModelForSequenceClassification,
+            str(base),
+            KEY,
+            has_new_head=True,
+            num_labels=1,
+            id2label={0: OUTPUT},
+            label2id={OUTPUT: 0},
+            problem_type="regression",
+            dtype=torch.float32,
+        )
+    finally:
+        transformers_logging.set_verbosity(verbosity)
     config = model.config.get_text_config()
     own = getattr(config, "pad_token_id", None)
     if own is None or own < 0:
