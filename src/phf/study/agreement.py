@@ -48,7 +48,10 @@ def runs_of_other_data(
             )
     for run in runs:
         if run.starts_from in others and run.name in provenance:
-            others.setdefault(run.name, f"{run.starts_from}, whose model it continues, was trained on other data")
+            others.setdefault(
+                run.name,
+                f"{run.starts_from}, whose model it continues, was trained on other data. Delete {folder.run(run.name)}, too",
+            )
     return others
 
 
