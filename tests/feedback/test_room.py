@@ -20,6 +20,8 @@ ALLOWED = {
     "models/exporting/card.py": "warns, in words, of what the tokens besides the best do",
     "models/exporting/card_settings.py": "a setting in words",
     "registry/names.py": "says in a line what unlikelihood does",
+    "reward/fit.py": "the name of a reward model's output",
+    "reward/run.py": "says in words what that output means",
 }
 """Files that may, and why."""
 
