@@ -53,7 +53,13 @@ def test_wrong_options_end_in_one_message(dataset, tmp_path, options, message): 
 
 @pytest.mark.slow
 def test_the_page_is_served_until_it_is_interrupted(dataset, tmp_path):  # noqa: F811
-    command = [sys.executable, "-m", "phf", "label", dataset, "--annotator", "ann", "--output", tmp_path / "l.jsonl"]
+    # what runs in the background of a shell is started without SIGINT
+    start = (
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "runpy.run_module('phf', run_name='__main__', alter_sys=True)"
+    )
+    command = [sys.executable, "-c", start]
+    command += ["label", dataset, "--annotator", "ann", "--output", tmp_path / "l.jsonl"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         output = ""

@@ -73,7 +73,7 @@ def test_held_out_loss_is_not_measured_of_nan(head):
     module.lm.config.name_or_path = "runs/diverged/model"
     settings = {"threshold": 0.0, "control_ids": [], "eos_id": 0, "bytes_per_text_token": 1.0}
     with pytest.raises(ModelError, match=r"runs/diverged/model\): the probabilities that it gives to text"):
-        held_out_loss(module, Blocks([[1, 2]], [[0, 0]]), **settings, batch_size=1, max_tokens=10)
+        held_out_loss(module, Blocks([[1, 2]], [[0, 0]]), **settings, batch_size=1)
 
 
 def test_kl_is_not_measured_of_nan_on_either_side(tmp_path):

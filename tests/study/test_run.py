@@ -127,7 +127,7 @@ def test_missing_runs_are_the_exit_status(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     values = tiny_values(str(tmp_path))
     (tmp_path / "mine.yml").write_text(yaml.safe_dump(values))
-    monkeypatch.setattr("phf.study.run.prepare", lambda *arguments: None)
+    monkeypatch.setattr("phf.study.run.prepare", lambda *arguments: {})
     monkeypatch.setattr("phf.study.run.validate", lambda *arguments: None)
     monkeypatch.setattr("phf.study.run.execute", lambda *arguments: dict.fromkeys(NAMES, "no GPU"))
     result = CliRunner().invoke(app, ["study", "mine.yml"])

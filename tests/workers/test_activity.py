@@ -71,5 +71,5 @@ def test_sampling_and_held_out_loss_say_how_far_they_are(monkeypatch):
     module = ObjectiveLM(tiny_lm("gpt2", tokenizer), MLE())
     module.lm.base_model.register_forward_pre_hook(lambda *_: said.append(current_activity()))
     settings = {"threshold": 0.0, "control_ids": [], "eos_id": 0, "bytes_per_text_token": 1.0}
-    held_out_loss(module, Blocks([[1, 2]] * 3, [[0, 0]] * 3), **settings, batch_size=2, max_tokens=10)
+    held_out_loss(module, Blocks([[1, 2]] * 3, [[0, 0]] * 3), **settings, batch_size=2)
     assert "held-out blocks, 2 of 3, 0 s" in said
