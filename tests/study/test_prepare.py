@@ -7,7 +7,7 @@ from phf.errors import PhfError
 from phf.study.folder import StudyFolder
 from phf.study.jobs import jobs_of
 from phf.study.plan import TRAIN
-from phf.study.prepare import validate
+from phf.study.prepare import _copy, validate
 
 RUN = "pep8-quickstart-mle-seed1"
 
@@ -40,3 +40,17 @@ def test_measurements_that_a_task_configures_are_not(tmp_path):
     }
     jobs = [job for job in jobs_of(runs_of(methods=["mle"], seeds=[1], **study)) if job.command != TRAIN]
     validate(jobs, StudyFolder(tmp_path), lambda warning: pytest.fail(warning))
+
+
+def test_a_run_has_the_tokenizer_of_the_data_of_today_until_it_has_begun(tmp_path):
+    old, new, run = (tmp_path / name for name in ("old", "new", "run"))
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "tokenizer.json").write_text(folder.name)
+    _copy(old, run)
+    _copy(new, run)  # the corpus was changed before the run began
+    assert (run / "tokenizer" / "tokenizer.json").read_text() == "new"
+    (run / "config.yaml").write_text("")
+    (run / "checkpoint-2").mkdir()
+    _copy(old, run)
+    assert (run / "tokenizer" / "tokenizer.json").read_text() == "new"

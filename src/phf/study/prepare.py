@@ -1,5 +1,6 @@
 """What is done once for all runs of a study: they are validated, and their data is annotated, tokenized and encoded."""
 
+import filecmp
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -7,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from phf.errors import PhfError
+from phf.runs.data import CONTENT
 from phf.storage.hashing import hash64
 from phf.study.agreement import named_data
 from phf.study.folder import StudyFolder
-from phf.study.jobs import Job, parts_of
+from phf.study.jobs import Job, is_trained_in, parts_of
 from phf.study.plan import EVALUATE, TRAIN, Arm, StudyRun
 from phf.tokens.prepare import annotated_sources
 
@@ -80,16 +82,16 @@ def prepare(
     described = {}
     for key, members in by_data.items():
         config = members[0].config
+        data = described[members[0].name] = _described(annotated_sources(config, config.dataset.datasets, announce))
         is_trained = config.tokenizer.train_from_corpus is not None
-        trained = folder.path / TOKENIZERS / f"{hash64('tokenizer', key):016x}" if is_trained else None
-        if config.dataset.streaming and trained is None:
-            sources = annotated_sources(config, config.dataset.datasets, announce)
-        else:
-            sources = _encode(members[0], trained, announce, progress)
-        described[members[0].name] = _described(sources)
+        # of this data: there may be one of a corpus that has been changed since
+        name = f"{hash64('tokenizer', key, json.dumps([source.get(CONTENT) for source in data])):016x}"
+        trained = folder.path / TOKENIZERS / name if is_trained else None
+        if not config.dataset.streaming or trained is not None:
+            _encode(members[0], trained, announce, progress)
         if trained is not None:
             for run in members:
-                _copy(trained, folder.run(run.name) / "tokenizer")
+                _copy(trained, folder.run(run.name))
     seen = {named_data(run.config) for run in unfinished}
     for run in runs:  # those that continue a model that was trained before
         if not folder.is_finished(run.name) and named_data(run.config) not in seen:
@@ -107,20 +109,28 @@ def _described(sources: Sequence[str]) -> list[dict[str, Any]]:
 
 def _encode(
     run: StudyRun, tokenizer: Path | None, announce: Callable[[str], None], progress: Callable[[str], None]
-) -> list[str]:
+) -> None:
     from phf.training.data import prepare_data, resolve_percentiles
 
     if tokenizer is not None:
         tokenizer.parent.mkdir(parents=True, exist_ok=True)
     config, _ = resolve_percentiles(run.config, lambda message: None)
-    return prepare_data(config, announce, tokenizer, progress).sources
+    prepare_data(config, announce, tokenizer, progress)
 
 
-def _copy(tokenizer: Path, target: Path) -> None:
-    """A copy that is complete or absent; a run that has a tokenizer keeps it."""
-    if target.exists():
+def _copy(tokenizer: Path, run_dir: Path) -> None:
+    """A copy that is complete or absent; a run that has begun keeps its tokenizer."""
+    target = run_dir / "tokenizer"
+    if target.exists() and (is_trained_in(run_dir) or _is_copy(tokenizer, target)):
         return
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(tokenizer, partial)
+    shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
+
+
+def _is_copy(tokenizer: Path, target: Path) -> bool:
+    names = [path.name for path in tokenizer.iterdir()]
+    same, _, _ = filecmp.cmpfiles(tokenizer, target, names, shallow=False)
+    return len(same) == len(names)
