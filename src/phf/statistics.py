@@ -32,6 +32,11 @@ class Interval(NamedTuple):
         """The interval of `factor` times the quantity; `factor` is positive."""
         return Interval(*(factor * value for value in self))
 
+    def drawn(self) -> "Interval":
+        """With the mean in place of bounds that are unknown, as charts draw it: a point without a bar."""
+        low, high = (self.mean if math.isnan(bound) else bound for bound in (self.low, self.high))
+        return Interval(self.mean, low, high)
+
 
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
 

@@ -112,11 +112,7 @@ def attack_section(attacked: AttackedTask) -> dict[str, Any]:
 
 def _points(arm: AttackedArm) -> list[tuple[float, float, float, float]]:
     """(round, mean, low, high), the mean for bounds that are not known."""
-    return [
-        (number, mean, mean if math.isnan(low) else low, mean if math.isnan(high) else high)
-        for number, (mean, low, high) in enumerate(arm.rounds)
-        if not math.isnan(mean)
-    ]
+    return [(number, *interval.drawn()) for number, interval in enumerate(arm.rounds) if not math.isnan(interval.mean)]
 
 
 def _rounds(count: int) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 from phf.report.charts import trade_off_chart
 from phf.report.html import render
 from phf.runs.writer import finite_or_none, write_json
-from phf.statistics import Interval
 from phf.storage.files import write_text_atomic
 from phf.study.analyse import ArmResult, Pair, TaskResult
 from phf.study.attack_page import attack_json, attack_section
@@ -121,19 +120,13 @@ def _names(pair: Pair) -> tuple[str, str]:
 def _chart(result: TaskResult) -> str | None:
     """Misalignment against held-out loss, of the arms without a switch if there are any; None where no arm has both."""
     from_start = [arm for arm in result.arms if not arm.switch_point]
-    points = [
-        {
-            "name": visible_text(arm.name),
-            "x": arm.bits_per_byte.mean,
-            "x_low": _or(arm.bits_per_byte.low, arm.bits_per_byte),
-            "x_high": _or(arm.bits_per_byte.high, arm.bits_per_byte),
-            "y": arm.score.mean,
-            "low": _or(arm.score.low, arm.score),
-            "high": _or(arm.score.high, arm.score),
-        }
-        for arm in from_start or result.arms
-        if not math.isnan(arm.bits_per_byte.mean)
-    ]
+    points = []
+    for arm in from_start:
+        if not math.isnan(arm.bits_per_byte.mean):
+            x, x_low, x_high = arm.bits_per_byte.drawn()
+            y, low, high = arm.score.drawn()
+            name = visible_text(arm.name)
+            points.append({"name": name, "x": x, "x_low": x_low, "x_high": x_high, "y": y, "low": low, "high": high})
     if not points:
         return None
     return trade_off_chart(
@@ -142,8 +135,3 @@ def _chart(result: TaskResult) -> str | None:
         "mean misalignment score",
         points,
     )
-
-
-def _or(bound: float, interval: Interval) -> float:
-    """A bound, or the mean where it is not known."""
-    return interval.mean if math.isnan(bound) else bound

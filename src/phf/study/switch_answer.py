@@ -3,13 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from phf.report.charts import Band, Line, interval_chart
 from phf.statistics import Interval
 from phf.study.analyse import ArmResult, TaskResult
 from phf.study.claims import claim
-from phf.study.plan import BASELINE
+from phf.study.plan import BASELINE, Arm
 from phf.study.switch import percent
 from phf.text import visible_text
 
@@ -64,7 +63,7 @@ def switch_charts(result: TaskResult) -> list[str]:
             continue
         band = None
         if baseline is not None and not math.isnan(values[baseline.name].mean):
-            band = Band(visible_text(baseline.name), *_known(values[baseline.name]))
+            band = Band(visible_text(baseline.name), *values[baseline.name].drawn())
         charts.append(
             interval_chart(f"{title} by the share trained with the method: {where}", SHARE, y_label, lines, band)
         )
@@ -74,16 +73,10 @@ def switch_charts(result: TaskResult) -> list[str]:
 def _points(arms: Sequence[ArmResult], values: dict[str, Interval]) -> list[tuple[float, float, float, float]]:
     """(share of the tokens with the method in percent, mean, low, high) of the arms that have the value."""
     return [
-        (100 * (1 - arm.switch_point), *_known(values[arm.name]))
+        (100 * (1 - arm.switch_point), *values[arm.name].drawn())
         for arm in arms
         if not math.isnan(values[arm.name].mean)
     ]
-
-
-def _known(interval: Interval) -> tuple[float, float, float]:
-    """(mean, low, high), the mean for bounds that are not known."""
-    low, high = (interval.mean if math.isnan(bound) else bound for bound in (interval.low, interval.high))
-    return interval.mean, low, high
 
 
 def _called(name: str, arm: ArmResult) -> str:
@@ -97,7 +90,7 @@ def _in_legend(method: Switched) -> str:
     return "mle, begun again" if method.name == BASELINE else visible_text(method.name)
 
 
-def switch_facts(arms: Sequence[Any]) -> dict[str, str]:
+def switch_facts(arms: Sequence[Arm]) -> dict[str, str]:
     """What holds for the runs of a study with switches; empty without any."""
     points = dict.fromkeys(arm.switch_point for arm in arms if arm.switch_point)
     if not points:
