@@ -15,14 +15,13 @@ from typing import Any
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 from transformers import AutoModelForSequenceClassification, PrinterCallback, Trainer, TrainingArguments
-from transformers.utils import logging as transformers_logging
 
 from phf.errors import ConfigError, DivergedError
 from phf.evaluation.seeding import seeded
 from phf.labels.label import Label, Rating
 from phf.reward.settings import RewardSettings
 from phf.scorers.transformer.sequence_classifier import longest_input, looks_at_the_end, padded
-from phf.storage.pretrained import load_model, without_progress_bar
+from phf.storage.pretrained import load_model, without_progress_bar, without_warnings
 from phf.storage.reading import without_surrogates
 
 CENTRING = 0.01
@@ -88,9 +87,7 @@ def fit(base: Path, tokenizer: Any, labels: Sequence[Label], settings: RewardSet
 
 def load_base(base: Path, tokenizer: Any) -> Any:
     """The base model with a new head of one output, in float32, with a padding token."""
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # a new head is expected here
-    try:
+    with without_warnings():  # a new head is expected here
         model = load_model(
             AutoModelForSequenceClassification,
             str(base),
@@ -102,8 +99,6 @@ def load_base(base: Path, tokenizer: Any) -> Any:
             problem_type="regression",
             dtype=torch.float32,
         )
-    finally:
-        transformers_logging.set_verbosity(verbosity)
     config = model.config.get_text_config()
     own = getattr(config, "pad_token_id", None)
     if own is None or own < 0:

@@ -262,6 +262,17 @@ def first_sentence(error: Exception) -> str:
 
 
 @contextmanager
+def without_warnings() -> Iterator[None]:
+    """Do what transformers would warn about, such as giving a model a new head, where that is intended."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+
+
+@contextmanager
 def without_progress_bar() -> Iterator[None]:
     """Load a model without transformers' own progress bar."""
     was_enabled = transformers_logging.is_progress_bar_enabled()

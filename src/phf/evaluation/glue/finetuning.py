@@ -20,7 +20,6 @@ from transformers import (
     TrainerCallback,
     TrainingArguments,
 )
-from transformers.utils import logging as transformers_logging
 
 from phf.config import GlueConfig
 from phf.config.differences import differences
@@ -32,7 +31,7 @@ from phf.models.context import context_of
 from phf.models.model_folder import model_hashes, processes
 from phf.statistics import student_interval
 from phf.storage.files import write_text_atomic
-from phf.storage.pretrained import load_model
+from phf.storage.pretrained import load_model, without_warnings
 from phf.storage.reading import read_json_lines_as
 from phf.storage.shapes import GlueLine
 from phf.tokens.document_start import own_prefix
@@ -161,45 +160,41 @@ def _finetune(
     """`metrics` after the best epoch, `epochs` (dev scores) and `num_samples` of the dev set."""
     sizes = [len(splits[split]) for split in task.dev_splits]
     callback = _BestEpoch(settings["patience"])
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # a new head is expected here
-    try:
-        with seeded(seed), tempfile.TemporaryDirectory() as scratch:
-            model = _load_classifier(folder, task, tokenizer)
-            max_length = min(settings["max_length"], context_of(model.config) or settings["max_length"])
-            dev = [example for split in task.dev_splits for example in splits[split]]
-            use_bfloat16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-            arguments = TrainingArguments(
-                output_dir=scratch,
-                learning_rate=settings["learning_rate"],
-                per_device_train_batch_size=settings["batch_size"] // processes().num_processes,
-                per_device_eval_batch_size=2 * settings["batch_size"],
-                num_train_epochs=settings["epochs"],
-                warmup_steps=WARMUP_RATIO,  # below 1: a share of all steps
-                weight_decay=WEIGHT_DECAY,
-                eval_strategy="epoch",
-                save_strategy="no",
-                logging_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-                bf16=use_bfloat16,
-                seed=seed,
-                use_cpu=not torch.cuda.is_available(),
-                dataloader_pin_memory=torch.cuda.is_available(),
-            )
-            trainer = Trainer(
-                model=model,
-                args=arguments,
-                train_dataset=encode_examples(tokenizer, task, splits["train"], max_length),
-                eval_dataset=encode_examples(tokenizer, task, dev, max_length),
-                data_collator=DataCollatorWithPadding(tokenizer),
-                compute_metrics=lambda prediction: _dev_metrics(task, sizes, prediction),
-                callbacks=[callback],
-            )
-            trainer.remove_callback(PrinterCallback)
-            trainer.train()
-    finally:
-        transformers_logging.set_verbosity(verbosity)
+    # a new head is expected here
+    with without_warnings(), seeded(seed), tempfile.TemporaryDirectory() as scratch:
+        model = _load_classifier(folder, task, tokenizer)
+        max_length = min(settings["max_length"], context_of(model.config) or settings["max_length"])
+        dev = [example for split in task.dev_splits for example in splits[split]]
+        use_bfloat16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        arguments = TrainingArguments(
+            output_dir=scratch,
+            learning_rate=settings["learning_rate"],
+            per_device_train_batch_size=settings["batch_size"] // processes().num_processes,
+            per_device_eval_batch_size=2 * settings["batch_size"],
+            num_train_epochs=settings["epochs"],
+            warmup_steps=WARMUP_RATIO,  # below 1: a share of all steps
+            weight_decay=WEIGHT_DECAY,
+            eval_strategy="epoch",
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            bf16=use_bfloat16,
+            seed=seed,
+            use_cpu=not torch.cuda.is_available(),
+            dataloader_pin_memory=torch.cuda.is_available(),
+        )
+        trainer = Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=encode_examples(tokenizer, task, splits["train"], max_length),
+            eval_dataset=encode_examples(tokenizer, task, dev, max_length),
+            data_collator=DataCollatorWithPadding(tokenizer),
+            compute_metrics=lambda prediction: _dev_metrics(task, sizes, prediction),
+            callbacks=[callback],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
     return {
         "metrics": callback.epochs[callback.best],
         "epochs": [epoch["score"] for epoch in callback.epochs],

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from phf.errors import ConfigError
 from phf.feedback.objectives import IGNORE_INDEX
-from phf.storage.pretrained import UNREADABLE
+from phf.storage.pretrained import UNREADABLE, without_warnings
 
 PROBE_TOLERANCE = 1e-4
 """Relative difference up to which the last hidden state counts as the input of the output embedding (float32)."""
@@ -133,15 +132,12 @@ def probing(lm: PreTrainedModel, training: bool) -> Iterator[None]:
     modes = {module: module.training for module in lm.modules()}
     device = lm.get_input_embeddings().weight.device
     lm.train(training)
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # a probe need not be reported
+    devices = [device] if device.type not in ("cpu", "meta") else []
     try:
-        with torch.random.fork_rng(
-            [device] if device.type not in ("cpu", "meta") else [], device_type=_rng_device(device)
-        ):
+        # a probe need not be reported
+        with without_warnings(), torch.random.fork_rng(devices, device_type=_rng_device(device)):
             yield
     finally:
-        transformers_logging.set_verbosity(verbosity)
         for module, mode in modes.items():
             module.training = mode
 
