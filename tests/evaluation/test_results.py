@@ -8,7 +8,8 @@ import yaml
 
 from phf.config import dump_config, load_config
 from phf.errors import OutputError
-from phf.evaluation.results import DATASET_KEYS_OF_0_1, RESULTS, Results
+from phf.evaluation.results import DATASET_KEYS_OF_0_1, Results
+from phf.runs.layout import EVALUATION
 
 MODEL = {"model.safetensors": "a1", "config.json": "b2"}
 PARTS = {"kl": {"kl/nats_per_token": 0.5, "kl/x": None}}
@@ -39,7 +40,7 @@ def test_what_is_written_is_read_again_and_says_what_it_is_of(tmp_path):
     assert results(tmp_path).read() == {}
     results(tmp_path).write({"method": "m"}, PARTS)
     assert results(tmp_path, "training.learning_rate=1", "objective={name: AWR, alpha: 1, beta: 1}").read() == PARTS
-    written = json.loads((tmp_path / "out" / RESULTS).read_text())
+    written = json.loads((tmp_path / "out" / EVALUATION).read_text())
     assert (written["method"], written["job"]["model"]) == ("m", MODEL)
     assert load_config(config=tmp_path / "out" / "config.yaml")[0] == load(tmp_path)
 
@@ -77,7 +78,7 @@ def as_0_1_wrote(tmp_path, threshold=0.25):
     identity = json.dumps([1, MODEL, {key: saved[key] for key in keys}, 3, threshold], sort_keys=True)
     (tmp_path / "out").mkdir()
     evaluation = {"method": "m", "identity": hashlib.sha256(identity.encode()).hexdigest(), "parts": PARTS}
-    (tmp_path / "out" / RESULTS).write_text(json.dumps(evaluation))
+    (tmp_path / "out" / EVALUATION).write_text(json.dumps(evaluation))
     return saved
 
 
@@ -97,7 +98,7 @@ def test_results_of_version_0_1_are_kept_and_completed(is_finished, tmp_path):
     assert kept.read() == PARTS
     kept.write({}, PARTS)
     assert results(tmp_path).read() == PARTS
-    assert "identity" not in json.loads((tmp_path / "out" / RESULTS).read_text())
+    assert "identity" not in json.loads((tmp_path / "out" / EVALUATION).read_text())
 
 
 def test_results_of_version_0_1_are_not_of_a_setting_that_it_did_not_have(tmp_path):

@@ -11,13 +11,12 @@ from phf.config import Config
 from phf.config.differences import differences
 from phf.config.meaning import configuration_differences
 from phf.errors import ConfigError, OutputError
-from phf.runs.layout import CONFIG, METRICS
+from phf.runs.layout import CONFIG, EVALUATION, METRICS
 from phf.runs.writer import RunWriter, write_json
 from phf.storage.plain_yaml import read_yaml
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import EvaluationFile
 
-RESULTS = "evaluation.json"
 SECTIONS = ("dataset", "generation", "kl_gpt3_callback", "downstream", "glue")
 """Sections of the configuration that affect the numbers, besides the seed."""
 ELSEWHERE = "Choose another folder with --output."
@@ -43,7 +42,7 @@ class Results:
         Raises `OutputError`, with the keys that differ, for results of another model or with settings that mean something
         else; they may have been written by an older version.
         """
-        path = self.folder / RESULTS
+        path = self.folder / EVALUATION
         if not path.is_file():
             if (self.folder / METRICS).exists():
                 raise OutputError(f"{self.folder} already contains a run. {ELSEWHERE}")
@@ -62,7 +61,7 @@ class Results:
         """Write the finished parts; `facts`: additional information for people."""
         if not parts or not (self.folder / CONFIG).is_file():
             RunWriter(self.folder).write_config(self.task)  # first: results are compared by it
-        write_json(self.folder / RESULTS, {**facts, "job": self._job, "parts": parts})
+        write_json(self.folder / EVALUATION, {**facts, "job": self._job, "parts": parts})
 
     def _differing(self, values: Mapping[str, Any]) -> str:
         path = self.folder / CONFIG

@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from phf.errors import CorpusError
 from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer
-from phf.runs.layout import CONFIG, run_of_model
+from phf.runs.layout import CONFIG, EVALUATION, run_of_model
 from phf.storage.files import file_sha256
 from phf.storage.hub import offline_where_unreachable
 from phf.storage.pretrained import first_sentence, is_unreachable, without_progress_bar
@@ -54,7 +54,7 @@ def find_model(path: Path) -> Path:
             f"phf train --config {path.parent / 'config.yaml'} --run-name {path.parent.name} --resume, then evaluate "
             f"{path.parent}."
         )
-    is_training = (path / "config.yaml").is_file() and not (path / "evaluation.json").is_file()
+    is_training = (path / "config.yaml").is_file() and not (path / EVALUATION).is_file()
     if is_training and not (path / "model").exists():
         raise CorpusError(
             f"{path} is a run that has exported no model yet. Finish it with phf train --config {path / 'config.yaml'} "

@@ -18,6 +18,7 @@ from phf.redteam.red_lm import build_red_lm
 from phf.redteam.rounds import RoundFiles, claimed
 from phf.redteam.search import Search, ShowProgress, Trial
 from phf.redteam.target import Target, load_target
+from phf.runs.layout import SEARCH
 from phf.runs.writer import RunWriter, write_json
 from phf.sampling.generate import Samples
 from phf.scorers import checked_scores
@@ -61,7 +62,7 @@ def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgres
         write_pool(output / "pool.jsonl", chain.from_iterable(trial.pool for trial in trials))
         scored = _scored_samples(trials, target)
         writer.write_samples("redteam", settings.num_rounds, sample_lines(scored))
-        write_json(output / "redteam.json", result)
+        write_json(output / SEARCH, result)
         finish(writer, folder, config, target, metrics_lines(rounds, rescored))
     return result
 

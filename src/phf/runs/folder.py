@@ -6,14 +6,25 @@ from pathlib import Path
 from phf.config import Config
 from phf.config.meaning import configuration_differences
 from phf.errors import ConfigError, CorpusError, OutputError
-from phf.runs.layout import CONFIG, INSPECTED, METRICS, PROVENANCE, SAMPLES, SPIKES, STREAM_INDEX, TRACKERS
+from phf.runs.layout import (
+    CONFIG,
+    EVALUATION,
+    INSPECTED,
+    METRICS,
+    PROVENANCE,
+    SAMPLES,
+    SEARCH,
+    SPIKES,
+    STREAM_INDEX,
+    TRACKERS,
+)
 from phf.storage.reading import parse_json, read_bytes, typed
 from phf.storage.shapes import Metrics
 
 OF_OTHER_VERBS = (
-    "evaluation.json",
+    EVALUATION,
     "comparison.json",
-    "redteam.json",
+    SEARCH,
     "replay.json",
     "pool.jsonl",
     "job.json",

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 CONFIG, PROVENANCE, METRICS, SAMPLES, MODEL = "config.yaml", "provenance.json", "metrics.jsonl", "samples", "model"
+EVALUATION, SEARCH = "evaluation.json", "redteam.json"
+"""What `phf evaluate` and `phf redteam` write."""
 SPIKES = "spikes.jsonl"
 TRACKERS = "trackers.json"
 """Tracker -> the name or id of its run."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from phf.errors import CorpusError
+from phf.runs.layout import SEARCH
 from phf.statistics import UNBOUNDED, UNKNOWN, Estimate, Interval, difference, mean_estimate, student_interval
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import SearchFile
@@ -20,7 +21,6 @@ from phf.study.analyse import excludes_zero, score_bounds
 from phf.study.plan import Arm, StudyRun
 from phf.study.power import needed_seeds
 
-NUMBERS = "redteam.json"
 FRESH, POOL = "best_fresh", "pool_mean"
 
 
@@ -95,7 +95,7 @@ class AttackedTask:
 
 def read_attack(folder: Path) -> Attack | str:
     """The search that `phf redteam` wrote to a folder, or why its numbers cannot be used."""
-    path = folder / NUMBERS
+    path = folder / SEARCH
     try:
         trials = read_json_as(SearchFile, path, CorpusError, f"Delete {folder} to search again.", finite=True)["trials"]
     except CorpusError as error:

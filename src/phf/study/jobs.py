@@ -8,10 +8,9 @@ from typing import Any
 
 from phf.config import Config
 from phf.errors import CorpusError
-from phf.evaluation.results import RESULTS
 from phf.redteam.rounds import JOB
 from phf.runs.folder import has_steps, is_started
-from phf.runs.layout import METRICS, MODEL
+from phf.runs.layout import EVALUATION, METRICS, MODEL
 from phf.runs.reader import read_provenance
 from phf.storage.files import last_line
 from phf.storage.reading import parse_json
@@ -78,7 +77,7 @@ def has_begun(job: Job, folder: StudyFolder) -> bool:
     output = folder.output(job.run.name, job.command)
     if job.command == TRAIN:
         return is_trained_in(output)
-    return any((output / name).is_file() for name in (METRICS, RESULTS, JOB))
+    return any((output / name).is_file() for name in (METRICS, EVALUATION, JOB))
 
 
 def is_trained_in(run_dir: Path) -> bool:
@@ -122,13 +121,13 @@ def measured_model(job: Job, folder: StudyFolder) -> Any:
     return (
         _read(output / JOB).get("model")
         if job.command == REDTEAM
-        else _read(output / RESULTS).get("job", {}).get("model")
+        else _read(output / EVALUATION).get("job", {}).get("model")
     )
 
 
 def _measured(output: Path) -> set[str]:
     """The finished parts of an evaluation."""
-    return set(_read(output / RESULTS).get("parts", ()))
+    return set(_read(output / EVALUATION).get("parts", ()))
 
 
 def _read(path: Path) -> Any:

@@ -6,12 +6,12 @@ from typing import Any
 
 from phf.errors import ConfigError
 from phf.models.model_folder import model_hashes
+from phf.runs.layout import EVALUATION
 from phf.runs.reader import Run, read_run
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import EvaluationFile
 from phf.text import code_span, table_row
 
-RESULTS = "evaluation.json"
 PARTS = ("generation/", "eval/", "kl/", "downstream/", "glue/")
 BOUNDS = ("_low", "_high")
 LEFT_OUT = (*BOUNDS, "_per_second")
@@ -74,8 +74,10 @@ def _weights(hashes: Mapping[str, str]) -> dict[str, str]:
 
 
 def _job(folder: Path) -> Mapping[str, Any]:
-    path = folder / RESULTS
+    path = folder / EVALUATION
     if not path.is_file():
-        raise ConfigError(f"{folder} is not an evaluation: it has no {RESULTS}. Give a folder that phf evaluate wrote.")
+        raise ConfigError(
+            f"{folder} is not an evaluation: it has no {EVALUATION}. Give a folder that phf evaluate wrote."
+        )
     results: Mapping[str, Any] = read_json_as(EvaluationFile, path, ConfigError, "Evaluate the model again.")
     return results.get("job") or {}
