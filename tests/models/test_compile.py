@@ -10,6 +10,7 @@ from transformers import masking_utils
 
 from phf.feedback.objectives import IGNORE_INDEX
 from phf.models import ObjectiveLM, ValueHead, chunked_loss
+from phf.models.building.documents import ANSWERS, ORIGINALS, one_document_per_row
 from phf.models.log_odds import turn_into_difference
 
 pytestmark = pytest.mark.slow  # the compiler is imported
@@ -77,6 +78,15 @@ def test_what_is_compiled_attends_causally_without_a_mask():
     (attention,) = backend.calls_of(torch.nn.functional.scaled_dot_product_attention)
     assert attention.kwargs["is_causal"] is True
     assert attention.kwargs.get("attn_mask") is None
+    assert masking_utils.find_packed_sequence_indices.__name__ == "find_packed_sequence_indices"
+
+
+def test_what_transformers_finds_out_is_restored_whatever_was_left_there():
+    for name in ORIGINALS:
+        setattr(masking_utils, name, ANSWERS[name])  # as by a signal in the middle, or another thread
+    with one_document_per_row(True):
+        assert masking_utils.find_packed_sequence_indices is ANSWERS["find_packed_sequence_indices"]
+    assert {name: getattr(masking_utils, name) for name in ORIGINALS} == ORIGINALS
     assert masking_utils.find_packed_sequence_indices.__name__ == "find_packed_sequence_indices"
 
 

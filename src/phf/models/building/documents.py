@@ -70,13 +70,13 @@ def one_document_per_row(is_known: bool) -> Iterator[None]:
     if not is_known:
         yield
         return
-    before = {name: getattr(masking_utils, name) for name in ANSWERS if hasattr(masking_utils, name)}
-    for name in before:
-        setattr(masking_utils, name, ANSWERS[name])
     try:
+        for name in ORIGINALS:
+            setattr(masking_utils, name, ANSWERS[name])
         yield
     finally:
-        for name, function in before.items():
+        # not what was there before: another thread may have been in here, or a signal may have left it here
+        for name, function in ORIGINALS.items():
             setattr(masking_utils, name, function)
 
 
@@ -94,6 +94,9 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "is_torchdynamo_exporting": _not_exporting,
 }
 """Functions by which transformers finds out whether attention needs a mask, and what they would answer here."""
+ORIGINALS: dict[str, Callable[..., Any]] = {
+    name: getattr(masking_utils, name) for name in ANSWERS if hasattr(masking_utils, name)
+}
 
 
 def uses_flash_attention(lm: Any) -> bool:
