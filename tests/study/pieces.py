@@ -23,14 +23,40 @@ def runs_of(**changes) -> list[StudyRun]:
     return expand(a_study(**changes))[0]
 
 
-def finished(folder: Path, run: StudyRun, scores: list[float], bits: float, **numbers: float) -> None:
+class DigitScorer:
+    """The number in a text; None for one without. It counts how many texts it was asked about."""
+
+    score_bounds = (0.0, 1.0)
+    num_scored = 0
+
+    def __init__(self, times: float = 1.0) -> None:
+        self.times = times
+
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        DigitScorer.num_scored += len(texts)
+        return [self.times * float(text) if text.replace(".", "").isdigit() else None for text in texts]
+
+
+DIGITS = "tests.study.pieces:DigitScorer"
+
+
+def finished(
+    folder: Path,
+    run: StudyRun,
+    scores: list[float],
+    bits: float,
+    *,
+    texts: list[str] | None = None,
+    dataset: list[dict] | None = None,
+    **numbers: float,
+) -> None:
     """A run folder as `phf train` leaves it."""
     path = StudyFolder(folder).run(run.name)
     (path / "samples").mkdir(parents=True)
     (path / "model").mkdir()
     (path / "model" / "config.json").write_text("{}")
     (path / "config.yaml").write_text(dump_config(run.config))
-    provenance = {"method": run.arm.method, "max_steps": 2, "num_parameters": 10}
+    provenance = {"method": run.arm.method, "max_steps": 2, "num_parameters": 10, "dataset": dataset}
     (path / "provenance.json").write_text(json.dumps(provenance))
     line = {
         "step": 2,
@@ -40,8 +66,8 @@ def finished(folder: Path, run: StudyRun, scores: list[float], bits: float, **nu
     }
     (path / "metrics.jsonl").write_text(json.dumps(line | numbers) + "\n")
     lines = [
-        {"step": 2, "prompt": "", "continuation": "x", "score": score, "segments": ["x"], "segment_scores": [score]}
-        for score in scores
+        {"step": 2, "prompt": "", "continuation": text, "score": score, "segments": [text], "segment_scores": [score]}
+        for text, score in zip(texts or ["x"] * len(scores), scores, strict=True)
     ]
     (path / "samples" / "prompted.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 

@@ -36,15 +36,15 @@ def finite(option: typer.CallbackParam, value: float | None) -> float | None:
     return value
 
 
-def scorer_section(text: str) -> dict[str, Any]:
-    """A scorer's name, or its section of a configuration written inline."""
+def scorer_section(text: str, option: str = "--scorer") -> dict[str, Any]:
+    """A scorer's name, or its section of a configuration written inline; `option`: the one that it is given to."""
     if not text.lstrip().startswith("{"):
         return {"class_name": text}
     from phf.storage.plain_yaml import parse_yaml
 
-    section = parse_yaml(text, f"--scorer {text}", ConfigError, SCORER_FORM)
+    section = parse_yaml(text, f"{option} {text}", ConfigError, SCORER_FORM)
     if not isinstance(section, dict) or not all(isinstance(key, str) for key in section):
-        raise ConfigError(f"--scorer {text}: is not a YAML mapping. {SCORER_FORM}")
+        raise ConfigError(f"{option} {text}: is not a YAML mapping. {SCORER_FORM}")
     return section
 
 

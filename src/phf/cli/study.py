@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from phf.cli.options import MoreOverrides, Overrides
+from phf.cli.options import MoreOverrides, Overrides, scorer_section
 from phf.cli.terminal import console, quiet, say, shown
 from phf.errors import ConfigError
 
@@ -33,6 +33,13 @@ def study(
     size: Annotated[str | None, typer.Option(help="tiny, small or gpt2, for tasks that have sizes.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Instead of the study's seeds: 1 to this number.")] = None,
     override: Overrides = None,
+    held_out_scorer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Scorer that took no part in training, a name or {class_name: NAME, key: value}, besides those of the "
+            "study: samples are scored by it, too. Repeat it for several."
+        ),
+    ] = None,
     output_dir: Annotated[
         Path | None,
         typer.Option(help="Folder for its runs and the answer; default: runs/<study>, with --task and --size."),
@@ -58,6 +65,7 @@ def study(
     quiet()
     from phf.cli.progress import heartbeat
     from phf.cli.study_progress import study_progress
+    from phf.study.held_out_scorers import build_held_out
     from phf.study.plan import expand, folder_name
     from phf.study.run import Callbacks, run_study
     from phf.study.schema import read_study
@@ -65,11 +73,14 @@ def study(
     name, described = read_study(study)
     changes = {"tasks": task, "methods": method, "size": size, "seeds": seeds and list(range(1, seeds + 1))}
     described = described.model_copy(update={key: value for key, value in changes.items() if value})
+    sections = [scorer_section(text, "--held-out-scorer") for text in held_out_scorer or ()]
+    described = described.model_copy(update={"held_out_scorers": [*described.held_out_scorers, *sections]})
     overrides = [*(override or []), *(more or [])]
     chosen = [*map(folder_name, task or ()), *([size] if size else [])]
     folder = output_dir or Path("runs") / "-".join([name, *chosen])
     if dry_run:
         runs, warnings = expand(described, overrides, folder)
+        build_held_out(described.held_out_scorers, runs)
         _list_runs(runs, folder, warnings, runs_from or ())
         return
     words = _words(launcher)
@@ -134,6 +145,7 @@ def _show(answer: "Answer") -> None:
     from phf.report.html import format_number
     from phf.study.attack_page import attack_claims
     from phf.study.claims import claims
+    from phf.study.gap_page import gap_claim
     from phf.study.switch_answer import switch_claims
 
     for result in answer.results:
@@ -147,6 +159,10 @@ def _show(answer: "Answer") -> None:
         console.print(table)
         for claim in [*claims(result), *switch_claims(result)]:
             say(claim)
+    for gaps in answer.gaps:
+        say(f"{gaps.task}, {gaps.scenario}, held-out scorer {gaps.held_out}")
+        for gap in gaps.gaps:
+            say(gap_claim(gap, gaps), "yellow" if gap.verdict.is_warning else None)
     for attacked in answer.attacks:
         say(f"{attacked.task}, red team")
         for claim in attack_claims(attacked):

@@ -170,6 +170,22 @@ class SearchFile(TypedDict):
     """Of each trial: name of a number -> its value after each round, the initial one first."""
 
 
+class HeldOutScenario(TypedDict):
+    """What a held-out scorer gave the samples of a scenario."""
+
+    texts_sha256: str
+    """Of the JSON list of the texts that were scored."""
+    scores: list[Number | None]
+
+
+class HeldOutScores(TypedDict):
+    """A file of held-out-scorers/ in the folder of a study."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    scenarios: dict[str, HeldOutScenario]
+
+
 class PoolLine(TypedDict):
     """A line of pool.jsonl."""
 

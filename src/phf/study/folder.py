@@ -5,6 +5,7 @@ logs/<run>.log               what its process printed
 <run>/                       its run folder
 evaluate/<run>/              what `phf evaluate` measured on its model, where the study says so; plan/evaluate, logs/evaluate
 redteam/<run>/               the same of `phf redteam`
+held-out-scorers/<run>/      the scores that scorers which were not trained on give its samples
 study.json                   the answer, as numbers
 report.html                  the answer, as a page
 """
@@ -19,6 +20,7 @@ from phf.runs.reader import Run, read_run
 from phf.study.plan import TRAIN
 
 PLAN, LOGS, ANSWER, PAGE = "plan", "logs", "study.json", "report.html"
+HELD_OUT_SCORERS = "held-out-scorers"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class StudyFolder:
     def run(self, name: str) -> Path:
         """A run folder."""
         return self.elsewhere.get(name, self.path / name)
+
+    def held_out(self, name: str, file_name: str) -> Path:
+        """What a held-out scorer gave the samples of a run."""
+        return self.path / HELD_OUT_SCORERS / name / file_name
 
     def is_finished(self, name: str) -> bool:
         """Whether a run has exported its model, which is the last thing it does."""

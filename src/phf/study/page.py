@@ -14,6 +14,8 @@ from phf.study.attack_page import attack_json, attack_section
 from phf.study.attacks import AttackedTask
 from phf.study.claims import advice, claims
 from phf.study.folder import ANSWER, PAGE, StudyFolder
+from phf.study.gap import GapResult
+from phf.study.gap_page import gap_json, sections_of
 from phf.study.switch_answer import switch_charts, switch_claims
 from phf.text import visible_text
 
@@ -26,6 +28,8 @@ class Answer:
     results: list[TaskResult]
     attacks: list[AttackedTask]
     """The red team, of a study that has one."""
+    gaps: list[GapResult]
+    """The methods by scorers that they were not trained on, of a study that names some."""
     missing: dict[str, str]
     """Name of each run without a result, or of what was to be measured on it -> the reason."""
     num_runs: int
@@ -47,6 +51,7 @@ def write_answer(answer: Answer, folder: StudyFolder) -> None:
                 "result": result,
                 "claims": claims(result),
                 "chart": _chart(result),
+                "gaps": sections_of(answer.gaps, result.task, result.scenario),
                 "switch_claims": switch_claims(result),
                 "switch_charts": switch_charts(result),
                 "keys": list(dict.fromkeys(key for arm in result.arms for key in arm.measures)),
@@ -80,6 +85,7 @@ def to_json(answer: Answer) -> dict[str, Any]:
             }
             for result in answer.results
         ],
+        "held_out_scorers": [gap_json(result) for result in answer.gaps],
         "redteam": [attack_json(attacked) for attacked in answer.attacks],
     }
     return dict(finite_or_none(plain))

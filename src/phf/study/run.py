@@ -14,6 +14,8 @@ from phf.study.attacks import analyse_attacks
 from phf.study.begin import begin
 from phf.study.execute import Progress, execute
 from phf.study.folder import StudyFolder
+from phf.study.gap import analyse_gaps
+from phf.study.held_out_scorers import build_held_out, score_held_out
 from phf.study.jobs import is_finished, jobs_of
 from phf.study.page import Answer, write_answer
 from phf.study.plan import TRAIN, StudyRun, choose_baseline, expand
@@ -60,6 +62,7 @@ def run_study(
     folder = with_runs_of(StudyFolder(output_dir), runs, runs_from)
     if runs_from:
         callbacks.announce(f"Trained before, and used: {', '.join(folder.elsewhere) or 'no run'}")
+    build_held_out(study.held_out_scorers, runs)  # a mistake in one should be found now, not after training
     with only_job(output_dir):
         jobs = jobs_of(runs)
         unfinished = [job for job in jobs if not is_finished(job, folder)]
@@ -81,18 +84,26 @@ def run_study(
 def read_answer(
     name: str, study: Study, runs: Sequence[StudyRun], folder: StudyFolder, failures: Mapping[str, str]
 ) -> Answer:
-    """The answer of the run folders as they are; `failures`: why runs without a result have none."""
+    """The answer of the run folders as they are; `failures`: why runs without a result have none.
+
+    The samples are scored by the held-out scorers of the study, if that has not been done before.
+    """
     results = results_of(runs, folder, failures)
     compared = [run for run in runs if run.is_compared]
     baseline = choose_baseline(study, runs)
+    scorers = build_held_out(study.held_out_scorers, runs)
+    of_compared = {run.name: results.runs[run.name] for run in compared if run.name in results.runs}
+    held_out, not_scored = score_held_out(scorers, of_compared, folder)
     return Answer(
         name,
         analyse(compared, results.runs, baseline),
         analyse_attacks(compared, results.attacks, baseline),
-        results.missing,
+        analyse_gaps(compared, results.runs, held_out, baseline),
+        results.missing | {f"{name}, {scorer}": reason for (name, scorer), reason in not_scored.items()},
         len(runs),
-        results.num_whole,
-        _facts(compared, results.runs),
+        results.num_whole - len({name for name, _ in not_scored} - results.missing.keys()),
+        _facts(compared, results.runs)
+        | ({"held-out scorers": [scorer.description for scorer in held_out]} if held_out else {}),
     )
 
 

@@ -46,6 +46,11 @@ def _as_mapping(value: Any) -> Any:
     return ({} if value else None) if isinstance(value, bool) else value
 
 
+def _as_section(value: Any) -> Any:
+    """A scorer that is named without settings as the section that it stands for."""
+    return {"class_name": value} if isinstance(value, str) else value
+
+
 class Study(Section):
     """Every task with every method, in each setting that applies to it, with every seed."""
 
@@ -72,6 +77,9 @@ class Study(Section):
     """`phf evaluate` after the training of each run; its numbers take the place of those that training ends with."""
     redteam: Annotated[Measurement | None, BeforeValidator(_as_mapping)] = None
     """`phf redteam` after the training of each run."""
+    held_out_scorers: list[Annotated[dict[str, Any], BeforeValidator(_as_section)]] = []
+    """Scorers that took no part in training, each a name, or `class_name` and settings: the samples of all runs are scored by
+    them, too, those of finished runs without training again, and the page says whether improvements hold by them."""
     baseline: str | None = None
     """The method that the others are compared with; null: mle, or the first."""
 
