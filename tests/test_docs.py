@@ -14,6 +14,7 @@ from typer.main import get_command
 from phf.cli.app import app
 from phf.config import load_config
 from phf.registry.names import CONDITIONINGS, DOCUMENT_FILTERS, METRICS, OBJECTIVES, SCORERS
+from phf.scorers.judge.rubric import read_rubric
 from phf.study.plan import expand
 from phf.study.schema import parse_study
 
@@ -106,12 +107,14 @@ def test_configurations_of_commands_load(page, tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", DOCS, ids=ids(DOCS))
 def test_yaml_is_configuration(page, tmp_path):
     """A block that starts with `# name.yml` or with a section is a task of its own, or goes on top of the quickstart; one with
-    `tasks` is a study."""
+    `tasks` is a study, one with `question` the rubric of a judge."""
     sections = ("dataset", "tokenizer", "model", "objective", "training", "generation", "redteam")
     for number, code in enumerate(blocks(page, "yaml")):
         if re.search(r"^tasks:", code, re.MULTILINE):
             expand(parse_study(yaml.safe_load(code), page.name))
             continue
+        if code.startswith("question:"):
+            read_rubric(yaml.safe_load(code))
         if not re.search(rf"^({'|'.join(sections)}):", code, re.MULTILINE):
             continue
         path = tmp_path / f"{number}.yml"

@@ -59,12 +59,14 @@ class OutputError(PhfError):
 class ServerError(PhfError):
     """A model server did not give a usable answer: start or repair it, or correct its address, model or key.
 
-    `status`: the HTTP status of its last answer; None if there was none.
+    `status`: the HTTP status of its last answer; None if there was none. `reason`: what happened in a few words, to be
+    counted; it quotes nothing.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, reason: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.reason = reason or ("no usable answer" if status is None else f"status {status}")
 
 
 class MissingExtraError(PhfError):

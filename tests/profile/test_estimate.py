@@ -4,15 +4,17 @@ import gzip
 import json
 import math
 import random
+import re
 
 import numpy as np
 import pytest
+from tests.clients.fake_server import fake_server
 from tests.corpus.corpora import put_parquet
 from typer.testing import CliRunner
 
 from phf.cli.app import app
 from phf.corpus.formats.row_policy import ReadOptions
-from phf.errors import CorpusError
+from phf.errors import CorpusError, ServerError
 from phf.profile import estimate as module
 from phf.profile.estimate import estimate_corpus, ratio_interval, read_sample
 from phf.scorers import Scorer
@@ -108,7 +110,7 @@ def test_the_interval_covers_the_ratio_and_narrows_with_the_sample():
 
 def test_time_is_scaled_by_characters(tmp_path, monkeypatch):
     write_lines(tmp_path / "a.jsonl", 1000)
-    monkeypatch.setattr(module, "_timed", lambda scorer, segmenter, documents: (np.array([10.0]),) * 3)
+    monkeypatch.setattr(module, "_timed", lambda scorer, segmenter, documents: (*[np.array([10.0])] * 3, []))
     estimate = estimate_corpus(str(tmp_path), PEP8)  # one second a character
     assert estimate.process_hours.mean == pytest.approx(estimate.corpus["num_characters"] / 3600)
 
@@ -128,6 +130,65 @@ def test_what_a_model_without_a_gpu_takes_is_not_divided_by_cores(tmp_path):
     assert "n processes take 1/n of it, given n cores" in outputs[0]
     assert "its model uses all cores by itself" in outputs[1]
     assert all("1 documents, 1 characters\n" in output for output in outputs)  # not 0.0 million
+
+
+RATED = {
+    "choices": [{"message": {"content": '{"rating": 3}'}}],
+    "usage": {"prompt_tokens": 50, "completion_tokens": 5},
+}
+
+
+def judge_section(url, **settings):
+    rubric = {"question": "Bad?", "scale": [1, 5], "higher_is_worse": True}
+    return {"class_name": "JudgeScorer", "rubric": rubric, "base_url": url, "model": "m", **settings}
+
+
+def test_what_a_judge_costs_is_measured_without_its_cache_and_scaled_to_the_corpus(tmp_path, monkeypatch):
+    monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "corpus.jsonl").write_text("".join(f'{{"text": "number {i:03}"}}\n' for i in range(100)))
+    outputs = []
+    with fake_server(lambda path, body: (200, RATED)) as fake:
+        section = judge_section(fake.url, price_per_million=[2, 10])
+        for _ in range(2):  # the second time all answers are in the cache
+            estimate = estimate_corpus(str(tmp_path / "corpus.jsonl"), section, num_sampled=10)
+            usage = {key: value.mean for key, value in estimate.usage.items()}
+            assert usage == pytest.approx(
+                {
+                    "num_requests": 100,
+                    "prompt_tokens": 5000,
+                    "completion_tokens": 500,
+                    "cost": (5000 * 2 + 500 * 10) / 1e6,
+                }
+            )
+            assert estimate.num_unscored_segments == 0
+        assert len(fake.asked) == 2 * 10 + 1  # once each, and the document that warms up
+        assert json.loads(json.dumps(estimate.to_json()))["usage"]["num_requests"]["estimate"] == 100
+        for change in ({"price_per_million": [2, 10]}, {}):
+            scorer = json.dumps(judge_section(fake.url, **change))
+            arguments = ["profile", str(tmp_path / "corpus.jsonl"), "--estimate", "--scorer", scorer, "--sample", "10"]
+            outputs.append(CliRunner().invoke(app, arguments).output)
+    assert "about 100 answers; tokens of prompts: about 5,000, of answers: about 500" in outputs[0]
+    assert re.search(r"Cost: (about )?0\.015.*, by price_per_million", outputs[0])
+    assert "Cost: unknown. Set the scorer's price_per_million" in outputs[1]
+    assert "help as far as the server keeps up" in outputs[1]
+    assert "Asked of the model" not in CliRunner().invoke(app, [*arguments[:4], "PEP8Scorer"]).output
+
+
+def test_tokens_that_a_server_does_not_count_are_unknown_and_not_0(tmp_path, monkeypatch):
+    monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    with fake_server(lambda path, body: (200, {"choices": RATED["choices"]})) as fake:
+        usage = estimate_corpus(str(tmp_path / "a.jsonl"), judge_section(fake.url, price_per_million=[1, 1])).usage
+    assert usage["num_requests"].mean == 2
+    assert all(math.isnan(usage[key].mean) for key in ("prompt_tokens", "completion_tokens", "cost"))
+
+
+def test_a_judge_that_cannot_be_reached_ends_the_estimate(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    with fake_server(lambda path, body: (404, "no model m")) as fake:
+        with pytest.raises(ServerError, match="no model m"):
+            estimate_corpus(str(tmp_path / "a.jsonl"), judge_section(fake.url))
+        assert len(fake.asked) <= 2
 
 
 def test_unknown_size_and_no_text_are_errors(tmp_path):

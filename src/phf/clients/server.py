@@ -5,6 +5,7 @@ Answers are checked field by field: servers differ in what they leave out, and n
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,12 @@ from phf.storage.reading import parse_json
 from phf.text import visible
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+KEY_PREFIXES = ("hf_", "sk_", "gsk_", "nvapi_", "xai_")
+"""Keys of providers that could be names of environment variables begin like this; those with other characters cannot be."""
 NO_KEY = "none"
 """The key for a local server that does not ask for one; the client insists on a key."""
+UNREACHABLE = "cannot be reached"
+"""`ServerError.reason` where no connection to the server was possible."""
 BODY_CHARS = 300
 """Characters of a server's answer that an error message shows."""
 
@@ -79,6 +84,11 @@ class CompletionsServer:
         self.api_key_env = api_key_env
         self.timeout = timeout
         self.max_retries = max_retries
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", api_key_env) or api_key_env.startswith(KEY_PREFIXES):
+            raise ConfigError(  # without the value
+                "api_key_env is not the name of an environment variable. If it is the key itself: put it into an environment "
+                "variable, and set api_key_env to the name of that variable."
+            )
         key = os.environ.get(api_key_env)
         if not key and parts.hostname not in LOCAL_HOSTS:
             raise ConfigError(
@@ -123,7 +133,7 @@ class CompletionsServer:
             message = choice.get("message")
             content = message.get("content", "") if isinstance(message, dict) else 0
             if content is not None and not isinstance(content, str):
-                raise self._malformed("chat/completions", "a choice has no message with text")
+                raise self.malformed("chat/completions", "a choice has no message with text")
             texts.append(content or "")
         return texts
 
@@ -160,7 +170,7 @@ class CompletionsServer:
         request = {"prompt": [*prompts], "max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 1}
         choices = self._post("completions", request)
         if len(choices) != len(prompts):
-            raise self._malformed("completions", f"{len(choices)} choices for {len(prompts)} prompts")
+            raise self.malformed("completions", f"{len(choices)} choices for {len(prompts)} prompts")
         order = [choice.get("index", i) for i, choice in enumerate(choices)]
         if sorted(map(repr, order)) == sorted(map(repr, range(len(choices)))):
             choices = [choice for _, choice in sorted(zip(order, choices, strict=True), key=lambda pair: pair[0])]
@@ -178,12 +188,17 @@ class CompletionsServer:
             seeded = {} if seed is None else {"seed": seed + len(choices)}
             returned = self._post(path, {**request, **seeded, "n": n - len(choices)})
             if not returned:
-                raise self._malformed(path, "it has no choices")
+                raise self.malformed(path, "it has no choices")
             choices += returned
         return choices[:n]
 
-    def _post(self, path: str, request: dict[str, Any]) -> list[dict[str, Any]]:
+    def _post(self, path: str, request: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The `choices` of the answer."""
+        choices: list[dict[str, Any]] = self.post(path, request)["choices"]
+        return choices
+
+    def post(self, path: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a request, without its fields that are None; it has a list of mappings as `choices`."""
         openai = self._openai
         body = {"model": self.model, **{key: value for key, value in request.items() if value is not None}}
         where = f"{self.base_url}/{path}, model '{visible(self.model)}'"
@@ -192,23 +207,25 @@ class CompletionsServer:
         except openai.APITimeoutError:
             raise ServerError(
                 f"{where}: no answer within {self.timeout:g} seconds, after {self.max_retries + 1} attempts. "
-                "Is the server overloaded? Restart it, or request less at a time."
+                "Is the server overloaded? Restart it, or request less at a time.",
+                reason=f"no answer within {self.timeout:g} seconds",
             ) from None
         except openai.APIConnectionError as error:
             raise ServerError(
                 f"{where}: cannot be reached ({self._shown(str(error.__cause__ or error))}), after "
-                f"{self.max_retries + 1} attempts. Start the server, or correct base_url."
+                f"{self.max_retries + 1} attempts. Start the server, or correct base_url.",
+                reason=UNREACHABLE,
             ) from None
         except openai.APIStatusError as error:
             raise self._refused(where, error.status_code, error.response.text) from None
         try:
             answer = parse_json(text, "the answer", CorpusError)
         except CorpusError:
-            raise self._malformed(path, f"it is not JSON: {self._shown(text)}") from None
+            raise self.malformed(path, f"it is not JSON: {self._shown(text)}") from None
         choices = answer.get("choices") if isinstance(answer, dict) else None
         if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-            raise self._malformed(path, f"it has no list of choices: {self._shown(text)}")
-        return choices
+            raise self.malformed(path, f"it has no list of choices: {self._shown(text)}")
+        return answer
 
     def _refused(self, where: str, status: int, body: str) -> ServerError:
         if status in (401, 403):
@@ -226,10 +243,12 @@ class CompletionsServer:
             advice = "The server does not support this request, or not with these values."
         return ServerError(f"{where}: answered with status {status}: {self._shown(body)}. {advice}", status)
 
-    def _malformed(self, path: str, reason: str) -> ServerError:
+    def malformed(self, path: str, reason: str) -> ServerError:
+        """The error for an answer that cannot be used, because of `reason`."""
         return ServerError(
             f"{self.base_url}/{path}, model '{visible(self.model)}': the answer cannot be used: {reason}. "
-            "Is that an OpenAI-compatible server?"
+            "Is that an OpenAI-compatible server?",
+            reason="malformed answer",
         )
 
     def _shown(self, text: str) -> str:
@@ -242,7 +261,7 @@ class CompletionsServer:
     def _text(self, choice: dict[str, Any], path: str) -> str:
         text = choice.get("text")
         if not isinstance(text, str):
-            raise self._malformed(path, "a choice has no text")
+            raise self.malformed(path, "a choice has no text")
         return text
 
     def _logprobs(self, choice: dict[str, Any]) -> TokenLogprobs | None:
@@ -255,7 +274,7 @@ class CompletionsServer:
             return None
         if not all(isinstance(token, str) for token in tokens):
             return None
-        if not all(value is None or _is_logprob(value) for value in logprobs):
+        if not all(value is None or is_logprob(value) for value in logprobs):
             return None
         is_offsets = isinstance(offsets, list) and len(offsets) == len(tokens) and all(type(o) is int for o in offsets)
         return TokenLogprobs(
@@ -263,7 +282,7 @@ class CompletionsServer:
         )
 
 
-def _is_logprob(value: object) -> bool:
+def is_logprob(value: object) -> bool:
     """JSON as Python reads it also has NaN, infinities and numbers that overflow."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e9 < value < 1e-3
 
@@ -271,8 +290,9 @@ def _is_logprob(value: object) -> bool:
 def _split_url(base_url: str) -> Any:
     """The parts of `base_url`. Raises `ConfigError` if it is not the URL of a server, or contains a secret."""
     parts = urlsplit(base_url)
-    if "@" in base_url:
-        raise ConfigError("base_url contains a user name or password; remove it and set a key with api_key_env.")
+    if "@" in base_url or parts.query or parts.fragment:
+        what = "a user name or password" if "@" in base_url else "a query (after ? or #)"
+        raise ConfigError(f"base_url contains {what}; remove it and set a key with api_key_env.")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"base_url is {base_url!r}; it must be like http://localhost:8000/v1.")
     return parts

@@ -6,7 +6,6 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from phf.corpus.formats.row_policy import ReadOptions
 from phf.corpus.segmenting.segment import segment
 from phf.corpus.sources.documents import Document, DocumentReader
 from phf.corpus.sources.parts import Part, list_corpus
-from phf.errors import CorpusError
+from phf.errors import CorpusError, PhfError
 from phf.scorers import Scorer, build_scorer
-from phf.statistics import Interval, ratio_estimate
+from phf.scorers.usage import Usage
+from phf.statistics import UNKNOWN, Interval, ratio_estimate
 from phf.storage.hashing import splitmix64
 
 NUM_SAMPLED = 200
@@ -70,13 +70,15 @@ class Estimate:
     """Processor time of all threads."""
     output_bytes: float
     """Size of the annotated dataset."""
+    usage: dict[str, Interval] | None = None
+    """What a scorer asks of a language model, as in `phf.scorers.usage.Usage`, if no two segments are equal; NaN where it is
+    not known. None for other scorers."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; intervals as `estimate`, `low` and `high`."""
-        hours = {key: getattr(self, key) for key in ("process_hours", "cpu_hours")}
-        return asdict(self) | {
-            key: {"estimate": value.mean, "low": value.low, "high": value.high} for key, value in hours.items()
-        }
+        hours = {key: _plain(getattr(self, key)) for key in ("process_hours", "cpu_hours")}
+        usage = None if self.usage is None else {key: _plain(value) for key, value in self.usage.items()}
+        return asdict(self) | hours | {"usage": usage}
 
 
 def estimate_corpus(
@@ -96,7 +98,8 @@ def estimate_corpus(
     segmenter = segmenter or scorer.segmenter
     reading = read_sample(source, num_sampled, options=options)
     _timed(scorer, segmenter, reading.sample[:1])  # loads and warms up
-    sizes, wall, cpu = _timed(scorer, segmenter, reading.sample)
+    with scorer.without_cache():
+        sizes, wall, cpu, usages = _timed(scorer, segmenter, reading.sample)
     output_bytes, num_segments, num_unscored = _written(reading.sample, scorer, segmenter)
     num_chars = int(sizes.sum())
     return Estimate(
@@ -121,6 +124,7 @@ def estimate_corpus(
         process_hours=ratio_interval(wall, sizes).scaled(reading.num_chars / 3600),
         cpu_hours=ratio_interval(cpu, sizes).scaled(reading.num_chars / 3600),
         output_bytes=output_bytes / num_chars * reading.num_chars,
+        usage=_usage(usages, sizes, reading.num_chars),
     )
 
 
@@ -194,29 +198,54 @@ def ratio_interval(amounts: np.ndarray, sizes: np.ndarray) -> Interval:
     return ratio_estimate(amounts, sizes).interval((0.0, math.inf))
 
 
-def _timed(scorer: Scorer, segmenter: str, documents: list[Document]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(characters, wall-clock seconds, processor seconds) of cutting and scoring each document, or each batch of them
-    for a scorer that gains from scoring many at once."""
+def _plain(interval: Interval) -> dict[str, float]:
+    return {"estimate": interval.mean, "low": interval.low, "high": interval.high}
+
+
+def _usage(usages: list[Usage], sizes: np.ndarray, num_chars: float) -> dict[str, Interval] | None:
+    """What a whole corpus takes, given what each of some batches took, of these sizes; None if no model is asked."""
+    if not usages:
+        return None
+    columns = {
+        key: np.array([getattr(usage, key) for usage in usages], np.float64)  # None becomes NaN
+        for key in Usage._fields
+    }
+    return {
+        key: UNKNOWN if np.isnan(amounts).any() else ratio_interval(amounts, sizes).scaled(num_chars)
+        for key, amounts in columns.items()
+    }
+
+
+def _timed(
+    scorer: Scorer, segmenter: str, documents: list[Document]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Usage]]:
+    """(characters, wall-clock seconds, processor seconds, usage if it has any) of cutting and scoring each document, or each
+    batch of them for a scorer that gains from scoring many at once."""
     scores_many = type(scorer).score_documents is not Scorer.score_documents
     limit = (
         min(scorer.batch_chars, sum(len(document.text) for document in documents) // MIN_BATCHES) if scores_many else 0
     )
     rows: list[tuple[int, float, float]] = []
+    usages: list[Usage] = []
     batch: list[Document] = []
     num_chars = 0
     for number, document in enumerate(documents, start=1):
         batch.append(document)
         num_chars += len(document.text)
         if num_chars > limit or number == len(documents):
-            wall, cpu = time.perf_counter(), time.process_time()
-            with suppress(
-                Exception
-            ):  # exceptions of the scorer are counted where the sample is written; their time counts here
+            before, wall, cpu = scorer.usage, time.perf_counter(), time.process_time()
+            try:
                 scorer.score_documents([segment(document.text, segmenter) for document in batch])
+            except PhfError:
+                raise  # what a user can put right is not the document's fault
+            except Exception:  # noqa: BLE001 - counted where the sample is written; their time counts here
+                pass
             rows.append((num_chars, time.perf_counter() - wall, time.process_time() - cpu))
+            if before is not None and scorer.usage is not None:
+                usages.append(scorer.usage.since(before))
             batch, num_chars = [], 0
     sizes, wall_seconds, cpu_seconds = np.array(rows, np.float64).T
-    return sizes, wall_seconds, cpu_seconds
+    return sizes, wall_seconds, cpu_seconds, usages
 
 
 def _written(documents: list[Document], scorer: Scorer, segmenter: str) -> tuple[int, int, int]:

@@ -61,6 +61,7 @@ def show_estimate(estimate: Estimate, console: Console) -> None:
         f"{estimate.num_segments:,} segments, {estimate.num_unscored_segments:,} unscored",
         f"Time: {_hours(estimate.process_hours)} of one process; {_sharing(estimate)}",
         f"Processor time of all threads: {_hours(estimate.cpu_hours)}",
+        *_usage(estimate),
         f"Annotated dataset: about {_bytes(estimate.output_bytes)} on disk",
         "Intervals: 95% over the sampled documents. Cutting and scoring are counted; loading the scorer, reading and writing "
         "are not.",
@@ -248,7 +249,31 @@ def _minus(a: Amount, b: Amount) -> Amount:
     return Amount(a.count - b.count, a.characters - b.characters, tokens)
 
 
+def _usage(estimate: Estimate) -> Iterator[str]:
+    """What a scorer asks of a language model."""
+    if estimate.usage is None:
+        return
+    requests, prompts, answers, cost = estimate.usage.values()
+    yield (
+        f"Asked of the model: {_estimated(requests)} answers; tokens of prompts: {_estimated(prompts)}, of answers: "
+        f"{_estimated(answers)}. Equal segments are asked for once, so this is the most."
+    )
+    if not math.isnan(cost.mean):
+        yield f"Cost: {_estimated(cost)}, by price_per_million"
+    elif not estimate.has_device:
+        yield "Cost: unknown. Set the scorer's price_per_million: [of prompt tokens, of tokens of answers]."
+
+
+def _estimated(amount: Interval) -> str:
+    if math.isnan(amount.mean):
+        return "unknown"
+    estimate, low, high = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in amount)
+    return f"about {estimate}" if math.isnan(amount.low) else f"{estimate} ({low} to {high})"
+
+
 def _sharing(estimate: Estimate) -> str:
+    if estimate.usage is not None and not estimate.has_device:
+        return "more processes, or a higher concurrency, help as far as the server keeps up"
     if estimate.device == "cpu" and estimate.has_device:
         return "its model uses all cores by itself"
     return f"n processes take 1/n of it, given n {'cores' if estimate.device == 'cpu' else 'GPUs'}"

@@ -197,6 +197,10 @@ SCORERS = Registry(
             "phf.scorers.transformer.classifier:ClassifierScorer",
             "an output of any Hugging Face sequence-classification or reward model",
         ),
+        "JudgeScorer": (
+            "phf.scorers.judge.scorer:JudgeScorer",
+            "rating of an LLM by a rubric: a local model, or an OpenAI-compatible server (extra: openai)",
+        ),
         "CompositeScorer": (
             "phf.scorers.composite:CompositeScorer",
             "maximum or weighted sum of other scorers",

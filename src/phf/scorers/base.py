@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from numbers import Real
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from phf.errors import ConfigError, ScorerError
 from phf.registry.names import SCORERS
 from phf.scorers.spans import Span
+from phf.scorers.usage import Usage
 
 
 class Scorer:
@@ -28,6 +30,8 @@ class Scorer:
     """The lowest and the highest possible score; intervals of mean scores do not exceed them."""
     precision: str = ""
     """Number format and kind of device of its model, such as `bfloat16 on cuda`; "" if scores do not depend on them."""
+    usage: Usage | None = None
+    """What it has asked of a language model so far; None for a scorer that asks none."""
     working_settings: frozenset[str] = frozenset()
     """Settings that affect where and how fast it runs but not the scores (device): not part of `describe()`."""
 
@@ -64,6 +68,10 @@ class Scorer:
     def documents_spans(self, documents: list[list[str]]) -> list[list[list[Span]]]:
         """What it found in the segments of many documents; by default one document after the other."""
         return [self.document_spans(segments) for segments in documents]
+
+    def without_cache(self) -> AbstractContextManager[None]:
+        """While it is open, no score comes from a cache, so that the cost of scoring can be measured."""
+        return nullcontext()
 
     def describe(self) -> dict[str, Any]:
         """class_name, version and settings, for manifests."""

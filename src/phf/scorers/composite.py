@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import reduce
 from typing import Any, Literal
 
 from phf.errors import ConfigError
 from phf.scorers.base import Scorer, build_scorer, checked_scores, fitted_reasons
 from phf.scorers.spans import Span
+from phf.scorers.usage import Usage
 
 
 class CompositeScorer(Scorer):
@@ -78,6 +81,20 @@ class CompositeScorer(Scorer):
             [_of_part(part, span) for part, spans in zip(self.parts, of_segment, strict=True) for span in spans]
             for of_segment in zip(*columns, strict=True)
         ]
+
+    @property
+    def usage(self) -> Usage | None:  # type: ignore[override]
+        """Of those parts that have one, together."""
+        known = [part.usage for part in self.parts if part.usage is not None]
+        return reduce(Usage.plus, known) if known else None
+
+    @contextmanager
+    def without_cache(self) -> Iterator[None]:
+        """See `Scorer.without_cache`."""
+        with ExitStack() as stack:
+            for part in self.parts:
+                stack.enter_context(part.without_cache())
+            yield
 
     def describe(self) -> dict[str, Any]:
         """As for any scorer, with the descriptions of the parts instead of their configurations."""

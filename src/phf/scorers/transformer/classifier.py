@@ -59,16 +59,11 @@ class ClassifierScorer(SequenceClassifierScorer):
             raise ConfigError(
                 "scorer_config.activation: softmax over a model's only output is always 1; use sigmoid or none."
             )
-        self.version = f"1+{_model_version(path_or_name, config)}"
+        self.version = f"1+{model_version(path_or_name, config)}"
 
     def load(self, dtype: torch.dtype) -> tuple[Any, Any]:
         """See `SequenceClassifierScorer.load`."""
-        tokenizer = read_pretrained(
-            AutoTokenizer.from_pretrained, self.path_or_name, KEY, advice=ADVICE, revision=self.revision
-        )
-        if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-            # the class that transformers falls back to for a model folder without tokenizer files
-            raise ConfigError(f"{KEY}: '{self.path_or_name}' contains no tokenizer. Save the model's tokenizer there.")
+        tokenizer = saved_tokenizer(self.path_or_name, self.revision)
         model = load_model(
             AutoModelForSequenceClassification,
             self.path_or_name,
@@ -109,7 +104,16 @@ def label_index(label: int | str | bool | None, names: dict[int, str]) -> int:
     raise ConfigError(f"scorer_config.label is {label!r}; the model has no such output. {known}")
 
 
-def _model_version(path_or_name: str, config: Any) -> str:
+def saved_tokenizer(path_or_name: str, revision: str | None) -> Any:
+    """The tokenizer of a scorer's model. Raises `ConfigError` if it has none."""
+    tokenizer = read_pretrained(AutoTokenizer.from_pretrained, path_or_name, KEY, advice=ADVICE, revision=revision)
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        # the class that transformers falls back to for a model folder without tokenizer files
+        raise ConfigError(f"{KEY}: '{path_or_name}' contains no tokenizer. Save the model's tokenizer there.")
+    return tokenizer
+
+
+def model_version(path_or_name: str, config: Any) -> str:
     """Identifies the weights: their hash in a folder, the commit on the Hub. Raises `ConfigError` if there are none."""
     folder = Path(path_or_name)
     if folder.is_file():

@@ -1,0 +1,93 @@
+"""Answers of judges, kept by content: the same text is not rated twice by the same judge with the same rubric.
+
+One SQLite file for each judge and rubric, in the cache. Processes may read and write it at the same time. Of a text only its
+hash and its rating are kept.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from phf.errors import OutputError
+from phf.scorers.judge.answer import Judgement
+from phf.storage.cache import entry_path, keep_entry, trim
+
+KIND = "judgements"
+FILE = "judgements.sqlite"
+SECONDS_TO_WAIT = 60
+"""For another process that writes."""
+AT_ONCE = 500
+"""Texts looked up with one query: SQLite takes a limited number of parameters."""
+TABLE = "CREATE TABLE IF NOT EXISTS judgements (text BLOB PRIMARY KEY, rating REAL NOT NULL) WITHOUT ROWID"
+
+
+class KeptJudgements:
+    """The judgements of one judge.
+
+    Args:
+        identity: everything that its ratings depend on, in JSON's types.
+        source: what it is, for people who look at the cache.
+    """
+
+    def __init__(self, identity: Mapping[str, Any], source: str) -> None:
+        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+        self._folder = entry_path(KIND, key)
+        self._source = source
+        self._is_open = False
+
+    def find(self, texts: Sequence[str]) -> dict[str, Judgement]:
+        """Those of the texts that have a judgement. Raises `OutputError` where the cache cannot be read."""
+        if not (self._folder / FILE).exists():
+            return {}
+        names = {hash_of(text): text for text in texts}
+        judgements: dict[str, Judgement] = {}
+        hashes = iter(names)
+        with self._connection() as connection:
+            while batch := list(islice(hashes, AT_ONCE)):
+                marks = ", ".join("?" * len(batch))
+                query = f"SELECT text, rating FROM judgements WHERE text IN ({marks})"
+                for name, rating in connection.execute(query, batch):
+                    judgements[names[name]] = Judgement(rating)
+        return judgements
+
+    def add(self, judgements: Mapping[str, Judgement]) -> None:
+        """Keep the judgements of some texts that have a rating. Raises `OutputError` where the cache cannot be written."""
+        rows = [(hash_of(text), judgement.rating) for text, judgement in judgements.items()]
+        is_new = not (self._folder / FILE).exists()
+        with self._connection() as connection, connection:
+            connection.executemany("INSERT OR REPLACE INTO judgements VALUES (?, ?)", rows)
+        if is_new:
+            trim(self._folder.parents[1])
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """One for each use, since a process may fork in between."""
+        path = self._folder / FILE
+        if not self._is_open:
+            keep_entry(self._folder, self._source)
+            self._is_open = True
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(path, timeout=SECONDS_TO_WAIT)) as connection:
+                connection.execute("PRAGMA synchronous=OFF")  # what a power failure destroys is asked again
+                connection.execute(TABLE)
+                yield connection
+        except (sqlite3.Error, OSError) as error:
+            raise OutputError(_problem(path, error)) from error
+
+
+def hash_of(text: str) -> bytes:
+    """16 bytes that stand for a text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
+
+
+def _problem(path: Path, error: Exception) -> str:
+    return (
+        f"The judgements in {path} cannot be read or written: {error}. Set PHF_CACHE to a folder on a local disk, remove the "
+        "file if it is damaged, or set cache: false, which asks the judge again each time."
+    )
