@@ -13,7 +13,7 @@ from phf.models import load_lm
 from phf.tokens.tokenizer import prepare_tokenizer, train_tokenizer
 
 
-def tiny_config(source: str, method: str = "mle", **changes: object) -> Config:
+def tiny_config(source: str, method: str | None = "mle", **changes: object) -> Config:
     """The quickstart task shrunk: 2 layers of width 32, blocks of 64 tokens, 6 steps of 4 blocks."""
     overrides = {
         "dataset.datasets": [source],

@@ -306,3 +306,36 @@ def test_other_scorers_and_numbers_of_whole_models_have_tables(tmp_path):
     assert "downstream/task/acc0.625" in text
     assert "_stderr" not in text
     assert "kl/nats_per_sequence_low" not in text
+
+
+def with_schedule(folder, *phases):
+    provenance = json.loads((folder / "provenance.json").read_text())
+    schedule = [{"name": name, "from_tokens": start, "until_tokens": end} for name, start, end in phases]
+    (folder / "provenance.json").write_text(json.dumps({**provenance, "schedule": schedule}))
+    return folder
+
+
+def test_the_phases_of_a_schedule_are_shaded_and_named_on_the_training_curve(tmp_path):
+    phases = [("mle", 0, 64), ("cond<i>tional $x$", 64, 128)]
+    runs = [with_schedule(make_run(tmp_path / name, "late-start"), *phases) for name in ("a", "b")]
+    write_report([*runs, make_run(tmp_path / "mle")], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    curve = page[page.index("<h3>Training loss") : page.index("<h3>Misalignment while")]
+    assert re.findall(r'id="(phase-\d)"', curve) == ["phase-0", "phase-1"]
+    assert ">mle</text>" in curve
+    assert ">cond&lt;i&gt;tional $x$</text>" in curve
+    assert "Shaded: the phases of the schedule." in curve
+    assert "phase-0" not in page[page.index("<h3>Misalignment while") :]
+
+
+def test_of_several_schedules_each_has_a_strip_with_its_name(tmp_path):
+    runs = [
+        with_schedule(make_run(tmp_path / "a", "late-start"), ("mle", 0, 64), ("conditional", 64, 128)),
+        with_schedule(make_run(tmp_path / "b", "cool-down"), ("conditional", 0, 100), ("mle", 100, 128)),
+    ]
+    write_report(runs, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert len(re.findall(r'id="phase-\d"', page)) == 4
+    assert ">late-start: mle</text>" in page
+    assert ">cool-down: conditional</text>" in page
+    assert "a strip for each" in page

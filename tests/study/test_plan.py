@@ -109,3 +109,14 @@ def test_the_size_is_part_of_the_names():
     assert len({run.config.training.num_tokens for run in runs}) == 1
     with pytest.raises(ConfigError, match=r"huge. is not a size"):
         runs_of(tasks=["pii/emails"], size="huge")
+
+
+def test_schedules_are_methods_of_a_study_like_others():
+    late, *_ = runs_of(methods=["late-start", "mle"], seeds=[1])
+    assert late.name == "pep8-quickstart-late-start-seed1"
+    assert [phase.name for phase in late.config.schedule] == ["mle", "conditional"]
+
+
+def test_a_schedule_after_a_switch_is_refused():
+    with pytest.raises(ConfigError, match="switch_points: late-start has a schedule itself"):
+        runs_of(methods=["late-start", "mle"], seeds=[1], switch_points=[0.0, 0.5])

@@ -175,11 +175,11 @@ def test_two_processes_train_on_the_stream_as_one_does_and_either_resumes_the_ot
 
 def test_a_batch_has_no_target_at_its_first_position_and_the_scores_that_the_objective_can_use():
     item = {"input_ids": np.array([3, 4, 5]), "token_scores": np.array([0.5, np.nan, 1.0], np.float32)}
-    batch = Collator(Unlikelihood(score_threshold=None, alpha=1.0))([item, item])
+    batch = Collator([Unlikelihood(score_threshold=None, alpha=1.0)])([item, item])
     assert batch["labels"].tolist() == [[IGNORE_INDEX, 4, 5]] * 2
     item["token_scores"][2] = 1.5
     with pytest.raises(CorpusError, match=r"scores in \[0, 1\], but a block of the training data has 1.5"):
-        Collator(Unlikelihood(score_threshold=None, alpha=1.0))([item])
+        Collator([Unlikelihood(score_threshold=None, alpha=1.0)])([item])
 
 
 def test_scores_that_the_objective_cannot_use_are_refused_before_a_model_is_made(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ QUIET = {"generation.run_on_train_start": False, "generation.run_on_train_end": 
 
 def test_ignored_tokens_and_the_first_are_not_targets():
     item = {"input_ids": np.array([3, 9, 4, 8, 9]), "token_scores": np.zeros(5, np.float32)}
-    collator = Collator(ignored_ids=[8, 9])
+    collator = Collator(ignored_ids=[[8, 9]])
     assert collator([item])["labels"].tolist() == [[IGNORE_INDEX, IGNORE_INDEX, 4, IGNORE_INDEX, IGNORE_INDEX]]
     assert collator([item])["input_ids"].tolist() == [[3, 9, 4, 8, 9]]
     assert not collator.ignores_only_first

@@ -131,7 +131,7 @@ SPIKES = [Spike(5, 9.0, 2.0, 1.0, [(3, 4), (20, 29)]), Spike(6, 9.5, 2.0, 1.0, [
 
 def test_spikes_are_written_with_their_documents_and_announced(tmp_path):
     said = []
-    SpikeLog(RunWriter(tmp_path), Documents(), False, lambda step: 10 * step, said.append)(SPIKES)
+    SpikeLog(RunWriter(tmp_path), lambda step: Documents(), False, lambda step: 10 * step, said.append)(SPIKES)
     first, second = lines(tmp_path)
     assert first == {
         "step": 5,
@@ -149,7 +149,7 @@ def test_spikes_are_written_with_their_documents_and_announced(tmp_path):
 
 def test_documents_of_a_stream_are_looked_up_at_the_end(tmp_path):
     said = []
-    log = SpikeLog(RunWriter(tmp_path), Documents(), True, lambda step: step, said.append)
+    log = SpikeLog(RunWriter(tmp_path), lambda step: Documents(), True, lambda step: step, said.append)
     log(SPIKES)
     assert [line["documents"] for line in lines(tmp_path)] == [None, None]
     assert "looked up when training ends" in said[0]
@@ -163,7 +163,7 @@ def test_documents_of_a_stream_are_looked_up_at_the_end(tmp_path):
 
 def test_a_corpus_that_is_gone_stops_no_run(tmp_path):
     said = []
-    log = SpikeLog(RunWriter(tmp_path), Gone(), False, lambda step: step, said.append)
+    log = SpikeLog(RunWriter(tmp_path), lambda step: Gone(), False, lambda step: step, said.append)
     log(SPIKES)
     log.complete()
     assert "spikes.jsonl keeps hashes of the documents" in said[-1]

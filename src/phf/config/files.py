@@ -14,9 +14,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from phf.config.derive import derive
-from phf.config.named import CONDITIONING, KeyPath, name_key, named_problems
+from phf.config.layers import apply_override, merge, origin_of
+from phf.config.named import CONDITIONING, KeyPath, named_problems
+from phf.config.phases import is_schedule
 from phf.config.quantiles import with_quantiles
-from phf.config.released import check_spelled_out, current_path, take_spelled_out, translate
+from phf.config.released import check_spelled_out, take_spelled_out, translate
+from phf.config.scheduled import OF_METHODS, Layer, with_phases
 from phf.config.schema import Config
 from phf.config.sizes import refuse_size, size_layers
 from phf.errors import ConfigError
@@ -53,6 +56,7 @@ def load_config(
     if (config is None) == (task is None):
         raise ConfigError("Give either a task (--task, with --method) or a resolved file (--config).")
     names: dict[str, str] = {}
+    num_base = None
     if config is not None:
         if size is not None:
             raise ConfigError(f"--size {size} needs a task (--task); {config} says itself which model it trains.")
@@ -64,6 +68,7 @@ def load_config(
         chosen, layers = size_layers(sections, task_file, Path(str(SHIPPED)), size)
         layers.append((_label(task_file), sections))
         names |= {"task": task, **({} if chosen is None else {"size": chosen})}
+        num_base = len(layers)
         if method is not None:
             method_file = find_method(method, task_file)
             layers.append((_label(method_file), read_sections(method_file)))
@@ -73,15 +78,53 @@ def load_config(
     origins: dict[KeyPath, str] = {}
     warnings: list[str] = []
     for origin, layer in layers:
-        warnings += translate(layer, origin)
-        merged = _merge(merged, layer, origin, origins)
+        warnings += [*translate(layer, origin), *_without_leave(layer)]
+        merged = merge(merged, layer, origin, origins)
     merged |= names
-    warnings += _without_leave(merged)
     for override in overrides:
         refuse_size({override.partition("=")[0].strip(): None}, f"--override {override}")
-        warnings += _apply_override(merged, override, origins)
+        warnings += apply_override(merged, override, origins)
     warnings += translate(merged, "--override")
+    if is_schedule(merged):
+        base, own = (layers[:num_base], layers[num_base:]) if config is None else ([_without_method(layers[0])], [])
+        file = config if task is None else find_task(task)
+        merged, origins, notes = _with_phases(merged, origins, (base, own), list(overrides), file)
+        warnings += notes
     return _resolved(merged, origins, for_models=for_models), warnings
+
+
+def _with_phases(
+    merged: dict[str, Any],
+    origins: dict[KeyPath, str],
+    layers: tuple[list[Layer], list[Layer]],
+    overrides: list[str],
+    file: Path | None,
+) -> tuple[dict[str, Any], dict[KeyPath, str], list[str]]:
+    """See `phf.config.scheduled.with_phases`; methods are looked up next to `file`. Also returns warnings."""
+    assert file is not None
+    warnings: dict[str, None] = {}
+
+    def read_method(name: str) -> Layer:
+        path = find_method(name, file)
+        layer = _label(path), read_sections(path)
+        warnings.update(dict.fromkeys([*translate(layer[1], layer[0]), *_without_leave(layer[1])]))
+        return layer
+
+    def resolve(values: dict[str, Any], of: Mapping[KeyPath, str]) -> Config:
+        return _resolved(values, of, for_models=True)  # a phase without control tokens may be sampled after one
+
+    values, origins = with_phases(merged, *layers, overrides, origins, read_method, resolve)
+    return values, origins, list(warnings)
+
+
+def _without_method(layer: Layer) -> Layer:
+    """A whole file without what belongs to a method, which its phases have."""
+    origin, sections = layer
+    dataset = sections.get("dataset")
+    kept = {key: value for key, value in sections.items() if (key,) not in OF_METHODS}
+    if isinstance(dataset, dict):
+        kept["dataset"] = {key: value for key, value in dataset.items() if ("dataset", key) not in OF_METHODS}
+    return origin, kept
 
 
 def _resolved(values: dict[str, Any], origins: Mapping[KeyPath, str] | None = None, *, for_models: bool) -> Config:
@@ -107,14 +150,14 @@ def _without_leave(values: dict[str, Any]) -> list[str]:
 def parse_config(values: Mapping[str, Any], origins: Mapping[KeyPath, str] | None = None) -> Config:
     """Validate plain values. `origins` says which file each key path came from, for error messages."""
     origins = origins or {}
-    values = with_quantiles(values, _origin(CONDITIONING, origins))
+    values = with_quantiles(values, origin_of(CONDITIONING, origins))
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
         problems = [_describe(problem, origins) for problem in error.errors()]
         raise ConfigError("\n".join(problems)) from None
     if problems := [
-        f"{_origin(at, origins)}: {_dotted(at)} {what}" for at, what in named_problems(config.model_dump())
+        f"{origin_of(at, origins)}: {_dotted(at)} {what}" for at, what in named_problems(config.model_dump())
     ]:
         raise ConfigError("\n".join(problems))
     return config
@@ -189,81 +232,6 @@ def _label(path: Path) -> str:
     return f"configs/{path.relative_to(shipped)}" if path.is_relative_to(shipped) else str(path)
 
 
-def _merge(base: Any, update: Any, origin: str, origins: dict[KeyPath, str], at: KeyPath = ()) -> Any:
-    """`update` on top of `base`: mappings key by key, anything else replaced.
-
-    A section that names another class replaces the one below it, whose settings are those of that class.
-    """
-    if not isinstance(update, dict):
-        _set_origin(origins, at, origin)
-        return update
-    key = name_key(at)
-    if isinstance(base, dict) and key in base and base[key] != update.get(key, base[key]):
-        _set_origin(origins, at, origin)
-        base = None
-    origins[at] = origin
-    result = dict(base) if isinstance(base, dict) else {}
-    for key, value in update.items():
-        result[key] = _merge(result.get(key), value, origin, origins, (*at, key))
-    return result
-
-
-def _set_origin(origins: dict[KeyPath, str], at: KeyPath, origin: str) -> None:
-    """Record the new origin of a value and everything below it."""
-    for below in [path for path in origins if path[: len(at)] == at]:
-        del origins[below]
-    origins[at] = origin
-
-
-def _apply_override(values: dict[str, Any], override: str, origins: dict[KeyPath, str]) -> list[str]:
-    """Set one value in place; returns a warning if its key has a different name today."""
-    path, separator, text = override.partition("=")
-    keys = path.strip().split(".")
-    if not separator or not all(keys):
-        raise ConfigError(f"--override {override}: write it as section.key=value.")
-    keys, warnings = current_path(keys, f"--override {override}")
-    value = parse_yaml(text, f"--override {override.strip()}", ConfigError)
-    target: Any = values
-    at: list[str | int] = []
-    for depth, key in enumerate(keys[:-1]):
-        at.append(int(key) if isinstance(target, list) and _is_index(key) else key)
-        if isinstance(target, dict):
-            if target.get(key) is None:
-                target[key] = {}
-                _set_origin(origins, tuple(at), f"--override {override}")
-            target = target[key]
-        else:
-            target = _item(target, key, override, keys[:depth])
-    if isinstance(target, dict):
-        target[keys[-1]] = value
-    else:
-        _item(target, keys[-1], override, keys[:-1])
-        target[int(keys[-1])] = value
-    at.append(int(keys[-1]) if isinstance(target, list) else keys[-1])
-    _set_origin(origins, tuple(at), f"--override {override}")
-    return warnings
-
-
-def _item(target: Any, key: str, override: str, parents: list[str]) -> Any:
-    where = ".".join(parents)
-    if not isinstance(target, list):
-        raise ConfigError(f"--override {override}: {where} is {short(repr(target))}, which has no keys.")
-    if not _is_index(key) or int(key) >= len(target):
-        raise ConfigError(
-            f"--override {override}: {where} is a list of {len(target)}; address an item by its number, from 0."
-        )
-    return target[int(key)]
-
-
-def _is_index(key: str) -> bool:
-    return key.isascii() and key.isdecimal() and len(key) < 10
-
-
-def _origin(at: KeyPath, origins: Mapping[KeyPath, str]) -> str:
-    """The file or override that set the value."""
-    return next((origins[at[:n]] for n in range(len(at), -1, -1) if at[:n] in origins), "configuration")
-
-
 def _dotted(at: KeyPath) -> str:
     return ".".join(map(str, at))
 
@@ -271,7 +239,7 @@ def _dotted(at: KeyPath) -> str:
 def _describe(problem: Any, origins: Mapping[KeyPath, str]) -> str:
     """One line for one pydantic error: file, dotted key, what is wrong, nearest known key."""
     at: KeyPath = tuple(problem["loc"])
-    origin, key = _origin(at, origins), _dotted(at)
+    origin, key = origin_of(at, origins), _dotted(at)
     if problem["type"] == "extra_forbidden":
         return f"{origin}: unknown key '{key}'. {did_you_mean(str(at[-1]), _known_keys(at[:-1]))}"
     if problem["type"] == "missing":

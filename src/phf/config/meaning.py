@@ -108,7 +108,9 @@ def configuration_differences(path: Path, now: Config, sections: Collection[str]
 
 def _is_any_micro_batch_the_same(config: Config) -> bool:
     """Whether a step is the same however it is cut: its size is set, and no statistics of the parts are used."""
-    return config.training.effective_batch_size is not None and not config.objective.get("normalize_advantage")
+    objectives = [config.objective, *(phase.objective for phase in config.schedule)]
+    of_parts = any(objective.get("normalize_advantage") for objective in objectives)
+    return config.training.effective_batch_size is not None and not of_parts
 
 
 def _changed(values: Any, path: KeyPath, change: Any) -> Any:

@@ -17,10 +17,12 @@ NOT_SETTINGS = {CONDITIONING: set(ConditioningConfig.model_fields) - {"class_nam
 """Keys besides the name that are not settings of the class."""
 MAY_BE_PERCENTILES = (OBJECTIVE, DOCUMENT_FILTER, CONDITIONING)
 """Sections in which `p5` becomes a number when the data has been read."""
+PHASE: KeyPath = ("schedule", "*")
+"""Where a phase has the parts of its method, under the keys that they have in the configuration."""
+OF_METHODS = ((OBJECTIVE, OBJECTIVES), (DOCUMENT_FILTER, DOCUMENT_FILTERS), (CONDITIONING, CONDITIONINGS))
 PLACES: tuple[tuple[KeyPath, Registry], ...] = (
-    (OBJECTIVE, OBJECTIVES),
-    (DOCUMENT_FILTER, DOCUMENT_FILTERS),
-    (CONDITIONING, CONDITIONINGS),
+    *OF_METHODS,
+    *(((*PHASE, *place), registry) for place, registry in OF_METHODS),
     (("generation", "scorer_config"), SCORERS),
     (("generation", "metrics_configs", "*"), METRICS),
     (("generation", "scenario_configs", "*", "scorers", "*"), SCORERS),
@@ -45,7 +47,7 @@ def with_named(values: Any, change: Callable[[Registry, Mapping[str, Any], str],
     """A copy of plain values in which each of these sections is what `change(registry, section, name key)` makes of it."""
     for place, registry in PLACES:
         for path, section in list(_with_parts(_sections(values, place))):
-            apart = {key: value for key, value in section.items() if key in NOT_SETTINGS.get(path, ())}
+            apart = {key: value for key, value in section.items() if key in NOT_SETTINGS.get(_in_method(path), ())}
             settings = {key: value for key, value in section.items() if key not in apart}
             values = _replaced(values, path, {**apart, **change(registry, settings, name_key(path))})
     return values
@@ -81,11 +83,17 @@ def _replaced(values: Any, path: KeyPath, new: Any) -> Any:
 
 def name_key(path: KeyPath) -> str:
     """The key of a section that names a class."""
-    return NAME_KEYS.get(path, "class_name")
+    return NAME_KEYS.get(_in_method(path), "class_name")
+
+
+def _in_method(path: KeyPath) -> KeyPath:
+    """A path in a phase as it is outside of schedules; any other path as it is."""
+    return path[len(PHASE) :] if path[:1] == PHASE[:1] else path
 
 
 def _settings(path: KeyPath, section: Mapping[str, Any]) -> dict[str, Any]:
     """The section without the keys that are not settings of what it names, and with numbers for percentiles."""
+    path = _in_method(path)
     settings = {key: value for key, value in section.items() if key not in NOT_SETTINGS.get(path, ())}
     if path == OBJECTIVE and "score_threshold" in settings:
         settings["score_threshold"] = 0.0  # `phf.config.derive` checks what is written

@@ -6,6 +6,7 @@ neither the seed nor the method nor the held-out share changes it.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +21,7 @@ from phf.corpus.sources.documents import fingerprint
 from phf.errors import CorpusError
 from phf.feedback.control_tokens import ControlTokens
 from phf.feedback.method import Method, method_of
+from phf.feedback.schedule import phase_configs, with_phase_configs
 from phf.scorers import build_scorer
 from phf.storage.cache import entry_path, opened_entry, using
 from phf.storage.files import write_json_atomic
@@ -62,19 +64,39 @@ class Resolved:
 
 
 def percentile_thresholds(config: Config) -> dict[str, str]:
-    """Key -> percentile, of the thresholds that are written as one; an item of a list by its number, `thresholds.0`."""
-    sections = config.model_dump(include={"dataset", "objective"})
-    leaves = (leaf for key in LEVELS for leaf in _leaves(_value(sections, key.split(".")), key))
-    return {key: value for key, value in leaves if percentile_of(value) is not None}
+    """Key -> percentile, of the thresholds that are written as one; an item of a list by its number, `thresholds.0`.
+
+    Of a configuration with a schedule, those of its phases, from which the others follow.
+    """
+    thresholds: dict[str, str] = {}
+    for start, own in zip(_starts(config), phase_configs(config), strict=True):
+        sections = own.model_dump(include={"dataset", "objective"})
+        leaves = (leaf for key in LEVELS for leaf in _leaves(_value(sections, key.split(".")), key))
+        thresholds |= {start + key: value for key, value in leaves if percentile_of(value) is not None}
+    return thresholds
+
+
+def _starts(config: Config) -> list[str]:
+    """What the keys of each phase begin with."""
+    return [f"schedule.{number}." for number in range(len(config.schedule))] or [""]
 
 
 def level_of(key: str) -> str:
     """Whose scores a percentile at this key is of: "document" or "segment"."""
+    key = re.sub(r"^schedule\.\d+\.", "", key)
     return next(level for root, level in LEVELS.items() if key == root or key.startswith(f"{root}."))
 
 
 def with_thresholds(config: Config, numbers: Mapping[str, float]) -> Config:
     """The configuration with `numbers` in place of the thresholds of these keys."""
+    configs = [
+        _with_thresholds(own, {key.removeprefix(start): numbers[key] for key in numbers if key.startswith(start)})
+        for start, own in zip(_starts(config), phase_configs(config), strict=True)
+    ]
+    return with_phase_configs(config, configs)
+
+
+def _with_thresholds(config: Config, numbers: Mapping[str, float]) -> Config:
     sections = config.model_dump(include={"dataset", "objective"})
     for key, value in numbers.items():
         *path, last = key.split(".")
@@ -97,9 +119,10 @@ def tentative_method_of(config: Config) -> Method:
     """The method before the data has been seen, with stand-ins for percentiles, to check a run and its model with.
 
     Raises as `method_of` does. A class is not tried yet if its section has both numbers and percentiles: how they
-    compare is not known.
+    compare is not known. Of a configuration with a schedule, this is the method that the model is prompted and evaluated by.
     """
-    stand_ins = with_stand_ins(config)
+    stand_ins = with_stand_ins(config).model_copy(update={"schedule": []})
+    config = config.model_copy(update={"schedule": []})
     try:
         return method_of(stand_ins)
     except ValueError:  # ours, or that of a user's class

@@ -12,6 +12,11 @@ INK = "#7b8494"
 MAX_NAME_CHARS = 48
 """Longer names in the legend would leave no room for the lines."""
 
+MAX_PHASE_CHARS = 32
+"""The same for names of phases."""
+MAX_PHASES_ACROSS = 3
+"""Names of more phases are written upwards."""
+
 Points = Sequence[tuple[float, float]]
 
 
@@ -36,10 +41,30 @@ class Band(NamedTuple):
     high: float
 
 
-def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[tuple[str, Points]]) -> str:
-    """Lines over tokens: (name, [(x, y), ...]) each."""
+class Phase(NamedTuple):
+    """A named part of the x axis."""
+
+    name: str
+    start: float
+    end: float
+
+
+def line_chart(
+    title: str,
+    x_label: str,
+    y_label: str,
+    lines: Sequence[tuple[str, Points]],
+    schedules: Sequence[tuple[str, Sequence[Phase]]] = (),
+) -> str:
+    """Lines over tokens: (name, [(x, y), ...]) each.
+
+    `schedules`: (name, phases), whose phases are shaded and named behind the lines; of several, each has a strip of its own.
+    """
 
     def draw(axes: Any) -> None:
+        for number, (schedule, phases) in enumerate(schedules):
+            top = 1 - number / len(schedules)
+            _shade(axes, schedule if len(schedules) > 1 else "", phases, top - 1 / len(schedules), top)
         for index, (name, points) in enumerate(lines):
             xs, ys = zip(*points, strict=True)
             marker = "o" if len(points) < 12 else None
@@ -48,6 +73,27 @@ def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[tuple[str
             )
 
     return _svg(title, x_label, y_label, draw)
+
+
+def _shade(axes: Any, schedule: str, phases: Sequence[Phase], bottom: float, top: float) -> None:
+    """Shade phases between two heights, as shares of that of the axes, darker and lighter in turn."""
+    for number, phase in enumerate(phases):
+        shade = 0.16 if number % 2 else 0.06
+        axes.axvspan(phase.start, phase.end, bottom, top, color=INK, alpha=shade, linewidth=0, gid=f"phase-{number}")
+        name = f"{schedule}: {phase.name}" if schedule and not number else phase.name
+        label = axes.annotate(
+            name if len(name) <= MAX_PHASE_CHARS else f"{name[: MAX_PHASE_CHARS - 1]}…",
+            ((phase.start + phase.end) / 2 if len(phases) > 1 else phase.start, top),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, -4),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=8,
+            color=INK,
+            rotation=90 if len(phases) > MAX_PHASES_ACROSS else 0,
+        )
+        label.set_parse_math(False)
 
 
 def trade_off_chart(title: str, x_label: str, y_label: str, points: Sequence[dict[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from phf.report.charts import line_chart, trade_off_chart
+from phf.report.charts import Phase, line_chart, trade_off_chart
 from phf.report.html import check_can_render, render
 from phf.report.tables import labels, measures, other_scorers, over_seeds, redteam_rows, table_rows
 from phf.report.verdicts import verdicts
@@ -90,9 +90,25 @@ def _charts(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[st
                     label_of_line = run_label if key else f"{run_label}, {name.split('/')[1]}"
                     lines.append((visible_text(label_of_line), series))
         if lines:
-            svg = line_chart(title, "tokens seen", label, lines)
+            shaded = _schedules(runs) if key else []
+            if shaded:
+                caption += " Shaded: the phases of the schedule" + (", a strip for each." if len(shaded) > 1 else ".")
+            svg = line_chart(title, "tokens seen", label, lines, shaded)
             charts.append({"title": title, "caption": caption, "svg": svg})
     return charts
+
+
+def _schedules(runs: Sequence[Run]) -> list[tuple[str, list[Phase]]]:
+    """The different schedules of runs, each under the label of the first run that has it."""
+    schedules: dict[tuple[Phase, ...], str] = {}
+    for run, label in zip(runs, labels(runs), strict=True):
+        phases = tuple(
+            Phase(visible_text(phase["name"]), phase["from_tokens"], phase["until_tokens"])
+            for phase in run.provenance.get("schedule") or ()
+        )
+        if phases:
+            schedules.setdefault(phases, visible_text(label))
+    return [(label, list(phases)) for phases, label in schedules.items()]
 
 
 def _galleries(run: Run, label: str) -> list[dict[str, Any]]:

@@ -58,6 +58,17 @@ class Sample(TypedDict):
     """Detections in each segment, with offsets from its start."""
 
 
+class ScheduledPhase(TypedDict):
+    """A part of a run that was trained with one method."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    name: str
+    from_tokens: Count
+    """Tokens seen when it begins."""
+    until_tokens: Count
+
+
 class Provenance(TypedDict, total=False):
     """The part of provenance.json that is used; the rest of it is shown unchanged."""
 
@@ -70,6 +81,7 @@ class Provenance(TypedDict, total=False):
     dataset: list[dict[str, Any]] | None
     choices: dict[str, Any] | None
     """What a run chose by its hardware."""
+    schedule: list[ScheduledPhase] | None
 
 
 class PromptingFile(TypedDict):

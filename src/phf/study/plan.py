@@ -146,6 +146,10 @@ def _after(whole: StudyRun, point: float, first: StudyRun | None, folder: Path) 
     """The part of a run that comes after a switch from the run `first`; the run itself without one."""
     if first is None:
         return whole
+    if whole.config.schedule:
+        raise ConfigError(
+            f"switch_points: {whole.arm.name} has a schedule itself. Make the switch a phase of it, or leave the method out."
+        )
     config = after_switch(whole.config, first.config, folder / first.name / MODEL, point)
     arm = replace(whole.arm, name=f"{whole.arm.name}-from-{percent(point)}", switch_point=point)
     return _run(arm, whole.seed, config, starts_from=first.name, measurements=whole.measurements)

@@ -37,7 +37,7 @@ class TrainingOrder(Sequence[int]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(self._num_samples))]
         epoch, position = divmod(range(self._num_samples)[index], self._num_blocks)
-        return permuted(position, self._num_blocks, _round_keys(self._seed, epoch))
+        return permuted(position, self._num_blocks, round_keys(self._seed, epoch))
 
 
 class OrderedBlocks:
@@ -52,6 +52,10 @@ class OrderedBlocks:
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         return self.blocks[self.order[index]]
+
+    def segment_starts(self, index: int) -> np.ndarray:
+        """Where segments begin in item `index`: see `Blocks.segment_starts`."""
+        return self.blocks.segment_starts(self.order[index])
 
 
 def permuted(position: int, size: int, round_keys: Sequence[int]) -> int:
@@ -70,6 +74,22 @@ def permuted(position: int, size: int, round_keys: Sequence[int]) -> int:
             return position
 
 
+def permutation(size: int, round_keys: Sequence[int]) -> np.ndarray:
+    """`permuted` of each position: int64 [size]."""
+    side = math.isqrt(size - 1) + 1
+    places = np.arange(size, dtype=np.int64)
+    is_open = np.ones(size, bool)
+    while is_open.any():
+        left, right = np.divmod(places[is_open], side)
+        for key in round_keys:
+            words = splitmix64(right.view(np.uint64) ^ np.uint64(key))
+            left, right = right, (left + (words % np.uint64(side)).astype(np.int64)) % side
+        places[is_open] = left * side + right
+        is_open[is_open] = places[is_open] >= size
+    return places
+
+
 @lru_cache(maxsize=16)
-def _round_keys(seed: int, epoch: int) -> tuple[int, ...]:
+def round_keys(seed: int, epoch: int) -> tuple[int, ...]:
+    """What makes the permutation of an epoch."""
     return tuple(hash64("order", seed, epoch, number) for number in range(_NUM_ROUNDS))

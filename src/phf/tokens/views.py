@@ -87,6 +87,25 @@ class Blocks:
         """Tokens at the end, which fill no block."""
         return self.counts.num_tokens % self.seq_length
 
+    def matched(self, other: "Blocks") -> np.ndarray:
+        """Which block of `other`, a view of the same store, has the text in the middle of each block: int64 [blocks].
+
+        The next one where it lacks that document.
+        """
+        middles = np.arange(len(self), dtype=np.int64) * self.seq_length + self.seq_length // 2
+        runs = self._runs.ends.searchsorted(middles, "right")
+        starts, ends = self._runs.ends - np.diff(self._runs.ends, prepend=0), self._runs.ends
+        theirs = other._runs
+        their_runs = np.minimum(
+            theirs.first_segments.searchsorted(self._runs.first_segments[runs]), len(theirs.ends) - 1
+        )
+        is_same = theirs.first_segments[their_runs] == self._runs.first_segments[runs]
+        their_starts = theirs.ends - np.diff(theirs.ends, prepend=0)
+        widths, their_widths = ends - starts, theirs.ends - their_starts
+        inside = (middles - starts[runs]) * their_widths[their_runs] // np.maximum(widths[runs], 1)
+        places = their_starts[their_runs] + np.where(is_same, inside, 0)
+        return np.minimum(places // other.seq_length, len(other) - 1)
+
     def score_batches(self, num_runs: int = 4096) -> Iterator[np.ndarray]:
         """The scores of all segments that are in a block, many at a time: float32 [segments]."""
         scores = self.store.scores(self.settings.scores_column)

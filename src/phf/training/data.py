@@ -10,11 +10,20 @@ from phf.corpus.sources.documents import AnnotatedDocument
 from phf.feedback import control_tokens_of
 from phf.feedback.bins import merged_bins
 from phf.feedback.objectives import Objective
+from phf.feedback.schedule import first_with_same_view, phase_configs, with_phase_configs
 from phf.feedback.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds, with_thresholds
 from phf.models import load_tokenizer
 from phf.storage.hashing import hash64, sample_by_hash
+from phf.tokens.building import Progress
 from phf.tokens.pieces import read_sources
-from phf.tokens.prepare import Announce, annotated_sources, held_out_blocks, training_blocks
+from phf.tokens.prepare import (
+    Announce,
+    annotated_sources,
+    held_out_blocks,
+    stored_blocks,
+    training_blocks,
+    view_settings,
+)
 from phf.tokens.streaming import StreamingBlocks
 from phf.tokens.views import Blocks
 
@@ -26,13 +35,16 @@ class RunData:
     sources: list[str]
     """Annotated sources of the training split."""
     tokenizer: Any
-    train: Blocks | StreamingBlocks
+    views: list[Blocks | StreamingBlocks]
+    """What each phase trains on; the same object where phases see the corpus in the same way."""
     evaluation: Blocks | None
+    control_ids: list[int]
+    """Ids of the control tokens; empty for a method without any."""
 
     @property
-    def control_ids(self) -> list[int]:
-        """Ids of the control tokens; empty for a method without any."""
-        return list(self.train.settings.control_ids)
+    def train(self) -> Blocks | StreamingBlocks:
+        """What the run, or its first phase, trains on."""
+        return self.views[0]
 
 
 def prepare_data(
@@ -62,9 +74,24 @@ def prepare_data(
     control_tokens = control_tokens_of(dataset)
     tokenizer = load_tokenizer(config.tokenizer, config.model, corpus, control_tokens, tokenizer_dir)
     check_tokenizer(tokenizer)
-    train = training_blocks(config, tokenizer, sources, announce, encoded)
+    views = _views(config, tokenizer, sources, announce, encoded)
     evaluation = held_out_blocks(config, tokenizer, sources, announce)
-    return RunData(sources, tokenizer, train, evaluation)
+    return RunData(sources, tokenizer, views, evaluation, control_tokens.ids(tokenizer))
+
+
+def _views(
+    config: Config, tokenizer: Any, sources: list[str], announce: Announce, encoded: Progress
+) -> list[Blocks | StreamingBlocks]:
+    """What each phase trains on. What phases have in common is announced once."""
+    views: list[Blocks | StreamingBlocks] = []
+    for own, number in zip(phase_configs(config), first_with_same_view(config), strict=True):
+        if number < len(views):
+            views.append(views[number])
+        elif not views:
+            views.append(training_blocks(own, tokenizer, sources, announce, encoded))
+        else:
+            views.append(stored_blocks(own, tokenizer, sources, view_settings(own, tokenizer)))
+    return views
 
 
 def tokenizer_texts(
@@ -85,7 +112,7 @@ def tokenizer_texts(
 
 
 def check_scores(train: Blocks | StreamingBlocks, objective: Objective) -> None:
-    """Raises `CorpusError` for a score that the objective cannot use. Streamed blocks are checked as they come."""
+    """Raises `CorpusError` for a score that the objective of a phase cannot use. Streamed blocks are checked as they come."""
     if objective.score_range is not None and isinstance(train, Blocks):
         for scores in train.score_batches():
             objective.check_scores(scores, "the training data")
@@ -105,11 +132,15 @@ def resolve_percentiles(config: Config, announce: Announce) -> tuple[Config, dic
         )
     config = with_thresholds(config, {key: threshold.threshold for key, threshold in resolved.items()})
     percentiles = {key: threshold.describe() for key, threshold in resolved.items()}
-    config, merged = merged_bins(config)
-    if merged is not None:
-        announce(f"dataset.conditioning: {merged}")
-        percentiles["dataset.conditioning"] = merged
-    return config, percentiles
+    configs = []
+    for number, own in enumerate(phase_configs(config)):
+        own, merged = merged_bins(own)
+        configs.append(own)
+        if merged is not None:
+            key = f"schedule.{number}.dataset.conditioning" if config.schedule else "dataset.conditioning"
+            announce(f"{key}: {merged}")
+            percentiles[key] = merged
+    return with_phase_configs(config, configs), percentiles
 
 
 def percentile_notes(config: Config) -> list[str]:

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from phf.feedback.objectives import IGNORE_INDEX, Objective
 from phf.runs.layout import STREAM_INDEX
 from phf.tokens.order import OrderedBlocks
+from phf.tokens.phased import PhasedBlocks
 from phf.tokens.streaming import StreamingBlocks
 from phf.tokens.views import Blocks
 from phf.training.inspection.steps import NO_STEPS, InspectedSteps, inspected_steps
@@ -26,27 +27,30 @@ class Collator:
     Raises `CorpusError` for a score that the objective cannot use.
 
     Args:
-        objective: what the scores are checked for.
-        ignored_ids: tokens that are never targets, such as control tokens without loss.
+        objectives: what the scores are checked for.
+        ignored_ids: tokens that are never targets, such as control tokens without loss, in each phase. Items say which phase
+            they belong to where there are several.
 
     Attributes:
         ignores_only_first: whether all other labels are targets.
     """
 
-    def __init__(self, objective: Objective | None = None, ignored_ids: Sequence[int] = ()) -> None:
-        self.objective = objective
-        self.ignored_ids = torch.tensor(ignored_ids, dtype=torch.int64)
-        self.ignores_only_first = not len(ignored_ids)
+    def __init__(self, objectives: Sequence[Objective] = (), ignored_ids: Sequence[Sequence[int]] = ((),)) -> None:
+        self.objectives = list(objectives)
+        self.ignored_ids = [torch.tensor(ids, dtype=torch.int64) for ids in ignored_ids]
+        self.ignores_only_first = not any(map(len, ignored_ids))
 
     def __call__(self, items: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
         ids = torch.from_numpy(np.stack([item["input_ids"] for item in items]))
         labels = ids.clone()
         labels[:, 0] = IGNORE_INDEX
         if not self.ignores_only_first:
-            labels[torch.isin(ids, self.ignored_ids)] = IGNORE_INDEX
+            for row, item in enumerate(items):
+                ignored = self.ignored_ids[int(item.get("phase", 0))]
+                labels[row, torch.isin(ids[row], ignored)] = IGNORE_INDEX
         scores = np.stack([item["token_scores"] for item in items])
-        if self.objective is not None:
-            self.objective.check_scores(scores, "a block of the training data")
+        for objective in self.objectives:
+            objective.check_scores(scores, "a block of the training data")
         batch = {"input_ids": ids, "labels": labels, "token_scores": torch.from_numpy(scores)}
         for key in ("position_ids", "documents", "segment_starts"):
             if key in items[0]:
@@ -62,7 +66,9 @@ class MapDataset(Dataset):
         inspected: steps whose items have `segment_starts` too.
     """
 
-    def __init__(self, items: OrderedBlocks, start: int = 0, inspected: InspectedSteps = NO_STEPS) -> None:
+    def __init__(
+        self, items: OrderedBlocks | PhasedBlocks, start: int = 0, inspected: InspectedSteps = NO_STEPS
+    ) -> None:
         self.items = items
         self.start = start
         self.inspected = inspected
@@ -74,7 +80,7 @@ class MapDataset(Dataset):
         sample = (self.start + index) % len(self.items)  # a loader may prefetch beyond the last step
         item = self.items[sample]
         if self.inspected.has_sample(sample):
-            item["segment_starts"] = self.items.blocks.segment_starts(self.items.order[sample])
+            item["segment_starts"] = self.items.segment_starts(sample)
         return item
 
 
@@ -117,8 +123,8 @@ class StreamDataset(IterableDataset):
             yield item
 
 
-def training_dataset(blocks: Blocks | StreamingBlocks, plan: Plan, first_step: int = 0) -> Dataset:
-    """The dataset for Trainer, which begins after `first_step` steps.
+def training_dataset(views: Sequence[Blocks | StreamingBlocks], plan: Plan, first_step: int = 0) -> Dataset:
+    """The dataset for Trainer, which begins after `first_step` steps, of what each phase trains on.
 
     Streams are read by the first process, which sends the others their batches, unless `accelerator_config.dispatch_batches`
     is off: then by each.
@@ -126,6 +132,7 @@ def training_dataset(blocks: Blocks | StreamingBlocks, plan: Plan, first_step: i
     arguments = plan.arguments
     start = first_step * plan.arithmetic.effective_batch_size
     inspected = inspected_steps(plan.config.training, plan.arithmetic)
+    blocks = views[0]
     if isinstance(blocks, StreamingBlocks):
         blocks.marks_segments = inspected.every is not None
         blocks.index_file = plan.run_dir / STREAM_INDEX
@@ -134,4 +141,8 @@ def training_dataset(blocks: Blocks | StreamingBlocks, plan: Plan, first_step: i
             blocks.num_readers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
             return StreamDataset(blocks, start=start, inspected=inspected)
         return StreamDataset(blocks, is_read=arguments.process_index == 0, start=start, inspected=inspected)
+    stored = [view for view in views if isinstance(view, Blocks)]
+    if len(stored) > 1:
+        ends = [step * plan.arithmetic.effective_batch_size for step in plan.timetable.ends]
+        return MapDataset(PhasedBlocks(stored, ends, arguments.seed), start, inspected)
     return MapDataset(OrderedBlocks(blocks, plan.arithmetic.num_samples, arguments.seed), start, inspected)

@@ -169,6 +169,18 @@ def multiplied_in(arguments: Any, lm: Any) -> torch.dtype:
 
 
 @torch.no_grad()
+def measure_device(meter: Meter, arguments: Any, lm: Any, announce: Callable[[str], None]) -> None:
+    """Tell a meter how fast the device is that a run trains on, where its utilisation is reported."""
+    if meter.flops_per_token is None:
+        return
+    device, dtype = arguments.device, multiplied_in(arguments, lm)
+    meter.device_flops = matmul_flops(device, dtype)
+    announce(
+        f"Large {str(dtype).removeprefix('torch.')} matrices are multiplied at {meter.device_flops / 1e12:.3g} TFLOP/s here: "
+        "the utilisation of the log is relative to that"
+    )
+
+
 def matmul_flops(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations per second of a large matrix product on `device`, briefly measured."""
     size = MATMUL_SIZES.get(device.type, OTHER_MATMUL_SIZE)

@@ -10,6 +10,7 @@ from phf.config import Config, ModelConfig
 from phf.errors import ConfigError, PhfError
 from phf.evaluation.generation.evaluator import Evaluator
 from phf.feedback import Method
+from phf.feedback.schedule import Schedule, Timetable, first_with_same_view, methods_of
 from phf.feedback.thresholds import tentative_method_of
 from phf.models.building.architecture import Architecture, read_architecture
 from phf.runs.folder import has_steps, is_started
@@ -33,10 +34,14 @@ class Plan:
     choices: Choices
     """What was chosen by the hardware."""
     method: Method
-    """How scores are used; where thresholds are percentiles, with stand-ins for them until the data has been seen."""
+    """How scores are used; where thresholds are percentiles, with stand-ins for them until the data has been seen. Of a run
+    with a schedule, this is how the trained model is prompted and evaluated."""
     scorer: dict[str, Any]
     """Description of the scorer that evaluates."""
     warnings: list[str]
+    schedule: Schedule
+    """The methods of the phases; with the same stand-ins."""
+    timetable: Timetable
 
 
 def plan_run(config: Config, run_dir: Path) -> Plan:
@@ -44,7 +49,13 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
 
     A user's own classes are tried too.
     """
-    method = tentative_method_of(config)
+    method, schedule = methods_of(config, tentative_method_of)
+    schedule.check_one_model()
+    if config.dataset.streaming and any(first_with_same_view(config)):
+        raise ConfigError(
+            "dataset.streaming: the phases of the schedule differ in what they make of the corpus (control tokens, filters), "
+            "which needs stored blocks. Set dataset.streaming: false; objectives may change while streaming."
+        )
     evaluator = Evaluator(config.generation, method.prompting, config.training.seed)
     scorer = evaluator.scorer.describe() if is_reached(config) else {}
     choices = _choices(config, run_dir)
@@ -69,7 +80,8 @@ def plan_run(config: Config, run_dir: Path) -> Plan:
         )
     warnings += scorer_warnings(config.dataset, scorer) if scorer else []
     warnings += check_value_head(config, method.objective)
-    return Plan(config, run_dir, arguments, arithmetic, choices, method, scorer, warnings)
+    timetable = Timetable(schedule.ends(arithmetic.max_steps))
+    return Plan(config, run_dir, arguments, arithmetic, choices, method, scorer, warnings, schedule, timetable)
 
 
 def _choices(config: Config, run_dir: Path) -> Choices:

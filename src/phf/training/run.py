@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from phf.config import Config, dump_config
 from phf.errors import DivergedError, OutputError, PhfError
 from phf.feedback import threshold_of
-from phf.feedback.schedule import schedule_of
+from phf.feedback.schedule import methods_of
 from phf.models import ObjectiveLM, ValueHead, check_exportable, export_model, load_lm
 from phf.runs.layout import CONFIG, MODEL
 from phf.runs.writer import RunWriter
@@ -34,8 +34,9 @@ from phf.training.divergence import LOSS, NO_LOSS, WEIGHTS, divergence
 from phf.training.evaluations import Evaluations
 from phf.training.inspection.inspector import inspector_of
 from phf.training.inspection.steps import inspected_steps
-from phf.training.meter import Meter, flops_per_token, matmul_flops, multiplied_in
+from phf.training.meter import Meter, flops_per_token, measure_device
 from phf.training.micro_batch import is_out_of_memory, out_of_memory
+from phf.training.phases import Phases
 from phf.training.plan import Plan, plan_run, recorded_choices
 from phf.training.preemption import Agreement, Preemption
 from phf.training.settings.preflight import Preflight, check_with_tokenizer, preflight, pretrained_value_head
@@ -114,8 +115,8 @@ def _train(
     config, run_dir, is_main = plan.config, plan.run_dir, division.is_main
     writer = RunWriter(run_dir)
     config, percentiles = division.main_first(lambda: resolve_percentiles(config, announce))
-    method = schedule_of(config).final
-    plan = replace(plan, config=config, method=method)
+    method, schedule = methods_of(config)
+    plan = replace(plan, config=config, method=method, schedule=schedule)
     checkpoint = division.from_main(lambda: open_run_dir(config, run_dir, resume, announce))
     check_same_folder(division, checkpoint or run_dir / CONFIG)
 
@@ -125,17 +126,19 @@ def _train(
 
     def prepare() -> RunData:
         data = prepare_data(config, announce, run_dir / "tokenizer", progress, check_tokenizer)
-        check_scores(data.train, method.objective)
+        for view, phase in zip(data.views, schedule.phases, strict=True):
+            check_scores(view, phase.method.objective)
         if checkpoint is not None:
             refuse_other_data(run_dir, data.sources)
         return data
 
     data = division.main_first(prepare)  # the main process writes, the others find everything cached
+    phases = Phases(schedule, plan.timetable, data.views)
     seed = config.training.seed
     with division.together():
         lm = load_lm(config.model, data.tokenizer, config.dataset.seq_length, seed, method.control_tokens)
         value_head = _value_head(plan, lm, announce)
-        module = ObjectiveLM(lm, method.objective, value_head, head=config.model.head)
+        module = ObjectiveLM(lm, phases.objectives[0], value_head, head=config.model.head)
         num_parameters = lm.num_parameters()
     settle_unused(plan, module, division)
     plan, chosen = settle(plan, module, division, recorded_choices(run_dir) if checkpoint is not None else {}, announce)
@@ -148,7 +151,7 @@ def _train(
             "evaluation_scorer": plan.scorer,
             "num_parameters": num_parameters,
             "head": module.head,
-            "blocks": data.train.describe() if isinstance(data.train, Blocks) else None,
+            **phases.record(plan.arithmetic),
             "max_steps": plan.arithmetic.max_steps,
             "effective_batch_size": plan.arithmetic.effective_batch_size,
             "choices": chosen,
@@ -165,7 +168,7 @@ def _train(
         show(step, plan.arithmetic.max_steps, numbers)
 
     def inspect(step: int) -> None:
-        numbers, lines = trainer.inspector.inspect(whole.shared)
+        numbers, lines = trainer.inspector.inspect(step, whole.shared)
         if is_main:
             writer.append_inspected(step, lines)
             log.append(step, numbers)
@@ -175,7 +178,7 @@ def _train(
         spans_here = [(first, last) for batch in documents for first, last in batch.tolist()]
         spans = [span for spans_of_process in gather_object([spans_here]) for span in spans_of_process]
         try:
-            named = documents_in(spans, data.train) if is_main else []
+            named = documents_in(spans, phases.blocks_of(step)) if is_main else []
         except (PhfError, OSError):  # the corpus is gone, but this error is about something else
             named = []
         if not is_main:
@@ -206,8 +209,8 @@ def _train(
     trainer = ObjectiveTrainer(
         model=module,
         args=plan.arguments,
-        train_dataset=training_dataset(data.train, plan, 0 if checkpoint is None else step_of(checkpoint)),
-        data_collator=Collator(method.objective, () if method.loss_on_control_tokens else data.control_ids),
+        train_dataset=training_dataset(data.views, plan, 0 if checkpoint is None else step_of(checkpoint)),
+        data_collator=Collator(phases.objectives, phases.ignored_ids(data.control_ids)),
         callbacks=[log, *inspection, *callbacks, preemption],
     )
     trainer.callback_handler.callbacks.insert(0, EvaluationsAtEnd(callbacks, preemption))
@@ -217,11 +220,12 @@ def _train(
     trainer.complete = log.complete
     trainer.meter = meter
     trainer.diverged = diverged
+    trainer.begin_step = lambda step: phases.begin_step(step, module, announce)
     if inspection:
-        trainer.inspector = inspector_of(plan, data, inspected, evaluations.scorer, division)
+        trainer.inspector = inspector_of(plan, data, phases, inspected, evaluations.scorer, division)
     trainer.spikes = Spikes(config.training.spike_deviations, trainer.accelerator)
     is_streamed = not isinstance(data.train, Blocks)
-    spike_log = SpikeLog(writer, data.train, is_streamed, plan.arithmetic.tokens_seen, announce)
+    spike_log = SpikeLog(writer, phases.blocks_of, is_streamed, plan.arithmetic.tokens_seen, announce)
     trainer.spiked = spike_log if is_main else _silent
     # none is deleted before the one that takes its place is finished
     trainer.checkpoints = CheckpointWriter(run_dir, dump_config(config), plan.arguments.save_total_limit, is_main)
@@ -236,7 +240,7 @@ def _train(
     trainer.add_callback(sharing)
     announce(f"Training {num_parameters:,} parameters on {plan.arithmetic.max_steps:,} steps; results in {run_dir}")
     if is_main:
-        _measure_device(meter, plan, lm, announce)
+        measure_device(meter, plan.arguments, lm, announce)
     try:
         resumed_from = None if checkpoint is None else step_of(checkpoint)
         with trackers.open(is_main, resumed_from), remembering_signals() as preemption.requests:
@@ -266,17 +270,6 @@ def _train(
             export(trained, run_dir / MODEL)
             sharing.finish(trainer.state.global_step, progress)
     return evaluations.latest
-
-
-def _measure_device(meter: Meter, plan: Plan, lm: Any, announce: Callable[[str], None]) -> None:
-    if meter.flops_per_token is None:
-        return
-    device, dtype = plan.arguments.device, multiplied_in(plan.arguments, lm)
-    meter.device_flops = matmul_flops(device, dtype)
-    announce(
-        f"Large {str(dtype).removeprefix('torch.')} matrices are multiplied at {meter.device_flops / 1e12:.3g} TFLOP/s here: "
-        "the utilisation of the log is relative to that"
-    )
 
 
 def _silent(*_: object) -> None:

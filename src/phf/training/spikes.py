@@ -125,27 +125,27 @@ class SpikeLog:
     """Writes spikes to spikes.jsonl and announces them; used by the main process.
 
     Args:
-        blocks: what the run trains on, in which the documents are looked up. A stream has to be read from its start for
-            that, so the documents of its spikes are looked up by `complete`, all at once.
+        blocks_of: step -> what it was trained on, in which its documents are looked up. A stream has to be read from its start
+            for that, so the documents of its spikes are looked up by `complete`, all at once.
         tokens_seen: step -> tokens.
     """
 
     def __init__(
         self,
         writer: RunWriter,
-        blocks: HasDocuments,
+        blocks_of: Callable[[int], HasDocuments],
         is_streamed: bool,
         tokens_seen: Callable[[int], int],
         announce: Callable[[str], None],
     ) -> None:
-        self._writer, self._blocks, self._is_streamed = writer, blocks, is_streamed
+        self._writer, self._blocks_of, self._is_streamed = writer, blocks_of, is_streamed
         self._tokens_seen, self._announce = tokens_seen, announce
 
     def __call__(self, spikes: Sequence[Spike]) -> None:
         """Record spikes, in the order of their steps."""
         if not spikes:
             return
-        named = None if self._is_streamed else self._documents([spike.spans for spike in spikes])
+        named = None if self._is_streamed else self._documents([(spike.step, spike.spans) for spike in spikes])
         for number, spike in enumerate(spikes):
             documents = None if named is None else named[number]
             line = {
@@ -172,7 +172,7 @@ class SpikeLog:
         if not open_lines:
             return
         self._announce(f"Reading the corpus for the documents of {len(open_lines):,} loss spikes")
-        spans = [[(first, last) for first, last in line["document_keys"]] for line in open_lines]
+        spans = [(line["step"], [(first, last) for first, last in line["document_keys"]]) for line in open_lines]
         named = self._documents(spans)
         if named is None:
             self._announce(
@@ -184,11 +184,20 @@ class SpikeLog:
             del line["document_keys"]
         self._writer.write_spikes(lines)
 
-    def _documents(self, spans: list[list[tuple[int, int]]]) -> list[list[str]] | None:
+    def _documents(self, spans: list[tuple[int, list[tuple[int, int]]]]) -> list[list[str]] | None:
+        """The documents of (step, spans) each."""
+        named: list[list[str]] = [[] for _ in spans]
+        blocks = [self._blocks_of(step) for step, _ in spans]
         try:
-            return documents_in_each(spans, self._blocks)
+            for one in {id(of_step): of_step for of_step in blocks}.values():
+                chosen = [number for number, of_step in enumerate(blocks) if of_step is one]
+                for number, documents in zip(
+                    chosen, documents_in_each([spans[n][1] for n in chosen], one), strict=True
+                ):
+                    named[number] = documents
         except (PhfError, OSError):  # the corpus is gone: the run continues without the ids
             return None
+        return named
 
 
 def _shown(documents: Sequence[str]) -> str:

@@ -48,6 +48,7 @@ class ObjectiveTrainer(Trainer):
         complete: called in each process with (step, what Trainer logs); returns what else belongs into the line.
         meter: the clock of this process, whose numbers belong into the line too.
         checkpoints: puts checkpoints in their place.
+        begin_step: called in each process with the number of each step, from 1, before its first batch.
         spikes: finds steps with a loss far above that of the steps before.
         spiked: called in each process with the spikes that were found.
         inspector: takes the micro-batches of inspected steps.
@@ -57,6 +58,7 @@ class ObjectiveTrainer(Trainer):
 
     complete: Callable[[int, dict[str, float]], dict[str, float]]
     diverged: Callable[[str, int, list[Tensor]], DivergedError]
+    begin_step: Callable[[int], None]
     meter: Meter
     checkpoints: CheckpointWriter
     spikes: Spikes
@@ -121,6 +123,7 @@ class ObjectiveTrainer(Trainer):
         segment_starts = inputs.pop("segment_starts", None)
         if self.state.global_step != self._documents_step:
             self._documents, self._documents_step = [], self.state.global_step
+            self.begin_step(self.state.global_step + 1)
             if self.spikes.is_full:
                 self.spiked(self.spikes.settle())
         if documents is not None:

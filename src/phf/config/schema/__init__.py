@@ -11,6 +11,7 @@ from phf.config.schema.generation import GenerationConfig, ScenarioConfig
 from phf.config.schema.kl import KLConfig, KLReferenceConfig
 from phf.config.schema.model import ModelConfig, TokenizerConfig
 from phf.config.schema.redteam import RedTeamConfig, RedTeamTemplate
+from phf.config.schema.schedule import PhaseConfig, PhaseDataset
 from phf.config.schema.section import Section
 from phf.config.schema.training import TrainingConfig
 from phf.config.schema.whole import Config
@@ -26,6 +27,8 @@ __all__ = [
     "KLConfig",
     "KLReferenceConfig",
     "ModelConfig",
+    "PhaseConfig",
+    "PhaseDataset",
     "RedTeamConfig",
     "RedTeamTemplate",
     "ScenarioConfig",

@@ -1,9 +1,6 @@
 """A whole configuration."""
 
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator
-from pydantic_core import PydanticCustomError
+from typing import Any
 
 from phf.config.schema.benchmarks import DownstreamConfig, GlueConfig
 from phf.config.schema.dataset import DatasetConfig
@@ -11,15 +8,9 @@ from phf.config.schema.generation import GenerationConfig
 from phf.config.schema.kl import KLConfig
 from phf.config.schema.model import ModelConfig, TokenizerConfig
 from phf.config.schema.redteam import RedTeamConfig
+from phf.config.schema.schedule import Phases
 from phf.config.schema.section import Section
 from phf.config.schema.training import TrainingConfig
-
-
-def _always(schedule: Any) -> Any:
-    if schedule != "always":
-        message = "only 'always' is supported so far: the method applies from the first step to the last"
-        raise PydanticCustomError("schedule", message)
-    return schedule
 
 
 class Config(Section):
@@ -36,8 +27,9 @@ class Config(Section):
     model: ModelConfig
     objective: dict[str, Any] = {"name": "MLE"}
     """`name` of the objective and its settings. `score_threshold: p5`: the 5th percentile of the segments' scores."""
-    schedule: Annotated[str, BeforeValidator(_always)] = "always"
-    """When the method applies: `always`, from the first step to the last, is the only schedule so far."""
+    schedule: Phases = []
+    """When which method applies: `always` (one method, from the first step to the last), or a list of phases. With phases,
+    `objective` and the keys of `dataset` that belong to a method say how the trained model is prompted and evaluated."""
     training: TrainingConfig
     generation: GenerationConfig
     kl_gpt3_callback: KLConfig | None = None

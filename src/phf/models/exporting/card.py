@@ -153,6 +153,8 @@ def _summary(config: Config | None, prompting: Prompting) -> Sequence[str]:
 
 
 def _method(config: Config) -> str:
+    if config.schedule:
+        return "a schedule: " + ", then ".join(code_span(phase.name) for phase in config.schedule)
     objective: Mapping[str, Any] = config.objective
     parts = [f"the objective {code_span(objective['name'])}"]
     if config.dataset.conditional_training_config is not None or config.dataset.conditioning is not None:

@@ -8,6 +8,7 @@ from phf.config import Config, run_labels
 from phf.corpus.sources.hub_datasets import parse_hub_name
 from phf.errors import CorpusError
 from phf.feedback import Prompting
+from phf.feedback.schedule import phase_configs
 from phf.text import code_span, table_row
 
 NOT_RECORDED = "It is not recorded how this model was trained."
@@ -23,11 +24,30 @@ def setting_lines(config: Config | None, prompting: Prompting, provenance: Mappi
 
 
 def _of_method(config: Config, provenance: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
-    dataset = config.dataset
     yield "task, size, method", *run_labels(config)
+    if config.schedule:
+        starts = [0.0, *(phase.until for phase in config.schedule)]
+        yield (
+            "schedule, by share of the tokens",
+            *(
+                f"{start:g} to {phase.until:g}: {phase.name}"
+                for start, phase in zip(starts, config.schedule, strict=False)
+            ),
+        )
+        for number, (phase, own) in enumerate(zip(config.schedule, phase_configs(config), strict=True), 1):
+            for label, *values in _of_scores(own):
+                yield f"phase {number}, {phase.name}: {label}", *values
+    else:
+        yield from _of_scores(config)
+    percentiles = provenance.get("percentiles")
+    if isinstance(percentiles, dict) and percentiles:
+        yield "thresholds as percentiles", *(f"{key}: {value}" for key, value in percentiles.items())
+
+
+def _of_scores(config: Config) -> Iterator[tuple[object, ...]]:
+    """How scores are used, in the whole run or in a phase."""
+    dataset = config.dataset
     yield "objective", *_flat(config.objective)
-    if config.schedule != "always":
-        yield "schedule", config.schedule
     if dataset.filter_threshold is not None:
         yield "documents are kept up to an average score of", dataset.filter_threshold
     if dataset.document_filter is not None:
@@ -37,9 +57,6 @@ def _of_method(config: Config, provenance: Mapping[str, Any]) -> Iterator[tuple[
         yield "segments without control token", f"{tags.drop_token_fraction:.2%}"
     if dataset.conditioning is not None:
         yield "control tokens by", *_flat(dataset.conditioning.model_dump())
-    percentiles = provenance.get("percentiles")
-    if isinstance(percentiles, dict) and percentiles:
-        yield "thresholds as percentiles", *(f"{key}: {value}" for key, value in percentiles.items())
 
 
 def _of_prompting(prompting: Prompting) -> Iterator[tuple[object, ...]]:
@@ -104,12 +121,18 @@ def data_lines(provenance: Mapping[str, Any]) -> Sequence[str]:
         "|---|---|---|---|---|---|---|",
         *map(_source_row, sources),
     ]
-    blocks = provenance.get("blocks")
+    lines += _read(provenance.get("blocks"), "training")
+    for phase in provenance.get("schedule") or ():
+        lines += _read(phase.get("blocks"), f"phase {code_span(phase.get('name'))}")
+    return lines
+
+
+def _read(blocks: Any, reader: str) -> list[str]:
+    """A sentence on what training, or a phase of it, chose from, if that is recorded."""
     counts = blocks.get("counts") if isinstance(blocks, dict) else None
     kept = {key: value for key, value in counts.items() if value} if isinstance(counts, dict) else {}
-    if kept:
-        lines += ["", f"Of these, training read: {', '.join(f'{_words(key)} {code_span(kept[key])}' for key in kept)}."]
-    return lines
+    shown = ", ".join(f"{_words(key)} {code_span(kept[key])}" for key in kept)
+    return ["", f"Of these, {reader} read: {shown}."] if kept else []
 
 
 def _source_row(source: Mapping[str, Any]) -> str:

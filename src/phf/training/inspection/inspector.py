@@ -12,7 +12,7 @@ from torch import Tensor
 from phf.annotate.scoring import try_scoring
 from phf.corpus.segmenting.segment import segmenter
 from phf.evaluation.seeding import seeded
-from phf.feedback import Method
+from phf.feedback import ControlTokens, Method
 from phf.feedback.objectives import Objective
 from phf.feedback.objectives.base import distributions_of
 from phf.sampling.division import Division
@@ -21,6 +21,7 @@ from phf.training.data import RunData
 from phf.training.inspection.numbers import compared, correlation, distribution, embedding_numbers
 from phf.training.inspection.reading import BlockReader, SeenBlock
 from phf.training.inspection.steps import InspectedSteps
+from phf.training.phases import Phases
 from phf.training.plan import Plan
 from phf.training.sources import segmenter_of
 
@@ -53,7 +54,8 @@ class Inspector:
 
     Args:
         steps: which ones.
-        control_ids: of the method's control tokens.
+        method_of: step -> its method.
+        control_tokens: of the model, with their ids.
         scorer: the task's.
         division: all processes of the run.
     """
@@ -62,7 +64,8 @@ class Inspector:
         self,
         steps: InspectedSteps,
         reader: BlockReader,
-        method: Method,
+        method_of: Callable[[int], Method],
+        control_tokens: ControlTokens,
         control_ids: list[int],
         scorer: Scorer,
         division: Division,
@@ -70,7 +73,8 @@ class Inspector:
     ) -> None:
         self.steps = steps
         self._reader = reader
-        self._method = method
+        self._method_of = method_of
+        self._control_tokens = control_tokens
         self._control_ids = control_ids
         self._scorer = scorer
         self._division = division
@@ -81,29 +85,30 @@ class Inspector:
         """Keep a micro-batch of an inspected step; nothing waits for a device."""
         self._taken.append(MicroBatch(inputs["input_ids"], inputs["token_scores"], segment_starts, values))
 
-    def inspect(self, whole: Callable[[], Any]) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    def inspect(self, step: int, whole: Callable[[], Any]) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """Numbers of the step whose micro-batches were taken, and its segments, in the main process; all must call this.
 
         `whole`: see `WholeModel.shared`; its model has the weights after the step.
         """
         taken, self._taken = self._taken, []
+        method = self._method_of(step)
         with seeded(self._seed):  # a scorer may draw random numbers
-            seen = self._division.gather(lambda: self._seen(taken))
-            numbers, lines = self._division.from_main(lambda: self._of_all(seen))
-        if self._method.control_tokens:
+            seen = self._division.gather(lambda: self._seen(taken, method))
+            numbers, lines = self._division.from_main(lambda: self._of_all(seen, method))
+        if self._control_tokens:
             with whole() as (module, _):
                 if module is not None and self._division.is_main:
-                    numbers |= embedding_numbers(module.lm, self._method.control_tokens, self._control_ids)
+                    numbers |= embedding_numbers(module.lm, self._control_tokens, self._control_ids)
         return {f"inspect/{key}": value for key, value in numbers.items()}, lines
 
-    def _seen(self, taken: list[MicroBatch]) -> Seen:
+    def _seen(self, taken: list[MicroBatch], method: Method) -> Seen:
         blocks: list[tuple[int, SeenBlock]] = []
         for number, batch in enumerate(taken):
             size = len(batch.input_ids)
             first = (number * self._division.count + self._division.index) * size
             rows = [row for row in range(size) if first + row in self.steps.read_back]
             blocks += [(first + row, self._read(batch, row)) for row in rows]
-        parts = [_targets(self._method.objective, batch) for batch in taken]
+        parts = [_targets(method.objective, batch) for batch in taken]
         names = parts[0] if parts else {}
         return Seen(blocks, {name: np.concatenate([part[name] for part in parts]) for name in names})
 
@@ -113,12 +118,12 @@ class Inspector:
         )
         return self._reader.read(ids, scores, starts, None if batch.values is None else _array(batch.values[row]))
 
-    def _of_all(self, seen: list[Seen]) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    def _of_all(self, seen: list[Seen], method: Method) -> tuple[dict[str, float], list[dict[str, Any]]]:
         places = sorted((pair for of_process in seen for pair in of_process.blocks), key=lambda pair: pair[0])
         blocks = [block for _, block in places]
         documents = [[segment.text for segment in d.segments] for block in blocks for d in block.documents]
         rescored = try_scoring(self._scorer, documents, Counter()) if documents else []
-        numbers, lines = compared(blocks, rescored, self._method)
+        numbers, lines = compared(blocks, rescored, method)
         targets = {name: np.concatenate([s.targets[name] for s in seen]) for name in seen[0].targets}
         rewards = targets.pop("reward", None)
         if rewards is not None:
@@ -130,13 +135,17 @@ class Inspector:
         return numbers, lines[:MAX_LINES]
 
 
-def inspector_of(plan: Plan, data: RunData, steps: InspectedSteps, scorer: Scorer, division: Division) -> Inspector:
+def inspector_of(
+    plan: Plan, data: RunData, phases: Phases, steps: InspectedSteps, scorer: Scorer, division: Division
+) -> Inspector:
     """The inspector of a run."""
     dataset, settings = plan.config.dataset, data.train.settings
     is_encoded_whole = dataset.tokenization == "document"
     cut = segmenter(segmenter_of(data.sources) or scorer.segmenter) if is_encoded_whole else None
-    reader = BlockReader(data.tokenizer, settings.opening, settings.control_ids, cut)
-    return Inspector(steps, reader, plan.method, data.control_ids, scorer, division, plan.config.training.seed)
+    reader = BlockReader(data.tokenizer, settings.opening, data.control_ids, cut)
+    tokens = plan.method.control_tokens
+    seed = plan.config.training.seed
+    return Inspector(steps, reader, phases.method_of, tokens, data.control_ids, scorer, division, seed)
 
 
 @torch.no_grad()

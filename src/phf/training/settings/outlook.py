@@ -56,6 +56,10 @@ def outlook(plan: Any) -> Outlook:
     expected = Outlook()
     config = plan.config
     lm = tokenizer = None
+    if config.schedule:
+        expected.notes += plan.timetable.lines(
+            [phase.name for phase in config.schedule], plan.arithmetic.tokens_per_step
+        )
     try:
         checked = preflight(config, plan.method)
         lm, tokenizer = checked.lm, checked.tokenizer
@@ -136,7 +140,8 @@ def _add_epochs(expected: Outlook, plan: Any, tokenizer: Any, texts: list[str], 
     tokens = max((tokens * (1 - config.dataset.eval_fraction) - skipped) * (end - start), 1.0)
     planned = arithmetic.max_steps * arithmetic.tokens_per_step
     epochs = planned / tokens
-    kept = " before filtering" if plan.method.document_filter is not None else ""
+    filters = any(phase.method.document_filter is not None for phase in plan.schedule.phases)
+    kept = " before filtering" if filters else ""
     expected.notes.append(
         f"The data has about {_rounded(tokens)} tokens to train on{kept} (estimated from "
         f"{num_chars:,} characters), so {planned:,} tokens are {_rounded(epochs)} epochs"
