@@ -18,6 +18,7 @@ FOLDERS = [
     "cli",
     "quickstart",
     "study",
+    "refresh",
     "report",
     "redteam",
     "training",

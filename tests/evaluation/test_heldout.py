@@ -74,6 +74,14 @@ def test_every_number_by_hand():
             "num_tokens": 7,
         }
     )
+    with_interval = measure(blocks, with_interval=True)
+    # documents: 1 2 with 3 nats on 2 tokens; EOS 3 | 4 6 7 1 with 31 on 6: influences (3 - 4.25 * 2) / 8 and its negative
+    error = math.sqrt(2 * (5.5 / 8) ** 2)
+    low, high = (with_interval[f"loss_{end}"] for end in ("low", "high"))
+    assert low < 4.25 - error < 4.25 + error < high
+    assert {key: value for key, value in with_interval.items() if key not in ("loss_low", "loss_high")} == measure(
+        blocks
+    )
     without = measure(blocks, control_ids=[])  # then 8 and 9 are words like any other
     assert without["loss"] == pytest.approx((24 + 10 + 17) / 10)
     assert without["bits_per_byte"] == without["bits_per_byte_given_tags"]
@@ -106,3 +114,13 @@ def test_the_mode_of_the_module_is_restored():
     settings = {"threshold": 0.0, "control_ids": [], "eos_id": 0, "bytes_per_text_token": 1.0}
     held_out_loss(module, Blocks([[1, 2]], [[0, 0]]), **settings, batch_size=1)
     assert module.training
+
+
+def test_documents_that_cross_batches_are_one_cluster():
+    """A document of two and a half blocks, and one of one and a half: the same interval, whichever blocks are a batch."""
+    blocks = Blocks([[EOS, 1, 3, 2], [2, 1, 3, 2], [2, EOS, 5, 5], [5, 5, 5, 5]], [[0] * 4] * 4)
+    one_at_a_time, all_at_once = (measure(blocks, with_interval=True, batch_size=size) for size in (1, 4))
+    assert one_at_a_time == pytest.approx(all_at_once, nan_ok=True)
+    assert one_at_a_time["loss_low"] < one_at_a_time["loss"] < one_at_a_time["loss_high"]
+    alone = measure(Blocks(blocks.ids[:2], blocks.scores[:2]), with_interval=True)
+    assert math.isnan(alone["loss_low"]), "a single document does not tell how certain its loss is"

@@ -14,6 +14,7 @@ from phf.cli.listing import list_
 from phf.cli.profile import profile
 from phf.cli.quickstart import quickstart
 from phf.cli.redteam import redteam
+from phf.cli.refresh import refresh
 from phf.cli.report import report
 from phf.cli.reward import reward
 from phf.cli.score import score
@@ -49,7 +50,7 @@ def options(
     """Pretraining language models with human feedback: score a corpus, train on the scores, show the evidence."""
 
 
-for command in (label, reward, annotate, score, profile, train, export, evaluate, redteam, report, study):
+for command in (label, reward, annotate, score, profile, train, refresh, export, evaluate, redteam, report, study):
     app.command()(command)
 app.command("list")(list_)
 app.command()(quickstart)

@@ -20,6 +20,7 @@ KEPT = {
     "train": "Checkpoints are kept. Add --resume to continue from the last one.",
     "evaluate": f"Finished parts are kept. {AGAIN}",
     "redteam": f"Finished rounds are kept. {AGAIN}",
+    "refresh": f"Finished rounds and checkpoints are kept. {AGAIN}",
     "quickstart": f"Finished work is kept. {AGAIN}",
     "study": f"Finished runs and checkpoints are kept. {AGAIN}",
     "label": "Every answer is saved. Run the same command again to continue.",
@@ -28,11 +29,11 @@ KEPT = {
     "report": "Run the same command again.",
 }
 """Command -> what an interruption leaves behind."""
-TAKES_OVERRIDES = ("train", "evaluate", "redteam", "study")
+TAKES_OVERRIDES = ("train", "refresh", "evaluate", "redteam", "study")
 """The commands among whose arguments KEY=VALUE is an override."""
 OF_AN_AGENT = re.compile(r"^--(\w+(?:\.\w+)+=)")
 """How the agent of a sweep (Weights & Biases) writes an override; options have no dot in their names."""
-ALONE = ("annotate", "label", "reward", "redteam", "quickstart", "study")
+ALONE = ("annotate", "label", "reward", "redteam", "refresh", "quickstart", "study")
 """The commands that write a folder from one process, whose children they start themselves."""
 
 

@@ -218,11 +218,11 @@ class _State:
     printed_at: float = -math.inf
 
     def line(self) -> str:
-        if not self.max_steps:
-            return self.doing
-        parts = [f"step {self.step:,}/{self.max_steps:,}", *_metered(self.numbers)]
         detail = current_activity()
         doing = f"{self.doing}: {detail}" if self.doing and detail else self.doing
+        if not self.max_steps:
+            return doing
+        parts = [f"step {self.step:,}/{self.max_steps:,}", *_metered(self.numbers)]
         return ", ".join([*parts, doing] if doing else parts)
 
 

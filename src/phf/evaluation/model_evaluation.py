@@ -184,6 +184,7 @@ class ModelEvaluation:
             self.prompting.control_tokens.ids(self.tokenizer),
             threshold=self.threshold,
             batch_size=8,
+            with_interval=True,
             division=self.division,
         )
         return {f"eval/{key}": value for key, value in numbers.items()}

@@ -37,6 +37,8 @@ class Samples:
     prompts: list[str]
     continuations: list[str]
     seconds: float
+    are_ended: list[bool] = dataclasses.field(default_factory=list)
+    """Whether the model ended each sample itself; the others were cut off at their greatest length."""
 
 
 @contextmanager
@@ -106,7 +108,8 @@ def generate_samples(
         continuations = [
             decode(text, until_end(ids, config.eos_token_id), special) for text, ids in zip(texts, drawn, strict=True)
         ]
-    return Samples(prompts, continuations, time.perf_counter() - start)
+        are_ended = [len(until_end(ids, config.eos_token_id)) < len(ids) for ids in drawn]
+    return Samples(prompts, continuations, time.perf_counter() - start, are_ended)
 
 
 @contextmanager

@@ -116,9 +116,13 @@ class Blocks:
             numbers = ranges(firsts, sizes)
             yield scores[numbers][self.store.lengths[numbers] > 0]
 
+    def document_numbers(self) -> np.ndarray:
+        """The places in the corpus of the documents that have tokens in the view, in order: int64 [documents]."""
+        return self._runs.documents[self._runs.has_opening]
+
     def packed_documents(self) -> Iterator[tuple[int, str]]:
         """(key, id) of the documents that have tokens in the view, in order."""
-        numbers = self._runs.documents[self._runs.has_opening]
+        numbers = self.document_numbers()
         for start in range(0, len(numbers), 4096):
             some = numbers[start : start + 4096]
             yield from zip(self._keys[some].tolist(), self.store.document_ids(some.tolist()), strict=True)

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
-from phf.evaluation.held_out.document_rows import predicted_tokens
+from phf.evaluation.held_out.document_rows import Block, predicted_tokens
 from phf.evaluation.held_out.tag_gain import Gains, TagGain, gain_interval
 from phf.sampling.division import ALONE, Division
 from phf.sampling.finite import check_nats
 from phf.sampling.generate import evaluation_mode
+from phf.statistics import Interval, ratio_estimate
 from phf.tokens import views
 from phf.tokens.document_start import document_start
 
@@ -30,6 +31,8 @@ class _Sums(NamedTuple):
     nats: dict[str, float]
     counts: dict[str, int]
     gains: Gains | None
+    documents: Gains
+    """Nats and tokens of text of each document in the batch; the first one may continue the last one of the batch before."""
 
 
 def held_out_loss(
@@ -44,6 +47,7 @@ def held_out_loss(
     start_ids: list[int] | None = None,
     keeps_documents_apart: bool = False,
     with_tag_gain: bool = False,
+    with_interval: bool = False,
     division: Division = ALONE,
 ) -> dict[str, float]:
     """Numbers of one held-out evaluation.
@@ -58,6 +62,7 @@ def held_out_loss(
         keeps_documents_apart: whether each document is read by itself if documents begin with EOS, as a model trained with
             `dataset.attention: document` read them. The same tokens are predicted in either case.
         with_tag_gain: also measure `tag_gain`, if there are control tokens; doubles the time.
+        with_interval: also give `loss_low` and `loss_high`, the 95% interval of `loss`, documents being the clusters.
         division: the processes that share the batches; each gets the numbers.
 
     Returns:
@@ -80,7 +85,10 @@ def held_out_loss(
         batch = [blocks.block(place) for place in places]
         starts = [blocks.document_starts(place) for place in places] if keeps_documents_apart else None
         read_after = () if start_ids[:1] == [eos_id] else start_ids
-        ids, scores, nll = predicted_tokens(module, batch, read_after, device, starts)
+        ids, places_of_targets, nll = predicted_tokens(module, _numbered(batch), read_after, device, starts)
+        order = places_of_targets.astype(np.int64)
+        all_ids, all_scores = (np.concatenate([of_block[i] for of_block in batch]) for i in range(2))
+        scores = all_scores.astype(np.float32)[order]
         check_nats(nll, getattr(module, "lm", module))
         is_control = np.isin(ids, control_ids)
         is_eos = ids == eos_id
@@ -95,8 +103,12 @@ def held_out_loss(
         gains = None
         if gain is not None:
             gains = gain.of_blocks(module, batch, firsts[places.start : places.stop], nll, device, starts)
+        opens = np.isin(all_ids, [eos_id, *start_ids])
+        charged = masks["text"] | masks["eos"]
+        codes, size = np.cumsum(opens)[order[charged]], int(opens.sum()) + 1
+        of_documents = Gains(np.bincount(codes, nll[charged], size), np.bincount(codes, minlength=size))
         nats = {name: float(nll[mask].sum()) for name, mask in masks.items()}
-        return _Sums(nats, {name: int(mask.sum()) for name, mask in masks.items()}, gains)
+        return _Sums(nats, {name: int(mask.sum()) for name, mask in masks.items()}, gains, of_documents)
 
     parts = [range(start, min(start + batch_size, num_blocks)) for start in range(0, num_blocks, batch_size)]
     with evaluation_mode(module), torch.no_grad():
@@ -113,11 +125,34 @@ def held_out_loss(
         "bits_per_byte_given_tags": text_nats * bits_per_nat_and_byte,
         "num_tokens": counts["text"],
     }
+    if with_interval:
+        _, logs["loss_low"], logs["loss_high"] = _interval_of_loss([part.documents for part in sums])
     if gain is not None:
         interval = gain_interval([part.gains for part in sums if part.gains is not None])
         for key, value in zip(("", "_low", "_high"), interval, strict=True):
             logs[f"tag_gain{key}"] = value
     return logs
+
+
+def _numbered(batch: Sequence[Block]) -> list[Block]:
+    """The blocks with the place of each token in the batch instead of its score: targets come in another order."""
+    ends = np.cumsum([len(ids) for ids, _ in batch])
+    assert ends[-1] < 2**24, "larger places are not exact in float32"
+    places = np.split(np.arange(ends[-1], dtype=np.float32), ends[:-1])
+    return [(ids, of_block) for (ids, _), of_block in zip(batch, places, strict=True)]
+
+
+def _interval_of_loss(parts: Sequence[Gains]) -> Interval:
+    """Nats per token, of the documents of consecutive batches."""
+    size = sum(len(part.counts) - 1 for part in parts) + 1
+    totals, counts = np.zeros(size), np.zeros(size)
+    first = 0
+    for part in parts:
+        place = slice(first, first + len(part.counts))
+        totals[place] += part.totals
+        counts[place] += part.counts
+        first += len(part.counts) - 1
+    return ratio_estimate(totals, counts).interval()
 
 
 def held_out_numbers(
@@ -128,6 +163,7 @@ def held_out_numbers(
     *,
     threshold: float,
     batch_size: int,
+    with_interval: bool = False,
     division: Division = ALONE,
 ) -> dict[str, float]:
     """`held_out_loss` on the blocks of a token store, which know how many bytes of text their tokens stand for."""
@@ -142,5 +178,6 @@ def held_out_numbers(
         bytes_per_text_token=blocks.counts.num_bytes / max(blocks.counts.num_text_tokens, 1),
         batch_size=batch_size,
         with_tag_gain=True,
+        with_interval=with_interval,
         division=division,
     )
