@@ -171,7 +171,7 @@ def test_a_finished_refresh_is_shown_again_without_work(refreshed, run, monkeypa
 
 @pytest.mark.parametrize(("kls", "result"), [((1.0, 2.5), 1), ((2.5, 0.0), 0), ((1.0, 2.0), 2), ((1.0, None), 1)])
 def test_a_model_beyond_the_bound_ends_it_and_the_last_one_within_is_the_result(refreshed, run, tmp_path, kls, result):
-    """The rounds are those of the fixture, with other numbers: only the decision is made again."""
+    """The rounds are those of the fixture, with other numbers: only the decision is new."""
     folder, settings = tmp_path / "out", replace(SETTINGS, max_kl=2.0)
     shutil.copytree(refreshed[0], folder)
     job = json.loads((folder / "job.json").read_text())

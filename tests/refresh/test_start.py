@@ -54,7 +54,7 @@ def test_mle_is_refused():
         ({"conditioning": SimpleNamespace(model_extra={"preferences": [{}]})}, "several preferences"),
     ],
 )
-def test_runs_that_cannot_go_on_with_samples_are_refused_with_the_reason(changes, message):
+def test_runs_that_cannot_be_trained_on_samples_are_refused_with_the_reason(changes, message):
     dataset = SimpleNamespace(streaming=changes.get("streaming", False), conditioning=changes.get("conditioning"))
     with pytest.raises(ConfigError, match=message):
         check_kind(SimpleNamespace(schedule=changes.get("schedule", "always"), dataset=dataset))

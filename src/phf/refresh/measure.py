@@ -43,7 +43,7 @@ def kl_from_start(model: Path, start: Path, settings: RefreshSettings) -> Number
     """KL(model || start) in nats per sequence, estimated from samples of `model`; >= 0 but for sampling error.
 
     The mean of log p(x) under the model - log p(x) under the start, x being whole texts up to `kl_tokens` tokens, drawn
-    from the model at temperature 1 from its whole distribution, behind the beginning of a document and, in a model with
+    from the model at temperature 1 from its whole distribution, after the beginning of a document and, in a model with
     control tokens, its best one. What is in front of the text is given to both, and probability on control tokens is spread
     over the others, as in sampling. `_low`, `_high`: 95% interval over samples.
     """

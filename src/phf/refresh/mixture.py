@@ -30,7 +30,7 @@ class Taken:
     num_tokens: int
     """Of their text."""
     next_place: int
-    """Where the next round goes on in the order of `OwnDocuments`."""
+    """Where the next round continues in the order of `OwnDocuments`."""
 
 
 class OwnDocuments:
@@ -82,14 +82,14 @@ class OwnDocuments:
     def _read(self, numbers: np.ndarray) -> list[AnnotatedDocument]:
         """These documents, in the order of `numbers`, from one pass over the corpus up to the last of them."""
         wanted, last = set(numbers.tolist()), int(numbers.max())
-        found: dict[int, AnnotatedDocument] = {}
+        documents: dict[int, AnnotatedDocument] = {}
         for number, document in enumerate(read_sources(self._start.sources, self._start.config.dataset.scores_column)):
             if number in wanted:
                 assert self._blocks.store.document_ids([number]) == [document.id], "store and corpus differ"
-                found[number] = document
+                documents[number] = document
             if number == last:
                 break
-        return [found[number] for number in numbers.tolist()]
+        return [documents[number] for number in numbers.tolist()]
 
 
 def num_text_tokens(documents: Sequence[AnnotatedDocument], tokenizer: Any, tokenization: str) -> int:

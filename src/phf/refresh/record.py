@@ -1,4 +1,4 @@
-"""round.json: what a finished round made, from which the refresh goes on and the answer is written."""
+"""round.json: what a finished round made, from which the refresh continues and the answer is written."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class TrainingFacts(TypedDict):
     share: Number
     """Of tokens of text that are from samples."""
     next_place: Count
-    """In the order of the run's own documents, where the next round goes on."""
+    """In the order of the run's own documents, where the next round continues."""
     steps: Count
     tokens: Count
     """All tokens trained on, control tokens included."""

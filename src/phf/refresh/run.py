@@ -42,7 +42,7 @@ def refresh_run(
 ) -> Answer:
     """Make the rounds that are missing in `output`, and write the answer; returns it.
 
-    A refresh that was interrupted, anywhere, goes on as if it had not been. Raises an error before anything is sampled for a
+    A refresh that was interrupted, anywhere, continues as if it had not been. Raises an error before anything is sampled for a
     run that cannot be refreshed, and `OutputError` for a folder with something else in it.
     """
     check_can_render(COMMAND)

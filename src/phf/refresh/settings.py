@@ -56,7 +56,7 @@ def option(name: str) -> str:
 
 
 LEARNING_RATE_SHARE = 0.1
-"""Of the run's own highest learning rate: a trained model is moved, not trained anew."""
+"""Of the run's own highest learning rate: a trained model is adjusted, not trained from scratch."""
 SCHEDULE = "constant_with_warmup"
 WARMUP_SHARE = 0.1
 """Of a round's steps: each round has a new optimiser, which knows nothing of the gradients yet."""

@@ -72,7 +72,7 @@ def open_run(path: Path, overrides: Sequence[str], announce: Announce) -> Start:
 
 
 def check_kind(config: Config) -> None:
-    """Raises `ConfigError` for a run whose training cannot go on with samples."""
+    """Raises `ConfigError` for a run that cannot be trained on samples of its own."""
     if config.schedule not in ("always", []):
         raise ConfigError(
             "The run's method changes on its way (schedule), so it is not clear with which one to train on. "
