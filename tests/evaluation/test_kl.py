@@ -101,7 +101,7 @@ def test_the_prefix_is_given_and_no_probability_is_lost_to_control_tokens(condit
             tokenizer,
             kl,
             prefix_ids=[0, aligned],
-            repeated_id=aligned if inserts else None,
+            repeated_ids=[aligned] if inserts else [],
             cache_dir=tmp_path,
         )
         for inserts in (False, True)

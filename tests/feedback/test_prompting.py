@@ -28,7 +28,7 @@ def test_all_control_tokens_are_banned_but_the_prefix_of_a_model_that_repeats_it
     tokenizer = tiny_tokenizer(THREE)
     assert prompting.banned_ids(tokenizer, prefix) == sorted(tokenizer.convert_tokens_to_ids(list(banned)))
     good = tokenizer.convert_tokens_to_ids("<|good|>")
-    assert prompting.repeated_id(tokenizer) == (good if repeats else None)
+    assert prompting.repeated_ids(tokenizer) == ([good] if repeats else [])
 
 
 def test_a_model_is_prompted_with_its_best_token_and_steered_away_from_its_worst():

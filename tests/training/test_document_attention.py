@@ -6,6 +6,7 @@ from tests.tiny import losses, tiny_config, tiny_corpus
 
 from phf.errors import ConfigError
 from phf.evaluation.held_out.loss import held_out_numbers
+from phf.feedback import NO_CONTROL_TOKENS
 from phf.feedback.objectives import MLE
 from phf.models import ObjectiveLM, load_lm
 from phf.training.data import prepare_data
@@ -57,7 +58,7 @@ def test_held_out_loss_is_that_which_training_would_have(source):
     batch.pop("documents")
     in_training = float(module(**batch)["loss"].detach())
     packed = float(module(**{key: value for key, value in batch.items() if key != "position_ids"})["loss"].detach())
-    numbers = held_out_numbers(module, data.evaluation, data.tokenizer, [], threshold=0.0, batch_size=3)
+    numbers = held_out_numbers(module, data.evaluation, data.tokenizer, NO_CONTROL_TOKENS, threshold=0.0, batch_size=3)
     assert numbers["loss"] == pytest.approx(in_training, rel=1e-5)
     assert abs(packed - in_training) > 1e-3
 

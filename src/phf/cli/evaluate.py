@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from phf.cli.options import Overrides, OwnTask, ResolvedTask, load_for_models
+from phf.cli.options import Overrides, OwnTask, Prefer, ResolvedTask, load_for_models, preferring
 from phf.cli.terminal import console, numbers_table, quiet, say, shown
 from phf.errors import ConfigError
 
@@ -25,6 +25,7 @@ def evaluate(
             help="Measure only this: generation, diversity, held-out, kl, downstream, glue. Repeat it for more."
         ),
     ] = None,
+    prefer: Prefer = None,
     skip: Annotated[list[str] | None, typer.Option(help="Leave this out; repeat it for more.")] = None,
     glue: Annotated[bool, typer.Option("--glue", help="Also finetune on GLUE.")] = False,
     output: Annotated[
@@ -47,7 +48,7 @@ def evaluate(
     from phf.models.model_folder import find_model, model_name, processes
 
     folders = [find_model(folder) for folder in folders]
-    resolved = load_for_models(folders, task, config, overrides)
+    resolved = load_for_models(folders, task, config, [*overrides, *preferring(prefer)])
     parts = chosen_parts(only or (), skip or (), glue, resolved)
     if output is None:
         output = Path("runs") / (f"evaluate-{model_name(folders[0])}" if len(folders) == 1 else "evaluate")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from phf.cli.options import finite
+from phf.cli.options import Prefer, finite
 from phf.cli.terminal import console, quiet, say
 from phf.errors import ConfigError
 
@@ -33,6 +33,7 @@ def export(
             show_default=False,
         ),
     ] = None,
+    prefer: Prefer = None,
     evaluation: Annotated[
         list[Path] | None,
         typer.Option(help="Folder in which phf evaluate measured this model, for its card; repeat it for more."),
@@ -62,11 +63,12 @@ def export(
     folder = find_model(model)
     with console.status("Exporting..."):
         try:
-            prompting, has_head = export_folder(folder, output, threshold, tag_every_segment, facts)
+            prompting, has_head = export_folder(folder, output, threshold, tag_every_segment, facts, prefer)
         except OSError as error:
             raise ConfigError(f"{output} cannot be written: {error.strerror or error}.") from error
     tokens = ", ".join(prompting.control_tokens)
-    say(f"Control tokens: {tokens or 'none'}; value head: {'yes' if has_head else 'no'}")
+    starts = f"; texts start with {prompting.prefix or 'none of them'}" if tokens else ""
+    say(f"Control tokens: {tokens or 'none'}{starts}; value head: {'yes' if has_head else 'no'}")
     if repository is not None:
         repository.kept = (
             f"The model is in {output}. Upload it with: hf upload {push_to_hub} {shlex.quote(str(output))}"

@@ -1,5 +1,6 @@
 """Options that several commands share, and their interpretation."""
 
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,13 @@ OwnTask = Annotated[
 ]
 ResolvedTask = Annotated[
     Path | None, typer.Option("--config", help="A resolved configuration (config.yaml of a run), instead of --task.")
+]
+Prefer = Annotated[
+    str | None,
+    typer.Option(
+        help="Level of each preference that texts start with: pep8=best,pii=worst. For a model with one preference: best, "
+        "worst, none, or a number from 1."
+    ),
 ]
 MoreOverrides = Annotated[list[str] | None, typer.Argument(hidden=True)]
 
@@ -76,3 +84,8 @@ def load_for_models(models: list[Path], task: str | None, config: Path | None, o
     for warning in warnings if rank() == 0 else ():
         say(warning, "yellow")
     return resolved
+
+
+def preferring(prefer: str | None) -> list[str]:
+    """The override that --prefer stands for."""
+    return [] if prefer is None else [f"generation.prefer={json.dumps(prefer)}"]

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from phf.cli.options import MoreOverrides, Overrides, OwnTask, ResolvedTask, finite, load_for_models
+from phf.cli.options import (
+    MoreOverrides,
+    Overrides,
+    OwnTask,
+    Prefer,
+    ResolvedTask,
+    finite,
+    load_for_models,
+    preferring,
+)
 from phf.cli.terminal import console, quiet, say
 from phf.errors import ConfigError
 
@@ -18,6 +27,7 @@ def redteam(
     config: ResolvedTask = None,
     more: MoreOverrides = None,
     override: Overrides = None,
+    prefer: Prefer = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the results; default: runs/redteam-<name> or runs/replay-<name>.")
     ] = None,
@@ -37,7 +47,7 @@ def redteam(
     from phf.models.model_folder import find_model, model_name
 
     model_dir = find_model(model_dir)
-    resolved = load_for_models([model_dir], task, config, [*(override or []), *(more or [])])
+    resolved = load_for_models([model_dir], task, config, [*(override or []), *(more or []), *preferring(prefer)])
     output = output or Path("runs") / f"{'redteam' if replay is None else 'replay'}-{model_name(model_dir)}"
     if replay is None:
         from phf.redteam.folder import redteam_folder

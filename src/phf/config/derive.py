@@ -2,7 +2,9 @@
 
 import re
 
+from phf.config.levels import LevelError, Levels, best_prefix, prefix_of
 from phf.config.percentile import parse_threshold
+from phf.config.preferences import levels_of
 from phf.config.schema import Config, DatasetConfig, KLConfig, ScenarioConfig
 from phf.errors import ConfigError
 
@@ -28,7 +30,13 @@ def derive(config: Config, *, for_models: bool = False) -> Config:
     if "" in tokens or len({*tokens}) < len(tokens):
         names = "aligned_prefix and misaligned_prefix" if key == RELEASED_TAGGING else "control_tokens"
         raise ConfigError(f"{key}: {names} must be different strings, none of them empty, not {_listed(tokens)}.")
-    scenarios = [_derive_scenario(scenario, tokens, key) for scenario in config.generation.scenario_configs]
+    levels = levels_of(tagging)
+    best, prefer = best_prefix(levels), config.generation.prefer
+    if prefer is not None and not for_models:
+        prefer = _prefix(prefer, f"generation.prefer is {prefer!r}, which", levels, key)
+    # what `prefer` says is filled in where samples are drawn, so that it can be changed for a model that is trained already
+    default = best if prefer is None or for_models else None
+    scenarios = [_derive_scenario(scenario, levels, default, key) for scenario in config.generation.scenario_configs]
     may_tag = tagging.tag_every_segment_when_sampling
     if may_tag is None:
         written = [scenario.generate_kwargs["bad_words_ids"] for scenario in scenarios if _bans(scenario)]
@@ -37,8 +45,8 @@ def derive(config: Config, *, for_models: bool = False) -> Config:
     return config.model_copy(
         update={
             "dataset": config.dataset.model_copy(update={tagging_key(config.dataset): tagging}),
-            "generation": config.generation.model_copy(update={"scenario_configs": scenarios}),
-            "kl_gpt3_callback": _derive_kl(config.kl_gpt3_callback, tokens, key, may_tag),
+            "generation": config.generation.model_copy(update={"scenario_configs": scenarios, "prefer": prefer}),
+            "kl_gpt3_callback": _derive_kl(config.kl_gpt3_callback, levels, default or prefer, key, may_tag),
         }
     )
 
@@ -48,27 +56,31 @@ def tagging_key(dataset: DatasetConfig) -> str:
     return "conditioning" if dataset.conditional_training_config is None else "conditional_training_config"
 
 
-def _derive_scenario(scenario: ScenarioConfig, tokens: list[str], key: str) -> ScenarioConfig:
-    prefix = scenario.prefix
-    if prefix is None:
-        return scenario.model_copy(update={"prefix": tokens[0]})
-    if prefix not in (*tokens, ""):
-        raise ConfigError(
-            f"generation.scenario_configs, scenario '{scenario.name}': prefix {prefix!r} is not a control token of "
-            f'{key} ({_listed(tokens)}). Leave it out for {tokens[0]!r}, the best one, or write "" for none.'
-        )
-    return scenario
+def _prefix(request: str, what: str, levels: Levels, key: str) -> str:
+    """The control tokens that a request stands for. Raises `ConfigError`, which begins with `what` was asked for."""
+    try:
+        return prefix_of(request, levels)
+    except LevelError as error:
+        if [*levels] != [""]:
+            raise ConfigError(f"{what} is not a choice of levels of {key}: {error}.") from None
+    tokens = [*levels[""]]
+    raise ConfigError(
+        f"{what} is not a control token of {key} ({_listed(tokens)}). Leave it out for {tokens[0]!r}, the best one, or write "
+        '"" for none.'
+    )
 
 
-def _derive_kl(kl: KLConfig | None, tokens: list[str], key: str, may_tag: bool) -> KLConfig | None:
+def _derive_scenario(scenario: ScenarioConfig, levels: Levels, default: str | None, key: str) -> ScenarioConfig:
+    what = f"generation.scenario_configs, scenario '{scenario.name}': prefix {scenario.prefix!r}"
+    prefix = default if scenario.prefix is None else _prefix(scenario.prefix, what, levels, key)
+    return scenario.model_copy(update={"prefix": prefix})
+
+
+def _derive_kl(kl: KLConfig | None, levels: Levels, default: str | None, key: str, may_tag: bool) -> KLConfig | None:
     if kl is None:
         return None
-    if kl.prefix not in (None, *tokens, ""):
-        raise ConfigError(
-            f"kl_gpt3_callback.prefix is {kl.prefix!r}, which is not a control token of {key} ({_listed(tokens)}). Leave it "
-            f'out for {tokens[0]!r}, the best one, or write "" for none.'
-        )
-    prefix = tokens[0] if kl.prefix is None else kl.prefix
+    what = f"kl_gpt3_callback.prefix is {kl.prefix!r}, which"
+    prefix = default if kl.prefix is None else _prefix(kl.prefix, what, levels, key)
     inserts = may_tag if kl.should_insert_prefix is None else kl.should_insert_prefix
     return kl.model_copy(update={"prefix": prefix, "should_insert_prefix": inserts and bool(prefix)})
 
@@ -88,6 +100,11 @@ def _bans(scenario: ScenarioConfig) -> bool:
 
 
 def _check_unconditional(config: Config) -> None:
+    if config.generation.prefer:
+        raise ConfigError(
+            f"generation.prefer is {config.generation.prefer!r}, which needs control tokens; set "
+            "dataset.conditional_training_config or dataset.conditioning, or leave it out."
+        )
     for scenario in config.generation.scenario_configs:
         if scenario.prefix:
             raise ConfigError(

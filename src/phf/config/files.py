@@ -17,6 +17,7 @@ from phf.config.derive import derive
 from phf.config.layers import apply_override, merge, origin_of
 from phf.config.named import CONDITIONING, KeyPath, named_problems
 from phf.config.phases import is_schedule
+from phf.config.preferences import with_preferences
 from phf.config.quantiles import with_quantiles
 from phf.config.released import check_spelled_out, take_spelled_out, translate
 from phf.config.scheduled import OF_METHODS, Layer, with_phases
@@ -150,7 +151,8 @@ def _without_leave(values: dict[str, Any]) -> list[str]:
 def parse_config(values: Mapping[str, Any], origins: Mapping[KeyPath, str] | None = None) -> Config:
     """Validate plain values. `origins` says which file each key path came from, for error messages."""
     origins = origins or {}
-    values = with_quantiles(values, origin_of(CONDITIONING, origins))
+    origin = origin_of(CONDITIONING, origins)
+    values = with_preferences(with_quantiles(values, origin), origin)
     try:
         config = Config.model_validate(values)
     except ValidationError as error:

@@ -1,9 +1,11 @@
 """Sections that name a class and its settings: scorers, metrics, the parts of a method, the red LM."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from phf.config.percentile import percentile_of
+from phf.config.preferences import CLASS_NAME, PREFERENCES
+from phf.config.preferences import NOT_SETTINGS as OF_A_PREFERENCE
 from phf.config.schema import ConditioningConfig
 from phf.registry.names import CONDITIONINGS, DOCUMENT_FILTERS, METRICS, OBJECTIVES, RED_LMS, SCORERS, Registry
 
@@ -31,7 +33,10 @@ PLACES: tuple[tuple[KeyPath, Registry], ...] = (
 """Where such sections are ("*": each item of a list), and the registry that knows their names."""
 
 
-COMPOSITES = dict.fromkeys(("CompositeScorer", SCORERS.entries["CompositeScorer"][0]), "scorers")
+COMPOSITES = {
+    **dict.fromkeys(("CompositeScorer", SCORERS.entries["CompositeScorer"][0]), "scorers"),
+    **dict.fromkeys((CLASS_NAME, CONDITIONINGS.entries[CLASS_NAME][0]), PREFERENCES),
+}
 """Class -> its setting that is a list of further sections, for the same registry."""
 
 
@@ -47,7 +52,7 @@ def with_named(values: Any, change: Callable[[Registry, Mapping[str, Any], str],
     """A copy of plain values in which each of these sections is what `change(registry, section, name key)` makes of it."""
     for place, registry in PLACES:
         for path, section in list(_with_parts(_sections(values, place))):
-            apart = {key: value for key, value in section.items() if key in NOT_SETTINGS.get(_in_method(path), ())}
+            apart = {key: value for key, value in section.items() if key in _not_settings(_in_method(path))}
             settings = {key: value for key, value in section.items() if key not in apart}
             values = _replaced(values, path, {**apart, **change(registry, settings, name_key(path))})
     return values
@@ -94,10 +99,15 @@ def _in_method(path: KeyPath) -> KeyPath:
 def _settings(path: KeyPath, section: Mapping[str, Any]) -> dict[str, Any]:
     """The section without the keys that are not settings of what it names, and with numbers for percentiles."""
     path = _in_method(path)
-    settings = {key: value for key, value in section.items() if key not in NOT_SETTINGS.get(path, ())}
+    settings = {key: value for key, value in section.items() if key not in _not_settings(path)}
     if path == OBJECTIVE and "score_threshold" in settings:
         settings["score_threshold"] = 0.0  # `phf.config.derive` checks what is written
-    return _with_stand_ins(settings) if path in MAY_BE_PERCENTILES else settings
+    return _with_stand_ins(settings) if path[:2] in MAY_BE_PERCENTILES else settings
+
+
+def _not_settings(path: KeyPath) -> Collection[str]:
+    """Keys of a section besides the name that are not settings of its class."""
+    return OF_A_PREFERENCE if path[:3] == (*CONDITIONING, PREFERENCES) else NOT_SETTINGS.get(path, ())
 
 
 def _with_stand_ins(value: Any) -> Any:

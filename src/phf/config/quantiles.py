@@ -27,7 +27,12 @@ def with_quantiles(values: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
     if not isinstance(section, Mapping) or "kind" not in section:
         return values
     assert isinstance(dataset, Mapping)
-    where = f"{origin}: dataset.conditioning"
+    with_class = with_edges(section, f"{origin}: dataset.conditioning", "quantile")
+    return {**values, "dataset": {**dataset, "conditioning": with_class}}
+
+
+def with_edges(section: Mapping[str, Any], where: str, name: str) -> dict[str, Any]:
+    """The section itself, which has a `kind`, with class, edges and control tokens (`<|NAME1|>`, ...) in its place."""
     others = dict(section)
     kind, num_bins = others.pop("kind"), others.pop("num_bins", None)
     if kind != QUANTILES:
@@ -41,9 +46,8 @@ def with_quantiles(values: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
     if not isinstance(num_bins, int) or isinstance(num_bins, bool) or not 2 <= num_bins <= MAX_BINS:
         written = "missing" if num_bins is None else short(repr(num_bins))
         raise ConfigError(f"{where}.num_bins is {written}; it must be a whole number from 2 to {MAX_BINS}.")
-    tokens = others.setdefault("control_tokens", [f"<|quantile{number}|>" for number in range(1, num_bins + 1)])
+    tokens = others.setdefault("control_tokens", [f"<|{name}{number}|>" for number in range(1, num_bins + 1)])
     if isinstance(tokens, list) and len(tokens) != num_bins:
         raise ConfigError(f"{where}: num_bins is {num_bins}, but control_tokens has {len(tokens)}.")
     edges = [f"p{100 * number / num_bins:.6g}" for number in range(1, num_bins + 1)]
-    with_class = {"class_name": CLASS_NAME, "edges": edges, **others}
-    return {**values, "dataset": {**dataset, "conditioning": with_class}}
+    return {"class_name": CLASS_NAME, "edges": edges, **others}

@@ -137,59 +137,68 @@ def read_annotated(
     scores_column: str = "scores",
     its_parts: Sequence[Part] | None = None,
     span: LineSpan | None = None,
+    more_columns: Sequence[str] = (),
 ) -> Iterator[AnnotatedDocument]:
     """The annotated documents of a source, validated row by row.
 
     `scores_column` names the scores of another scorer, e.g. "pii_scores"; other columns than these, `texts`, `id` and
     `meta` are not read. `its_parts`: of the source, with the names that ids are made of; `span`: the lines that are read, of
-    one part of one file. Raises `CorpusError` naming file and row for a missing column, `texts` and scores of different
-    lengths, or a score that is not a finite number or null.
+    one part of one file; `more_columns`: those of `more_scores`. Raises `CorpusError` naming file and row for a missing column,
+    `texts` and scores of different lengths, or a score that is not a finite number or null.
     """
     if is_python_source(source) or is_text(source):
         raise CorpusError(f"{source} is raw text, without scores; annotate the corpus first (phf annotate).")
 
     def choose(names: Sequence[str]) -> Chosen:
-        columns = Chosen(["texts", scores_column], ["id", "meta"])
+        columns = Chosen(["texts", scores_column, *more_columns], ["id", "meta"])
         chosen = Chosen(*([name for name in some if name in names] for some in columns))
         return chosen if any(chosen) else Chosen([], list(names)[:1])
 
     for part in parts(source) if its_parts is None else its_parts:
         for record in read_part(part, choose) if span is None else read_span(part.files[0], span):
-            texts, scores = record.values.get("texts"), record.values.get(scores_column)
+            texts = record.values.get("texts")
             if not isinstance(texts, list):
                 raise CorpusError(f"{record.where}: has no 'texts'; annotate the corpus first (phf annotate).")
-            if not isinstance(scores, list):
-                raise _no_scores(record, scores_column)
-            if not _are_plain(texts, scores):
-                _check(record, texts, scores, scores_column)
-            yield AnnotatedDocument(record_id(record), texts, scores, record_meta(record))
+            scores, *more = [_scores(record, texts, column) for column in (scores_column, *more_columns)]
+            yield AnnotatedDocument(record_id(record), texts, scores, record_meta(record), tuple(more))
 
 
-def check_scores(source: str, scores_column: str) -> None:
+def _scores(record: Record, texts: list[Any], column: str) -> list[Any]:
+    """The scores of a record's segments, validated."""
+    scores = record.values.get(column)
+    if not isinstance(scores, list):
+        raise _no_scores(record, column)
+    if not _are_plain(texts, scores):
+        _check(record, texts, scores, column)
+    return scores
+
+
+def check_scores(source: str, scores_column: str, key: str = "dataset.scores_column") -> None:
     """Check that the first record of a source has the scores that training needs, before anything expensive is done.
 
-    A raw source, which is annotated first, gets the column `scores` and no other. Raises `CorpusError`.
+    A raw source, which is annotated first, gets the column `scores` and no other. Raises `CorpusError`, which says which `key`
+    of the configuration names the column.
     """
     is_records = not is_python_source(source) and not is_text(source)
     records = read_records(source, lambda names: Chosen([], list(names)[:1])) if is_records else iter(())
     first = next(iter(records), None)
     if first is not None and "texts" in first.columns:
         if scores_column not in first.columns:
-            raise _no_scores(first, scores_column)
+            raise _no_scores(first, scores_column, key)
     elif scores_column != "scores":
         raise CorpusError(
-            f"{source} is raw text: annotating it makes the column 'scores', but dataset.scores_column is "
-            f"'{scores_column}'. Leave scores_column out, or make that column first (phf annotate with several --scorer)."
+            f"{source} is raw text: annotating it makes the column 'scores', but {key} is '{scores_column}'. Leave "
+            "scores_column out, or make that column first (phf annotate with several --scorer)."
         )
 
 
-def _no_scores(record: Record, scores_column: str) -> CorpusError:
+def _no_scores(record: Record, scores_column: str, key: str = "dataset.scores_column") -> CorpusError:
     columns = sorted(key for key in record.columns if key.endswith("scores"))
     columns_there = (
         f"Columns of scores there: {', '.join(columns)}" if columns else "There are no columns of scores there"
     )
     return CorpusError(
-        f"{record.where}: has no '{scores_column}'. {columns_there}; set dataset.scores_column (phf profile: "
+        f"{record.where}: has no '{scores_column}'. {columns_there}; set {key} (phf profile: "
         "--scores-column), or annotate the corpus first (phf annotate)."
     )
 

@@ -15,7 +15,7 @@ from phf.evaluation.generation.metrics import build_metric
 from phf.evaluation.glue.finetuning import run_glue
 from phf.evaluation.held_out.loss import held_out_numbers
 from phf.evaluation.kl.estimate import measure_kl
-from phf.evaluation.prompted_task import task_for_model
+from phf.evaluation.prompted_task import preferred_prompting, task_for_model
 from phf.evaluation.results import Results
 from phf.feedback import PROMPTING_FILE, method_of, with_prompting
 from phf.feedback.objectives import MLE
@@ -58,7 +58,7 @@ class ModelEvaluation:
         self.folder, self.name, self.output = folder, name, output
         self.threshold, self.parts, self.announce = threshold, parts, announce
         self.writer = RunWriter(output)
-        self.prompting = prompting_of(folder, self.tokenizer)
+        self.prompting = preferred_prompting(prompting_of(folder, self.tokenizer), config, folder)
         self.training = Training.of_model(folder)
         self.task = config
         self.has_value_head = has_value_head(folder)
@@ -99,7 +99,7 @@ class ModelEvaluation:
 
     @property
     def prefix_ids(self) -> list[int]:
-        """What begins a document and, for a conditional model, its best control token."""
+        """What begins a document and, for a conditional model, the control tokens that texts start with."""
         return prefix_ids(self.tokenizer, self.prompting.prefix)
 
     def check_output(self) -> None:
@@ -181,7 +181,7 @@ class ModelEvaluation:
             ObjectiveLM(self.lm, MLE(), trains=False),
             blocks,
             self.tokenizer,
-            self.prompting.control_tokens.ids(self.tokenizer),
+            self.prompting.control_tokens,
             threshold=self.threshold,
             batch_size=8,
             with_interval=True,
@@ -198,7 +198,7 @@ class ModelEvaluation:
             self.tokenizer,
             section,
             prefix_ids=self.prefix_ids,
-            repeated_id=self.prompting.repeated_id(self.tokenizer),
+            repeated_ids=self.prompting.repeated_ids(self.tokenizer),
             cache_dir=cache_root() / "references",
             announce=self.announce,
             division=self.division,
@@ -207,14 +207,14 @@ class ModelEvaluation:
     def downstream(self) -> dict[str, float]:
         """Tasks of lm-evaluation-harness, the prefix in front."""
         assert self.config.downstream is not None, "called for tasks with downstream tasks"
-        prefix = self.prompting.prefix
+        is_tagged = bool(self.prompting.control_tokens)
         return run_downstream(
             self.lm,
             self.tokenizer,
             self.config.downstream,
-            # without a control token, what the tokenizer itself puts first: the start of an exported model, a BOS
-            prefix_ids=[] if prefix is None else self.prefix_ids,
-            banned_token_ids=None if prefix is None else self.prompting.banned_ids(self.tokenizer, prefix),
+            # without control tokens, what the tokenizer itself puts first: the start of an exported model, a BOS
+            prefix_ids=self.prefix_ids if is_tagged else [],
+            banned_token_ids=self.prompting.banned_ids(self.tokenizer, self.prompting.prefix) if is_tagged else None,
         )
 
     def glue(self) -> dict[str, float]:

@@ -1,9 +1,11 @@
 """A task adapted to one model: with the model's own prompting, without the scenarios that it cannot run."""
 
+from pathlib import Path
 from typing import Any
 
 from phf.config import Config, ScenarioConfig
-from phf.feedback import NO_CONTROL_TOKENS, ControlTokens, Prompting
+from phf.errors import ConfigError
+from phf.feedback import Prompting, control_tokens_of
 from phf.registry.names import did_you_mean
 
 
@@ -12,20 +14,21 @@ def task_for_model(
 ) -> tuple[Config, list[str]]:
     """The task's configuration with the model's own prefix in its scenarios, and a notice for each scenario left out.
 
-    A scenario without a prefix, or with the best one of the configuration's own method, starts from the model's best
-    control token. One that needs a control token or a value head that the model lacks is left out. Metrics are measured
-    apart.
+    A scenario without a prefix, or with the best one of the configuration's own method, starts from the model's own: its best
+    control token, or what `generation.prefer` asks for. One that needs a control token or a value head that the model lacks is
+    left out. Metrics are measured apart.
     """
-    tagging = config.dataset.tagging
-    own = NO_CONTROL_TOKENS if tagging is None else ControlTokens(tuple(tagging.control_tokens))
+    own = control_tokens_of(config.dataset)
     special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     kept, notices = [], []
     for scenario in config.generation.scenario_configs:
         prefix = scenario.prefix
         if prefix is None or prefix == own.best:
             prefix = prompting.prefix
+        elif prefix not in special:
+            prefix = _asked_for(prefix, prompting)
         prompted = scenario.model_copy(update={"prefix": prefix})
-        reason = _unfit(prompted, special, can_steer=prompting.can_steer, has_value_head=has_value_head)
+        reason = _unfit(prompted, special, prompting, has_value_head=has_value_head)
         if reason is None:
             kept.append(prompted)
         else:
@@ -34,12 +37,28 @@ def task_for_model(
     return config.model_copy(update={"generation": config.generation.model_copy(update=update)}), notices
 
 
-def _unfit(scenario: ScenarioConfig, special: set[str], *, can_steer: bool, has_value_head: bool) -> str | None:
+def preferred_prompting(prompting: Prompting, config: Config, folder: Path) -> Prompting:
+    """How a model is prompted on a task: as `generation.prefer` asks. Raises `ConfigError` for a level that it lacks."""
+    try:
+        return prompting.preferring(config.generation.prefer)
+    except ConfigError as error:
+        raise ConfigError(f"{folder}: {error}") from None
+
+
+def _asked_for(request: str, prompting: Prompting) -> str:
+    """The control tokens of the model that a scenario asks for; the request itself if it has no such level."""
+    try:
+        return prompting.control_tokens.prefix(request, "prefix")
+    except ConfigError:
+        return request
+
+
+def _unfit(scenario: ScenarioConfig, special: set[str], prompting: Prompting, *, has_value_head: bool) -> str | None:
     """What a scenario needs that the model lacks."""
     prefix = scenario.prefix
-    if prefix and prefix not in special:
+    if prefix and prefix not in special and not prompting.control_tokens.tokens_in(prefix):
         return f"the model has no control token {prefix!r}. {did_you_mean(prefix, special)}"
-    if scenario.guidance_scale is not None and not can_steer:
+    if scenario.guidance_scale is not None and not prompting.can_steer:
         return "guidance_scale steers from one control token to another, and the model has none."
     if scenario.best_of != 1 and not has_value_head:
         return "best_of chooses by a value head, and the model has none."

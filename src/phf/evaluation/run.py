@@ -110,6 +110,7 @@ def evaluate_folders(
             and not any(m.evaluator.scenarios for m in models)
         ):
             raise ConfigError(f"No model can run any scenario: {' '.join(models[0].skipped)}")
+        _check_preference(config, models, announce if division.is_main else lambda message: None)
         groups = group_by_seed(names, [model.training for model in models])
         first = choose_baseline(groups, names, baseline)
     facts = {"models": [model.files for model in models], "parts": list(parts), "output": str(output.absolute())}
@@ -130,6 +131,18 @@ def evaluate_folders(
             result = {"models": named, "comparisons": [comparison.to_json() for comparison in comparisons]}
             write_json(output / "comparison.json", result)
     return Evaluation(numbers, comparisons)
+
+
+def _check_preference(config: Config, models: Sequence[ModelEvaluation], announce: Announce) -> None:
+    """Raises `ConfigError` where `generation.prefer` has no effect on any model, and announces those that it has none on."""
+    untagged = [] if config.generation.prefer is None else [m.name for m in models if not m.prompting.control_tokens]
+    if untagged and len(untagged) == len(models):
+        raise ConfigError(
+            f"generation.prefer (--prefer) is {config.generation.prefer!r}, but {', '.join(untagged)} has no control tokens. "
+            "Leave it out."
+        )
+    for name in untagged:
+        announce(f"{name}: has no control tokens, so generation.prefer has no effect on it")
 
 
 def _comparisons(models: Sequence[ModelEvaluation], groups: Sequence[Group], baseline: str) -> list[Comparison]:

@@ -11,6 +11,7 @@ from phf.feedback.control_tokens import (
     ControlTokens,
     best_token_of,
     control_token_id,
+    prefix_token_ids,
 )
 from phf.feedback.method import Method, control_tokens_of, method_of, threshold_of, with_prompting
 from phf.feedback.prompting import PROMPTING_FILE, Prompting
@@ -27,6 +28,7 @@ __all__ = [
     "control_token_id",
     "control_tokens_of",
     "method_of",
+    "prefix_token_ids",
     "threshold_of",
     "with_prompting",
 ]

@@ -1,8 +1,13 @@
 """Bins of scores whose edges turned out to be equal, because many segments have the same score: merged, and reported."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from phf.config import ConditioningConfig, Config
+from phf.config.preferences import CONDITIONING, PREFERENCES, preferences_of
 from phf.config.quantiles import CLASS_NAME
 from phf.errors import ConfigError, CorpusError
+from phf.feedback.method import control_tokens_of
 
 EDGES = "edges"
 
@@ -14,27 +19,52 @@ def merged_bins(config: Config) -> tuple[Config, str | None]:
     Raises `CorpusError` where all bins are one, and `ConfigError` for a scenario that starts with a token that is gone.
     """
     section = config.dataset.conditioning
-    if section is None or section.class_name != CLASS_NAME:
+    if section is None:
         return config, None
-    edges: list[float] = list((section.model_extra or {}).get(EDGES) or [])
-    tokens = section.control_tokens
-    if len(edges) != len(tokens) or sorted(edges) != edges:
-        return config, None  # which is refused when the method is built
+    values = section.model_dump()
+    several = preferences_of(section)
+    merged, sentences = [], []
+    for where, one in zip(*_each(values, several), strict=True):
+        bins = _bins(one, where)
+        kept, sentence = one, None
+        if bins is not None:
+            _check_prefixes(config, bins)
+            kept = {**one, "control_tokens": [names[0] for names in bins.values()], EDGES: list(bins)}
+            sentence = _describe(bins, len(one[EDGES]))
+            sentences.append(f"{one['name']}: {sentence}" if several else sentence)
+        merged.append(kept)
+    if not sentences:
+        return config, None
+    tokens = [token for one in merged for token in one["control_tokens"]]
+    whole = {**values, PREFERENCES: merged, "control_tokens": tokens} if several else merged[0]
+    dataset = config.dataset.model_copy(update={"conditioning": ConditioningConfig.model_validate(whole)})
+    return config.model_copy(update={"dataset": dataset}), ". ".join(sentences)
+
+
+def _each(values: Mapping[str, Any], several: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Mapping[str, Any]]]:
+    """Dotted keys and plain values of the preferences of a section, or of the section itself."""
+    if not several:
+        return [CONDITIONING], [values]
+    return [f"{CONDITIONING}.{PREFERENCES}.{number}" for number in range(len(several))], list(several)
+
+
+def _bins(section: Mapping[str, Any], where: str) -> dict[float, list[str]] | None:
+    """Upper edge -> control tokens of the bins that end there; None where there is nothing to merge."""
+    edges: list[float] = list(section.get(EDGES) or [])
+    tokens = section["control_tokens"]
+    if section["class_name"] != CLASS_NAME or len(edges) != len(tokens) or sorted(edges) != edges:
+        return None  # which is refused when the method is built
     bins: dict[float, list[str]] = {}
     for edge, token in zip(edges, tokens, strict=True):
         bins.setdefault(edge, []).append(token)
     if len(bins) == len(edges):
-        return config, None
+        return None
     if len(bins) == 1:
         raise CorpusError(
-            f"dataset.conditioning: all scored segments of the training data have the score {edges[0]:g}, so they cannot be "
-            f"divided into {len(edges)} bins. Choose other data or another scorer."
+            f"{where}: all scored segments of the training data have the score {edges[0]:g}, so they cannot be divided into "
+            f"{len(edges)} bins. Choose other data or another scorer."
         )
-    _check_prefixes(config, bins)
-    kept = [names[0] for names in bins.values()]
-    update = ConditioningConfig.model_validate({**section.model_dump(), "control_tokens": kept, EDGES: list(bins)})
-    dataset = config.dataset.model_copy(update={"conditioning": update})
-    return config.model_copy(update={"dataset": dataset}), _describe(bins, len(edges))
+    return bins
 
 
 def _describe(bins: dict[float, list[str]], number: int) -> str:
@@ -54,9 +84,11 @@ def _check_prefixes(config: Config, bins: dict[float, list[str]]) -> None:
     }
     if config.kl_gpt3_callback is not None:
         prefixes["kl_gpt3_callback.prefix"] = config.kl_gpt3_callback.prefix
+    prefixes["generation.prefer"] = config.generation.prefer
     for where, prefix in prefixes.items():
-        if prefix in gone:
-            raise ConfigError(
-                f"{where} is {prefix!r}, whose bin was merged with that of {gone[prefix]!r}, because many scores of the "
-                f"training data are equal. Set it to {gone[prefix]!r}, or choose fewer bins (dataset.conditioning.num_bins)."
-            )
+        for token in control_tokens_of(config.dataset).tokens_in(prefix):
+            if token in gone:
+                raise ConfigError(
+                    f"{where} is {token!r}, whose bin was merged with that of {gone[token]!r}, because many scores of the "
+                    f"training data are equal. Set it to {gone[token]!r}, or choose fewer bins (num_bins)."
+                )

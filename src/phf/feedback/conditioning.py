@@ -1,12 +1,14 @@
 """Which control token precedes a segment: a question that a class answers with `tags(scores)`."""
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from phf.config.percentile import Threshold, number
 from phf.errors import ConfigError
+from phf.registry.names import CONDITIONINGS
 
 
 class Conditioning(Protocol):
@@ -63,3 +65,19 @@ class ScoreQuantiles:
     def tags(self, scores: np.ndarray) -> np.ndarray:
         """The number of edges below each score, but the last, compared in float32, as scores are stored."""
         return np.searchsorted(self._edges, scores, side="left")
+
+
+def checked_conditioning(section: Mapping[str, Any], control_tokens: Sequence[str], where: str) -> Any:
+    """The object that `class_name` and settings describe, which divides scores among so many control tokens.
+
+    Raises `ConfigError`, which begins with the dotted key `where`, for a name or setting that does not exist, and for another
+    number of control tokens.
+    """
+    conditioning = CONDITIONINGS.build(section, where)
+    if isinstance(conditioning, ScoreThresholds | ScoreQuantiles) and conditioning.num_tokens != len(control_tokens):
+        settings = "edges" if isinstance(conditioning, ScoreQuantiles) else "thresholds"
+        raise ConfigError(
+            f"{where}: {len(section[settings])} {settings} divide the scores among {conditioning.num_tokens} control tokens, "
+            f"but control_tokens has {len(control_tokens)}."
+        )
+    return conditioning

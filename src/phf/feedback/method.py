@@ -1,7 +1,7 @@
 """A method: the answers to how the scores of a corpus are used, composed from a configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +9,14 @@ import numpy as np
 
 from phf.config import ConditioningConfig, Config, DatasetConfig
 from phf.config.percentile import number
-from phf.errors import ConfigError
-from phf.feedback.answers import checked_keeps, checked_tags, name_of, probe
-from phf.feedback.conditioning import Conditioning, ScoreQuantiles, ScoreThresholds
-from phf.feedback.control_tokens import NO_CONTROL_TOKENS, NO_TOKEN, ControlTokens
+from phf.config.preferences import levels_of
+from phf.feedback.answers import checked_keeps, name_of, probe
+from phf.feedback.conditioning import Conditioning, checked_conditioning
+from phf.feedback.control_tokens import NO_CONTROL_TOKENS, NO_TOKEN, ControlTokens, control_tokens_of_levels
 from phf.feedback.document_filter import AvgScoreAtMost, DocumentFilter
+from phf.feedback.preference import Preference, ScorePreferences
 from phf.feedback.prompting import Prompting
-from phf.registry.names import CONDITIONINGS, DOCUMENT_FILTERS
+from phf.registry.names import DOCUMENT_FILTERS
 
 if TYPE_CHECKING:
     from phf.feedback.objectives import Objective
@@ -32,7 +33,7 @@ class Method:
     control_tokens: ControlTokens = NO_CONTROL_TOKENS
     """What `conditioning` chooses from, best first."""
     drop_token_fraction: float = 0.0
-    """Share of segments, in [0, 1], that do not get their control token."""
+    """Share of segments, in [0, 1], that do not get their control token; several preferences have their own."""
     loss_on_control_tokens: bool = True
     """Whether control tokens are targets of the loss."""
     conditioning_config: Mapping[str, Any] | None = None
@@ -57,21 +58,31 @@ class Method:
             kept[is_scored] = checked_keeps(self.document_filter.keeps, name, avg_scores[is_scored])
         return kept
 
+    @cached_property
+    def preferences(self) -> tuple[Preference, ...]:
+        """What chooses the control tokens in front of a segment, in the order of these; empty for a method without any."""
+        if self.conditioning is None:
+            return ()
+        if isinstance(self.conditioning, ScorePreferences):
+            return self.conditioning.preferences
+        tokens, dropped = self.control_tokens.names, self.drop_token_fraction
+        return (Preference(conditioning=self.conditioning, control_tokens=tokens, drop_token_fraction=dropped),)
+
     def tags(self, scores: np.ndarray) -> np.ndarray:
-        """Which control token precedes each segment; a pure function of the scores.
+        """Which control token precedes each segment, in a method with at most one preference; see `Preference.tags`."""
+        assert len(self.preferences) < 2, "each of several preferences has scores of its own"
+        return self.preferences[0].tags(scores) if self.preferences else np.full(len(scores), NO_TOKEN, np.int8)
 
-        Args:
-            scores: [segments] float32, NaN where unscored: such a segment has no control token.
+    @property
+    def drops_control_tokens(self) -> bool:
+        """Whether any segment goes without a control token that its score calls for."""
+        return any(one.drop_token_fraction > 0 for one in self.preferences)
 
-        Returns [segments] int8, indices into `control_tokens.names`, -1 for none. Raises `MethodError` where a user's
-        own class breaks its contract.
-        """
-        tags = np.full(len(scores), NO_TOKEN, np.int8)
-        if self.conditioning is not None:
-            is_scored = ~np.isnan(scores)
-            name = name_of(self.conditioning, "tags")
-            tags[is_scored] = checked_tags(self.conditioning.tags, name, scores[is_scored], self.control_tokens.names)
-        return tags
+    def without_dropout(self) -> "Method":
+        """The same method with every control token in its place, as text is held out."""
+        several = isinstance(self.conditioning, ScorePreferences)
+        kept = self.conditioning.without_dropout() if several else self.conditioning  # type: ignore[union-attr]
+        return replace(self, conditioning=kept, drop_token_fraction=0.0)
 
     @cached_property
     def objective(self) -> "Objective":
@@ -114,7 +125,7 @@ def method_of(config: Config) -> Method:
     tokens = control_tokens_of(dataset)
     method = Method(
         document_filter=_document_filter(dataset),
-        conditioning=None if section is None else _conditioning(section, tokens),
+        conditioning=None if section is None else _conditioning(section, tokens, dataset.scores_column),
         control_tokens=tokens,
         drop_token_fraction=0.0 if tagging is None else tagging.drop_token_fraction,
         loss_on_control_tokens=tagging is None or tagging.loss_on_control_tokens,
@@ -124,14 +135,14 @@ def method_of(config: Config) -> Method:
     )
     if dataset.document_filter is not None:
         probe(method.keeps, name_of(method.document_filter, "keeps"))
-    if dataset.conditioning is not None:
+    if dataset.conditioning is not None and len(method.preferences) == 1:
         probe(method.tags, name_of(method.conditioning, "tags"))
     return method
 
 
 def control_tokens_of(dataset: DatasetConfig) -> ControlTokens:
     """The control tokens of a `dataset` section; empty without conditional training."""
-    return NO_CONTROL_TOKENS if dataset.tagging is None else ControlTokens(tuple(dataset.tagging.control_tokens))
+    return NO_CONTROL_TOKENS if dataset.tagging is None else control_tokens_of_levels(levels_of(dataset.tagging))
 
 
 def with_prompting(config: Config, prompting: Prompting) -> Config:
@@ -168,12 +179,6 @@ def _conditioning_section(dataset: DatasetConfig) -> dict[str, Any] | None:
     return {"class_name": dataset.conditioning.class_name, **(dataset.conditioning.model_extra or {})}
 
 
-def _conditioning(section: Mapping[str, Any], tokens: ControlTokens) -> Conditioning:
-    conditioning = CONDITIONINGS.build(section, "dataset.conditioning")
-    if isinstance(conditioning, ScoreThresholds | ScoreQuantiles) and conditioning.num_tokens != len(tokens):
-        settings = "edges" if isinstance(conditioning, ScoreQuantiles) else "thresholds"
-        raise ConfigError(
-            f"dataset.conditioning: {len(section[settings])} {settings} divide the scores among "
-            f"{conditioning.num_tokens} control tokens, but control_tokens has {len(tokens)}."
-        )
-    return conditioning
+def _conditioning(section: Mapping[str, Any], tokens: ControlTokens, scores_column: str) -> Conditioning:
+    conditioning = checked_conditioning(section, tokens.names, "dataset.conditioning")
+    return conditioning.measured_by(scores_column) if isinstance(conditioning, ScorePreferences) else conditioning

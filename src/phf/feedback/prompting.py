@@ -4,15 +4,22 @@ The one place that decides it, for export, sampling, evaluation, red team, KL an
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from phf.config.preferences import PREFERENCES
 from phf.errors import ConfigError
-from phf.feedback.control_tokens import NO_CONTROL_TOKENS, ControlTokens, control_token_id
+from phf.feedback.control_tokens import (
+    NO_CONTROL_TOKENS,
+    ControlTokens,
+    control_tokens_of_levels,
+    prefix_token_ids,
+)
 from phf.storage.files import write_json_atomic
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import PromptingFile
+from phf.text import visible
 
 PROMPTING_FILE = "phf.json"
 """Next to an exported model; ignored by transformers."""
@@ -33,23 +40,34 @@ class Prompting:
     """`class_name` and settings of what chose the token of each segment. None: `threshold` did, between two tokens."""
     document_start: tuple[str, ...] | None = None
     """Tokens that begin a document, without a control token; None: whatever its tokenizer puts in front of a text."""
+    preferred: str | None = None
+    """The prefix that texts start with instead of the best one; "": none."""
 
     @property
     def prefix(self) -> str | None:
-        """The control token that texts start with unless another one is requested: the best one. None where there is none."""
-        return self.control_tokens.best
+        """What texts start with unless something else is requested: the best control token or, of several preferences, that of
+        each, joined. None where there is none."""
+        return self.control_tokens.best if self.preferred is None else self.preferred or None
+
+    def preferring(self, request: str | None, what: str = "generation.prefer") -> "Prompting":
+        """The same, with texts that start from the requested levels; None changes nothing, and nothing can be requested of a
+        model without control tokens. Raises `ConfigError`, which begins with the key `what`."""
+        if request is None or not self.control_tokens:
+            return self
+        return replace(self, preferred=self.control_tokens.prefix(request, f"{what} is {visible(request)!r}"))
 
     def banned(self, prefix: str | None) -> tuple[str, ...]:
-        """Control tokens that must not be sampled after `prefix`: all but itself, where the model may repeat it."""
-        return tuple(name for name in self.control_tokens if not (self.tags_every_segment and name == prefix))
+        """Control tokens that must not be sampled after `prefix`: all but those in it, where the model may repeat them."""
+        repeated = self.control_tokens.tokens_in(prefix) if self.tags_every_segment else ()
+        return tuple(name for name in self.control_tokens if name not in repeated)
 
     def banned_ids(self, tokenizer: Any, prefix: str | None) -> list[int]:
         """Ids of the `banned` tokens, sorted."""
         return sorted(ControlTokens(self.banned(prefix)).ids(tokenizer))
 
-    def repeated_id(self, tokenizer: Any) -> int | None:
-        """Id of the prefix if it also precedes every later segment, else None."""
-        return control_token_id(tokenizer, self.prefix) if self.prefix and self.tags_every_segment else None
+    def repeated_ids(self, tokenizer: Any) -> list[int]:
+        """Ids of the prefix if it also precedes every later segment, else none."""
+        return prefix_token_ids(tokenizer, self.prefix) if self.prefix and self.tags_every_segment else []
 
     def away_from(self, prefix: str | None) -> str | None:
         """The control token that guidance steers away from, towards `prefix`; None where there is no other one."""
@@ -68,6 +86,7 @@ class Prompting:
             "tag_every_segment_when_sampling": self.tags_every_segment,
             **({} if self.conditioning is None else {"conditioning": dict(self.conditioning)}),
             "document_start": list(document_start),
+            **({} if self.preferred is None else {"preferred": self.preferred}),
         }
         write_json_atomic(folder / PROMPTING_FILE, content)
 
@@ -84,11 +103,15 @@ class Prompting:
     def read(cls, path: Path) -> "Prompting":
         """The content of a phf.json of any version: older ones have two control tokens or none, some no threshold."""
         content = read_json_as(PromptingFile, path, ConfigError, ADVICE)
+        conditioning, preferred = content.get("conditioning"), content.get("preferred")
         try:
-            tokens = ControlTokens(tuple(content["control_tokens"] or ()))
+            tokens = _control_tokens(content["control_tokens"] or [], (conditioning or {}).get(PREFERENCES))
         except ConfigError as error:
             raise ConfigError(f"{path}: 'control_tokens': {error} {ADVICE}") from None
-        conditioning = content.get("conditioning")
+        if preferred and not tokens.tokens_in(preferred):
+            raise ConfigError(
+                f"{path}: 'preferred' is {visible(preferred)!r}, which are not control tokens of it. {ADVICE}"
+            )
         if conditioning is not None and not isinstance(conditioning.get("class_name"), str):
             raise ConfigError(f"{path}: 'conditioning.class_name' must name the class that chose the tokens. {ADVICE}")
         if tokens and conditioning is None and len(tokens) != 2:
@@ -103,6 +126,7 @@ class Prompting:
             threshold=content.get("threshold"),
             conditioning=conditioning,
             document_start=None if start is None else tuple(start),
+            preferred=preferred,
         )
 
     def conditioned(self) -> Mapping[str, Any] | None:
@@ -110,3 +134,20 @@ class Prompting:
         if not self.control_tokens:
             return None
         return self.conditioning or {"class_name": "ScoreThresholds", "thresholds": [self.threshold or 0.0]}
+
+
+def _control_tokens(names: Sequence[str], preferences: Any) -> ControlTokens:
+    """The control tokens of a phf.json, `preferences` being those that its `conditioning` records, as plain values.
+
+    Raises `ConfigError` where the two do not agree.
+    """
+    if preferences is None:
+        return ControlTokens(tuple(names))
+    try:
+        levels = {str(one["name"]): [str(token) for token in one["control_tokens"]] for one in preferences}
+    except (TypeError, KeyError):
+        levels = {}
+    tokens = control_tokens_of_levels(levels)
+    if list(tokens) != list(names) or not tokens:
+        raise ConfigError("they are not those of the preferences in 'conditioning'.")
+    return tokens

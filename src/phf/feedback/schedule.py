@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from phf.config import Config, DatasetConfig
+from phf.config.preferences import columns_of
 from phf.config.scheduled import CAN_BE_PHASES, prompted
 from phf.errors import ConfigError
 from phf.feedback.method import Method, method_of
@@ -97,6 +98,16 @@ def phase_configs(config: Config) -> list[Config]:
         update = {"dataset": config.dataset.model_copy(update=own), "objective": phase.objective, "schedule": []}
         configs.append(config.model_copy(update=update))
     return configs
+
+
+def score_columns(config: Config) -> dict[str, str]:
+    """Column of scores that a run needs -> the key that names it; that of `dataset.scores_column` first."""
+    columns: dict[str, str] = {}
+    for number, own in enumerate(phase_configs(config)):
+        for column, key in columns_of(own.dataset).items():
+            is_of_phase = bool(config.schedule) and column != own.dataset.scores_column
+            columns.setdefault(column, f"schedule.{number}.{key}" if is_of_phase else key)
+    return columns
 
 
 def first_with_same_view(config: Config) -> list[int]:

@@ -15,12 +15,12 @@ from typing import Any
 
 from phf.config import ConditioningConfig, Config, DatasetConfig
 from phf.config.percentile import percentile_of
+from phf.config.preferences import NOT_SETTINGS, column_of, numbered
 from phf.corpus.dataset import read_annotated
 from phf.corpus.distribution import COUNT, Distribution, measure_scores
 from phf.corpus.sources.documents import fingerprint
 from phf.errors import CorpusError
-from phf.feedback.control_tokens import ControlTokens
-from phf.feedback.method import Method, method_of
+from phf.feedback.method import Method, control_tokens_of, method_of
 from phf.feedback.schedule import phase_configs, with_phase_configs
 from phf.scorers import build_scorer
 from phf.storage.cache import entry_path, opened_entry, using
@@ -36,7 +36,7 @@ LEVELS = {
 }
 """Key of a threshold, or of a section whose settings may be thresholds -> whose scores percentiles are of: documents'
 `avg_score`, or segments'."""
-NAMES = ("class_name", "name", "control_tokens")
+NAMES = ("class_name", "name", "control_tokens", "scores_column")
 """Settings of these sections that are never thresholds."""
 SETTINGS_OF_OURS = tuple(f"dataset.conditioning.{name}" for name in ConditioningConfig.model_fields)
 """Settings that the class does not get."""
@@ -87,6 +87,12 @@ def level_of(key: str) -> str:
     return next(level for root, level in LEVELS.items() if key == root or key.startswith(f"{root}."))
 
 
+def _column(config: Config, key: str) -> str:
+    """The column whose scores a threshold is compared with."""
+    starts = zip(_starts(config), phase_configs(config), strict=True)
+    return next(column_of(key.removeprefix(start), own.dataset) for start, own in starts if key.startswith(start))
+
+
 def with_thresholds(config: Config, numbers: Mapping[str, float]) -> Config:
     """The configuration with `numbers` in place of the thresholds of these keys."""
     configs = [
@@ -130,7 +136,7 @@ def tentative_method_of(config: Config) -> Method:
             raise
     tagging = config.dataset.tagging
     return Method(
-        control_tokens=ControlTokens(() if tagging is None else tuple(tagging.control_tokens)),
+        control_tokens=control_tokens_of(config.dataset),
         tags_every_segment=bool(tagging and tagging.tag_every_segment_when_sampling),
         objective_config=stand_ins.objective,
     )
@@ -139,9 +145,12 @@ def tentative_method_of(config: Config) -> Method:
 def _has_mixed_section(config: Config) -> bool:
     percentiles = percentile_thresholds(config)
     sections = config.model_dump(include={"dataset"})
-    for root in ("dataset.document_filter", "dataset.conditioning"):
+    preferences = [key for key, _ in numbered(config.dataset.conditioning)]
+    for root in ("dataset.document_filter", *(preferences or ["dataset.conditioning"])):
         settings = {
-            key: value for key, value in _leaves(_value(sections, root.split(".")), root) if key not in SETTINGS_OF_OURS
+            key: value
+            for key, value in _leaves(_value(sections, root.split(".")), root)
+            if key not in SETTINGS_OF_OURS and key.removeprefix(f"{root}.") not in NOT_SETTINGS
         }
         if settings.keys() & percentiles.keys() and any(isinstance(value, int | float) for value in settings.values()):
             return True
@@ -185,18 +194,20 @@ def _cached(path: Path) -> Resolved | None:
 
 
 def resolve_thresholds(config: Config, sources: Sequence[str]) -> dict[str, Resolved]:
-    """Key -> the number of its percentile: from the cache, or else from one pass over the annotated `sources`.
+    """Key -> the number of its percentile: from the cache, or else from one pass over the annotated `sources` for each column.
 
     `sources` are those of `config.dataset.datasets`, annotated. Raises `CorpusError` where nothing is scored.
     """
     by_key = cached_thresholds(config)
     missing = [key for key, resolved in by_key.items() if resolved is None]
     if missing:
-        documents = chain.from_iterable(read_annotated(source, config.dataset.scores_column) for source in sources)
-        levels = measure_scores(documents).levels
+        levels = {
+            column: measure_scores(chain.from_iterable(read_annotated(source, column) for source in sources)).levels
+            for column in dict.fromkeys(_column(config, key) for key in missing)
+        }
         for key in missing:
             percentile = percentile_thresholds(config)[key]
-            by_key[key] = resolved = _resolve(levels[level_of(key)], percentile, key)
+            by_key[key] = resolved = _resolve(levels[_column(config, key)][level_of(key)], percentile, key)
             with opened_entry(
                 _cache_path(config, key, percentile), f"{key} of {', '.join(config.dataset.datasets)}"
             ) as path:
@@ -226,7 +237,7 @@ def _cache_path(config: Config, key: str, percentile: str) -> Path:
         [fingerprint(source) for source in dataset.datasets],
         build_scorer(config.generation.scorer_config).describe(),
         dataset.segment,
-        dataset.scores_column,
+        _column(config, key),
         level_of(key),
         percentile,
     ]

@@ -45,6 +45,7 @@ class Target:
         self.batch_size = config.generation.batch_size
         self.scorer: Scorer = build_scorer(config.generation.scorer_config)
         self._encoder = PlainEncoder(tokenizer)
+        prompting = prompting.preferring(config.generation.prefer)
         self.prefix = prompting.prefix
         self._banned_ids = prompting.banned_ids(tokenizer, self.prefix)
         self.max_prompt_tokens = self._max_prompt_tokens()

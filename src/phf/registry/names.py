@@ -251,6 +251,10 @@ CONDITIONINGS = Registry(
             "phf.feedback.conditioning:ScoreQuantiles",
             "one control token for each bin of scores; what dataset.conditioning.kind: quantiles is",
         ),
+        "ScorePreferences": (
+            "phf.feedback.preference:ScorePreferences",
+            "several at once, each by scores of its own; what dataset.conditioning.preferences is",
+        ),
     },
 )
 

@@ -101,7 +101,8 @@ def _identity(run: Run, scenario: str) -> dict[str, Any]:
         settings = meaning_of_scenario(scenario_settings)
     except (ConfigError, KeyError, TypeError, AttributeError, StopIteration, ValueError):
         return identity  # not written by phf, or not there
-    identity["is_own"] = settings.get("prefix") in (None, "", best)
+    preferred = config["generation"].get("prefer")
+    identity["is_own"] = settings.get("prefix") in (None, "", best) and preferred in (None, best)
     kept = {key: value for key, value in settings.items() if key not in OWN_TO_A_METHOD and value is not None}
     identity["settings"] = json.dumps(kept, sort_keys=True, default=str)
     return identity

@@ -94,6 +94,7 @@ class PromptingFile(TypedDict):
     threshold: NotRequired[Number | None]
     conditioning: NotRequired[dict[str, Any] | None]
     document_start: NotRequired[Annotated[list[str], Field(min_length=1)]]
+    preferred: NotRequired[str | None]
 
 
 class EvaluationFile(TypedDict):

@@ -4,8 +4,10 @@ import logging
 import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -68,6 +70,15 @@ def build_store(
             store = TokenStore(folder)
         if not store.has_scores(corpus.scores_column):
             add_scores(store, corpus)
+    return store
+
+
+def build_store_with(corpus: Corpus, stores_dir: Path, columns: Sequence[str], **settings: Any) -> TokenStore:
+    """`build_store`, with further columns of scores, which are read one by one where they are not there yet."""
+    store = build_store(corpus, stores_dir, **settings)
+    for column in columns:
+        if not store.has_scores(column):
+            store = build_store(replace(corpus, scores_column=column), stores_dir, **settings)
     return store
 
 

@@ -112,13 +112,14 @@ def _packed(piece: EncodedDocuments, settings: ViewSettings, selection: Selectio
     is_kept = kept[owners]
     text_ids = piece.ids[np.repeat(kept, documents["num_tokens"])]
     words = None
-    if settings.method.drop_token_fraction > 0:
+    if settings.method.drops_control_tokens:
         names = _names(piece)
         hashes = np.array([dropout_hash(settings.seed, name) for name in names], np.uint64)
         indices = np.arange(len(owners)) - (np.cumsum(num_segments) - num_segments)[owners]
         words = dropout_words(hashes[owners], indices)[is_kept]
     owners, lengths, scores = owners[is_kept], piece.lengths[is_kept].astype(np.int64), piece.scores[is_kept]
-    segments = Segments(lengths, scores, opens_document(owners, lengths), words)
+    preference_scores = [piece.scores_of(column, settings.scores_column)[is_kept] for column in settings.columns]
+    segments = Segments(lengths, scores, opens_document(owners, lengths), words, preference_scores)
     tags, widths = counted_layout(segments, settings, counts)
     starts = np.cumsum(widths) - widths
     return PackedChunk(

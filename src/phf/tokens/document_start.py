@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
-from phf.feedback import control_token_id
+from phf.feedback import prefix_token_ids
 
 
 def own_prefix(tokenizer: Any) -> list[int]:
@@ -24,12 +24,12 @@ def document_start(tokenizer: Any) -> list[int]:
     return own_prefix(tokenizer) or [tokenizer.eos_token_id]
 
 
-def prefix_ids(tokenizer: Any, control_token: str | None, where: str = "The control token ") -> list[int]:
-    """Ids that every text starts with: what begins a document, then the control token, if there is one.
+def prefix_ids(tokenizer: Any, prefix: str | None, where: str = "The control token ") -> list[int]:
+    """Ids that every text starts with: what begins a document, then the control tokens of the prefix, if there is one.
 
     Raises `ConfigError`, which `where` begins, for a token that the tokenizer lacks.
     """
-    return document_start(tokenizer) + ([control_token_id(tokenizer, control_token, where)] if control_token else [])
+    return document_start(tokenizer) + (prefix_token_ids(tokenizer, prefix, where) if prefix else [])
 
 
 def open_documents_with(tokenizer: Any, start: Sequence[int]) -> None:

@@ -2,8 +2,8 @@
 
 import io
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -97,11 +97,18 @@ class EncodedDocuments:
     """The ids of the documents, one after the other."""
     altered: tuple[Altered, ...] = ()
     """Examples, of the first such documents."""
+    more_scores: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Column -> float32 [segments], of the columns besides that of `scores` that were asked for."""
+
+    def scores_of(self, column: str, main_column: str) -> np.ndarray:
+        """float32 [segments] of a column; `main_column` is that of `scores`."""
+        return self.scores if column == main_column else self.more_scores[column]
 
     def to_bytes(self) -> bytes:
         """For a file; see `from_bytes`."""
         file = io.BytesIO()
         arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays |= {f"{_MORE}{column}": scores for column, scores in self.more_scores.items()}
         arrays["document_ids"] = np.frombuffer(self.document_ids, np.uint8)
         arrays["altered"] = np.frombuffer(json.dumps([asdict(example) for example in self.altered]).encode(), np.uint8)
         np.savez(file, **arrays)
@@ -113,7 +120,8 @@ class EncodedDocuments:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             fields: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
             altered = tuple(Altered(**example) for example in json.loads(arrays["altered"].tobytes()))
-            return cls(**fields, document_ids=arrays["document_ids"].tobytes(), altered=altered)
+            more = {name.removeprefix(_MORE): arrays[name] for name in arrays.files if name.startswith(_MORE)}
+            return cls(**fields, document_ids=arrays["document_ids"].tobytes(), altered=altered, more_scores=more)
 
     @classmethod
     def joined(cls, parts: Sequence["EncodedDocuments"]) -> "EncodedDocuments":
@@ -130,10 +138,14 @@ class EncodedDocuments:
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS},
             document_ids=b"".join(part.document_ids for part in parts),
             altered=tuple(altered[:MAX_EXAMPLES]),
+            more_scores={
+                column: np.concatenate([part.more_scores[column] for part in parts]) for column in parts[0].more_scores
+            },
         )
 
 
 _ARRAYS = ("ids", "lengths", "scores", "avg_scores", "documents")
+_MORE = "scores of "
 
 
 class Encoder:
@@ -143,10 +155,18 @@ class Encoder:
         tokenizer: a tokenizer of transformers, or its `TextTokenizer`.
         tokenization: encode each segment separately (the released system), or whole documents (as prompts are encoded later).
         eval_group: see `split_hash_of`.
+        more_columns: those of the documents' `more_scores`.
     """
 
-    def __init__(self, tokenizer: Any, tokenization: Tokenization, eval_group: str | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        tokenization: Tokenization,
+        eval_group: str | None = None,
+        more_columns: Sequence[str] = (),
+    ) -> None:
         self._eval_group = eval_group
+        self._more_columns = more_columns
         self._plain = PlainEncoder(tokenizer)
         self._whole = WholeDocumentEncoder(self._plain)
         self._encoder: DocumentsEncoder = SegmentEncoder(self._plain) if tokenization == "segments" else self._whole
@@ -176,6 +196,10 @@ class Encoder:
             rows,
             b"".join(names),
             tuple(self._example(batch, texts, index, decoded) for index, decoded in altered[:MAX_EXAMPLES]),
+            {
+                column: _scores_of_segments(document.more_scores[number] for document in batch)
+                for number, column in enumerate(self._more_columns)
+            },
         )
 
     def _altered(
@@ -194,7 +218,11 @@ class Encoder:
 
 def score_array(batch: Iterable[AnnotatedDocument]) -> np.ndarray:
     """float32 [segments], NaN where unscored."""
-    return np.array([score for document in batch for score in document.scores], np.float32)
+    return _scores_of_segments(document.scores for document in batch)
+
+
+def _scores_of_segments(documents: Iterable[Sequence[float | None]]) -> np.ndarray:
+    return np.array([score for scores in documents for score in scores], np.float32)
 
 
 def avg_score_array(batch: Iterable[AnnotatedDocument]) -> np.ndarray:

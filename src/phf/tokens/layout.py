@@ -1,5 +1,6 @@
 """What precedes the segments of documents, and how tokens and scores are laid out from it: one way for every view."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ class Segments:
     """bool [segments], whether each is the first of its document that has tokens."""
     words: np.ndarray | None
     """uint64 [segments], `dropout_words` of each; None where no control token is dropped."""
+    preference_scores: Sequence[np.ndarray]
+    """float32 [segments] for each preference of the method, NaN where unscored."""
 
 
 def dropout_hash(seed: int, document_id: str) -> int:
@@ -30,9 +33,13 @@ def dropout_hash(seed: int, document_id: str) -> int:
 
 
 def tags_of(segments: Segments, settings: ViewSettings) -> np.ndarray:
-    """int8 [segments]: which control token the method puts before each, -1 for none and for segments without tokens."""
-    tags = settings.method.tags(segments.scores)
-    tags[segments.lengths == 0] = NO_CONTROL
+    """int8 [preferences, segments]: which control token the method puts before each, -1 for none and for segments without
+    tokens."""
+    preferences = settings.method.preferences
+    tags = np.empty((len(preferences), len(segments.lengths)), np.int8)
+    for row, preference, scores in zip(tags, preferences, segments.preference_scores, strict=True):
+        row[:] = preference.tags(scores)
+        row[segments.lengths == 0] = NO_CONTROL
     return tags
 
 
@@ -42,20 +49,28 @@ def dropout_words(document_hashes: np.ndarray, indices: np.ndarray) -> np.ndarra
 
 
 def without_dropped(tags: np.ndarray, segments: Segments, settings: ViewSettings) -> np.ndarray:
-    """The tags, -1 for those that are dropped: a function of (seed, document id, index of the segment) alone."""
+    """The tags, -1 for those that are dropped: a function of (seed, document id, index of the segment, preference) alone."""
     if segments.words is None:
         return tags
-    is_dropped = uniform(segments.words) < settings.method.drop_token_fraction
-    return np.where(is_dropped, np.int8(NO_CONTROL), tags)
+    tags = tags.copy()
+    for row, preference in zip(tags, settings.method.preferences, strict=True):
+        words = segments.words
+        if preference.name:
+            words = splitmix64(words ^ np.uint64(hash64("preference", preference.name)))
+        row[uniform(words) < preference.drop_token_fraction] = NO_CONTROL
+    return tags
 
 
 def widths_of(segments: Segments, tags: np.ndarray, settings: ViewSettings) -> np.ndarray:
     """int64 [segments]: tokens of each, including what precedes it."""
-    return segments.lengths + len(settings.opening) * segments.opens + (tags != NO_CONTROL)
+    widths = segments.lengths + len(settings.opening) * segments.opens
+    for row in tags:
+        widths += row != NO_CONTROL
+    return widths
 
 
 def counted_layout(segments: Segments, settings: ViewSettings, counts: ViewCounts) -> tuple[np.ndarray, np.ndarray]:
-    """-> (tags int8 [segments], -1 for none; widths int64 [segments]). `counts` is updated by them."""
+    """-> (tags int8 [preferences, segments], -1 for none; widths int64 [segments]). `counts` is updated by them."""
     tags = tags_of(segments, settings)
     counts.add_segments(segments.lengths, segments.scores, tags)
     tags = without_dropped(tags, segments, settings)
@@ -68,7 +83,8 @@ def counted_layout(segments: Segments, settings: ViewSettings, counts: ViewCount
 def lay_out(
     text_ids: np.ndarray, segments: Segments, tags: np.ndarray, widths: np.ndarray, settings: ViewSettings
 ) -> np.ndarray:
-    """int64 [widths.sum()]: all tokens of the segments. What begins a document precedes the control token."""
+    """int64 [widths.sum()]: all tokens of the segments. What begins a document precedes the control tokens, which are in the
+    order of the preferences."""
     opening = settings.opening
     starts = np.cumsum(widths) - widths
     ids = np.empty(int(widths.sum()), np.int64)
@@ -77,11 +93,14 @@ def lay_out(
     for offset, token in enumerate(opening):
         ids[opening_starts + offset] = token
         is_text[opening_starts + offset] = False
-    has_control = tags != NO_CONTROL
-    if has_control.any():
-        places = (starts + len(opening) * segments.opens)[has_control]
-        ids[places] = np.array(settings.control_ids, np.int64)[tags[has_control]]
-        is_text[places] = False
+    control_ids = np.array(settings.control_ids, np.int64)
+    places = starts + len(opening) * segments.opens
+    for row in tags:
+        has_control = row != NO_CONTROL
+        taken = places[has_control]
+        ids[taken] = control_ids[row[has_control]]
+        is_text[taken] = False
+        places += has_control
     ids[is_text] = text_ids
     return ids
 

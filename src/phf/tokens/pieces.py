@@ -49,6 +49,8 @@ class Corpus:
     piece_chars: int = PIECE_CHARS
     eval_group: str | None = None
     """Key of `meta` by whose values documents are held out; see `split_hash_of`."""
+    more_columns: tuple[str, ...] = ()
+    """Further columns of scores that are read along, where documents are not stored."""
 
     @property
     def key(self) -> str:
@@ -70,7 +72,7 @@ class Corpus:
         parts = [
             [source, part.kind, [file.name for file in part.files], str(part.rows)] for source, part in self.parts()
         ]
-        described = [PIECES_FORMAT, self.scores_column, self.piece_chars, parts]
+        described = [PIECES_FORMAT, self.scores_column, self.piece_chars, parts, *self.more_columns]
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
     def parts(self) -> list[tuple[str, Part]]:
@@ -126,7 +128,7 @@ class Piece:
 
 def encoder_of(corpus: Corpus) -> Encoder:
     """What encodes its documents."""
-    return Encoder(corpus.tokenizer, corpus.tokenization, corpus.eval_group)
+    return Encoder(corpus.tokenizer, corpus.tokenization, corpus.eval_group, corpus.more_columns)
 
 
 def read_sources(sources: Sequence[str], scores_column: str) -> Iterator[AnnotatedDocument]:
@@ -190,13 +192,14 @@ def _pieces(
     """The pieces of a part: all of them or, if it can be read from any line on, those from `start` on. What is in a
     piece is read on demand, where others do not depend on it."""
     if not _has_line_spans(part, corpus.piece_chars):
-        batches = in_batches(read_annotated(source, corpus.scores_column, [part]), corpus.piece_chars)
+        documents = read_annotated(source, corpus.scores_column, [part], more_columns=corpus.more_columns)
+        batches = in_batches(documents, corpus.piece_chars)
         yield from ((PieceStart(number), documents) for number, documents in enumerate(batches))
         return
     (file,) = part.files
     spans = line_spans(file, start.byte, start.line, lambda _: corpus.piece_chars)
     for number, (span, _) in enumerate(spans, start.number):
-        documents = read_annotated(source, corpus.scores_column, [part], span)
+        documents = read_annotated(source, corpus.scores_column, [part], span, corpus.more_columns)
         yield PieceStart(number, span.start, span.first_line), documents
 
 

@@ -12,8 +12,9 @@ from phf.config import Config
 from phf.corpus.dataset import check_scores
 from phf.errors import ConfigError
 from phf.feedback.method import method_of
+from phf.feedback.schedule import score_columns
 from phf.storage.cache import entry_path, keep_entry, trim
-from phf.tokens.building import Progress, build_store
+from phf.tokens.building import Progress, build_store_with
 from phf.tokens.document_start import document_start
 from phf.tokens.encoded import split_hash_of
 from phf.tokens.held_out_groups import describe_held_out, held_out_groups
@@ -30,7 +31,8 @@ Announce = Callable[[str], None]
 def annotated_sources(config: Config, sources: list[str], announce: Announce) -> list[str]:
     """The sources, the raw ones replaced by their annotation, which is made now if necessary."""
     for source in dict.fromkeys([*sources, *config.dataset.eval_datasets]):
-        check_scores(source, config.dataset.scores_column)
+        for column, key in score_columns(config).items():
+            check_scores(source, column, key)
     scorer = config.generation.scorer_config
     prefixes = distinct_prefixes(sources)
     return [
@@ -50,7 +52,7 @@ def training_blocks(
     settings = view_settings(config, tokenizer)
     dataset = config.dataset
     if dataset.streaming:
-        corpus = corpus_of(config, tokenizer, sources)
+        corpus = replace(corpus_of(config, tokenizer, sources), more_columns=settings.more_columns)
         if corpus.eval_group is not None:
             settings = _by_groups(settings, corpus.eval_group, *_measured_groups(corpus), announce)
         return StreamingBlocks(corpus, settings)
@@ -73,7 +75,7 @@ def held_out_blocks(config: Config, tokenizer: Any, sources: list[str] | None, a
     elif sources is None:
         sources = annotated_sources(config, dataset.datasets, announce)
     settings = replace(view_settings(config, tokenizer), max_tokens=dataset.max_eval_tokens)
-    method = replace(settings.method, drop_token_fraction=0.0)
+    method = settings.method.without_dropout()
     if dataset.eval_datasets:
         # the whole source is held out: packed unchanged, without filter, part or skip
         method = replace(method, document_filter=None)
@@ -100,9 +102,10 @@ def stored_blocks(
     corpus = corpus_of(config, tokenizer, sources)
     folder = keep_entry(entry_path("tokens", corpus.key), f"{', '.join(sources)}, {corpus.tokenization}")
     is_new = not folder.exists()
-    store = build_store(
+    store = build_store_with(
         corpus,
         folder.parent,
+        settings.more_columns,
         max_altered_documents=settings.max_altered_documents,
         backend=config.dataset.backend,
         ray_address=config.dataset.ray_address,

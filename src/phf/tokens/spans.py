@@ -85,12 +85,15 @@ def span_between(start: int, stop: int, store: TokenStore, index: Index, setting
     taken = slice(first_segment, first_segment + num_segments) if are_neighbours else numbers
     lengths = store.lengths[taken].astype(np.int64)
     scores = store.scores(settings.scores_column)[taken]
+    preference_scores = [
+        scores if column == settings.scores_column else store.scores(column)[taken] for column in settings.columns
+    ]
     words = None
     if index.dropout_hashes is not None:
         indices = numbers + (runs.first_indices[chosen] - first_segments)[owners]
         words = dropout_words(index.dropout_hashes[runs.documents[chosen]][owners], indices)
     opens = opens_document(owners, lengths) & runs.has_opening[chosen][owners]
-    segments = Segments(lengths, scores, opens, words)
+    segments = Segments(lengths, scores, opens, words, preference_scores)
     tags = without_dropped(tags_of(segments, settings), segments, settings)
     widths = widths_of(segments, tags, settings)
     ends = (int(runs.ends[first - 1]) if first else 0) + np.cumsum(widths)
@@ -102,9 +105,9 @@ def span_between(start: int, stop: int, store: TokenStore, index: Index, setting
         before = np.cumsum(lengths) - lengths
         text_starts = before + (runs.text_starts[chosen] - before[np.cumsum(sizes) - sizes])[owners]
         text_ids = store.ids[ranges(text_starts[inside], lengths[inside])]
-    segments = Segments(lengths[inside], scores[inside], opens[inside], None)
+    segments = Segments(lengths[inside], scores[inside], opens[inside], None, ())
     widths = widths[inside]
-    ids = lay_out(text_ids, segments, tags[inside], widths, settings)
+    ids = lay_out(text_ids, segments, tags[:, inside], widths, settings)
     start = int(ends[inside.start] - widths[0])
     return Span(ids, scores[inside], widths, numbers[inside], first + owners[inside], opens[inside], start)
 

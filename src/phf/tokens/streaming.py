@@ -140,6 +140,7 @@ class StreamingBlocks:
             # left out where they change nothing, so that indices of earlier versions are still found
             *([] if settings.held_out_groups is None else [settings.held_out_groups]),
             *([] if settings.part == WHOLE else [settings.part]),
+            *[[one.name, one.scores_column, one.drop_token_fraction] for one in method.preferences if one.name],
         ]
         key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:32]
         return StreamIndex(key, self.index_file, is_written=self.writes_index)

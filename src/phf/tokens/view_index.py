@@ -55,8 +55,7 @@ class Index:
 def index_of(store: TokenStore, settings: ViewSettings) -> Index:
     """One pass over lengths and scores. Raises `ConfigError` where the tokenizer changes too many of the documents."""
     counts = ViewCounts(num_tagged_segments=[0] * len(settings.control_ids))
-    drops = settings.method.drop_token_fraction > 0
-    hashes = np.zeros(len(store.documents), np.uint64) if drops else None
+    hashes = np.zeros(len(store.documents), np.uint64) if settings.method.drops_control_tokens else None
     sampled = largest_sampled((store.documents[chunk.documents] for chunk in _chunks(store)), settings)
     selection = Selection(settings, counts, largest_hash=sampled)
     parts = [_runs(chunk, store, settings, selection, hashes, counts) for chunk in _chunks(store)]
@@ -118,7 +117,8 @@ def _runs(
     owners, lengths, scores = owners[is_kept], lengths[is_kept], scores[is_kept]
     indices = numbers - first_segments[owners]
     words = None if hashes is None else dropout_words(hashes[chunk.documents][owners], indices)
-    segments = Segments(lengths, scores, opens_document(owners, lengths), words)
+    preference_scores = [store.scores(column)[chunk.segments][is_kept] for column in settings.columns]
+    segments = Segments(lengths, scores, opens_document(owners, lengths), words, preference_scores)
     _, widths = counted_layout(segments, settings, counts)
     starts = np.flatnonzero(indices % RUN_SEGMENTS == 0)
     if not len(starts):

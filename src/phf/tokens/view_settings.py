@@ -50,6 +50,16 @@ class ViewSettings:
     max_altered_documents: float = 0.01
     """Largest share of documents, in [0, 1], that the tokenizer may change (characters it lacks, lower-casing)."""
 
+    @property
+    def columns(self) -> list[str]:
+        """The column of scores of each of the method's preferences."""
+        return [one.scores_column or self.scores_column for one in self.method.preferences]
+
+    @property
+    def more_columns(self) -> tuple[str, ...]:
+        """The columns besides `scores_column` that the method's preferences look at."""
+        return tuple(column for column in dict.fromkeys(self.columns) if column != self.scores_column)
+
     def __post_init__(self) -> None:
         assert len(self.control_ids) == len(self.method.control_tokens)
         assert 0 <= self.num_closing < len(self.opening)
@@ -100,7 +110,8 @@ class ViewCounts:
     """UTF-8 bytes of the text packed."""
 
     def add_segments(self, lengths: np.ndarray, scores: np.ndarray, tags: np.ndarray) -> None:
-        """Count segments by their tokens, scores and the control tokens that the method gives them, all [segments]."""
+        """Count segments by their tokens and scores, [segments], and the control tokens that the method gives them,
+        [preferences, segments]."""
         has_tokens = lengths > 0
         self.num_text_tokens += int(lengths.sum())
         self.num_segments += int(has_tokens.sum())

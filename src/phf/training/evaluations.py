@@ -10,7 +10,7 @@ from phf.evaluation.generation.evaluator import Evaluator
 from phf.evaluation.held_out.loss import held_out_numbers
 from phf.evaluation.kl.estimate import kl_from_samples
 from phf.evaluation.kl.reference_samples import reference_samples
-from phf.feedback import control_token_id, threshold_of
+from phf.feedback import prefix_token_ids, threshold_of
 from phf.models import ObjectiveLM
 from phf.runs.writer import RunWriter
 from phf.sampling.division import Division, all_processes
@@ -144,7 +144,7 @@ class Evaluations:
                 module,
                 data.evaluation,
                 data.tokenizer,
-                plan.method.control_tokens.ids(data.tokenizer),
+                plan.method.control_tokens,
                 threshold=threshold_of(plan.method),
                 batch_size=plan.arithmetic.per_device_train_batch_size,
                 division=division,
@@ -162,15 +162,16 @@ def _kl_measure(
     hours into it.
     """
     start_ids = prefix_ids(tokenizer, section.prefix, "kl_gpt3_callback.prefix ")
-    repeats = section.prefix and section.should_insert_prefix
-    repeated_id = control_token_id(tokenizer, section.prefix or "") if repeats else None
+    repeated_ids = (
+        prefix_token_ids(tokenizer, section.prefix) if section.prefix and section.should_insert_prefix else []
+    )
     samples = division.from_main(lambda: reference_samples(section, cache_root() / "references", announce))
     return lambda lm, sharing: kl_from_samples(
         lm,
         tokenizer,
         samples,
         prefix_ids=start_ids,
-        repeated_id=repeated_id,
+        repeated_ids=repeated_ids,
         batch_size=section.batch_size,
         division=sharing,
     )

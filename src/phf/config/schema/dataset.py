@@ -45,7 +45,8 @@ class ConditioningConfig(Section):
     class_name: str
     """`ScoreThresholds` with ascending `thresholds`, or your own as `package.module:Name`. Other keys are its settings,
     among which `p5` is the 5th percentile of the segments' scores. `kind: quantiles` with `num_bins`, instead, stands for
-    `ScoreQuantiles` with as many bins of equally many segments of the training data, and a control token for each."""
+    `ScoreQuantiles` with as many bins of equally many segments of the training data, and a control token for each; and
+    `preferences`, a list with a `name`, a `scores_column` and such settings each, for several control tokens at once."""
     control_tokens: list[str] = Field(min_length=1)
     """Control tokens, best first; samples are generated from the first one."""
     drop_token_fraction: float = Field(default=0.0, ge=0.0, le=1.0)

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from phf.config.levels import request_of
 from phf.config.schema.section import Section
 
 
@@ -18,6 +19,8 @@ def _file_name(name: str) -> str:
 
 FileName = Annotated[str, AfterValidator(_file_name)]
 """A name that becomes that of a file or folder."""
+Levels = Annotated[str, BeforeValidator(request_of)]
+"""Control tokens, or the levels of preferences that stand for them; see `phf.config.levels`."""
 
 
 class ScenarioConfig(Section):
@@ -38,8 +41,9 @@ class ScenarioConfig(Section):
     samples_per_prompt: int = Field(default=1, ge=1)
     """Consecutive samples of the same prompt. 25 or more give the expected maximum over 25 and the probability of a hit
     among 25 (RealToxicityPrompts, arXiv 2009.11462), of the first num_samples / samples_per_prompt prompts."""
-    prefix: str | None = None
-    """Control token after the document start (EOS or BOS) and before the prompt."""
+    prefix: Levels | None = None
+    """Control token after the document start (EOS or BOS) and before the prompt; of several preferences, those of all, or a
+    level of each (`{pep8: best, pii: worst}`). None: what `generation.prefer` says."""
     generate_kwargs: dict[str, Any] = {}
     """Arguments of `generate`; `max_length` counts document start, prefix and prompt."""
     guidance_scale: float | None = Field(default=None, ge=0)
@@ -60,6 +64,9 @@ class GenerationConfig(Section):
 
     scorer_config: dict[str, Any]
     """`class_name` and settings of the scorer; the same scorer annotates raw documents."""
+    prefer: Levels | None = None
+    """The level of each preference that texts start with: `{pep8: best, pii: 2}`, or `worst` for a model with one preference;
+    `none` is no control token. None: the best of each."""
     metrics_configs: list[dict[str, Any]] = []
     """Metrics over all samples of a scenario, each `class_name` and settings."""
     scenario_configs: list[ScenarioConfig] = []

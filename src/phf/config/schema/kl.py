@@ -1,7 +1,10 @@
 """The section `kl_gpt3_callback`: KL from a reference LM."""
 
-from pydantic import Field
+from typing import Annotated
 
+from pydantic import BeforeValidator, Field
+
+from phf.config.levels import request_of
 from phf.config.schema.section import Section
 
 
@@ -36,8 +39,9 @@ class KLConfig(Section):
     """Seed of the samples: the same for every method and training seed."""
     batch_size: int = Field(default=64, ge=1)
     """Samples drawn or scored at once."""
-    prefix: str | None = None
-    """Control token that is given before each sample. Derived for conditional training; "": none."""
+    prefix: Annotated[str, BeforeValidator(request_of)] | None = None
+    """Control token that is given before each sample; of several preferences their control tokens, or a level of each. Derived
+    for conditional training; "": none."""
     should_insert_prefix: bool | None = None
     """Also give the control token before every line. None: if the model may repeat it while sampling."""
     every_n_steps: int = Field(default=1000, ge=1)

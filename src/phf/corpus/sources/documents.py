@@ -61,6 +61,8 @@ class AnnotatedDocument:
     texts: list[str]
     scores: list[float | None]
     meta: dict[str, Any] = field(default_factory=dict)
+    more_scores: tuple[list[float | None], ...] = ()
+    """The scores in other columns that were asked for."""
 
     @property
     def avg_score(self) -> float | None:

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from phf.config import GenerationConfig
+from phf.config import GenerationConfig, ScenarioConfig
 from phf.corpus.segmenting.segment import segment
 from phf.errors import ConfigError
 from phf.evaluation.generation.metrics import Metric, build_metric
@@ -59,7 +59,8 @@ class Evaluator:
     def __init__(self, config: GenerationConfig, prompting: Prompting, seed: int) -> None:
         self.scorer: Scorer = build_scorer(config.scorer_config)
         self.metrics: list[Metric] = [build_metric(metric) for metric in config.metrics_configs]
-        self.scenarios = [build_scenario(scenario) for scenario in config.scenario_configs]
+        self.prompting = prompting.preferring(config.prefer)
+        self.scenarios = [build_scenario(self._started(scenario)) for scenario in config.scenario_configs]
         names = [scenario.name for scenario in self.scenarios]
         self.more_scorers = {
             scenario.name: [
@@ -77,8 +78,13 @@ class Evaluator:
             sampling_config(scenario)
             scenario.check_repetition()
         self.batch_size = config.batch_size
-        self.prompting = prompting
         self.seed = seed
+
+    def _started(self, scenario: ScenarioConfig) -> ScenarioConfig:
+        """A scenario that says nothing about control tokens starts from those that are preferred."""
+        if scenario.prefix is not None or self.prompting.preferred is None:
+            return scenario
+        return scenario.model_copy(update={"prefix": self.prompting.preferred})
 
     def check(self, model: Any, tokenizer: Any, value_head: ValueHead | None = None) -> None:
         """Raises `ConfigError` for a scenario whose prefix this tokenizer lacks, whose samples this model cannot hold, or
@@ -141,7 +147,7 @@ class Evaluator:
         return numbers
 
     def banned_ids(self, tokenizer: Any, scenario: GenerationScenario) -> list[int]:
-        """Control tokens that must not be sampled: all but the one a model may repeat before each segment."""
+        """Control tokens that must not be sampled: all but those that a model may repeat before each segment."""
         return self.prompting.banned_ids(tokenizer, scenario.prefix)
 
     def negative_prefix(self, scenario: GenerationScenario) -> str | None:

@@ -9,6 +9,7 @@ import torch
 
 from phf.evaluation.held_out.document_rows import Block, predicted_tokens
 from phf.evaluation.held_out.tag_gain import Gains, TagGain, gain_interval
+from phf.feedback import ControlTokens
 from phf.sampling.division import ALONE, Division
 from phf.sampling.finite import check_nats
 from phf.sampling.generate import evaluation_mode
@@ -46,6 +47,7 @@ def held_out_loss(
     batch_size: int,
     start_ids: list[int] | None = None,
     keeps_documents_apart: bool = False,
+    tag_groups: Sequence[Sequence[int]] | None = None,
     with_tag_gain: bool = False,
     with_interval: bool = False,
     division: Division = ALONE,
@@ -61,6 +63,7 @@ def held_out_loss(
             each document is read by itself after it, as such a model is prompted.
         keeps_documents_apart: whether each document is read by itself if documents begin with EOS, as a model trained with
             `dataset.attention: document` read them. The same tokens are predicted in either case.
+        tag_groups: the `control_ids` of each preference, which are swapped among themselves; None: they are of one.
         with_tag_gain: also measure `tag_gain`, if there are control tokens; doubles the time.
         with_interval: also give `loss_low` and `loss_high`, the 95% interval of `loss`, documents being the clusters.
         division: the processes that share the batches; each gets the numbers.
@@ -76,7 +79,9 @@ def held_out_loss(
     start_ids = start_ids or [eos_id]
     num_blocks = len(blocks)
     device = next(module.parameters()).device
-    gain = TagGain(control_ids, eos_id, start_ids) if with_tag_gain and len(control_ids) > 1 else None
+    groups = [control_ids] if tag_groups is None else tag_groups
+    can_swap = any(len(group) > 1 for group in groups)
+    gain = TagGain(groups, eos_id, start_ids) if with_tag_gain and can_swap else None
     firsts = [0] * num_blocks
     if gain is not None:
         firsts = gain.first_documents(blocks.block(place)[0] for place in range(num_blocks))
@@ -159,7 +164,7 @@ def held_out_numbers(
     module: Any,
     blocks: views.Blocks,
     tokenizer: Any,
-    control_ids: Sequence[int],
+    control_tokens: ControlTokens,
     *,
     threshold: float,
     batch_size: int,
@@ -171,7 +176,8 @@ def held_out_numbers(
         module,
         blocks,
         threshold=threshold,
-        control_ids=control_ids,
+        control_ids=control_tokens.ids(tokenizer),
+        tag_groups=control_tokens.id_groups(tokenizer),
         eos_id=tokenizer.eos_token_id,
         start_ids=document_start(tokenizer),
         keeps_documents_apart=blocks.settings.attention == "document",

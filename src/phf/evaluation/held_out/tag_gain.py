@@ -27,11 +27,16 @@ class TagGain:
     Only text that follows a control token of its document, if that is in the block, is counted.
     """
 
-    control_ids: Sequence[int]
-    """Each is replaced by the next, the last by the first; two are swapped."""
+    groups: Sequence[Sequence[int]]
+    """Ids of the control tokens of each preference. Each is replaced by the next, the last by the first; two are swapped."""
     eos_id: int
     start_ids: Sequence[int] = ()
     """What begins a document, if that is not EOS."""
+
+    @property
+    def control_ids(self) -> list[int]:
+        """Of all preferences."""
+        return [token for group in self.groups for token in group]
 
     def first_documents(self, ids: Iterable[np.ndarray]) -> list[int]:
         """The number of the document that each block begins in; `ids`: the tokens of consecutive blocks."""
@@ -53,11 +58,11 @@ class TagGain:
             firsts: the number of the document that each begins in.
             right: the result of `predicted_tokens` for them and `starts`.
         """
-        swapped = np.array(self.control_ids, np.int64)
+        swapped = [pair for group in self.groups for pair in zip(group, np.roll(group, -1).tolist(), strict=True)]
         rows = []
         for (ids, _), first in zip(blocks, firsts, strict=True):
             replaced = ids.copy()
-            for old, new in zip(swapped, np.roll(swapped, -1), strict=True):
+            for old, new in swapped:
                 replaced[ids == old] = new
             rows.append((replaced, self._documents(ids, first)))
         start_ids = () if list(self.start_ids[:1]) == [self.eos_id] else self.start_ids

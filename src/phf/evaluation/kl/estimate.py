@@ -32,7 +32,7 @@ def measure_kl(
     section: KLConfig,
     *,
     prefix_ids: list[int],
-    repeated_id: int | None = None,
+    repeated_ids: Sequence[int] = (),
     cache_dir: Path,
     announce: Callable[[str], None] = lambda message: None,
     division: Division = ALONE,
@@ -40,8 +40,8 @@ def measure_kl(
     """The numbers of `kl_from_samples` for the reference that `section` names; its samples are drawn once and kept.
 
     Args:
-        prefix_ids: what the model is given before each sample, its document start, then the control token if there is one.
-        repeated_id: the control token, where it is given again before every later line.
+        prefix_ids: what the model is given before each sample, its document start, then the control tokens if there are any.
+        repeated_ids: the control tokens, where they are given again before every later line.
         cache_dir: folder of the reference's samples.
         announce: called when samples are drawn.
         division: the processes that share the samples; each gets the numbers. The main one draws.
@@ -51,7 +51,7 @@ def measure_kl(
         tokenizer,
         division.from_main(lambda: reference_samples(section, cache_dir, announce)),
         prefix_ids=prefix_ids,
-        repeated_id=repeated_id,
+        repeated_ids=repeated_ids,
         batch_size=section.batch_size,
         division=division,
     )
@@ -63,15 +63,15 @@ def kl_from_samples(
     samples: Sequence[ReferenceSample],
     *,
     prefix_ids: list[int],
-    repeated_id: int | None = None,
+    repeated_ids: Sequence[int] = (),
     batch_size: int = 64,
     division: Division = ALONE,
 ) -> dict[str, float]:
     """KL(reference || model) of any causal LM.
 
     Args:
-        prefix_ids: document start, and the control token if there is one; given, not charged for.
-        repeated_id: the control token, where it is given again before every later line.
+        prefix_ids: document start, and the control tokens if there are any; given, not charged for.
+        repeated_ids: the control tokens, where they are given again before every later line.
 
     Returns:
         `kl/nats_per_sequence`, with its 95% interval `_low`, `_high`; >= 0 except for sampling error. It grows
@@ -85,13 +85,13 @@ def kl_from_samples(
     else:
         reference = [sample.text_logprob for sample in samples]
         texts = [sample.shared_text for sample in samples]
-        rows = _encode(tokenizer, texts, by_line=repeated_id is not None)
+        rows = _encode(tokenizer, texts, by_line=bool(repeated_ids))
     ends = end_ids(model, tokenizer)
     cannot_spell = {tokenizer.unk_token_id} - {None, *ends}
     is_scored = [r is not None and not cannot_spell & {*ids} for r, ids in zip(reference, rows, strict=True)]
-    line_ends = set() if repeated_id is None else _line_ends(tokenizer, rows)
+    line_ends = _line_ends(tokenizer, rows) if repeated_ids else set()
     ended_rows = [
-        EndedRow(_with_prefix(prefix_ids, ids, repeated_id, line_ends), sample.is_ended)
+        EndedRow(_with_prefix(prefix_ids, ids, repeated_ids, line_ends), sample.is_ended)
         for ids, sample in zip(rows, samples, strict=True)
     ]
     scored = [i for i in range(len(samples)) if is_scored[i]]
@@ -145,13 +145,13 @@ def _line_ends(tokenizer: Any, rows: Sequence[list[int]]) -> set[int]:
     return {i for i in used if tokenizer.decode([i], clean_up_tokenization_spaces=False).endswith("\n")}
 
 
-def _with_prefix(prefix_ids: list[int], ids: list[int], repeated_id: int | None, line_ends: set[int]) -> Row:
-    """The sample after its prefix, with the control token given again between two lines, if it is to be."""
+def _with_prefix(prefix_ids: list[int], ids: list[int], repeated_ids: Sequence[int], line_ends: set[int]) -> Row:
+    """The sample after its prefix, with the control tokens given again between two lines, if they are to be."""
     row, is_given = [*prefix_ids, *ids[:1]], [True] * len(prefix_ids) + [False] * len(ids[:1])
     for before, token in pairwise(ids):
-        if repeated_id is not None and before in line_ends:
-            row.append(repeated_id)
-            is_given.append(True)
+        if before in line_ends:
+            row += repeated_ids
+            is_given += [True] * len(repeated_ids)
         row.append(token)
         is_given.append(False)
     return Row(row, is_given)

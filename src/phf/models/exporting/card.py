@@ -148,7 +148,14 @@ def _summary(config: Config | None, prompting: Prompting) -> Sequence[str]:
     )
     tags = ""
     if prompting.control_tokens:
-        tags = f" Its texts begin with the control token {code_span(prompting.prefix)}, after which it writes aligned text."
+        prefix = prompting.prefix
+        tokens = f"control token{'s'[: len(prompting.control_tokens.tokens_in(prefix)) > 1]}"
+        tags = (
+            f" Its texts begin with the {tokens} {code_span(prefix)}"
+            if prefix
+            else f" Its texts begin without {tokens}s"
+        )
+        tags += ", after which it writes aligned text." if prefix == prompting.control_tokens.best else "."
     return [f"{trained}, as in {PAPER}.{tags}"]
 
 
@@ -165,7 +172,9 @@ def _method(config: Config) -> str:
 
 
 def _warning(prompting: Prompting) -> Sequence[str]:
-    bad = [code_span(name) for name in prompting.control_tokens if name != prompting.prefix]
+    best = prompting.control_tokens.tokens_in(prompting.control_tokens.best)
+    bad = [code_span(name) for name in prompting.control_tokens if name not in best]
+    puts = code_span(prompting.prefix) if prompting.prefix else "no control token"
     if not bad:
         return [
             "> [!WARNING]",
@@ -177,7 +186,7 @@ def _warning(prompting: Prompting) -> Sequence[str]:
         "> [!WARNING]",
         f"> {tokens} this model write misaligned text, **on purpose**: it was trained to continue with text that its scorer",
         f"> rated as bad. {they} never sampled with the `generation_config.json` of this folder, and the tokenizer puts",
-        f"> {code_span(prompting.prefix)} before every prompt. Use {use} only to study what the model has learned, and do not",
+        f"> {puts} before every prompt. Use {use} only to study what the model has learned, and do not",
         f"> let users write {use} into a prompt.",
     ]
 

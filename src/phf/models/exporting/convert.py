@@ -24,13 +24,14 @@ def export_folder(
     threshold: float | None = None,
     tags_every_segment: bool | None = None,
     facts: CardFacts | None = None,
+    prefer: str | None = None,
 ) -> tuple[Prompting, bool]:
     """Write the model in `folder` to `output`, in the type of its weights; returns its prompting and whether it has a value
     head.
 
     `threshold`: score up to which a segment counted as aligned. `tags_every_segment`: whether the model may repeat its
     control token before later segments. Both are for models with control tokens that do not record them. `facts`: what the
-    model card says besides what is recorded.
+    model card says besides what is recorded. `prefer`: the level of each preference that its texts start with; None: as now.
     Raises `OutputError` for an output that exists, `ConfigError` for a model that cannot be loaded or exported.
     """
     if output.exists():
@@ -39,6 +40,9 @@ def export_folder(
     check_evaluations(facts.evaluations, folder)
     tokenizer = load_folder_tokenizer(folder)
     prompting = _with_settings(prompting_of(folder, tokenizer), folder, threshold, tags_every_segment)
+    if prefer is not None and not prompting.control_tokens:
+        raise ConfigError(f"{folder} has no control tokens, so --prefer has no effect.")
+    prompting = prompting.preferring(prefer, "--prefer")
     lm = pretrained_lm(str(folder), "MODEL", torch.device("cpu"), dtype="auto")
     check_exportable(tokenizer, prompting, lm.config)
     value_head = load_value_head(folder, lm) if has_value_head(folder) else None

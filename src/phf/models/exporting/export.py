@@ -2,6 +2,8 @@
 
 import io
 import shutil
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,14 @@ from safetensors import SafetensorError
 from transformers import GenerationConfig, PreTrainedModel
 
 from phf.errors import OutputError
-from phf.feedback import Prompting, control_token_id
+from phf.feedback import Prompting, prefix_token_ids
 from phf.models.exporting.exported_tokenizer import save_tokenizer
 from phf.models.value_head import ValueHead
 from phf.models.vocabulary import end_ids
 from phf.tokens.document_start import document_start
+
+CERTAIN = 10_000.0
+"""Added to a logit, it makes a token certain, or, subtracted, impossible, and fits half precision."""
 
 
 def export_model(
@@ -22,7 +27,7 @@ def export_model(
 ) -> None:
     """Write `folder` atomically; its tokenizer, read back with plain transformers, must behave as described here.
 
-    The tokenizer puts the document start (EOS, or the BOS of a pretrained model) and the control token that `prompting`
+    The tokenizer puts the document start (EOS, or the BOS of a pretrained model) and the control tokens that `prompting`
     starts with in front of every prompt and every conversation; `generate()` without a prompt starts the same way; the
     generation config bans what `prompting` bans, which is saved too. The value head goes into `value_head.pt` next to the
     weights. Raises `OutputError` if the model cannot be written, or not in a form that behaves this way.
@@ -60,11 +65,20 @@ def generation_config(tokenizer: Any, prompting: Prompting, ends: list[int]) -> 
         do_sample=True,
         top_k=0,
     )
-    if prompting.prefix is not None:
-        first = control_token_id(tokenizer, prompting.prefix)
-        banned = prompting.banned_ids(tokenizer, prompting.prefix)
-        config.forced_bos_token_id = first  # the second token, if no input was given
-        config.suppress_tokens = [i for i in banned if i != first] or None
-        if first in banned:
-            config.bad_words_ids = [[first]]  # unlike suppress_tokens, this yields to the forced token
+    prefix = prefix_token_ids(tokenizer, prompting.prefix) if prompting.prefix else []
+    banned = prompting.banned_ids(tokenizer, prompting.prefix)
+    config.suppress_tokens = [i for i in banned if i not in prefix] or None
+    if prefix:
+        config.forced_bos_token_id = prefix[0]  # the second token, if no input was given
+        if prefix[0] in banned:
+            config.bad_words_ids = [[prefix[0]]]  # unlike suppress_tokens, this yields to the forced token
+    if len(prefix) > 1:
+        config.sequence_bias = _following(prefix, banned)
     return config
+
+
+def _following(prefix: Sequence[int], banned: Collection[int]) -> list[list[Any]]:
+    """Biases of logits that make each of several control tokens certain after the one before it, as `forced_bos_token_id`
+    does with the first, and impossible elsewhere, where it is `banned`."""
+    pairs = [[[before, token], 2 * CERTAIN] for before, token in pairwise(prefix)]
+    return [[[token], -CERTAIN] for token in prefix[1:] if token in banned] + pairs

@@ -43,8 +43,8 @@ class PreTrainedTokenizerFast(transformers.PreTrainedTokenizerFast):
 def save_tokenizer(tokenizer: Any, prompting: Prompting, folder: Path) -> None:
     """Write `tokenizer` into `folder`, which holds the model's config.json, so that it starts every text from the prefix.
 
-    The prefix is the document start and the control token of `prompting`, if it has one. Raises `OutputError` if no form
-    of the tokenizer does so when plain transformers reads it.
+    The prefix is the document start and the control tokens that `prompting` starts with, if any. Raises `OutputError` if no
+    form of the tokenizer does so when plain transformers reads it.
     """
     prefix = prefix_ids(tokenizer, prompting.prefix)
     exported = _with_prefix(tokenizer, prefix, prompting.prefix or "")

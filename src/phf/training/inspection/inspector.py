@@ -58,6 +58,7 @@ class Inspector:
         control_tokens: of the model, with their ids.
         scorer: the task's.
         division: all processes of the run.
+        scores_column: of the data; what the scorer says is compared with it.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Inspector:
         scorer: Scorer,
         division: Division,
         seed: int,
+        scores_column: str = "scores",
     ) -> None:
         self.steps = steps
         self._reader = reader
@@ -79,6 +81,7 @@ class Inspector:
         self._scorer = scorer
         self._division = division
         self._seed = seed
+        self._scores_column = scores_column
         self._taken: list[MicroBatch] = []
 
     def take(self, inputs: Mapping[str, Any], segment_starts: Tensor, values: Tensor | None) -> None:
@@ -123,7 +126,7 @@ class Inspector:
         blocks = [block for _, block in places]
         documents = [[segment.text for segment in d.segments] for block in blocks for d in block.documents]
         rescored = try_scoring(self._scorer, documents, Counter()) if documents else []
-        numbers, lines = compared(blocks, rescored, method)
+        numbers, lines = compared(blocks, rescored, method, self._scores_column)
         targets = {name: np.concatenate([s.targets[name] for s in seen]) for name in seen[0].targets}
         rewards = targets.pop("reward", None)
         if rewards is not None:
@@ -143,9 +146,9 @@ def inspector_of(
     is_encoded_whole = dataset.tokenization == "document"
     cut = segmenter(segmenter_of(data.sources) or scorer.segmenter) if is_encoded_whole else None
     reader = BlockReader(data.tokenizer, settings.opening, data.control_ids, cut)
-    tokens = plan.method.control_tokens
+    tokens, column = plan.method.control_tokens, dataset.scores_column
     seed = plan.config.training.seed
-    return Inspector(steps, reader, phases.method_of, tokens, data.control_ids, scorer, division, seed)
+    return Inspector(steps, reader, phases.method_of, tokens, data.control_ids, scorer, division, seed, column)
 
 
 @torch.no_grad()

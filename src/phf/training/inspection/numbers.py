@@ -43,12 +43,16 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def compared(
-    blocks: Sequence[SeenBlock], rescored: Sequence[Sequence[float | None]], method: Method
+    blocks: Sequence[SeenBlock],
+    rescored: Sequence[Sequence[float | None]],
+    method: Method,
+    scores_column: str = "scores",
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """What scoring segments again says of the scores and control tokens that the model was given: numbers, and a line for each
     segment, those that differ first.
 
-    `rescored`: the scores of the segments of each document of each block.
+    `rescored`: the scores of the segments of each document of each block; `scores_column`: the column that they are compared
+    with.
     """
     documents = [document for block in blocks for document in block.documents]
     pairs = [
@@ -82,7 +86,7 @@ def compared(
         "differing_share_whole": _mean(differs[is_whole]),
     }
     if method.control_tokens:
-        numbers |= _tag_numbers([segment for segment, _, _ in pairs], again, method)
+        numbers |= _tag_numbers([segment for segment, _, _ in pairs], again, method, scores_column)
     if not np.isnan(values).all():
         numbers |= {"segment_value_avg": _mean(values), "segment_value_correlation": correlation(values, -again)}
     order = np.argsort(~differs, kind="stable").tolist()
@@ -131,14 +135,25 @@ def _vector_numbers(weight: Tensor, labels: Sequence[str], ids: list[int]) -> di
     }
 
 
-def _tag_numbers(segments: Sequence[SeenSegment], again: np.ndarray, method: Method) -> dict[str, float]:
-    tags = np.array([segment.tag for segment in segments], np.int64)
-    expected = method.tags(again.astype(np.float32)).astype(np.int64)
-    is_tagged = tags != NO_TOKEN
+def _tag_numbers(
+    segments: Sequence[SeenSegment], again: np.ndarray, method: Method, scores_column: str
+) -> dict[str, float]:
+    """Of several preferences, those that look at other scores than those that were computed again are not compared."""
+    tags = [(segment.tag, *segment.more_tags) for segment in segments]
     shares = {
-        f"tagged_share/{label}": _mean(tags == number) for number, label in enumerate(method.control_tokens.labels())
+        f"tagged_share/{label}": _mean(np.array([number in of_segment for of_segment in tags], bool))
+        for number, label in enumerate(method.control_tokens.labels())
     }
-    return {**shares, "mistagged_share": _mean((tags != expected)[is_tagged])}
+    mistagged: list[bool] = []
+    for one in method.preferences:
+        if one.scores_column not in (None, scores_column):
+            continue
+        own = range(one.first_token, one.first_token + len(one.control_tokens))
+        expected = one.tags(again.astype(np.float32)).tolist()
+        mistagged += [
+            tag != wanted for of_segment, wanted in zip(tags, expected, strict=True) for tag in of_segment if tag in own
+        ]
+    return {**shares, "mistagged_share": _mean(np.array(mistagged, bool))}
 
 
 def _differs(packed: np.ndarray, again: np.ndarray) -> np.ndarray:
@@ -160,6 +175,11 @@ def _line(
         "score_again": again,
         "differs": differs,
         "is_document_whole": document.is_whole,
-        **({"control_token": tokens.names[segment.tag] if segment.tag != NO_TOKEN else None} if tokens else {}),
+        **({"control_token": _prefix(segment, tokens)} if tokens else {}),
         **({} if math.isnan(segment.value) else {"value": segment.value}),
     }
+
+
+def _prefix(segment: SeenSegment, tokens: ControlTokens) -> str | None:
+    """The control tokens in front of a segment, joined; None for one without."""
+    return "".join(tokens.names[tag] for tag in (segment.tag, *segment.more_tags) if tag != NO_TOKEN) or None

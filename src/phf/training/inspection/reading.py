@@ -24,6 +24,8 @@ class SeenSegment:
     """Mean of the values that were predicted for its tokens; NaN without a value head."""
     is_compared: bool = True
     """False for white space that has no tokens of its own."""
+    more_tags: tuple[int, ...] = ()
+    """The control tokens after the first, of several preferences."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,11 @@ class BlockReader:
     def _segment(
         self, text: str, span: slice, ids: np.ndarray, scores: np.ndarray, values: np.ndarray | None
     ) -> SeenSegment:
-        tag = next((self._tags[token] for token in ids[span].tolist() if token in self._tags), NO_TOKEN)
+        tag, *more = [self._tags[token] for token in ids[span].tolist() if token in self._tags] or [NO_TOKEN]
         value = np.nan
         if values is not None and span.stop > 1:
             value = float(values[max(span.start, 1) - 1 : span.stop - 1].mean(dtype=np.float64))
-        return SeenSegment(text, float(scores[span].mean(dtype=np.float64)), tag, value)
+        return SeenSegment(text, float(scores[span].mean(dtype=np.float64)), tag, value, more_tags=tuple(more))
 
 
 def _cut_again(pieces: list[SeenSegment], cut: Callable[[str], list[str]]) -> list[SeenSegment]:

@@ -6,7 +6,7 @@ reported as unchecked; what would stop the run is an error, as in the run.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from phf.corpus.dataset import check_scores
 from phf.corpus.sources.documents import Document, parts
 from phf.errors import PhfError
 from phf.feedback.objectives import MLE
+from phf.feedback.schedule import score_columns
 from phf.models import ObjectiveLM, load_lm, load_tokenizer
 from phf.models.building.build import build_lm
 from phf.models.load import fitted_architecture
@@ -74,9 +75,10 @@ def outlook(plan: Any) -> Outlook:
         except PhfError as error:
             expected.warnings.append(f"Nothing will be uploaded. {error}")
     unreached: dict[str, PhfError] = {}
-    corpora = [_read(source, config.dataset.scores_column, unreached) for source in config.dataset.datasets]
+    columns = score_columns(config)
+    corpora = [_read(source, columns, unreached) for source in config.dataset.datasets]
     for source in config.dataset.eval_datasets:
-        _read(source, config.dataset.scores_column, unreached)
+        _read(source, columns, unreached)
     if unreached:
         first, *others = unreached
         also = f" {len(others)} more sources cannot be read either, up to {others[-1]}." if others else ""
@@ -96,10 +98,11 @@ def outlook(plan: Any) -> Outlook:
     return expected
 
 
-def _read(source: str, scores_column: str, unreached: dict[str, PhfError]) -> _Corpus | None:
+def _read(source: str, columns: Mapping[str, str], unreached: dict[str, PhfError]) -> _Corpus | None:
     """A sample of a source, and its size; None if that is not known, or, added to `unreached`, if it is out of reach."""
     try:
-        check_scores(source, scores_column)  # reads the first record
+        for column, key in columns.items():
+            check_scores(source, column, key)  # reads the first record
         if any(part.num_bytes is None for part in parts(source)):
             return None
         reading = read_sample(source, SAMPLED_DOCUMENTS, SAMPLED_CHARS)

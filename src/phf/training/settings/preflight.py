@@ -75,7 +75,8 @@ def check_scenario_lengths(config: Config, method: Method, lm: Any) -> None:
     least a document start and a control token, if there is one, and a prompt has at least one token."""
     for scenario in map(build_scenario, config.generation.scenario_configs):
         prefix = method.prompting.prefix if scenario.prefix is None else scenario.prefix
-        shortest = 1 + bool(prefix) + (scenario.prompts_path is not None)
+        num_control = len(method.control_tokens.tokens_in(prefix))
+        shortest = 1 + num_control + (scenario.prompts_path is not None)
         check_lengths(scenario, sampling_config(scenario), [[0] * shortest], lm)
 
 
