@@ -96,7 +96,8 @@ class Results:
 
     def _older_identities(self) -> Iterator[str]:
         """The identities that the model and these settings may have had: a scenario's numbers were kept as written."""
-        if not self.task.dataset.model_dump(exclude_defaults=True).keys() <= set(DATASET_KEYS_OF_0_1):
+        is_known = self.task.dataset.model_dump(exclude_defaults=True).keys() <= set(DATASET_KEYS_OF_0_1)
+        if not is_known or self.task.generation.prefer is not None:
             return  # it had no such setting
         for is_written, is_whole in itertools.product((True, False), repeat=2):
             settings = _as_0_1_saved(self.task, is_written=is_written, is_whole=is_whole)
@@ -141,6 +142,7 @@ def _as_0_1_saved(config: Config, *, is_written: bool, is_whole: bool) -> dict[s
     """
     values = config.model_dump(mode="json", include=set(SECTIONS))
     values["dataset"] = {key: values["dataset"][key] for key in DATASET_KEYS_OF_0_1} | RELEASED_OF_0_1
+    del values["generation"]["prefer"]
     values["generation"]["scenario_configs"] = [
         {
             key: int(value) if is_whole and isinstance(value, float) and value.is_integer() else value

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.config import Config, run_labels
+from phf.config.preferences import PREFERENCES, preferences_of
 from phf.corpus.sources.hub_datasets import parse_hub_name
 from phf.errors import CorpusError
 from phf.feedback import Prompting
@@ -55,8 +56,10 @@ def _of_scores(config: Config) -> Iterator[tuple[object, ...]]:
     if (tags := dataset.conditional_training_config) is not None:
         yield "segments are aligned up to a score of", tags.threshold
         yield "segments without control token", f"{tags.drop_token_fraction:.2%}"
+    for one in preferences_of(dataset.conditioning):
+        yield f"control tokens of {one['name']} by", *_flat({**one, "name": one["class_name"]})
     if dataset.conditioning is not None:
-        yield "control tokens by", *_flat(dataset.conditioning.model_dump())
+        yield "control tokens by", *_flat(dataset.conditioning.model_dump(exclude={PREFERENCES}))
 
 
 def _of_prompting(prompting: Prompting) -> Iterator[tuple[object, ...]]:
