@@ -62,7 +62,8 @@ def test_a_run_with_two_preferences_measures_and_exports_both(run):
     assert tokenizer.convert_ids_to_tokens(tokenizer("").input_ids) == ["<|endoftext|>", "<|pep8-1|>", "<|short-1|>"]
     logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     inspected = next(line for line in logged if "inspect/mistagged_share" in line)
-    assert inspected["inspect/mistagged_share"] == 0  # of pep8, whose scorer is that of the task
+    # of pep8 alone, whose scorer is that of the task; beginnings of blocks are scored again without what precedes them
+    assert inspected["inspect/mistagged_share"] < 0.3
     assert inspected["inspect/tagged_share/pep8-1"] + inspected["inspect/tagged_share/pep8-2"] < 1  # some were dropped
     shares = [value for key, value in inspected.items() if key.startswith("inspect/tagged_share/short-")]
     assert sum(shares) == pytest.approx(1)
