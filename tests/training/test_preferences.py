@@ -71,7 +71,7 @@ def test_a_run_with_two_preferences_measures_and_exports_both(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("prefer", ["pep8=worst,short=best", "short=none"])
-def test_an_export_starts_and_goes_on_as_preferred_with_plain_transformers(prefer, run, tmp_path):
+def test_an_export_starts_as_preferred_with_plain_transformers(prefer, run, tmp_path):
     output = tmp_path / "exported"
     result = CliRunner().invoke(app, ["export", str(run[0]), str(output), "--prefer", prefer])
     assert result.exit_code == 0, result.output

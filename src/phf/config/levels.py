@@ -38,8 +38,8 @@ def best_prefix(levels: Levels) -> str:
 
 def tokens_in(prefix: str, levels: Levels) -> tuple[str | None, ...] | None:
     """The control token of each preference in a prefix, None for one without; None for what is not a prefix."""
-    found = re.fullmatch("".join(f"({'|'.join(map(re.escape, tokens))})?" for tokens in levels.values()), prefix)
-    return None if found is None else found.groups()
+    match = re.fullmatch("".join(f"({'|'.join(map(re.escape, tokens))})?" for tokens in levels.values()), prefix)
+    return None if match is None else match.groups()
 
 
 def prefix_of(request: str, levels: Levels) -> str:

@@ -83,7 +83,7 @@ def _written_out(item: Any, where: str, defaults: Mapping[str, Any]) -> dict[str
 
 
 def _distinct(preferences: list[dict[str, Any]], where: str) -> list[str]:
-    """All control tokens, in order. Raises `ConfigError` for names and control tokens that cannot be told apart."""
+    """All control tokens, in order. Raises `ConfigError` for names and control tokens that are not different."""
     names = [one["name"] for one in preferences]
     for number, name in enumerate(names):
         if name in names[:number]:

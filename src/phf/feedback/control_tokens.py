@@ -120,10 +120,10 @@ def prefix_token_ids(tokenizer: Any, prefix: str, where: str = "The control toke
     if prefix in special:
         return [special[prefix]]
     longest_first = sorted(special, key=len, reverse=True)
-    found = re.compile("|".join(map(re.escape, longest_first))).findall(prefix) if special else []
-    if not found or "".join(found) != prefix:
+    names = re.compile("|".join(map(re.escape, longest_first))).findall(prefix) if special else []
+    if not names or "".join(names) != prefix:
         return [control_token_id(tokenizer, prefix, where)]  # which says what is wrong
-    return [special[name] for name in found]
+    return [special[name] for name in names]
 
 
 def control_token_id(tokenizer: Any, name: str, where: str = "The control token ") -> int:

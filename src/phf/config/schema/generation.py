@@ -66,7 +66,7 @@ class GenerationConfig(Section):
     """`class_name` and settings of the scorer; the same scorer annotates raw documents."""
     prefer: Levels | None = None
     """The level of each preference that texts start with: `{pep8: best, pii: 2}`, or `worst` for a model with one preference;
-    `none` is no control token. None: the best of each."""
+    `none` leaves the control token out. None: the best of each."""
     metrics_configs: list[dict[str, Any]] = []
     """Metrics over all samples of a scenario, each `class_name` and settings."""
     scenario_configs: list[ScenarioConfig] = []
