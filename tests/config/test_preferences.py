@@ -1,11 +1,15 @@
 """Several preferences in a configuration: written out in full, asked for by level, and refused where they make no sense."""
 
+import json
+
 import pytest
 from tests.tiny import tiny_config
 
 from phf.config import dump_config, load_config, saved_config
 from phf.config.levels import LevelError, ambiguous, prefix_of, tokens_in
 from phf.errors import ConfigError
+from phf.feedback.schedule import score_columns
+from phf.feedback.thresholds import percentile_thresholds
 
 LEVELS = {"pep8": ("<|a|>", "<|b|>"), "pii": ("<|x|>", "<|y|>", "<|z|>")}
 PEP8 = {"name": "pep8", "thresholds": [0.0]}
@@ -139,3 +143,14 @@ def test_a_level_of_a_model_without_preferences_is_refused():
     with pytest.raises(ConfigError, match=r"generation\.prefer is 'fair', which is not a control token"):
         tiny_config("x", "conditional", **{"generation.prefer": "fair"})
     assert tiny_config("x", "conditional", **{"generation.prefer": "worst"}).generation.prefer == "<|misaligned|>"
+
+
+def test_a_phase_of_a_schedule_may_have_several_preferences():
+    phases = [{"until": 0.5, "method": "mle"}, {"dataset": {"conditioning": {"preferences": [PEP8, PII]}}}]
+    config, _ = load_config(task="pep8/quickstart", overrides=[f"schedule={json.dumps(phases)}"])
+    assert config.dataset.conditioning.control_tokens == several(PEP8, PII).dataset.conditioning.control_tokens
+    assert config.generation.scenario_configs[0].prefix == "<|pep8-1|><|pii-1|>"
+    key = "schedule.1.dataset.conditioning.preferences.1"
+    assert score_columns(config) == {"scores": "dataset.scores_column", "pii_scores": f"{key}.scores_column"}
+    assert percentile_thresholds(config)[f"{key}.edges.0"] == "p33.3333"
+    assert saved_config(dump_config(config), "config.yaml").schedule == config.schedule
