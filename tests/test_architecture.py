@@ -17,6 +17,7 @@ ROOT = Path(phf.__file__).parent
 FOLDERS = [
     "cli",
     "quickstart",
+    "tamper",
     "study",
     "refresh",
     "report",

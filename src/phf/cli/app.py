@@ -19,6 +19,7 @@ from phf.cli.report import report
 from phf.cli.reward import reward
 from phf.cli.score import score
 from phf.cli.study import study
+from phf.cli.tamper import tamper
 from phf.cli.terminal import plain_warnings, say
 from phf.cli.train import train
 from phf.workers.interruption import ending_on_signals
@@ -50,7 +51,21 @@ def options(
     """Pretraining language models with human feedback: score a corpus, train on the scores, show the evidence."""
 
 
-for command in (label, reward, annotate, score, profile, train, refresh, export, evaluate, redteam, report, study):
+for command in (
+    label,
+    reward,
+    annotate,
+    score,
+    profile,
+    train,
+    refresh,
+    export,
+    evaluate,
+    redteam,
+    tamper,
+    report,
+    study,
+):
     app.command()(command)
 app.command("list")(list_)
 app.command()(quickstart)

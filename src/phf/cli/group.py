@@ -23,17 +23,18 @@ KEPT = {
     "refresh": f"Finished rounds and checkpoints are kept. {AGAIN}",
     "quickstart": f"Finished work is kept. {AGAIN}",
     "study": f"Finished runs and checkpoints are kept. {AGAIN}",
+    "tamper": f"Finished finetunings, and checkpoints of the others, are kept. {AGAIN}",
     "label": "Every answer is saved. Run the same command again to continue.",
     "reward": "Nothing was written. Run the same command again.",
     "profile": "Run the same command again.",
     "report": "Run the same command again.",
 }
 """Command -> what an interruption leaves behind."""
-TAKES_OVERRIDES = ("train", "refresh", "evaluate", "redteam", "study")
+TAKES_OVERRIDES = ("train", "refresh", "evaluate", "redteam", "study", "tamper")
 """The commands among whose arguments KEY=VALUE is an override."""
 OF_AN_AGENT = re.compile(r"^--(\w+(?:\.\w+)+=)")
 """How the agent of a sweep (Weights & Biases) writes an override; options have no dot in their names."""
-ALONE = ("annotate", "label", "reward", "redteam", "refresh", "quickstart", "study")
+ALONE = ("annotate", "label", "reward", "redteam", "refresh", "quickstart", "study", "tamper")
 """The commands that write a folder from one process, whose children they start themselves."""
 
 

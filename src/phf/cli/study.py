@@ -1,6 +1,5 @@
 """`phf study`: many runs as one question, answered on one page."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +8,8 @@ import typer
 from rich.table import Table
 
 from phf.cli.options import MoreOverrides, Overrides, scorer_section
+from phf.cli.side_by_side import Launcher, Processes, places_for, words_of
 from phf.cli.terminal import console, quiet, say, shown
-from phf.errors import ConfigError
 
 if TYPE_CHECKING:
     from phf.study.page import Answer
@@ -50,15 +49,8 @@ def study(
             help="Folder of another study: runs that it has trained in the same way are used, not trained again."
         ),
     ] = None,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Runs at the same time; default: one per GPU, or per CPU without GPUs.")
-    ] = None,
-    launcher: Annotated[
-        str | None,
-        typer.Option(
-            help='Put before each "phf train ...", such as "srun --gpus 1"; then --processes is 1 by default.'
-        ),
-    ] = None,
+    processes: Processes = None,
+    launcher: Launcher = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate, list the runs, and stop.")] = False,
 ) -> None:
     """Compare methods over seeds: train all runs side by side, and answer on one page."""
@@ -83,22 +75,14 @@ def study(
         build_held_out(described.held_out_scorers, runs)
         _list_runs(runs, folder, warnings, runs_from or ())
         return
-    words = _words(launcher)
-
-    def places(runs: "Sequence[StudyRun]") -> list[dict[str, str]]:
-        if words:
-            return [{}] * (processes or 1)
-        from phf.study.places import places_here
-
-        return places_here(runs, processes)
-
+    words = words_of(launcher)
     with study_progress(console) as progress, heartbeat(console, progress.doing):
         callbacks = Callbacks(say, progress.doing, progress.show)
         answer = run_study(
             name,
             described,
             folder,
-            places,
+            places_for(words, processes),
             callbacks,
             launcher=words,
             overrides=overrides,
@@ -110,13 +94,6 @@ def study(
         for run, reason in answer.missing.items():
             say(f"Missing: {run}: {reason}", "bold red")
         raise typer.Exit(MISSING_RUNS)
-
-
-def _words(launcher: str | None) -> list[str]:
-    try:
-        return shlex.split(launcher or "")
-    except ValueError as error:
-        raise ConfigError(f"--launcher {launcher}: {error}.") from None
 
 
 def _list_runs(

@@ -10,7 +10,7 @@ from phf.errors import ConfigError
 from phf.evaluation.compare import Comparison, PromptScores, choose_baseline, compare_with_baseline
 from phf.evaluation.model_evaluation import Announce, ModelEvaluation
 from phf.feedback import Prompting
-from phf.models.model_folder import find_model, model_name
+from phf.models.model_folder import find_model, model_names
 from phf.registry.names import did_you_mean
 from phf.runs.seeds import Group, group_by_seed
 from phf.runs.writer import write_json
@@ -96,7 +96,7 @@ def evaluate_folders(
     division = all_processes()
     with division.together():
         folders = [find_model(folder) for folder in folders]
-        names = _names(folders)
+        names = model_names(folders)
         outputs = [output / name for name in names] if len(folders) > 1 else [output]
         thresholds = [Prompting.load(folder).threshold for folder in folders]
         threshold = max((value for value in thresholds if value is not None), default=0.0)
@@ -152,9 +152,3 @@ def _comparisons(models: Sequence[ModelEvaluation], groups: Sequence[Group], bas
             for scenario, scores in models[index].scores().items():
                 samples[group.name].setdefault(scenario, []).append(scores)
     return compare_with_baseline(samples, baseline)
-
-
-def _names(folders: Sequence[Path]) -> list[str]:
-    """A name for each model: its folder's, or that of the run whose `model` it is; numbered if they repeat."""
-    names = [model_name(folder) for folder in folders]
-    return [name if names.count(name) == 1 else f"{name}-{i + 1}" for i, name in enumerate(names)]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,12 @@ def model_name(folder: Path) -> str:
         return folder.parent.parent.name.rpartition("--")[2]
     folder = folder.resolve()
     return folder.parent.name if folder.name == "model" else folder.name
+
+
+def model_names(folders: Sequence[Path]) -> list[str]:
+    """A name for each model: its folder's, or that of the run whose `model` it is; numbered if they repeat."""
+    names = [model_name(folder) for folder in folders]
+    return [name if names.count(name) == 1 else f"{name}-{i + 1}" for i, name in enumerate(names)]
 
 
 def processes() -> PartialState:

@@ -1,7 +1,7 @@
 """The report's charts, drawn by matplotlib as inline SVG: no script, no network, the same bytes every time."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from phf.errors import MissingExtraError
@@ -124,8 +124,18 @@ def trade_off_chart(title: str, x_label: str, y_label: str, points: Sequence[dic
     return _svg(title, x_label, y_label, draw)
 
 
-def interval_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line], band: Band | None) -> str:
-    """Lines through means with their intervals, and one value, with its interval, for all x."""
+def interval_chart(
+    title: str,
+    x_label: str,
+    y_label: str,
+    lines: Sequence[Line],
+    band: Band | None,
+    x_labels: Mapping[float, str] | None = None,
+) -> str:
+    """Lines through means with their intervals, and one value, with its interval, for all x.
+
+    `x_labels`: what is written at which x; None: each x at which a line has a point, as a number.
+    """
     span = max((x for line in lines for x, *_ in line.points), default=1) or 1
 
     def draw(axes: Any) -> None:
@@ -152,7 +162,10 @@ def interval_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]
             )
         if min(low for line in lines for _, _, low, _ in line.points) == 0:  # the least possible score
             axes.set_ylim(bottom=0)
-        axes.set_xticks(sorted({x for line in lines for x, *_ in line.points}))
+        if x_labels is None:
+            axes.set_xticks(sorted({x for line in lines for x, *_ in line.points}))
+        else:
+            axes.set_xticks(list(x_labels), list(x_labels.values()))
 
     return _svg(title, x_label, y_label, draw)
 
