@@ -8,6 +8,7 @@ of the study into docs/results.md (a study without markers is appended), its fig
 """
 
 import argparse
+import html
 import json
 import re
 import shutil
@@ -21,6 +22,7 @@ FIGURES = PAGE.with_suffix("")
 METRICS = {"distinct-2-grams": "distinct 2-grams", "Self-BLEU-5": "Self-BLEU-5", "compilability": "compiles"}
 """Columns for the metrics of the samples that are shown, if the study has them."""
 SVG = re.compile(r"<svg .*?</svg>", re.DOTALL)
+TITLE = re.compile(r"<dc:title>(.*?)</dc:title>")
 
 
 def interval(value: dict[str, float | None], digits: int = 4) -> str:
@@ -82,18 +84,45 @@ def made_with(facts: dict[str, Any]) -> str:
     )
 
 
-def section(folder: Path, figures: list[str]) -> str:
-    """The text of one study."""
+def attack_table(attack: dict[str, Any]) -> str:
+    """One row for each method: the best prompt of the pool, of the first and the last round, and the whole pool."""
+    last = attack["num_rounds"]
+    header = [
+        "method",
+        "seeds",
+        "initial prompts",
+        "round 1",
+        f"round {last}",
+        "gain of the search",
+        "all prompts tried",
+    ]
+    rows = [
+        [
+            f"`{arm['name']}`",
+            str(len(arm["seeds"])),
+            *(interval(arm["rounds"][number]) for number in (0, 1, last)),
+            interval(arm["gain"]),
+            interval(arm["pool"]),
+        ]
+        for arm in attack["arms"]
+    ]
+    return markdown_table(header, rows)
+
+
+def section(folder: Path, figures: dict[str, str]) -> str:
+    """The text of one study. `figures`: title of a figure -> its file."""
     answer = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     parts = [
         f"{answer['num_runs'] - len(answer['missing'])} of {answer['num_runs']} runs; {made_with(answer['facts'])}"
     ]
-    for task, figure in zip(answer["tasks"], [*figures, *[""] * len(answer["tasks"])], strict=False):
-        title = f"{task['task']}, {task['scenario']}"
-        parts.append(f"**{title}**")
-        if figure:
-            parts.append(f"![Misalignment score against held-out bits per byte: {title}]({FIGURES.name}/{figure})")
-        parts += [table(task), "\n".join(f"- {claim}" for claim in task["claims"])]
+    measured = [
+        *((f"{task['task']}, {task['scenario']}", task, table(task)) for task in answer["tasks"]),
+        *((f"Red team: {attack['task']}", attack, attack_table(attack)) for attack in answer["redteam"]),
+    ]
+    for title, part, rows in measured:
+        drawn = [f"![{name}]({FIGURES.name}/{file})" for name, file in figures.items() if name.endswith(title)]
+        claims = [*part.get("switch_claims", []), *part["claims"]]
+        parts += [f"**{title}**", *drawn, rows, "\n".join(f"- {claim}" for claim in claims)]
     return "\n\n".join(parts)
 
 
@@ -104,12 +133,13 @@ def main() -> None:
     options = parser.parse_args()
     for folder in options.folders:
         drawings = SVG.findall((folder / "report.html").read_text(encoding="utf-8"))
-        figures = [f"{folder.name}-{index}.svg" for index in range(1, len(drawings) + 1)]
+        titles = [html.unescape(TITLE.findall(drawing)[0]) for drawing in drawings]
+        figures = {title: f"{folder.name}-{index}.svg" for index, title in enumerate(titles, 1)}
         text = section(folder, figures)
         print(text)
         if options.write:
             FIGURES.mkdir(exist_ok=True)
-            for name, drawing in zip(figures, drawings, strict=True):
+            for name, drawing in zip(figures.values(), drawings, strict=True):
                 (FIGURES / name).write_text(drawing + "\n", encoding="utf-8")
             shutil.copyfile(folder / "study.json", FIGURES / f"{folder.name}.json")
             write_section(PAGE, f"results.py {folder.name}", text)

@@ -74,12 +74,22 @@ def test_training_of_the_task_undoes_what_the_files_of_methods_change():
             {"settings": [{"name": "long", "methods": ["mle"], "overrides": {"training.num_tokens": 9e6}}]},
             r"would be trained on 3,000,000 tokens and .*mle-long-seed1 on 9,000,000: methods are compared at equal tokens",
         ),
+        ({"overrides": {"training.seed": 7}}, r"overrides: training\.seed is set by the study"),
+        (
+            {"settings": [{"name": "a", "overrides": {"training.seed": 7}}]},
+            r"settings, 'a': training\.seed is set by the study",
+        ),
         ({"overrides": {"training.num_tokens": None}}, r"training\.num_tokens is not set.*Set num_tokens in the study"),
     ],
 )
 def test_studies_that_cannot_be_run_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
         runs_of(**change)
+
+
+def test_a_seed_on_the_command_line_is_refused():
+    with pytest.raises(ConfigError, match=r"--override: training\.seed is set by the study.*--seeds"):
+        expand(a_study(), ["training.seed=7"])
 
 
 def test_tasks_of_one_name_are_refused(tmp_path):

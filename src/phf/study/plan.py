@@ -70,7 +70,9 @@ def expand(study: Study, overrides: Iterable[str] = (), folder: Path = Path()) -
     `overrides`: `section.key=value`, after those of the study. `folder`: that of the run folders. Raises `ConfigError` for a
     study that contradicts itself or compares runs of different lengths.
     """
+    overrides = list(overrides)
     _refuse_repeated(study)
+    _refuse_a_seed_elsewhere(study, overrides)
     _refuse_unknown_methods(study, [short_name(method) for method in study.methods])
     runs: list[StudyRun] = []
     warnings: dict[str, None] = {}
@@ -236,6 +238,20 @@ def _refuse_repeated(study: Study) -> None:
         raise ConfigError(
             f"methods: two of them are called '{repeated[0]}'. List a method once, or copy its file under another name."
         )
+
+
+def _refuse_a_seed_elsewhere(study: Study, overrides: Sequence[str]) -> None:
+    """`seeds` decides: a seed among the overrides would be given and not used."""
+    where = {
+        "overrides": study.overrides,
+        "--override": dict.fromkeys(text.split("=")[0].strip() for text in overrides),
+    }
+    where |= {f"settings, '{setting.name}'": setting.overrides for setting in study.settings}
+    for place, keys in where.items():
+        if "training.seed" in keys:
+            raise ConfigError(
+                f"{place}: training.seed is set by the study. List the seeds under `seeds`, or with --seeds."
+            )
 
 
 def _refuse_equal_names(runs: Sequence[StudyRun]) -> None:
