@@ -74,6 +74,13 @@ def test_tokens_per_second_utilisation_and_waiting_are_of_the_steps_since_the_la
     assert logged["data_wait_share"] == pytest.approx(0.8 / 4)
 
 
+def test_a_utilisation_above_everything_is_not_reported(meter, clock):
+    meter.device_flops = 1e6
+    meter.begin(0)
+    step(meter, clock, 1, seconds=1)
+    assert "model_flops_utilization" not in numbers(meter, 1)
+
+
 def test_evaluations_count_neither_for_the_speed_nor_for_the_time_left(meter, clock):
     meter.begin(0)
     step(meter, clock, 1, seconds=30)  # compiles

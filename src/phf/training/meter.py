@@ -113,7 +113,9 @@ class Meter:
         numbers["data_wait_share"] = min(1.0, max(own.waited / max(own.seconds, 1e-9) for own in spent))
         if self.flops_per_token is not None and self.device_flops is not None:
             available = self.device_flops * self.arithmetic.world_size
-            numbers["model_flops_utilization"] = rate * self.flops_per_token / available
+            share = rate * self.flops_per_token / available
+            if share <= 1:  # more than everything: something else was computing while the device was measured
+                numbers["model_flops_utilization"] = share
         return numbers
 
     def time_left(self, step: int) -> dict[str, float]:
