@@ -76,24 +76,35 @@ def line_chart(
 
 
 def _shade(axes: Any, schedule: str, phases: Sequence[Phase], bottom: float, top: float) -> None:
-    """Shade phases between two heights, as shares of that of the axes, darker and lighter in turn."""
+    """Shade phases between two heights, as shares of that of the axes, darker and lighter in turn, each with its name.
+
+    `schedule`: what they are called together, written below them; "" for nothing.
+    """
+    is_upwards = len(phases) > MAX_PHASES_ACROSS
+    most = int(MAX_PHASE_CHARS * (top - bottom)) if is_upwards else MAX_PHASE_CHARS
     for number, phase in enumerate(phases):
         shade = 0.16 if number % 2 else 0.06
         axes.axvspan(phase.start, phase.end, bottom, top, color=INK, alpha=shade, linewidth=0, gid=f"phase-{number}")
-        name = f"{schedule}: {phase.name}" if schedule and not number else phase.name
-        label = axes.annotate(
-            name if len(name) <= MAX_PHASE_CHARS else f"{name[: MAX_PHASE_CHARS - 1]}…",
-            ((phase.start + phase.end) / 2 if len(phases) > 1 else phase.start, top),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, -4),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize=8,
-            color=INK,
-            rotation=90 if len(phases) > MAX_PHASES_ACROSS else 0,
-        )
-        label.set_parse_math(False)
+        middle = (phase.start + phase.end) / 2
+        _label(axes, phase.name, most, (middle, top), -4, ha="center", va="top", rotation=90 if is_upwards else 0)
+    if schedule:
+        _label(axes, schedule, MAX_NAME_CHARS, (phases[0].start, bottom), 4, ha="left", va="bottom", style="italic")
+
+
+def _label(axes: Any, name: str, most: int, at: tuple[float, float], above: float, **properties: Any) -> None:
+    """Write at (x, share of the height of the axes), so many points above."""
+    shown = name if len(name) <= most else f"{name[: most - 1]}…"
+    label = axes.annotate(
+        shown,
+        at,
+        xycoords=("data", "axes fraction"),
+        xytext=(0, above),
+        textcoords="offset points",
+        fontsize=8,
+        color=INK,
+        **properties,
+    )
+    label.set_parse_math(False)
 
 
 def trade_off_chart(title: str, x_label: str, y_label: str, points: Sequence[dict[str, Any]]) -> str:
