@@ -37,6 +37,7 @@ def test_a_phase_ends_where_the_next_begins():
     schedule = Schedule((Phase(0.2, FIRST), Phase(1.0, SECOND)))
     assert [schedule.at(share) is FIRST for share in (0.0, 0.19, 0.2, 1.0)] == [True, True, False, False]
     assert schedule.ends(10) == (2, 10)
+    assert Timetable((1, 10)).lines(["mle", "ul"], 5) == ["Step 1 (5 tokens): 'mle'", "Steps 2 to 10 (45 tokens): 'ul'"]
     assert [Timetable((2, 10)).phase_at(steps) for steps in (0, 1, 2, 9, 10)] == [0, 0, 1, 1, 1]
 
 

@@ -45,10 +45,10 @@ def whole(corpus, tmp_path_factory):
 @pytest.mark.slow
 def test_each_step_has_the_objective_of_its_phase(whole):
     folder, said = whole
-    assert [line for line in said if "train with" in line] == [
-        "Steps 1 to 2 train with 'mle' (phase 1 of 3)",
-        "Steps 3 to 4 train with 'conditional' (phase 2 of 3)",
-        "Steps 5 to 6 train with 'ul' (phase 3 of 3)",
+    assert [line for line in said if "(phase" in line] == [
+        "Steps 1 to 2: 'mle' (phase 1 of 3)",
+        "Steps 3 to 4: 'conditional' (phase 2 of 3)",
+        "Steps 5 to 6: 'ul' (phase 3 of 3)",
     ]
     lines = read_run(folder).metrics
     assert {line["step"] for line in lines if "train/loss" in line} == {1, 2, 3, 4, 5, 6}
@@ -120,6 +120,6 @@ def test_what_is_wrong_with_phases_is_found_before_anything_is_trained(corpus, t
 def test_a_dry_run_says_what_is_trained_when(corpus, tmp_path):
     notes = outlook(plan_run(three(corpus), tmp_path)).notes
     assert notes[:2] == [
-        "Steps 1 to 2 (512 tokens) train with 'mle'",
-        "Steps 3 to 4 (512 tokens) train with 'conditional'",
+        "Steps 1 to 2 (512 tokens): 'mle'",
+        "Steps 3 to 4 (512 tokens): 'conditional'",
     ]

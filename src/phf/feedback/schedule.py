@@ -83,9 +83,14 @@ class Timetable:
     def lines(self, names: Sequence[str], tokens_per_step: int) -> list[str]:
         """What is trained when, a line for each phase."""
         return [
-            f"Steps {start + 1:,} to {end:,} ({(end - start) * tokens_per_step:,} tokens) train with '{name}'"
+            f"{steps_between(start + 1, end)} ({(end - start) * tokens_per_step:,} tokens): '{name}'"
             for name, start, end in zip(names, (0, *self.ends[:-1]), self.ends, strict=True)
         ]
+
+
+def steps_between(first: int, last: int) -> str:
+    """Steps in words, both included."""
+    return f"Step {first:,}" if first == last else f"Steps {first:,} to {last:,}"
 
 
 def phase_configs(config: Config) -> list[Config]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from phf.feedback import Method
 from phf.feedback.objectives import Objective
-from phf.feedback.schedule import Schedule, Timetable
+from phf.feedback.schedule import Schedule, Timetable, steps_between
 from phf.models import ObjectiveLM
 from phf.tokens.streaming import StreamingBlocks
 from phf.tokens.views import Blocks
@@ -49,7 +49,7 @@ class Phases:
         module.objective = self.objectives[number]
         if len(self.views) > 1:
             phase, end = self._schedule.phases[number], self._timetable.ends[number]
-            announce(f"Steps {step:,} to {end:,} train with '{phase.name}' (phase {number + 1} of {len(self.views)})")
+            announce(f"{steps_between(step, end)}: '{phase.name}' (phase {number + 1} of {len(self.views)})")
 
     def record(self, arithmetic: Arithmetic) -> dict[str, Any]:
         """For provenance.json: what the run trains on, and, with a schedule, when."""
