@@ -77,6 +77,18 @@ def test_a_log_of_training_has_the_first_loss_once_however_long_it_took(monkeypa
     assert console.file.getvalue() == "mine: step 1/1,000, loss 5.500\nother: packing\n"
 
 
+def test_a_log_of_training_leaves_out_a_run_that_is_over(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    console = Console(file=StringIO(), width=40, highlight=False)
+    lines = progress._TrainingLines(console)
+    lines.doing("round 1", "measuring")
+    lines.over("round 1")
+    now[0] += 40
+    lines.doing("round 2", "sampling")
+    assert console.file.getvalue() == "round 2: sampling\n"
+
+
 def test_a_bar_shows_as_many_numbers_as_its_terminal_has_room_for():
     shown = {}
     for width in (60, 80, 200):

@@ -32,11 +32,16 @@ def test_every_method_that_uses_scores_is_trained_on_with(method, tmp_path):
 
 
 def test_the_learning_rate_is_a_tenth_of_the_runs_unless_it_is_given(tmp_path):
-    config = with_stand_ins(config_of(str(tmp_path), **{"training.learning_rate": 0.02, "training.push_to_hub": True}))
+    config = with_stand_ins(
+        config_of(
+            str(tmp_path),
+            **{"training.learning_rate": 0.02, "training.push_to_hub": True, "training.hub_model_id": "a/b"},
+        )
+    )
     extra = round_config(config, SETTINGS, tmp_path, ["data"], 512, 1).training.model_extra
     assert extra["learning_rate"] == pytest.approx(0.002)
     assert extra["lr_scheduler_type"] == "constant_with_warmup"
-    assert "push_to_hub" not in extra, "a round would be published in place of the run"
+    assert not {"push_to_hub", "hub_model_id"} & extra.keys(), "a round would be published in place of the run"
     given = round_config(config, replace(SETTINGS, learning_rate=0.1), tmp_path, ["data"], 512, 1)
     assert given.training.model_extra["learning_rate"] == 0.1
 

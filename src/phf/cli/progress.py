@@ -161,6 +161,9 @@ class TrainingProgress:
     def doing(self, name: str, what: str) -> None:
         """A run does something other than steps: it packs, evaluates, exports."""
 
+    def over(self, name: str) -> None:
+        """Nothing more is reported of a run."""
+
 
 @contextmanager
 def training_progress(console: Console) -> Iterator[TrainingProgress]:
@@ -249,6 +252,10 @@ class _TrainingLines(TrainingProgress):
         with self._lock:
             self._states.setdefault(name, _State()).doing = what
         self._print_if_due()
+
+    def over(self, name: str) -> None:
+        with self._lock:
+            self._states.pop(name, None)
 
     def watch(self, ended: threading.Event) -> None:
         """Print what is due until the runs have ended."""

@@ -55,17 +55,23 @@ def refresh(
     settings.check()
     output = output or Path("runs") / f"refresh-{model_name(run)}"
     with training_progress(console) as progress:
-        at_work = [""]
+        shown = [""]
 
-        def doing(name: str, what: str) -> None:
-            at_work[0] = name
-            progress.doing(name, what)
+        def name_of(name: str) -> str:
+            """The name of a round, which is then the only one that is reported."""
+            if name != shown[0]:
+                progress.over(shown[0])
+                shown[0] = name
+            return name
 
-        # on a terminal, the details of an activity; the lines of a log have them already
-        details = (
-            heartbeat(console, lambda text: progress.doing(at_work[0], text)) if console.is_terminal else nullcontext()
+        callbacks = Callbacks(
+            say,
+            lambda name, what: progress.doing(name_of(name), what),
+            lambda name, *numbers: progress.show(name_of(name), *numbers),
         )
-        callbacks = Callbacks(say, doing, progress.show)
+        # on a terminal, the details of an activity; the lines of a log have them already
+        is_shown = console.is_terminal
+        details = heartbeat(console, lambda text: progress.doing(shown[0], text)) if is_shown else nullcontext()
         with details:
             answer = refresh_run(run, output, settings, callbacks, [*(override or []), *(more or [])])
     show_refresh(answer, console)

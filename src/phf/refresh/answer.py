@@ -60,7 +60,8 @@ class Answer:
         bound = (
             "no bound on KL was set" if self.settings.max_kl is None else f"all within {self.settings.max_kl:g} nats"
         )
-        return f"All {self.settings.rounds} rounds were made ({bound}). {kept}."
+        count = "The round was" if self.settings.rounds == 1 else f"All {self.settings.rounds} rounds were"
+        return f"{count} made ({bound}). {kept}."
 
     @property
     def score_keys(self) -> list[str]:

@@ -9,7 +9,7 @@ from phf.refresh.settings import LEARNING_RATE_SHARE, SCHEDULE, WARMUP_SHARE, Re
 
 DEFAULT_LEARNING_RATE = 5e-5
 """Of transformers' TrainingArguments."""
-DROPPED = ("max_steps", "num_train_epochs", "lr_scheduler_kwargs", "push_to_hub", "hub_model_id", "hub_strategy")
+DROPPED = ("max_steps", "num_train_epochs", "lr_scheduler_kwargs", "push_to_hub")
 """Keys of `training` that belong to the run from which the refresh starts: its length, and where its model is published."""
 
 
@@ -29,7 +29,9 @@ def round_config(
     The method is the run's. Nothing is held out or measured on the way: that is done on the run's own task.
     """
     values = config.model_dump()
-    training = {key: value for key, value in values["training"].items() if key not in DROPPED}
+    training = {
+        key: value for key, value in values["training"].items() if key not in DROPPED and not key.startswith("hub_")
+    }
     kwargs = {
         key: value for key, value in config.model.model_kwargs.items() if key not in (*HUB_ARGUMENTS, *WEIGHT_ARGUMENTS)
     }
