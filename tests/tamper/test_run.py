@@ -8,7 +8,7 @@ from tests.tiny import conditional_prompting, tiny_config, tiny_corpus, tiny_lm,
 from typer.testing import CliRunner
 
 from phf.cli.app import app
-from phf.config import dump_config, load_config
+from phf.config import dump_config, load_config, parse_config
 from phf.errors import ConfigError, OutputError
 from phf.feedback import Prompting
 from phf.models import export_model
@@ -72,6 +72,13 @@ def test_all_models_are_finetuned_alike_and_each_is_prompted_in_its_own_way(mode
     assert tagged.dataset.tagging.drop_token_fraction == 1.0, "the text that it is finetuned on is plain"
     assert [scenario.prefix for scenario in tagged.generation.scenario_configs] == [CONTROL[0]]
     assert runs["plain-misaligned-seed1"].run.config.generation.scenario_configs[0].prefix is None
+
+
+def test_a_task_with_phases_does_not_make_finetuning_have_phases(models, task, bad):
+    values = task.model_dump() | {"schedule": [{"until": 0.5, "name": "mle"}, {"until": 1.0, "name": "ul"}]}
+    phased = parse_config(values)
+    assert len(phased.schedule) == 2
+    assert all(one.run.config.schedule == [] for one in planned(models, phased, bad).values())
 
 
 def test_the_control_is_the_aligned_half_of_the_tasks_corpus_unless_it_is_given(models, task, bad):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.config import Config, parse_config
+from phf.config.schema.schedule import ALWAYS
 from phf.errors import ConfigError
 from phf.evaluation.prompted_task import task_for_model
 from phf.feedback import with_prompting
@@ -109,9 +110,9 @@ def finetuning_of(config: Config, folder: Path, settings: TamperSettings) -> tup
         "model_kwargs": kwargs,
     }
     values["tokenizer"] |= {"path_or_name": None, "train_from_corpus": None}
-    parts = ("schedule", "kl_gpt3_callback", "downstream", "glue", "redteam")
-    nothing = {name: Config.model_fields[name].get_default() for name in parts}
-    return parse_config(values | nothing | {"objective": {"name": "MLE"}, "method": "mle", "size": None}), notices
+    nothing = dict.fromkeys(("kl_gpt3_callback", "downstream", "glue", "redteam", "size"))
+    mle = {"objective": {"name": "MLE"}, "schedule": ALWAYS, "method": "mle"}
+    return parse_config(values | nothing | mle), notices
 
 
 def learning_rate_of(config: Config, settings: TamperSettings) -> float:
