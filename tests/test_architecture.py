@@ -20,6 +20,7 @@ FOLDERS = [
     "tamper",
     "study",
     "refresh",
+    "audit",
     "report",
     "redteam",
     "training",

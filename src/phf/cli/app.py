@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from phf.cli.annotate import annotate
+from phf.cli.audit import audit
 from phf.cli.cache import cache
 from phf.cli.evaluate import evaluate
 from phf.cli.export import export
@@ -63,6 +64,7 @@ for command in (
     evaluate,
     redteam,
     tamper,
+    audit,
     report,
     study,
 ):

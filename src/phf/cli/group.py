@@ -21,6 +21,7 @@ KEPT = {
     "evaluate": f"Finished parts are kept. {AGAIN}",
     "redteam": f"Finished rounds are kept. {AGAIN}",
     "refresh": f"Finished rounds and checkpoints are kept. {AGAIN}",
+    "audit": "Nothing was written, but an encoded corpus is kept. Run the same command again.",
     "quickstart": f"Finished work is kept. {AGAIN}",
     "study": f"Finished runs and checkpoints are kept. {AGAIN}",
     "tamper": f"Finished finetunings, and checkpoints of the others, are kept. {AGAIN}",
@@ -34,7 +35,7 @@ TAKES_OVERRIDES = ("train", "refresh", "evaluate", "redteam", "study", "tamper")
 """The commands among whose arguments KEY=VALUE is an override."""
 OF_AN_AGENT = re.compile(r"^--(\w+(?:\.\w+)+=)")
 """How the agent of a sweep (Weights & Biases) writes an override; options have no dot in their names."""
-ALONE = ("annotate", "label", "reward", "redteam", "refresh", "quickstart", "study", "tamper")
+ALONE = ("annotate", "label", "reward", "redteam", "audit", "refresh", "quickstart", "study", "tamper")
 """The commands that write a folder from one process, whose children they start themselves."""
 
 

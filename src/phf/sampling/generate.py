@@ -112,6 +112,31 @@ def generate_samples(
     return Samples(prompts, continuations, time.perf_counter() - start, are_ended)
 
 
+def continue_ids(
+    model: Any,
+    tokenizer: Any,
+    scenario: GenerationScenario,
+    prompt_ids: list[list[int]],
+    *,
+    seed: int,
+    batch_size: int,
+    banned_token_ids: Sequence[int] = (),
+) -> list[list[int]]:
+    """Ids of the continuations of prompts that are ids already, without the token that ends them.
+
+    Of the scenario only `name` and `generate_kwargs` matter. Otherwise as `generate_samples`.
+    """
+    config = sampling_config(scenario, tokenizer, banned_token_ids, model)
+    check_lengths(scenario, config, prompt_ids, model)
+    devices = [model.device.index or 0] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), evaluation_mode(model), _own_config(model), torch.inference_mode():
+        if uses_own_loop(scenario, model):
+            drawn = _draw_samples(model, prompt_ids, None, scenario, config, seed, batch_size, ALONE)
+        else:
+            drawn = _draw_with_generate(model, prompt_ids, scenario, config, seed, batch_size, ALONE)
+    return [until_end(ids, config.eos_token_id) for ids in drawn]
+
+
 @contextmanager
 def _own_config(model: Any) -> Iterator[None]:
     """Hide the model's generation config: generate() would take from it what the scenario does not set."""

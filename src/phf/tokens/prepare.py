@@ -19,6 +19,7 @@ from phf.tokens.document_start import document_start
 from phf.tokens.encoded import split_hash_of
 from phf.tokens.held_out_groups import describe_held_out, held_out_groups
 from phf.tokens.pieces import Corpus, read_sources
+from phf.tokens.store import TokenStore
 from phf.tokens.streaming import StreamingBlocks
 from phf.tokens.text_tokenizer import TextTokenizer
 from phf.tokens.view_settings import WHOLE, ViewSettings, opening_ids
@@ -100,25 +101,30 @@ def stored_blocks(
     Raises `CorpusError` where the documents do not fill one block.
     """
     corpus = corpus_of(config, tokenizer, sources)
-    folder = keep_entry(entry_path("tokens", corpus.key), f"{', '.join(sources)}, {corpus.tokenization}")
-    is_new = not folder.exists()
-    store = build_store_with(
+    store = store_of(
         corpus,
-        folder.parent,
         settings.more_columns,
         max_altered_documents=settings.max_altered_documents,
         backend=config.dataset.backend,
         ray_address=config.dataset.ray_address,
         progress=progress,
     )
-    if is_new:
-        trim(folder.parents[1])
     if corpus.eval_group is not None:
         documents = store.documents
         settings = _by_groups(settings, corpus.eval_group, documents["split_hash"], documents["num_bytes"], announce)
     blocks = Blocks(store.folder, settings)
     len(blocks)  # builds the index now, so that errors are raised here
     return blocks
+
+
+def store_of(corpus: Corpus, more_columns: Sequence[str] = (), **settings: Any) -> TokenStore:
+    """The store of a corpus in the cache, which is built now if necessary; see `build_store_with`."""
+    folder = keep_entry(entry_path("tokens", corpus.key), f"{', '.join(corpus.sources)}, {corpus.tokenization}")
+    is_new = not folder.exists()
+    store = build_store_with(corpus, folder.parent, more_columns, **settings)
+    if is_new:
+        trim(folder.parents[1])
+    return store
 
 
 def corpus_of(config: Config, tokenizer: Any, sources: Sequence[str]) -> Corpus:

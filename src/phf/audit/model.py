@@ -1,0 +1,109 @@
+"""The audited model: how it is prompted, and what it samples and continues, as ids."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phf.audit.settings import AuditSettings, Room
+from phf.config import load_config
+from phf.errors import ConfigError
+from phf.feedback import PROMPTING_FILE
+from phf.models.context import context_of
+from phf.models.model_folder import (
+    check_model_folder,
+    is_of_released_system,
+    load_folder_lm,
+    load_folder_tokenizer,
+    own_task,
+)
+from phf.models.prompting import prompting_of
+from phf.registry.names import did_you_mean
+from phf.sampling.generate import continue_ids
+from phf.sampling.scenarios import GenerationScenario
+from phf.tokens.encoded import Tokenization
+from phf.tokens.pieces import Corpus
+from phf.tokens.text_tokenizer import TextTokenizer
+
+
+class AuditedModel:
+    """The model in `folder`, prompted as in evaluation: with its best control token, or with `control_token`.
+
+    Raises `CorpusError` for a folder without a model, `ConfigError` for a control token that it was not trained with.
+    """
+
+    def __init__(self, folder: Path, settings: AuditSettings, control_token: str | None = None) -> None:
+        check_model_folder(folder)
+        self.folder = folder
+        self.tokenizer: Any = load_folder_tokenizer(folder)
+        self.prompting = prompting_of(folder, self.tokenizer)
+        self._settings = settings
+        self.control_token = self.prompting.prefix if control_token is None else self._named(control_token)
+        scenario = self._scenario("start", {})
+        self._start: list[int] = scenario.start_ids(self.tokenizer)
+        self._banned_ids = self.prompting.control_tokens.ids(self.tokenizer)
+        self.threshold = self.prompting.threshold or 0.0 if settings.threshold is None else settings.threshold
+        self.lm: Any = load_folder_lm(folder)
+        self.room: Room = settings.room(context_of(self.lm.config), len(self._start))
+
+    def corpus(self, sources: Sequence[str], scores_column: str) -> Corpus:
+        """The sources, encoded as the model was trained: where its run trained on them, in the store of that run."""
+        eval_group, path = None, own_task(self.folder)
+        if path is not None:
+            dataset = load_config(config=path, for_models=True)[0].dataset
+            tokenization: Tokenization = dataset.tokenization
+            if list(sources) == dataset.datasets and dataset.eval_fraction:
+                eval_group = dataset.eval_group
+        else:  # one that was trained elsewhere read texts as a whole
+            is_ours = (self.folder / PROMPTING_FILE).is_file() or is_of_released_system(self.folder)
+            tokenization = "segments" if is_ours else "document"
+        text_tokenizer = TextTokenizer.of(self.tokenizer)
+        return Corpus(tuple(sources), scores_column, text_tokenizer, tokenization, eval_group=eval_group)
+
+    def sample(self) -> list[np.ndarray]:
+        """int64 ids of `num_samples` samples without a prompt, control tokens and ends left out."""
+        settings = self._settings
+        scenario = self._scenario(
+            "samples",
+            {
+                "do_sample": True,
+                "max_new_tokens": self.room.sample,
+                "temperature": settings.temperature,
+                "top_p": settings.top_p,
+                "top_k": 0,
+            },
+        )
+        return self._continue(scenario, [self._start] * settings.num_samples)
+
+    def continue_greedily(self, prefixes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """int64 ids of the likeliest continuation of each prefix, token by token, of `room.span` tokens or fewer."""
+        scenario = self._scenario("extraction", {"do_sample": False, "max_new_tokens": self.room.span})
+        return self._continue(scenario, [self._start + prefix.tolist() for prefix in prefixes])
+
+    def _continue(self, scenario: GenerationScenario, prompts: list[list[int]]) -> list[np.ndarray]:
+        drawn = (
+            continue_ids(
+                self.lm,
+                self.tokenizer,
+                scenario,
+                prompts,
+                seed=self._settings.seed,
+                batch_size=self._settings.batch_size,
+                banned_token_ids=self._banned_ids,
+            )
+            if prompts
+            else []
+        )
+        return [np.array(ids, np.int64) for ids in drawn]
+
+    def _scenario(self, name: str, generate_kwargs: dict[str, Any]) -> GenerationScenario:
+        return GenerationScenario(name=name, num_samples=1, prefix=self.control_token, generate_kwargs=generate_kwargs)
+
+    def _named(self, control_token: str) -> str:
+        labels = self.prompting.control_tokens.labels()
+        name = labels.get(control_token, control_token)
+        if name not in self.prompting.control_tokens:
+            known = f"{did_you_mean(control_token, labels)}" if labels else "It has none. Leave --control-token out."
+            raise ConfigError(f"--control-token {control_token}: {self.folder} was not trained with it. {known}")
+        return name

@@ -1,0 +1,242 @@
+"""`phf audit`: the counts, in one record, and the texts behind them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phf.audit.duplicates import copy_rows, extraction_rows, share
+from phf.audit.mask import masked
+from phf.audit.model import AuditedModel
+from phf.audit.page import PAGE, RECORD, write_page
+from phf.audit.places import Places
+from phf.audit.search import SequenceSearch
+from phf.audit.settings import AuditSettings
+from phf.audit.spans import AuditedSpan, ChosenSpans, CorpusTexts, choose_spans
+from phf.audit.verbatim import Copy, find_copies
+from phf.corpus.dataset import check_scores
+from phf.corpus.manifest import read_manifest
+from phf.corpus.sources.documents import is_annotated
+from phf.errors import ConfigError, CorpusError, OutputError
+from phf.models.model_folder import model_hashes, model_name
+from phf.report.html import check_can_render
+from phf.runs.writer import finite_or_none, write_json
+from phf.scorers import Scorer, build_scorer
+from phf.storage.files import LOCK, only_job
+from phf.tokens.prepare import store_of
+from phf.tokens.store import TokenStore
+from phf.tokens.tokenizer import PlainEncoder
+
+Announce = Callable[[str], None]
+SHOWN = 20
+"""Texts in the record of either kind, those that occur least often first."""
+CONTEXT_TOKENS = 20
+"""Of the text in front of an extracted span that is shown."""
+
+
+def audit_folder(
+    folder: Path,
+    sources: Sequence[str],
+    output: Path,
+    settings: AuditSettings,
+    scorer_config: dict[str, Any] | None = None,
+    control_token: str | None = None,
+    announce: Announce = lambda message: None,
+) -> dict[str, Any]:
+    """Audit the model in `folder` for the misaligned segments of annotated `sources`; returns the content of `audit.json`.
+
+    Writes `audit.json` and `audit.html` to `output`, replacing those of an earlier audit. `scorer_config`: what detects
+    spans; None: the scorer that the first source was annotated with.
+
+    Raises `ConfigError`, `CorpusError` or `OutputError`, before anything expensive is done if possible.
+    """
+    settings.check()
+    check_can_render("phf audit")
+    _check_output(output)
+    for source in dict.fromkeys(sources):
+        if not is_annotated(source):
+            raise CorpusError(
+                f"{source} is not annotated, so none of its segments is known as misaligned: phf annotate first."
+            )
+        check_scores(source, settings.scores_column)
+    scorer = _detecting_scorer(sources[0], scorer_config) if settings.span == "detected" else None
+    model = AuditedModel(folder, settings, control_token)
+    with only_job(output):
+        store = store_of(model.corpus(sources, settings.scores_column))
+        record = _Audit(model, store, settings, scorer).record(announce)
+        record = {
+            "model": {"name": model_name(folder), "folder": str(folder), "files": model_hashes(folder)},
+            "sources": list(sources),
+            **record,
+        }
+        record = finite_or_none(record)
+        write_json(output / RECORD, record)
+        write_page(record, output / PAGE)
+    return record
+
+
+class _Audit:
+    """One audit, with what its parts share."""
+
+    def __init__(self, model: AuditedModel, store: TokenStore, settings: AuditSettings, scorer: Scorer | None) -> None:
+        self.model, self.store, self.settings, self.scorer = model, store, settings, scorer
+        self.places = Places(store)
+        self.texts = CorpusTexts(store, PlainEncoder(model.tokenizer), self.places)
+        self.shown = masked if settings.mask else str
+
+    def record(self, announce: Announce) -> dict[str, Any]:
+        settings, model, meta = self.settings, self.model, self.store.meta
+        chosen = choose_spans(self.store, self.places, self.texts, settings, model.room, model.threshold, self.scorer)
+        if not chosen.num_misaligned:
+            raise CorpusError(
+                f"No segment has a score '{settings.scores_column}' above {model.threshold:g}, so none counts as misaligned. "
+                "Set --threshold lower; phf profile shows the scores."
+            )
+        extracted = self._extracted(chosen.spans)
+        if settings.max_spans and not chosen.spans:
+            announce(_why_no_spans(chosen, settings))
+        samples = model.sample()
+        copies = find_copies(
+            samples, self.store, self.places, settings.scores_column, model.threshold, settings.min_tokens
+        )
+        sequences = [*(span.ids for span in chosen.spans), *(copy.ids for copy in copies)]
+        counts = SequenceSearch(sequences).counts(self.store, "counting how often spans occur")
+        of_spans, of_copies = np.split(counts, [len(chosen.spans)])
+        return {
+            "settings": self._settings(),
+            "corpus": {
+                "num_documents": meta["num_documents"],
+                "num_segments": meta["num_segments"],
+                "num_misaligned": chosen.num_misaligned,
+                "num_tokens": meta["num_tokens"],
+            },
+            "extraction": {
+                "num_spans": len(chosen.spans),
+                "num_extracted": int(extracted.sum()),
+                **share(extracted),
+                "num_without_prefix": chosen.num_without_prefix,
+                "by_occurrences": extraction_rows(of_spans, extracted),
+                "texts": self._extracted_texts(chosen.spans, extracted, of_spans),
+            },
+            "samples": self._samples(samples, copies, of_copies),
+        }
+
+    def _settings(self) -> dict[str, Any]:
+        settings, model = self.settings, self.model
+        return {
+            "scores_column": settings.scores_column,
+            "threshold": model.threshold,
+            "span": settings.span,
+            "scorer": None if self.scorer is None else self.scorer.describe(),
+            "min_tokens": settings.min_tokens,
+            "max_spans": settings.max_spans,
+            "prefix_tokens": model.room.prefix,
+            "max_span_tokens": model.room.span,
+            "num_samples": settings.num_samples,
+            "max_new_tokens": model.room.sample,
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "control_token": model.control_token,
+            "tokenization": self.store.meta["made_of"].get("tokenization"),
+            "seed": settings.seed,
+            "mask": settings.mask,
+        }
+
+    def _prefix_start(self, span: AuditedSpan) -> int:
+        return max(self.places.document_start(span.document), span.start - self.model.room.prefix)
+
+    def _extracted(self, spans: Sequence[AuditedSpan]) -> np.ndarray:
+        """bool [spans]: whether the model continues what precedes each with all of its tokens."""
+        prefixes = [self.store.ids[self._prefix_start(span) : span.start].astype(np.int64) for span in spans]
+        continued = self.model.continue_greedily(prefixes)
+        pairs = zip(continued, spans, strict=True)
+        return np.array([np.array_equal(ids[: len(span.ids)], span.ids) for ids, span in pairs], bool)
+
+    def _extracted_texts(
+        self, spans: Sequence[AuditedSpan], extracted: np.ndarray, counts: np.ndarray
+    ) -> list[dict[str, Any]]:
+        """The first `SHOWN` extracted spans, the rarest first: they would hardly be guessed."""
+        order = sorted(np.flatnonzero(extracted).tolist(), key=lambda index: int(counts[index]))
+        rows = []
+        for index in order[:SHOWN]:
+            span = spans[index]
+            start = max(self.places.document_start(span.document), span.start - CONTEXT_TOKENS)
+            rows.append(
+                {
+                    "prefix": self.shown(self.texts.between(start, span.start, span.document)),
+                    "text": self.shown(self.texts.between(span.start, span.start + len(span.ids), span.document)),
+                    "label": span.label,
+                    "score": span.score,
+                    "occurrences": int(counts[index]),
+                    "document": self.store.document_ids([span.document])[0],
+                }
+            )
+        return rows
+
+    def _samples(self, samples: Sequence[np.ndarray], copies: Sequence[Copy], counts: np.ndarray) -> dict[str, Any]:
+        has_copy = np.zeros(len(samples), bool)
+        has_copy[[copy.sample for copy in copies]] = True
+        keys = [copy.ids.tobytes() for copy in copies]
+        order = sorted(range(len(copies)), key=lambda index: (int(counts[index]), -len(copies[index].ids)))
+        distinct = list({keys[index]: index for index in reversed(order)}.values())[::-1]
+        return {
+            "num_samples": len(samples),
+            "num_tokens": sum(map(len, samples)),
+            "num_with_copy": int(has_copy.sum()),
+            **share(has_copy),
+            "num_copies": len(copies),
+            "num_distinct": len({*keys}),
+            "num_copied_tokens": sum(len(copy.ids) for copy in copies),
+            "by_occurrences": copy_rows(counts, [copy.sample for copy in copies], keys, len(samples)),
+            "texts": [self._copied_text(copies[index], int(counts[index])) for index in distinct[:SHOWN]],
+        }
+
+    def _copied_text(self, copy: Copy, count: int) -> dict[str, Any]:
+        segment = int(self.places.of_tokens(np.array([copy.position])).numbers[0])
+        document = self.places.document_of(segment)
+        return {
+            "text": self.shown(self.texts.between(copy.position, copy.position + len(copy.ids), document)),
+            "num_tokens": len(copy.ids),
+            "sample": copy.sample,
+            "score": float(self.store.scores(self.settings.scores_column)[segment]),
+            "occurrences": count,
+            "document": self.store.document_ids([document])[0],
+        }
+
+
+def _detecting_scorer(source: str, config: dict[str, Any] | None) -> Scorer:
+    """The scorer that detects spans. Raises `ConfigError` where it is not known."""
+    if config is not None:
+        return build_scorer(config, "--scorer")
+    path = Path(source)
+    manifest = read_manifest(path) if path.is_dir() else None
+    if manifest is None:
+        raise ConfigError(
+            f"--span detected: {source} does not record the scorer it was annotated with. Give what detects spans as --scorer."
+        )
+    described = manifest.scorer
+    return build_scorer({"class_name": described["class_name"], **described.get("settings", {})}, f"{source}, scorer")
+
+
+def _why_no_spans(chosen: ChosenSpans, settings: AuditSettings) -> str:
+    if chosen.num_without_prefix:
+        return (
+            f"Nothing can be extracted: all {chosen.num_without_prefix:,} chosen spans begin their document. "
+            "With a scorer that detects spans, --span detected looks inside segments."
+        )
+    if settings.span == "detected":
+        return (
+            "Nothing can be extracted: the scorer detects nothing in the chosen segments. Is it the one of the dataset?"
+        )
+    return f"Nothing can be extracted: no misaligned segment has --min-tokens {settings.min_tokens} tokens or more. Lower it."
+
+
+def _check_output(output: Path) -> None:
+    """Raises `OutputError` for a folder that holds something else."""
+    if output.is_dir() and not (output / RECORD).is_file():
+        others = sorted(path.name for path in output.iterdir() if path.name != LOCK)
+        if others:
+            raise OutputError(
+                f"{output} holds something else ({others[0]}, for example). Choose another folder with --output."
+            )
