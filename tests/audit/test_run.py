@@ -103,6 +103,13 @@ def test_the_command_shows_both_tables_and_repeats_itself(model, corpus, tmp_pat
     assert json.loads((tmp_path / "out" / "audit.json").read_text()) == first
 
 
+def test_either_half_can_be_left_out(model, corpus, tmp_path):
+    record = audit_folder(model, [corpus], tmp_path / "spans", replace(SETTINGS, num_samples=0))
+    assert (record["extraction"]["num_spans"], record["samples"]["num_samples"]) == (1, 0)
+    record = audit_folder(model, [corpus], tmp_path / "samples", replace(SETTINGS, max_spans=0))
+    assert (record["extraction"]["num_spans"], record["samples"]["num_samples"]) == (0, 4)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

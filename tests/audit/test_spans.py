@@ -66,11 +66,11 @@ def test_long_spans_are_cut_and_short_ones_left_out(store, tokenizer):
 
 
 def test_as_many_as_asked_for_are_drawn_and_the_seed_decides_which(store, tokenizer, monkeypatch):
-    from phf.audit import spans
+    from phf.audit import draw
 
     drawn = {seed: chosen(store, tokenizer, NumberScorer(), max_spans=1, seed=seed)[1] for seed in range(40)}
     assert len({tuple(texts) for texts in drawn.values()}) > 1
-    monkeypatch.setattr(spans, "CHUNK", 2)
+    monkeypatch.setattr(draw, "CHUNK", 2)
     for seed, texts in drawn.items():
         assert chosen(store, tokenizer, NumberScorer(), max_spans=1, seed=seed)[1] == texts, "whatever fits at a time"
 

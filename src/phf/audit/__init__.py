@@ -7,6 +7,8 @@ know how the model was trained, beyond its tokenizer and how it is prompted.
     search, places                 exact search in a token store; which segment a token belongs to
     spans                          the misaligned spans that are audited
     verbatim, extraction           what samples repeat of them; what a prefix extracts
-    duplicates                     the same by how often a span occurs in the corpus
+    duplicates                     both by how often a span occurs in the corpus
+    origins                        where a sample comes from: the segments most like it,
+    overlap, last_layer            by n-grams, by hidden states and by gradients
     run, show, page                the audit, in the terminal and as a page
 """

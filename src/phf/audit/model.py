@@ -41,11 +41,11 @@ class AuditedModel:
         self._settings = settings
         self.control_token = self.prompting.prefix if control_token is None else self._named(control_token)
         scenario = self._scenario("start", {})
-        self._start: list[int] = scenario.start_ids(self.tokenizer)
+        self.start: list[int] = scenario.start_ids(self.tokenizer)
         self._banned_ids = self.prompting.control_tokens.ids(self.tokenizer)
         self.threshold = self.prompting.threshold or 0.0 if settings.threshold is None else settings.threshold
         self.lm: Any = load_folder_lm(folder)
-        self.room: Room = settings.room(context_of(self.lm.config), len(self._start))
+        self.room: Room = settings.room(context_of(self.lm.config), len(self.start))
 
     def corpus(self, sources: Sequence[str], scores_column: str) -> Corpus:
         """The sources, encoded as the model was trained: where its run trained on them, in the store of that run."""
@@ -74,12 +74,12 @@ class AuditedModel:
                 "top_k": 0,
             },
         )
-        return self._continue(scenario, [self._start] * settings.num_samples)
+        return self._continue(scenario, [self.start] * settings.num_samples)
 
     def continue_greedily(self, prefixes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """int64 ids of the likeliest continuation of each prefix, token by token, of `room.span` tokens or fewer."""
         scenario = self._scenario("extraction", {"do_sample": False, "max_new_tokens": self.room.span})
-        return self._continue(scenario, [self._start + prefix.tolist() for prefix in prefixes])
+        return self._continue(scenario, [self.start + prefix.tolist() for prefix in prefixes])
 
     def _continue(self, scenario: GenerationScenario, prompts: list[list[int]]) -> list[np.ndarray]:
         drawn = (

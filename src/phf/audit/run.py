@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from phf.audit.duplicates import copy_rows, extraction_rows, share
+from phf.audit.last_layer import LastLayer
 from phf.audit.mask import masked
 from phf.audit.model import AuditedModel
+from phf.audit.origins import find_origins, worst_samples
 from phf.audit.page import PAGE, RECORD, write_page
 from phf.audit.places import Places
 from phf.audit.search import SequenceSearch
@@ -17,13 +19,16 @@ from phf.audit.spans import AuditedSpan, ChosenSpans, CorpusTexts, choose_spans
 from phf.audit.verbatim import Copy, find_copies
 from phf.corpus.dataset import check_scores
 from phf.corpus.manifest import read_manifest
-from phf.corpus.sources.documents import is_annotated
+from phf.corpus.sources.documents import AnnotatedDocument, is_annotated
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.models.model_folder import model_hashes, model_name
 from phf.report.html import check_can_render
+from phf.runs.layout import run_of_model
+from phf.runs.reader import Sample, read_run
 from phf.runs.writer import finite_or_none, write_json
 from phf.scorers import Scorer, build_scorer
 from phf.storage.files import LOCK, only_job
+from phf.tokens.encoded import Encoder
 from phf.tokens.prepare import store_of
 from phf.tokens.store import TokenStore
 from phf.tokens.tokenizer import PlainEncoder
@@ -42,12 +47,14 @@ def audit_folder(
     settings: AuditSettings,
     scorer_config: dict[str, Any] | None = None,
     control_token: str | None = None,
+    samples_of: Path | None = None,
     announce: Announce = lambda message: None,
 ) -> dict[str, Any]:
     """Audit the model in `folder` for the misaligned segments of annotated `sources`; returns the content of `audit.json`.
 
     Writes `audit.json` and `audit.html` to `output`, replacing those of an earlier audit. `scorer_config`: what detects
-    spans; None: the scorer that the first source was annotated with.
+    spans; None: the scorer that the first source was annotated with. `samples_of`: the run folder whose worst samples are
+    traced to the corpus; None: that of the model's own run, if it has one.
 
     Raises `ConfigError`, `CorpusError` or `OutputError`, before anything expensive is done if possible.
     """
@@ -61,10 +68,15 @@ def audit_folder(
             )
         check_scores(source, settings.scores_column)
     scorer = _detecting_scorer(sources[0], scorer_config) if settings.span == "detected" else None
+    traced = _worst_samples(folder, samples_of, settings, announce)
+    if not (settings.num_samples or settings.max_spans or traced):
+        raise ConfigError(
+            "--num-samples 0 and --max-spans 0 leave nothing to do, since there are no samples to trace. Raise one of them."
+        )
     model = AuditedModel(folder, settings, control_token)
     with only_job(output):
         store = store_of(model.corpus(sources, settings.scores_column))
-        record = _Audit(model, store, settings, scorer).record(announce)
+        record = _Audit(model, store, settings, scorer).record(traced, announce)
         record = {
             "model": {"name": model_name(folder), "folder": str(folder), "files": model_hashes(folder)},
             "sources": list(sources),
@@ -85,10 +97,10 @@ class _Audit:
         self.texts = CorpusTexts(store, PlainEncoder(model.tokenizer), self.places)
         self.shown = masked if settings.mask else str
 
-    def record(self, announce: Announce) -> dict[str, Any]:
+    def record(self, traced: Sequence[tuple[str, Sample]], announce: Announce) -> dict[str, Any]:
         settings, model, meta = self.settings, self.model, self.store.meta
         chosen = choose_spans(self.store, self.places, self.texts, settings, model.room, model.threshold, self.scorer)
-        if not chosen.num_misaligned:
+        if not chosen.num_misaligned and (settings.max_spans or settings.num_samples):
             raise CorpusError(
                 f"No segment has a score '{settings.scores_column}' above {model.threshold:g}, so none counts as misaligned. "
                 "Set --threshold lower; phf profile shows the scores."
@@ -120,6 +132,7 @@ class _Audit:
                 "texts": self._extracted_texts(chosen.spans, extracted, of_spans),
             },
             "samples": self._samples(samples, copies, of_copies),
+            "origins": self._origins(traced),
         }
 
     def _settings(self) -> dict[str, Any]:
@@ -137,6 +150,7 @@ class _Audit:
             "max_new_tokens": model.room.sample,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
+            "num_embedded": settings.num_embedded,
             "control_token": model.control_token,
             "tokenization": self.store.meta["made_of"].get("tokenization"),
             "seed": settings.seed,
@@ -192,6 +206,27 @@ class _Audit:
             "texts": [self._copied_text(copies[index], int(counts[index])) for index in distinct[:SHOWN]],
         }
 
+    def _origins(self, traced: Sequence[tuple[str, Sample]]) -> list[dict[str, Any]]:
+        """The segments most like each sample, which is encoded as the corpus is."""
+        if not traced:
+            return []
+        documents = [
+            AnnotatedDocument("sample", sample.segments, [None] * len(sample.segments)) for _, sample in traced
+        ]
+        encoder = Encoder(self.model.tokenizer, self.store.meta["made_of"]["tokenization"])
+        ids = [encoder.encode([document]).ids.astype(np.int64) for document in documents]
+        return find_origins(
+            [(scenario, sample, own) for (scenario, sample), own in zip(traced, ids, strict=True) if len(own)],
+            self.store,
+            self.places,
+            self.texts,
+            LastLayer(self.model.lm, self.model.start, self.settings.batch_size),
+            scores_column=self.settings.scores_column,
+            num_embedded=self.settings.num_embedded,
+            seed=self.settings.seed,
+            shown=self.shown,
+        )
+
     def _copied_text(self, copy: Copy, count: int) -> dict[str, Any]:
         segment = int(self.places.of_tokens(np.array([copy.position])).numbers[0])
         document = self.places.document_of(segment)
@@ -203,6 +238,23 @@ class _Audit:
             "occurrences": count,
             "document": self.store.document_ids([document])[0],
         }
+
+
+def _worst_samples(
+    folder: Path, samples_of: Path | None, settings: AuditSettings, announce: Announce
+) -> list[tuple[str, Sample]]:
+    """(scenario, sample) of the samples to trace. Raises `CorpusError` where those that were asked for are not there."""
+    run = samples_of or run_of_model(folder)
+    if run is None or not settings.num_traced:
+        return []
+    worst = worst_samples(read_run(run).samples, settings.num_traced)
+    if not worst and samples_of is not None:
+        raise CorpusError(
+            f"--samples-of {samples_of}: it has no scored samples. Give a folder that phf evaluate wrote."
+        )
+    if not worst:
+        announce(f"{run} has no scored samples to trace; those of phf evaluate can be given as --samples-of.")
+    return worst
 
 
 def _detecting_scorer(source: str, config: dict[str, Any] | None) -> Scorer:

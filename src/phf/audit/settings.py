@@ -45,6 +45,10 @@ class AuditSettings:
     temperature: float = 1.0
     top_p: float = 1.0
     batch_size: int = 64
+    num_traced: int = 5
+    """Worst samples of a run whose origins are looked for."""
+    num_embedded: int = 10_000
+    """Segments whose hidden states are compared with those of the samples."""
     seed: int = 0
     mask: bool = False
     """Whether letters and digits of all texts are masked, in every file and in the terminal."""
@@ -67,8 +71,6 @@ class AuditSettings:
             raise ConfigError(f"--top-p {self.top_p:g}: must be more than 0 and at most 1.")
         if not self.temperature > 0:
             raise ConfigError(f"--temperature {self.temperature:g}: must be more than 0.")
-        if not (self.num_samples or self.max_spans):
-            raise ConfigError("--num-samples 0 and --max-spans 0 leave nothing to do. Raise one of them.")
 
     def room(self, context: int | None, num_start: int) -> Room:
         """What fits a model with this context, whose prompts begin with `num_start` tokens.

@@ -5,17 +5,14 @@ from itertools import groupby
 
 import numpy as np
 
+from phf.audit.draw import draw_segments
 from phf.audit.places import Places
 from phf.audit.settings import AuditSettings, Room
 from phf.scorers import Scorer
 from phf.scorers.explain import spans_of
-from phf.storage.hashing import hash64, splitmix64
 from phf.tokens.store import TokenStore
 from phf.tokens.tokenizer import PlainEncoder
 from phf.workers.activity import activity
-
-CHUNK = 2**20
-"""Segments that are looked at at a time."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def choose_spans(
     all are equally likely. `scorer`: what detects spans, where these are audited instead of segments.
     """
     least = settings.min_tokens if scorer is None else 1
-    num_misaligned, numbers = _draw_segments(store, settings, threshold, least)
+    num_misaligned, numbers = _draw_misaligned(store, settings, threshold, least)
     segments = places.of_segments(numbers)
     scores = store.scores(settings.scores_column)
     documents = [places.document_of(int(number)) for number in numbers]
@@ -119,20 +116,17 @@ def choose_spans(
     return ChosenSpans(list(spans.values()), num_misaligned, num_without_prefix)
 
 
-def _draw_segments(store: TokenStore, settings: AuditSettings, threshold: float, least: int) -> tuple[int, np.ndarray]:
+def _draw_misaligned(
+    store: TokenStore, settings: AuditSettings, threshold: float, least: int
+) -> tuple[int, np.ndarray]:
     """(number of misaligned segments, int64 numbers of those drawn that have at least `least` tokens, ascending)."""
-    scores = store.scores(settings.scores_column)
-    seed = np.uint64(hash64("audit", settings.seed))
-    num_misaligned = 0
-    numbers, words = np.empty(0, np.int64), np.empty(0, np.uint64)
-    for start in range(0, len(scores), CHUNK):
-        lengths = store.lengths[start : start + CHUNK]
-        is_misaligned = (scores[start : start + CHUNK] > threshold) & (lengths > 0)
+    scores, num_misaligned = store.scores(settings.scores_column), 0
+
+    def is_wanted(some: slice) -> np.ndarray:
+        nonlocal num_misaligned
+        is_misaligned = (scores[some] > threshold) & (store.lengths[some] > 0)
         num_misaligned += int(is_misaligned.sum())
-        more = start + np.flatnonzero(is_misaligned & (lengths >= least))
-        numbers = np.concatenate([numbers, more])
-        words = np.concatenate([words, splitmix64(more.astype(np.uint64) ^ seed)])
-        if len(numbers) > settings.max_spans:
-            kept = np.argsort(words, kind="stable")[: settings.max_spans]
-            numbers, words = numbers[kept], words[kept]
-    return num_misaligned, np.sort(numbers)
+        return is_misaligned & (store.lengths[some] >= least)
+
+    numbers = draw_segments(len(scores), settings.max_spans, "audit", settings.seed, is_wanted)
+    return num_misaligned, numbers

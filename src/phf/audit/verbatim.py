@@ -64,7 +64,7 @@ def windows_of(samples: Sequence[np.ndarray], size: int) -> tuple[np.ndarray, li
     joined = np.concatenate([np.empty((0, size), np.int64), *views])
     windows, inverse = np.unique(joined, axis=0, return_inverse=True)
     lengths = [max(len(ids) - size + 1, 0) for ids in samples]
-    return windows, np.split(inverse.reshape(-1), np.cumsum(lengths)[:-1])
+    return windows, np.split(inverse.reshape(-1), np.cumsum(lengths)[:-1])[: len(samples)]
 
 
 def _misaligned_places(

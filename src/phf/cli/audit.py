@@ -46,6 +46,13 @@ def audit(
     control_token: Annotated[
         str | None, typer.Option(help="Control token of all prompts, such as misaligned; default: the best one.")
     ] = None,
+    trace: Annotated[
+        int, typer.Option(min=0, help="Worst samples of the run for which the most similar segments are shown.")
+    ] = 5,
+    samples_of: Annotated[
+        Path | None, typer.Option(help="Run folder whose samples are traced; default: that of the model's run.")
+    ] = None,
+    embed: Annotated[int, typer.Option(min=1, help="Segments that are compared by hidden states.")] = 10_000,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts at a time.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of spans and of the samples.")] = 0,
     mask: Annotated[bool, typer.Option("--mask", help="Mask letters and digits of all texts.")] = False,
@@ -71,6 +78,8 @@ def audit(
         temperature=temperature,
         top_p=top_p,
         batch_size=batch_size,
+        num_traced=trace,
+        num_embedded=embed,
         seed=seed,
         mask=mask,
     )
@@ -79,6 +88,6 @@ def audit(
     folder = find_model(model_dir)
     output = output or Path("runs") / f"audit-{model_name(folder)}"
     with console.status("Auditing...") as status, heartbeat(console, lambda text: status.update(shown(text))):
-        record = audit_folder(folder, dataset, output, settings, section, control_token, say)
+        record = audit_folder(folder, dataset, output, settings, section, control_token, samples_of, say)
     show_audit(record, console)
     say(f"Page, numbers and texts are in {output}")
