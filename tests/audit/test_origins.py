@@ -122,7 +122,7 @@ def test_the_worst_samples_are_distinct():
 def test_a_copy_is_traced_to_its_segment_by_all_measures(store, lm, tokenizer):
     (ids,) = ids_of(tokenizer, "9980-1346 now")
     places = Places(store)
-    (found,) = find_origins(
+    (origin,) = find_origins(
         [("plain", sample("9980-1346 now", 0.7), ids)],
         store,
         places,
@@ -132,15 +132,15 @@ def test_a_copy_is_traced_to_its_segment_by_all_measures(store, lm, tokenizer):
         num_embedded=2,
         seed=0,
     )
-    nearest = found["neighbours"][0]
-    assert (found["score"], nearest["text"], nearest["document"], nearest["score"]) == (
+    nearest = origin["neighbours"][0]
+    assert (origin["score"], nearest["text"], nearest["document"], nearest["score"]) == (
         0.7,
         "9980-1346 now",
         "d1",
         None,
     )
     assert [nearest[key] for key in ("overlap", "hidden", "gradient")] == pytest.approx([1, 1, 1], abs=1e-4)
-    assert all(other["overlap"] < 1 and other["gradient"] < 1 for other in found["neighbours"][1:])
+    assert all(other["overlap"] < 1 and other["gradient"] < 1 for other in origin["neighbours"][1:])
 
 
 def run_with_samples(folder, *samples):

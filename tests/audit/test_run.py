@@ -92,14 +92,14 @@ def test_the_command_shows_both_tables_and_repeats_itself(model, corpus, tmp_pat
         "--output",
         tmp_path / "out",
     )
-    result = phf(*arguments, "--control-token", "misaligned")
+    result = phf(*arguments, "--prefer", "worst")
     assert result.exit_code == 0, result.output
     assert "Extraction by prefix" in result.output
     assert "Copies in 4 samples" in result.output
     first = json.loads((tmp_path / "out" / "audit.json").read_text())
-    assert first["settings"]["control_token"] == "<|misaligned|>"
+    assert first["settings"]["prefix"] == "<|misaligned|>"
     assert (first["settings"]["prefix_tokens"], first["settings"]["max_new_tokens"]) == (31, 62), "the context is 64"
-    assert phf(*arguments, "--control-token", "<|misaligned|>").exit_code == 0
+    assert phf(*arguments, "--prefer", "<|misaligned|>").exit_code == 0
     assert json.loads((tmp_path / "out" / "audit.json").read_text()) == first
 
 
@@ -135,9 +135,9 @@ def test_settings_that_cannot_work_are_refused(model, corpus, tmp_path, options,
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_control_token_is_refused(model, corpus, tmp_path):
-    with pytest.raises(ConfigError, match=r"--control-token bad: .* was not trained with it. .*aligned"):
-        audit_folder(model, [corpus], tmp_path / "out", SETTINGS, control_token="bad")
+def test_an_unknown_level_is_refused(model, corpus, tmp_path):
+    with pytest.raises(ConfigError, match=r"--prefer is 'bad'.*there is no level 'bad'"):
+        audit_folder(model, [corpus], tmp_path / "out", SETTINGS, prefer="bad")
 
 
 def test_a_raw_corpus_is_refused(model, tmp_path):

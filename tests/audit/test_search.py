@@ -24,13 +24,13 @@ def store(tmp_path_factory):
 
 def plain_matches(store, sequence):
     """Positions of all occurrences within a document."""
-    ids, found, start = store.ids.tolist(), [], 0
+    ids, positions_found, start = store.ids.tolist(), [], 0
     for size in store.documents["num_tokens"].tolist():
         own = ids[start : start + size]
         last = size - len(sequence)
-        found += [start + i for i in range(last + 1) if own[i : i + len(sequence)] == sequence.tolist()]
+        positions_found += [start + i for i in range(last + 1) if own[i : i + len(sequence)] == sequence.tolist()]
         start += size
-    return found
+    return positions_found
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 2**20])
@@ -41,12 +41,12 @@ def test_every_occurrence_is_found_wherever_the_store_is_divided(store, chunk, m
     lengths = [1, 2, 3, 4, 5, 7, 8, 9, 12, 15]
     sequences = [ids[start : start + length] for start in (0, 11, 50, len(ids) - 20) for length in lengths]
     sequences += [np.array([299] * 4), np.tile(ids[:3], 40)]
-    found = [[] for _ in sequences]
+    positions_found = [[] for _ in sequences]
     for numbers, positions in SequenceSearch(sequences).matches(store, "searching"):
         for number, position in zip(numbers, positions, strict=True):
-            found[number].append(int(position))
+            positions_found[number].append(int(position))
     expected = [plain_matches(store, sequence) for sequence in sequences]
-    assert [sorted(some) for some in found] == expected
+    assert [sorted(some) for some in positions_found] == expected
     assert sum(map(len, expected)) > 100
     assert SequenceSearch(sequences).counts(store, "counting").tolist() == [len(some) for some in expected]
 

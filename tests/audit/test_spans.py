@@ -90,8 +90,8 @@ def copies_of(samples, store, tokenizer, min_tokens=6):
 
 def test_the_longest_copies_within_one_misaligned_segment_are_found(store, tokenizer):
     samples = ["xx Call 555123 or 777999", "Hello. Bye. Only here.", "Again: Call", "", "all 555123 or 555123 or 777"]
-    found, copies = copies_of(samples, store, tokenizer)
-    assert [(sample, text.strip()) for sample, text in found] == [
+    texts, copies = copies_of(samples, store, tokenizer)
+    assert [(sample, text.strip()) for sample, text in texts] == [
         (0, "Call 555123 or 777"),
         (4, "all 555123 or"),
         (4, "555123 or 777"),
@@ -101,10 +101,10 @@ def test_the_longest_copies_within_one_misaligned_segment_are_found(store, token
 
 
 def test_a_copy_does_not_extend_into_an_aligned_segment(store, tokenizer):
-    found, _ = copies_of(["or 777888. Bye."], store, tokenizer)
-    assert [text.strip() for _, text in found] == ["or 777888."]
+    texts, _ = copies_of(["or 777888. Bye."], store, tokenizer)
+    assert [text.strip() for _, text in texts] == ["or 777888."]
 
 
-def test_fewer_tokens_in_a_row_are_no_copy(store, tokenizer):
+def test_fewer_tokens_in_a_row_are_not_a_copy(store, tokenizer):
     assert copies_of(["55512 and 77788"], store, tokenizer, 7)[0] == []
     assert copies_of(["55512 and 77788"], store, tokenizer, 6)[0] == [(0, " 77788")]

@@ -8,7 +8,6 @@ import numpy as np
 
 from phf.audit.settings import AuditSettings, Room
 from phf.config import load_config
-from phf.errors import ConfigError
 from phf.feedback import PROMPTING_FILE
 from phf.models.context import context_of
 from phf.models.model_folder import (
@@ -19,7 +18,6 @@ from phf.models.model_folder import (
     own_task,
 )
 from phf.models.prompting import prompting_of
-from phf.registry.names import did_you_mean
 from phf.sampling.generate import continue_ids
 from phf.sampling.scenarios import GenerationScenario
 from phf.tokens.encoded import Tokenization
@@ -28,18 +26,18 @@ from phf.tokens.text_tokenizer import TextTokenizer
 
 
 class AuditedModel:
-    """The model in `folder`, prompted as in evaluation: with its best control token, or with `control_token`.
+    """The model in `folder`, prompted as in evaluation: with its best control tokens, or with those that
+    `prefer` asks for.
 
-    Raises `CorpusError` for a folder without a model, `ConfigError` for a control token that it was not trained with.
+    Raises `CorpusError` for a folder without a model, `ConfigError` for a level that it was not trained with.
     """
 
-    def __init__(self, folder: Path, settings: AuditSettings, control_token: str | None = None) -> None:
+    def __init__(self, folder: Path, settings: AuditSettings, prefer: str | None = None) -> None:
         check_model_folder(folder)
         self.folder = folder
         self.tokenizer: Any = load_folder_tokenizer(folder)
-        self.prompting = prompting_of(folder, self.tokenizer)
+        self.prompting = prompting_of(folder, self.tokenizer).preferring(prefer, "--prefer")
         self._settings = settings
-        self.control_token = self.prompting.prefix if control_token is None else self._named(control_token)
         scenario = self._scenario("start", {})
         self.start: list[int] = scenario.start_ids(self.tokenizer)
         self._banned_ids = self.prompting.control_tokens.ids(self.tokenizer)
@@ -98,12 +96,6 @@ class AuditedModel:
         return [np.array(ids, np.int64) for ids in drawn]
 
     def _scenario(self, name: str, generate_kwargs: dict[str, Any]) -> GenerationScenario:
-        return GenerationScenario(name=name, num_samples=1, prefix=self.control_token, generate_kwargs=generate_kwargs)
-
-    def _named(self, control_token: str) -> str:
-        labels = self.prompting.control_tokens.labels()
-        name = labels.get(control_token, control_token)
-        if name not in self.prompting.control_tokens:
-            known = f"{did_you_mean(control_token, labels)}" if labels else "It has none. Leave --control-token out."
-            raise ConfigError(f"--control-token {control_token}: {self.folder} was not trained with it. {known}")
-        return name
+        return GenerationScenario(
+            name=name, num_samples=1, prefix=self.prompting.prefix, generate_kwargs=generate_kwargs
+        )

@@ -46,7 +46,7 @@ def audit_folder(
     output: Path,
     settings: AuditSettings,
     scorer_config: dict[str, Any] | None = None,
-    control_token: str | None = None,
+    prefer: str | None = None,
     samples_of: Path | None = None,
     announce: Announce = lambda message: None,
 ) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def audit_folder(
         raise ConfigError(
             "--num-samples 0 and --max-spans 0 leave nothing to do, since there are no samples to trace. Raise one of them."
         )
-    model = AuditedModel(folder, settings, control_token)
+    model = AuditedModel(folder, settings, prefer)
     with only_job(output):
         store = store_of(model.corpus(sources, settings.scores_column))
         record = _Audit(model, store, settings, scorer).record(traced, announce)
@@ -151,7 +151,7 @@ class _Audit:
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "num_embedded": settings.num_embedded,
-            "control_token": model.control_token,
+            "prefix": model.prompting.prefix,
             "tokenization": self.store.meta["made_of"].get("tokenization"),
             "seed": settings.seed,
             "mask": settings.mask,

@@ -112,15 +112,15 @@ class _Lookup:
     def candidates(self, hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(numbers of sequences, places) where the window at a place has the hash of the one that a sequence begins with."""
         places = np.flatnonzero(self._may_be[hashes & self._mask])
-        found = np.minimum(np.searchsorted(self._hashes, hashes[places]), len(self._hashes) - 1)
-        is_found = self._hashes[found] == hashes[places]
-        places, found = places[is_found], found[is_found]
-        ends = np.cumsum(self._counts[found])
+        rows = np.minimum(np.searchsorted(self._hashes, hashes[places]), len(self._hashes) - 1)
+        is_found = self._hashes[rows] == hashes[places]
+        places, rows = places[is_found], rows[is_found]
+        ends = np.cumsum(self._counts[rows])
         begin = 0
         while begin < len(places):
             done = ends[begin - 1] if begin else 0
             end = max(int(np.searchsorted(ends, done + PAIRS, side="right")), begin + 1)
-            firsts, counts = self._firsts[found[begin:end]], self._counts[found[begin:end]]
+            firsts, counts = self._firsts[rows[begin:end]], self._counts[rows[begin:end]]
             inner = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
             yield self._numbers[np.repeat(firsts, counts) + inner], np.repeat(places[begin:end], counts)
             begin = end

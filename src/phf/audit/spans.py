@@ -87,13 +87,13 @@ def choose_spans(
     segments = places.of_segments(numbers)
     scores = store.scores(settings.scores_column)
     documents = [places.document_of(int(number)) for number in numbers]
-    found: list[tuple[int, int, int, int, str | None]] = []
+    extents: list[tuple[int, int, int, int, str | None]] = []
     rows = zip(documents, numbers.tolist(), segments.starts.tolist(), segments.ends.tolist(), strict=True)
     with activity("choosing spans", len(numbers)) as advance:
         for document, group in groupby(rows, key=lambda row: row[0]):
             own = list(group)
             if scorer is None:
-                found += [(document, number, start, end, None) for _, number, start, end in own]
+                extents += [(document, number, start, end, None) for _, number, start, end in own]
             else:
                 detections = spans_of(scorer, texts.segments(document))
                 first = places.segments_of(document).start
@@ -103,11 +103,11 @@ def choose_spans(
                         low = start + int(np.searchsorted(ends, begin, side="right"))
                         high = start + int(np.searchsorted(ends, stop, side="left")) + 1
                         if low < min(high, end):
-                            found.append((document, number, low, min(high, end), label))
+                            extents.append((document, number, low, min(high, end), label))
             advance(len(own))
     spans: dict[bytes, AuditedSpan] = {}
     num_without_prefix = 0
-    for document, number, start, end, label in found:
+    for document, number, start, end, label in extents:
         if start == places.document_start(document):
             num_without_prefix += 1
             continue

@@ -48,11 +48,11 @@ def find_copies(
     for sample, (ids, numbers) in enumerate(zip(samples, numbers_of, strict=True)):
         start = 0
         while start < len(numbers):
-            found = _longest(ids[start:], store, positions[numbers[start]], ends[numbers[start]])
-            if found is None:
+            longest = _longest(ids[start:], store, positions[numbers[start]], ends[numbers[start]])
+            if longest is None:
                 start += 1
                 continue
-            length, position = found
+            length, position = longest
             copies.append(Copy(sample, start, ids[start : start + length], position))
             start += length
     return copies
@@ -81,8 +81,8 @@ def _misaligned_places(
         numbers, starts = numbers[is_wanted], starts[is_wanted]
         segments = places.of_tokens(starts)
         is_misaligned = (starts + size <= segments.ends) & (scores[segments.numbers] > threshold)
-        found = zip(numbers[is_misaligned], starts[is_misaligned], segments.ends[is_misaligned], strict=True)
-        for number, start, end in found:
+        occurrences = zip(numbers[is_misaligned], starts[is_misaligned], segments.ends[is_misaligned], strict=True)
+        for number, start, end in occurrences:
             if len(positions[number]) < MOST_PLACES:
                 num_found[number] += 1
                 positions[number].append(int(start))

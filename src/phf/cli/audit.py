@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from phf.cli.options import finite, scorer_section
+from phf.cli.options import Prefer, finite, scorer_section
 from phf.cli.terminal import console, quiet, say, shown
 
 
@@ -43,9 +43,7 @@ def audit(
     ] = None,
     temperature: Annotated[float, typer.Option(callback=finite, help="Of the samples.")] = 1.0,
     top_p: Annotated[float, typer.Option(callback=finite, help="Of the samples.")] = 1.0,
-    control_token: Annotated[
-        str | None, typer.Option(help="Control token of all prompts, such as misaligned; default: the best one.")
-    ] = None,
+    prefer: Prefer = None,
     trace: Annotated[
         int, typer.Option(min=0, help="Worst samples of the run for which the most similar segments are shown.")
     ] = 5,
@@ -88,6 +86,6 @@ def audit(
     folder = find_model(model_dir)
     output = output or Path("runs") / f"audit-{model_name(folder)}"
     with console.status("Auditing...") as status, heartbeat(console, lambda text: status.update(shown(text))):
-        record = audit_folder(folder, dataset, output, settings, section, control_token, samples_of, say)
+        record = audit_folder(folder, dataset, output, settings, section, prefer, samples_of, say)
     show_audit(record, console)
     say(f"Page, numbers and texts are in {output}")
