@@ -1,24 +1,42 @@
-"""`phf reward`: a reward model from human labels, as a folder for ClassifierScorer."""
+"""`phf reward`: a reward model from human labels, as a folder for ClassifierScorer; or how well scorers agree with labels."""
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from phf.cli.options import finite
+from phf.cli.options import finite, scorer_section
 from phf.cli.terminal import console, quiet, say
+from phf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from phf.labels.label import Labels
+    from phf.reward.settings import RewardSettings
+
+OF_TRAINING = ("base", "epochs", "learning_rate", "batch_size", "max_length", "eval_fraction", "curve", "seed")
+"""Options without effect with --compare."""
 
 
 def reward(
+    ctx: typer.Context,
     labels: Annotated[
         list[str],
         typer.Argument(
             help="Files of labels: those of phf label, or any records with chosen and rejected, or text and rating."
         ),
     ],
-    base: Annotated[str, typer.Option(help="Base model: a run folder, a model folder or a Hub name.")],
-    output: Annotated[Path, typer.Option(help="Folder of the reward model; it must not exist.")] = Path("reward"),
+    base: Annotated[str | None, typer.Option(help="Base model: a run folder, a model folder or a Hub name.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the reward model, which must not exist; default: reward. With --compare: of its numbers."
+        ),
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(help="Train nothing: how well this scorer agrees with the labels; repeat it for more scorers."),
+    ] = None,
     scale: Annotated[
         str | None, typer.Option(help="Lowest and highest rating, such as 1-5, where lines have no scale of their own.")
     ] = None,
@@ -47,21 +65,26 @@ def reward(
         int, typer.Option(min=0, max=2**32 - 1, help="Seed of the division, the new head and the order.")
     ] = 0,
 ) -> None:
-    """Train a reward model on human labels, for ClassifierScorer."""
+    """Train a reward model on human labels, for ClassifierScorer; or compare scorers with the labels."""
+    if compare:
+        for name in OF_TRAINING:
+            if ctx.get_parameter_source(name) is ctx.get_parameter_source("labels"):  # which is on the command line
+                raise ConfigError(f"--{name.replace('_', '-')} has no effect with --compare. Leave it out.")
+    elif base is None:
+        raise ConfigError(
+            "--base is missing: the model to train. To compare scorers with the labels instead, use --compare."
+        )
     quiet()
     from phf.labels.read import read_labels
     from phf.labels.scale import Scale
-    from phf.models.model_folder import find_model
-    from phf.reward.run import train_reward
     from phf.reward.settings import RewardSettings, parse_shares
-    from phf.reward.show import show_reward, warnings_of
 
     settings = RewardSettings(
         epochs, learning_rate, batch_size, max_length, eval_fraction, parse_shares(curve, "--curve"), seed
     )
     settings.check()
     known_scale = None if scale is None else Scale.parse(scale)
-    with console.status("Reading labels...") as status:
+    with console.status("Reading labels..."):
         read = read_labels(
             labels,
             scale=known_scale,
@@ -69,10 +92,46 @@ def reward(
             part=text,
             on_error=on_error,
         )
-        folder = find_model(Path(base))
-        record = train_reward(labels, read, folder, output, settings, status.update)
+    if compare:
+        _compare(read, compare, output)
+    else:
+        assert base is not None
+        _train(labels, read, Path(base), output or Path("reward"), settings)
+
+
+def _train(sources: list[str], labels: "Labels", base: Path, output: Path, settings: "RewardSettings") -> None:
+    from phf.models.model_folder import find_model
+    from phf.reward.run import train_reward
+    from phf.reward.show import show_reward, warnings_of
+
+    with console.status("Training...") as status:
+        record = train_reward(sources, labels, find_model(base), output, settings, status.update)
     show_reward(record, console)
     for warning in warnings_of(record):
         say(warning, "yellow")
     scorer = f"{{class_name: ClassifierScorer, path_or_name: {output}}}"
     say(f"The reward model is in {output}. Next: phf annotate CORPUS --scorer {shlex.quote(scorer)} --output FOLDER")
+
+
+def _compare(labels: "Labels", scorers: list[str], output: Path | None) -> None:
+    from phf.reward.compare import compare, judged_once
+    from phf.reward.seen import unseen
+    from phf.reward.show_agreement import agreement_json, show_agreements, warnings_of_agreement
+    from phf.scorers import build_scorer
+    from phf.storage.files import write_json_atomic, writing
+
+    sections = [scorer_section(scorer) for scorer in scorers]
+    usable, notes = unseen(sections, labels)
+    judged_once(usable)  # raises for labels that say nothing, before anything is scored
+    built = [build_scorer(section, "--compare") for section in sections]
+    with console.status("Scoring the labelled texts..."):
+        agreements = compare(built, usable)
+    show_agreements(agreements, usable, console)
+    for warning in [*notes, *warnings_of_agreement(agreements)]:
+        say(warning, "yellow")
+    if output is not None:
+        path = output / "agreement.json"
+        with writing(path):
+            output.mkdir(parents=True, exist_ok=True)
+            write_json_atomic(path, agreement_json(agreements, usable, notes))
+        say(f"Written to {path}")

@@ -82,9 +82,6 @@ def quality(labels: Sequence[Label], outputs: Sequence[float], clusters: Sequenc
         bins = calibration(scores, badness, 0.0)
         loss = (np.logaddexp(0, numbers) - badness * numbers).mean()
     accuracy = _accuracy(right[decided], [cluster for cluster, is_in in zip(clusters, decided, strict=True) if is_in])
-    error = sum(
-        b.count * abs(b.predicted - b.observed) for b in bins if b.predicted is not None and b.observed is not None
-    )
     return Quality(
         num_labels=len(labels),
         num_decided=int(decided.sum()),
@@ -92,7 +89,7 @@ def quality(labels: Sequence[Label], outputs: Sequence[float], clusters: Sequenc
         accuracy_low=finite_or_none(accuracy.low),
         accuracy_high=finite_or_none(accuracy.high),
         baseline=baseline,
-        ece=error / len(labels),
+        ece=calibration_error(bins),
         calibration=bins,
         loss=float(loss),
     )
@@ -108,6 +105,14 @@ def calibration(predicted: np.ndarray, observed: np.ndarray, lowest: float) -> l
         means = [float(values[inside].mean()) if inside.any() else None for values in (predicted, observed)]
         bins.append(Bin(float(edges[number]), float(edges[number + 1]), int(inside.sum()), *means))
     return bins
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """Mean over labels of |predicted - observed| of their bins."""
+    error = sum(
+        b.count * abs(b.predicted - b.observed) for b in bins if b.predicted is not None and b.observed is not None
+    )
+    return error / sum(b.count for b in bins)
 
 
 def _accuracy(right: np.ndarray, clusters: Sequence[Hashable]) -> Interval:

@@ -15,11 +15,11 @@ from phf.labels.split import Division, divide
 from phf.models.load import pretrained_tokenizer
 from phf.reward.fit import KEY, fit, length_limit, load_base
 from phf.reward.measure import Quality, quality
-from phf.reward.settings import RewardSettings
+from phf.reward.seen import write_trained_on
+from phf.reward.settings import REWARD_FILE, RewardSettings
 from phf.scorers import build_scorer
 from phf.storage.files import write_json_atomic, writing
 
-REWARD_FILE = "reward.json"
 MIN_LABELS = 10
 """Fewer cannot be divided into labels to learn from and labels to measure with."""
 FEW_HELD_OUT = 50
@@ -91,6 +91,7 @@ def train_reward(
                 "curve": curve,
             }
             write_json_atomic(folder / REWARD_FILE, record)
+            write_trained_on(folder, _of(labels, division.train))
             shutil.move(folder, output)
     return record
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from phf.errors import ConfigError
 
+REWARD_FILE = "reward.json"
+"""What a reward model is, and how good, in its folder."""
+
 
 @dataclass(frozen=True)
 class RewardSettings:

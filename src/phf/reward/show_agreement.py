@@ -1,0 +1,87 @@
+"""The agreement of scorers with people, on the terminal and as JSON."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from phf.labels.label import Labels
+from phf.reward.compare import Agreement
+from phf.statistics import Interval
+from phf.text import visible
+
+CHANCE = 0.5
+NAMES = ("path_or_name", "model", "label")
+"""Settings that distinguish scorers of one class."""
+
+
+def agreement_json(agreements: Sequence[Agreement], labels: Labels, notes: Sequence[str]) -> dict[str, Any]:
+    """The content of `agreement.json`."""
+    return {
+        "labels": {"kind": labels.kind, "count": len(labels.labels), "annotators": len(labels.annotators)},
+        "notes": [*notes],
+        "scorers": [agreement.to_json() for agreement in agreements],
+    }
+
+
+def show_agreements(agreements: Sequence[Agreement], labels: Labels, console: Console) -> None:
+    """A row for each scorer, and the calibration of those that estimate ratings."""
+    names = [_name(agreement) for agreement in agreements]
+    has_ratings = labels.kind == "ratings"
+    console.print(f"Labels: {len(labels.labels):,} {labels.kind}", soft_wrap=True)
+    columns = ["scorer", "texts" if has_ratings else "pairs", "order as people"]
+    columns += ["against the first"] if len(agreements) > 1 else []
+    columns += ["score - rating", "calibration error"] if has_ratings else []
+    table = Table(*columns)
+    for name, agreement in zip(names, agreements, strict=True):
+        cells = [name, f"{agreement.num_scored:,}", _interval(agreement.order)]
+        cells += [_interval(agreement.difference, "+.3f")] if len(agreements) > 1 else []
+        if has_ratings:
+            cells += [_interval(agreement.bias, "+.3f"), "–" if agreement.ece is None else f"{agreement.ece:.3f}"]
+        table.add_row(*cells)
+    console.print(table)
+    for name, agreement in zip(names, agreements, strict=True):
+        if agreement.calibration is not None:
+            _show_calibration(name, agreement, console)
+        for reason, count in agreement.unscored.items():
+            line = f"{name}: {count:,} texts unscored, {visible(reason)}"
+            console.print(line, style="yellow", markup=False, soft_wrap=True)
+    console.print(
+        "Order as people: share of pairs of texts that have the same order as their labels; 0.5 is chance. Intervals: 95%, "
+        "over groups of labels with common texts, prompts or documents.",
+        soft_wrap=True,
+    )
+
+
+def warnings_of_agreement(agreements: Sequence[Agreement]) -> list[str]:
+    """What the user should know before a scorer is used."""
+    return [
+        f"{_name(agreement)}: its order cannot be distinguished from chance on these labels."
+        for agreement in agreements
+        if not agreement.order.low > CHANCE
+    ]
+
+
+def _show_calibration(name: str, agreement: Agreement, console: Console) -> None:
+    table = Table("from", "to", "texts", "mean score", "mean rating", title=f"Calibration of {name} (0 good, 1 bad)")
+    for row in agreement.calibration or ():
+        if row.count:
+            table.add_row(
+                f"{row.low:.2f}", f"{row.high:.2f}", f"{row.count:,}", f"{row.predicted:.3f}", f"{row.observed:.3f}"
+            )
+    console.print(table)
+
+
+def _name(agreement: Agreement) -> str:
+    scorer = agreement.scorer
+    settings = scorer.get("settings", {})
+    return visible(" ".join([scorer["class_name"], *(str(settings[key]) for key in NAMES if key in settings)]))
+
+
+def _interval(interval: Interval, form: str = ".3f") -> str:
+    if math.isnan(interval.mean):
+        return "–"
+    mean, low, high = (format(value, form) for value in interval)
+    return mean if math.isnan(interval.low) else f"{mean} ({low} to {high})"
