@@ -125,6 +125,15 @@ def test_a_text_without_a_usable_answer_is_unscored_and_is_asked_for_again_next_
         assert len(fake.asked) == asked + 1
 
 
+def test_the_first_answer_of_a_kind_that_is_not_a_rating_is_shown_without_the_key(caplog):
+    with fake_server(lambda path, body: says(f"I will not rate \x1b[31m this, {KEY}.")) as fake:
+        judge(fake, api_key_env="PHF_TEST_KEY").score_texts(["a", "b", "c"])
+    (message,) = [record.getMessage() for record in caplog.records if record.name.startswith("phf")]
+    assert message == (
+        r"the judge's answer is not a rating. It said: I will not rate \x1b[31m this, ***.. Such texts stay unscored."
+    )
+
+
 def test_a_judge_that_is_too_slow_for_a_text_leaves_it_unscored_after_a_bounded_number_of_retries():
     def slow(path, body):
         if text_of(body) == "b":

@@ -224,7 +224,7 @@ def test_an_answer_is_a_json_object_with_a_rating(reply, rating):
     ],
 )
 def test_anything_else_is_not_a_rating(reply, reason):
-    assert rating_in(reply, RUBRIC) == (None, reason, 0, 0)
+    assert rating_in(reply, RUBRIC)[:2] == (None, reason)
 
 
 def test_an_answer_that_was_cut_off_says_so():
@@ -238,5 +238,5 @@ def test_the_expected_rating_is_the_mean_by_the_probabilities_of_the_ratings():
     logprobs = [(token, math.log(p) if p else -math.inf) for token, p in probabilities.items()]
     judged = expected_rating(logprobs, RUBRIC, 0.5)
     assert judged.rating == pytest.approx((1 * 0.2 + 5 * 0.6 + 2 * 0.1) / 0.9)
-    assert expected_rating(logprobs, RUBRIC, 0.95) == (None, NOT_A_RATING, 0, 0)
+    assert expected_rating(logprobs, RUBRIC, 0.95)[:2] == (None, NOT_A_RATING)
     assert expected_rating([("6", 0.0), ("I", -1.0)], RUBRIC, 0.0).reason == NOT_A_RATING

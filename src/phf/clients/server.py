@@ -212,7 +212,7 @@ class CompletionsServer:
             ) from None
         except openai.APIConnectionError as error:
             raise ServerError(
-                f"{where}: cannot be reached ({self._shown(str(error.__cause__ or error))}), after "
+                f"{where}: cannot be reached ({self.shown(str(error.__cause__ or error))}), after "
                 f"{self.max_retries + 1} attempts. Start the server, or correct base_url.",
                 reason=UNREACHABLE,
             ) from None
@@ -221,10 +221,10 @@ class CompletionsServer:
         try:
             answer = parse_json(text, "the answer", CorpusError)
         except CorpusError:
-            raise self.malformed(path, f"it is not JSON: {self._shown(text)}") from None
+            raise self.malformed(path, f"it is not JSON: {self.shown(text)}") from None
         choices = answer.get("choices") if isinstance(answer, dict) else None
         if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-            raise self.malformed(path, f"it has no list of choices: {self._shown(text)}")
+            raise self.malformed(path, f"it has no list of choices: {self.shown(text)}")
         return answer
 
     def _refused(self, where: str, status: int, body: str) -> ServerError:
@@ -241,7 +241,7 @@ class CompletionsServer:
             advice = f"There were {self.max_retries + 1} attempts. Wait and try again, or look at the server's own log."
         else:
             advice = "The server does not support this request, or not with these values."
-        return ServerError(f"{where}: answered with status {status}: {self._shown(body)}. {advice}", status)
+        return ServerError(f"{where}: answered with status {status}: {self.shown(body)}. {advice}", status)
 
     def malformed(self, path: str, reason: str) -> ServerError:
         """The error for an answer that cannot be used, because of `reason`."""
@@ -251,8 +251,8 @@ class CompletionsServer:
             reason="malformed answer",
         )
 
-    def _shown(self, text: str) -> str:
-        """Text of the server for an error message: truncated, without the key, safe for a terminal."""
+    def shown(self, text: str) -> str:
+        """Text of the server for a message: truncated, without the key, safe for a terminal."""
         if self._key != NO_KEY:
             for key in (self._key, json.dumps(self._key)[1:-1]):
                 text = text.replace(key, "***")

@@ -29,6 +29,8 @@ class Judgement(NamedTuple):
     prompt_tokens: int | None = 0
     completion_tokens: int | None = 0
     """Of the request and of the answer; None: unknown."""
+    said: str = ""
+    """The beginning of an answer that is not a rating, safe for a terminal."""
 
 
 def rating_in(reply: str, rubric: Rubric, *, is_continued: bool = False, is_cut: bool = False) -> Judgement:

@@ -21,7 +21,10 @@ from phf.scorers.judge.prompt import Prompt
 from phf.scorers.transformer.classifier import ADVICE, KEY, model_version, saved_tokenizer
 from phf.scorers.transformer.sequence_classifier import BATCH_TOKENS, longest_input, usable_device
 from phf.storage.pretrained import load_model, read_pretrained
+from phf.text import visible
 
+SAID_CHARS = 300
+"""Of an answer that is not a rating, for a message."""
 TOO_LONG = "longer than the judge's context"
 NOT_FINITE = "the judge's probabilities are not finite"
 PLACE = "\ue000judged\ue000"
@@ -178,7 +181,8 @@ class LocalJudge(Judge):
             text = self._tokenizer.decode(answer[:length], skip_special_tokens=True)
             is_cut = length == self._asking.max_tokens
             judged = rating_in(text, self._asking.rubric, is_continued=not self._is_chat, is_cut=is_cut)
-            judgements.append(judged._replace(prompt_tokens=width, completion_tokens=length))
+            said = "" if judged.rating is not None else visible(text, SAID_CHARS)
+            judgements.append(judged._replace(prompt_tokens=width, completion_tokens=length, said=said))
         return judgements
 
     def _ready(self) -> Any:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -20,8 +21,8 @@ from phf.scorers.usage import Usage
 
 SECONDS_BETWEEN_SAVES = 1.0
 MILLION = 1_000_000
+logger = logging.getLogger(__name__)
 ONE_JUDGE = "Give either base_url and model (a server), or path_or_name (a model on this machine)."
-OF_SERVERS = ("model", "api_key_env", "timeout", "max_retries", "concurrency")
 
 
 class JudgeScorer(SegmentScorer):
@@ -122,6 +123,8 @@ class JudgeScorer(SegmentScorer):
         self._kept = KeptJudgements(identity, f"JudgeScorer, {name}: {self.rubric.question}") if cache else None
         self._reads_kept = True
         self._prices = price_per_million
+        self._reported: set[str] = set()
+        """Reasons of which the user has seen an example."""
         self.usage = self._used = Usage(cost=None if price_per_million is None else 0.0)
 
     def describe(self) -> dict[str, Any]:
@@ -171,6 +174,9 @@ class JudgeScorer(SegmentScorer):
                     self.usage = self._used = self._used.plus(self._usage_of(judgement))
                     if judgement.rating is not None:
                         fresh[texts[index]] = judgement
+                    elif judgement.said and judgement.reason not in self._reported:
+                        self._reported.add(judgement.reason)
+                        logger.warning("%s. It said: %s. Such texts stay unscored.", judgement.reason, judgement.said)
                     if time.monotonic() - last >= SECONDS_BETWEEN_SAVES:
                         self._keep(fresh)
                         last = time.monotonic()

@@ -98,7 +98,11 @@ class ServedJudge(Judge):
         else:
             reply = self._structured(messages, extra)
             judgement = rating_in(reply.text, asking.rubric, is_continued=not self._is_chat, is_cut=reply.is_cut)
-        return judgement._replace(prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
+        return judgement._replace(
+            prompt_tokens=reply.prompt_tokens,
+            completion_tokens=reply.completion_tokens,
+            said="" if judgement.rating is not None else self._server.shown(reply.text),
+        )
 
     def _structured(self, messages: str | Messages, extra: dict[str, Any]) -> Reply:
         """The reply, held to the schema of an answer by a server that can do that."""
