@@ -9,7 +9,7 @@ from phf.clients.server import CompletionsServer
 from phf.errors import ServerError
 from phf.scorers import build_scorer
 from phf.scorers.judge import served
-from phf.scorers.judge.answer import expected_rating
+from phf.scorers.judge.answer import CUT, expected_rating
 from phf.scorers.judge.judge import Asking
 from phf.scorers.judge.local import LocalJudge
 from phf.scorers.judge.rubric import read_rubric
@@ -73,15 +73,19 @@ def test_expected_ratings_are_those_of_the_model_loaded_here(
         assert score is None or score == pytest.approx(other, abs=1e-3)
 
 
-def test_answers_are_held_to_the_schema_and_kept(url, served_name, is_chat, monkeypatch):
+def test_answers_are_held_to_the_schema_and_kept(url, served_name, is_chat, monkeypatch, record_property):
     if not is_chat:
         pytest.skip("the server has no chat template for this model")
     settings = {"base_url": url, "model": served_name}
-    scorer = scorer_of(**settings)
-    first = scorer.score_texts([*TEXTS, *ATTACKS])
-    assert set(first) <= {0.0, 0.25, 0.5, 0.75, 1.0}
-    assert scorer.usage.num_requests == len(TEXTS) + len(ATTACKS)
-    assert scorer.usage.prompt_tokens > 50 * len(TEXTS)
-    assert scorer.usage.completion_tokens >= 4 * len(TEXTS)
+    scorer, texts = scorer_of(**settings), [*TEXTS, *ATTACKS]
+    first = scorer.score_texts(texts)
+    scored = [text for text, score in zip(texts, first, strict=True) if score is not None]
+    assert {score for score in first if score is not None} <= {0.0, 0.25, 0.5, 0.75, 1.0}
+    assert set(scorer.unscored) <= {CUT}  # a schema allows any amount of white space
+    assert len(scored) > len(texts) / 2
+    assert scorer.usage.num_requests == len(texts)
+    assert scorer.usage.prompt_tokens > 50 * len(texts)
+    assert scorer.usage.completion_tokens >= 4 * len(scored)
+    record_property("figures", f"{len(scored)} of {len(texts)} rated, {scorer.usage}")
     monkeypatch.setattr(served, "ask", lambda *_, **__: pytest.fail("asked again"))
-    assert scorer_of(**settings).score_texts([*TEXTS, *ATTACKS]) == first
+    assert scorer_of(**settings).score_texts(scored) == [score for score in first if score is not None]
