@@ -218,7 +218,7 @@ def test_options_that_do_not_fit_are_refused(arguments, message, tmp_path):
     assert message in " ".join(result.output.split())
 
 
-def test_a_scorer_that_is_no_better_than_chance_is_reported(tmp_path):
+def test_a_scorer_not_better_than_chance_is_reported(tmp_path):
     rows = [{"chosen": f"{i % 2} {i}", "rejected": f"{(i + 1) % 2} {i}"} for i in range(40)]
     (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = phf("reward", tmp_path / "labels.jsonl", "--compare", f"{__name__}:Numbers")
