@@ -203,7 +203,7 @@ def test_samples_that_cannot_be_scored_end_a_round_that_has_no_others(run, tmp_p
 
 
 def _drawn(texts):
-    def draw(model, scenario, count, seed, prefix, path):
+    def draw(model, scenario, seed, prefix, path):
         lines = [{"id": f"{prefix}-{i}", "text": text, "prompt": "", "is_ended": True} for i, text in enumerate(texts)]
         path.parent.mkdir(parents=True)
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -226,6 +226,8 @@ def test_other_folders_and_other_settings_are_refused(refreshed, run, tmp_path):
     folder, _ = refreshed
     with pytest.raises(OutputError, match=r"settings.rounds: 2 -> 3"):
         refresh_run(run, folder, replace(SETTINGS, rounds=3), QUIET)
+    with pytest.raises(OutputError, match=r"training.weight_decay"):
+        refresh_run(run, folder, SETTINGS, QUIET, ["training.weight_decay=0.3"])
     with pytest.raises(OutputError, match=r"was not made by phf refresh"):
         refresh_run(run, run, SETTINGS, QUIET)
     (folder / "rounds/01/round.json").rename(tmp_path / "round.json")

@@ -70,14 +70,9 @@ def test_runs_that_cannot_be_trained_on_samples_are_refused_with_the_reason(chan
     [
         ({"generation.scenario_configs": []}, None, r"no generation scenario"),
         ({}, "unconditionl", r"no scenario 'unconditionl'. Did you mean 'unconditional'"),
-        (
-            {"generation.scenario_configs.0.generate_kwargs.do_sample": False},
-            None,
-            r"'unconditional' does not sample",
-        ),
     ],
 )
-def test_a_scenario_that_gives_no_new_samples_is_refused(changes, name, message):
+def test_a_scenario_that_does_not_exist_is_refused(changes, name, message):
     with pytest.raises(ConfigError, match=message):
         chosen_scenario(config_of("nowhere", **changes), name)
 
@@ -105,6 +100,7 @@ def test_another_scorer_than_that_of_the_training_data_is_refused(refreshed):
         ({"kl_samples": 1}, "--kl-samples 1: must be at least 2"),
         ({"max_kl": 0.0}, "--max-kl 0: must be a number above 0"),
         ({"max_kl": float("inf")}, "--max-kl inf"),
+        ({"temperature": 0.0}, "--temperature 0: must be a number above 0"),
         ({"learning_rate": -1.0}, "--learning-rate -1"),
         ({"seed": 2**31}, "--seed 2147483648: must be below"),
     ],

@@ -29,6 +29,9 @@ def refresh(
     scenario: Annotated[
         str | None, typer.Option(help="Generation scenario that is sampled; default: the run's first one.")
     ] = None,
+    temperature: Annotated[
+        float, typer.Option(callback=finite, help="Temperature of the samples that are trained on.")
+    ] = 1.0,
     learning_rate: Annotated[
         float | None, typer.Option(callback=finite, help="Highest learning rate; default: a tenth of the run's.")
     ] = None,
@@ -51,7 +54,9 @@ def refresh(
     from phf.refresh.settings import RefreshSettings
     from phf.refresh.show import notes_of, show_refresh
 
-    settings = RefreshSettings(rounds, samples, share, scenario, learning_rate, max_kl, kl_samples, kl_tokens, seed)
+    settings = RefreshSettings(
+        rounds, samples, share, scenario, temperature, learning_rate, max_kl, kl_samples, kl_tokens, seed
+    )
     settings.check()
     output = output or Path("runs") / f"refresh-{model_name(run)}"
     with training_progress(console) as progress:

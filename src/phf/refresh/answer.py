@@ -93,6 +93,7 @@ def write_answer(answer: Answer, output: Path) -> None:
         estimator=ESTIMATOR,
         columns=[(score_name(key), key) for key in answer.score_keys],
         rows=[row(answer, record) for record in answer.records],
+        metrics=_metrics(answer),
         charts=_charts(answer),
     )
     write_text_atomic(output / PAGE, page)
@@ -125,6 +126,16 @@ def row(answer: Answer, record: RoundRecord) -> dict[str, Any]:
         "training": record["training"],
         "left_out": "" if record["samples"] is None else left_out(record["samples"]["left_out"]),
     }
+
+
+def _metrics(answer: Answer) -> list[tuple[str, list[float | None]]]:
+    """Length and diversity of the samples, as far as the task has such metrics: key, and its value in each round."""
+    keys = dict.fromkeys(key for record in answer.records for key in record["numbers"])
+    of_scores = ("score", "num_", "hit_probability")
+    metrics = [
+        key for key in keys if key.startswith("generation/") and not key.rpartition("/")[2].startswith(of_scores)
+    ]
+    return [(key, [record["numbers"].get(key) for record in answer.records]) for key in metrics]
 
 
 def left_out(counts: dict[str, int]) -> str:

@@ -14,7 +14,7 @@ from phf.refresh.continued import learning_rate_of, round_config
 from phf.refresh.measure import NO_KL, kl_from_start, opened, task_numbers
 from phf.refresh.mixture import OwnDocuments, num_text_tokens, own_tokens_for, write_mixture
 from phf.refresh.record import DataRecord, RoundRecord, SampleCounts, TrainingFacts, read_record, write_record
-from phf.refresh.sampling import Usable, count_ended, draw, no_samples, score, usable
+from phf.refresh.sampling import Usable, count_ended, draw, from_own_distribution, no_samples, score, usable
 from phf.refresh.settings import RefreshSettings
 from phf.refresh.start import Start
 from phf.runs.folder import is_started
@@ -121,7 +121,9 @@ def _prepared(job: Job, number: int, before: RoundRecord) -> tuple[SampleCounts,
         callbacks.doing(name, f"sampling {job.settings.samples:,} texts")
         model = opened(job.model(number - 1), job.name(number - 1), job.start, folder, callbacks.announce)
         seed = hash64("refresh", job.settings.seed, number)
-        draw(model, job.scenario, job.settings.samples, seed, f"refresh-{number:02d}", samples)
+        (own,) = (one for one in model.evaluator.scenarios if one.name == job.scenario)
+        scenario = from_own_distribution(own, job.settings.samples, job.settings.temperature)
+        draw(model, scenario, seed, f"refresh-{number:02d}", samples)
         del model
     scorer_config = job.start.config.generation.scorer_config
     scored = folder / "scored"

@@ -1,6 +1,6 @@
 """`phf refresh`: the rounds, when they end, and the folder in which all of it is kept.
 
-job.json                     what the refresh was begun with
+job.json, start.yaml         what the refresh was begun with, and the configuration of its run
 rounds/NN/                   of each round: samples, their scores, the data, the run folder, the evaluation; 00 is the start
 model/                       the result: the last model within the bound on KL
 refresh.json, report.html    the answer, as numbers and as a page
@@ -15,7 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from phf.config import Config, dump_config
 from phf.config.differences import differences
+from phf.config.meaning import configuration_differences
 from phf.errors import ConfigError, OutputError
 from phf.feedback import threshold_of
 from phf.models.model_folder import model_hashes
@@ -29,11 +31,11 @@ from phf.report.html import check_can_render
 from phf.runs.layout import MODEL, SAMPLES
 from phf.runs.writer import RunWriter
 from phf.scorers import build_scorer
-from phf.storage.files import is_unused, only_job, write_json_atomic, writing
+from phf.storage.files import LOCK, is_unused, only_job, write_json_atomic, write_text_atomic, writing
 from phf.storage.reading import read_json_as
 from phf.training.sources import describe_sources
 
-JOB = "job.json"
+JOB, START = "job.json", "start.yaml"
 COMMAND = "phf refresh"
 
 
@@ -51,7 +53,7 @@ def refresh_run(
     callbacks = replace(callbacks, announce=_once(callbacks.announce))
     start = open_run(run, overrides, callbacks.announce)
     section = chosen_scenario(start.config, settings.scenario)
-    with claimed(output, job_of(start, settings)):
+    with claimed(output, job_of(start, settings), start.config):
         step = tokens_per_step(start, settings, output)
         check_enough(section, settings, step)
         job = Job(start, settings, section.name, output, step, callbacks)
@@ -148,7 +150,6 @@ def job_of(start: Start, settings: RefreshSettings) -> dict[str, Any]:
     return {
         "settings": settings.to_json(),
         "model": model_hashes(start.model),
-        "config": start.config.model_dump(mode="json"),
         "dataset": describe_sources(start.sources),
         "segmenter": start.segmenter,
         "scorer": build_scorer(start.config.generation.scorer_config).describe(),
@@ -157,12 +158,13 @@ def job_of(start: Start, settings: RefreshSettings) -> dict[str, Any]:
 
 def refuse_others(output: Path) -> None:
     """Raises `OutputError` for a folder with something other than a refresh, without leaving even a lock in it."""
-    if not (output / JOB).is_file() and not is_unused(output):
+    is_new = is_unused(output) or [path.name for path in output.iterdir() if path.name != LOCK] == [START]
+    if not (output / JOB).is_file() and not is_new:
         raise OutputError(f"{output} is not empty and was not made by {COMMAND}. Choose another with --output.")
 
 
 @contextmanager
-def claimed(output: Path, job: Mapping[str, Any]) -> Iterator[None]:
+def claimed(output: Path, job: Mapping[str, Any], config: Config) -> Iterator[None]:
     """Make `output` the folder of this refresh, and lock it while the block runs.
 
     Raises `OutputError` if it contains a refresh of something else, or with other settings, or is locked.
@@ -170,11 +172,13 @@ def claimed(output: Path, job: Mapping[str, Any]) -> Iterator[None]:
     advice = "Choose another folder with --output, or delete that one to start over."
     with only_job(output):
         refuse_others(output)
-        path, now = output / JOB, json.loads(json.dumps(job))
+        path, of_run, now = output / JOB, output / START, json.loads(json.dumps(job))
         if not path.is_file():
+            write_text_atomic(of_run, dump_config(config))
             write_json_atomic(path, now)
         before = read_json_as(dict[str, Any], path, OutputError, advice)
-        if what := differences(before, now):
+        # an older version may have saved the configuration: what counts is what it means
+        if what := "; ".join(filter(None, [differences(before, now), configuration_differences(of_run, config)])):
             raise OutputError(
                 f"{output} contains a refresh of another model or with other settings: {what} (that one's -> this one's). "
                 f"{advice}"

@@ -16,9 +16,9 @@ from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import CorpusError
 from phf.evaluation.model_evaluation import ModelEvaluation
 from phf.feedback import Method
-from phf.models.value_head import load_value_head
 from phf.sampling.generate import generate_samples
-from phf.sampling.settings import check_lengths, check_steering, sampling_config
+from phf.sampling.scenarios import GenerationScenario
+from phf.sampling.settings import check_lengths, sampling_config
 from phf.statistics import Interval, mean_interval
 from phf.storage.files import write_text_atomic
 from phf.storage.hashing import hash64
@@ -39,19 +39,26 @@ class Usable:
     """Mean score of the segments of a sample, over the scored samples, trained on or filtered out."""
 
 
-def draw(model: ModelEvaluation, scenario_name: str, count: int, seed: int, prefix: str, path: Path) -> None:
-    """Write `count` samples of the scenario as JSON Lines: id, text (prompt and continuation), prompt, is_ended.
+def from_own_distribution(scenario: GenerationScenario, count: int, temperature: float) -> GenerationScenario:
+    """The scenario's prompts and lengths, sampled `count` times from the model's whole distribution.
+
+    Trained on samples of a lower temperature or a nucleus, a model becomes sharper with every round until it repeats itself.
+    """
+    lengths = {key: value for key, value in scenario.generate_kwargs.items() if key in ("max_length", "max_new_tokens")}
+    drawn = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
+    update = {"num_samples": count, "generate_kwargs": {**lengths, **drawn}, "guidance_scale": None, "best_of": 1}
+    return scenario.model_copy(update=update)
+
+
+def draw(model: ModelEvaluation, scenario: GenerationScenario, seed: int, prefix: str, path: Path) -> None:
+    """Write the samples of the scenario as JSON Lines: id, text (prompt and continuation), prompt, is_ended.
 
     `seed`: of the round; `prefix`: what ids begin with.
     """
     evaluator, tokenizer = model.evaluator, model.tokenizer
-    (scenario,) = (one for one in evaluator.scenarios if one.name == scenario_name)
-    scenario = scenario.model_copy(update={"num_samples": count})
-    value_head = load_value_head(model.folder, model.lm) if model.has_value_head else None
-    banned, away = evaluator.banned_ids(tokenizer, scenario), evaluator.negative_prefix(scenario)
+    banned = evaluator.banned_ids(tokenizer, scenario)
     config = sampling_config(scenario, tokenizer, banned, model.lm)
     check_lengths(scenario, config, scenario.prompt_ids(tokenizer, scenario.prompts()), model.lm)
-    check_steering(scenario, model.lm, away, value_head)
     samples = generate_samples(
         model.lm,
         tokenizer,
@@ -59,8 +66,6 @@ def draw(model: ModelEvaluation, scenario_name: str, count: int, seed: int, pref
         seed=hash64("refresh", seed) >> 1,
         batch_size=evaluator.batch_size,
         banned_token_ids=banned,
-        negative_prefix=away,
-        value_head=value_head,
     )
     rows = zip(samples.prompts, samples.continuations, samples.are_ended, strict=True)
     lines = [

@@ -18,6 +18,8 @@ class RefreshSettings:
     """Share of a round's text tokens, in (0, 1], that are from samples; the others are from the run's own training data."""
     scenario: str | None = None
     """Generation scenario that is sampled; None: the run's first one."""
+    temperature: float = 1.0
+    """Of the samples that are trained on, which are from the whole distribution; 1: the model's own."""
     learning_rate: float | None = None
     """Highest learning rate of each round; None: `LEARNING_RATE_SHARE` of the run's own."""
     max_kl: float | None = None
@@ -40,7 +42,7 @@ class RefreshSettings:
             raise ConfigError(
                 f"--share {self.share:g}: must be above 0 and at most 1, the share of tokens from samples."
             )
-        for name in ("learning_rate", "max_kl"):
+        for name in ("temperature", "learning_rate", "max_kl"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigError(f"{option(name)} {value:g}: must be a number above 0.")

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from phf.refresh.answer import Answer, row, score_name
 from phf.report.html import format_number
@@ -13,9 +13,15 @@ from phf.text import visible_text
 def show_refresh(answer: Answer, console: Console) -> None:
     """One row for each round, and what became of it all."""
     scores = [f"score,\n{escape(visible_text(score_name(key)))}" for key in answer.score_keys]
-    table = Table(
-        "round", "KL from start\n(nats)", *scores, "held-out loss\n(nats/token)", "trained on\nsamples", "left out"
-    )
+    titles = [
+        "round",
+        "KL from start\n(nats)",
+        *scores,
+        "held-out loss\n(nats/token)",
+        "samples\ntrained on",
+        "left out",
+    ]
+    table = Table(*(Column(title, overflow="fold") for title in titles))
     for record in answer.records:
         values = row(answer, record)
         samples = values["samples"]

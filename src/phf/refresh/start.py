@@ -123,7 +123,7 @@ def check_scorer(config: Config, sources: Sequence[str], announce: Announce) -> 
 
 
 def chosen_scenario(config: Config, name: str | None) -> Any:
-    """The section of the scenario that is sampled. Raises `ConfigError` where there is none, or it does not sample."""
+    """The section of the scenario that is sampled. Raises `ConfigError` where there is none."""
     scenarios = {scenario.name: scenario for scenario in config.generation.scenario_configs}
     if not scenarios:
         raise ConfigError("The run has no generation scenario to sample from. Set generation.scenario_configs.")
@@ -131,9 +131,4 @@ def chosen_scenario(config: Config, name: str | None) -> Any:
         name = next(iter(scenarios))
     if name not in scenarios:
         raise ConfigError(f"--scenario: the run has no scenario '{name}'. {did_you_mean(name, scenarios)}")
-    if not scenarios[name].generate_kwargs.get("do_sample"):
-        raise ConfigError(
-            f"Scenario '{name}' does not sample (generate_kwargs.do_sample), so each round would repeat the same texts. "
-            "Choose another with --scenario, or set do_sample."
-        )
     return scenarios[name]
