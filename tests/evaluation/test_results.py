@@ -73,6 +73,7 @@ def as_0_1_wrote(tmp_path, threshold=0.25):
     }
     saved["dataset"] = {key: saved["dataset"][key] for key in sorted(saved["dataset"])}
     saved["kl_gpt3_callback"]["gpt3_kwargs"] = {}
+    del saved["generation"]["prefer"]
     saved["generation"]["scenario_configs"] = [{"name": "x", "num_hits_threshold": 0, "generate_kwargs": {"top_k": 0}}]
     keys = ("dataset", "generation", "kl_gpt3_callback", "downstream", "glue")
     identity = json.dumps([1, MODEL, {key: saved[key] for key in keys}, 3, threshold], sort_keys=True)

@@ -67,7 +67,7 @@ def export(
         except OSError as error:
             raise ConfigError(f"{output} cannot be written: {error.strerror or error}.") from error
     tokens = ", ".join(prompting.control_tokens)
-    starts = f"; texts start with {prompting.prefix or 'none of them'}" if tokens else ""
+    starts = "" if prefer is None else f"; texts start with {prompting.prefix or 'none of them'}"
     say(f"Control tokens: {tokens or 'none'}{starts}; value head: {'yes' if has_head else 'no'}")
     if repository is not None:
         repository.kept = (

@@ -146,8 +146,8 @@ def inspector_of(
     is_encoded_whole = dataset.tokenization == "document"
     cut = segmenter(segmenter_of(data.sources) or scorer.segmenter) if is_encoded_whole else None
     reader = BlockReader(data.tokenizer, settings.opening, data.control_ids, cut)
-    tokens, column = plan.method.control_tokens, dataset.scores_column
-    seed = plan.config.training.seed
+    tokens = plan.method.control_tokens
+    column, seed = dataset.scores_column, plan.config.training.seed
     return Inspector(steps, reader, phases.method_of, tokens, data.control_ids, scorer, division, seed, column)
 
 
