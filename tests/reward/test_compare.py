@@ -93,14 +93,14 @@ def test_intervals_cover_the_order_of_all_texts_about_as_often_as_they_say():
 
     truth = concordance(*drawn(20_000)).value
     covered = 0
-    for _ in range(200):
+    for _ in range(100):
         badness, scores = drawn(60)
         labels = ratings(
             *((f"{score + 10} {i}", bad) for i, (bad, score) in enumerate(zip(badness, scores, strict=True)))
         )
         (agreement,) = compare([Numbers()], labels)
         covered += agreement.order.low <= truth <= agreement.order.high
-    assert 180 <= covered <= 199
+    assert 88 <= covered <= 99
 
 
 def test_pairs_agree_where_the_rejected_text_has_the_higher_score():
