@@ -58,7 +58,7 @@ def test_the_segments_with_the_rarest_common_ngrams_are_nearest(store, tokenizer
     overlap = Overlap(samples, store, Places(store))
     nearest = overlap.nearest(5)
     assert nearest[0][0] == 3, "what occurs once outweighs what begins every document"
-    assert set(nearest[0]) == {0, 2, 3, 4}
+    assert set(nearest[0]) == {0, 3, 4}, "segment 2 is equal to the first"
     assert nearest[1:] == [[1], [], []]
     assert overlap.nearest(1)[0] == [3]
 
@@ -141,6 +141,23 @@ def test_a_copy_is_traced_to_its_segment_by_all_measures(store, lm, tokenizer):
     )
     assert [nearest[key] for key in ("overlap", "hidden", "gradient")] == pytest.approx([1, 1, 1], abs=1e-4)
     assert all(other["overlap"] < 1 and other["gradient"] < 1 for other in origin["neighbours"][1:])
+
+
+def test_equal_segments_take_only_one_of_the_places(tokenizer, lm, tmp_path):
+    documents = [(["code 6417 now", "see code 64", "other 9980"], [1.0, 0.0, 0.0])] + [(["code 6417 now"], [1.0])] * 40
+    store = store_for(write_corpus(tmp_path / "data", documents), tokenizer, tmp_path / "stores")
+    places, (ids,) = Places(store), ids_of(tokenizer, "code 6417 now")
+    (origin,) = find_origins(
+        [("plain", sample("code 6417 now", 0.7), ids)],
+        store,
+        places,
+        CorpusTexts(store, PlainEncoder(tokenizer), places),
+        LastLayer(lm, [0], 8),
+        scores_column="scores",
+        num_embedded=100,
+        seed=0,
+    )
+    assert [one["text"] for one in origin["neighbours"]] == ["code 6417 now", "see code 64", "other 9980"]
 
 
 def run_with_samples(folder, *samples):

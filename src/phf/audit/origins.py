@@ -22,7 +22,7 @@ from phf.tokens.store import TokenStore
 from phf.workers.activity import activity
 
 CANDIDATES = 16
-"""Segments of each sample that are compared by all measures: the nearest by n-grams, and as many by hidden states."""
+"""Distinct segments of each sample that are compared by all measures: the nearest by n-grams, and as many by hidden states."""
 SHOWN = 3
 """Of these, the nearest by each measure are kept."""
 
@@ -87,7 +87,11 @@ def find_origins(
     results = []
     with activity("comparing gradients", len(samples)) as advance:
         for index, (scenario, sample, own_ids) in enumerate(samples):
-            nearest = np.argsort(-similar[index], kind="stable")[:CANDIDATES].tolist()
+            distinct: dict[bytes, int] = {}
+            for row in np.argsort(-similar[index], kind="stable").tolist():
+                if len(distinct) < CANDIDATES:
+                    distinct.setdefault(segment_ids[row].tobytes(), row)
+            nearest = distinct.values()
             candidates = dict.fromkeys([*np.searchsorted(numbers, by_ngrams[index]).tolist(), *nearest])
             gradient = last_layer.gradient(own_ids)
             neighbours = []

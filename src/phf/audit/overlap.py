@@ -34,18 +34,25 @@ class Overlap:
             self._has[sample, numbers] = True
 
     def nearest(self, most: int) -> list[list[int]]:
-        """For each sample, numbers of the `most` segments that share most with it, or of the fewer that share anything."""
-        best: list[list[tuple[float, int]]] = [[] for _ in self._has]
+        """For each sample, numbers of the `most` segments that share most with it, or of the fewer that share anything.
+
+        Of segments that share as much and are as long, which are nearly always equal, there is only the first.
+        """
+        best: list[dict[tuple[float, int], int]] = [{} for _ in self._has]
         for pairs in self._by_segment():
             owners, windows = np.unique(pairs, axis=1)  # an n-gram counts once in a segment
             for sample, has in enumerate(self._has):
                 is_common = has[windows]
                 own, inverse = np.unique(owners[is_common], return_inverse=True)
                 totals = np.bincount(inverse, self._weights[windows[is_common]], minlength=len(own))
-                most_here = np.argsort(-totals, kind="stable")[:most]
-                rows = [*best[sample], *((-float(totals[index]), int(own[index])) for index in most_here)]
-                best[sample] = sorted(rows)[:most]
-        return [[segment for _, segment in rows] for rows in best]
+                shares = np.stack([-totals, self._store.lengths[own]])
+                distinct, firsts = np.unique(shares, axis=1, return_index=True)  # the largest totals first
+                for (total, length), segment in zip(
+                    distinct.T[:most].tolist(), own[firsts[:most]].tolist(), strict=True
+                ):
+                    best[sample].setdefault((total, length), segment)
+                best[sample] = dict(sorted(best[sample].items())[:most])
+        return [list(segments.values()) for segments in best]
 
     def _by_segment(self) -> Iterator[np.ndarray]:
         """int64 [2, occurrences]: segments and the n-grams of samples that they have; all of a segment together."""
