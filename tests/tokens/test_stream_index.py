@@ -116,8 +116,8 @@ def test_what_lies_before_is_not_read_either(source, whole, written, monkeypatch
     read = []
     read_annotated = pieces.read_annotated
 
-    def recorded(*arguments):
-        for document in read_annotated(*arguments):
+    def recorded(*arguments, **more):
+        for document in read_annotated(*arguments, **more):
             read.append(document.id)
             yield document
 
