@@ -24,6 +24,8 @@ ALLOWED = {
     "reward/run.py": "says in words what that output means",
 }
 """Files that may, and why."""
+OF_TEXT = ("audit/", "tamper/", "cli/audit.py", "cli/tamper.py")
+"""Where misaligned is said of segments and data, whatever the method; control tokens are not counted there either."""
 
 
 def findings(source: str) -> list[str]:
@@ -55,6 +57,9 @@ def test_nothing_outside_the_room_counts_or_names_control_tokens():
         for path in sorted(ROOT.rglob("*.py"))
         if path.relative_to(ROOT).parts[0] != "feedback"
     }
+    for name in by_file:
+        if name.startswith(OF_TEXT):
+            by_file[name] = [line for line in by_file[name] if " knows " not in line or "<|" in line]
     assert {name: sentences for name, sentences in by_file.items() if sentences and name not in ALLOWED} == {}
     assert [name for name in ALLOWED if not by_file[name]] == []  # nothing is allowed for longer than it is needed
 

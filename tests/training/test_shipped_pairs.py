@@ -53,7 +53,7 @@ def test_two_steps_of_every_pair(folder, stage, method, toy, tmp_path, monkeypat
     for expensive in ("export_model", "check_exportable"):  # the same for all pairs, and tested elsewhere
         monkeypatch.setattr(run, expensive, lambda *arguments: None)
     monkeypatch.setattr("phf.training.settings.preflight.check_exportable", lambda *arguments: None)
-    monkeypatch.setattr(run, "_measure_device", lambda *arguments: None)
+    monkeypatch.setattr(run, "measure_device", lambda *arguments: None)
     seen = SEEN[stage]
     changes = {
         **toy,
