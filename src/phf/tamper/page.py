@@ -40,8 +40,9 @@ def write_answer(answer: TamperAnswer, folder: TamperFolder) -> None:
                 "result": result,
                 "claims": claims(result),
                 "charts": [
-                    chart(result, result.misaligned, "misaligned"),
-                    *([chart(result, result.benign, "benign")] if result.benign else []),
+                    (kind, chart(result, methods, kind))
+                    for kind, methods in (("misaligned", result.misaligned), ("benign", result.benign))
+                    if methods
                 ],
                 "tables": [("misaligned", result.misaligned), ("benign", result.benign)],
                 "relearned": {method.name: relearned(method) for method in result.misaligned},
