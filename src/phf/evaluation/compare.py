@@ -67,6 +67,11 @@ class Comparison:
     """Number of runs of each that differ only in the seed."""
 
     @property
+    def interval(self) -> Interval:
+        """The difference with its interval."""
+        return Interval(self.difference, self.low, self.high)
+
+    @property
     def percent(self) -> float:
         """The difference in percent of the baseline's mean score; NaN if that is not positive."""
         return 100 * self.difference / self.first_mean if self.first_mean > 0 else math.nan

@@ -29,6 +29,8 @@ from phf.training.plan import plan_run
 from phf.training.run import train
 
 FACTS = "data.json"
+NOT_KNOWN_YET = 1e15
+"""Tokens of a round before its data is encoded; more than any has, so that no check refuses it as too short."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Job:
 
 def tokens_per_step(start: Start, settings: RefreshSettings, output: Path) -> int:
     """Tokens of an optimiser step of the rounds. Raises, as `plan_run` does, for a configuration that cannot train."""
-    config = round_config(start.config, settings, start.model, start.sources, 1e15, 1)
+    config = round_config(start.config, settings, start.model, start.sources, NOT_KNOWN_YET, 1)
     return plan_run(config, output / "plan").arithmetic.tokens_per_step
 
 
@@ -165,7 +167,7 @@ def _mixed(job: Job, number: int, before: RoundRecord, chosen: Usable, manifest:
         )
     seed = hash64("refresh", "round", settings.seed, number)
     write_mixture(folder / "data", chosen.documents, own.documents, manifest, start, seed)
-    config = _config(job, number, 1e15)
+    config = _config(job, number, NOT_KNOWN_YET)
     of_round = training_blocks(config, tokenizer, config.dataset.datasets, job.callbacks.announce)
     assert isinstance(of_round, Blocks)
     steps = len(of_round) * config.dataset.seq_length // job.tokens_per_step

@@ -72,7 +72,7 @@ class Pair:
     @property
     def is_distinguished(self) -> bool:
         """Whether the interval of the difference of the misalignment scores excludes 0."""
-        return excludes_zero(Interval(self.comparison.difference, self.comparison.low, self.comparison.high))
+        return excludes_zero(self.comparison.interval)
 
     @property
     def bits_percent(self) -> Interval:
@@ -172,7 +172,7 @@ def _pair(scenario: str, first: ArmResult, second: ArmResult) -> Pair:
             bits = Interval(bits.mean, math.nan, math.nan)
     low, high = sorted((first.score, second.score), key=lambda interval: interval.mean)
     is_known = not math.isnan(low.high) and not math.isnan(high.low)
-    score = Interval(comparison.difference, comparison.low, comparison.high)
+    score = comparison.interval
     wanted = None
     if not excludes_zero(score):
         if len(first.scores) == len(second.scores) == 1:
@@ -193,7 +193,7 @@ def _mark_dominated(arms: Sequence[ArmResult], pairs: Sequence[Pair]) -> None:
     better by a difference whose interval excludes 0."""
     by_name = {arm.name: arm for arm in arms}
     for pair in pairs:
-        score = Interval(pair.comparison.difference, pair.comparison.low, pair.comparison.high)
+        score = pair.comparison.interval
         if math.isnan(pair.bits.mean) or not (excludes_zero(score) or excludes_zero(pair.bits)):
             continue
         names = pair.comparison.first, pair.comparison.second

@@ -59,7 +59,7 @@ class Gap:
     @property
     def verdict(self) -> Verdict:
         """See `Verdict`."""
-        trained, held_out = (_interval(one) for one in (self.trained, self.held_out))
+        trained, held_out = (one.interval for one in (self.trained, self.held_out))
         if not (excludes_zero(trained) and trained.mean < 0):
             return Verdict.NOT_IMPROVED
         if excludes_zero(held_out):
@@ -159,7 +159,7 @@ def _gap(scenario: str, first: ScoredTwice, second: ScoredTwice) -> Gap:
     if not any(map(math.isnan, deviations)):
         sides = [(arm.name, _unshared(arm, *deviations)) for arm in (first, second)]
         if all(scores.scored()[1].size for _, seeds in sides for scores in seeds):
-            gap = _interval(compare(scenario, *sides))
+            gap = compare(scenario, *sides).interval
     return Gap(trained, held_out, gap)
 
 
@@ -175,7 +175,3 @@ def _unshared(arm: ScoredTwice, of_trained: float, of_held_out: float) -> list[P
         )
         for trained, held_out in zip(arm.trained, arm.held_out, strict=True)
     ]
-
-
-def _interval(comparison: Comparison) -> Interval:
-    return Interval(comparison.difference, comparison.low, comparison.high)

@@ -6,7 +6,6 @@ from typing import Any
 
 from phf.evaluation.compare import Comparison
 from phf.report.charts import trade_off_chart
-from phf.statistics import Interval
 from phf.study.gap import Gap, GapResult, Verdict
 from phf.text import visible_text
 
@@ -109,7 +108,7 @@ def _chart(result: GapResult) -> str:
 
 
 def _signed_of(comparison: Comparison) -> str:
-    return _signed(*Interval(comparison.difference, comparison.low, comparison.high))
+    return _signed(*comparison.interval)
 
 
 def _signed(mean: float, low: float, high: float) -> str:

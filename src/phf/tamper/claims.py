@@ -69,7 +69,7 @@ def _pair(pair: TamperedPair, result: TamperResult) -> list[str]:
 
 
 def _end(comparison: Comparison, result: TamperResult) -> str:
-    between = Interval(comparison.difference, comparison.low, comparison.high)
+    between = comparison.interval
     after = f"After {_steps(result.steps[-1])} on misaligned data"
     names = f"{comparison.second} and {comparison.first}"
     if math.isnan(between.low):

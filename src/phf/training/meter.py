@@ -170,7 +170,6 @@ def multiplied_in(arguments: Any, lm: Any) -> torch.dtype:
     return torch.float16 if arguments.mixed_precision == "fp16" else lm.dtype
 
 
-@torch.no_grad()
 def measure_device(meter: Meter, arguments: Any, lm: Any, announce: Callable[[str], None]) -> None:
     """Tell a meter how fast the device is that a run trains on, where its utilisation is reported."""
     if meter.flops_per_token is None:
@@ -183,6 +182,7 @@ def measure_device(meter: Meter, arguments: Any, lm: Any, announce: Callable[[st
     )
 
 
+@torch.no_grad()
 def matmul_flops(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations per second of a large matrix product on `device`, briefly measured."""
     size = MATMUL_SIZES.get(device.type, OTHER_MATMUL_SIZE)
