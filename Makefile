@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 
-.PHONY: quickstart test sweep lint format clean
+.PHONY: quickstart test sweep faults lint format clean
 
 quickstart: $(RUN)
 	$(BIN)/phf quickstart
@@ -17,6 +17,10 @@ test: $(DEV)
 # Every architecture and tokenizer class of transformers, into docs/support.md; about ten minutes on two cores.
 sweep: $(DEV)
 	PHF_WRITE_TABLE=1 $(BIN)/python -m pytest -m sweep tests/sweep
+
+# Damage, kills and hostile files, all cases of each kind; the counts go into docs/reliability.md.
+faults: $(DEV)
+	PHF_FAULTS=full $(BIN)/python -m pytest -m faults tests/faults
 
 lint: $(DEV)
 	$(BIN)/ruff check .
