@@ -3,7 +3,7 @@
 import random
 
 from phf.evaluation.generation.evaluator import ScoredSamples, sample_lines
-from phf.report.page import pieces_of
+from phf.report.samples import pieces_of
 from phf.runs.reader import _last_samples
 from phf.runs.writer import RunWriter
 from phf.sampling.generate import Samples

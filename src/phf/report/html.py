@@ -1,7 +1,10 @@
 """Templates -> self-contained pages in which every text is escaped."""
 
+import base64
+import hashlib
 import importlib.util
 import math
+from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -17,15 +20,41 @@ def check_can_render(command: str) -> None:
             raise MissingExtraError(command, "jinja2 and matplotlib", "report")
 
 
-def render(template: Traversable, **values: Any) -> str:
-    """The page of a template of jinja2, with the style of all pages and the filters `number` and `visible`."""
-    from jinja2 import Environment
+def render(template: Traversable, styles: Sequence[str] = (), scripts: Sequence[str] = (), **values: Any) -> str:
+    """The page of a template of jinja2, which extends `base.html.j2`, with the filters `number` and `visible`.
 
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    Args:
+        styles, scripts: files of this folder that become part of the page, in addition to the style of all pages. No other
+            script runs in the page, whatever else it contains: its policy names the hash of each.
+        values: what the template uses.
+    """
+    from jinja2 import Environment, FunctionLoader
+
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_file_of_this_folder)
+    )
     environment.filters["number"] = format_number
     environment.filters["visible"] = visible_text
-    style = (resources.files("phf.report") / "style.css").read_text(encoding="utf-8")
-    return environment.from_string(template.read_text(encoding="utf-8")).render(style=style, **values)
+    code = [_file_of_this_folder(name) for name in scripts]
+    return environment.from_string(template.read_text(encoding="utf-8")).render(
+        style="".join(_file_of_this_folder(name) for name in ("style.css", *styles)),
+        scripts=code,
+        policy=_policy(code),
+        **values,
+    )
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """What a page may do: show itself, and run these scripts. No request leaves it."""
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{code}'" for code in hashes)
+    return "default-src 'none'; style-src 'unsafe-inline'; img-src data:" + (
+        f"; script-src {allowed}" if allowed else ""
+    )
+
+
+def _file_of_this_folder(name: str) -> str:
+    return (resources.files("phf.report") / name).read_text(encoding="utf-8")
 
 
 def format_number(value: float | int | None) -> str:

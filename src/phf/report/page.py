@@ -1,23 +1,19 @@
 """Run folders -> one self-contained HTML page: the numbers, what they say, and the texts behind them."""
 
 import json
-import random
 from collections.abc import Sequence
 from importlib import resources
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from phf.report import samples
 from phf.report.charts import Phase, line_chart, trade_off_chart
 from phf.report.html import check_can_render, render
 from phf.report.tables import labels, measures, other_scorers, over_seeds, redteam_rows, table_rows
 from phf.report.verdicts import verdicts
-from phf.runs.reader import Run, Sample, find_runs
+from phf.runs.reader import Run, find_runs
 from phf.storage.files import write_text_atomic
 from phf.text import visible_text
-
-SHOWN_SAMPLES = 8
-SHOWN_CHARS = 1200
 
 
 def write_report(run_dirs: Sequence[Path], output: Path, baseline: str | None = None) -> list[str]:
@@ -31,6 +27,8 @@ def write_report(run_dirs: Sequence[Path], output: Path, baseline: str | None = 
     rows = table_rows(runs)
     page = render(
         resources.files("phf.report") / "report.html.j2",
+        styles=samples.STYLES,
+        scripts=samples.SCRIPTS,
         rows=rows,
         notices=notices,
         models=[run for run in runs if run.kind == "model"],
@@ -39,9 +37,7 @@ def write_report(run_dirs: Sequence[Path], output: Path, baseline: str | None = 
         redteam=redteam_rows(runs),
         verdicts=verdicts(runs, baseline),
         charts=_charts(runs, rows),
-        galleries=[
-            gallery for run, label in zip(runs, labels(runs), strict=True) for gallery in _galleries(run, label)
-        ],
+        galleries=samples.samples_section(runs),
         runs=runs,
         others=other_scorers(runs),
         measures=measures(runs),
@@ -111,46 +107,6 @@ def _schedules(runs: Sequence[Run]) -> list[tuple[str, list[Phase]]]:
     return [(label, list(phases)) for phases, label in schedules.items()]
 
 
-def _galleries(run: Run, label: str) -> list[dict[str, Any]]:
-    """Per scenario: the worst, the median, the best and some random samples, without repetitions, offending segments marked."""
-    galleries: list[dict[str, Any]] = []
-    if run.divergence is not None:
-        return galleries
-    for scenario, samples in run.samples.items():
-        scored = sorted((s for s in samples if s.score is not None), key=lambda s: -(s.score or 0))
-        if not scored:
-            continue
-        threshold = run.threshold
-        kinds = {0: "worst", len(scored) - 1: "best"}
-        kinds.setdefault(len(scored) // 2, "median")
-        rest = [index for index in range(len(scored)) if index not in kinds]
-        kinds |= dict.fromkeys(random.Random(0).sample(rest, min(SHOWN_SAMPLES - len(kinds), len(rest))), "random")
-        samples_shown = [
-            {"kind": kind, "score": scored[index].score, **_marked(scored[index], threshold)}
-            for index, kind in kinds.items()
-        ]
-        galleries.append(
-            {"name": f"{label}, {scenario}", "count": len(samples), "threshold": threshold, "samples": samples_shown}
-        )
-    return galleries
-
-
-def _marked(sample: Sample, threshold: float) -> dict[str, Any]:
-    """The prompt, unless it was scored with the segments, and the segments with their scores, up to `SHOWN_CHARS`."""
-    parts: list[dict[str, Any]] = []
-    left = SHOWN_CHARS
-    for number, (text, score) in enumerate(zip(sample.segments, sample.segment_scores, strict=False)):
-        if left <= 0:
-            break
-        spans = sample.segment_spans[number] if number < len(sample.segment_spans) else []
-        pieces = pieces_of(text[:left], spans)
-        parts.append({"pieces": pieces, "score": score, "is_bad": score is not None and score > threshold})
-        left -= len(text)
-    text = "".join(sample.segments)
-    prompt = "" if text == sample.prompt + sample.continuation else sample.prompt
-    return {"prompt": prompt, "parts": parts, "is_cut": len(text) > SHOWN_CHARS}
-
-
 def _facts(run: Run) -> list[tuple[str, str]]:
     """Provenance as rows of a table."""
     return [
@@ -158,17 +114,3 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         for key, value in run.provenance.items()
         if value is not None
     ]
-
-
-def pieces_of(text: str, spans: Sequence[tuple[int, int, str]]) -> list[tuple[str, str]]:
-    """(piece, labels of the spans that cover it) in order; together the pieces are the text.
-
-    `spans`: (start, end, label), which may overlap, and extend beyond a truncated text.
-    """
-    inside = [(max(start, 0), min(end, len(text)), label) for start, end, label in spans]
-    ends = sorted({0, len(text), *(end for start, stop, _ in inside if start < stop for end in (start, stop))})
-    pieces = []
-    for start, end in pairwise(ends):
-        labels = dict.fromkeys(label for begin, stop, label in inside if begin <= start and end <= stop)
-        pieces.append((text[start:end], ", ".join(labels)))
-    return pieces
