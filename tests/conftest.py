@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from tests.browser import chromium, open_page  # noqa: F401
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small only wait for more of them
