@@ -20,7 +20,7 @@ def older(tmp_path):
     job = json.loads((out / "job.json").read_text())
     (out / "job.json").write_text(json.dumps({**job, "shard": [1000, 1_000_000, 4, 125_000]}))
     manifest = json.loads((out / "manifest.json").read_text())
-    del manifest["shard_bytes"]
+    del manifest["shard_bytes"], manifest["sha256"]
     (out / "manifest.json").write_text(json.dumps(manifest))
     shard = manifest["shards"][0]
     counts = {"name": shard["name"], "num_documents": 9, "num_chars": 36, "num_segments": 9, "num_unscored": 0}

@@ -88,6 +88,24 @@ def test_a_search_killed_anywhere_ends_with_the_same_files(model, output, tmp_pa
     assert files_of(tmp_path / "out") == files_of(output)
 
 
+def test_a_search_killed_after_its_last_file_is_finished_by_the_same_command(model, output, tmp_path, monkeypatch):
+    def killed(self):
+        raise KeyboardInterrupt
+
+    config = attack_config(SHORT)
+    with monkeypatch.context() as patch:
+        patch.setattr(RoundFiles, "delete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            redteam_folder(model, config, tmp_path / "out", quiet)
+    assert (tmp_path / "out" / "metrics.jsonl").exists()
+    redteam_folder(model, config, tmp_path / "out", quiet)
+    assert files_of(tmp_path / "out") == files_of(output)
+    (tmp_path / "out" / ".rounds.partial").mkdir()  # killed while it deleted them
+    with pytest.raises(OutputError, match="already contains results"):
+        redteam_folder(model, config, tmp_path / "out", quiet)
+    assert not (tmp_path / "out" / ".rounds.partial").exists()
+
+
 def test_a_folder_with_other_work_is_refused(model, output, tmp_path, monkeypatch):
     config = attack_config(SHORT)
     with pytest.raises(OutputError, match="already contains results"):

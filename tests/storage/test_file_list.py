@@ -76,4 +76,5 @@ def test_a_file_that_cannot_be_read_back_is_an_error(folder, monkeypatch):
     monkeypatch.setattr("phf.storage.file_list.file_sha256", fail)
     with pytest.raises(OutputError, match=r"b\.txt was just written and cannot be read: Input/output error"):
         write_file_list(folder)
+    monkeypatch.setattr("phf.storage.content.file_sha256", fail)
     assert damaged_files(folder) == [f"{name} cannot be read: Input/output error" for name in ("b.txt", "part/a.bin")]

@@ -13,9 +13,10 @@ from tests.ranks import run_ranks
 from tests.tiny import tiny_config, tiny_corpus
 
 from phf.config import dump_config
-from phf.errors import ConfigError
+from phf.errors import ConfigError, OutputError
 from phf.storage.file_list import damaged_files
 from phf.training import preemption
+from phf.training.callbacks import LogCallback
 from phf.training.plan import plan_run
 from phf.training.preemption import Agreement, Preemption
 from phf.training.run import train
@@ -70,7 +71,7 @@ def stop_at(step, signum=signal.SIGTERM):
     return show
 
 
-@pytest.mark.parametrize("sent", ["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("sent", ["SIGTERM", "SIGUSR1", "SIGHUP"])
 def test_the_step_is_saved_and_the_resumed_run_is_the_same(config, whole, tmp_path, sent):
     run_dir, said = tmp_path / "run", []
     with pytest.raises(
@@ -131,12 +132,27 @@ def test_minutes_that_mean_nothing_are_refused(config, minutes):
 
 
 def test_trainers_own_way_to_save_on_sigterm_is_refused(config, tmp_path):
-    with pytest.raises(ConfigError, match=r"enable_jit_checkpoint.*SIGTERM and SIGUSR1 save a checkpoint in any case"):
+    with pytest.raises(
+        ConfigError, match=r"enable_jit_checkpoint.*SIGTERM, SIGUSR1 and SIGHUP save a checkpoint in any case"
+    ):
         plan_run(tiny_config(config.dataset.datasets[0], **{"training.enable_jit_checkpoint": True}), tmp_path)
 
 
 class _State:
     global_step = 5
+
+
+def test_a_run_that_ends_early_for_another_reason_is_not_exported(config, whole, tmp_path, monkeypatch):
+    def ends(self, args, state, control, **_):
+        control.should_training_stop = state.global_step == 3
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LogCallback, "on_step_end", ends)
+        with pytest.raises(
+            OutputError, match=r"Training ended after step 3 of \d+, so .* has no model yet. Run again with"
+        ):
+            train(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "model").exists()
 
 
 def test_after_the_last_step_a_signal_ends_the_run_as_any_command():

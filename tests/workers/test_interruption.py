@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -57,6 +58,7 @@ def waiting(grace=600, work="time.sleep(600)", cleanup="pass"):
     [
         (signal.SIGTERM, "Terminated", 143),
         (signal.SIGUSR1, "Terminated", 138),
+        (signal.SIGHUP, "Terminated", 129),
         (signal.SIGINT, "KeyboardInterrupt", 130),
     ],
 )
@@ -82,6 +84,53 @@ def test_what_does_not_end_by_itself_is_ended():
     process = waiting(grace=0.2, work=IN_A_LIBRARY)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 143
+
+
+def test_a_closed_terminal_ends_a_program_that_can_still_save_its_state(tmp_path):
+    saved = str(tmp_path / "saved")
+    saving = f"print('saving', file=sys.stderr, flush=True); print('saving', flush=True); open({saved!r}, 'w')"
+    code = WAITING.format(grace=600, work="time.sleep(600)", cleanup=saving)
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    assert b"ready" in os.read(terminal, 64)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 129
+    assert (tmp_path / "saved").exists()
+
+
+SENT_WHILE_STARTING = """
+import builtins, os, signal, sys, threading
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+real_import, real_start = builtins.__import__, threading.Thread.start
+
+def importing(name, *more, **settings):
+    if name == "phf.cli.app" and {moment!r} == "import":
+        os.kill(os.getpid(), signal.{sent})
+    return real_import(name, *more, **settings)
+
+def start(thread):
+    if {moment!r} == "handlers":
+        os.kill(os.getpid(), signal.{sent})
+    real_start(thread)
+
+import phf.__main__
+sys.argv = ["phf", "list"]
+builtins.__import__, threading.Thread.start = importing, start
+phf.__main__.main()
+"""
+
+
+@pytest.mark.parametrize(("sent", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize("moment", ["import", "handlers"])
+def test_a_signal_while_the_program_starts_is_one_line(sent, status, moment):
+    code = SENT_WHILE_STARTING.format(sent=sent, moment=moment)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (status, "")
+    how = "Interrupted" if sent == "SIGINT" else f"Ended by {sent}"
+    again = f"{how}. Run the same command again to continue.\n"
+    assert ended.stderr == {"import": f"\nEnded by {sent}.\n", "handlers": again}[moment]
 
 
 def test_signals_that_come_together_are_one():

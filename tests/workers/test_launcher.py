@@ -1,8 +1,12 @@
 """What a launcher says: half of it is refused, and of several processes one speaks."""
 
+import subprocess
+import sys
+
 import pytest
 
 from phf.errors import ConfigError
+from phf.workers import launcher
 from phf.workers.launcher import check_alone, check_devices, check_launcher, check_visible_gpus, shows
 
 WHOLE = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "host", "MASTER_PORT": "29500"}
@@ -95,3 +99,49 @@ def test_an_error_that_all_raise_is_shown_by_the_first(monkeypatch):
         monkeypatch.setenv("LOCAL_RANK", local)
         shown.append((shows(shared, "a"), shows(own, "b")))
     assert shown == [(True, True), (False, False), (False, True)]  # before they have met: the first of each machine
+
+
+LAUNCHED = """
+import hashlib, time
+from phf.workers import launcher
+from phf.workers.interruption import ending_on_signals
+
+launcher.SECONDS_BETWEEN_LOOKS, launcher.SECONDS_TO_SAVE = 0.05, {seconds}
+with ending_on_signals(), launcher.ending_with_launcher({{"TORCHELASTIC_RUN_ID": "none"}}):
+    try:
+        print("ready", flush=True)
+        {work}
+    except KeyboardInterrupt as error:
+        print("saved after", type(error).__name__, flush=True)
+"""
+LAUNCHER = """
+import subprocess, sys
+subprocess.run([sys.executable, "-c", sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("work", "seconds", "expected"),
+    [
+        ("time.sleep(600)", 600, "saved after Terminated\n"),
+        ("hashlib.pbkdf2_hmac('sha256', b'a', b'b', 2 * 10**9)", 0.1, ""),
+    ],
+    ids=["it can save", "it is in a library"],
+)
+def test_a_process_whose_launcher_is_killed_ends(work, seconds, expected):
+    code = LAUNCHED.format(work=work, seconds=seconds)
+    process = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.kill()
+    said, errors = process.communicate(timeout=60)  # until the process that it started has ended, too
+    assert said == expected
+    assert "The launcher of this process (rank 0) has ended" in errors
+    assert ("could not end within" in errors) == (not expected)
+
+
+def test_other_processes_do_not_watch_their_parent(monkeypatch):
+    monkeypatch.setattr(launcher.threading, "Thread", None)
+    with launcher.ending_with_launcher(WHOLE):
+        pass

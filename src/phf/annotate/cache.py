@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from phf.corpus.sources.documents import fingerprint, is_annotated
 from phf.corpus.sources.listing import MANIFEST
 from phf.corpus.sources.parts import common_prefixes, list_corpus, names_clash
 from phf.scorers import build_scorer
-from phf.storage.cache import entry_path, keep_entry, trim
+from phf.storage.cache import entry_path, keep_entry, only_maker, trim
 
 MAX_BYTES = 200
 """Characters of a source's name in that of its folder: file systems allow 255, and files next to it need some too."""
@@ -40,10 +41,22 @@ def ensure_annotated(
     folder = keep_entry(
         entry_path("annotated", f"{_file_name(source)}-{key}"), f"{source}, {scorer_config['class_name']}, {segmenter}"
     )
-    is_new = not (folder / MANIFEST).is_file()
-    if announce is not None and is_new:
-        announce(f"Scoring {source} with {scorer_config['class_name']} (once; kept in {folder})")
-    annotate([source], scorer_config, segmenter, folder, workers, progress, announce=announce, prefix=prefix)
+    is_finished = (folder / MANIFEST).is_file()
+    with nullcontext() if is_finished else only_maker(folder, announce or (lambda message: None)):
+        is_new = not (folder / MANIFEST).is_file()  # nor has the process that was waited for made it
+        if announce is not None and is_new:
+            announce(f"Scoring {source} with {scorer_config['class_name']} (once; kept in {folder})")
+        annotate(
+            [source],
+            scorer_config,
+            segmenter,
+            folder,
+            workers,
+            progress,
+            announce=announce,
+            prefix=prefix,
+            check_content=False,
+        )
     if is_new:
         trim(folder.parents[1])
     return str(folder)

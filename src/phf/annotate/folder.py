@@ -66,8 +66,8 @@ def claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
             _delete_partial(output)  # of workers that died
 
 
-def finished(output: Path, settings: dict[str, Any]) -> Manifest | None:
-    """The manifest, if exactly this job is done and no shards have been deleted since.
+def finished(output: Path, settings: dict[str, Any], *, check_content: bool = False) -> Manifest | None:
+    """The manifest, if exactly this job is done and no shards have been deleted since, or damaged, if that is to be checked.
 
     A dataset that an older version finished, in smaller shards, counts as the same.
     """
@@ -76,7 +76,22 @@ def finished(output: Path, settings: dict[str, Any]) -> Manifest | None:
     of_folder = _read_job(output / JOB)
     changed = _differences(of_folder, settings)
     is_same = not changed or (changed == [SHARD_SETTINGS] and _is_older(of_folder))
-    return manifest if is_same and all(whole_shard(output, shard) for shard in manifest.shards) else None
+    is_whole = is_same and all(whole_shard(output, shard, check_content=check_content) for shard in manifest.shards)
+    return manifest if is_whole else None
+
+
+def forget_manifest(output: Path) -> None:
+    """Begin to rebuild the lost shards of a finished dataset; a warning names them."""
+    if (manifest := read_manifest(output)) is None:
+        return
+    lost = [shard["name"] for shard in manifest.shards if not whole_shard(output, shard, check_content=True)]
+    if lost:
+        logger.warning(
+            "%s: missing or damaged, and rebuilt: %s.",
+            visible_text(str(output)),
+            ", ".join(lost[:3]) + (f" and {len(lost) - 3:,} more" if len(lost) > 3 else ""),
+        )
+    (output / MANIFEST).unlink()
 
 
 def clear_pieces(output: Path) -> None:

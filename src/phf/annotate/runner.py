@@ -16,7 +16,7 @@ from typing import Any, Literal
 import phf
 from phf.annotate.backends.choice import Backend, score_pieces
 from phf.annotate.checks import check_columns, check_shards
-from phf.annotate.folder import SHARD_SETTINGS, check_apart, claimed, clear_pieces, finished
+from phf.annotate.folder import SHARD_SETTINGS, check_apart, claimed, clear_pieces, finished, forget_manifest
 from phf.annotate.job import SHARD_BYTES, Job
 from phf.annotate.pieces import piece_settings
 from phf.annotate.plan import Plan
@@ -27,7 +27,6 @@ from phf.corpus.formats.row_policy import ReadNotes, ReadOptions
 from phf.corpus.manifest import Manifest
 from phf.corpus.segmenting.segment import segmenter as check_segmenter
 from phf.corpus.sources.documents import fingerprint
-from phf.corpus.sources.listing import MANIFEST
 from phf.corpus.sources.parts import list_corpus
 from phf.errors import ConfigError, CorpusError
 from phf.scorers import build_scorer
@@ -80,6 +79,7 @@ def annotate(
     on_error: OnError = "stop",
     announce: Callable[[str], None] | None = None,
     prefix: str = "",
+    check_content: bool = True,
 ) -> Manifest:
     """Score every segment of `sources` and write the annotated dataset to the folder `output`.
 
@@ -100,6 +100,8 @@ def annotate(
         on_error: whether a row that cannot be read ends the job, or is counted in the manifest and skipped.
         announce: called with notes on the corpus before it is scored.
         prefix: put before the ids that are generated for documents without one.
+        check_content: whether a dataset that is finished is read through, so that damaged shards are rebuilt. Otherwise the
+            damage is found when they are read.
 
     Raises `OutputError` if `output` contains another job's work, is in use or cannot be written, `CorpusError` for a
     broken or empty corpus.
@@ -130,13 +132,14 @@ def annotate(
         **options.settings(),
         **({"prefix": prefix} if prefix else {}),
     }
-    if (manifest := finished(output, settings)) is not None:  # nothing is written: write permission is not needed
+    # nothing is written if it is finished: write permission is not needed
+    if (manifest := finished(output, settings, check_content=check_content)) is not None:
         return manifest
     check_columns(corpus, options)
     with claimed(output, settings):
-        if (manifest := finished(output, settings)) is not None:
+        if (manifest := finished(output, settings, check_content=check_content)) is not None:
             return manifest
-        (output / MANIFEST).unlink(missing_ok=True)  # shards have been deleted: they are rebuilt
+        forget_manifest(output)
         if announce is not None:
             for line in [*corpus.warnings, *corpus.notes.describe_left_out()]:
                 announce(line)

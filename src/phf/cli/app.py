@@ -1,6 +1,7 @@
 """`phf`: the commands, in pipeline order. What a command does is in the folder of its name."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -9,7 +10,7 @@ from phf.cli.audit import audit
 from phf.cli.cache import cache
 from phf.cli.evaluate import evaluate
 from phf.cli.export import export
-from phf.cli.group import Commands
+from phf.cli.group import Commands, show_interruption
 from phf.cli.label import label
 from phf.cli.listing import list_
 from phf.cli.profile import profile
@@ -23,7 +24,8 @@ from phf.cli.study import study
 from phf.cli.tamper import tamper
 from phf.cli.terminal import plain_warnings, say
 from phf.cli.train import train
-from phf.workers.interruption import ending_on_signals
+from phf.workers.interruption import ending_on_signals, exit_status
+from phf.workers.launcher import ending_with_launcher
 
 app = typer.Typer(
     cls=Commands,
@@ -74,7 +76,11 @@ app.command()(quickstart)
 app.add_typer(cache, name="cache")
 
 
-def main() -> None:
-    """Entry point of the console script."""
-    with ending_on_signals(), plain_warnings():
-        app()
+def main(before_it: Callable[[int, Any], None] | None = None) -> None:
+    """Run the command of the command line. `before_it`: handler of signals that the caller has set."""
+    try:
+        with ending_on_signals(before_it), ending_with_launcher(), plain_warnings():
+            app()
+    except KeyboardInterrupt as error:  # in the moments before and after the command
+        show_interruption(error, "")
+        raise SystemExit(exit_status(error)) from None

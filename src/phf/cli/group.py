@@ -63,7 +63,7 @@ class Group(TyperGroup):
 
 class Commands(Group):
     """The commands. A user's mistake ends in one message and its status; an interruption in a message and 130, 143 for SIGTERM,
-    138 for SIGUSR1, or 75 if its state was saved because of the signal."""
+    138 for SIGUSR1, 129 for SIGHUP, or 75 if its state was saved because of the signal."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         if args[:1] and args[0] in TAKES_OVERRIDES:
@@ -87,9 +87,14 @@ class Commands(Group):
                 show_error(message)
             raise typer.Exit(error.exit_status) from None
         except KeyboardInterrupt as error:
-            if rank() == 0:  # only one process of a launcher prints
-                errors.print(shown(_ending(error, ctx.invoked_subcommand or "")), soft_wrap=True)
+            show_interruption(error, ctx.invoked_subcommand or "")
             raise typer.Exit(exit_status(error)) from None
+
+
+def show_interruption(error: KeyboardInterrupt, command: str) -> None:
+    """Say what ended a command, and what is kept; only one process of a launcher does."""
+    if rank() == 0:
+        errors.print(shown(_ending(error, command)), soft_wrap=True)
 
 
 def _parsed(ctx: Any, name: str | None, command: Any, arguments: list[str]) -> tuple[dict[str, Any], list[Any]]:

@@ -1,13 +1,15 @@
 """The manifest of an annotated dataset."""
 
+import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from phf.corpus.shards import MANIFEST
+from phf.corpus.formats.stored import REMEDY
+from phf.corpus.shards import MANIFEST, OWN_HASH, check_manifest, manifest_sha256
 from phf.errors import CorpusError
 from phf.storage.files import write_json_atomic
-from phf.storage.reading import read_json_as, typed
+from phf.storage.reading import read_json, read_json_as, typed
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,13 @@ class Manifest:
     """Documents that have the id of an earlier one."""
     shard_bytes: int = 0
     """UTF-8 bytes of text at which a shard was finished; 0 in a dataset of an older version."""
+    sha256: str = ""
+    """Of everything above (`manifest_sha256`), when it was written; empty in a dataset of an older version."""
 
     def write(self, folder: Path) -> None:
         """Write it beside the shards, atomically."""
-        write_json_atomic(folder / MANIFEST, asdict(self))
+        values = json.loads(json.dumps(asdict(self)))
+        write_json_atomic(folder / MANIFEST, values | {OWN_HASH: manifest_sha256(values)})
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -51,6 +56,9 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     from phf.storage.shapes import Shard  # with pydantic, a tenth of what a worker needs to start
 
+    values = read_json(path, CorpusError, REMEDY)
+    if isinstance(values, dict):
+        check_manifest(values, str(path))
     advice = "Is that the manifest of an annotated dataset? Annotate again."
     manifest = read_json_as(Manifest, path, CorpusError, advice)
     typed(dict[str, list[Shard]], {"shards": manifest.shards}, str(path), CorpusError, advice)

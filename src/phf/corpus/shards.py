@@ -1,5 +1,7 @@
 """The shards of an annotated dataset, checked against its manifest: a folder that has lost one is not the dataset."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -7,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from phf.corpus.formats.kinds import kind_by_name
-from phf.corpus.formats.stored import LFS_POINTER_BYTES, StoredFile, reaching, refuse_pointer
+from phf.corpus.formats.stored import LFS_POINTER_BYTES, REMEDY, StoredFile, is_url, reaching, refuse_pointer
 from phf.errors import CorpusError
+from phf.storage.content import content_sha256
 from phf.storage.reading import parse_json, read_json
 
 MANIFEST = "manifest.json"
 """In a folder that `phf annotate` has finished. Written last."""
-REMEDY = f"Copy the dataset again, or delete {MANIFEST} and run the same phf annotate again."
+OWN_HASH = "sha256"
+"""Key of a manifest under which it has the hash of everything else in it; those of earlier versions have none."""
 
 
 def listed_shards(folder: Path, *, alone: bool = True) -> list[StoredFile] | None:
@@ -49,15 +53,43 @@ def listed_remote_shards(folder: str, there: Mapping[str, StoredFile]) -> list[S
     return files
 
 
-def whole_shard(folder: Path, shard: Mapping[str, Any]) -> bool:
-    """Whether a shard exists, with its original size."""
+def known_content(file: StoredFile) -> StoredFile:
+    """A file with the hash that a manifest next to it lists; unchanged if none does."""
+    path = Path(file.location)
+    if is_url(file.location) or not file.location.endswith(".parquet") or not path.with_name(MANIFEST).is_file():
+        return file
+    try:
+        manifest = path.with_name(MANIFEST)
+        shards = _shards_of(read_json(manifest, CorpusError, REMEDY), str(manifest)) or []
+    except CorpusError:
+        return file  # one file is asked for, not the dataset
+    return next((replace(file, sha256=shard.get("sha256")) for shard in shards if shard["name"] == file.name), file)
+
+
+def whole_shard(folder: Path, shard: Mapping[str, Any], *, check_content: bool = False) -> bool:
+    """Whether a shard exists, with its original size and, if that is to be checked, its original content."""
     path = folder / shard["name"]
-    return path.is_file() and path.stat().st_size == shard.get("num_bytes", path.stat().st_size)
+    if not path.is_file() or path.stat().st_size != shard.get("num_bytes", path.stat().st_size):
+        return False
+    return not check_content or content_sha256(path) == shard.get("sha256", content_sha256(path))
+
+
+def manifest_sha256(manifest: Mapping[str, Any]) -> str:
+    """Hash of everything in a manifest apart from this hash."""
+    values = {key: value for key, value in manifest.items() if key != OWN_HASH}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def check_manifest(manifest: Mapping[str, Any], where: str) -> None:
+    """Raises `CorpusError` for a manifest that is not as it was written."""
+    if manifest.get(OWN_HASH, "") not in ("", manifest_sha256(manifest)):
+        raise CorpusError(f"{where} is damaged: a value in it is not what was written. {REMEDY}")
 
 
 def _shards_of(manifest: Any, where: str) -> list[dict[str, Any]] | None:
     if not isinstance(manifest, dict) or not {"phf_version", "shards"} <= manifest.keys():
         return None  # another program's file of that name
+    check_manifest(manifest, where)
     shards = manifest["shards"]
     if not isinstance(shards, list) or not all(_is_described(shard) for shard in shards):
         raise CorpusError(f"{where}: its 'shards' are not a list of names with their counts. {REMEDY}")
@@ -75,7 +107,8 @@ def _is_described(shard: Any) -> bool:
         or Path(shard["name"]).name != shard["name"]
     ):
         return False
-    return all(isinstance(shard.get(key, 0), int) for key in ("num_documents", "num_bytes"))
+    counts = (shard.get(key, 0) for key in ("num_documents", "num_bytes"))
+    return all(isinstance(count, int) for count in counts) and isinstance(shard.get("sha256", ""), str)
 
 
 def _checked(folder: str, shard: Mapping[str, Any], there: Mapping[str, StoredFile]) -> StoredFile:
@@ -90,7 +123,7 @@ def _checked(folder: str, shard: Mapping[str, Any], there: Mapping[str, StoredFi
         raise CorpusError(
             f"{name} has {file.num_bytes:,} bytes, but {shard['num_bytes']:,} according to {MANIFEST}. {REMEDY}"
         )
-    return file
+    return replace(file, sha256=shard.get("sha256"))
 
 
 def _refuse_others(folder: str, names: Sequence[str], shards: Sequence[Mapping[str, Any]]) -> None:

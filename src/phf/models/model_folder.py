@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from phf.errors import CorpusError
 from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer
 from phf.runs.layout import CONFIG, EVALUATION, run_of_model
+from phf.storage.file_list import FILE_LIST
 from phf.storage.files import file_sha256
 from phf.storage.hub import offline_where_unreachable
 from phf.storage.pretrained import first_sentence, is_unreachable, without_progress_bar
@@ -139,6 +140,10 @@ def load_folder_lm(folder: Path) -> Any:
     return pretrained_lm(str(folder), "MODEL_DIR", device, dtype=dtype)
 
 
+def _model_files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.suffix in MODEL_FILES and path.name != FILE_LIST]
+
+
 def model_hashes(folder: Path) -> dict[str, str]:
     """File -> SHA-256 of every file that determines the model's output: weights, configuration, tokenizer."""
-    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.suffix in MODEL_FILES}
+    return {path.name: file_sha256(path) for path in _model_files(folder)}

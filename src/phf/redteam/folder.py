@@ -1,6 +1,5 @@
 """`phf redteam`: the search on a model folder, written as a run folder."""
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -84,7 +83,7 @@ def write_pool(path: Path, entries: Iterable[PoolEntry]) -> None:
 
 
 def finish(writer: RunWriter, folder: Path, config: Config, target: Target, lines: Sequence[Mapping[str, Any]]) -> None:
-    """The files that make a folder a run folder; `metrics.jsonl` comes last and marks it as complete.
+    """The files that make a folder a run folder; `metrics.jsonl` comes last and marks it as complete. Then rounds are deleted.
 
     `lines`: the numbers of each round.
     """
@@ -104,7 +103,7 @@ def finish(writer: RunWriter, folder: Path, config: Config, target: Target, line
     }
     writer.write_provenance(provenance)
     writer.write_metrics((number, 0, line) for number, line in enumerate(lines))
-    shutil.rmtree(writer.folder / "rounds", ignore_errors=True)  # all of it is in pool.jsonl now
+    RoundFiles(writer.folder).delete()
 
 
 def _scored_samples(trials: Sequence[Trial], target: Target) -> ScoredSamples:

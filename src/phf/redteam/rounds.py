@@ -1,6 +1,7 @@
 """The results of each round, in a file that is complete or absent: a killed search resumes from its finished rounds."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from phf.storage.files import is_unused, only_job, write_json_atomic, write_text
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import RoundFile
 
+ROUNDS = "rounds"
+DELETED = ".rounds.partial"
+"""What `ROUNDS` is called while it is deleted."""
 JOB = "job.json"
 """The settings that the search, or replay, of a folder began with."""
 
@@ -49,7 +53,7 @@ class RoundFiles:
     """The folder `rounds` of an output folder."""
 
     def __init__(self, output: Path) -> None:
-        self.folder = output / "rounds"
+        self.folder = output / ROUNDS
 
     def done_or(self, name: str, work: Callable[[], Round]) -> Round:
         """The round called `name`: read if it was finished before, otherwise computed and written."""
@@ -59,6 +63,13 @@ class RoundFiles:
         finished = work()
         write_text_atomic(path, finished.to_json())
         return finished
+
+    def delete(self) -> None:
+        """Delete them, when all of them is in the files of results: the last step of a job."""
+        aside = self.folder.with_name(DELETED)
+        if self.folder.is_dir():
+            self.folder.rename(aside)  # some of them would look like an interrupted job
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager
@@ -70,14 +81,19 @@ def claimed(output: Path, job: Mapping[str, Any]) -> Iterator[None]:
     _refuse_used(output)
     with only_job(output):
         _claim(output, json.loads(json.dumps(job)))
+        shutil.rmtree(output / DELETED, ignore_errors=True)
         for partial in output.rglob(".*.partial"):  # of a job that was killed
             partial.unlink(missing_ok=True)
         yield
 
 
 def _refuse_used(output: Path) -> None:
-    """Refuse a folder of others, without leaving even a lock in it."""
-    if (output / METRICS).exists():
+    """Refuse a folder of others, without leaving even a lock in it.
+
+    A job that was killed after it had written its results, but not deleted its rounds, is finished by the next command.
+    """
+    if (output / METRICS).exists() and not (output / ROUNDS).is_dir():
+        shutil.rmtree(output / DELETED, ignore_errors=True)
         raise OutputError(f"{output} already contains results. Choose another folder with --output.")
     if not (output / JOB).is_file() and not is_unused(output):
         raise OutputError(f"{output} is not empty and was not made by phf redteam. Choose another with --output.")

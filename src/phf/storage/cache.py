@@ -17,15 +17,38 @@ from filelock import FileLock, Timeout
 
 import phf
 from phf.errors import ConfigError, OutputError
-from phf.storage.cache_entries import PARTIAL, delete, entries, leftover_bytes, prune, remove_partials, set_aside
+from phf.storage.cache_entries import (
+    PARTIAL,
+    delete,
+    entries,
+    leftover_bytes,
+    made_bytes,
+    prune,
+    remove_partials,
+    set_aside,
+)
 from phf.storage.cache_locks import cache_root, keep_in_use, lock_of, making_of, record_of, using
 from phf.storage.files import acquire_if_supported, write_json_atomic
 from phf.storage.sizes import parse_size, size_text
 
-__all__ = ["cache_root", "entry_path", "keep_entry", "made_once", "opened_entry", "size_limit", "trim", "using"]
+__all__ = [
+    "cache_root",
+    "entry_path",
+    "keep_entry",
+    "made_once",
+    "only_maker",
+    "opened_entry",
+    "size_limit",
+    "trim",
+    "using",
+]
 
 LIMIT = "PHF_CACHE_LIMIT"
 DEFAULT_LIMIT = "200GB"
+STALLED_SECONDS = 3600.0
+"""How long a process that makes an entry may write nothing before others stop waiting for it."""
+LOOK_SECONDS = 10.0
+"""Between looks at what it has written."""
 
 
 def entry_path(kind: str, name: str) -> Path:
@@ -84,12 +107,12 @@ def made_once(
     `make(partial)` writes a file or a folder, which is then renamed to `path`: it is there as a whole, or not at all. Other
     processes that want the same entry wait. What a dead process left of it is removed.
 
-    Raises `OutputError` where the cache cannot be written.
+    Raises `OutputError` where the cache cannot be written, or as `only_maker` does.
     """
     keep_entry(path, source)
     if is_whole(path):
         return path
-    with _output_errors(path), _only_maker(path, announce) as is_alone:
+    with _output_errors(path), only_maker(path, announce) as is_alone:
         if is_whole(path):  # by the process that was waited for
             return path
         if is_alone:
@@ -147,19 +170,41 @@ def _write_record(path: Path, source: str) -> None:
 
 
 @contextmanager
-def _only_maker(path: Path, announce: Callable[[str], None]) -> Iterator[bool]:
-    """Make `path` in one process at a time; on a file system without locks, where it yields False, in any number."""
+def only_maker(path: Path, announce: Callable[[str], None]) -> Iterator[bool]:
+    """Make the entry at `path` in one process at a time; on a file system without locks, where it yields False, in any number.
+
+    While another process makes it, this one waits, after a line that says so. Raises `OutputError` if that process has written
+    nothing for `STALLED_SECONDS`; one that ends holds nothing any more.
+    """
     lock = FileLock(making_of(path))
-    try:
+    with _output_errors(path):
         lock_of(path).parent.mkdir(parents=True, exist_ok=True)
-        acquire_if_supported(lock, timeout=0)
-    except Timeout:
-        announce(f"Waiting for another process that makes {path}")
-        acquire_if_supported(lock)
+        try:
+            acquire_if_supported(lock, timeout=0)
+        except Timeout:
+            announce(f"Waiting for another process that makes {path}")
+            _wait_for_maker(path, lock)
     try:
         yield lock.is_locked
     finally:
         lock.release()
+
+
+def _wait_for_maker(path: Path, lock: FileLock) -> None:
+    last_size, changed_at = -1, time.monotonic()
+    while True:
+        try:
+            acquire_if_supported(lock, timeout=LOOK_SECONDS)
+            return
+        except Timeout:
+            size = made_bytes(path)
+        if size != last_size:
+            last_size, changed_at = size, time.monotonic()
+        elif time.monotonic() - changed_at >= STALLED_SECONDS:
+            raise OutputError(
+                f"Another process is making {path}, but has written nothing for {STALLED_SECONDS / 60:,.0f} minutes: it may "
+                f"hang. End it, then run again; what it has written is kept. It holds a lock on {making_of(path)}."
+            )
 
 
 def _rename(partial: Path, path: Path, is_whole: Callable[[Path], bool]) -> None:

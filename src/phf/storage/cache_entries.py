@@ -171,6 +171,12 @@ def _forget(path: Path) -> None:
         file.unlink(missing_ok=True)
 
 
+def made_bytes(path: Path) -> int:
+    """Bytes of an entry and of unfinished copies of it."""
+    partials = (child for child in _children(path.parent) if _owner_of_partial(child) == path)
+    return sum(map(_size, (path, *partials)))
+
+
 def set_aside(path: Path) -> None:
     """Remove a damaged entry even if it is in use: processes that have mapped it into memory keep their mapping."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")

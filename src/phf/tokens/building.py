@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from phf.corpus.dataset import in_batches, read_annotated
 from phf.corpus.sources.parts import Part
 from phf.errors import ConfigError, CorpusError
+from phf.storage.cache import only_maker
 from phf.storage.cache_entries import PARTIAL
-from phf.storage.cache_locks import making_of
-from phf.storage.files import acquire_if_supported, atomic_write
+from phf.storage.file_list import FILE_LIST, add_to_file_list
+from phf.storage.files import atomic_write
 from phf.tokens.backends import Backend, encode_parts
 from phf.tokens.encoded import Altered, avg_score_array, score_array
 from phf.tokens.joining import Joining, output_errors
 from phf.tokens.pieces import Corpus, End, Piece, PieceFiles
 from phf.tokens.selection import ENOUGH_DOCUMENTS, check_altered
-from phf.tokens.store import TokenStore, avg_file, open_store, score_file
+from phf.tokens.store import TokenStore, avg_file, files_of_scores, open_store, score_file, store_damage
 
 logger = logging.getLogger(__name__)
 
@@ -60,15 +60,20 @@ def build_store(
         return store
     with output_errors(folder):
         stores_dir.mkdir(parents=True, exist_ok=True)
-    with _alone(making_of(folder)):
+    with only_maker(folder, logger.warning):
         store = open_store(folder)
         if store is None:
             if folder.exists():
-                logger.warning("The token store %s is incomplete or in another format: it is rebuilt.", folder)
+                problems = "; ".join(store_damage(folder)) or "it is incomplete or in another format"
+                logger.warning("The token store %s is rebuilt: %s.", folder, problems)
             encode = partial(encode_parts, processes=processes, backend=backend, ray_address=ray_address)
             _build(folder, corpus, max_altered_documents, encode, progress)
             store = TokenStore(folder)
         if not store.has_scores(corpus.scores_column):
+            if all((folder / name).exists() for name in files_of_scores(corpus.scores_column)):
+                logger.warning(
+                    "The scores '%s' of the token store %s are damaged: read again.", corpus.scores_column, folder
+                )
             add_scores(store, corpus)
     return store
 
@@ -103,6 +108,8 @@ def add_scores(store: TokenStore, corpus: Corpus) -> None:
         with atomic_write(store.folder / name) as temporary, temporary.open("wb") as file:
             for array in arrays:
                 file.write(array.data)
+    if (store.folder / FILE_LIST).is_file():
+        add_to_file_list(store.folder, files_of_scores(corpus.scores_column))
 
 
 def _build(folder: Path, corpus: Corpus, max_altered_documents: float, encode: _Encode, progress: Progress) -> None:
@@ -176,16 +183,3 @@ def _encode(
                     check_altered(num_altered, num_documents, max_altered_documents, examples)
             joining.take(files, stops)
     return [stop for stop in stops if stop is not None]
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock while the block runs; on a file system without locks nothing is held."""
-    lock = FileLock(path)
-    with output_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        acquire_if_supported(lock)
-    try:
-        yield
-    finally:
-        lock.release()

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from phf.errors import OutputError
+from phf.storage.file_list import write_file_list
 from phf.storage.files import write_json_atomic
 from phf.tokens.encoded import DOCUMENT, FORMAT, MAX_EXAMPLES, EncodedDocuments
 from phf.tokens.pieces import Corpus, PieceFiles
@@ -120,8 +121,10 @@ class Joining:
             "segments_dtype": segments_dtype,
             "altered": self._altered,
             "made_of": {"sources": list(corpus.sources), "tokenization": corpus.tokenization},
+            "listed": True,
         }
         write_json_atomic(folder / META, meta)
+        write_file_list(folder)
 
 
 def _narrow(wide: Path, narrow: Path, dtype: str) -> None:

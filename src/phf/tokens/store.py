@@ -8,15 +8,16 @@ A folder of plain arrays:
     document_ids.bin         UTF-8, the ids of the documents
     scores-COLUMN.bin        float32 [segments], NaN where unscored; one for each column of scores that was asked for
     avg_scores-COLUMN.bin    float32 [documents]
-    meta.json                sizes and types, sources and tokenization; written last
+    meta.json                sizes and types, sources and tokenization
+    files.json               the files with their sizes and hashes; written last. Earlier versions wrote none
 
 Nothing about thresholds, control tokens, filters, seeds, lengths of blocks or held-out shares is in it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -24,10 +25,13 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from phf.errors import CorpusError, OutputError
+from phf.storage.file_list import FILE_LIST, damaged_files
 from phf.storage.reading import read_json_as
 from phf.tokens.encoded import DOCUMENT, Altered
 
 META = "meta.json"
+FILES = (META, "ids.bin", "segments.bin", "documents.bin", "document_ids.bin")
+"""Of every store, besides those of scores."""
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -48,6 +52,8 @@ class StoreMeta(TypedDict):
     """Examples of documents that the tokenizer changes."""
     made_of: dict[str, Any]
     """For people: sources, tokenizer, tokenization."""
+    listed: NotRequired[Literal[True]]
+    """There is a list of the files; those of an earlier version have none."""
 
 
 class TokenStore:
@@ -89,9 +95,10 @@ class TokenStore:
         return sorted(column for column in columns if self.has_scores(column))
 
     def has_scores(self, column: str) -> bool:
-        """Whether the scores of this column are complete."""
+        """Whether the scores of this column are complete and undamaged."""
         sizes = {score_file(column): self.meta["num_segments"] * 4, avg_file(column): self.meta["num_documents"] * 4}
-        return all(_has_size(self.folder / name, size) for name, size in sizes.items())
+        is_whole = all(_has_size(self.folder / name, size) for name, size in sizes.items())
+        return is_whole and not store_damage(self.folder, files_of_scores(column))
 
     def scores(self, column: str) -> np.ndarray:
         """float32 [segments], NaN where unscored. Raises `CorpusError` naming the columns there are."""
@@ -144,15 +151,20 @@ class TokenStore:
 
 
 def open_store(folder: Path) -> TokenStore | None:
-    """The store in a folder; None if there is none, or if it is truncated, incomplete or in another format.
+    """The store in a folder; None if there is none, or if it is damaged, incomplete or in another format.
 
-    Sizes are checked, and that those of documents, segments and ids agree; ids and scores themselves are not.
+    Its files are compared with their list, which a process does once; those of an earlier version by their sizes, and it is
+    checked that those of documents, segments and ids agree.
     """
+    if store_damage(folder):
+        return None
     try:
         store = TokenStore(folder)
     except OutputError:
         return None
     meta = store.meta
+    if meta.get("listed") and not (folder / FILE_LIST).is_file():
+        return None
     sizes = {
         "ids.bin": meta["num_tokens"] * np.dtype(meta["ids_dtype"]).itemsize,
         "segments.bin": meta["num_segments"] * np.dtype(meta["segments_dtype"]).itemsize,
@@ -171,6 +183,16 @@ def open_store(folder: Path) -> TokenStore | None:
     return store if is_whole else None
 
 
+def store_damage(folder: Path, names: Collection[str] | None = None) -> list[str]:
+    """What is wrong with files of a store by their list, a phrase for each; empty for a store without a list.
+
+    `names`: the files; None: all apart from scores, which are checked column by column.
+    """
+    if not (folder / FILE_LIST).is_file():
+        return []
+    return damaged_files(folder, FILES if names is None else names)
+
+
 def score_file(column: str) -> str:
     """Name of the file with the scores of a column, whatever the column is called."""
     return f"scores-{quote(column, safe='')}.bin"
@@ -179,6 +201,11 @@ def score_file(column: str) -> str:
 def avg_file(column: str) -> str:
     """Name of the file with the average scores of documents by a column."""
     return f"avg_scores-{quote(column, safe='')}.bin"
+
+
+def files_of_scores(column: str) -> tuple[str, str]:
+    """Names of both."""
+    return score_file(column), avg_file(column)
 
 
 def _has_size(path: Path, size: int) -> bool:

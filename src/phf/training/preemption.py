@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback
 
+from phf.errors import OutputError
 from phf.workers.interruption import Requests, StoppedError
 
 
@@ -60,7 +61,7 @@ class Agreement:
 
 
 class Preemption(TrainerCallback):
-    """Saves a checkpoint and ends training after SIGTERM or SIGUSR1, and saves one every `save_minutes`.
+    """Saves a checkpoint and ends training after SIGTERM, SIGUSR1 or SIGHUP, and saves one every `save_minutes`.
 
     Comes after the evaluations in Trainer's callbacks, so that a step that is saved has been evaluated, unless a signal
     interrupted the evaluation: that is then made when the run is resumed.
@@ -131,6 +132,14 @@ class Preemption(TrainerCallback):
         return StoppedError(
             f"Stopped by {_name(self.stopped_by)} after step {step:,}: {run_dir}/checkpoint-{step}. {advice}"
         )
+
+
+def unfinished(run_dir: Path, step: int, max_steps: int) -> OutputError:
+    """The error of a run that ended without having been asked to, so that its model is not exported as a finished one."""
+    return OutputError(
+        f"Training ended after step {step:,} of {max_steps:,}, so {run_dir} has no model yet. Run again with --resume to "
+        "continue from its last checkpoint."
+    )
 
 
 def _name(signum: int) -> str:

@@ -38,7 +38,7 @@ from phf.training.meter import Meter, flops_per_token, measure_device
 from phf.training.micro_batch import is_out_of_memory, out_of_memory
 from phf.training.phases import Phases
 from phf.training.plan import Plan, plan_run, recorded_choices
-from phf.training.preemption import Agreement, Preemption
+from phf.training.preemption import Agreement, Preemption, unfinished
 from phf.training.settings.preflight import Preflight, check_with_tokenizer, preflight, pretrained_value_head
 from phf.training.settle import settle
 from phf.training.sharing import Sharing
@@ -72,8 +72,9 @@ def train(
     other activities and their progress.
 
     A folder that holds a finished or interrupted run is refused unless `resume`, which continues from its last sound
-    checkpoint so that every later step is what it would have been. Raises `StoppedError` after a step at which SIGTERM or
-    SIGUSR1 asked for it, when its checkpoint is written; an evaluation that they interrupt is made when the run is resumed.
+    checkpoint so that every later step is what it would have been. Raises `StoppedError` after a step at which SIGTERM,
+    SIGUSR1 or SIGHUP asked for it, when its checkpoint is written; an evaluation that they interrupt is made when the run is
+    resumed.
     """
     transformers_logging.disable_progress_bar()
     plan = plan_run(config, run_dir)
@@ -261,6 +262,8 @@ def _train(
         ) from error
     if preemption.stopped_by:
         raise preemption.ending(run_dir, trainer.state.global_step, not plan.arguments.save_only_model)
+    if trainer.state.global_step < plan.arithmetic.max_steps:  # something in Trainer that we do not know of
+        raise unfinished(run_dir, trainer.state.global_step, plan.arithmetic.max_steps)
     trainer.check_weights()
     if is_main:
         spike_log.complete()

@@ -1,16 +1,20 @@
 """How a program stops when asked to: gracefully the first time, then at once; or later, when its state has been saved."""
 
+import errno
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-ASKING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""What schedulers send, long enough before they end a program that it can save its state."""
+if sys.platform != "win32":
+    import termios
+
+ASKING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
+"""What schedulers send, long enough before they end a program that it can save its state; SIGHUP when a terminal closes."""
 STOP = (signal.SIGINT, *ASKING)
 STOPPED = 75
 """Exit status of a program that has saved its state because it was asked to stop: EX_TEMPFAIL, "try again later"."""
@@ -22,7 +26,7 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGUSR1, raised where Ctrl-C raises `KeyboardInterrupt`: what cleans up then does so now."""
+    """SIGTERM, SIGUSR1 or SIGHUP, raised where Ctrl-C raises `KeyboardInterrupt`: what cleans up then does so now."""
 
     def __init__(self, signum: int = signal.SIGTERM) -> None:
         super().__init__()
@@ -76,6 +80,7 @@ class Requests:
         """The handler of a signal."""
         if os.getpid() != self._process:  # a fork, such as a data-loading worker: its parent decides what becomes of it
             return
+        _leave_closed_terminal()
         now = time.monotonic()
         if not self.first:
             self.first, self._time = signum, now
@@ -93,7 +98,7 @@ _requests: Requests | None = None
 
 @contextmanager
 def remembering_signals() -> Iterator[Requests]:
-    """In this block SIGTERM and SIGUSR1 are remembered, for a program that saves its state and then stops by itself.
+    """In this block SIGTERM, SIGUSR1 and SIGHUP are remembered, for a program that saves its state and then stops by itself.
 
     There is no time limit meanwhile; a second SIGTERM ends the process at once, as always, and so does Ctrl-C. Only in
     the main thread, and not where a signal has the handler of another program.
@@ -150,28 +155,29 @@ class _RaiseOnce:
     raised = False
 
     def __call__(self, signum: int, _frame: Any) -> None:
+        _leave_closed_terminal()
         if not self.raised:
             self.raised = True
             raise KeyboardInterrupt if signum == signal.SIGINT else Terminated(signum)
 
 
 @contextmanager
-def ending_on_signals() -> Iterator[None]:
-    """In this block SIGTERM and SIGUSR1 raise `Terminated`, once; a second signal, or the end of `GRACE_SECONDS`, ends the
-    process.
+def ending_on_signals(before_it: Callable[[int, Any], None] | None = None) -> Iterator[None]:
+    """In this block SIGTERM, SIGUSR1 and SIGHUP raise `Terminated`, once; a second signal, or the end of `GRACE_SECONDS`, ends
+    the process.
 
     The second works even while the main thread is inside a library and hears nothing. For the main thread of a program;
-    where SIGTERM has another handler already, that one stays.
+    where SIGTERM has another handler already than `before_it`, that one stays.
     """
     is_ours = threading.current_thread() is threading.main_thread() and hasattr(signal, "set_wakeup_fd")
-    if not is_ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if not is_ours or signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, before_it):
         yield
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     raise_once = _RaiseOnce()
-    ours = (signal.SIG_DFL, signal.default_int_handler)  # not where the caller has it ignored
+    ours = (signal.SIG_DFL, signal.default_int_handler, before_it)  # not where the caller has it ignored
     handlers = {signum: handler for signum in STOP if (handler := signal.getsignal(signum)) in ours}
     for signum in handlers:
         signal.signal(signum, raise_once)
@@ -221,5 +227,21 @@ def _end_after_grace(signum: int) -> None:
 def _end(signum: int) -> None:
     cursor = SHOW_CURSOR if sys.stderr.isatty() else b""
     name = signal.Signals(signum).name
-    os.write(2, cursor + f"\nEnded by {name} at once. Finished work is kept; run again to continue.\n".encode())
+    with suppress(OSError):  # of a closed terminal
+        os.write(2, cursor + f"\nEnded by {name} at once. Finished work is kept; run again to continue.\n".encode())
     os._exit(128 + signum)
+
+
+def _leave_closed_terminal() -> None:
+    """Print to nowhere from now on if the terminal has been closed: an error while printing must not keep a program from
+    saving its state."""
+    if sys.platform == "win32":
+        return
+    for descriptor in (1, 2):
+        try:
+            termios.tcgetattr(descriptor)
+        except termios.error as error:
+            if error.args[0] == errno.EIO:
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)

@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from phf.errors import ConfigError, PhfError
 from phf.text import visible
@@ -13,6 +16,10 @@ RANK, LOCAL_RANK, WORLD_SIZE = "RANK", "LOCAL_RANK", "WORLD_SIZE"
 """Number of this process, its number on this machine, number of all processes."""
 MEETING = ("MASTER_ADDR", "MASTER_PORT")
 """Where the processes find each other."""
+LAUNCHED = "TORCHELASTIC_RUN_ID"
+"""Set by `torchrun`, which watches over its processes; `srun` and the like end them even when they are killed themselves."""
+SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_TO_SAVE = 45.0
 SECONDS_TO_ASK = 2.0
 """For processes that meet the same error to ask who shows it."""
 VISIBLE_GPUS = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
@@ -54,6 +61,37 @@ def check_launcher(environment: Mapping[str, str] = os.environ) -> None:
             f"{WORLD_SIZE} is {size}, but the environment lacks {' and '.join(absent)}: the processes cannot find each other. "
             f"{advice}"
         )
+
+
+@contextmanager
+def ending_with_launcher(environment: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """In this block a process that `torchrun` or `accelerate launch` started ends when that has been killed: first as SIGTERM
+    ends it, so that a run saves its state, and after `SECONDS_TO_SAVE` at once. Nobody else would end it."""
+    if LAUNCHED not in environment:
+        yield
+        return
+    is_over = threading.Event()
+    threading.Thread(target=_watch_launcher, args=(os.getppid(), is_over), daemon=True).start()
+    try:
+        yield
+    finally:
+        is_over.set()
+
+
+def _watch_launcher(launcher: int, is_over: threading.Event) -> None:
+    while os.getppid() == launcher:
+        if is_over.wait(SECONDS_BETWEEN_LOOKS):
+            return
+    _say(f"The launcher of this process (rank {rank()}) has ended, so it ends too; a training run is saved first.")
+    os.kill(os.getpid(), signal.SIGTERM)
+    if not is_over.wait(SECONDS_TO_SAVE):
+        _say(f"Rank {rank()} could not end within {SECONDS_TO_SAVE:.0f} seconds and is ended. Finished work is kept.")
+        os._exit(128 + signal.SIGTERM)
+
+
+def _say(message: str) -> None:
+    with suppress(OSError):  # what the launcher passed on may be closed
+        os.write(2, f"{message}\n".encode())
 
 
 def check_alone(command: str, environment: Mapping[str, str] = os.environ) -> None:

@@ -135,6 +135,7 @@ def test_checkpoints_of_earlier_versions_are_read_and_reported_as_unverified(con
         ("optimizer.pt", flip),
         ("scheduler.pt", cut),
         ("rng_state.pth", empty),
+        ("rng_state.pth", remove),
         ("model.safetensors", cut),
         ("model.safetensors", empty),
         ("log_window_0.json", cut),
@@ -146,7 +147,7 @@ def test_what_can_be_seen_to_be_damaged_without_a_list_is(run_dir, name, change)
     change(run_dir / "checkpoint-4" / name)
     said = []
     assert sound_checkpoint(run_dir, said.append) == run_dir / "checkpoint-2"
-    assert f"checkpoint-4 is damaged: {name} " in said[0]
+    assert f"checkpoint-4 is damaged: {name}" in said[0]
 
 
 def test_weights_of_another_model_are_not_read(config, run_dir):

@@ -101,6 +101,7 @@ class ParquetRows:
     def __init__(self, file: StoredFile) -> None:
         import pyarrow.parquet as pq
 
+        file.check_content()
         self._file = file
         self._table = pq.ParquetFile(file.location, pre_buffer=False, buffer_size=BUFFER_BYTES)
         self.names: list[str] = self._table.schema_arrow.names

@@ -11,7 +11,10 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from phf.corpus.formats.compression import DAMAGE, compression_of, decompressed
 from phf.errors import CorpusError, MissingExtraError
+from phf.storage.content import content_sha256
 
+REMEDY = "Copy the dataset again, or delete manifest.json and run the command that made the dataset."
+"""For a dataset that is not what its manifest says: what is intact of it is kept when it is rebuilt."""
 HEAD_BYTES = 2**16
 """Bytes of the content of a file, enough to recognise its kind."""
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -45,6 +48,8 @@ class StoredFile:
     """Changes when the content does: modification time in ns, or the store's equivalent."""
     num_rows: int | None = None
     """Number of its rows, if known from elsewhere."""
+    sha256: str | None = None
+    """Hash of its content, if known from elsewhere."""
 
     @classmethod
     def local(cls, path: str | Path) -> "StoredFile":
@@ -58,9 +63,10 @@ class StoredFile:
         return self.location.rpartition("/")[2]
 
     def open(self) -> BinaryIO:
-        """The open file, to be closed by the caller. Raises `CorpusError` if it cannot be opened."""
+        """The open file, to be closed by the caller. Raises `CorpusError` if it cannot be opened, or is damaged."""
         if not is_url(self.location):
             with reading(self.location):
+                self.check_content()
                 return Path(self.location).open("rb")
         with reaching(self.location):
             store, path = file_system(self.location)
@@ -71,6 +77,14 @@ class StoredFile:
         if self.num_rows not in (None, num_rows):
             raise CorpusError(
                 f"{self.location} has {num_rows:,} rows, but the manifest next to it says {self.num_rows:,}. Annotate again."
+            )
+
+    def check_content(self) -> None:
+        """Raise `CorpusError` unless a local file has the expected content, which a process reads once for that."""
+        if self.sha256 is not None and not is_url(self.location) and content_sha256(self.location) != self.sha256:
+            raise CorpusError(
+                f"{self.location} is damaged: it has the size, but not the content (SHA-256) that the manifest next to it "
+                f"lists. {REMEDY}"
             )
 
     def identity(self, real_folders: dict[str, str]) -> str:

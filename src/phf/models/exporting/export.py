@@ -16,6 +16,7 @@ from phf.feedback import Prompting, prefix_token_ids
 from phf.models.exporting.exported_tokenizer import save_tokenizer
 from phf.models.value_head import ValueHead
 from phf.models.vocabulary import end_ids
+from phf.storage.file_list import write_file_list
 from phf.tokens.document_start import document_start
 
 CERTAIN = 10_000.0
@@ -44,6 +45,7 @@ def export_model(
             torch.save(value_head.state_dict(), weights)
             (partial / "value_head.pt").write_bytes(weights.getvalue())
         prompting.save(partial, tokenizer.convert_ids_to_tokens(document_start(tokenizer)))
+        write_file_list(partial, [path for path in sorted(partial.iterdir()) if _is_silent(path)])
         if folder.exists():
             shutil.rmtree(folder)
         partial.rename(folder)
@@ -54,6 +56,11 @@ def export_model(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_silent(path: Path) -> bool:
+    """Whether damage to the file would give another model without an error. Others are small, and a person may edit them."""
+    return path.suffix in (".safetensors", ".pt") or path.name == "tokenizer.json"
 
 
 def generation_config(tokenizer: Any, prompting: Prompting, ends: list[int]) -> GenerationConfig:

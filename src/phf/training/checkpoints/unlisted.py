@@ -14,7 +14,7 @@ TORCH_FILES = (".pt", ".pth", ".bin")
 
 
 def unreadable_files(folder: Path) -> list[str]:
-    """Files that are truncated or do not match the checksums of their format: a phrase for each.
+    """Files that are missing, truncated or do not match the checksums of their format: a phrase for each.
 
     The format of weights (safetensors) has no checksums: only their sizes are known to be right.
     """
@@ -29,6 +29,8 @@ def unreadable_files(folder: Path) -> list[str]:
             problem = _json_problem(path)
         if problem:
             problems.append(f"{path.name} {problem}")
+    if not any(folder.glob("rng_state*.pth")):
+        problems.append("rng_state.pth, the random state, is missing")
     return problems
 
 

@@ -48,7 +48,7 @@ REFUSED = {
         "a batch that changes would change what a step is; lower per_device_train_batch_size",
     ),
     "ignore_data_skip": (False, "a resumed run would train on the same blocks again"),
-    "enable_jit_checkpoint": (False, "SIGTERM and SIGUSR1 save a checkpoint in any case"),
+    "enable_jit_checkpoint": (False, "SIGTERM, SIGUSR1 and SIGHUP save a checkpoint in any case"),
     "use_liger_kernel": (False, "the head and the loss are already computed in chunks, so it does not apply"),
     "liger_kernel_config": (None, "liger's kernels are not used"),
     "dataloader_in_order": (True, "the order of the blocks would depend on how fast workers are"),
