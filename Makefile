@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 
-.PHONY: quickstart test sweep faults lint format clean
+.PHONY: quickstart test sweep faults lint format docs clean
 
 quickstart: $(RUN)
 	$(BIN)/phf quickstart
@@ -26,6 +26,12 @@ lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation site, in build/docs; a broken link or a page that is not in the navigation is an error.
+docs: $(DEV)
+	$(BIN)/python docs/site/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
 
 format: $(DEV)
 	$(BIN)/ruff check --fix .

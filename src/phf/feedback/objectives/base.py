@@ -75,7 +75,8 @@ class Objective:
         name -> [tokens], NaN for a target to leave out. Nothing by default.
 
         Args:
-            scores, values: [tokens], as `token_loss` gets them.
+            scores: [tokens], as `token_loss` gets them.
+            values: the same.
         """
         return {}
 
