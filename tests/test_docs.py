@@ -153,6 +153,28 @@ def test_every_objective_and_metric_is_documented():
     assert SCORERS.entries  # scorers have pages of their own
 
 
+def pages_of(nav) -> list[str]:
+    """The pages in a part of the navigation."""
+    if isinstance(nav, str):
+        return [nav]
+    return [page for item in nav for page in pages_of(item.values() if isinstance(item, dict) else item)]
+
+
+def test_every_page_is_in_the_navigation_of_the_site_once():
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    assert sorted(pages_of(nav)) == sorted(page.name for page in DOCS), "add the page to `nav` in mkdocs.yml"
+
+
+def test_generated_pages_are_current(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs/site"))
+    before = set(sys.modules)
+    generated = {name: page() for name, page in importlib.import_module("generate").PAGES.items()}
+    for name in {"generate", "commands", "configuration", "cells"} - before:
+        del sys.modules[name]
+    stale = [name for name, text in generated.items() if (ROOT / "docs" / name).read_text(encoding="utf-8") != text]
+    assert stale == [], "write them again: python docs/site/generate.py"
+
+
 def test_the_checks_can_fail(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("`phf trian --task x`\n```sh\nphf train --tusk pep8 \\\n  --dry-run\n```\n[x](#a-b)\n# A b\n")

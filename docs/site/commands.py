@@ -14,7 +14,7 @@ from phf.cli.group import TAKES_OVERRIDES
 INTRODUCTION = """# Command line
 
 Every command with its arguments and options. This page is generated from the application (`python docs/site/generate.py`);
-`phf COMMAND --help` shows the same in a terminal. Commands are listed in the order in which a project uses them. What each
+`--help` after any of them shows the same in a terminal. They are listed in the order in which a project uses them. What each
 does is explained in the [guide](guide.md), with [exit statuses](guide.md#signals-and-exit-statuses).
 """
 PLACEHOLDERS = {int: "N", float: "NUMBER", Path: "PATH"}
