@@ -18,6 +18,10 @@ class ConfigError(PhfError):
     """The configuration is wrong: edit the named key and run again."""
 
 
+class SecretError(ConfigError):
+    """A configuration or command line holds a secret, which is not shown: put it into an environment variable."""
+
+
 class CorpusError(PhfError):
     """A corpus or dataset cannot be used in its present state: repair the named file and line, or choose another source."""
 

@@ -20,7 +20,7 @@ def unfolding(levels: int) -> str:
     [
         ("a: &x [*x]", "it contains itself"),
         ("b: 1\na: &x {y: {z: *x}}", "line 2: .*it contains itself"),
-        (unfolding(9), "line 5: .*it expands to more than 100,000 values"),
+        (unfolding(9), "line 5: .*it expands to more than 50,000 values"),
         ("a: " + "[" * 1000, "nested more than 100 deep"),
         ("a: " + "{a: " * 150 + "1" + "}" * 150, "nested more than 100 deep"),
         ("a: 1\nb: 2\na: 3", "line 3: .*'a' occurs twice"),

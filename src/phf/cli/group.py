@@ -10,7 +10,8 @@ from typer.core import TyperGroup
 from phf.cli.annotate import workers_ahead
 from phf.cli.blame import set_by
 from phf.cli.terminal import errors, show_error, shown
-from phf.errors import PhfError
+from phf.errors import PhfError, SecretError
+from phf.storage.secrets import refuse_secrets
 from phf.workers.interruption import StoppedError, Terminated, exit_status
 from phf.workers.launcher import check_alone, rank, shows
 
@@ -33,6 +34,8 @@ KEPT = {
 """Command -> what an interruption leaves behind."""
 TAKES_OVERRIDES = ("train", "refresh", "evaluate", "redteam", "study", "tamper")
 """The commands among whose arguments KEY=VALUE is an override."""
+SHOWS_ONLY = ("score", "list", "quickstart")
+"""The commands that do not write what they are given: the others record their command line."""
 OF_AN_AGENT = re.compile(r"^--(\w+(?:\.\w+)+=)")
 """How the agent of a sweep (Weights & Biases) writes an override; options have no dot in their names."""
 ALONE = ("annotate", "label", "reward", "redteam", "audit", "refresh", "quickstart", "study", "tamper")
@@ -48,6 +51,8 @@ class Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As for any group; an option that is given twice is refused, since all but the last value would be ignored."""
         name, command, rest = super().resolve_command(ctx, args)
+        if name not in SHOWS_ONLY:
+            refuse_secrets(rest, f"phf {name}")
         if command is not None:
             _, parameters = _parsed(ctx, name, command, rest)
             parameter: Any
@@ -77,7 +82,8 @@ class Commands(Group):
         try:
             return super().invoke(ctx)
         except PhfError as error:
-            overrides = ctx.obj or () if ctx.invoked_subcommand in TAKES_OVERRIDES else ()
+            is_blamed = ctx.invoked_subcommand in TAKES_OVERRIDES and not isinstance(error, SecretError)
+            overrides = ctx.obj or () if is_blamed else ()
             message = str(error) + set_by(str(error), overrides)
             try:
                 is_ours = shows(error, message)

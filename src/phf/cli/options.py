@@ -49,8 +49,10 @@ def scorer_section(text: str, option: str = "--scorer") -> dict[str, Any]:
     if not text.lstrip().startswith("{"):
         return {"class_name": text}
     from phf.storage.plain_yaml import parse_yaml
+    from phf.storage.secrets import redacted, refuse_secrets
 
-    section = parse_yaml(text, f"{option} {text}", ConfigError, SCORER_FORM)
+    section = parse_yaml(text, f"{option} {redacted(text)}", ConfigError, SCORER_FORM)
+    refuse_secrets(section, option)
     if not isinstance(section, dict) or not all(isinstance(key, str) for key in section):
         raise ConfigError(f"{option} {text}: is not a YAML mapping. {SCORER_FORM}")
     return section

@@ -4,24 +4,24 @@ Answers are checked field by field: servers differ in what they leave out, and n
 """
 
 import json
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from phf.errors import ConfigError, CorpusError, MissingExtraError, ServerError
+from phf.clients.address import address, key_of
+from phf.clients.bounded import bounded_client
+from phf.errors import CorpusError, MissingExtraError, ServerError
 from phf.storage.reading import parse_json
 from phf.text import visible
 
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
-KEY_PREFIXES = ("hf_", "sk_", "gsk_", "nvapi_", "xai_")
-"""Keys of providers that could be names of environment variables begin like this; those with other characters cannot be."""
 NO_KEY = "none"
 """The key for a local server that does not ask for one; the client insists on a key."""
 UNREACHABLE = "cannot be reached"
 """`ServerError.reason` where no connection to the server was possible."""
+MAX_ANSWER_BYTES = 2**25
+"""Of one answer, decompressed: dozens of times what the longest ones take, such as log-probabilities of hundreds of samples."""
+SHORTEST_SECRET = 8
+"""Characters of a key that is a secret; shorter ones are words such as "none", which may be part of any text."""
 BODY_CHARS = 300
 """Characters of a server's answer that an error message shows."""
 
@@ -58,11 +58,11 @@ class CompletionsServer:
         model: the name the server knows the model by.
         api_key_env: name of the environment variable that holds the key. Without it, a server on this machine is
             used without a key, and any other server is an error.
-        timeout: seconds to wait for one answer.
+        timeout: seconds to wait for one answer, until it is complete.
         max_retries: how often a request is sent again after 408, 409, 429, a 5xx, a timeout or a broken connection,
             waiting 0.5 s, 1 s, ... at most 8 s, or as long as the server asks (`Retry-After`, at most 2 minutes).
 
-    Every method raises `ServerError`, which never holds the key.
+    Every method raises `ServerError`. Neither it nor an answer holds the key, even if the server repeats it.
     """
 
     def __init__(
@@ -78,26 +78,18 @@ class CompletionsServer:
         except ModuleNotFoundError as error:
             raise MissingExtraError("Asking a model server", "openai", "openai") from error
         self._openai = openai
-        parts = _split_url(base_url)
-        self.base_url = base_url.rstrip("/") + ("" if parts.path.strip("/") else "/v1")
+        self.base_url = address(base_url)
         self.model = model
         self.api_key_env = api_key_env
         self.timeout = timeout
         self.max_retries = max_retries
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", api_key_env) or api_key_env.startswith(KEY_PREFIXES):
-            raise ConfigError(  # without the value
-                "api_key_env is not the name of an environment variable. If it is the key itself: put it into an environment "
-                "variable, and set api_key_env to the name of that variable."
-            )
-        key = os.environ.get(api_key_env)
-        if not key and parts.hostname not in LOCAL_HOSTS:
-            raise ConfigError(
-                f"The environment variable {api_key_env} is not set, so there is no key for {self.base_url}. Set it, or "
-                "choose another variable in api_key_env; a server that does not need a key accepts any text."
-            )
-        self._key = key or NO_KEY
+        self._key = key_of(self.base_url, api_key_env) or NO_KEY
         self._client = openai.OpenAI(
-            base_url=self.base_url, api_key=self._key, timeout=timeout, max_retries=max_retries
+            base_url=self.base_url,
+            api_key=self._key,
+            timeout=timeout,
+            max_retries=max_retries,
+            http_client=bounded_client(openai.DefaultHttpxClient, timeout, MAX_ANSWER_BYTES),
         )
 
     def complete(
@@ -203,7 +195,7 @@ class CompletionsServer:
         body = {"model": self.model, **{key: value for key, value in request.items() if value is not None}}
         where = f"{self.base_url}/{path}, model '{visible(self.model)}'"
         try:
-            text = self._client.post(f"/{path}", body=body, cast_to=str)
+            content: bytes = self._client.post(f"/{path}", body=body, cast_to=bytes)
         except openai.APITimeoutError:
             raise ServerError(
                 f"{where}: no answer within {self.timeout:g} seconds, after {self.max_retries + 1} attempts. "
@@ -218,8 +210,11 @@ class CompletionsServer:
             ) from None
         except openai.APIStatusError as error:
             raise self._refused(where, error.status_code, error.response.text) from None
+        text = content.decode("utf-8", "replace")
+        if len(content) > MAX_ANSWER_BYTES:
+            raise self.malformed(path, f"it is longer than {MAX_ANSWER_BYTES:,} bytes. Request less at a time")
         try:
-            answer = parse_json(text, "the answer", CorpusError)
+            answer = self._without_key(parse_json(text, "the answer", CorpusError))
         except CorpusError:
             raise self.malformed(path, f"it is not JSON: {self.shown(text)}") from None
         choices = answer.get("choices") if isinstance(answer, dict) else None
@@ -258,6 +253,18 @@ class CompletionsServer:
                 text = text.replace(key, "***")
         return visible(text.strip(), BODY_CHARS)
 
+    def _without_key(self, value: Any) -> Any:
+        """The answer without a key that the server repeats."""
+        if len(self._key) < SHORTEST_SECRET:
+            return value
+        if isinstance(value, str):
+            return value.replace(self._key, "***")
+        if isinstance(value, list):
+            return [self._without_key(item) for item in value]
+        if isinstance(value, dict):
+            return {self._without_key(key): self._without_key(item) for key, item in value.items()}
+        return value
+
     def _text(self, choice: dict[str, Any], path: str) -> str:
         text = choice.get("text")
         if not isinstance(text, str):
@@ -285,14 +292,3 @@ class CompletionsServer:
 def is_logprob(value: object) -> bool:
     """JSON as Python reads it also has NaN, infinities and numbers that overflow."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e9 < value < 1e-3
-
-
-def _split_url(base_url: str) -> Any:
-    """The parts of `base_url`. Raises `ConfigError` if it is not the URL of a server, or contains a secret."""
-    parts = urlsplit(base_url)
-    if "@" in base_url or parts.query or parts.fragment:
-        what = "a user name or password" if "@" in base_url else "a query (after ? or #)"
-        raise ConfigError(f"base_url contains {what}; remove it and set a key with api_key_env.")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"base_url is {base_url!r}; it must be like http://localhost:8000/v1.")
-    return parts

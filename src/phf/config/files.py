@@ -27,10 +27,14 @@ from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
 from phf.storage.plain_yaml import parse_yaml, read_yaml
 from phf.storage.reading import short
+from phf.storage.secrets import refuse_secrets
 
 SHIPPED = resources.files("phf") / "configs"
 TASK_FILES = ("pretrain", "finetune", "quickstart", "packages", "emails")
 """File names that are tasks; every other file next to them is a method."""
+
+MAX_PROBLEMS = 20
+"""Mistakes that one error lists."""
 
 
 def load_config(
@@ -156,8 +160,10 @@ def parse_config(values: Mapping[str, Any], origins: Mapping[KeyPath, str] | Non
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        problems = [_describe(problem, origins) for problem in error.errors()]
-        raise ConfigError("\n".join(problems)) from None
+        found = error.errors(include_url=False)
+        problems = [_describe(problem, origins) for problem in found[:MAX_PROBLEMS]]
+        more = [f"... and {len(found) - MAX_PROBLEMS:,} more problems."] if len(found) > MAX_PROBLEMS else []
+        raise ConfigError("\n".join(problems + more)) from None
     if problems := [
         f"{origin_of(at, origins)}: {_dotted(at)} {what}" for at, what in named_problems(config.model_dump())
     ]:
@@ -226,6 +232,7 @@ def read_sections(path: Path) -> dict[str, Any]:
     values = read_yaml(path, ConfigError)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError(f"{path}: contains no sections (dataset:, model:, training:, ...).")
+    refuse_secrets(values, str(path))
     return values
 
 

@@ -8,6 +8,7 @@ from phf.config.released import current_path
 from phf.errors import ConfigError
 from phf.storage.plain_yaml import parse_yaml
 from phf.storage.reading import short
+from phf.storage.secrets import redacted, refuse_secrets
 
 
 def merge(base: Any, update: Any, origin: str, origins: dict[KeyPath, str], at: KeyPath = ()) -> Any:
@@ -38,10 +39,12 @@ def apply_override(values: dict[str, Any], override: str, origins: dict[KeyPath,
     """Set one value in place; returns a warning if its key has a different name today."""
     path, separator, text = override.partition("=")
     keys = path.strip().split(".")
+    refuse_secrets({path.strip(): text.strip()} if separator else override, "--override")
     if not separator or not all(keys):
         raise ConfigError(f"--override {override}: write it as section.key=value.")
     keys, warnings = current_path(keys, f"--override {override}")
-    value = parse_yaml(text, f"--override {override.strip()}", ConfigError)
+    value = parse_yaml(text, f"--override {redacted(override.strip())}", ConfigError)
+    refuse_secrets({path.strip(): value}, "--override")
     target: Any = values
     at: list[str | int] = []
     for depth, key in enumerate(keys[:-1]):

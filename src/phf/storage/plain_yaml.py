@@ -13,8 +13,9 @@ import yaml
 
 from phf.storage.reading import INTEGERS, MAX_DEPTH, ErrorType, decode, read_bytes, sentence, short
 
-MAX_BYTES = 10_000_000
-MAX_VALUES = 100_000
+MAX_BYTES = 2_000_000
+"""Of a file, and of all texts with aliases expanded."""
+MAX_VALUES = 50_000
 """Maximum number of values with all aliases expanded: nine aliases of nine aliases of ... make a billion values."""
 
 
@@ -57,6 +58,30 @@ class PlainLoader(yaml.SafeLoader):
         character: [rule for rule in rules if rule[0] != "tag:yaml.org,2002:timestamp"]
         for character, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._num_values = 0
+        self._depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """A node. What is too large or too deep is refused here, before the rest of it is parsed, which takes long."""
+        self._num_values += 1
+        if self._num_values > MAX_VALUES:
+            raise _error(self.peek_event(), f"it has more than {MAX_VALUES:,} values")
+        if self._depth > MAX_DEPTH:
+            raise RecursionError
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        """An opening bracket; the scanner reads ahead, in a time that is quadratic in their number."""
+        if self.flow_level > MAX_DEPTH:
+            raise RecursionError
+        super().fetch_flow_collection_start(token)
 
     def get_single_node(self) -> Any:
         """The document, if it is finite and not too large with all aliases expanded."""
@@ -128,10 +153,10 @@ PlainLoader.add_implicit_resolver(
 )
 
 
-def _check_size(node: Any, known: dict[int, tuple[int, int]], above: set[int]) -> tuple[int, int]:
-    """-> (number of values with all aliases expanded, depth) of a node."""
+def _check_size(node: Any, known: dict[int, tuple[int, int, int]], above: set[int]) -> tuple[int, int, int]:
+    """-> (number of values with all aliases expanded, characters of their texts, depth) of a node."""
     if isinstance(node, yaml.ScalarNode):
-        return 1, 0
+        return 1, len(node.value), 0
     if id(node) in known:
         return known[id(node)]
     if id(node) in above:
@@ -140,17 +165,19 @@ def _check_size(node: Any, known: dict[int, tuple[int, int]], above: set[int]) -
         raise RecursionError
     above.add(id(node))
     children = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
-    size, depth = 1, 0
+    size, chars, depth = 1, 0, 0
     for child in children:
-        more, below = _check_size(child, known, above)
-        size, depth = size + more, max(depth, below + 1)
+        more, longer, below = _check_size(child, known, above)
+        size, chars, depth = size + more, chars + longer, max(depth, below + 1)
     above.remove(id(node))
     if size > MAX_VALUES:
         raise _error(node, f"it expands to more than {MAX_VALUES:,} values")
+    if chars > MAX_BYTES:
+        raise _error(node, f"it expands to more than {MAX_BYTES:,} characters")
     if depth > MAX_DEPTH:
         raise RecursionError
-    known[id(node)] = size, depth
-    return size, depth
+    known[id(node)] = size, chars, depth
+    return size, chars, depth
 
 
 def _error(node: Any, problem: str) -> yaml.MarkedYAMLError:

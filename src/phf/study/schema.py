@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from phf.config.files import MAX_PROBLEMS
 from phf.config.schema.generation import FileName
 from phf.config.schema.section import Section
 from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
 from phf.storage.plain_yaml import read_yaml
 from phf.storage.reading import short
+from phf.storage.secrets import refuse_secrets
 
 SHIPPED = resources.files("phf.study") / "shipped"
 
@@ -102,6 +104,7 @@ def read_study(name: str) -> tuple[str, Study]:
     values = read_yaml(path, ConfigError)
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: is not a study: it must have the keys tasks and methods.")
+    refuse_secrets(values, str(path))
     return path.stem, parse_study(values, str(path))
 
 
@@ -110,7 +113,8 @@ def parse_study(values: dict[str, Any], where: str) -> Study:
     try:
         return Study.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(_describe(problem, where) for problem in error.errors())) from None
+        found = error.errors(include_url=False)[:MAX_PROBLEMS]
+        raise ConfigError("\n".join(_describe(problem, where) for problem in found)) from None
 
 
 def shipped_studies() -> dict[str, str]:

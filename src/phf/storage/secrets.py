@@ -1,0 +1,102 @@
+"""Secrets do not belong in configurations, which are saved with every run and published: they are refused unseen.
+
+Known shapes of keys, passwords in URLs, and values of keys that are called after a secret. Precise rather than complete:
+hashes, revisions, paths and texts are none of these.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from phf.errors import SecretError
+
+ADVICE = (
+    "secrets are not kept in configurations, and it is not shown. Put it into an environment variable: HF_TOKEN for the Hub, "
+    "or the one that api_key_env names for a server."
+)
+_SHAPES = re.compile(
+    r"""(?<![A-Za-z0-9_-])(?:
+      hf_(?![0-9a-f]+(?![A-Za-z0-9]))[A-Za-z0-9]{20,}    # Hugging Face; a hash in hexadecimal digits is not one
+    | api_org_[A-Za-z0-9]{20,}
+    | sk-(?:[a-z0-9]{2,10}-)*(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]*[A-Za-z0-9]{16}[A-Za-z0-9_-]*    # OpenAI, Anthropic, OpenRouter
+    | (?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,}        # Stripe
+    | (?:gsk|nvapi|xai|pplx|fw|r8|tgp_v1|csk|wandb_v1|dckr_pat|dop_v1)[_-](?=[A-Za-z_-]*[0-9])(?:[A-Za-z0-9_-]{20,})
+    | AIza[A-Za-z0-9_-]{35}                              # Google
+    | (?:AKIA|ASIA)[A-Z0-9]{16}                          # Amazon
+    | gh[oprsu]_[A-Za-z0-9]{30,} | github_pat_[A-Za-z0-9_]{22,}
+    | glpat-[A-Za-z0-9_-]{20,}
+    | xox[abeoprs]-[A-Za-z0-9-]{10,}                     # Slack
+    | npm_[A-Za-z0-9]{36} | pypi-[A-Za-z0-9_-]{50,}
+    | eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.     # a JSON Web Token
+    )""",
+    re.VERBOSE,
+)
+_IN_TEXT = re.compile(
+    r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----|^\s*(?:authorization:\s*)?(?:bearer|basic)\s+\S{12,}\s*$", re.I
+)
+_IN_URL = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]*:[^\s/?#@]+@"
+    r"|[?&](?:x-amz-signature|x-goog-signature|sig|signature|token|access_token|api[_-]?key|key|password)=[^\s&]{8,}",
+    re.IGNORECASE,
+)
+_NAMES = re.compile(
+    r"(?:^|[._-])(?:(?:api|access|secret|private|account)[_-]?key|password|passwd|passphrase|secret|credentials?"
+    r"|(?:auth|access|api|hub|hf|hugging_?face|bearer|refresh|github|wandb)[_-]?token|authorization)$",
+    re.IGNORECASE,
+)
+"""Keys that hold a secret, and nothing else."""
+_TOKEN = re.compile(r"(?:^|[._-])token$", re.IGNORECASE)
+"""Keys that may hold a secret, or a token of a text."""
+_OPAQUE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_.-]{16,}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LONGEST_WORD = 20
+"""Characters without an underscore in the name of an environment variable that is not written in capitals."""
+
+
+def is_secret(text: str) -> bool:
+    """Whether a text is, or contains, what looks like a credential. A text of several words is one only as a whole."""
+    if len(text.split()) > 1:
+        return _IN_TEXT.search(text) is not None
+    return (_SHAPES.search(text) or _IN_URL.search(text) or _IN_TEXT.search(text)) is not None
+
+
+def redacted(text: str) -> str:
+    """The text with *** for whatever in it has the shape of a credential."""
+    for shape in (_SHAPES, _IN_URL):
+        text = shape.sub("***", text)
+    return text
+
+
+def is_name_of_variable(text: str) -> bool:
+    """Whether a text is the name of an environment variable, rather than the key that is in one."""
+    if not _VARIABLE.fullmatch(text) or is_secret(text):
+        return False
+    words = [word for word in text.split("_") if len(word) >= LONGEST_WORD]
+    return all(word.isupper() and not any(digit in word for digit in "0123456789") for word in words)
+
+
+def refuse_secrets(values: Any, where: str) -> None:
+    """Raises `SecretError`, which names the key and does not show its value, for the first secret among plain values."""
+    for key, problem in _problems(values, "", ""):
+        raise SecretError(f"{where}: {key}{problem}; {ADVICE}")
+
+
+def _problems(value: Any, path: str, key: str) -> Iterator[tuple[str, str]]:
+    shown = f"'{path}' " if path else "it "
+    if isinstance(value, dict):
+        for inner, item in value.items():
+            if is_secret(str(inner)):
+                yield shown, "has a key that looks like a credential"
+                return
+            yield from _problems(item, f"{path}.{inner}" if path else str(inner), str(inner))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _problems(item, f"{path}.{number}", key)
+    elif isinstance(value, str) and value.strip():
+        if key.endswith("_env"):
+            if not is_name_of_variable(value):
+                yield shown, "is not the name of an environment variable, and may be the key itself"
+        elif is_secret(value) or (_TOKEN.search(key) and _OPAQUE.fullmatch(value)):
+            yield shown, "looks like a credential"
+        elif _NAMES.search(key):
+            yield shown, "is a secret by its name"
