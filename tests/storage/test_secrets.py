@@ -57,7 +57,7 @@ def test_what_has_the_shape_of_a_credential_is_refused_with_its_key_and_without_
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_hashes_names_paths_and_texts_are_no_false_alarms(text):
+def test_hashes_names_paths_and_texts_are_not_taken_for_secrets(text):
     assert not is_secret(text)
     refuse_secrets({"a": text, "revision": text, "prompts": [text], "prefix": text}, "FILE")
 
