@@ -160,9 +160,9 @@ def parse_config(values: Mapping[str, Any], origins: Mapping[KeyPath, str] | Non
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        problems = [_describe(problem, origins) for problem in found[:MAX_PROBLEMS]]
-        more = [f"... and {len(found) - MAX_PROBLEMS:,} more problems."] if len(found) > MAX_PROBLEMS else []
+        errors = error.errors(include_url=False)
+        problems = [_describe(problem, origins) for problem in errors[:MAX_PROBLEMS]]
+        more = [f"... and {len(errors) - MAX_PROBLEMS:,} more problems."] if len(errors) > MAX_PROBLEMS else []
         raise ConfigError("\n".join(problems + more)) from None
     if problems := [
         f"{origin_of(at, origins)}: {_dotted(at)} {what}" for at, what in named_problems(config.model_dump())

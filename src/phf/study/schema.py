@@ -113,8 +113,8 @@ def parse_study(values: dict[str, Any], where: str) -> Study:
     try:
         return Study.model_validate(values)
     except ValidationError as error:
-        found = error.errors(include_url=False)[:MAX_PROBLEMS]
-        raise ConfigError("\n".join(_describe(problem, where) for problem in found)) from None
+        errors = error.errors(include_url=False)[:MAX_PROBLEMS]
+        raise ConfigError("\n".join(_describe(problem, where) for problem in errors)) from None
 
 
 def shipped_studies() -> dict[str, str]:
