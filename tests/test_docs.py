@@ -1,5 +1,7 @@
 """The documents are true: Python in them runs, commands and YAML are accepted, links lead somewhere."""
 
+import ast
+import functools
 import importlib
 import itertools
 import re
@@ -24,6 +26,7 @@ PAGES = [*DOCS, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHAN
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NAME = re.compile(r"# ([\w-]+\.(?:py|yml))\n")
 COMMANDS = get_command(app).commands
+REFUSAL = re.compile(r"raise (?:Config|Corpus|Scorer|Objective|Method|Checkpoint|Model|Output|Server)Error\(")
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -119,7 +122,7 @@ def test_yaml_is_configuration(page, tmp_path):
             continue
         path = tmp_path / f"{number}.yml"
         path.write_text(code, encoding="utf-8")
-        is_task = all(re.search(rf"^{name}:", code, re.MULTILINE) for name in ("dataset", "model", "generation"))
+        is_task = all(re.search(rf"^{name}:", code, re.MULTILINE) for name in ("dataset", "(model|size)", "generation"))
         if is_task:
             load_config(task=str(path))
         else:
@@ -173,6 +176,55 @@ def test_generated_pages_are_current(monkeypatch):
         del sys.modules[name]
     stale = [name for name, text in generated.items() if (ROOT / "docs" / name).read_text(encoding="utf-8") != text]
     assert stale == [], "write them again: python docs/site/generate.py"
+
+
+@functools.cache
+def texts_of_the_source() -> dict[str, str]:
+    """Room -> the texts in its code, a line of their own each; what is inserted into one is a single \x00."""
+    texts: dict[str, list[str]] = {}
+    for path in (ROOT / "src/phf").rglob("*.py"):
+        of_room = texts.setdefault(path.relative_to(ROOT / "src/phf").parts[0], [])
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.JoinedStr(values=parts):
+                    pieces = (part.value if isinstance(part, ast.Constant) else "\0" for part in parts)
+                    of_room.append("".join(pieces))
+                case ast.Constant(value=str(text)):
+                    of_room.append(text)
+    return {room: "\n".join(text.replace("\n", " ") for text in of_room) for room, of_room in texts.items()}
+
+
+def quoted_messages() -> list[str]:
+    """The messages in the tables of the page on troubleshooting."""
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8").partition("## No message")[0]
+    cells = re.findall(r"^\| (`.*?`(?:, `.*?`)?)(?: \(a warning\))? \| ", page, re.MULTILINE)
+    return [message.replace("\\|", "|") for cell in cells for message in re.findall(r"`([^`]+)`", cell)]
+
+
+def occurs(message: str, texts: str) -> bool:
+    """Whether the parts of a message between its ellipses follow each other in one of the texts."""
+    parts = list(filter(None, message.split("…")))
+    is_there = all(part in texts for part in parts)
+    return is_there and (len(parts) == 1 or bool(re.search(".*?".join(map(re.escape, parts)), texts)))
+
+
+def test_messages_in_troubleshooting_are_those_of_the_source():
+    everywhere = "\n".join(texts_of_the_source().values())
+    messages = quoted_messages()
+    assert len(messages) > 100
+    assert [message for message in messages if not occurs(message, everywhere)] == []
+    assert not occurs("is a Git LFS pointer, and not the data", everywhere)
+
+
+def test_every_room_that_refuses_something_is_in_troubleshooting():
+    messages = quoted_messages()
+    raising = {
+        path.relative_to(ROOT / "src/phf").parts[0]
+        for path in (ROOT / "src/phf").rglob("*.py")
+        if REFUSAL.search(path.read_text(encoding="utf-8"))
+    }
+    texts = texts_of_the_source()
+    assert [room for room in sorted(raising) if not any(occurs(message, texts[room]) for message in messages)] == []
 
 
 def test_the_checks_can_fail(tmp_path):
