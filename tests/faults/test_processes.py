@@ -119,3 +119,31 @@ def test_training_leaves_no_process_when_its_launcher_ends(sent, tmp_path, count
         1,
         f"none of 2 after {seconds:.0f} s",
     )
+
+
+def test_runs_on_a_cold_cache_wait_for_the_one_that_annotates(tmp_path, counts):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "config.yaml").write_text(dump_config(tiny_config(tiny_corpus(tmp_path / "corpus"))))
+    arguments = [sys.executable, "-m", "phf", "train", "--config", str(tmp_path / "config.yaml")]
+    environment = {**os.environ, "PHF_CACHE": str(tmp_path / "cache")}
+    runs = [
+        subprocess.Popen(
+            [*arguments, "--output-dir", str(tmp_path), "--run-name", f"run-{number}"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    said = [run.communicate(timeout=600)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0] * 4, said
+    assert sum("Scoring " in text for text in said) == 1
+    weights = {(tmp_path / f"run-{number}" / "model" / "model.safetensors").read_bytes() for number in range(4)}
+    assert len(weights) == 1
+    waited = sum("Waiting for another process" in text for text in said)
+    counts["`phf train` started four times at once on an empty cache"] = (
+        4,
+        f"all finish with the same weights, {waited} waited",
+    )

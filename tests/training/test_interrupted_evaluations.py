@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -119,6 +120,16 @@ def test_a_run_whose_first_evaluation_is_interrupted_begins_again(config, whole,
     assert not list(run_dir.glob("checkpoint-*"))
     train(config, run_dir, resume=True)
     assert_same(run_dir, whole)
+
+
+def test_a_run_that_is_resumed_at_its_last_checkpoint_repeats_no_line(config, whole, tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(whole, run_dir)
+    for _ in range(2):
+        shutil.rmtree(run_dir / "model")  # killed when it had done everything but that
+        train(config, run_dir, resume=True)
+        assert (run_dir / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+        assert_same(run_dir, whole)
 
 
 def test_an_evaluation_may_be_interrupted_again(config, whole, tmp_path, monkeypatch):

@@ -73,10 +73,14 @@ class Commands(Group):
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         if args[:1] and args[0] in TAKES_OVERRIDES:
             args = [args[0], *(OF_AN_AGENT.sub(r"\1", argument, count=1) for argument in args[1:])]
-        if args[:1] == ["annotate"]:  # before anything is converted to its type, for which much is imported
-            options, _ = _parsed(ctx, args[0], self.commands[args[0]], args[1:])
-            ctx.with_resource(workers_ahead(options))
-        return super().parse_args(ctx, args)
+        try:
+            if args[:1] == ["annotate"]:  # before anything is converted to its type, for which much is imported
+                options, _ = _parsed(ctx, args[0], self.commands[args[0]], args[1:])
+                ctx.with_resource(workers_ahead(options))
+            return super().parse_args(ctx, args)
+        except KeyboardInterrupt as error:
+            show_interruption(error, args[0] if args else "")
+            raise typer.Exit(exit_status(error)) from None
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.corpus.formats.kinds import kind_by_name
-from phf.corpus.formats.stored import LFS_POINTER_BYTES, REMEDY, StoredFile, is_url, reaching, refuse_pointer
+from phf.corpus.formats.stored import LFS_POINTER_BYTES, REMEDY, StoredFile, reaching, refuse_pointer
 from phf.errors import CorpusError
 from phf.storage.content import content_sha256
 from phf.storage.reading import parse_json, read_json
@@ -53,17 +53,28 @@ def listed_remote_shards(folder: str, there: Mapping[str, StoredFile]) -> list[S
     return files
 
 
-def known_content(file: StoredFile) -> StoredFile:
-    """A file with the hash that a manifest next to it lists; unchanged if none does."""
-    path = Path(file.location)
-    if is_url(file.location) or not file.location.endswith(".parquet") or not path.with_name(MANIFEST).is_file():
-        return file
+def with_known_content(files: Sequence[tuple[str, StoredFile]]) -> list[tuple[str, StoredFile]]:
+    """The named files, those that a manifest next to them lists with the hash that it has of them."""
+    in_folders = {Path(file.location).parent for _, file in files if file.name.endswith(".parquet")}
+    hashes = {folder: _hashes(folder) for folder in in_folders}
+    known = [hashes.get(Path(file.location).parent, {}).get(file.name) for _, file in files]
+    return [
+        (name, file if sha256 is None else replace(file, sha256=sha256))
+        for (name, file), sha256 in zip(files, known, strict=True)
+    ]
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Name -> hash of each shard that the manifest of `folder` lists. One that cannot be read says nothing: files are asked
+    for, not the dataset."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
     try:
-        manifest = path.with_name(MANIFEST)
-        shards = _shards_of(read_json(manifest, CorpusError, REMEDY), str(manifest)) or []
+        shards = _shards_of(read_json(path, CorpusError, REMEDY), str(path))
     except CorpusError:
-        return file  # one file is asked for, not the dataset
-    return next((replace(file, sha256=shard.get("sha256")) for shard in shards if shard["name"] == file.name), file)
+        return {}
+    return {shard["name"]: shard["sha256"] for shard in shards or () if "sha256" in shard}
 
 
 def whole_shard(folder: Path, shard: Mapping[str, Any], *, check_content: bool = False) -> bool:

@@ -180,11 +180,6 @@ def pretrained_lm(name: str, key: str, device: torch.device | str = "cpu", **set
 
     Raises `ConfigError` naming `key` if it cannot be loaded, is damaged, lacks weights, or is not causal.
     """
-    if (Path(name) / FILE_LIST).is_file() and (problems := damaged_files(Path(name))):
-        raise ConfigError(
-            f"{key}: '{name}' is damaged: {'; '.join(problems)}. Copy or export it again; if you have changed it yourself, "
-            f"delete {FILE_LIST}."
-        )
     lm = load_model(AutoModelForCausalLM, name, key, **settings).to(device)
     check_causal(lm, key)
     return lm

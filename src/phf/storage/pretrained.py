@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from phf.errors import ConfigError
+from phf.storage.file_list import FILE_LIST, damaged_files
 from phf.storage.hub import offline_where_unreachable
 from phf.text import visible
 
@@ -115,8 +116,14 @@ def load_model(
         settings: arguments of `from_pretrained`. With `device_map="meta"` only names and shapes are read.
 
     Raises `ConfigError` with the names of weights that are missing, have another shape, are not finite, or are in the
-    checkpoint under a name that the model does not know, and for an adapter (LoRA) without its base model.
+    checkpoint under a name that the model does not know, for an adapter (LoRA) without its base model, and for a model that we
+    have exported and whose files are not what they were then.
     """
+    if (Path(name) / FILE_LIST).is_file() and (problems := damaged_files(Path(name))):
+        raise ConfigError(
+            f"{key}: '{name}' is damaged: {'; '.join(problems)}. Copy or export it again; if you have changed it yourself, "
+            f"delete {FILE_LIST}."
+        )
     if (Path(name) / "adapter_config.json").is_file():
         raise ConfigError(_adapter(key, name))
     model, info = read_pretrained(

@@ -12,7 +12,7 @@ from phf.corpus.formats.compression import compression_of
 from phf.corpus.formats.kinds import OWN_FILES, Kind, kind_by_content, kind_by_name
 from phf.corpus.formats.row_policy import ReadNotes, ReadOptions
 from phf.corpus.formats.stored import StoredFile, is_url, reading
-from phf.corpus.shards import MANIFEST, known_content, listed_remote_shards, listed_shards
+from phf.corpus.shards import MANIFEST, listed_remote_shards, listed_shards, with_known_content
 from phf.corpus.sources.tree import JOB, PIECES, Tree, find, is_direct, is_folder
 from phf.errors import CorpusError
 
@@ -87,7 +87,7 @@ def list_source(source: str, options: ReadOptions | None = None) -> Listing | No
         for parent in {Path(file.location).parent for name, file in tree.files if name.endswith(".parquet")}:
             if len(tree.files) > 1:
                 listed_shards(parent, alone=False)
-        tree.files = [(name, known_content(file)) for name, file in tree.files]
+        tree.files = with_known_content(tree.files)
     if not tree.files and tree.folders:
         raise CorpusError(
             f"{source}: matches only folders, such as {tree.folders[0]}. Give the files in them, e.g. "
