@@ -87,12 +87,15 @@ def is_own(asked, own):
     return asked._replace(fragment="") == own if own.scheme == "file" else asked.netloc == own.netloc
 
 
-def accessibility_faults(page, rules=None):
-    """What axe-core finds serious or critical: one line per rule, with the elements. `rules`: only these; None: all."""
+def accessibility_faults(page, rules=None, inside=None):
+    """What axe-core finds serious or critical: one line per rule, with the elements.
+
+    `rules`: only these; `inside`: a selector, for a part of the page; None: all.
+    """
     from axe_playwright_python.sync_playwright import Axe
 
     options = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
-    violations = Axe().run(page, options=options).response["violations"]
+    violations = Axe().run(page, context=inside, options=options).response["violations"]
     return [
         f"{violation['id']} ({violation['impact']}): {violation['help']}: {[node['html'] for node in violation['nodes']]}"
         for violation in violations
@@ -100,12 +103,13 @@ def accessibility_faults(page, rules=None):
     ]
 
 
-def assert_accessible(page):
+def assert_accessible(page, inside=None):
     """No serious fault, wide and narrow, light and dark: by all rules in two of the four, by contrast in the others."""
     for number, (width, colours) in enumerate(SHOWN):
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=colours)
-        where = f"{width} pixels wide, {colours}"
-        assert accessibility_faults(page, None if number < 2 else ["color-contrast"]) == [], where
-        # wide content scrolls within its own box
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, where
+        faults = accessibility_faults(page, None if number < 2 else ["color-contrast"], inside)
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            faults.append("wider than the window: wide content must scroll within its own box")
+        if faults:
+            raise AssertionError(f"{width} pixels wide, {colours}: " + "\n".join(faults))

@@ -33,5 +33,5 @@ def test_serious_faults_of_accessibility_are_found(open_page, tmp_path):
 
 
 def test_a_page_wider_than_the_window_is_found(open_page, tmp_path):
-    with pytest.raises(AssertionError, match="390 pixels wide, dark"):
+    with pytest.raises(AssertionError, match=r"390 pixels wide, dark: wider than the window"):
         assert_accessible(open_page(write(tmp_path, "<div style='width: 600px'>Wide</div>")))

@@ -16,10 +16,17 @@ def report(
     baseline: Annotated[
         str | None, typer.Option(help="Method or run that the others are compared with; default: MLE, or the first.")
     ] = None,
+    samples_mb: Annotated[
+        float | None,
+        typer.Option(
+            help="Megabytes of compressed samples in the page; of more, a part is in it. Default: what keeps it below 6 MB.",
+            min=0,
+        ),
+    ] = None,
 ) -> None:
     """Put runs on one page."""
     from phf.report.page import write_report
 
-    for notice in write_report(run_dirs, output, baseline):
+    for notice in write_report(run_dirs, output, baseline, samples_mb):
         say(notice, "yellow")
     say(f"Report: {output}")

@@ -16,10 +16,13 @@ from phf.storage.files import write_text_atomic
 from phf.text import visible_text
 
 
-def write_report(run_dirs: Sequence[Path], output: Path, baseline: str | None = None) -> list[str]:
+def write_report(
+    run_dirs: Sequence[Path], output: Path, baseline: str | None = None, samples_mb: float | None = None
+) -> list[str]:
     """Write the page for these runs atomically; returns a notice for each folder that was skipped.
 
-    Every text in it is escaped. `baseline`: the method or run that the others are compared with; None: MLE, or the first.
+    Every text in it is escaped. `baseline`: the method or run that the others are compared with; None: MLE, or the first;
+    `samples_mb`: megabytes of samples in the page; of more, a part is in it; None: as many as keep the page below about 6.
     Raises `CorpusError` if there is no run at all, `ConfigError` for an unknown baseline.
     """
     check_can_render("phf report")
@@ -37,7 +40,7 @@ def write_report(run_dirs: Sequence[Path], output: Path, baseline: str | None = 
         redteam=redteam_rows(runs),
         verdicts=verdicts(runs, baseline),
         charts=_charts(runs, rows),
-        galleries=samples.samples_section(runs),
+        **samples.samples_section(runs, samples_mb),
         runs=runs,
         others=other_scorers(runs),
         measures=measures(runs),

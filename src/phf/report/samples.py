@@ -1,48 +1,74 @@
-"""The samples on the page."""
+"""The samples on the page: a few of each run as plain HTML, and the sample browser, which replaces them where scripts run."""
 
 import random
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from phf.report.sample_chunks import SampleSet, pack
 from phf.report.tables import labels
 from phf.runs.reader import Run, Sample
+from phf.text import visible_text
 
-STYLES: tuple[str, ...] = ()
-SCRIPTS: tuple[str, ...] = ()
+STYLES = ("samples.css",)
+SCRIPTS = ("sample_text.js", "sample_browser.js")
 """Files of this folder that `samples.html.j2` needs in its page."""
 
-SHOWN_SAMPLES = 8
+MOST_STATIC, LEAST_STATIC, ALL_STATIC = 8, 3, 200
+"""Samples in plain HTML: of each run and scenario, and about how many together."""
 SHOWN_CHARS = 1200
+SAMPLES_MB = 4.5
+"""Megabytes of samples in the page unless asked otherwise: with tables and charts, it stays below about 6."""
+SCORERS_OF_CODE = ("PEP8Scorer", "RuffScorer")
 
 
-def samples_section(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """What `samples.html.j2` shows of runs, as `galleries`."""
-    return [gallery for run, label in zip(runs, labels(runs), strict=True) for gallery in _galleries(run, label)]
+def samples_section(runs: Sequence[Run], max_mb: float | None = None) -> dict[str, Any]:
+    """What `samples.html.j2` shows of runs. Those that diverged have no result, and no samples.
+
+    `max_mb`: megabytes of samples in the browser; of more, a part is in the page, which says how many. None: `SAMPLES_MB`.
+    """
+    named = [
+        (run, label, scenario, samples)
+        for run, label in zip(runs, labels(runs), strict=True)
+        if run.divergence is None
+        for scenario, samples in run.samples.items()
+        if samples
+    ]
+    most = max(LEAST_STATIC, min(MOST_STATIC, ALL_STATIC // max(len(named), 1)))
+    sets = [
+        SampleSet(visible_text(label), visible_text(scenario), samples, run.threshold, _scorer(run), _writes_code(run))
+        for run, label, scenario, samples in named
+    ]
+    packed = pack(sets, 1e6 * (SAMPLES_MB if max_mb is None else max_mb))
+    return {
+        "galleries": [_gallery(*one, most) for one in named if any(sample.score is not None for sample in one[3])],
+        "packed": packed,
+        "num_models": len({one.model for one in sets}),
+    }
 
 
-def _galleries(run: Run, label: str) -> list[dict[str, Any]]:
-    """Per scenario: the worst, the median, the best and some random samples, without repetitions, offending segments marked."""
-    galleries: list[dict[str, Any]] = []
-    if run.divergence is not None:
-        return galleries
-    for scenario, samples in run.samples.items():
-        scored = sorted((s for s in samples if s.score is not None), key=lambda s: -(s.score or 0))
-        if not scored:
-            continue
-        threshold = run.threshold
-        kinds = {0: "worst", len(scored) - 1: "best"}
-        kinds.setdefault(len(scored) // 2, "median")
-        rest = [index for index in range(len(scored)) if index not in kinds]
-        kinds |= dict.fromkeys(random.Random(0).sample(rest, min(SHOWN_SAMPLES - len(kinds), len(rest))), "random")
-        samples_shown = [
-            {"kind": kind, "score": scored[index].score, **_marked(scored[index], threshold)}
-            for index, kind in kinds.items()
-        ]
-        galleries.append(
-            {"name": f"{label}, {scenario}", "count": len(samples), "threshold": threshold, "samples": samples_shown}
-        )
-    return galleries
+def _scorer(run: Run) -> str:
+    """The class of the scorer of samples; "" where the run does not record it."""
+    scorer = run.provenance.get("evaluation_scorer") or run.provenance.get("scorer")
+    return visible_text(str(scorer.get("class_name") if isinstance(scorer, dict) else scorer or ""))
+
+
+def _writes_code(run: Run) -> bool:
+    return _scorer(run) in SCORERS_OF_CODE or str(run.provenance.get("task")).startswith("pep8")
+
+
+def _gallery(run: Run, label: str, scenario: str, samples: Sequence[Sample], most: int) -> dict[str, Any]:
+    """The worst, the median, the best and some random samples, without repetitions, offending segments marked."""
+    scored = sorted((sample for sample in samples if sample.score is not None), key=lambda sample: -(sample.score or 0))
+    kinds = {0: "worst", len(scored) - 1: "best"}
+    kinds.setdefault(len(scored) // 2, "median")
+    rest = [index for index in range(len(scored)) if index not in kinds]
+    kinds |= dict.fromkeys(random.Random(0).sample(rest, min(most - len(kinds), len(rest))), "random")
+    shown = [
+        {"kind": kind, "score": scored[index].score, **_marked(scored[index], run.threshold)}
+        for index, kind in kinds.items()
+    ]
+    return {"name": f"{label}, {scenario}", "count": len(samples), "threshold": run.threshold, "samples": shown}
 
 
 def _marked(sample: Sample, threshold: float) -> dict[str, Any]:
