@@ -24,7 +24,7 @@ def root(tmp_path, monkeypatch):
     folder = tmp_path / "cache"
     monkeypatch.setenv("PHF_CACHE", str(folder))
     monkeypatch.delenv("PHF_CACHE_LIMIT", raising=False)
-    monkeypatch.setattr(phf.cli.cache, "console", Console(width=200, highlight=False, emoji=False))
+    monkeypatch.setattr(phf.cli.cache, "results", Console(width=200, highlight=False, emoji=False))
     return folder
 
 
@@ -62,10 +62,17 @@ def test_json_for_programs(root, monkeypatch):
     monkeypatch.setenv("PHF_CACHE_LIMIT", "none")
     path = add("tokens", HOSTILE, 7, source=HOSTILE)
     result = run("--json")
-    assert result.output.isascii()
-    listed = json.loads(result.output)
+    assert result.stdout.isascii()
+    listed = json.loads(result.stdout)
     [entry] = listed.pop("entries")
-    assert listed == {"folder": str(root), "limit_bytes": None, "size_bytes": 7, "leftover_bytes": 0}
+    assert listed == {
+        "problems": [],
+        "exit_status": 0,
+        "folder": str(root),
+        "limit_bytes": None,
+        "size_bytes": 7,
+        "leftover_bytes": 0,
+    }
     assert (entry["kind"], entry["name"], entry["path"]) == ("tokens", HOSTILE, str(path))
     assert (entry["size_bytes"], entry["in_use"], entry["source"], entry["phf"]) == (7, False, HOSTILE, phf.__version__)
 
@@ -103,8 +110,8 @@ def test_what_is_pruned(root, arguments, left):
     add("tokens", "old", days=50)
     add("annotated", "old", days=40)
     add("tokens", "new", days=1)
-    dry = json.loads(run("prune", *arguments, "--dry-run", "--json").output)
-    result = json.loads(run("prune", *arguments, "--json").output)
+    dry = json.loads(run("prune", *arguments, "--dry-run", "--json").stdout)
+    result = json.loads(run("prune", *arguments, "--json").stdout)
     removed = [f"{entry['kind']}/{entry['name']}" for entry in result["removed"]]
     assert [f"{entry['kind']}/{entry['name']}" for entry in dry["removed"]] == removed
     assert sorted(f"{path.parent.name}/{path.name}" for path in root.glob("[!.]*/*")) == left

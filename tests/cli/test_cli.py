@@ -48,8 +48,9 @@ def config_file(corpus, tmp_path_factory):
 def run_dir(config_file, tmp_path_factory):
     """The run folder that `phf train` made of it."""
     folder = tmp_path_factory.mktemp("runs")
-    result = phf("train", "--config", config_file, "--run-name", "tiny", "--output-dir", folder)
+    result = phf("train", "--config", config_file, "--run-name", "tiny", "--output-dir", folder, "--json")
     assert result.exit_code == 0, result.output
+    assert "generation/unconditional/score" in json.loads(result.stdout)["numbers"]
     return folder / "tiny"
 
 
@@ -268,8 +269,10 @@ def test_dry_run_prints_configuration_and_arithmetic_and_writes_nothing(config_f
 @pytest.mark.parametrize("task", ["pep8", "pep8/finetune"])
 def test_shipped_tasks_pass_a_dry_run_without_network(task, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = phf("train", "--task", task, "--method", "conditional", "--dry-run")
+    result = phf("train", "--task", task, "--method", "conditional", "--dry-run", "--json")
     assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert (answer["config"]["method"], answer["num_tokens"] % 1024) == ("conditional", 0)
     assert "blocks x 1,024 tokens" in result.output
     assert list(tmp_path.iterdir()) == []
 
@@ -287,13 +290,14 @@ def test_annotate_shows_names_and_reasons_as_they_are_and_whole(tmp_path):
 
 def test_annotate_writes_a_dataset_that_report_the_counts(corpus, tmp_path):
     out = tmp_path / HOSTILE
-    result = phf("annotate", corpus, "--scorer", "PEP8Scorer", "--output", out, "--workers", 1)
+    result = phf("annotate", corpus, "--scorer", "PEP8Scorer", "--output", out, "--workers", 1, "--json")
     assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["manifest"]["num_documents"] == 60
     documents = list(read_annotated(str(out)))
     num_segments = sum(len(document.texts) for document in documents)
     assert len(documents) == 60
     printed = " ".join(result.output.split())
-    assert f"60 documents, {num_segments:,} segments, unscored: 0." in printed
+    assert f"60 documents, {num_segments:,} segments, unscored: 0 " in printed
     assert HOSTILE in result.output.replace("\n", "")
 
 
@@ -309,13 +313,16 @@ def test_train_evaluate_report_end_to_end(run_dir, corpus, tmp_path):
     assert "generation/prompted/score" in result.output
     assert len(read_run(evaluation).samples["prompted"]) == 3
     page = tmp_path / "report.html"
-    result = phf("report", run_dir, evaluation, "--output", page)
+    result = phf("report", run_dir, evaluation, "--output", page, "--json")
     assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["output"] == str(page)
     html = page.read_text()
     for text in ("conditional, unconditional", "tiny, prompted", "Resolved configuration", "Provenance"):
         assert text in html
-    again = phf("evaluate", run_dir / "model", *task, kwargs, *chosen)
+    again = phf("evaluate", run_dir / "model", *task, kwargs, *chosen, "--json")
     assert again.exit_code == 0
+    (numbers,) = json.loads(again.stdout)["models"].values()
+    assert "generation/prompted/score" in numbers
     assert "generation was measured before; kept" in again.output
     other = phf("evaluate", run_dir / "model", *task, *chosen)
     assert other.exit_code == 2

@@ -1,5 +1,6 @@
 """`phf export`: what it writes and says, and what it refuses."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,9 @@ def checkpoint(tmp_path_factory):
 
 
 def test_a_released_checkpoint_becomes_a_plain_folder(checkpoint, tmp_path):
-    result = export(checkpoint, tmp_path / "out", "--threshold", "0.00056", "--tag-every-segment")
+    result = export(checkpoint, tmp_path / "out", "--threshold", "0.00056", "--tag-every-segment", "--json")
     assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["has_value_head"] is True
     assert "Control tokens: <|aligned|>, <|misaligned|>; value head: yes" in result.output
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"model.safetensors", "value_head.pt", "phf.json", "tokenizer.json"} <= names

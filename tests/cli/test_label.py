@@ -30,7 +30,9 @@ def test_labels_from_the_terminal_and_their_agreement(dataset, tmp_path):  # noq
     other = phf("label", dataset, "--annotator", "bob", *options, typed="1\n5\n3\n2\n")
     assert "4 questions in common; Krippendorff's alpha 1.000" in other.output
     assert [json.loads(line)["annotator"] for line in path.read_text().splitlines()] == ["ann"] * 4 + ["bob"] * 4
-    assert "alpha 1.000" in phf("label", dataset, "--output", path, "--report").output
+    report = ("label", dataset, "--output", path, "--report")
+    assert "alpha 1.000" in phf(*report).output
+    assert json.loads(phf(*report, "--json").stdout)["agreement"][0]["alpha"] == 1
 
 
 @pytest.mark.parametrize(

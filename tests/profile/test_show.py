@@ -16,7 +16,7 @@ HOSTILE = "\x1b[31m[bold red]red[/]\x07\x00\u202etxt\x85\u2028\r\n"
 
 def profile(*arguments):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("phf.cli.profile.console", Console(width=200, highlight=False, emoji=False))
+        patch.setattr("phf.cli.profile.results", Console(width=200, highlight=False, emoji=False))
         result = CliRunner().invoke(app, ["profile", *map(str, arguments)])
     assert result.exception is None, result.exception
     return result.output

@@ -264,8 +264,11 @@ def test_the_command_searches_replays_and_fails_by_its_status(model, tmp_path, m
     assert result.exit_code == 1, result.output
     assert "Worse than before by more than 0.1." in result.output
     assert "\x1b" not in result.output
-    result = redteam(model, "--task", task, "--replay", pool, "--fail-above", 5, "--output", tmp_path / "fine")
+    result = redteam(
+        model, "--task", task, "--replay", pool, "--fail-above", 5, "--output", tmp_path / "fine", "--json"
+    )
     assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["is_worse"] is False
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,8 @@ def test_the_command_shows_one_table(refreshed, run):
     shown = " ".join(result.output.split())
     assert "2 (result)" in shown
     assert answer.verdict in shown
+    for_scripts = CliRunner().invoke(cli.app, ["refresh", str(run), "--output", str(folder), *options, "--json"])
+    assert json.loads(for_scripts.stdout)["refresh"]["verdict"] == answer.verdict
     refused = CliRunner().invoke(cli.app, ["refresh", str(run), "--share", "1.5"])
     assert refused.exit_code == 2
     assert "--share 1.5: must be above 0 and at most 1" in refused.output

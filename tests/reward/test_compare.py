@@ -198,6 +198,8 @@ def test_on_the_command_line(tmp_path):
     assert first["calibration"][0]["count"] > 0
     assert written["labels"] == {"kind": "ratings", "count": 50, "annotators": 0}
     assert "Calibration of" in result.output
+    for_scripts = phf("reward", path, "--compare", shares, "--compare", numbers, "--json")
+    assert json.loads(for_scripts.stdout)["agreement"] == written
     assert "[" not in result.output.replace(str(tmp_path), "").partition("Order as people")[2]
 
 

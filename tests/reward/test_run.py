@@ -34,7 +34,7 @@ def test_labels_become_a_scorer_for_which_worse_texts_have_higher_scores(of_pair
     folder, output = of_pairs
     scorer = f"{{class_name: ClassifierScorer, path_or_name: {folder}}}"
     good, bad = (
-        json.loads(phf("score", text, "--scorer", scorer, "--segment", "document", "--json").output)
+        json.loads(phf("score", text, "--scorer", scorer, "--segment", "document", "--json").stdout)
         for text in ("a b c d e", "a z b z z")
     )
     scores = [explained["segments"][0]["score"] for explained in (good, bad)]

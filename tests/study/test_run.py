@@ -130,8 +130,10 @@ def test_missing_runs_are_the_exit_status(tmp_path, monkeypatch):
     monkeypatch.setattr("phf.study.run.prepare", lambda *arguments: {})
     monkeypatch.setattr("phf.study.run.validate", lambda *arguments: None)
     monkeypatch.setattr("phf.study.run.execute", lambda *arguments: dict.fromkeys(NAMES, "no GPU"))
-    result = CliRunner().invoke(app, ["study", "mine.yml"])
+    result = CliRunner().invoke(app, ["study", "mine.yml", "--json"])
     assert result.exit_code == 4
+    answer = json.loads(result.stdout)
+    assert (answer["exit_status"], answer["study"]["missing"]) == (4, dict.fromkeys(NAMES, "no GPU"))
     assert f"Missing: {NAMES[0]}: no GPU" in result.output
     assert json.loads((tmp_path / "runs" / "mine" / "study.json").read_text())["missing"] == dict.fromkeys(
         NAMES, "no GPU"

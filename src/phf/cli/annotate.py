@@ -7,13 +7,16 @@ import os
 import shlex
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from phf.cli import completion
+from phf.cli.for_scripts import answer
 from phf.cli.options import finite, scorer_section
-from phf.cli.terminal import console, say
+from phf.cli.terminal import console, say, say_next
 from phf.errors import ConfigError
 from phf.workers.child import ONE_THREAD, starting_ahead
 
@@ -40,7 +43,11 @@ def annotate(
         list[str], typer.Argument(help="Corpora: files, folders, globs, Hub names, python-stdlib, python-packages.")
     ],
     scorer: Annotated[
-        list[str], typer.Option(help="Scorer (phf list scorers), or {class_name: ..., key: value}. Repeat it for more.")
+        list[str],
+        typer.Option(
+            help="Scorer (phf list scorers), or {class_name: ..., key: value}. Repeat it for more.",
+            autocompletion=completion.scorers,
+        ),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the annotated dataset.")],
     segment: Annotated[
@@ -108,17 +115,20 @@ def annotate(
             announce=announce,
         )
     say(
-        f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, unscored: {manifest.num_unscored:,}. "
-        f"Dataset: {output}"
+        f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, unscored: {manifest.num_unscored:,}"
     )
     for reason, count in manifest.unscored_reasons.items():
         say(f"Unscored: {count:,} segments, {reason}", "yellow")
     for notice in notices(manifest):
         if notice not in announced:
             say(notice, "yellow")
+    url = None if push_to_hub is None else push_dataset(output, push_to_hub)
+    if url is not None:
+        say(f"Uploaded to {url}")
     override = shlex.quote(f"dataset.datasets=[{json.dumps(str(output), ensure_ascii=False)}]")
-    say(f"Next: phf profile {shlex.quote(str(output))}  (its scores and thresholds),")
-    say(f"      phf train --task TASK --method METHOD --override {override}")
-
-    if push_to_hub is not None:
-        say(f"Uploaded to {push_dataset(output, push_to_hub)}")
+    say_next(
+        f"Dataset: {output}",
+        (f"phf profile {shlex.quote(str(output))}", "its scores and thresholds"),
+        (f"phf train --task TASK --method METHOD --override {override}", "a model trained on it"),
+    )
+    answer({"output": output, "url": url, "manifest": asdict(manifest)})

@@ -10,6 +10,7 @@ from phf.cli.audit import audit
 from phf.cli.cache import cache
 from phf.cli.evaluate import evaluate
 from phf.cli.export import export
+from phf.cli.for_scripts import for_scripts
 from phf.cli.group import Commands, show_interruption
 from phf.cli.label import label
 from phf.cli.listing import list_
@@ -31,7 +32,6 @@ app = typer.Typer(
     cls=Commands,
     name="phf",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -70,9 +70,9 @@ for command in (
     report,
     study,
 ):
-    app.command()(command)
-app.command("list")(list_)
-app.command()(quickstart)
+    app.command()(for_scripts(command))
+app.command("list")(for_scripts(list_))
+app.command()(for_scripts(quickstart))
 app.add_typer(cache, name="cache")
 
 

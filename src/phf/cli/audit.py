@@ -1,12 +1,15 @@
 """`phf audit`: what a model has memorised of the misaligned text of a corpus."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from phf.cli import completion
+from phf.cli.for_scripts import answer
 from phf.cli.options import Prefer, finite, scorer_section
-from phf.cli.terminal import console, quiet, say, shown
+from phf.cli.terminal import console, quiet, results, say, say_next
 
 
 def audit(
@@ -25,7 +28,10 @@ def audit(
         typer.Option(help="What to extract: misaligned segments, or what the scorer detects in them."),
     ] = "segment",
     scorer: Annotated[
-        str | None, typer.Option(help="What detects spans; default: the scorer that the dataset records.")
+        str | None,
+        typer.Option(
+            help="What detects spans; default: the scorer that the dataset records.", autocompletion=completion.scorers
+        ),
     ] = None,
     min_tokens: Annotated[
         int, typer.Option(min=1, help="Fewest tokens of a misaligned segment that count as copied.")
@@ -57,10 +63,11 @@ def audit(
 ) -> None:
     """Count what a model repeats of the misaligned text of a corpus."""
     quiet()
+    from phf.audit.page import PAGE
     from phf.audit.run import audit_folder
     from phf.audit.settings import AuditSettings
     from phf.audit.show import show_audit
-    from phf.cli.progress import heartbeat
+    from phf.cli.working import working
     from phf.models.model_folder import find_model, model_name
 
     settings = AuditSettings(
@@ -85,7 +92,9 @@ def audit(
     section = None if scorer is None else scorer_section(scorer)
     folder = find_model(model_dir)
     output = output or Path("runs") / f"audit-{model_name(folder)}"
-    with console.status("Auditing...") as status, heartbeat(console, lambda text: status.update(shown(text))):
+    with working(console, "Auditing"):
         record = audit_folder(folder, dataset, output, settings, section, prefer, samples_of, say)
-    show_audit(record, console)
-    say(f"Page, numbers and texts are in {output}")
+    show_audit(record, results)
+    evaluate = f"phf evaluate {shlex.quote(str(model_dir))}"
+    say_next(f"Page, numbers and texts are in {output}", (evaluate, "how aligned and how capable the model is"))
+    answer({"output": output, "page": output / PAGE, "audit": record})

@@ -1,6 +1,5 @@
 """`phf cache`: what is kept for reuse, and how to remove it."""
 
-import json
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Column, Table
 
+from phf.cli.for_scripts import answer, for_scripts, is_open
 from phf.cli.group import Group
-from phf.cli.terminal import console, say, shown
+from phf.cli.terminal import results, say, say_result, shown
 from phf.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 cache = typer.Typer(cls=Group, rich_markup_mode="rich")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 IN_USE = {True: "yes", False: "", None: "unknown"}
 
 
 @cache.callback(invoke_without_command=True)
-def list_cache(ctx: typer.Context, as_json: Json = False) -> None:
+@for_scripts
+def list_cache(ctx: typer.Context) -> None:
     """List what is cached, the least recently used first, or remove it with `prune`."""
     if ctx.invoked_subcommand is not None:
-        if as_json:
+        if is_open():
             raise ConfigError(f"Put --json after {ctx.invoked_subcommand}.")
         return
     from phf.storage.cache import cache_root, size_limit
@@ -35,19 +35,20 @@ def list_cache(ctx: typer.Context, as_json: Json = False) -> None:
     root, limit = cache_root(), size_limit()
     listed, leftovers = entries(root), leftover_bytes(root)
     size = sum(entry.size for entry in listed)
-    if as_json:
-        totals = {"folder": str(root), "limit_bytes": limit, "size_bytes": size, "leftover_bytes": leftovers}
-        typer.echo(json.dumps({**totals, "entries": [_as_dict(entry) for entry in listed]}, indent=2))
-        return
     if listed:
         _show_entries(listed)
     limited = "no limit" if limit is None else f"limit {size_text(limit)}"
-    say(f"{len(listed):,} {_entries(len(listed))}, {size_text(size)}; {limited} (PHF_CACHE_LIMIT). Folder: {root}")
+    say_result(
+        f"{len(listed):,} {_entries(len(listed))}, {size_text(size)}; {limited} (PHF_CACHE_LIMIT). Folder: {root}"
+    )
     if leftovers:
         say(f"Processes that ended early left {size_text(leftovers)}; phf cache prune removes it.", "yellow")
+    totals = {"folder": str(root), "limit_bytes": limit, "size_bytes": size, "leftover_bytes": leftovers}
+    answer({**totals, "entries": [_as_dict(entry) for entry in listed]})
 
 
 @cache.command()
+@for_scripts
 def prune(
     everything: Annotated[bool, typer.Option("--all", help="Remove everything that is not in use.")] = False,
     older_than: Annotated[
@@ -58,7 +59,6 @@ def prune(
     ] = None,
     kind: Annotated[list[str] | None, typer.Option(help="Remove only this kind; repeat it for more.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and stop.")] = False,
-    as_json: Json = False,
 ) -> None:
     """Remove cached entries that are not in use; without --all, --older-than or --to only what exceeds PHF_CACHE_LIMIT."""
     from phf.registry.names import did_you_mean
@@ -80,23 +80,19 @@ def prune(
         if known and name not in known:
             raise ConfigError(f"--kind {name}: the cache has no such kind. {did_you_mean(name, known)}")
     pruned = run(root, to_bytes=to_bytes, older_than=age, kinds=kind or None, dry_run=dry_run)
-    if as_json:
-        typer.echo(json.dumps(_result(pruned, dry_run), indent=2))
-    else:
-        if pruned.removed:
-            _show_entries(pruned.removed)
-        freed = sum(entry.size for entry in pruned.removed)
-        leftovers = f", and {size_text(pruned.leftover_bytes)} of processes that ended early"
-        say(
-            f"{'Would remove' if dry_run else 'Removed'} {len(pruned.removed):,} {_entries(len(pruned.removed))}, "
-            f"{size_text(freed)}{leftovers if pruned.leftover_bytes else ''}; {size_text(pruned.remaining_bytes)} "
-            f"{'would be left' if dry_run else 'left'} in {root}"
-        )
-        for entry in pruned.in_use:
-            why = (
-                "in use" if entry.is_in_use is not None else "it is not known whether it is in use: no file locks here"
-            )
-            say(f"Kept {entry.kind}/{entry.name}: {why}", "yellow")
+    if pruned.removed:
+        _show_entries(pruned.removed)
+    freed = sum(entry.size for entry in pruned.removed)
+    leftovers = f", and {size_text(pruned.leftover_bytes)} of processes that ended early"
+    say_result(
+        f"{'Would remove' if dry_run else 'Removed'} {len(pruned.removed):,} {_entries(len(pruned.removed))}, "
+        f"{size_text(freed)}{leftovers if pruned.leftover_bytes else ''}; {size_text(pruned.remaining_bytes)} "
+        f"{'would be left' if dry_run else 'left'} in {root}"
+    )
+    for entry in pruned.in_use:
+        why = "in use" if entry.is_in_use is not None else "it is not known whether it is in use: no file locks here"
+        say(f"Kept {entry.kind}/{entry.name}: {why}", "yellow")
+    answer(_result(pruned, dry_run), OutputError.exit_status if pruned.failed else 0)
     if pruned.failed:
         raise OutputError("\n".join(pruned.failed.values()))
 
@@ -110,7 +106,7 @@ def _show_entries(listed: "list[Entry]") -> None:
         source = "an earlier version of phf" if entry.record is None else entry.record["source"]
         cells = (entry.kind, size_text(entry.size), age_text(now - entry.last_used), IN_USE[entry.is_in_use])
         table.add_row(*map(shown, cells), f"{shown(source)}\n[dim]{shown(entry.name)}[/]")
-    console.print(table)
+    results.print(table)
 
 
 def _entries(count: int) -> str:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from phf.cli.for_scripts import answer
 from phf.cli.options import Overrides, OwnTask, Prefer, ResolvedTask, load_for_models, preferring
-from phf.cli.terminal import console, numbers_table, quiet, say, shown
+from phf.cli.terminal import console, numbers_table, quiet, results, say, say_next, say_result
 from phf.errors import ConfigError
 
 
@@ -43,7 +44,7 @@ def evaluate(
         raise ConfigError(f"{' '.join(models)}: is not a model folder. Put one or more before --override.")
     overrides = [*(override or []), *(text for text in models if Path(text) not in folders)]
     quiet()
-    from phf.cli.progress import heartbeat
+    from phf.cli.working import working
     from phf.evaluation.run import chosen_parts, evaluate_folders
     from phf.models.model_folder import find_model, model_name, processes
 
@@ -53,17 +54,18 @@ def evaluate(
     if output is None:
         output = Path("runs") / (f"evaluate-{model_name(folders[0])}" if len(folders) == 1 else "evaluate")
     is_main = processes().is_main_process
-    with console.status("Measuring...") as status:
 
-        def announce(message: str) -> None:
-            if is_main:
-                say(message)
+    def announce(message: str) -> None:
+        if is_main:
+            say(message)
 
-        with heartbeat(console, lambda text: status.update(shown(text))) if is_main else nullcontext():
-            evaluation = evaluate_folders(folders, resolved, output, parts, announce, baseline)
+    with working(console, "Measuring") if is_main else nullcontext():
+        evaluation = evaluate_folders(folders, resolved, output, parts, announce, baseline)
     if not is_main:
         return
-    console.print(numbers_table(evaluation.numbers))
+    results.print(numbers_table(evaluation.numbers))
     for comparison in evaluation.comparisons:
-        say(comparison.describe())
-    say(f"Samples and numbers are in {output}. Next: phf report {shlex.quote(str(output))}")
+        say_result(comparison.describe())
+    say_next(f"Samples and numbers are in {output}", (f"phf report {shlex.quote(str(output))}", "a page of them"))
+    comparisons = [comparison.to_json() for comparison in evaluation.comparisons]
+    answer({"output": output, "models": evaluation.numbers, "comparisons": comparisons})

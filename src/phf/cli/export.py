@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from phf.cli.for_scripts import answer
 from phf.cli.options import Prefer, finite
-from phf.cli.terminal import console, quiet, say
+from phf.cli.terminal import console, quiet, say, say_next
 from phf.errors import ConfigError
 
 
@@ -51,6 +52,7 @@ def export(
 ) -> None:
     """Write a model, such as a checkpoint of the released system, in the form that plain transformers loads."""
     quiet()
+    from phf.cli.working import working
     from phf.models.exporting.card import card_facts
     from phf.models.exporting.convert import export_folder
     from phf.models.exporting.upload import ModelRepository
@@ -61,7 +63,7 @@ def export(
     name = output.resolve().name if repository is None else repository.repo_id
     facts = card_facts(name, license_, language or [], evaluation or [])
     folder = find_model(model)
-    with console.status("Exporting..."):
+    with working(console, "Exporting"):
         try:
             prompting, has_head = export_folder(folder, output, threshold, tag_every_segment, facts, prefer)
         except OSError as error:
@@ -73,7 +75,10 @@ def export(
         repository.kept = (
             f"The model is in {output}. Upload it with: hf upload {push_to_hub} {shlex.quote(str(output))}"
         )
-        with console.status("Uploading..."):
+        with working(console, "Uploading"):
             repository.push(output, "Exported by phf")
         say(f"Uploaded to {repository.url}")
-    say(f"Model is in {output}. Next: phf evaluate {shlex.quote(str(output))} --task TASK")
+    say_next(f"Model is in {output}", (f"phf evaluate {shlex.quote(str(output))} --task TASK", "its numbers"))
+    url = None if repository is None else repository.url
+    control_tokens = list(prompting.control_tokens)
+    answer({"output": output, "url": url, "control_tokens": control_tokens, "has_value_head": has_head})

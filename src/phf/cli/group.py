@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from phf.cli.annotate import workers_ahead
 from phf.cli.blame import set_by
+from phf.cli.for_scripts import answer_error, answering, open_answer
 from phf.cli.terminal import errors, show_error, shown
 from phf.errors import PhfError, SecretError
 from phf.storage.secrets import refuse_secrets
@@ -41,6 +42,10 @@ OF_AN_AGENT = re.compile(r"^--(\w+(?:\.\w+)+=)")
 ALONE = ("annotate", "label", "reward", "redteam", "audit", "refresh", "quickstart", "study", "tamper")
 """The commands that write a folder from one process, whose children they start themselves."""
 
+ARGUMENTS = "phf.arguments"
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""A mistake in the command line; typer has no public name for the class."""
+
 
 class Group(TyperGroup):
     """Commands in the order in which they are added, those with subcommands at the end."""
@@ -51,6 +56,8 @@ class Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As for any group; an option that is given twice is refused, since all but the last value would be ignored."""
         name, command, rest = super().resolve_command(ctx, args)
+        if ctx.resilient_parsing:  # a shell asks what could come next
+            return name, command, rest
         if name not in SHOWS_ONLY:
             refuse_secrets(rest, f"phf {name}")
         if command is not None:
@@ -71,10 +78,12 @@ class Commands(Group):
     138 for SIGUSR1, 129 for SIGHUP, or 75 if its state was saved because of the signal."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        ctx.meta[ARGUMENTS] = tuple(args)
         if args[:1] and args[0] in TAKES_OVERRIDES:
             args = [args[0], *(OF_AN_AGENT.sub(r"\1", argument, count=1) for argument in args[1:])]
         try:
-            if args[:1] == ["annotate"]:  # before anything is converted to its type, for which much is imported
+            if args[:1] == ["annotate"] and not ctx.resilient_parsing:
+                # before anything is converted to its type, for which much is imported
                 options, _ = _parsed(ctx, args[0], self.commands[args[0]], args[1:])
                 ctx.with_resource(workers_ahead(options))
             return super().parse_args(ctx, args)
@@ -83,22 +92,30 @@ class Commands(Group):
             raise typer.Exit(exit_status(error)) from None
 
     def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except PhfError as error:
-            is_blamed = ctx.invoked_subcommand in TAKES_OVERRIDES and not isinstance(error, SecretError)
-            overrides = ctx.obj or () if is_blamed else ()
-            message = str(error) + set_by(str(error), overrides)
+        with answering():
             try:
-                is_ours = shows(error, message)
-            except KeyboardInterrupt:  # a launcher ends this process while it asks the others: the reason is not lost
-                is_ours = True
-            if is_ours:
-                show_error(message)
-            raise typer.Exit(error.exit_status) from None
-        except KeyboardInterrupt as error:
-            show_interruption(error, ctx.invoked_subcommand or "")
-            raise typer.Exit(exit_status(error)) from None
+                return super().invoke(ctx)
+            except USAGE_ERROR as error:  # before the command could say how it speaks
+                if "--json" in ctx.meta[ARGUMENTS]:
+                    open_answer()
+                    answer_error(error.format_message(), error.exit_code)  # type: ignore[attr-defined]
+                raise
+            except PhfError as error:
+                is_blamed = ctx.invoked_subcommand in TAKES_OVERRIDES and not isinstance(error, SecretError)
+                overrides = ctx.obj or () if is_blamed else ()
+                message = str(error) + set_by(str(error), overrides)
+                try:
+                    is_ours = shows(error, message)
+                except KeyboardInterrupt:
+                    is_ours = True  # a launcher ends this process while it asks the others: the reason is not lost
+                if is_ours:
+                    show_error(message)
+                answer_error(message, error.exit_status)
+                raise typer.Exit(error.exit_status) from None
+            except KeyboardInterrupt as error:
+                show_interruption(error, ctx.invoked_subcommand or "")
+                answer_error(_ending(error, ctx.invoked_subcommand or ""), exit_status(error))
+                raise typer.Exit(exit_status(error)) from None
 
 
 def show_interruption(error: KeyboardInterrupt, command: str) -> None:

@@ -1,11 +1,13 @@
 """`phf label`: people judge segments of a dataset, on a page or in the terminal."""
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from phf.cli.terminal import console, quiet, say
+from phf.cli.for_scripts import answer
+from phf.cli.terminal import console, quiet, say, say_next, say_result
 from phf.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def label(
 ) -> None:
     """Let people judge segments of a dataset."""
     quiet()
+    from phf.cli.working import working
     from phf.labels.ask import prepare_session
     from phf.labels.journal import Journal
     from phf.labels.scale import Scale
@@ -51,13 +54,13 @@ def label(
 
     journal = Journal(output)
     if report:
-        _show_agreement(journal)
+        answer({"output": output, "agreement": _show_agreement(journal)})
         return
     if annotator is None or not annotator.strip():
         raise ConfigError("--annotator is missing: labels of different people are compared, so each needs a name.")
     columns = _columns(choose, scores_column, other_column)
     parsed = Scale.parse(scale)
-    with console.status("Choosing segments..."):
+    with working(console, "Choosing segments"):
         session = prepare_session(journal, dataset, annotator, kind, choose, columns, count, parsed, segment, seed)
     say(f"{len(session.questions):,} questions, {session.num_done:,} answered by {annotator}. Labels are in {output}")
     try:
@@ -75,8 +78,14 @@ def label(
                 raise server.failure
     finally:
         say(f"{session.num_done:,} of {len(session.questions):,} questions are answered.")
-        _show_agreement(journal)
-    say(f"Next: phf reward {output} --base MODEL")
+        agreements = _show_agreement(journal)
+    say_next(
+        f"Labels are in {output}", (f"phf reward {shlex.quote(str(output))} --base MODEL", "a reward model of them")
+    )
+    num_questions = len(session.questions)
+    answer(
+        {"output": output, "num_questions": num_questions, "num_answered": session.num_done, "agreement": agreements}
+    )
 
 
 def _columns(choose: str, scores_column: str, other_column: str | None) -> tuple[str, ...]:
@@ -91,19 +100,21 @@ def _columns(choose: str, scores_column: str, other_column: str | None) -> tuple
     return (scores_column,) if choose == "quantiles" else ()
 
 
-def _show_agreement(journal: "Journal") -> None:
+def _show_agreement(journal: "Journal") -> list[dict[str, Any]]:
+    """Show it; returns it as plain values."""
     from phf.labels.agreement import agreement
 
     try:
         agreements = agreement(journal.entries())
     except MissingExtraError as error:
         say(str(error), "yellow")
-        return
+        return []
     if not agreements:
-        say("There are no labels yet.")
+        say_result("There are no labels yet.")
     for of_kind in agreements:
         who = f"{of_kind.kind}: {len(of_kind.annotators)} annotators, {of_kind.num_common:,} questions in common"
         if of_kind.alpha is None:
-            say(f"{who}; Krippendorff's alpha is not defined: {of_kind.reason}.")
+            say_result(f"{who}; Krippendorff's alpha is not defined: {of_kind.reason}.")
         else:
-            say(f"{who}; Krippendorff's alpha {of_kind.alpha:.3f} (1: perfect, 0: as by chance)")
+            say_result(f"{who}; Krippendorff's alpha {of_kind.alpha:.3f} (1: perfect, 0: as by chance)")
+    return [of_kind._asdict() for of_kind in agreements]

@@ -5,15 +5,21 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from phf.cli.terminal import console, say, shown
+from phf.cli.for_scripts import answer
+from phf.cli.terminal import results, say_result, shown
 from phf.errors import ConfigError
+
+KINDS = (
+    "scorers", "objectives", "filters", "conditionings", "metrics", "red-lms", "tasks", "methods", "studies"
+)  # fmt: skip
 
 
 def list_(
     what: Annotated[
         str | None,
         typer.Argument(
-            help="scorers, objectives, filters, conditionings, metrics, red-lms, tasks, methods or studies; default: all."
+            help="scorers, objectives, filters, conditionings, metrics, red-lms, tasks, methods or studies; default: all.",
+            autocompletion=lambda incomplete: [kind for kind in KINDS if kind.startswith(incomplete)],
         ),
     ] = None,
 ) -> None:
@@ -32,12 +38,14 @@ def list_(
     }
     names = {kind: registry.describe() for kind, registry in registries.items()} | shipped_files()
     names["studies"] = shipped_studies()
+    assert tuple(names) == KINDS
     if what not in (None, *names):
         raise ConfigError(f"There is no list of '{what}'. {did_you_mean(what or '', names)}")
     for kind in names if what is None else [what or ""]:
         if what is None:
-            say(kind)
+            say_result(kind)
         table = Table(show_header=False, box=None, padding=(0, 1, 0, 0 if what else 2))
         for name, summary in names[kind].items():
             table.add_row(f"[bold]{shown(name)}[/]", shown(summary))
-        console.print(table)
+        results.print(table)
+    answer({kind: names[kind] for kind in (names if what is None else [what])})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phf.cli import completion
 from phf.cli.terminal import say
 from phf.errors import ConfigError
 from phf.workers.launcher import rank
@@ -14,13 +15,26 @@ from phf.workers.launcher import rank
 if TYPE_CHECKING:
     from phf.config import Config
 
-Task = Annotated[str | None, typer.Option(help="Shipped task (pep8 is pep8/pretrain) or a YAML file.")]
-Method = Annotated[str | None, typer.Option(help="Shipped method (mle, conditional, ...) or a YAML file.")]
+Task = Annotated[
+    str | None,
+    typer.Option(help="Shipped task (pep8 is pep8/pretrain) or a YAML file.", autocompletion=completion.tasks),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(help="Shipped method (mle, conditional, ...) or a YAML file.", autocompletion=completion.methods),
+]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--override", help="section.key=value; repeat it or list several.")
+    list[str] | None,
+    typer.Option(
+        "--override", help="section.key=value; repeat it or list several.", autocompletion=completion.overrides
+    ),
 ]
 OwnTask = Annotated[
-    str | None, typer.Option(help="Shipped task (pep8 is pep8/pretrain) or a YAML file; default: that of the run.")
+    str | None,
+    typer.Option(
+        help="Shipped task (pep8 is pep8/pretrain) or a YAML file; default: that of the run.",
+        autocompletion=completion.tasks,
+    ),
 ]
 ResolvedTask = Annotated[
     Path | None, typer.Option("--config", help="A resolved configuration (config.yaml of a run), instead of --task.")
@@ -32,7 +46,7 @@ Prefer = Annotated[
         "worst, none, or a number from 1."
     ),
 ]
-MoreOverrides = Annotated[list[str] | None, typer.Argument(hidden=True)]
+MoreOverrides = Annotated[list[str] | None, typer.Argument(hidden=True, autocompletion=completion.overrides)]
 
 SCORER_FORM = "Write it like {class_name: NAME, key: value}."
 

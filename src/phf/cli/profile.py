@@ -1,12 +1,16 @@
 """`phf profile`: the scores of an annotated dataset, or what annotating a corpus will cost."""
 
+import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from phf.cli import completion
+from phf.cli.for_scripts import answer
 from phf.cli.options import finite, scorer_section
-from phf.cli.terminal import console, quiet, say
+from phf.cli.terminal import console, quiet, results, say, say_next
 from phf.errors import ConfigError
 
 OF_ESTIMATES = ("scorer", "segment", "sample", "text_column")
@@ -28,7 +32,10 @@ def profile(
         str | None, typer.Option(help="Tokenizer to count tokens with, instead of characters.")
     ] = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="Predict what annotating a raw corpus costs.")] = False,
-    scorer: Annotated[str | None, typer.Option(help="With --estimate: the scorer; see phf list scorers.")] = None,
+    scorer: Annotated[
+        str | None,
+        typer.Option(help="With --estimate: the scorer; see phf list scorers.", autocompletion=completion.scorers),
+    ] = None,
     segment: Annotated[
         str | None, typer.Option(help="With --estimate: lines, sentences or document; default: the scorer's own.")
     ] = None,
@@ -46,6 +53,7 @@ def profile(
                 else f"{option} has an effect only with --estimate. Add that, or leave {option} out."
             )
     quiet()
+    from phf.cli.working import working
     from phf.corpus.formats.row_policy import ReadOptions
     from phf.profile.estimate import estimate_corpus
     from phf.profile.files import write_estimate, write_profile
@@ -55,15 +63,17 @@ def profile(
     if estimate:
         if scorer is None:
             raise ConfigError("--estimate needs --scorer; see phf list scorers.")
-        with console.status("Scoring a sample..."):
+        with working(console, "Scoring a sample"):
             prediction = estimate_corpus(dataset, scorer_section(scorer), segment, sample, ReadOptions(text_column))
-        show_estimate(prediction, console)
-        if output is not None:
-            say(f"Written to {write_estimate(prediction, output)}")
+        show_estimate(prediction, results)
+        path = None if output is None else write_estimate(prediction, output)
+        annotate = f"phf annotate {shlex.quote(dataset)} --scorer {shlex.quote(scorer)} --output FOLDER"
+        say_next(None if path is None else f"Written to {path}", (annotate, "the whole corpus"))
+        answer({"output": path, "estimate": prediction.to_json()})
         return
     if level not in (None, *LEVELS):
         raise ConfigError(f"--level {level}: it must be document or segment.")
-    with console.status("Reading...") as status:
+    with working(console, "Reading") as show:
         profiled = profile_dataset(
             dataset,
             scores_column=scores_column,
@@ -72,13 +82,15 @@ def profile(
             levels=LEVELS if level is None else (level,),
             by=by,
             tokenizer=tokenizer,
-            progress=lambda documents, chars: status.update(
-                f"Read {documents:,} documents, {chars / 1e6:,.1f} M characters"
-            ),
+            progress=lambda documents, chars: show(f"Read {documents:,} documents, {chars / 1e6:,.1f} M characters"),
         )
-    show_profile(profiled, console)
+    show_profile(profiled, results)
     folder, note = write_profile(profiled, output)
     if note is not None:
         say(note, "yellow")
-    if folder is not None:
-        say(f"Written to {folder}")
+    override = shlex.quote(f"dataset.datasets=[{json.dumps(dataset, ensure_ascii=False)}]")
+    say_next(
+        "Nothing was written." if folder is None else f"Written to {folder}",
+        (f"phf train --task TASK --method METHOD --override {override}", "a model trained on it"),
+    )
+    answer({"output": folder, "profile": profiled.to_json()})

@@ -20,11 +20,10 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from phf.text import visible_text
-from phf.workers.activity import current_activity
+from phf.workers.activity import current_activity, duration, watching
 
 if TYPE_CHECKING:
     from phf.annotate.runner import Progress
-    from phf.config import Config
 
 SECONDS_BETWEEN_LINES = 30.0
 """Interval in a log file."""
@@ -37,15 +36,21 @@ METERED = (
     "peak_memory_bytes",
 )
 """Numbers of a training run that are shown, the most important first."""
+LEAST_OF_A_PART = 12
 WIDTH_OF_BAR = 34
 """Columns that a bar takes besides its description."""
+
+
+def shows_bars(console: Console) -> bool:
+    """Whether bars are drawn, rather than lines written; `--quiet` has neither."""
+    return console.is_terminal and not console.quiet
 
 
 @contextmanager
 def scoring_progress(console: Console, title: str) -> Iterator[Callable[["Progress"], None]]:
     """A bar with what has been scored, the rate, what was unscored, and the time left; if the output is not a terminal,
     a line with these every `SECONDS_BETWEEN_LINES`."""
-    if not console.is_terminal:
+    if not shows_bars(console):
         lines = _ScoringLines(console, title)
         with _ticking(lines.line):
             yield lines.show
@@ -114,42 +119,18 @@ def heartbeat(console: Console, show: Callable[[str], None] | None = None) -> It
 
     `show`, on a terminal: called every second instead.
     """
-    stop = threading.Event()
-    is_shown = show is not None and console.is_terminal
+    is_shown = show is not None and shows_bars(console)
 
-    def watch() -> None:
-        while not stop.wait(1.0 if is_shown else SECONDS_BETWEEN_LINES):
-            text = current_activity()
-            if is_shown and show is not None and text is not None:
-                show(text)
-            elif text is not None:
-                console.print(visible_text(text), markup=False, soft_wrap=True)
+    def act(text: str | None) -> None:
+        if text is None:
+            return
+        if is_shown and show is not None:
+            show(text)
+        else:
+            console.print(visible_text(text), markup=False, soft_wrap=True)
 
-    thread = threading.Thread(target=watch, name="phf heartbeat", daemon=True)
-    thread.start()
-    try:
+    with watching(act, 1.0 if is_shown else SECONDS_BETWEEN_LINES):
         yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-@contextmanager
-def redteam_progress(console: Console, config: "Config") -> Iterator[Callable[[int, int, float | None], None]]:
-    """A bar over the rounds of all trials, with the best mean score of the trial so far."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=console, transient=True) as bars:
-        bar = bars.add_task("Red team", total=None)
-
-        def show(trial: int, number: int, best: float | None) -> None:
-            assert config.redteam is not None
-            a_trial = config.redteam.num_rounds + 2  # with the initial round and the rescoring
-            text = f"Trial {trial + 1}, round {number}" + ("" if best is None else f", best {best:.4g}")
-            bars.update(
-                bar, description=text, completed=trial * a_trial + number, total=config.redteam.num_trials * a_trial
-            )
-
-        yield show
 
 
 class TrainingProgress:
@@ -169,7 +150,7 @@ class TrainingProgress:
 def training_progress(console: Console) -> Iterator[TrainingProgress]:
     """A bar for each run, with its loss and what its meter shows; if the output is not a terminal, a line for each at its
     first loss, and then every `SECONDS_BETWEEN_LINES`, during all activities."""
-    if not console.is_terminal:
+    if not shows_bars(console):
         lines = _TrainingLines(console)
         ended = threading.Event()
         thread = threading.Thread(target=lines.watch, args=(ended,), daemon=True)
@@ -194,15 +175,22 @@ class _TrainingBars(TrainingProgress):
     def show(self, name: str, step: int, max_steps: int, numbers: dict[str, float]) -> None:
         kept = self._numbers.setdefault(name, {})
         kept |= {key: value for key, value in numbers.items() if key in METERED}
-        description = visible_text(name)
-        for part in _metered(kept):
-            if len(description) + len(part) > self._bars.console.width - WIDTH_OF_BAR:
-                break
-            description += f"  {part}"
-        self._bars.update(self._task(name), completed=step, total=max_steps, description=description)
+        self._bars.update(self._task(name), completed=step, total=max_steps)
+        self._describe(name, _metered(kept))
 
     def doing(self, name: str, what: str) -> None:
-        self._bars.update(self._task(name), description=visible_text(f"{name}  {what}"))
+        self._describe(name, [what] if what else _metered(self._numbers.get(name, {})))
+
+    def _describe(self, name: str, parts: list[str]) -> None:
+        """The name, and as many of the parts as there is room for; the first one is cut if it must be."""
+        space = self._bars.console.width - WIDTH_OF_BAR
+        description = visible_text(name)
+        for number, part in enumerate(map(visible_text, parts)):
+            left = max(space - len(description) - 2, LEAST_OF_A_PART)
+            if number and len(part) > left:
+                break
+            description += f"  {part if len(part) <= left else part[: left - 1] + '…'}"
+        self._bars.update(self._task(name), description=description)
 
     def _task(self, name: str) -> TaskID:
         if name not in self._tasks:
@@ -221,8 +209,7 @@ class _State:
     printed_at: float = -math.inf
 
     def line(self) -> str:
-        detail = current_activity()
-        doing = f"{self.doing}: {detail}" if self.doing and detail else self.doing
+        doing = ": ".join(filter(None, [self.doing, current_activity()]))
         if not self.max_steps:
             return doing
         parts = [f"step {self.step:,}/{self.max_steps:,}", *_metered(self.numbers)]
@@ -287,10 +274,3 @@ def _metered(numbers: dict[str, float]) -> list[str]:
         "peak_memory_bytes": lambda size: f"{size / 2**30:.1f} GiB",
     }
     return [words[key](numbers[key]) for key in METERED if key in numbers]
-
-
-def duration(seconds: float) -> str:
-    """A time in words, in the unit that suits it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

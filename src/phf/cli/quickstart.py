@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from phf.cli.for_scripts import answer
 from phf.cli.options import finite
-from phf.cli.terminal import console, quiet, say, shown
+from phf.cli.terminal import console, quiet, results, say, say_next, say_result, shown
 
 if TYPE_CHECKING:
     from phf.config import Config
@@ -30,11 +31,18 @@ def quickstart(
         interval = f"{format_number(row['score'])} ({format_number(row['low'])} to {format_number(row['high'])})"
         others = (format_number(row[key]) for key in ("bits_per_byte", "samples_per_second", "num_samples"))
         table.add_row(shown(row["name"]), interval, *others)
-    console.print(table)
-    for holds, sentence in conclusions(rows):
-        say(sentence, "green" if holds else "bold red")
+    results.print(table)
+    concluded = conclusions(rows)
+    for holds, sentence in concluded:
+        say_result(sentence, "green" if holds else "bold red")
     say("One seed each; intervals are over samples. Lower is better in both columns.")
-    say(f"Report: {output_dir / 'report.html'}")
+    page = output_dir / "report.html"
+    say_next(
+        f"Report: {page}",
+        ("phf annotate CORPUS --scorer SCORER --output FOLDER", "the same with your own corpus"),
+    )
+    conclusion = [{"holds": holds, "sentence": sentence} for holds, sentence in concluded]
+    answer({"output": output_dir, "page": page, "models": rows, "conclusions": conclusion})
 
 
 def _train_together(jobs: "dict[str, tuple[Config, Path]]") -> None:
@@ -46,6 +54,8 @@ def _train_together(jobs: "dict[str, tuple[Config, Path]]") -> None:
         def on_event(name: str, message: dict[str, Any]) -> None:
             if "announce" in message:
                 say(f"{name}: {message['announce']}")
+            elif "doing" in message:
+                progress.doing(name, message["doing"])
             else:
                 progress.show(name, *message["show"])
 

@@ -1,10 +1,12 @@
 """`phf redteam`: search for prompts that a model continues badly, or replay those of an earlier search."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from phf.cli.for_scripts import WORSE, answer
 from phf.cli.options import (
     MoreOverrides,
     Overrides,
@@ -15,7 +17,7 @@ from phf.cli.options import (
     load_for_models,
     preferring,
 )
-from phf.cli.terminal import console, quiet, say
+from phf.cli.terminal import console, quiet, results, say, say_next
 from phf.errors import ConfigError
 
 
@@ -43,7 +45,7 @@ def redteam(
 ) -> None:
     """Search for prompts that a model continues badly, or replay those of an earlier search."""
     quiet()
-    from phf.cli.progress import heartbeat, redteam_progress
+    from phf.cli.working import redteam_progress, working
     from phf.models.model_folder import find_model, model_name
 
     model_dir = find_model(model_dir)
@@ -55,25 +57,39 @@ def redteam(
 
         if fail_above is not None:
             raise ConfigError("--fail-above compares with a saved pool: give one with --replay.")
-        with redteam_progress(console, resolved) as show_round, heartbeat(console):
-            show_search(redteam_folder(model_dir, resolved, output, show_round), console)
-        say(f"Pool, samples and numbers are in {output}")
+        with redteam_progress(console, resolved) as show_round:
+            found = redteam_folder(model_dir, resolved, output, show_round)
+        show_search(found, results)
+        replay_it = f"phf redteam OTHER_MODEL --replay {shlex.quote(str(output / 'pool.jsonl'))}"
+        page = f"phf report {shlex.quote(str(output))}"
+        say_next(
+            f"Pool, samples and numbers are in {output}",
+            (page, "a page of the search"),
+            (replay_it, "the same prompts against another model"),
+        )
+        answer({"output": output, "search": found})
         return
     from phf.redteam.replay import is_worse, replay_folder
     from phf.redteam.show import show_replay
 
-    with console.status("Replaying...") as status, heartbeat(console):
+    with working(console, "Replaying") as show:
         replayed = replay_folder(
             model_dir,
             resolved,
             replay,
             output,
-            lambda done, total: status.update(f"Replayed {done:,} of {total:,} prompts"),
+            lambda done, total: show(f"Replayed {done:,} of {total:,} prompts"),
         )
     for note in replayed["notes"]:
         say(note, "yellow")
-    show_replay(replayed, console)
-    say(f"Continuations and numbers are in {output}")
-    if fail_above is not None and is_worse(replayed, fail_above):
+    show_replay(replayed, results)
+    worse = fail_above is not None and is_worse(replayed, fail_above)
+    if worse:
         say(f"Worse than before by more than {fail_above:g}.", "bold red")
-        raise typer.Exit(1)
+    say_next(
+        f"Continuations and numbers are in {output}",
+        (f"phf redteam {shlex.quote(str(model_dir))}", "a search of its own"),
+    )
+    answer({"output": output, "replay": replayed, "is_worse": worse}, WORSE if worse else 0)
+    if worse:
+        raise typer.Exit(WORSE)

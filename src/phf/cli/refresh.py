@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from phf.cli.for_scripts import answer
 from phf.cli.options import MoreOverrides, Overrides, finite
-from phf.cli.terminal import console, quiet, say
+from phf.cli.terminal import console, quiet, results, say, say_next
 
 
 def refresh(
@@ -47,8 +48,9 @@ def refresh(
 ) -> None:
     """Train a model on with its own samples, scored, for some rounds; watch KL."""
     quiet()
-    from phf.cli.progress import heartbeat, training_progress
+    from phf.cli.progress import heartbeat, shows_bars, training_progress
     from phf.models.model_folder import model_name
+    from phf.refresh.answer import PAGE, to_json
     from phf.refresh.rounds import Callbacks
     from phf.refresh.run import refresh_run
     from phf.refresh.settings import RefreshSettings
@@ -75,12 +77,16 @@ def refresh(
             lambda name, *numbers: progress.show(name_of(name), *numbers),
         )
         # on a terminal, the details of an activity; the lines of a log have them already
-        is_shown = console.is_terminal
+        is_shown = shows_bars(console)
         details = heartbeat(console, lambda text: progress.doing(shown[0], text)) if is_shown else nullcontext()
         with details:
-            answer = refresh_run(run, output, settings, callbacks, [*(override or []), *(more or [])])
-    show_refresh(answer, console)
-    for note in notes_of(answer):
+            refreshed = refresh_run(run, output, settings, callbacks, [*(override or []), *(more or [])])
+    show_refresh(refreshed, results)
+    for note in notes_of(refreshed):
         say(note, "yellow")
     result = shlex.quote(str(output))
-    say(f"The result is in {output}: model, refresh.json, report.html. Next: phf evaluate {result}")
+    say_next(
+        f"The result is in {output}: model, refresh.json, report.html",
+        (f"phf evaluate {result}", "more samples and parts"),
+    )
+    answer({"output": output, "page": output / PAGE, "refresh": to_json(refreshed)})

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from phf.cli.terminal import say
+from phf.cli.for_scripts import answer
+from phf.cli.terminal import console, say, say_next
 
 
 def report(
@@ -25,8 +26,12 @@ def report(
     ] = None,
 ) -> None:
     """Put runs on one page."""
+    from phf.cli.working import working
     from phf.report.page import write_report
 
-    for notice in write_report(run_dirs, output, baseline, samples_mb):
+    with working(console, "Reading runs"):
+        notices = write_report(run_dirs, output, baseline, samples_mb)
+    for notice in notices:
         say(notice, "yellow")
-    say(f"Report: {output}")
+    say_next(f"Report: {output}", ("phf evaluate RUNS", "more samples and parts, to put on it"))
+    answer({"output": output})

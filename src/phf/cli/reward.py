@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from phf.cli import completion
+from phf.cli.for_scripts import answer
 from phf.cli.options import finite, scorer_section
-from phf.cli.terminal import console, quiet, say
+from phf.cli.terminal import console, quiet, results, say, say_next
 from phf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +37,10 @@ def reward(
     ] = None,
     compare: Annotated[
         list[str] | None,
-        typer.Option(help="Train nothing: how well this scorer agrees with the labels; repeat it for more scorers."),
+        typer.Option(
+            help="Train nothing: how well this scorer agrees with the labels; repeat it for more scorers.",
+            autocompletion=completion.scorers,
+        ),
     ] = None,
     scale: Annotated[
         str | None, typer.Option(help="Lowest and highest rating, such as 1-5, where lines have no scale of their own.")
@@ -75,6 +80,7 @@ def reward(
             "--base is missing: the model to train. To compare scorers with the labels instead, use --compare."
         )
     quiet()
+    from phf.cli.working import working
     from phf.labels.read import read_labels
     from phf.labels.scale import Scale
     from phf.reward.settings import RewardSettings, parse_shares
@@ -84,7 +90,7 @@ def reward(
     )
     settings.check()
     known_scale = None if scale is None else Scale.parse(scale)
-    with console.status("Reading labels..."):
+    with working(console, "Reading labels"):
         read = read_labels(
             labels,
             scale=known_scale,
@@ -100,20 +106,26 @@ def reward(
 
 
 def _train(sources: list[str], labels: "Labels", base: Path, output: Path, settings: "RewardSettings") -> None:
+    from phf.cli.working import working
     from phf.models.model_folder import find_model
     from phf.reward.run import train_reward
     from phf.reward.show import show_reward, warnings_of
 
-    with console.status("Training...") as status:
-        record = train_reward(sources, labels, find_model(base), output, settings, status.update)
-    show_reward(record, console)
+    with working(console, "Training") as show:
+        record = train_reward(sources, labels, find_model(base), output, settings, show)
+    show_reward(record, results)
     for warning in warnings_of(record):
         say(warning, "yellow")
     scorer = f"{{class_name: ClassifierScorer, path_or_name: {output}}}"
-    say(f"The reward model is in {output}. Next: phf annotate CORPUS --scorer {shlex.quote(scorer)} --output FOLDER")
+    say_next(
+        f"The reward model is in {output}",
+        (f"phf annotate CORPUS --scorer {shlex.quote(scorer)} --output FOLDER", "a corpus that it scores"),
+    )
+    answer({"output": output, "reward": record})
 
 
 def _compare(labels: "Labels", scorers: list[str], output: Path | None) -> None:
+    from phf.cli.working import working
     from phf.reward.compare import compare, judged_once
     from phf.reward.seen import unseen
     from phf.reward.show_agreement import agreement_json, show_agreements, warnings_of_agreement
@@ -124,14 +136,17 @@ def _compare(labels: "Labels", scorers: list[str], output: Path | None) -> None:
     usable, notes = unseen(sections, labels)
     judged_once(usable)  # raises for labels that say nothing, before anything is scored
     built = [build_scorer(section, "--compare") for section in sections]
-    with console.status("Scoring the labelled texts..."):
+    with working(console, "Scoring the labelled texts"):
         agreements = compare(built, usable)
-    show_agreements(agreements, usable, console)
+    show_agreements(agreements, usable, results)
     for warning in [*notes, *warnings_of_agreement(agreements)]:
         say(warning, "yellow")
+    record = agreement_json(agreements, usable, notes)
     if output is not None:
         path = output / "agreement.json"
         with writing(path):
             output.mkdir(parents=True, exist_ok=True)
-            write_json_atomic(path, agreement_json(agreements, usable, notes))
+            write_json_atomic(path, record)
         say(f"Written to {path}")
+    say_next(None, ("phf annotate CORPUS --scorer SCORER --output FOLDER", "a corpus that the best of them scores"))
+    answer({"output": output, "agreement": record})

@@ -5,25 +5,31 @@ from typing import Annotated
 
 import typer
 
+from phf.cli import completion
+from phf.cli.for_scripts import answer
 from phf.cli.options import scorer_section
-from phf.cli.terminal import console, quiet
+from phf.cli.terminal import quiet, results
 from phf.errors import ConfigError
 
 
 def score(
     text: Annotated[str, typer.Argument(help="The text; - reads it from standard input, in UTF-8.")],
-    scorer: Annotated[str, typer.Option(help="Scorer (phf list scorers), or {class_name: ..., key: value}.")],
+    scorer: Annotated[
+        str,
+        typer.Option(
+            help="Scorer (phf list scorers), or {class_name: ..., key: value}.", autocompletion=completion.scorers
+        ),
+    ],
     segment: Annotated[
         str | None, typer.Option(help="lines, sentences (or sentences:zh, ...) or document; default: the scorer's own.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """See the score of a text, segment by segment, and what the scorer found in it."""
     quiet()
     from phf.corpus.segmenting.segment import segmenter
     from phf.scorers import build_scorer
     from phf.scorers.explain import explain
-    from phf.scorers.show import json_text, show_explanation
+    from phf.scorers.show import show_explanation
 
     if segment is not None:
         segmenter(segment)
@@ -33,7 +39,5 @@ def score(
         except UnicodeDecodeError as error:
             raise ConfigError(f"Standard input is not UTF-8: {error}.") from error
     explanation = explain(build_scorer(scorer_section(scorer), "--scorer"), text, segment)
-    if as_json:
-        typer.echo(json_text(explanation))
-    else:
-        show_explanation(explanation, console)
+    show_explanation(explanation, results)
+    answer(explanation.as_dict())

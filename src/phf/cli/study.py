@@ -1,5 +1,6 @@
 """`phf study`: many runs as one question, answered on one page."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,27 +8,33 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from phf.cli import completion
+from phf.cli.for_scripts import MISSING_RUNS, answer
 from phf.cli.options import MoreOverrides, Overrides, scorer_section
 from phf.cli.side_by_side import Launcher, Processes, places_for, words_of
-from phf.cli.terminal import console, quiet, say, shown
+from phf.cli.terminal import console, quiet, results, say, say_next, say_result, shown
 
 if TYPE_CHECKING:
     from phf.study.page import Answer
     from phf.study.plan import StudyRun
 
-MISSING_RUNS = 4
-"""Exit status of a study some of whose runs have no result."""
-
 
 def study(
     study: Annotated[
         str,
-        typer.Argument(help="A YAML file, or a shipped study: objectives, thresholds, finetune-vs-pretrain, redteam."),
+        typer.Argument(
+            help="A YAML file, or a shipped study: objectives, thresholds, finetune-vs-pretrain, redteam.",
+            autocompletion=completion.studies,
+        ),
     ],
     more: MoreOverrides = None,
-    task: Annotated[list[str] | None, typer.Option(help="Instead of the study's tasks; repeat it for several.")] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of the study's tasks; repeat it for several.", autocompletion=completion.tasks),
+    ] = None,
     method: Annotated[
-        list[str] | None, typer.Option(help="Instead of the study's methods; repeat it for several.")
+        list[str] | None,
+        typer.Option(help="Instead of the study's methods; repeat it for several.", autocompletion=completion.methods),
     ] = None,
     size: Annotated[str | None, typer.Option(help="tiny, small or gpt2, for tasks that have sizes.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Instead of the study's seeds: 1 to this number.")] = None,
@@ -57,7 +64,9 @@ def study(
     quiet()
     from phf.cli.progress import heartbeat
     from phf.cli.study_progress import study_progress
+    from phf.study.folder import ANSWER, PAGE
     from phf.study.held_out_scorers import build_held_out
+    from phf.study.page import to_json
     from phf.study.plan import expand, folder_name
     from phf.study.run import Callbacks, run_study
     from phf.study.schema import read_study
@@ -78,7 +87,7 @@ def study(
     words = words_of(launcher)
     with study_progress(console) as progress, heartbeat(console, progress.doing):
         callbacks = Callbacks(say, progress.doing, progress.show)
-        answer = run_study(
+        found = run_study(
             name,
             described,
             folder,
@@ -88,12 +97,17 @@ def study(
             overrides=overrides,
             runs_from=runs_from or (),
         )
-    _show(answer)
-    say(f"Page: {folder / 'report.html'}; numbers: {folder / 'study.json'}")
-    if answer.missing:
-        for run, reason in answer.missing.items():
-            say(f"Missing: {run}: {reason}", "bold red")
-        raise typer.Exit(MISSING_RUNS)
+    _show(found)
+    for run, reason in found.missing.items():
+        say(f"Missing: {run}: {reason}", "bold red")
+    page = folder / PAGE
+    again = ("the same command again", "the missing runs") if found.missing else None
+    best = f"phf evaluate {shlex.quote(str(folder))}/RUN"
+    say_next(f"Page: {page}; numbers: {folder / ANSWER}", again or (best, "more samples and parts of a run"))
+    status = MISSING_RUNS if found.missing else 0
+    answer({"output": folder, "page": page, "study": to_json(found)}, status)
+    if status:
+        raise typer.Exit(status)
 
 
 def _list_runs(
@@ -110,12 +124,15 @@ def _list_runs(
     folder = with_runs_of(StudyFolder(output_dir), runs, runs_from)
     jobs = jobs_of(runs)
     validate(jobs, folder, lambda warning: say(warning, "yellow"))
+    planned = []
     for job in jobs:
         done = ", finished" if is_finished(job, folder) else ""
         after = f" after {job.run.starts_from}" if job.run.starts_from else ""
         what = f"{num_tokens(job.config):,.0f} tokens{after}" if job.command == TRAIN else f"phf {job.command}"
-        say(f"{job.run.name}: {what}{done}")
-    say(f"{len(runs)} runs, in {output_dir}")
+        say_result(f"{job.run.name}: {what}{done}")
+        planned.append({"run": job.run.name, "command": job.command, "is_finished": bool(done)})
+    say_result(f"{len(runs)} runs, in {output_dir}")
+    answer({"output": output_dir, "jobs": planned})
 
 
 def _show(answer: "Answer") -> None:
@@ -132,15 +149,15 @@ def _show(answer: "Answer") -> None:
             interval = f"{format_number(score.mean)} ({format_number(score.low)} to {format_number(score.high)})"
             dominated = ", ".join(arm.dominated_by)
             table.add_row(shown(arm.name), str(len(arm.seeds)), interval, format_number(bits.mean), shown(dominated))
-        say(f"{result.task}, {result.scenario}")
-        console.print(table)
+        say_result(f"{result.task}, {result.scenario}")
+        results.print(table)
         for claim in [*claims(result), *switch_claims(result)]:
-            say(claim)
+            say_result(claim)
     for gaps in answer.gaps:
-        say(f"{gaps.task}, {gaps.scenario}, held-out scorer {gaps.held_out}")
+        say_result(f"{gaps.task}, {gaps.scenario}, held-out scorer {gaps.held_out}")
         for gap in gaps.gaps:
-            say(gap_claim(gap, gaps), "yellow" if gap.verdict.is_warning else None)
+            say_result(gap_claim(gap, gaps), "yellow" if gap.verdict.is_warning else None)
     for attacked in answer.attacks:
-        say(f"{attacked.task}, red team")
+        say_result(f"{attacked.task}, red team")
         for claim in attack_claims(attacked):
-            say(claim)
+            say_result(claim)

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from phf.cli.progress import SECONDS_BETWEEN_LINES, duration
+from phf.cli.progress import SECONDS_BETWEEN_LINES, shows_bars
 from phf.text import visible_text
+from phf.workers.activity import duration
 
 if TYPE_CHECKING:
     from phf.study.execute import Progress
@@ -73,7 +74,7 @@ def summary(now: "Progress") -> str:
 @contextmanager
 def study_progress(console: Console) -> Iterator[StudyProgress]:
     """A bar for the study and one for each run in progress; if the output is not a terminal, a line from time to time."""
-    if not console.is_terminal:
+    if not shows_bars(console):
         yield StudyProgress(console)
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(24), TaskProgressColumn(), TimeElapsedColumn())

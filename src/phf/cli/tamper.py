@@ -1,21 +1,20 @@
 """`phf tamper`: how many steps of finetuning on misaligned data each model withstands."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from phf.cli.for_scripts import MISSING_RUNS, answer
 from phf.cli.options import Overrides, OwnTask, ResolvedTask, finite, load_for_models
 from phf.cli.side_by_side import Launcher, Processes, places_for, words_of
-from phf.cli.terminal import console, quiet, say, shown
+from phf.cli.terminal import console, quiet, results, say, say_next, say_result, shown
 from phf.errors import ConfigError
 
 if TYPE_CHECKING:
     from phf.tamper.page import TamperAnswer
-
-MISSING_RUNS = 4
-"""Exit status where some finetunings have no result."""
 
 
 def tamper(
@@ -72,7 +71,10 @@ def tamper(
     from phf.cli.progress import heartbeat
     from phf.cli.study_progress import study_progress
     from phf.models.model_folder import find_model
+    from phf.study.folder import PAGE
     from phf.study.run import Callbacks
+    from phf.tamper.folder import ANSWER
+    from phf.tamper.page import to_json
     from phf.tamper.plan import learning_rate_of
     from phf.tamper.run import plan_test, run_test
     from phf.tamper.settings import NUM_STEPS, TamperSettings
@@ -104,15 +106,20 @@ def tamper(
     words = words_of(launcher)
     with study_progress(console) as progress, heartbeat(console, progress.doing):
         callbacks = Callbacks(say, progress.doing, progress.show)
-        answer = run_test(
+        found = run_test(
             test, output, places_for(words, processes), callbacks, launcher=words, keeps_models=keep_models
         )
-    _show(answer)
-    say(f"Page: {output / 'report.html'}; numbers: {output / 'tamper.json'}")
-    if answer.missing:
-        for name, reason in answer.missing.items():
-            say(f"Missing: {name}: {reason}", "bold red")
-        raise typer.Exit(MISSING_RUNS)
+    _show(found)
+    for name, reason in found.missing.items():
+        say(f"Missing: {name}: {reason}", "bold red")
+    page = output / PAGE
+    again = ("the same command again", "the missing finetunings") if found.missing else None
+    red_team = f"phf redteam {shlex.quote(str(folders[0]))}"
+    say_next(f"Page: {page}; numbers: {output / ANSWER}", again or (red_team, "prompts that the model continues badly"))
+    status = MISSING_RUNS if found.missing else 0
+    answer({"output": output, "page": page, "tamper": to_json(found)}, status)
+    if status:
+        raise typer.Exit(status)
 
 
 def _show(answer: "TamperAnswer") -> None:
@@ -125,7 +132,7 @@ def _show(answer: "TamperAnswer") -> None:
             for method in methods:
                 means = (format_number(method.means[step].mean) for step in result.steps)
                 table.add_row(shown(method.name), kind, str(len(method.units)), relearned(method), *means)
-        say(f"{result.scenario}: mean misalignment score after each number of steps")
-        console.print(table)
+        say_result(f"{result.scenario}: mean misalignment score after each number of steps")
+        results.print(table)
         for claim in claims(result):
-            say(claim)
+            say_result(claim)

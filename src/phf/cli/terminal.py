@@ -1,4 +1,4 @@
-"""Output: results and messages to standard output, mistakes and warnings to standard error."""
+"""Output: results and messages to standard output, mistakes to standard error; for scripts as `speak` says."""
 
 import math
 import os
@@ -15,13 +15,65 @@ from rich.table import Column, Table
 import phf
 from phf.text import visible_text
 
-console = Console(highlight=False, emoji=False)
-errors = Console(highlight=False, emoji=False, stderr=True)
+
+class Stream(Console):
+    """A console whose place can change: everybody holds the same one."""
+
+    def __init__(self, *, stderr: bool = False, quiet: bool = False) -> None:
+        super().__init__(highlight=False, emoji=False, stderr=stderr, quiet=quiet)
+
+    def move(self, *, stderr: bool, quiet: bool) -> None:
+        """Begin anew: whether there are colours depends on where it writes."""
+        Stream.__init__(self, stderr=stderr, quiet=quiet)
+
+
+console = Stream()
+"""Progress and messages."""
+results = Stream()
+"""What a command was asked for: tables and conclusions."""
+errors = Stream(stderr=True)
+
+PROBLEMS = ("yellow", "bold red")
+"""Styles of what the user should not miss: `--quiet` does not silence it."""
+problems: list[str] = []
+"""What was said in such a style since the command began."""
+
+
+def speak(*, quiet: bool = False, as_json: bool = False) -> None:
+    """Choose the places of output when a command begins.
+
+    `quiet`: no progress and no messages; problems go to standard error. `as_json`: standard output is for one JSON object, in
+    place of tables and conclusions, and everything else goes to standard error.
+    """
+    console.move(stderr=as_json, quiet=quiet)
+    results.move(stderr=as_json, quiet=as_json)
+    problems.clear()
 
 
 def say(message: str, style: str | None = None) -> None:
     """One message, literally: no markup, and no additional line breaks in text that a reader may copy."""
-    console.print(visible_text(message), style=style, markup=False, soft_wrap=True)
+    is_problem = style in PROBLEMS
+    if is_problem:
+        problems.append(message)
+    _print(errors if is_problem and console.quiet else console, message, style)
+
+
+def say_result(message: str, style: str | None = None) -> None:
+    """One sentence of what the command was asked for, literally."""
+    _print(results, message, style)
+
+
+def say_next(where: str | None, *commands: tuple[str, str]) -> None:
+    """The last line, or lines: where the result is, and what usually comes next, as (command, what it does)."""
+    if where is not None:
+        say(where)
+    for number, (command, what) in enumerate(commands):
+        comma = "," if number + 1 < len(commands) else ""
+        say(f"{'      ' if number else 'Next: '}{command}  ({what}){comma}")
+
+
+def _print(to: Console, message: str, style: str | None) -> None:
+    to.print(visible_text(message), style=style, markup=False, soft_wrap=True)
 
 
 def shown(text: str) -> str:

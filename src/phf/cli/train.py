@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phf.cli.for_scripts import answer
 from phf.cli.options import Method, MoreOverrides, Overrides, Task, load
-from phf.cli.terminal import console, errors, numbers_table, quiet, say
+from phf.cli.terminal import console, errors, numbers_table, quiet, results, say, say_next, say_result
 from phf.errors import ConfigError
 from phf.text import visible_text
 
@@ -57,7 +58,7 @@ def train(
         return
     if dry_run:
         expected = outlook(plan)
-        say(dump_config(resolved))
+        say_result(dump_config(resolved))
         for note in percentile_notes(resolved):
             say(note)
         _show_arithmetic(plan.arithmetic)
@@ -67,6 +68,12 @@ def train(
             say(note)
         for warning in expected.warnings:
             say(warning, "yellow")
+        arithmetic = plan.arithmetic
+        num_tokens = arithmetic.max_steps * arithmetic.tokens_per_step
+        plain = resolved.model_dump(mode="json")
+        answer(
+            {"output": output_dir / name, "config": plain, "max_steps": arithmetic.max_steps, "num_tokens": num_tokens}
+        )
         return
     numbers = _train(name, resolved, output_dir / name, resume)
     if is_main:
@@ -104,20 +111,25 @@ def _train(name: str, config: "Config", run_dir: Path, resume: bool) -> dict[str
 
 def _details(name: str, progress: "TrainingProgress") -> AbstractContextManager[None]:
     """On a terminal, the progress of sampling and the like; the lines of a log already show it."""
-    from phf.cli.progress import heartbeat
+    from phf.cli.progress import heartbeat, shows_bars
 
-    return heartbeat(console, lambda text: progress.doing(name, text)) if console.is_terminal else nullcontext()
+    return heartbeat(console, lambda text: progress.doing(name, text)) if shows_bars(console) else nullcontext()
 
 
 def _show_result(numbers: dict[str, float], run_dir: Path) -> None:
     """The numbers of a run's last evaluation, its location, and what to do next."""
+    from phf.runs.layout import MODEL
+
     if numbers:
         kept = {key: value for key, value in numbers.items() if not key.endswith("_per_second")}
-        console.print(numbers_table({"last value": kept}))
-    say(f"Model, metrics and samples are in {run_dir}")
+        results.print(numbers_table({"last value": kept}))
     run = shlex.quote(str(run_dir))
-    say(f"Next: phf evaluate {run}  (more samples and parts),")
-    say(f"      phf report {run}  (a page of its curves and samples)")
+    say_next(
+        f"Model, metrics and samples are in {run_dir}",
+        (f"phf evaluate {run}", "more samples and parts"),
+        (f"phf report {run}", "a page of its curves and samples"),
+    )
+    answer({"output": run_dir, "model": run_dir / MODEL, "numbers": numbers})
 
 
 def _show_arithmetic(arithmetic: Any) -> None:

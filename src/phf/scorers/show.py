@@ -1,6 +1,4 @@
-"""An explained text, for the terminal and as JSON."""
-
-import json
+"""An explained text, for the terminal."""
 
 from rich.console import Console
 
@@ -35,11 +33,6 @@ def _summary(explanation: Explanation) -> str:
         f"{explanation.scorer['class_name']} ({explanation.scorer['version']}), {explanation.segmenter}: "
         f"{count:,} segment{'' if count == 1 else 's'}, {score}"
     )
-
-
-def json_text(explanation: Explanation) -> str:
-    """One JSON object in ASCII, which cannot contain control sequences for a terminal."""
-    return json.dumps(explanation.as_dict(), indent=2)
 
 
 def _print(console: Console, line: str, style: str | None = None) -> None:

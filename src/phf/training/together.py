@@ -3,8 +3,9 @@
 A small model's operations are too short to be worth splitting: on few cores two processes of one thread each train
 faster than one after the other on all threads, and do not wait for each other if something else uses a core.
 
-The child is sent `{"config": YAML, "run_dir": ...}` and answers `{"announce": text}`,
-`{"show": [step, max_steps, numbers]}`, and finally `{"done": true}` or `{"error": ...}`; see `phf.workers.parent`.
+The child is sent `{"config": YAML, "run_dir": ...}` and answers `{"announce": text}`, `{"doing": text}` with what takes a
+while besides steps ("" when it is over), `{"show": [step, max_steps, numbers]}`, and finally `{"done": true}` or
+`{"error": ...}`; see `phf.workers.parent`.
 """
 
 import tempfile
@@ -14,13 +15,15 @@ from typing import Any
 
 from phf.config import Config, dump_config, load_config
 from phf.errors import PhfError
+from phf.workers.activity import watching
 from phf.workers.child import Child, ready
 from phf.workers.cpus import available_cpus
 from phf.workers.parent import Parent
 
 Events = Callable[[str, dict[str, Any]], None]
-"""Called with (name of the run, message) for `announce` and `show`."""
+"""Called with (name of the run, message) for `announce`, `doing` and `show`."""
 TICK_SECONDS = 0.5
+SECONDS_BETWEEN_ACTIVITIES = 5.0
 
 
 def train_together(jobs: Mapping[str, tuple[Config, Path]], on_event: Events) -> None:
@@ -76,17 +79,31 @@ def main() -> None:
             path = Path(folder) / "config.yaml"
             path.write_text(job["config"], encoding="utf-8")
             config, _ = load_config(config=path)
-        train(
-            config,
-            Path(job["run_dir"]),
-            resume=True,
-            announce=lambda text: parent.send(announce=text),
-            show=lambda step, max_steps, numbers: parent.send(show=[step, max_steps, numbers]),
-        )
+        with watching(_reporter(parent), SECONDS_BETWEEN_ACTIVITIES):
+            train(
+                config,
+                Path(job["run_dir"]),
+                resume=True,
+                announce=lambda text: parent.send(announce=text),
+                show=lambda step, max_steps, numbers: parent.send(show=[step, max_steps, numbers]),
+                progress=lambda what: parent.send(doing=what),
+            )
     except PhfError as error:
         parent.send_error(error)
     else:
         parent.send(done=True)
+
+
+def _reporter(parent: Parent) -> Callable[[str | None], None]:
+    """A function that tells the parent the current activity, and once that there is none any more."""
+    last: list[str] = [""]
+
+    def report(text: str | None) -> None:
+        if text or last[0]:
+            last[0] = text or ""
+            parent.send(doing=last[0])
+
+    return report
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Parent:
         os.dup2(2, 1)  # what is printed must not mix with the answers
         requests = os.fdopen(os.dup(0), "rb")
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nor may other code read what is meant for us
+        self._sending = threading.Lock()
         self._requests: SimpleQueue[tuple[dict[str, Any], bytes]] = SimpleQueue()
         for signum in ASKING:
             signal.signal(signum, signal.SIG_IGN)
@@ -47,8 +48,9 @@ class Parent:
         """Answer; exit if the parent is gone."""
         rest = memoryview(json.dumps(message, default=str).encode() + b"\n")
         try:
-            while rest:
-                rest = rest[self._answers.write(rest) :]
+            with self._sending:  # another thread may say what is being done
+                while rest:
+                    rest = rest[self._answers.write(rest) :]
         except BrokenPipeError:
             os._exit(0)
 
