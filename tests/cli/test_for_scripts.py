@@ -132,6 +132,8 @@ def test_so_is_a_mistake_in_the_command_line():
     result = phf("list", "--json", "--jsn")
     assert "No such option" in json.loads(result.stdout)["error"]
     assert (result.exit_code, phf("list", "--jsn").stdout) == (2, "")
+    before_the_command = phf("profile", "data", "--threshold", "nan", "--json")
+    assert json.loads(before_the_command.stdout)["error"].startswith("--threshold nan: ")
 
 
 def test_a_command_that_has_answered_does_not_answer_again():

@@ -5,7 +5,7 @@ import functools
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -33,8 +33,8 @@ STATUSES = {
 WORSE = 1
 MISSING_RUNS = 4
 
-_answers: list[TextIO] = []
-"""Where the JSON object goes, while a command with --json runs and has not written it."""
+_answers: list[TextIO | None] = []
+"""Where the JSON object goes, once it is asked for; None when it is written."""
 
 
 @contextlib.contextmanager
@@ -52,13 +52,14 @@ def answering() -> Iterator[None]:
 
 def open_answer() -> None:
     """Standard output is for one JSON object from now on."""
-    _answers.append(sys.stdout)
-    sys.stdout = sys.stderr  # what libraries print must not mix with the object
+    if not _answers:
+        _answers.append(sys.stdout)
+        sys.stdout = sys.stderr  # what libraries print must not mix with the object
 
 
 def is_open() -> bool:
     """Whether a JSON object is asked for, and not written yet."""
-    return bool(_answers)
+    return bool(_answers) and _answers[0] is not None
 
 
 def for_scripts(command: Callable[..., None]) -> Callable[..., None]:
@@ -86,16 +87,19 @@ def answer(record: Mapping[str, Any], exit_status: int = 0) -> None:
 
     The object is ASCII, so it cannot contain control sequences for a terminal; numbers that are not finite are null.
     """
-    if not _answers or rank() != 0:
+    stdout = _answers[0] if _answers else None
+    if stdout is None or rank() != 0:
         return
     from phf.runs.writer import finite_or_none
 
     whole = {**record, "problems": list(problems), "exit_status": exit_status}
-    stdout = _answers.pop()
+    _answers[0] = None
     stdout.write(json.dumps(finite_or_none(whole), indent=2, allow_nan=False, default=str) + "\n")
     stdout.flush()
 
 
-def answer_error(message: str, exit_status: int) -> None:
-    """The same for a command that failed, unless it has answered."""
+def answer_error(message: str, exit_status: int, arguments: Sequence[str]) -> None:
+    """The same for a command that failed, unless it has answered; `arguments` tell what it had no chance to ask for."""
+    if "--json" in arguments:
+        open_answer()
     answer({"error": message}, exit_status)

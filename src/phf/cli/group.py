@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from phf.cli.annotate import workers_ahead
 from phf.cli.blame import set_by
-from phf.cli.for_scripts import answer_error, answering, open_answer
+from phf.cli.for_scripts import answer_error, answering
 from phf.cli.terminal import errors, show_error, shown
 from phf.errors import PhfError, SecretError
 from phf.storage.secrets import refuse_secrets
@@ -92,13 +92,12 @@ class Commands(Group):
             raise typer.Exit(exit_status(error)) from None
 
     def invoke(self, ctx: Any) -> Any:
+        arguments = ctx.meta[ARGUMENTS]
         with answering():
             try:
                 return super().invoke(ctx)
-            except USAGE_ERROR as error:  # before the command could say how it speaks
-                if "--json" in ctx.meta[ARGUMENTS]:
-                    open_answer()
-                    answer_error(error.format_message(), error.exit_code)  # type: ignore[attr-defined]
+            except USAGE_ERROR as error:
+                answer_error(error.format_message(), error.exit_code, arguments)  # type: ignore[attr-defined]
                 raise
             except PhfError as error:
                 is_blamed = ctx.invoked_subcommand in TAKES_OVERRIDES and not isinstance(error, SecretError)
@@ -110,11 +109,11 @@ class Commands(Group):
                     is_ours = True  # a launcher ends this process while it asks the others: the reason is not lost
                 if is_ours:
                     show_error(message)
-                answer_error(message, error.exit_status)
+                answer_error(message, error.exit_status, arguments)
                 raise typer.Exit(error.exit_status) from None
             except KeyboardInterrupt as error:
                 show_interruption(error, ctx.invoked_subcommand or "")
-                answer_error(_ending(error, ctx.invoked_subcommand or ""), exit_status(error))
+                answer_error(_ending(error, ctx.invoked_subcommand or ""), exit_status(error), arguments)
                 raise typer.Exit(exit_status(error)) from None
 
 
