@@ -54,7 +54,9 @@ def installed(wheel, tmp_path_factory):
 
     def run(*words):
         command = [folder / "bin" / words[0], *map(str, words[1:])]
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
+        process = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert process.returncode == 0, process.stderr
+        return process.stdout
 
     return run
 
@@ -75,9 +77,10 @@ def test_the_first_steps_of_the_quickstart_work_from_the_wheel(installed, tmp_pa
     assert str(SOURCE) not in installed("python", "-c", where)
     assert installed("phf", "--version") == f"phf {phf.__version__}\n"
     assert "pep8/quickstart" in installed("phf", "list", "tasks")
-    data = tmp_path / "annotated"
+    data, corpus = tmp_path / "annotated", tmp_path / "corpus"
+    corpus.mkdir()
     words = ("--scorer", "PEP8Scorer", "--output", data, "--workers", "1", "--time-limit", "0")
-    assert "60 documents" in installed("phf", "annotate", tiny_corpus(tmp_path), *words)
+    assert "60 documents" in installed("phf", "annotate", tiny_corpus(corpus), *words)
     overrides = [f"dataset.datasets=['{data}']", *TINY]
     planned = installed(
         "phf", "train", "--task", "pep8/quickstart", "--method", "conditional", "--dry-run", "--override", *overrides
