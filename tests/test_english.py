@@ -40,8 +40,9 @@ PHRASES = {
 }
 NAMES = re.compile(
     r"/completions\b|completions (?:or chat )?(?:API|server)|chat or completions|`completions` in older files"
+    r"|[Ss]hell completion|(?:install|show)-completion|(?:Install|Show) completion for the current shell"
 )
-"""OpenAI's API, and a key in files of earlier versions."""
+"""OpenAI's API, a key in files of earlier versions, and what shells call it."""
 
 
 def prose(path: Path) -> list[tuple[int, str]]:

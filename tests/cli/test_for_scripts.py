@@ -60,9 +60,9 @@ def test_every_command_is_silent_or_speaks_json_if_asked(name):
 def test_standard_output_is_one_object(arguments, key, tmp_path, monkeypatch):
     monkeypatch.setenv("PHF_CACHE", str(tmp_path))
     result = phf(*arguments, "--json")
-    object_ = json.loads(result.stdout)
-    assert key in object_
-    assert (object_["problems"], object_["exit_status"], result.exit_code) == ([], 0, 0)
+    record = json.loads(result.stdout)
+    assert key in record
+    assert (record["problems"], record["exit_status"], result.exit_code) == ([], 0, 0)
 
 
 def noisy() -> None:

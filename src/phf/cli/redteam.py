@@ -58,8 +58,8 @@ def redteam(
         if fail_above is not None:
             raise ConfigError("--fail-above compares with a saved pool: give one with --replay.")
         with redteam_progress(console, resolved) as show_round:
-            found = redteam_folder(model_dir, resolved, output, show_round)
-        show_search(found, results)
+            searched = redteam_folder(model_dir, resolved, output, show_round)
+        show_search(searched, results)
         replay_it = f"phf redteam OTHER_MODEL --replay {shlex.quote(str(output / 'pool.jsonl'))}"
         page = f"phf report {shlex.quote(str(output))}"
         say_next(
@@ -67,7 +67,7 @@ def redteam(
             (page, "a page of the search"),
             (replay_it, "the same prompts against another model"),
         )
-        answer({"output": output, "search": found})
+        answer({"output": output, "search": searched})
         return
     from phf.redteam.replay import is_worse, replay_folder
     from phf.redteam.show import show_replay

@@ -87,7 +87,7 @@ def study(
     words = words_of(launcher)
     with study_progress(console) as progress, heartbeat(console, progress.doing):
         callbacks = Callbacks(say, progress.doing, progress.show)
-        found = run_study(
+        compared = run_study(
             name,
             described,
             folder,
@@ -97,15 +97,15 @@ def study(
             overrides=overrides,
             runs_from=runs_from or (),
         )
-    _show(found)
-    for run, reason in found.missing.items():
+    _show(compared)
+    for run, reason in compared.missing.items():
         say(f"Missing: {run}: {reason}", "bold red")
     page = folder / PAGE
-    again = ("the same command again", "the missing runs") if found.missing else None
+    again = ("the same command again", "the missing runs") if compared.missing else None
     best = f"phf evaluate {shlex.quote(str(folder))}/RUN"
     say_next(f"Page: {page}; numbers: {folder / ANSWER}", again or (best, "more samples and parts of a run"))
-    status = MISSING_RUNS if found.missing else 0
-    answer({"output": folder, "page": page, "study": to_json(found)}, status)
+    status = MISSING_RUNS if compared.missing else 0
+    answer({"output": folder, "page": page, "study": to_json(compared)}, status)
     if status:
         raise typer.Exit(status)
 

@@ -106,18 +106,18 @@ def tamper(
     words = words_of(launcher)
     with study_progress(console) as progress, heartbeat(console, progress.doing):
         callbacks = Callbacks(say, progress.doing, progress.show)
-        found = run_test(
+        tested = run_test(
             test, output, places_for(words, processes), callbacks, launcher=words, keeps_models=keep_models
         )
-    _show(found)
-    for name, reason in found.missing.items():
+    _show(tested)
+    for name, reason in tested.missing.items():
         say(f"Missing: {name}: {reason}", "bold red")
     page = output / PAGE
-    again = ("the same command again", "the missing finetunings") if found.missing else None
+    again = ("the same command again", "the missing finetunings") if tested.missing else None
     red_team = f"phf redteam {shlex.quote(str(folders[0]))}"
     say_next(f"Page: {page}; numbers: {output / ANSWER}", again or (red_team, "prompts that the model continues badly"))
-    status = MISSING_RUNS if found.missing else 0
-    answer({"output": output, "page": page, "tamper": to_json(found)}, status)
+    status = MISSING_RUNS if tested.missing else 0
+    answer({"output": output, "page": page, "tamper": to_json(tested)}, status)
     if status:
         raise typer.Exit(status)
 

@@ -23,7 +23,7 @@ class Stream(Console):
         super().__init__(highlight=False, emoji=False, stderr=stderr, quiet=quiet)
 
     def move(self, *, stderr: bool, quiet: bool) -> None:
-        """Begin anew: whether there are colours depends on where it writes."""
+        """Start again: whether there are colours depends on where it writes."""
         Stream.__init__(self, stderr=stderr, quiet=quiet)
 
 
