@@ -62,9 +62,9 @@ def test_other_settings_are_refused_with_what_differs(overrides, changes, expect
     assert expected in str(error.value)
 
 
-def as_0_1_wrote(tmp_path, threshold=0.25):
+def as_0_1_wrote(tmp_path, *overrides, threshold=0.25):
     """evaluation.json and config.yaml in the form of version 0.1, whose scenarios were as written."""
-    saved = yaml.safe_load(dump_config(load(tmp_path)))
+    saved = yaml.safe_load(dump_config(load(tmp_path, *overrides)))
     saved["dataset"] = {key: saved["dataset"][key] for key in DATASET_KEYS_OF_0_1} | {
         "is_split_by_sentences": True,
         "concat_token": None,
@@ -72,6 +72,8 @@ def as_0_1_wrote(tmp_path, threshold=0.25):
         "chars_per_token": 3.6,
     }
     saved["dataset"] = {key: saved["dataset"][key] for key in sorted(saved["dataset"])}
+    if (tagging := saved["dataset"]["conditional_training_config"]) is not None:
+        del tagging["loss_on_control_tokens"], tagging["placement"]
     saved["kl_gpt3_callback"]["gpt3_kwargs"] = {}
     del saved["generation"]["prefer"]
     saved["generation"]["scenario_configs"] = [{"name": "x", "num_hits_threshold": 0, "generate_kwargs": {"top_k": 0}}]
@@ -106,6 +108,16 @@ def test_results_of_version_0_1_are_not_of_a_setting_that_it_did_not_have(tmp_pa
     as_0_1_wrote(tmp_path)
     with pytest.raises(OutputError, match="holds results of another model"):
         results(tmp_path, "dataset.attention=document").read()
+
+
+def test_results_of_version_0_1_of_conditional_training_are_those_with_control_tokens_before_segments(tmp_path):
+    tagging = "dataset.conditional_training_config={threshold: 0.1, tag_every_segment_when_sampling: false%s}"
+    prefix = "generation.scenario_configs.0.prefix='<|aligned|>'"
+    as_0_1_wrote(tmp_path, tagging % "", prefix)
+    assert results(tmp_path, tagging % "", prefix).read() == PARTS
+    for key in ("placement: on_change", "loss_on_control_tokens: false"):
+        with pytest.raises(OutputError, match="an older version kept only a hash"):
+            results(tmp_path, tagging % f", {key}", prefix).read()
 
 
 def test_a_run_is_not_taken_for_results(tmp_path):

@@ -181,14 +181,14 @@ def test_settings_may_be_percentiles_of_the_level_that_they_are_about():
     config = conditioned("ScoreThresholds", thresholds=["p33", "p66.5"])
     keys = {"dataset.conditioning.thresholds.0": "p33", "dataset.conditioning.thresholds.1": "p66.5"}
     assert percentile_thresholds(config) == keys
-    assert {level_of(key) for key in keys} == {"segment"}
+    assert {level_of(config, key) for key in keys} == {"segment"}
     resolved = with_thresholds(config, dict.fromkeys(keys, 0.25))
     assert resolved.dataset.conditioning.model_extra == {"thresholds": [0.25, 0.25]}
     assert method_of(resolved).tags(scores(0.25, 0.26)).tolist() == [0, 2]
     assert method_of(with_stand_ins(config)).tags(scores(0.3, 0.5, 0.7)).tolist() == [0, 1, 2]
     config = filtered("Between", low=0, high="p50")
     assert percentile_thresholds(config) == {"dataset.document_filter.high": "p50"}
-    assert level_of("dataset.document_filter.high") == "document"
+    assert level_of(config, "dataset.document_filter.high") == "document"
 
 
 @pytest.mark.parametrize("section", [{"thresholds": ["p50", 0.1]}, {"thresholds": [0, "p50"]}])

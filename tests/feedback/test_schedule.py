@@ -95,7 +95,7 @@ def test_percentiles_of_phases_become_numbers_and_what_follows_from_them_too():
     keys = [f"schedule.0.{TAG}", "schedule.1.dataset.filter_threshold", f"schedule.2.{TAG}"]
     keys.append("schedule.3.objective.score_threshold")
     assert percentile_thresholds(config) == dict(zip(keys, ["p90", "p40", "p20", "p30"], strict=True))
-    assert [level_of(key) for key in keys] == ["segment", "document", "segment", "segment"]
+    assert [level_of(config, key) for key in keys] == ["segment", "document", "segment", "segment"]
     numbers = with_thresholds(config, {key: float(number) for number, key in enumerate(keys)})
     assert method_of(numbers).conditioning_config["thresholds"] == [2.0]
     assert method_of(numbers).objective_config["score_threshold"] == 3.0

@@ -5,9 +5,17 @@ import re
 from phf.config.levels import LevelError, Levels, best_prefix, prefix_of
 from phf.config.percentile import parse_threshold
 from phf.config.preferences import levels_of
-from phf.config.schema import Config, DatasetConfig, KLConfig, ScenarioConfig
+from phf.config.schema import (
+    ConditionalTrainingConfig,
+    ConditioningConfig,
+    Config,
+    DatasetConfig,
+    KLConfig,
+    ScenarioConfig,
+)
 from phf.errors import ConfigError
 
+Tagging = ConditionalTrainingConfig | ConditioningConfig
 RELEASED_TAGGING = "dataset.conditional_training_config"
 
 
@@ -30,17 +38,21 @@ def derive(config: Config, *, for_models: bool = False) -> Config:
     if "" in tokens or len({*tokens}) < len(tokens):
         names = "aligned_prefix and misaligned_prefix" if key == RELEASED_TAGGING else "control_tokens"
         raise ConfigError(f"{key}: {names} must be different strings, none of them empty, not {_listed(tokens)}.")
+    if tagging.placement != "before_segment":
+        _check_placement(config, tagging, key, for_models=for_models)
     levels = levels_of(tagging)
     best, prefer = best_prefix(levels), config.generation.prefer
     if prefer is not None and not for_models:
         prefer = _prefix(prefer, f"generation.prefer is {prefer!r}, which", levels, key)
     # what `prefer` says is filled in where samples are drawn, so that it can be changed for a model that is trained already
-    default = best if prefer is None or for_models else None
+    starts_texts = tagging.placement != "after_segment"
+    default = best if (prefer is None or for_models) and starts_texts else None
     scenarios = [_derive_scenario(scenario, levels, default, key) for scenario in config.generation.scenario_configs]
     may_tag = tagging.tag_every_segment_when_sampling
     if may_tag is None:
         written = [scenario.generate_kwargs["bad_words_ids"] for scenario in scenarios if _bans(scenario)]
-        may_tag = bool(written) and all(len(ids) < len(tokens) for ids in written)
+        may_repeat = tagging.placement == "before_segment" and bool(written)
+        may_tag = (may_repeat or not starts_texts) and all(len(ids) < len(tokens) for ids in written)
     tagging = tagging.model_copy(update={"tag_every_segment_when_sampling": may_tag})
     return config.model_copy(
         update={
@@ -49,6 +61,44 @@ def derive(config: Config, *, for_models: bool = False) -> Config:
             "kl_gpt3_callback": _derive_kl(config.kl_gpt3_callback, levels, default or prefer, key, may_tag),
         }
     )
+
+
+def _check_placement(config: Config, tagging: Tagging, key: str, *, for_models: bool) -> None:
+    """Raises `ConfigError` for what needs a control token in front of each segment, or of each text, where there is none.
+
+    `for_models`: the scenarios are those of models with their own control tokens.
+    """
+    where = f"{key}.placement is {tagging.placement}"
+    is_after = tagging.placement == "after_segment"
+    kl = None if for_models else config.kl_gpt3_callback
+    repeated = {
+        f"{key}.tag_every_segment_when_sampling": tagging.tag_every_segment_when_sampling and not is_after,
+        "kl_gpt3_callback.should_insert_prefix": kl is not None and kl.should_insert_prefix,
+    }
+    for name, is_repeated in repeated.items():
+        if is_repeated:
+            raise ConfigError(
+                f"{name} is true, but {where}: in training, no control token is repeated in front of later segments. Set it to "
+                "false."
+            )
+    if not is_after or for_models:
+        return
+    levels = levels_of(tagging)
+    asked = {
+        "generation.prefer": config.generation.prefer,
+        "kl_gpt3_callback.prefix": None if kl is None else kl.prefix,
+    }
+    for scenario in config.generation.scenario_configs:
+        start = f"generation.scenario_configs, scenario '{scenario.name}':"
+        asked[f"{start} prefix"] = scenario.prefix
+        asked[f"{start} guidance_scale"] = None if scenario.guidance_scale is None else f"{scenario.guidance_scale:g}"
+    for what, value in asked.items():
+        is_none = value is None or (not what.endswith("scale") and not _prefix(value, f"{what} {value!r}", levels, key))
+        if not is_none:
+            raise ConfigError(
+                f"{what} is {value!r}, but {where}: the control tokens follow the segments that they are about, so none begins "
+                "a text. Leave it out: texts are sampled without one. Or choose another placement."
+            )
 
 
 def tagging_key(dataset: DatasetConfig) -> str:

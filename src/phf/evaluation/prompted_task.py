@@ -6,6 +6,7 @@ from typing import Any
 from phf.config import Config, ScenarioConfig
 from phf.errors import ConfigError
 from phf.feedback import Prompting, control_tokens_of
+from phf.feedback.prompting import NO_PREFIX
 from phf.registry.names import did_you_mean
 
 
@@ -58,6 +59,9 @@ def _unfit(scenario: ScenarioConfig, special: set[str], prompting: Prompting, *,
     prefix = scenario.prefix
     if prefix and prefix not in special and not prompting.control_tokens.tokens_in(prefix):
         return f"the model has no control token {prefix!r}. {did_you_mean(prefix, special)}"
+    is_steered = prompting.control_tokens.tokens_in(prefix) or scenario.guidance_scale is not None
+    if is_steered and prompting.control_tokens and not prompting.starts_texts:
+        return NO_PREFIX
     if scenario.guidance_scale is not None and not prompting.can_steer:
         return "guidance_scale steers from one control token to another, and the model has none."
     if scenario.best_of != 1 and not has_value_head:

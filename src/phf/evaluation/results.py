@@ -97,6 +97,8 @@ class Results:
     def _older_identities(self) -> Iterator[str]:
         """The identities that the model and these settings may have had: a scenario's numbers were kept as written."""
         is_known = self.task.dataset.model_dump(exclude_defaults=True).keys() <= set(DATASET_KEYS_OF_0_1)
+        tagging = self.task.dataset.conditional_training_config
+        is_known &= tagging is None or not tagging.model_dump(exclude_defaults=True).keys() & TAGGING_KEYS_SINCE_0_1
         if not is_known or self.task.generation.prefer is not None:
             return  # it had no such setting
         for is_written, is_whole in itertools.product((True, False), repeat=2):
@@ -125,6 +127,8 @@ DATASET_KEYS_OF_0_1 = (
     "max_altered_documents",
     "streaming",
 )
+TAGGING_KEYS_SINCE_0_1 = {"loss_on_control_tokens", "placement"}
+"""Of `dataset.conditional_training_config`."""
 RELEASED_OF_0_1 = {
     "is_split_by_sentences": True,
     "concat_token": None,
@@ -142,6 +146,9 @@ def _as_0_1_saved(config: Config, *, is_written: bool, is_whole: bool) -> dict[s
     """
     values = config.model_dump(mode="json", include=set(SECTIONS))
     values["dataset"] = {key: values["dataset"][key] for key in DATASET_KEYS_OF_0_1} | RELEASED_OF_0_1
+    if (tagging := values["dataset"]["conditional_training_config"]) is not None:
+        kept = {key: value for key, value in tagging.items() if key not in TAGGING_KEYS_SINCE_0_1}
+        values["dataset"]["conditional_training_config"] = kept
     del values["generation"]["prefer"]
     values["generation"]["scenario_configs"] = [
         {

@@ -25,7 +25,7 @@ def merged_bins(config: Config) -> tuple[Config, str | None]:
     several = preferences_of(section)
     merged, sentences = [], []
     for where, one in zip(*_each(values, several), strict=True):
-        bins = _bins(one, where)
+        bins = _bins(one, where, of_documents=section.placement == "before_document")
         kept, sentence = one, None
         if bins is not None:
             _check_prefixes(config, bins)
@@ -48,7 +48,7 @@ def _each(values: Mapping[str, Any], several: Sequence[Mapping[str, Any]]) -> tu
     return [f"{CONDITIONING}.{PREFERENCES}.{number}" for number in range(len(several))], list(several)
 
 
-def _bins(section: Mapping[str, Any], where: str) -> dict[float, list[str]] | None:
+def _bins(section: Mapping[str, Any], where: str, *, of_documents: bool) -> dict[float, list[str]] | None:
     """Upper edge -> control tokens of the bins that end there; None where there is nothing to merge."""
     edges: list[float] = list(section.get(EDGES) or [])
     tokens = section["control_tokens"]
@@ -60,9 +60,11 @@ def _bins(section: Mapping[str, Any], where: str) -> dict[float, list[str]] | No
     if len(bins) == len(edges):
         return None
     if len(bins) == 1:
+        what = "documents" if of_documents else "segments"
+        average = "average " if of_documents else ""
         raise CorpusError(
-            f"{where}: all scored segments of the training data have the score {edges[0]:g}, so they cannot be divided into "
-            f"{len(edges)} bins. Choose other data or another scorer."
+            f"{where}: all scored {what} of the training data have the {average}score {edges[0]:g}, so they cannot be divided "
+            f"into {len(edges)} bins. Choose other data or another scorer."
         )
     return bins
 

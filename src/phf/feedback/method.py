@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phf.config import ConditioningConfig, Config, DatasetConfig
+from phf.config import ConditioningConfig, Config, DatasetConfig, Placement
 from phf.config.percentile import number
 from phf.config.preferences import levels_of
 from phf.feedback.answers import checked_keeps, name_of, probe
@@ -34,12 +34,15 @@ class Method:
     """What `conditioning` chooses from, best first."""
     drop_token_fraction: float = 0.0
     """Share of segments, in [0, 1], that do not get their control token; several preferences have their own."""
+    placement: Placement = "before_segment"
+    """Where control tokens stand; see `phf.config.schema.dataset.ConditioningConfig`."""
     loss_on_control_tokens: bool = True
     """Whether control tokens are targets of the loss."""
     conditioning_config: Mapping[str, Any] | None = None
     """`class_name` and settings that `conditioning` was made from."""
     tags_every_segment: bool = False
-    """Whether the trained model may emit the control token that it was prompted with again, before later segments."""
+    """Whether the trained model may emit the control token that it was prompted with again, before later segments; or, where
+    control tokens follow segments, any of them."""
     objective_config: Mapping[str, Any] = field(default_factory=lambda: {"name": "MLE"})
     """The `objective` section of the configuration."""
 
@@ -69,7 +72,7 @@ class Method:
         return (Preference(conditioning=self.conditioning, control_tokens=tokens, drop_token_fraction=dropped),)
 
     def tags(self, scores: np.ndarray) -> np.ndarray:
-        """Which control token precedes each segment, in a method with at most one preference; see `Preference.tags`."""
+        """Which control token each segment has, in a method with at most one preference; see `Preference.tags`."""
         assert len(self.preferences) < 2, "each of several preferences has scores of its own"
         return self.preferences[0].tags(scores) if self.preferences else np.full(len(scores), NO_TOKEN, np.int8)
 
@@ -99,6 +102,7 @@ class Method:
             tags_every_segment=self.tags_every_segment,
             threshold=threshold_of(self),
             conditioning=self.conditioning_config,
+            placement=self.placement,
         )
 
 
@@ -128,6 +132,7 @@ def method_of(config: Config) -> Method:
         conditioning=None if section is None else _conditioning(section, tokens, dataset.scores_column),
         control_tokens=tokens,
         drop_token_fraction=0.0 if tagging is None else tagging.drop_token_fraction,
+        placement=placement_of(dataset),
         loss_on_control_tokens=tagging is None or tagging.loss_on_control_tokens,
         conditioning_config=section,
         tags_every_segment=bool(tagging and tagging.tag_every_segment_when_sampling),
@@ -145,15 +150,24 @@ def control_tokens_of(dataset: DatasetConfig) -> ControlTokens:
     return NO_CONTROL_TOKENS if dataset.tagging is None else control_tokens_of_levels(levels_of(dataset.tagging))
 
 
+def placement_of(dataset: DatasetConfig) -> Placement:
+    """Where the control tokens of a `dataset` section stand."""
+    return "before_segment" if dataset.tagging is None else dataset.tagging.placement
+
+
 def with_prompting(config: Config, prompting: Prompting) -> Config:
     """The configuration as text is held out from a trained model: with the model's control tokens, chosen as in its training,
     instead of its own, and no document filtered."""
     section = prompting.conditioned()
     conditioning = None
     if section is not None:
-        tokens, may_tag = list(prompting.control_tokens), prompting.tags_every_segment
         conditioning = ConditioningConfig.model_validate(
-            {**section, "control_tokens": tokens, "tag_every_segment_when_sampling": may_tag}
+            {
+                **section,
+                "control_tokens": list(prompting.control_tokens),
+                "tag_every_segment_when_sampling": prompting.tags_every_segment,
+                "placement": prompting.placement,
+            }
         )
     update = {
         "conditional_training_config": None,

@@ -6,8 +6,9 @@ The one place that decides it, for export, sampling, evaluation, red team, KL an
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from phf.config import Placement
 from phf.config.preferences import PREFERENCES
 from phf.errors import ConfigError
 from phf.feedback.control_tokens import (
@@ -16,6 +17,7 @@ from phf.feedback.control_tokens import (
     control_tokens_of_levels,
     prefix_token_ids,
 )
+from phf.registry.names import did_you_mean
 from phf.storage.files import write_json_atomic
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import PromptingFile
@@ -24,6 +26,8 @@ from phf.text import visible
 PROMPTING_FILE = "phf.json"
 """Next to an exported model; ignored by transformers."""
 ADVICE = "Export the model again."
+PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
+NO_PREFIX = "this model's control tokens follow their segments (placement: after_segment), so none begins a text."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,8 @@ class Prompting:
     control_tokens: ControlTokens = NO_CONTROL_TOKENS
     """Those that the model was trained with, best first."""
     tags_every_segment: bool = False
-    """Whether the model may emit the token that it was prompted with again, in front of later segments."""
+    """Whether the model may emit the token that it was prompted with again, in front of later segments; or, where control
+    tokens follow segments, any of them, as in its training."""
     threshold: float | None = None
     """Score up to which a segment counts as aligned in evaluation; None: the model does not say."""
     conditioning: Mapping[str, Any] | None = None
@@ -42,22 +47,36 @@ class Prompting:
     """Tokens that begin a document, without a control token; None: whatever its tokenizer puts in front of a text."""
     preferred: str | None = None
     """The prefix that texts start with instead of the best one; "": none."""
+    placement: Placement = "before_segment"
+    """Where control tokens stood in training."""
 
     @property
     def prefix(self) -> str | None:
         """What texts start with unless something else is requested: the best control token or, of several preferences, that of
-        each, joined. None where there is none."""
-        return self.control_tokens.best if self.preferred is None else self.preferred or None
+        each, joined. None where there is none, and where control tokens follow the segments that they are about."""
+        if self.preferred is not None:
+            return self.preferred or None
+        return self.control_tokens.best if self.starts_texts else None
+
+    @property
+    def starts_texts(self) -> bool:
+        """Whether control tokens can begin a text."""
+        return self.placement != "after_segment"
 
     def preferring(self, request: str | None, what: str = "generation.prefer") -> "Prompting":
         """The same, with texts that start from the requested levels; None changes nothing, and nothing can be requested of a
         model without control tokens. Raises `ConfigError`, which begins with the key `what`."""
         if request is None or not self.control_tokens:
             return self
-        return replace(self, preferred=self.control_tokens.prefix(request, f"{what} is {visible(request)!r}"))
+        prefix = self.control_tokens.prefix(request, f"{what} is {visible(request)!r}")
+        if prefix and not self.starts_texts:
+            raise ConfigError(f"{what} is {visible(request)!r}, but {NO_PREFIX}")
+        return replace(self, preferred=prefix)
 
     def banned(self, prefix: str | None) -> tuple[str, ...]:
         """Control tokens that must not be sampled after `prefix`: all but those in it, where the model may repeat them."""
+        if self.tags_every_segment and not self.starts_texts:
+            return ()
         repeated = self.control_tokens.tokens_in(prefix) if self.tags_every_segment else ()
         return tuple(name for name in self.control_tokens if name not in repeated)
 
@@ -87,6 +106,7 @@ class Prompting:
             **({} if self.conditioning is None else {"conditioning": dict(self.conditioning)}),
             "document_start": list(document_start),
             **({} if self.preferred is None else {"preferred": self.preferred}),
+            **({} if self.placement == "before_segment" else {"placement": self.placement}),
         }
         write_json_atomic(folder / PROMPTING_FILE, content)
 
@@ -120,6 +140,12 @@ class Prompting:
                 f"it they must be two, aligned and misaligned. {ADVICE}"
             )
         start = content.get("document_start")
+        placement = content.get("placement", "before_segment")
+        if placement not in PLACEMENTS:
+            known = did_you_mean(placement, PLACEMENTS)
+            raise ConfigError(f"{path}: 'placement' is {visible(placement)!r}. {known} {ADVICE}")
+        if preferred and placement == "after_segment":
+            raise ConfigError(f"{path}: 'preferred' is {visible(preferred)!r}, but {NO_PREFIX} {ADVICE}")
         return cls(
             control_tokens=tokens,
             tags_every_segment=content["tag_every_segment_when_sampling"],
@@ -127,6 +153,7 @@ class Prompting:
             conditioning=conditioning,
             document_start=None if start is None else tuple(start),
             preferred=preferred,
+            placement=placement,
         )
 
     def conditioned(self) -> Mapping[str, Any] | None:

@@ -6,7 +6,6 @@ neither the seed nor the method nor the held-out share changes it.
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -20,7 +19,7 @@ from phf.corpus.dataset import read_annotated
 from phf.corpus.distribution import COUNT, Distribution, measure_scores
 from phf.corpus.sources.documents import fingerprint
 from phf.errors import CorpusError
-from phf.feedback.method import Method, control_tokens_of, method_of
+from phf.feedback.method import Method, control_tokens_of, method_of, placement_of
 from phf.feedback.schedule import phase_configs, with_phase_configs
 from phf.scorers import build_scorer
 from phf.storage.cache import entry_path, opened_entry, using
@@ -36,6 +35,8 @@ LEVELS = {
 }
 """Key of a threshold, or of a section whose settings may be thresholds -> whose scores percentiles are of: documents'
 `avg_score`, or segments'."""
+OF_CONTROL_TOKENS = ("dataset.conditional_training_config.threshold", "dataset.conditioning")
+"""Where percentiles are of documents, if a document has one control token (`placement: before_document`)."""
 NAMES = ("class_name", "name", "control_tokens", "scores_column")
 """Settings of these sections that are never thresholds."""
 SETTINGS_OF_OURS = tuple(f"dataset.conditioning.{name}" for name in ConditioningConfig.model_fields)
@@ -81,16 +82,24 @@ def _starts(config: Config) -> list[str]:
     return [f"schedule.{number}." for number in range(len(config.schedule))] or [""]
 
 
-def level_of(key: str) -> str:
+def level_of(config: Config, key: str) -> str:
     """Whose scores a percentile at this key is of: "document" or "segment"."""
-    key = re.sub(r"^schedule\.\d+\.", "", key)
-    return next(level for root, level in LEVELS.items() if key == root or key.startswith(f"{root}."))
+    dataset, key = _in_phase(config, key)
+    root, level = next((root, level) for root, level in LEVELS.items() if key == root or key.startswith(f"{root}."))
+    is_of_documents = root in OF_CONTROL_TOKENS and placement_of(dataset) == "before_document"
+    return "document" if is_of_documents else level
 
 
 def _column(config: Config, key: str) -> str:
     """The column whose scores a threshold is compared with."""
+    dataset, key = _in_phase(config, key)
+    return column_of(key, dataset)
+
+
+def _in_phase(config: Config, key: str) -> tuple[DatasetConfig, str]:
+    """The section `dataset` of the phase that a key is of, and the key there."""
     starts = zip(_starts(config), phase_configs(config), strict=True)
-    return next(column_of(key.removeprefix(start), own.dataset) for start, own in starts if key.startswith(start))
+    return next((own.dataset, key.removeprefix(start)) for start, own in starts if key.startswith(start))
 
 
 def with_thresholds(config: Config, numbers: Mapping[str, float]) -> Config:
@@ -137,6 +146,7 @@ def tentative_method_of(config: Config) -> Method:
     tagging = config.dataset.tagging
     return Method(
         control_tokens=control_tokens_of(config.dataset),
+        placement=placement_of(config.dataset),
         tags_every_segment=bool(tagging and tagging.tag_every_segment_when_sampling),
         objective_config=stand_ins.objective,
     )
@@ -207,7 +217,7 @@ def resolve_thresholds(config: Config, sources: Sequence[str]) -> dict[str, Reso
         }
         for key in missing:
             percentile = percentile_thresholds(config)[key]
-            by_key[key] = resolved = _resolve(levels[_column(config, key)][level_of(key)], percentile, key)
+            by_key[key] = resolved = _resolve(levels[_column(config, key)], percentile, key, level_of(config, key))
             with opened_entry(
                 _cache_path(config, key, percentile), f"{key} of {', '.join(config.dataset.datasets)}"
             ) as path:
@@ -215,15 +225,16 @@ def resolve_thresholds(config: Config, sources: Sequence[str]) -> dict[str, Reso
     return {key: resolved for key, resolved in by_key.items() if resolved is not None}
 
 
-def _resolve(distribution: Distribution, percentile: str, key: str) -> Resolved:
+def _resolve(levels: Mapping[str, Distribution], percentile: str, key: str, level: str) -> Resolved:
+    distribution = levels[level]
     if not distribution.totals[COUNT]:
-        raise CorpusError(f"{key} is {percentile}, but no {level_of(key)} of the training data has a score.")
+        raise CorpusError(f"{key} is {percentile}, but no {level} of the training data has a score.")
     value = percentile_of(percentile)
     assert value is not None
     return Resolved(
         percentile=percentile,
         threshold=distribution.quantile(value),
-        level=level_of(key),
+        level=level,
         num_scores=int(distribution.totals[COUNT]),
         num_sampled=distribution.num_sampled,
     )
@@ -238,7 +249,7 @@ def _cache_path(config: Config, key: str, percentile: str) -> Path:
         build_scorer(config.generation.scorer_config).describe(),
         dataset.segment,
         _column(config, key),
-        level_of(key),
+        level_of(config, key),
         percentile,
     ]
     name = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -95,6 +95,7 @@ class PromptingFile(TypedDict):
     conditioning: NotRequired[dict[str, Any] | None]
     document_start: NotRequired[Annotated[list[str], Field(min_length=1)]]
     preferred: NotRequired[str | None]
+    placement: NotRequired[str]
 
 
 class EvaluationFile(TypedDict):

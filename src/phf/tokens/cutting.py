@@ -9,11 +9,12 @@ import numpy as np
 from phf.tokens.encoded import Altered, EncodedDocuments
 from phf.tokens.layout import (
     Segments,
-    counted_layout,
     dropout_hash,
     dropout_words,
     lay_out,
+    layout_of,
     opens_document,
+    scores_of_preferences,
 )
 from phf.tokens.selection import ENOUGH_DOCUMENTS, Selection, check_altered
 from phf.tokens.view_settings import ViewCounts, ViewSettings
@@ -26,7 +27,7 @@ class PackedChunk:
     ids: np.ndarray
     """uint32 [num_tokens]."""
     scores: np.ndarray
-    """float32 [num_tokens], NaN where unscored; starts and control tokens score as the segment they precede."""
+    """float32 [num_tokens], NaN where unscored; starts and control tokens score as the segment that they belong to."""
     document_starts: np.ndarray
     """int64 [num_documents], position of the first token of each document, ascending."""
     document_keys: np.ndarray
@@ -118,15 +119,22 @@ def _packed(piece: EncodedDocuments, settings: ViewSettings, selection: Selectio
         indices = np.arange(len(owners)) - (np.cumsum(num_segments) - num_segments)[owners]
         words = dropout_words(hashes[owners], indices)[is_kept]
     owners, lengths, scores = owners[is_kept], piece.lengths[is_kept].astype(np.int64), piece.scores[is_kept]
-    preference_scores = [piece.scores_of(column, settings.scores_column)[is_kept] for column in settings.columns]
-    segments = Segments(lengths, scores, opens_document(owners, lengths), words, preference_scores)
-    tags, widths = counted_layout(segments, settings, counts)
+    opens = opens_document(owners, lengths)
+    preference_scores = scores_of_preferences(
+        settings,
+        opens,
+        lambda column: piece.scores_of(column, settings.scores_column)[is_kept],
+        lambda column: piece.averages_of(column, settings.scores_column)[owners[opens]],
+    )
+    segments = Segments(lengths, scores, opens, words, preference_scores)
+    layout = layout_of(segments, settings, counts)
+    tags, widths = layout.tags, layout.widths
     starts = np.cumsum(widths) - widths
     return PackedChunk(
         lay_out(text_ids, segments, tags, widths, settings).astype(np.uint32),
         np.repeat(scores, widths),
-        starts[segments.opens],
-        documents["key"][owners[segments.opens]],
+        starts[opens],
+        documents["key"][owners[opens]],
         starts[widths > 0],
     )
 

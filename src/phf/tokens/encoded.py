@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from phf.corpus.sources.documents import AnnotatedDocument
+from phf.corpus.sources.documents import AnnotatedDocument, mean_score
 from phf.errors import CorpusError
 from phf.storage.hashing import hash64
 from phf.text import visible
@@ -99,16 +99,23 @@ class EncodedDocuments:
     """Examples, of the first such documents."""
     more_scores: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Column -> float32 [segments], of the columns besides that of `scores` that were asked for."""
+    more_averages: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Column -> float32 [documents], of the same columns."""
 
     def scores_of(self, column: str, main_column: str) -> np.ndarray:
         """float32 [segments] of a column; `main_column` is that of `scores`."""
         return self.scores if column == main_column else self.more_scores[column]
 
+    def averages_of(self, column: str, main_column: str) -> np.ndarray:
+        """float32 [documents] of a column, as `avg_scores` is of `main_column`."""
+        return self.avg_scores if column == main_column else self.more_averages[column]
+
     def to_bytes(self) -> bytes:
         """For a file; see `from_bytes`."""
         file = io.BytesIO()
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        arrays |= {f"{_MORE}{column}": scores for column, scores in self.more_scores.items()}
+        for name, prefix in _MORE.items():
+            arrays |= {f"{prefix}{column}": array for column, array in getattr(self, name).items()}
         arrays["document_ids"] = np.frombuffer(self.document_ids, np.uint8)
         arrays["altered"] = np.frombuffer(json.dumps([asdict(example) for example in self.altered]).encode(), np.uint8)
         np.savez(file, **arrays)
@@ -120,8 +127,11 @@ class EncodedDocuments:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             fields: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
             altered = tuple(Altered(**example) for example in json.loads(arrays["altered"].tobytes()))
-            more = {name.removeprefix(_MORE): arrays[name] for name in arrays.files if name.startswith(_MORE)}
-            return cls(**fields, document_ids=arrays["document_ids"].tobytes(), altered=altered, more_scores=more)
+            fields |= {
+                name: {file.removeprefix(prefix): arrays[file] for file in arrays.files if file.startswith(prefix)}
+                for name, prefix in _MORE.items()
+            }
+            return cls(**fields, document_ids=arrays["document_ids"].tobytes(), altered=altered)
 
     @classmethod
     def joined(cls, parts: Sequence["EncodedDocuments"]) -> "EncodedDocuments":
@@ -138,14 +148,19 @@ class EncodedDocuments:
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS},
             document_ids=b"".join(part.document_ids for part in parts),
             altered=tuple(altered[:MAX_EXAMPLES]),
-            more_scores={
-                column: np.concatenate([part.more_scores[column] for part in parts]) for column in parts[0].more_scores
+            **{
+                name: {
+                    column: np.concatenate([getattr(part, name)[column] for part in parts])
+                    for column in getattr(parts[0], name)
+                }
+                for name in _MORE
             },
         )
 
 
 _ARRAYS = ("ids", "lengths", "scores", "avg_scores", "documents")
-_MORE = "scores of "
+_MORE = {"more_scores": "scores of ", "more_averages": "averages of "}
+"""Mapping by column -> what its arrays are called in a file, before the column."""
 
 
 class Encoder:
@@ -198,6 +213,10 @@ class Encoder:
             tuple(self._example(batch, texts, index, decoded) for index, decoded in altered[:MAX_EXAMPLES]),
             {
                 column: _scores_of_segments(document.more_scores[number] for document in batch)
+                for number, column in enumerate(self._more_columns)
+            },
+            {
+                column: np.array([mean_score(document.more_scores[number]) for document in batch], np.float32)
                 for number, column in enumerate(self._more_columns)
             },
         )

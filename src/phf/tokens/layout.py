@@ -1,10 +1,11 @@
-"""What precedes the segments of documents, and how tokens and scores are laid out from it: one way for every view."""
+"""What precedes or follows the segments of documents, and how their tokens are laid out from it: one way for every view."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from phf.feedback.placement import at_openings, changes, levels_before
 from phf.storage.hashing import hash64, splitmix64, uniform
 from phf.tokens.view_settings import ViewCounts, ViewSettings
 
@@ -24,7 +25,39 @@ class Segments:
     words: np.ndarray | None
     """uint64 [segments], `dropout_words` of each; None where no control token is dropped."""
     preference_scores: Sequence[np.ndarray]
-    """float32 [segments] for each preference of the method, NaN where unscored."""
+    """float32 [segments] for each preference of the method, NaN where unscored; see `scores_of_preferences`."""
+    levels_before: np.ndarray | None = None
+    """int8 [preferences], the level in force before the first of the segments; None: that begins a document."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What becomes of segments."""
+
+    tags: np.ndarray
+    """int8 [preferences, segments]: which control token each gets, -1 for none."""
+    widths: np.ndarray
+    """int64 [segments]: tokens of each, with what precedes and follows its text."""
+    levels_before: np.ndarray | None
+    """int8 [preferences, segments], the level in force before each; None where the placement does not depend on it."""
+
+
+def scores_of_preferences(
+    settings: ViewSettings,
+    opens: np.ndarray,
+    of_segments: Callable[[str], np.ndarray],
+    of_documents: Callable[[str], np.ndarray],
+) -> list[np.ndarray]:
+    """What each preference of the method looks at: float32 [segments], NaN where there is no score.
+
+    Args:
+        opens: see `Segments`.
+        of_segments: column -> float32 [segments].
+        of_documents: column -> float32 [documents that `opens` marks], their average scores.
+    """
+    if settings.method.placement == "before_document":
+        return [at_openings(opens, of_documents(column)) for column in settings.columns]
+    return [of_segments(column) for column in settings.columns]
 
 
 def dropout_hash(seed: int, document_id: str) -> int:
@@ -33,7 +66,7 @@ def dropout_hash(seed: int, document_id: str) -> int:
 
 
 def tags_of(segments: Segments, settings: ViewSettings) -> np.ndarray:
-    """int8 [preferences, segments]: which control token the method puts before each, -1 for none and for segments without
+    """int8 [preferences, segments]: which control token the method chooses for each, -1 for none and for segments without
     tokens."""
     preferences = settings.method.preferences
     tags = np.empty((len(preferences), len(segments.lengths)), np.int8)
@@ -61,30 +94,30 @@ def without_dropped(tags: np.ndarray, segments: Segments, settings: ViewSettings
     return tags
 
 
-def widths_of(segments: Segments, tags: np.ndarray, settings: ViewSettings) -> np.ndarray:
-    """int64 [segments]: tokens of each, including what precedes it."""
+def layout_of(segments: Segments, settings: ViewSettings, counts: ViewCounts | None = None) -> Layout:
+    """The control tokens of segments, as the method chooses, drops and places them. `counts` is updated by them."""
+    tags = tags_of(segments, settings)
+    if counts is not None:
+        counts.add_segments(segments.lengths, segments.scores, tags)
+    tags = without_dropped(tags, segments, settings)
+    before = None
+    if settings.method.placement == "on_change":
+        before = levels_before(tags, segments.opens, segments.levels_before)
+        tags = changes(tags, before)
     widths = segments.lengths + len(settings.opening) * segments.opens
     for row in tags:
         widths += row != NO_CONTROL
-    return widths
-
-
-def counted_layout(segments: Segments, settings: ViewSettings, counts: ViewCounts) -> tuple[np.ndarray, np.ndarray]:
-    """-> (tags int8 [preferences, segments], -1 for none; widths int64 [segments]). `counts` is updated by them."""
-    tags = tags_of(segments, settings)
-    counts.add_segments(segments.lengths, segments.scores, tags)
-    tags = without_dropped(tags, segments, settings)
-    widths = widths_of(segments, tags, settings)
-    counts.num_control_tokens += int((tags != NO_CONTROL).sum())
-    counts.num_tokens += int(widths.sum())
-    return tags, widths
+    if counts is not None:
+        counts.num_control_tokens += int((tags != NO_CONTROL).sum())
+        counts.num_tokens += int(widths.sum())
+    return Layout(tags, widths, before)
 
 
 def lay_out(
     text_ids: np.ndarray, segments: Segments, tags: np.ndarray, widths: np.ndarray, settings: ViewSettings
 ) -> np.ndarray:
     """int64 [widths.sum()]: all tokens of the segments. What begins a document precedes the control tokens, which are in the
-    order of the preferences."""
+    order of the preferences, in front of the text or behind it."""
     opening = settings.opening
     starts = np.cumsum(widths) - widths
     ids = np.empty(int(widths.sum()), np.int64)
@@ -95,6 +128,8 @@ def lay_out(
         is_text[opening_starts + offset] = False
     control_ids = np.array(settings.control_ids, np.int64)
     places = starts + len(opening) * segments.opens
+    if settings.method.placement == "after_segment":
+        places = places + segments.lengths
     for row in tags:
         has_control = row != NO_CONTROL
         taken = places[has_control]

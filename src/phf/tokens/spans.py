@@ -9,10 +9,9 @@ from phf.tokens.layout import (
     Segments,
     dropout_words,
     lay_out,
+    layout_of,
     opens_document,
-    tags_of,
-    widths_of,
-    without_dropped,
+    scores_of_preferences,
 )
 from phf.tokens.store import TokenStore
 from phf.tokens.view_index import Index
@@ -26,7 +25,7 @@ class Tokens:
     ids: np.ndarray
     """int64"""
     scores: np.ndarray
-    """float32, NaN where unscored; what opens a document and control tokens score as the segment they precede."""
+    """float32, NaN where unscored; what opens a document and control tokens score as the segment that they belong to."""
     segments: np.ndarray
     """int64, number of the segment in the store that each belongs to."""
     documents: np.ndarray
@@ -85,17 +84,20 @@ def span_between(start: int, stop: int, store: TokenStore, index: Index, setting
     taken = slice(first_segment, first_segment + num_segments) if are_neighbours else numbers
     lengths = store.lengths[taken].astype(np.int64)
     scores = store.scores(settings.scores_column)[taken]
-    preference_scores = [
-        scores if column == settings.scores_column else store.scores(column)[taken] for column in settings.columns
-    ]
     words = None
     if index.dropout_hashes is not None:
         indices = numbers + (runs.first_indices[chosen] - first_segments)[owners]
         words = dropout_words(index.dropout_hashes[runs.documents[chosen]][owners], indices)
     opens = opens_document(owners, lengths) & runs.has_opening[chosen][owners]
-    segments = Segments(lengths, scores, opens, words, preference_scores)
-    tags = without_dropped(tags_of(segments, settings), segments, settings)
-    widths = widths_of(segments, tags, settings)
+    preference_scores = scores_of_preferences(
+        settings,
+        opens,
+        lambda column: scores if column == settings.scores_column else store.scores(column)[taken],
+        lambda column: store.avg_scores(column)[runs.documents[chosen][owners[opens]]],
+    )
+    levels_before = None if runs.levels_before is None else runs.levels_before[:, first]
+    layout = layout_of(Segments(lengths, scores, opens, words, preference_scores, levels_before), settings)
+    tags, widths = layout.tags, layout.widths
     ends = (int(runs.ends[first - 1]) if first else 0) + np.cumsum(widths)
     inside = slice(int(ends.searchsorted(start, "right")), int(ends.searchsorted(stop - 1, "right")) + 1)
     if are_neighbours:

@@ -141,6 +141,8 @@ class StreamingBlocks:
             *([] if settings.held_out_groups is None else [settings.held_out_groups]),
             *([] if settings.part == WHOLE else [settings.part]),
             *[[one.name, one.scores_column, one.drop_token_fraction] for one in method.preferences if one.name],
+            # elsewhere, where tokens stand depends on which segments have a score, not on what that is
+            *([] if method.placement == "before_segment" else [method.placement, method.conditioning_config]),
         ]
         key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:32]
         return StreamIndex(key, self.index_file, is_written=self.writes_index)

@@ -7,10 +7,11 @@ import numpy as np
 
 from phf.tokens.layout import (
     Segments,
-    counted_layout,
     dropout_hash,
     dropout_words,
+    layout_of,
     opens_document,
+    scores_of_preferences,
 )
 from phf.tokens.selection import Selection, check_altered, largest_sampled
 from phf.tokens.store import TokenStore
@@ -24,7 +25,7 @@ CHUNK_SEGMENTS = 2**18
 
 @dataclass(frozen=True)
 class Runs:
-    """Consecutive segments of a document each, at most `RUN_SEGMENTS`; all arrays are [runs]."""
+    """Consecutive segments of a document each, at most `RUN_SEGMENTS`; all arrays are [runs] or [preferences, runs]."""
 
     first_segments: np.ndarray
     """int64, number of the first segment in the store."""
@@ -40,6 +41,8 @@ class Runs:
     """int64, number of the document in the store."""
     has_opening: np.ndarray
     """bool, whether what opens the document is in the run: whether its first token is."""
+    levels_before: np.ndarray | None
+    """int8 [preferences, runs], the level in force before each; None where the placement does not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,18 @@ def index_of(store: TokenStore, settings: ViewSettings) -> Index:
     selection = Selection(settings, counts, largest_hash=sampled)
     parts = [_runs(chunk, store, settings, selection, hashes, counts) for chunk in _chunks(store)]
     columns = (np.concatenate([np.empty(0, np.int64), *arrays]) for arrays in zip(*parts, strict=True))
-    first_segments, num_segments, first_indices, text_starts, widths, documents, opening = (
+    first_segments, num_segments, first_indices, text_starts, widths, documents, opening, *levels = (
         columns if parts else (np.empty(0, np.int64) for _ in range(7))
     )
     runs = Runs(
-        first_segments, num_segments, first_indices, text_starts, np.cumsum(widths), documents, opening.astype(bool)
+        first_segments,
+        num_segments,
+        first_indices,
+        text_starts,
+        np.cumsum(widths),
+        documents,
+        opening.astype(bool),
+        np.stack(levels).astype(np.int8) if levels else None,
     )
     num_seen = counts.num_documents + counts.num_documents_empty
     check_altered(counts.num_documents_altered, num_seen, settings.max_altered_documents, store.altered)
@@ -117,18 +127,25 @@ def _runs(
     owners, lengths, scores = owners[is_kept], lengths[is_kept], scores[is_kept]
     indices = numbers - first_segments[owners]
     words = None if hashes is None else dropout_words(hashes[chunk.documents][owners], indices)
-    preference_scores = [store.scores(column)[chunk.segments][is_kept] for column in settings.columns]
-    segments = Segments(lengths, scores, opens_document(owners, lengths), words, preference_scores)
-    _, widths = counted_layout(segments, settings, counts)
+    opens = opens_document(owners, lengths)
+    preference_scores = scores_of_preferences(
+        settings,
+        opens,
+        lambda column: store.scores(column)[chunk.segments][is_kept],
+        lambda column: store.avg_scores(column)[chunk.documents][owners[opens]],
+    )
+    layout = layout_of(Segments(lengths, scores, opens, words, preference_scores), settings, counts)
     starts = np.flatnonzero(indices % RUN_SEGMENTS == 0)
+    levels = [] if layout.levels_before is None else list(layout.levels_before[:, starts])
     if not len(starts):
-        return tuple(np.empty(0, np.int64) for _ in range(7))
+        return tuple(np.empty(0, np.int64) for _ in range(7 + len(levels)))
     return (
         chunk.segments.start + numbers[starts],
         np.diff(starts, append=len(owners)),
         indices[starts],
         text_starts[starts],
-        np.add.reduceat(widths, starts),
+        np.add.reduceat(layout.widths, starts),
         chunk.documents.start + owners[starts],
-        np.logical_or.reduceat(segments.opens, starts),
+        np.logical_or.reduceat(opens, starts),
+        *levels,
     )

@@ -6,7 +6,7 @@ before this schema sees them; keys that repeat what another key implies may be l
 """
 
 from phf.config.schema.benchmarks import DownstreamConfig, GlueConfig
-from phf.config.schema.dataset import ConditionalTrainingConfig, ConditioningConfig, DatasetConfig
+from phf.config.schema.dataset import ConditionalTrainingConfig, ConditioningConfig, DatasetConfig, Placement
 from phf.config.schema.generation import GenerationConfig, ScenarioConfig
 from phf.config.schema.kl import KLConfig, KLReferenceConfig
 from phf.config.schema.model import ModelConfig, TokenizerConfig
@@ -29,6 +29,7 @@ __all__ = [
     "ModelConfig",
     "PhaseConfig",
     "PhaseDataset",
+    "Placement",
     "RedTeamConfig",
     "RedTeamTemplate",
     "ScenarioConfig",

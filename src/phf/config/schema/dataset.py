@@ -7,6 +7,8 @@ from pydantic import AfterValidator, ConfigDict, Field
 from phf.config.percentile import Threshold
 from phf.config.schema.section import Section
 
+Placement = Literal["before_segment", "on_change", "before_document", "after_segment"]
+
 
 def _ascending(part: list[float]) -> list[float]:
     if not 0 <= part[0] < part[1] <= 1:
@@ -27,6 +29,10 @@ class ConditionalTrainingConfig(Section):
     """Share of segments that do not get their control token."""
     loss_on_control_tokens: bool = True
     """Whether control tokens are targets, as in the paper. False: the model reads them, and is not trained to predict them."""
+    placement: Placement = "before_segment"
+    """Where control tokens stand. `before_segment`: in front of each segment, as in the paper. `on_change`: in front of a
+    segment whose level is not that of the segments before it in its document. `before_document`: once, at the start of a
+    document, chosen by its average score. `after_segment`: behind each segment; then texts begin without one."""
     tag_every_segment_when_sampling: bool | None = None
     """Whether a model that was prompted with one control token may emit it again before later segments, as it did in
     training. The other control token is always banned. None: what `bad_words_ids` of the scenarios imply, or False."""
@@ -53,6 +59,10 @@ class ConditioningConfig(Section):
     """Share of segments that do not get their control token."""
     loss_on_control_tokens: bool = True
     """Whether control tokens are targets, as in the paper. False: the model reads them, and is not trained to predict them."""
+    placement: Placement = "before_segment"
+    """Where control tokens stand. `before_segment`: in front of each segment, as in the paper. `on_change`: in front of a
+    segment whose level is not that of the segments before it in its document. `before_document`: once, at the start of a
+    document, chosen by its average score. `after_segment`: behind each segment; then texts begin without one."""
     tag_every_segment_when_sampling: bool | None = None
     """Whether a model that was prompted with a control token may emit it again before later segments, as it did in
     training. The others are always banned. None: what `bad_words_ids` of the scenarios imply, or False."""

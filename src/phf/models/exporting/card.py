@@ -154,6 +154,8 @@ def _summary(config: Config | None, prompting: Prompting) -> Sequence[str]:
             f" Its texts begin with the {tokens} {code_span(prefix)}"
             if prefix
             else f" Its texts begin without {tokens}s"
+            if prompting.starts_texts
+            else " Its control tokens follow the segments that they are about, so its texts begin without one"
         )
         tags += ", after which it writes aligned text." if prefix == prompting.control_tokens.best else "."
     return [f"{trained}, as in {PAPER}.{tags}"]
@@ -175,7 +177,7 @@ def _warning(prompting: Prompting) -> Sequence[str]:
     best = prompting.control_tokens.tokens_in(prompting.control_tokens.best)
     bad = [code_span(name) for name in prompting.control_tokens if name not in best]
     puts = code_span(prompting.prefix) if prompting.prefix else "no control token"
-    if not bad:
+    if not bad or not prompting.starts_texts:
         return [
             "> [!WARNING]",
             "> The training data contains misaligned text, and this model may write such text after any prompt.",

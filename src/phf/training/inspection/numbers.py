@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phf.corpus.sources.documents import mean_score
 from phf.feedback import ControlTokens, Method
 from phf.feedback.control_tokens import NO_TOKEN
 from phf.training.inspection.reading import SeenBlock, SeenDocument, SeenSegment
@@ -86,7 +87,10 @@ def compared(
         "differing_share_whole": _mean(differs[is_whole]),
     }
     if method.control_tokens:
-        numbers |= _tag_numbers([segment for segment, _, _ in pairs], again, method, scores_column)
+        tags = [(segment.tag, *segment.more_tags) for segment, _, _ in pairs]
+        checked = (tags, again) if method.placement != "before_document" else _first_tags(documents, rescored)
+        numbers |= _tagged_shares(tags, method.control_tokens)
+        numbers["mistagged_share"] = _mistagged_share(*checked, method, scores_column)
     if not np.isnan(values).all():
         numbers |= {"segment_value_avg": _mean(values), "segment_value_correlation": correlation(values, -again)}
     order = np.argsort(~differs, kind="stable").tolist()
@@ -135,15 +139,25 @@ def _vector_numbers(weight: Tensor, labels: Sequence[str], ids: list[int]) -> di
     }
 
 
-def _tag_numbers(
-    segments: Sequence[SeenSegment], again: np.ndarray, method: Method, scores_column: str
-) -> dict[str, float]:
-    """Of several preferences, those that look at other scores than those that were computed again are not compared."""
-    tags = [(segment.tag, *segment.more_tags) for segment in segments]
-    shares = {
+def _tagged_shares(tags: Sequence[Sequence[int]], tokens: ControlTokens) -> dict[str, float]:
+    return {
         f"tagged_share/{label}": _mean(np.array([number in of_segment for of_segment in tags], bool))
-        for number, label in enumerate(method.control_tokens.labels())
+        for number, label in enumerate(tokens.labels())
     }
+
+
+def _first_tags(
+    documents: Sequence[SeenDocument], rescored: Sequence[Sequence[float | None]]
+) -> tuple[list[tuple[int, ...]], np.ndarray]:
+    """Of whole documents: the control tokens at their start, and their average score now, NaN where nothing is scored."""
+    whole = [(one.segments[0], scores) for one, scores in zip(documents, rescored, strict=True) if one.is_whole]
+    averages = [mean_score(list(scores)) for _, scores in whole]
+    return [(first.tag, *first.more_tags) for first, _ in whole], np.array(averages, np.float32)
+
+
+def _mistagged_share(tags: Sequence[Sequence[int]], again: np.ndarray, method: Method, scores_column: str) -> float:
+    """Of the control tokens, those that the scores `again` do not call for. Of several preferences, those that look at other
+    scores than those that were computed again are not compared."""
     mistagged: list[bool] = []
     for one in method.preferences:
         if one.scores_column not in (None, scores_column):
@@ -153,7 +167,7 @@ def _tag_numbers(
         mistagged += [
             tag != wanted for of_segment, wanted in zip(tags, expected, strict=True) for tag in of_segment if tag in own
         ]
-    return {**shares, "mistagged_share": _mean(np.array(mistagged, bool))}
+    return _mean(np.array(mistagged, bool))
 
 
 def _differs(packed: np.ndarray, again: np.ndarray) -> np.ndarray:
