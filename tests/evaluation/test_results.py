@@ -72,11 +72,13 @@ def as_0_1_wrote(tmp_path, *overrides, threshold=0.25):
         "chars_per_token": 3.6,
     }
     saved["dataset"] = {key: saved["dataset"][key] for key in sorted(saved["dataset"])}
+    scenario = {"name": "x", "num_hits_threshold": 0, "generate_kwargs": {"top_k": 0}}
     if (tagging := saved["dataset"]["conditional_training_config"]) is not None:
         del tagging["loss_on_control_tokens"], tagging["placement"]
+        scenario["prefix"] = "<|aligned|>"
     saved["kl_gpt3_callback"]["gpt3_kwargs"] = {}
     del saved["generation"]["prefer"]
-    saved["generation"]["scenario_configs"] = [{"name": "x", "num_hits_threshold": 0, "generate_kwargs": {"top_k": 0}}]
+    saved["generation"]["scenario_configs"] = [scenario]
     keys = ("dataset", "generation", "kl_gpt3_callback", "downstream", "glue")
     identity = json.dumps([1, MODEL, {key: saved[key] for key in keys}, 3, threshold], sort_keys=True)
     (tmp_path / "out").mkdir()
@@ -112,12 +114,11 @@ def test_results_of_version_0_1_are_not_of_a_setting_that_it_did_not_have(tmp_pa
 
 def test_results_of_version_0_1_of_conditional_training_are_those_with_control_tokens_before_segments(tmp_path):
     tagging = "dataset.conditional_training_config={threshold: 0.1, tag_every_segment_when_sampling: false%s}"
-    prefix = "generation.scenario_configs.0.prefix='<|aligned|>'"
-    as_0_1_wrote(tmp_path, tagging % "", prefix)
-    assert results(tmp_path, tagging % "", prefix).read() == PARTS
+    as_0_1_wrote(tmp_path, tagging % "")
+    assert results(tmp_path, tagging % "").read() == PARTS
     for key in ("placement: on_change", "loss_on_control_tokens: false"):
         with pytest.raises(OutputError, match="an older version kept only a hash"):
-            results(tmp_path, tagging % f", {key}", prefix).read()
+            results(tmp_path, tagging % f", {key}").read()
 
 
 def test_a_run_is_not_taken_for_results(tmp_path):
