@@ -144,17 +144,16 @@ class EncodedDocuments:
             for part, first in zip(parts, firsts, strict=False)
             for example in part.altered
         ]
+        fields: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+        for name in _MORE:
+            columns = getattr(parts[0], name)
+            fields[name] = {
+                column: np.concatenate([getattr(part, name)[column] for part in parts]) for column in columns
+            }
         return cls(
-            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS},
+            **fields,
             document_ids=b"".join(part.document_ids for part in parts),
             altered=tuple(altered[:MAX_EXAMPLES]),
-            **{
-                name: {
-                    column: np.concatenate([getattr(part, name)[column] for part in parts])
-                    for column in getattr(parts[0], name)
-                }
-                for name in _MORE
-            },
         )
 
 

@@ -88,9 +88,11 @@ def compared(
     }
     if method.control_tokens:
         tags = [(segment.tag, *segment.more_tags) for segment, _, _ in pairs]
-        checked = (tags, again) if method.placement != "before_document" else _first_tags(documents, rescored)
+        of_tags, scores_again = (
+            _first_tags(documents, rescored) if method.placement == "before_document" else (tags, again)
+        )
         numbers |= _tagged_shares(tags, method.control_tokens)
-        numbers["mistagged_share"] = _mistagged_share(*checked, method, scores_column)
+        numbers["mistagged_share"] = _mistagged_share(of_tags, scores_again, method, scores_column)
     if not np.isnan(values).all():
         numbers |= {"segment_value_avg": _mean(values), "segment_value_correlation": correlation(values, -again)}
     order = np.argsort(~differs, kind="stable").tolist()
