@@ -65,7 +65,7 @@ def test_where_tokens_follow_segments_texts_begin_without_one_and_the_model_writ
     assert config.generation.scenario_configs[0].prefix is None
     of_model = method_of(config).prompting
     assert (of_model.prefix, of_model.can_steer, of_model.starts_texts) == (None, False, False)
-    assert of_model.banned(None) == ()  # in training it predicts one behind each segment
+    assert of_model.banned(None) == ()  # in training it predicts one after each segment
     assert of_model.repeated_ids(tiny_tokenizer(TOKENS)) == []
     without = method_of(conditioned("after_segment", **{"dataset.conditioning.tag_every_segment_when_sampling": False}))
     assert without.prompting.banned(None) == TOKENS

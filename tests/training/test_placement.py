@@ -80,7 +80,7 @@ def test_a_model_whose_tokens_follow_segments_writes_them_and_its_samples_lack_t
     assert torch.isin(sampled, torch.tensor(control)).any()
     card = (tmp_path / "run/model/README.md").read_text()
     assert "Its control tokens follow the segments that they are about, so its texts begin without one." in card
-    assert "| control tokens stand | `behind each segment` |" in card
+    assert "| control tokens stand | `after each segment` |" in card
     task, _ = load_config(config=tmp_path / "run/config.yaml", for_models=True)
     evaluate_folders([tmp_path / "run"], task, tmp_path / "evaluated", ("generation", "held-out"))
     samples = read_run(tmp_path / "evaluated").samples["unconditional"]

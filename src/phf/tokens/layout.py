@@ -117,7 +117,7 @@ def lay_out(
     text_ids: np.ndarray, segments: Segments, tags: np.ndarray, widths: np.ndarray, settings: ViewSettings
 ) -> np.ndarray:
     """int64 [widths.sum()]: all tokens of the segments. What begins a document precedes the control tokens, which are in the
-    order of the preferences, in front of the text or behind it."""
+    order of the preferences, before the text or after it."""
     opening = settings.opening
     starts = np.cumsum(widths) - widths
     ids = np.empty(int(widths.sum()), np.int64)

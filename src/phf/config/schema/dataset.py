@@ -32,10 +32,11 @@ class ConditionalTrainingConfig(Section):
     placement: Placement = "before_segment"
     """Where control tokens stand. `before_segment`: in front of each segment, as in the paper. `on_change`: in front of a
     segment whose level is not that of the segments before it in its document. `before_document`: once, at the start of a
-    document, chosen by its average score. `after_segment`: behind each segment; then texts begin without one."""
+    document, chosen by its average score. `after_segment`: after each segment; then texts begin without one."""
     tag_every_segment_when_sampling: bool | None = None
     """Whether a model that was prompted with one control token may emit it again before later segments, as it did in
-    training. The other control token is always banned. None: what `bad_words_ids` of the scenarios imply, or False."""
+    training. The other control token is always banned. None: what `bad_words_ids` of the scenarios imply, or False. With `placement: after_segment`: whether it
+    may emit any of them; None: True."""
 
     @property
     def control_tokens(self) -> list[str]:
@@ -62,10 +63,11 @@ class ConditioningConfig(Section):
     placement: Placement = "before_segment"
     """Where control tokens stand. `before_segment`: in front of each segment, as in the paper. `on_change`: in front of a
     segment whose level is not that of the segments before it in its document. `before_document`: once, at the start of a
-    document, chosen by its average score. `after_segment`: behind each segment; then texts begin without one."""
+    document, chosen by its average score. `after_segment`: after each segment; then texts begin without one."""
     tag_every_segment_when_sampling: bool | None = None
     """Whether a model that was prompted with a control token may emit it again before later segments, as it did in
-    training. The others are always banned. None: what `bad_words_ids` of the scenarios imply, or False."""
+    training. The others are always banned. None: what `bad_words_ids` of the scenarios imply, or False. With `placement: after_segment`: whether it
+    may emit any of them; None: True."""
 
 
 class DatasetConfig(Section):

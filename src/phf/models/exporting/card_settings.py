@@ -16,7 +16,7 @@ PLACES = {
     "before_segment": "in front of each segment",
     "on_change": "in front of a segment whose level is another than that before it",
     "before_document": "at the start of each document",
-    "after_segment": "behind each segment",
+    "after_segment": "after each segment",
 }
 NOT_RECORDED = "It is not recorded how this model was trained."
 
@@ -72,7 +72,7 @@ def _of_prompting(prompting: Prompting) -> Iterator[tuple[object, ...]]:
     if prompting.control_tokens:
         yield "control tokens, best first", *prompting.control_tokens
         yield "control tokens stand", PLACES[prompting.placement]
-        may = "again before later segments" if prompting.starts_texts else "behind segments"
+        may = "again before later segments" if prompting.starts_texts else "after segments"
         yield f"a control token may be sampled {may}", "yes" if prompting.tags_every_segment else "no"
     if prompting.threshold is not None:
         yield "threshold of misaligned segments in evaluation", f"{prompting.threshold:g}"
