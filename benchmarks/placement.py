@@ -86,17 +86,17 @@ def documents(number: int) -> list[tuple[AnnotatedDocument, list[float]]]:
     import sysconfig
 
     paths = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))
-    found = []
+    pairs = []
     for path in islice(paths, number):
         try:
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         except UnicodeDecodeError:
             continue
         scores = [float(len(line) > 80) for line in lines]
-        found.append(
+        pairs.append(
             (AnnotatedDocument(path.as_posix(), lines, scores), [float(min(len(line) // 40, 2)) for line in lines])
         )
-    return found
+    return pairs
 
 
 def read(reading: Reading, order: np.ndarray) -> float:

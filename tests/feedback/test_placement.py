@@ -82,7 +82,7 @@ def test_where_tokens_follow_segments_texts_begin_without_one_and_the_model_writ
         ("generation.scenario_configs.0.guidance_scale", 2.0, r"'unconditional': guidance_scale is '2'"),
     ],
 )
-def test_what_needs_a_prefix_is_refused_where_there_is_none(key, value, message):
+def test_what_needs_a_prefix_is_refused_where_texts_begin_without_one(key, value, message):
     with pytest.raises(ConfigError, match=rf"{message}, but dataset.conditioning.placement is after_segment.*Leave it"):
         conditioned("after_segment", **{key: value})
     empty = conditioned("after_segment", **{"generation.prefer": "none", "generation.scenario_configs.0.prefix": ""})

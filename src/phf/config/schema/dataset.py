@@ -35,8 +35,8 @@ class ConditionalTrainingConfig(Section):
     document, chosen by its average score. `after_segment`: after each segment; then texts begin without one."""
     tag_every_segment_when_sampling: bool | None = None
     """Whether a model that was prompted with one control token may emit it again before later segments, as it did in
-    training. The other control token is always banned. None: what `bad_words_ids` of the scenarios imply, or False. With `placement: after_segment`: whether it
-    may emit any of them; None: True."""
+    training. The other control token is always banned. None: what `bad_words_ids` of the scenarios imply, or False. With
+    `placement: after_segment`: whether it may emit any of them; None: True."""
 
     @property
     def control_tokens(self) -> list[str]:
@@ -66,8 +66,8 @@ class ConditioningConfig(Section):
     document, chosen by its average score. `after_segment`: after each segment; then texts begin without one."""
     tag_every_segment_when_sampling: bool | None = None
     """Whether a model that was prompted with a control token may emit it again before later segments, as it did in
-    training. The others are always banned. None: what `bad_words_ids` of the scenarios imply, or False. With `placement: after_segment`: whether it
-    may emit any of them; None: True."""
+    training. The others are always banned. None: what `bad_words_ids` of the scenarios imply, or False. With
+    `placement: after_segment`: whether it may emit any of them; None: True."""
 
 
 class DatasetConfig(Section):
