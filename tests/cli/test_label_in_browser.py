@@ -1,16 +1,11 @@
 """The whole way in a real browser: twenty answers by key on the page -> reward model -> annotated corpus -> training."""
 
-import asyncio
 import json
 import random
-import re
-import shutil
-import subprocess
 import time
-from contextlib import contextmanager
 
-import aiohttp
 import pytest
+from playwright.sync_api import expect
 from tests.reward.conftest import letters, tiny_base  # noqa: F401
 from tests.tiny import losses, tiny_config
 from typer.testing import CliRunner
@@ -23,8 +18,6 @@ from phf.labels.journal import Journal
 from phf.labels.scale import Scale
 from phf.labels.server import serving
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
 
 def phf(*arguments):
     result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
@@ -32,62 +25,24 @@ def phf(*arguments):
     return result.output
 
 
-@contextmanager
-def browser(folder, url):
-    """Address of the DevTools of a headless Chromium that shows a page."""
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", f"--user-data-dir={folder}"]
-    process = subprocess.Popen([CHROMIUM, *options, url], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    try:
-        for line in process.stderr:
-            if match := re.search(r"ws://(127\.0\.0\.1:\d+)/", line):
-                yield f"http://{match[1]}"
-                return
-        raise AssertionError("Chromium did not start")
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
-
-
-async def answer_by_key(devtools, session, key_of):
+def answer_by_key(page, session, key_of):
     """Press the key for the text that the page shows until all questions are answered; returns the texts."""
-    async with aiohttp.ClientSession() as client:
-        async with client.get(f"{devtools}/json/list") as response:
-            (page,) = [target for target in await response.json() if target["type"] == "page"]
-        async with client.ws_connect(page["webSocketDebuggerUrl"]) as socket:
-            numbers = iter(range(1, 10_000))
-
-            async def call(method, **parameters):
-                number = next(numbers)
-                await socket.send_json({"id": number, "method": method, "params": parameters})
-                while (answer := await socket.receive_json(timeout=30)).get("id") != number:
-                    pass
-                return answer.get("result", {})
-
-            async def shown():
-                evaluated = await call(
-                    "Runtime.evaluate", expression="document.querySelector('pre')?.textContent ?? ''"
-                )
-                return evaluated.get("result", {}).get("value", "")
-
-            texts = []
-            while session.current is not None:
-                deadline = time.monotonic() + 30
-                while (text := await shown()) != session.current.segments[0].text:
-                    assert time.monotonic() < deadline, f"the page shows {text!r}"
-                    await asyncio.sleep(0.01)
-                done, key = session.num_done, key_of(text)
-                await call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)
-                await call("Input.dispatchKeyEvent", type="keyUp", key=key)
-                while session.num_done == done:
-                    assert time.monotonic() < deadline, "the key had no effect"
-                    await asyncio.sleep(0.01)
-                texts.append(text)
-            return texts
+    texts = []
+    while (question := session.current) is not None:
+        text = question.segments[0].text
+        expect(page.locator("pre").first).to_have_text(text, timeout=30_000)
+        page.keyboard.press(key_of(text))
+        deadline = time.monotonic() + 30
+        while session.num_done == len(texts):
+            assert time.monotonic() < deadline, "the key had no effect"
+            page.wait_for_timeout(10)
+        texts.append(text)
+    return texts
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_keys_on_the_page_become_a_reward_model_that_a_run_is_trained_on(tiny_base, tmp_path):  # noqa: F811
+@pytest.mark.browser
+def test_keys_on_the_page_become_a_reward_model_that_a_run_is_trained_on(tiny_base, tmp_path, open_page):  # noqa: F811
     generator = random.Random(2)
     corpus = tmp_path / "corpus.jsonl"
     texts = [letters(generator, bad) for bad in [False, True] * 30]
@@ -96,8 +51,8 @@ def test_keys_on_the_page_become_a_reward_model_that_a_run_is_trained_on(tiny_ba
     session = prepare_session(
         Journal(labels), str(corpus), "ann", "ratings", "random", (), 20, Scale(1, 5), "document", 0
     )
-    with serving(session) as server, browser(tmp_path / "profile", server.url) as devtools:
-        answered = asyncio.run(answer_by_key(devtools, session, lambda text: "5" if "z" in text else "1"))
+    with serving(session) as server:
+        answered = answer_by_key(open_page(server.url), session, lambda text: "5" if "z" in text else "1")
         assert server.finished.wait(30)
     lines = [json.loads(line) for line in labels.read_text().splitlines()]
     assert [(line["text"], line["rating"]) for line in lines] == [(t, 5 if "z" in t else 1) for t in answered]
