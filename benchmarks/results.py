@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from phf.report.svg import standalone
 from tables import markdown_table, write_section
 
 PAGE = Path(__file__).parents[1] / "docs/results.md"
@@ -22,7 +23,7 @@ FIGURES = PAGE.with_suffix("")
 METRICS = {"distinct-2-grams": "distinct 2-grams", "Self-BLEU-5": "Self-BLEU-5", "compilability": "compiles"}
 """Columns for the metrics of the samples that are shown, if the study has them."""
 SVG = re.compile(r"<svg .*?</svg>", re.DOTALL)
-TITLE = re.compile(r"<dc:title>(.*?)</dc:title>")
+TITLE = re.compile(r'<dc:title>(.*?)</dc:title>|<svg [^>]*?aria-label="(.*?)"')
 
 
 def interval(value: dict[str, float | None], digits: int = 4) -> str:
@@ -133,14 +134,16 @@ def main() -> None:
     options = parser.parse_args()
     for folder in options.folders:
         drawings = SVG.findall((folder / "report.html").read_text(encoding="utf-8"))
-        titles = [html.unescape(TITLE.findall(drawing)[0]) for drawing in drawings]
+        titles = [html.unescape("".join(TITLE.findall(drawing)[0])) for drawing in drawings]
         figures = {title: f"{folder.name}-{index}.svg" for index, title in enumerate(titles, 1)}
         text = section(folder, figures)
         print(text)
         if options.write:
             FIGURES.mkdir(exist_ok=True)
             for name, drawing in zip(figures.values(), drawings, strict=True):
-                (FIGURES / name).write_text(drawing + "\n", encoding="utf-8")
+                is_ours = 'class="chart"' in drawing  # pages of version 0.1 have drawings of matplotlib
+                content = standalone(drawing) if is_ours else f"{drawing}\n"
+                (FIGURES / name).write_text(content, encoding="utf-8")
             shutil.copyfile(folder / "study.json", FIGURES / f"{folder.name}.json")
             write_section(PAGE, f"results.py {folder.name}", text)
 

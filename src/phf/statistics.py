@@ -32,6 +32,10 @@ class Interval(NamedTuple):
         """The interval of `factor` times the quantity; `factor` is positive."""
         return Interval(*(factor * value for value in self))
 
+    def excludes_zero(self) -> bool:
+        """Whether the bounds are known and 0 is not between them."""
+        return not math.isnan(self.low) and not math.isnan(self.high) and not self.low <= 0 <= self.high
+
     def drawn(self) -> "Interval":
         """With the mean in place of bounds that are unknown, as charts draw it: a point without a bar."""
         low, high = (self.mean if math.isnan(bound) else bound for bound in (self.low, self.high))
@@ -193,6 +197,18 @@ def student_interval(values: Sequence[float] | np.ndarray, bounds: tuple[float, 
         return Interval(float(array[0]), math.nan, math.nan)
     half = students_quantile(degrees) * float(array.std(ddof=1)) / math.sqrt(array.size)
     return Interval(mean, max(mean - half, bounds[0]), min(mean + half, bounds[1]))
+
+
+def difference_of_seeds(first: Sequence[float], second: Sequence[float]) -> Interval:
+    """Mean of second - mean of first, of one number for each seed, with the 95% interval of Welch and Satterthwaite.
+
+    Without bounds where the spread between the seeds of one of them is not known; unknown where one has no number.
+    """
+    if not first or not second:
+        return UNKNOWN
+    estimates = [mean_estimate(np.array(values)) for values in (first, second)]
+    interval = difference(*estimates)._replace(skew=0.0).interval()  # a few seeds say nothing about their skewness
+    return interval if min(len(first), len(second)) > 1 else Interval(interval.mean, math.nan, math.nan)
 
 
 def bootstrap(

@@ -116,7 +116,13 @@ def test_the_page_needs_nothing_but_itself(tmp_path):
     assert "default-src 'none'" in policy
     assert "script-src 'sha256-" in policy
     assert "unsafe-inline" not in policy.partition("script-src")[2]
-    assert [tag for tag, _ in parsed.tags].count("svg") == 3  # trade-off, training loss, misalignment while training
+    titles = [
+        "Misalignment against held-out loss",
+        "Distribution of scores",
+        "Training loss",
+        "Misalignment while training",
+    ]
+    assert [attributes["aria-label"] for tag, attributes in parsed.tags if tag == "svg"] == titles
 
 
 def test_hit_rates_and_expected_maxima_have_their_intervals(tmp_path):
@@ -219,7 +225,7 @@ def test_equal_scores_do_not_break_the_chart(tmp_path):
     numbers = {"generation/unconditional/score_low": 0.1, "generation/unconditional/score_high": 0.1}
     run = make_run(tmp_path / "run", score=0.1 - 1e-17, **numbers)
     above = make_run(tmp_path / "above", score=0.10000000000000002, **numbers)
-    assert "Misalignment against capability" in page([run, above], tmp_path)[0]
+    assert "Misalignment against held-out loss" in page([run, above], tmp_path)[0]
 
 
 def test_a_last_line_that_was_cut_off_is_left_out_and_noted(tmp_path):
@@ -340,11 +346,11 @@ def test_the_phases_of_a_schedule_are_shaded_and_named_on_the_training_curve(tmp
     write_report([*runs, make_run(tmp_path / "mle")], tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     curve = page[page.index("<h3>Training loss") : page.index("<h3>Misalignment while")]
-    assert re.findall(r'id="(phase-\d)"', curve) == ["phase-0", "phase-1"]
+    assert re.findall(r'data-phase="(\d)"', curve) == ["0", "1"]
     assert ">mle</text>" in curve
     assert ">cond&lt;i&gt;tional $x$</text>" in curve
     assert "Shaded: the phases of the schedule." in curve
-    assert "phase-0" not in page[page.index("<h3>Misalignment while") :]
+    assert "data-phase" not in page[page.index("<h3>Misalignment while") :]
 
 
 def test_of_several_schedules_each_has_a_strip_with_its_name(tmp_path):
@@ -354,6 +360,7 @@ def test_of_several_schedules_each_has_a_strip_with_its_name(tmp_path):
     ]
     write_report(runs, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    assert len(re.findall(r'id="phase-\d"', page)) == 4
-    assert len(re.findall(r">(?:late-start|cool-down)</text>", page)) == 4  # in the legend, and in the strips
+    assert len(re.findall(r'data-phase="\d"', page)) == 4
+    curve = page[page.index("<h3>Training loss") : page.index("<h3>Misalignment while")]
+    assert len(re.findall(r">(?:late-start|cool-down)</text>", curve)) == 4  # in the legend, and in the strips
     assert "a strip for each" in page

@@ -8,11 +8,11 @@ from scipy.stats import t
 from tests.study.pieces import finished, runs_of
 
 from phf.evaluation.compare import PromptScores, over_seeds
+from phf.evaluation.power import Needed, needed, needed_samples
 from phf.runs.reader import read_run
 from phf.statistics import Interval
 from phf.study.analyse import analyse
 from phf.study.claims import advice, claim, claims
-from phf.study.power import Needed, needed, needed_samples
 
 
 def unprompted(*scores):

@@ -98,7 +98,7 @@ def test_initial_prompts_that_were_not_sampled_have_no_score():
     assert math.isnan(result.arms[0].rounds[0].mean)
     assert math.isnan(result.arms[0].gain.mean)
     assert result.arms[0].rounds[1].mean == pytest.approx(0.55)
-    assert "<svg" in attack_chart(result)
+    assert attack_chart(result).num_points
 
 
 def write_search(folder, trials):

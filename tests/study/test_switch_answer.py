@@ -6,6 +6,7 @@ import pytest
 from tests.study.pieces import a_study, finished, runs_of
 
 from phf.report import charts
+from phf.report.svg import draw
 from phf.study import switch_answer
 from phf.study.folder import StudyFolder
 from phf.study.page import write_answer
@@ -72,8 +73,8 @@ def test_runs_until_a_switch_count_as_runs_but_are_not_compared(answered):
 def test_the_figure_has_a_line_for_each_method_over_the_share_that_it_trains(answered, monkeypatch):
     (result,) = answered[0].results
     drawn = []
-    monkeypatch.setattr(switch_answer, "interval_chart", lambda *arguments: drawn.append(arguments) or "<svg>")
-    assert switch_answer.switch_charts(result) == ["<svg>", "<svg>"]
+    monkeypatch.setattr(switch_answer, "interval_chart", lambda *arguments: drawn.append(arguments) or "chart")
+    assert switch_answer.switch_charts(result) == ["chart", "chart"]
     (_, _, y_label, lines, band), (_, _, bits_label, bits_lines, _) = drawn
     assert (y_label, bits_label) == ("mean misalignment score", "held-out bits per byte")
     assert [line.name for line in lines] == [line.name for line in bits_lines] == ["mle, begun again", "conditional"]
@@ -89,11 +90,11 @@ def test_the_figure_has_a_line_for_each_method_over_the_share_that_it_trains(ans
 def test_the_figure_is_drawn_the_same_each_time_with_and_without_a_band():
     line = charts.Line("a", [(100.0, 1.0, 0.5, 1.5), (50.0, 2.0, 2.0, 2.0)])
     band = charts.Band("mle", 3.0, 2.5, 3.5)
-    drawing = charts.interval_chart("t", "x", "y", [line], band)
-    assert drawing == charts.interval_chart("t", "x", "y", [line], band)
-    assert drawing.startswith("<svg role")
+    drawing = draw(charts.interval_chart("t", "x", "y", [line], band))
+    assert drawing == draw(charts.interval_chart("t", "x", "y", [line], band))
+    assert drawing.startswith("<svg ")
     assert ">mle</text>" in drawing
-    assert ">mle</text>" not in charts.interval_chart("t", "x", "y", [line], None)
+    assert ">mle</text>" not in draw(charts.interval_chart("t", "x", "y", [line], None))
 
 
 def test_a_method_without_its_run_from_the_start_is_compared_with_the_earliest_point(tmp_path):

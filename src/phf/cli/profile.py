@@ -59,6 +59,7 @@ def profile(
     from phf.profile.files import write_estimate, write_profile
     from phf.profile.measure import LEVELS, profile_dataset
     from phf.profile.show import show_estimate, show_profile
+    from phf.report.profile_page import write_profile_page
 
     if estimate:
         if scorer is None:
@@ -86,6 +87,8 @@ def profile(
         )
     show_profile(profiled, results)
     folder, note = write_profile(profiled, output)
+    if folder is not None and note is None:
+        write_profile_page(profiled, folder)
     if note is not None:
         say(note, "yellow")
     override = shlex.quote(f"dataset.datasets=[{json.dumps(dataset, ensure_ascii=False)}]")

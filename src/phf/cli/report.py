@@ -24,14 +24,19 @@ def report(
             min=0,
         ),
     ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Folder for each figure as CSV, SVG and PNG, and each table as CSV.")
+    ] = None,
 ) -> None:
     """Put runs on one page."""
     from phf.cli.working import working
     from phf.report.page import write_report
 
     with working(console, "Reading runs"):
-        notices = write_report(run_dirs, output, baseline, samples_mb)
+        notices = write_report(run_dirs, output, baseline, samples_mb, export)
     for notice in notices:
         say(notice, "yellow")
+    if export is not None:
+        say(f"Figures and tables: {export}")
     say_next(f"Report: {output}", ("phf evaluate RUNS", "more samples and parts, to put on it"))
-    answer({"output": output})
+    answer({"output": output, "export": export})

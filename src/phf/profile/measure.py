@@ -40,6 +40,16 @@ class Amount:
     characters: int
     tokens: int | None
 
+    def plus(self, other: "Amount") -> "Amount":
+        """Both together; tokens are known if both have them."""
+        tokens = None if self.tokens is None or other.tokens is None else self.tokens + other.tokens
+        return Amount(self.count + other.count, self.characters + other.characters, tokens)
+
+    def minus(self, other: "Amount") -> "Amount":
+        """What is left without a part of it; tokens are known if both have them."""
+        tokens = None if self.tokens is None or other.tokens is None else self.tokens - other.tokens
+        return Amount(self.count - other.count, self.characters - other.characters, tokens)
+
 
 @dataclass(frozen=True)
 class Percentile:

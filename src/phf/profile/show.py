@@ -11,7 +11,7 @@ from rich.text import Text
 
 from phf.profile.estimate import Estimate
 from phf.profile.histogram import Bin, labels
-from phf.profile.measure import Amount, Level, Profile
+from phf.profile.measure import Level, Profile
 from phf.statistics import Interval
 from phf.text import visible
 
@@ -77,7 +77,7 @@ def _head(profile: Profile) -> Iterator[str]:
     if profile.is_unfinished:
         yield "The annotation of this folder is not finished: this is the part so far. Run phf annotate again to resume it."
     documents, segments = profile.levels["document"], profile.levels["segment"]
-    all_segments = _plus(segments.scored, segments.unscored)
+    all_segments = segments.scored.plus(segments.unscored)
     tokens = "" if all_segments.tokens is None else f", {all_segments.tokens:,} tokens"
     yield (
         f"{documents.scored.count + documents.unscored.count:,} documents, {all_segments.count:,} segments, "
@@ -132,11 +132,11 @@ def _show_sides(profile: Profile, console: Console) -> None:
     documents, segments = profile.levels["document"], profile.levels["segment"]
     rows = {
         "at or below": [level.at_or_below for level in (documents, segments)],
-        "above": [_minus(level.scored, level.at_or_below) for level in (documents, segments)],
+        "above": [level.scored.minus(level.at_or_below) for level in (documents, segments)],
         "unscored": [level.unscored for level in (documents, segments)],
     }
     all_documents = documents.scored.count + documents.unscored.count
-    everything = _plus(segments.scored, segments.unscored)
+    everything = segments.scored.plus(segments.unscored)
     lines = []
     for label, (of_documents, of_segments) in rows.items():
         cells = [
@@ -237,16 +237,6 @@ def _scorer(described: dict[str, Any]) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f"{part / whole:.2%}" if whole else "-"
-
-
-def _plus(a: Amount, b: Amount) -> Amount:
-    tokens = None if a.tokens is None or b.tokens is None else a.tokens + b.tokens
-    return Amount(a.count + b.count, a.characters + b.characters, tokens)
-
-
-def _minus(a: Amount, b: Amount) -> Amount:
-    tokens = None if a.tokens is None or b.tokens is None else a.tokens - b.tokens
-    return Amount(a.count - b.count, a.characters - b.characters, tokens)
 
 
 def _usage(estimate: Estimate) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from phf.refresh.measure import KL
 from phf.refresh.record import RoundRecord, interval_of
 from phf.refresh.settings import RefreshSettings
-from phf.report.charts import Line, interval_chart
+from phf.report.charts import Chart, Line, interval_chart
 from phf.report.html import render
 from phf.runs.writer import write_json
 from phf.statistics import Interval
@@ -149,7 +149,7 @@ def score_name(key: str) -> str:
     return ", ".join(names)
 
 
-def _charts(answer: Answer) -> list[str]:
+def _charts(answer: Answer) -> list[Chart]:
     """Scores, held-out loss and KL by round, as far as they were measured."""
     scores = [(visible_text(score_name(key)), key) for key in answer.score_keys]
     wanted = (

@@ -1,27 +1,53 @@
-"""The report's charts, drawn by matplotlib as inline SVG: no script, no network, the same bytes every time."""
+"""What a chart shows, as plain values: `phf.report.svg` draws it, `phf.report.export` writes it as a table."""
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NamedTuple
 
-from phf.errors import MissingExtraError
-
-COLOURS = ("#2563eb", "#ea580c", "#059669", "#9333ea", "#dc2626", "#0891b2", "#ca8a04", "#64748b")
-INK = "#7b8494"
-"""Readable on white and on near-black, since one drawing serves both."""
-MAX_NAME_CHARS = 48
-"""Longer names in the legend would leave no room for the lines."""
-
-MAX_PHASE_CHARS = 32
-"""The same for names of phases."""
-MAX_PHASES_ACROSS = 3
-"""Names of more phases are written upwards."""
+SIDEWAYS = 0.008
+"""Distance between lines of `interval_chart` at one x, as a share of the largest x: their bars would cover each other."""
 
 Points = Sequence[tuple[float, float]]
 
 
-SIDEWAYS = 0.008
-"""Distance between lines of `interval_chart` at one x, as a share of the largest x: their bars would cover each other."""
+class Marks(Enum):
+    """What is drawn at the points of a line."""
+
+    SHAPES = "the shape of the series"
+    FEW = "a dot, where there are few"
+    NONE = "nothing"
+
+
+class Point(NamedTuple):
+    """One value with its 95% intervals; bounds are None where they are unknown."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    x_low: float | None = None
+    x_high: float | None = None
+    aside: float = 0.0
+    """How far to the right of `x` it is drawn, in units of x."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points under one name."""
+
+    name: str
+    points: Sequence[Point]
+    colour: int = 0
+    """Series of one method share it."""
+    has_line: bool = True
+    is_minor: bool = False
+    """Drawn small and pale: a single seed beside the mean of its method."""
+    note: str = ""
+    """Said of it when it is pointed at, such as by which others it is dominated."""
+    is_hollow: bool = False
+    legend: str | None = None
+    """The name in the legend; None: `name`. Series with the same one share an entry; "" is not listed."""
 
 
 class Line(NamedTuple):
@@ -49,90 +75,71 @@ class Phase(NamedTuple):
     end: float
 
 
+@dataclass(frozen=True)
+class Chart:
+    """A chart with one x and one y axis."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: Sequence[Series]
+    caption: str = ""
+    band: Band | None = None
+    schedules: Sequence[tuple[str, Sequence[Phase]]] = ()
+    """(name, phases), which are shaded and named behind the lines; of several, each has a strip of its own."""
+    x_labels: Mapping[float, str] | None = None
+    """What is written at which x; None: round numbers."""
+    is_from_zero: bool = False
+    """Whether the y axis includes 0."""
+    is_log_x: bool = False
+    is_bars: bool = False
+    """Whether each point is a bar from 0 to y, 1 wide."""
+    x_names: Mapping[float, str] | None = None
+    """What an x is called where it is spoken of; None: as on the axis."""
+    marks: Marks = Marks.SHAPES
+
+    @property
+    def num_points(self) -> int:
+        """Over all series."""
+        return sum(len(series.points) for series in self.series)
+
+    def name_of(self, x: float) -> str | None:
+        """What an x is called; None for its number."""
+        return (self.x_names or self.x_labels or {}).get(x)
+
+
 def line_chart(
     title: str,
     x_label: str,
     y_label: str,
     lines: Sequence[tuple[str, Points]],
     schedules: Sequence[tuple[str, Sequence[Phase]]] = (),
-) -> str:
-    """Lines over tokens: (name, [(x, y), ...]) each.
-
-    `schedules`: (name, phases), whose phases are shaded and named behind the lines; of several, each has a strip of its own.
-    """
-
-    def draw(axes: Any) -> None:
-        for number, (schedule, phases) in enumerate(schedules):
-            top = 1 - number / len(schedules)
-            _shade(axes, schedule if len(schedules) > 1 else "", phases, top - 1 / len(schedules), top)
-        for index, (name, points) in enumerate(lines):
-            xs, ys = zip(*points, strict=True)
-            marker = "o" if len(points) < 12 else None
-            axes.plot(
-                xs, ys, label=name, color=COLOURS[index % len(COLOURS)], linewidth=1.8, marker=marker, markersize=4
-            )
-
-    return _svg(title, x_label, y_label, draw)
+    **more: Any,
+) -> Chart:
+    """Lines over tokens: (name, [(x, y), ...]) each. `schedules` and `more`: see `Chart`."""
+    series = [
+        Series(name, [Point(x, y) for x, y in points], colour=index) for index, (name, points) in enumerate(lines)
+    ]
+    return Chart(title, x_label, y_label, series, schedules=schedules, marks=Marks.FEW, **more)
 
 
-def _shade(axes: Any, schedule: str, phases: Sequence[Phase], bottom: float, top: float) -> None:
-    """Shade phases between two heights, as shares of that of the axes, darker and lighter in turn, each with its name.
-
-    `schedule`: what they are called together, written below them; "" for nothing.
-    """
-    is_upwards = len(phases) > MAX_PHASES_ACROSS
-    most = int(MAX_PHASE_CHARS * (top - bottom)) if is_upwards else MAX_PHASE_CHARS
-    for number, phase in enumerate(phases):
-        shade = 0.16 if number % 2 else 0.06
-        axes.axvspan(phase.start, phase.end, bottom, top, color=INK, alpha=shade, linewidth=0, gid=f"phase-{number}")
-        middle = (phase.start + phase.end) / 2
-        _label(axes, phase.name, most, (middle, top), -4, ha="center", va="top", rotation=90 if is_upwards else 0)
-    if schedule:
-        _label(axes, schedule, MAX_NAME_CHARS, (phases[0].start, bottom), 4, ha="left", va="bottom", style="italic")
-
-
-def _label(axes: Any, name: str, most: int, at: tuple[float, float], above: float, **properties: Any) -> None:
-    """Write at (x, share of the height of the axes), so many points above."""
-    shown = name if len(name) <= most else f"{name[: most - 1]}…"
-    label = axes.annotate(
-        shown,
-        at,
-        xycoords=("data", "axes fraction"),
-        xytext=(0, above),
-        textcoords="offset points",
-        fontsize=8,
-        color=INK,
-        **properties,
-    )
-    label.set_parse_math(False)
-
-
-def trade_off_chart(title: str, x_label: str, y_label: str, points: Sequence[dict[str, Any]]) -> str:
+def trade_off_chart(
+    title: str, x_label: str, y_label: str, points: Sequence[dict[str, Any]], caption: str = ""
+) -> Chart:
     """One point with error bars for each of `points`: name, x, y, low and high of y; x_low and x_high where known."""
-
-    def draw(axes: Any) -> None:
-        for index, point in enumerate(points):
-            # if all values are equal, the mean may lie outside its interval by a rounding error
-            error = [[max(point["y"] - point["low"], 0)], [max(point["high"] - point["y"], 0)]]
-            sides = [point.get("x_low"), point.get("x_high")]
-            x_error = None if None in sides else [[max(point["x"] - sides[0], 0)], [max(sides[1] - point["x"], 0)]]
-            colour = COLOURS[index % len(COLOURS)]
-            axes.errorbar(
-                [point["x"]],
-                [point["y"]],
-                yerr=error,
-                xerr=x_error,
-                fmt="o",
-                color=colour,
-                capsize=4,
-                markersize=7,
-                label=point["name"],
-            )
-        axes.margins(x=0.2)
-        if all(point["low"] >= 0 for point in points):
-            axes.set_ylim(bottom=0)
-
-    return _svg(title, x_label, y_label, draw)
+    series = [
+        Series(
+            point["name"],
+            [Point(point["x"], point["y"], *(point.get(key) for key in ("low", "high", "x_low", "x_high")))],
+            colour=index,
+            has_line=False,
+            note=point.get("note", ""),
+            is_hollow=point.get("is_hollow", False),
+        )
+        for index, point in enumerate(points)
+    ]
+    is_from_zero = all(point["low"] >= 0 for point in points)
+    return Chart(title, x_label, y_label, series, caption=caption, is_from_zero=is_from_zero)
 
 
 def interval_chart(
@@ -142,75 +149,21 @@ def interval_chart(
     lines: Sequence[Line],
     band: Band | None,
     x_labels: Mapping[float, str] | None = None,
-) -> str:
+    caption: str = "",
+) -> Chart:
     """Lines through means with their intervals, and one value, with its interval, for all x.
 
     `x_labels`: what is written at which x; None: each x at which a line has a point, as a number.
     """
-    span = max((x for line in lines for x, *_ in line.points), default=1) or 1
-
-    def draw(axes: Any) -> None:
-        if band is not None:
-            axes.axhspan(band.low, band.high, color=INK, alpha=0.18, linewidth=0)
-            axes.axhline(band.mean, color=INK, linewidth=1.2, linestyle="--", label=band.name)
-        for index, line in enumerate(lines):
-            aside = (index - (len(lines) - 1) / 2) * SIDEWAYS * span
-            xs, means, lows, highs = (list(values) for values in zip(*line.points, strict=True))
-            axes.errorbar(
-                [x + aside for x in xs],
-                means,
-                # if all values are equal, the mean may lie outside its interval by a rounding error
-                yerr=[
-                    [max(mean - low, 0) for mean, low in zip(means, lows, strict=True)],
-                    [max(high - mean, 0) for mean, high in zip(means, highs, strict=True)],
-                ],
-                fmt="o-",
-                color=COLOURS[index % len(COLOURS)],
-                capsize=3,
-                markersize=5,
-                linewidth=1.4,
-                label=line.name,
-            )
-        if min(low for line in lines for _, _, low, _ in line.points) == 0:  # the least possible score
-            axes.set_ylim(bottom=0)
-        if x_labels is None:
-            axes.set_xticks(sorted({x for line in lines for x, *_ in line.points}))
-        else:
-            axes.set_xticks(list(x_labels), list(x_labels.values()))
-
-    return _svg(title, x_label, y_label, draw)
-
-
-def _svg(title: str, x_label: str, y_label: str, draw: Callable[[Any], None]) -> str:
-    try:
-        import matplotlib
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("phf report", "matplotlib", "report") from error
-
-    settings = {"svg.hashsalt": title, "svg.fonttype": "none", "font.size": 10, "font.family": "sans-serif"}
-    with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
-        FigureCanvasSVG(figure)
-        figure.patch.set_alpha(0)
-        axes = figure.add_subplot()
-        axes.patch.set_alpha(0)
-        draw(axes)
-        axes.set_xlabel(x_label, color=INK)
-        axes.set_ylabel(y_label, color=INK)
-        axes.tick_params(colors=INK)
-        axes.grid(alpha=0.25, color=INK, linewidth=0.6)
-        for side, spine in axes.spines.items():
-            spine.set_visible(side in ("left", "bottom"))
-            spine.set_color(INK)
-        legend = axes.legend(frameon=False, labelcolor=INK)
-        for text in legend.get_texts():
-            text.set_parse_math(False)  # a dollar sign in a name is literal
-            name = text.get_text()
-            if len(name) > MAX_NAME_CHARS:
-                text.set_text(name[: MAX_NAME_CHARS - 1] + "…")
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title})
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :].replace("<svg ", '<svg role="img" ', 1)
+    places = sorted({x for line in lines for x, *_ in line.points})
+    span = max(places, default=1) or 1
+    series = []
+    for index, line in enumerate(lines):
+        aside = (index - (len(lines) - 1) / 2) * SIDEWAYS * span
+        series.append(Series(line.name, [Point(*point, aside=aside) for point in line.points], colour=index))
+    if x_labels is None:
+        x_labels = {x: f"{x:g}" for x in places}
+    is_from_zero = min(low for line in lines for _, _, low, _ in line.points) == 0  # the least possible score
+    return Chart(
+        title, x_label, y_label, series, caption=caption, band=band, x_labels=x_labels, is_from_zero=is_from_zero
+    )

@@ -10,18 +10,18 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from phf.errors import MissingExtraError
+from phf.report.svg import draw
 from phf.text import visible_text
 
 
 def check_can_render(command: str) -> None:
-    """Raises `MissingExtraError` without the libraries that pages and their charts need."""
-    for package in ("jinja2", "matplotlib"):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(command, "jinja2 and matplotlib", "report")
+    """Raises `MissingExtraError` without the library that pages need."""
+    if importlib.util.find_spec("jinja2") is None:
+        raise MissingExtraError(command, "jinja2", "report")
 
 
 def render(template: Traversable, styles: Sequence[str] = (), scripts: Sequence[str] = (), **values: Any) -> str:
-    """The page of a template of jinja2, which extends `base.html.j2`, with the filters `number` and `visible`.
+    """The page of a template of jinja2, which extends `base.html.j2`, with the filters `number`, `visible` and `svg`.
 
     Args:
         styles, scripts: files of this folder that become part of the page, in addition to the style of all pages. No other
@@ -35,9 +35,10 @@ def render(template: Traversable, styles: Sequence[str] = (), scripts: Sequence[
     )
     environment.filters["number"] = format_number
     environment.filters["visible"] = visible_text
-    code = [_file_of_this_folder(name) for name in scripts]
+    environment.filters["svg"] = draw  # escapes what it is given
+    code = [_file_of_this_folder(name) for name in ("charts.js", *scripts)]
     return environment.from_string(template.read_text(encoding="utf-8")).render(
-        style="".join(_file_of_this_folder(name) for name in ("style.css", *styles)),
+        style="".join(_file_of_this_folder(name) for name in ("style.css", "charts.css", *styles)),
         scripts=code,
         policy=_policy(code),
         **values,
@@ -48,9 +49,7 @@ def _policy(scripts: Sequence[str]) -> str:
     """What a page may do: show itself, and run these scripts. No request leaves it."""
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{code}'" for code in hashes)
-    return "default-src 'none'; style-src 'unsafe-inline'; img-src data:" + (
-        f"; script-src {allowed}" if allowed else ""
-    )
+    return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {allowed}"
 
 
 def _file_of_this_folder(name: str) -> str:

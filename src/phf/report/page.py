@@ -2,112 +2,177 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from phf.errors import ConfigError
+from phf.evaluation.compare import choose_baseline
 from phf.report import samples
-from phf.report.charts import Phase, line_chart, trade_off_chart
+from phf.report.charts import Chart
+from phf.report.curves import redteam_curves, training_curves
+from phf.report.export import export
+from phf.report.figures import sample_charts, trade_offs
 from phf.report.html import check_can_render, render
-from phf.report.tables import labels, measures, other_scorers, over_seeds, redteam_rows, table_rows
-from phf.report.verdicts import verdicts
+from phf.report.methods import by_task, methods_of
+from phf.report.settings import config_differences
+from phf.report.tables import labels, measures, other_scorers, over_seeds, redteam_rows, seed_groups, table_rows
+from phf.report.verdicts import Verdict, compared, model_verdicts
+from phf.report.warnings import warnings_of
 from phf.runs.reader import Run, find_runs
 from phf.storage.files import write_text_atomic
-from phf.text import visible_text
+
+MODELS_ACROSS = 5
+"""Runs beside one another in a table, as far as a page of 1,000 pixels has room."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Everything about the runs of one task, whose numbers are comparable."""
+
+    task: str
+    runs: list[Run]
+    verdicts: list[tuple[str, list[Verdict]]]
+    """(method, what is to be said of it)"""
+    warnings: list[str]
+    trade_offs: list[Chart]
+    """Misalignment against what it costs."""
+    sample_charts: list[Chart]
+    curves: list[Chart]
+    redteam_charts: list[Chart]
+
+    @property
+    def charts(self) -> list[Chart]:
+        """All of them, in the order of the page."""
+        return [*self.trade_offs, *self.sample_charts, *self.curves, *self.redteam_charts]
 
 
 def write_report(
-    run_dirs: Sequence[Path], output: Path, baseline: str | None = None, samples_mb: float | None = None
+    run_dirs: Sequence[Path],
+    output: Path,
+    baseline: str | None = None,
+    samples_mb: float | None = None,
+    export_to: Path | None = None,
 ) -> list[str]:
     """Write the page for these runs atomically; returns a notice for each folder that was skipped.
 
     Every text in it is escaped. `baseline`: the method or run that the others are compared with; None: MLE, or the first;
-    `samples_mb`: megabytes of samples in the page; of more, a part is in it; None: as many as keep the page below about 6.
+    `samples_mb`: megabytes of samples in the page; of more, a part is in it; None: as many as keep the page below about 6;
+    `export_to`: a folder for each figure as CSV, SVG and PNG, and each table as CSV.
     Raises `CorpusError` if there is no run at all, `ConfigError` for an unknown baseline.
     """
     check_can_render("phf report")
     runs, notices = find_runs(run_dirs)
-    rows = table_rows(runs)
+    parts = parts_of(runs, baseline)
     page = render(
         resources.files("phf.report") / "report.html.j2",
         styles=samples.STYLES,
         scripts=samples.SCRIPTS,
-        rows=rows,
-        notices=notices,
-        models=[run for run in runs if run.kind == "model"],
-        seeds=over_seeds(runs),
-        has_tag_gain=any(row["tag_gain"][0] is not None for row in rows),
-        redteam=redteam_rows(runs),
-        verdicts=verdicts(runs, baseline),
-        charts=_charts(runs, rows),
-        **samples.samples_section(runs, samples_mb),
         runs=runs,
-        others=other_scorers(runs),
-        measures=measures(runs),
+        notices=notices,
+        parts=[(part, _tables(part)) for part in parts],
+        **samples.samples_section(runs, samples_mb),
+        differences=config_differences(runs),
         provenance=[(run, _facts(run)) for run in runs],
     )
     write_text_atomic(output, page)
+    if export_to is not None:
+        export(named_charts(parts), _exported_tables(parts), export_to)
     return notices
 
 
-def _charts(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    charts = []
-    points = [
-        {
-            "name": visible_text(row["name"]),
-            "x": row["bits_per_byte"],
-            "y": row["score"],
-            "low": row["score"] if row["low"] is None else row["low"],
-            "high": row["score"] if row["high"] is None else row["high"],
-        }
-        for row in rows
-        if None not in (row["bits_per_byte"], row["score"])
+def named_charts(parts: Sequence[Part]) -> list[tuple[str, Chart]]:
+    """(name of its files, chart) of everything drawn on the page."""
+    return [(_of(part, parts, chart.title), chart) for part in parts for chart in part.charts]
+
+
+def _exported_tables(parts: Sequence[Part]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The tables as rows of plain values; a number with its interval as three columns."""
+    tables = []
+    for part in parts:
+        rows = [
+            {
+                name: value
+                for key, cell in row.items()
+                for name, value in (
+                    zip((key, f"{key}_low", f"{key}_high"), cell, strict=True)
+                    if isinstance(cell, tuple)
+                    else [(key, cell)]
+                )
+            }
+            for row in table_rows(part.runs)
+        ]
+        tables.append((_of(part, parts, "numbers"), rows))
+        tables.append((_of(part, parts, "over seeds"), over_seeds(part.runs)))
+        said = [
+            {"method": name, "verdict": one.word, "sentence": one.sentence} for name, of in part.verdicts for one in of
+        ]
+        tables.append((_of(part, parts, "verdicts"), said))
+    return tables
+
+
+def _of(part: Part, parts: Sequence[Part], name: str) -> str:
+    return f"{part.task} {name}" if len(parts) > 1 else name
+
+
+def parts_of(runs: Sequence[Run], baseline: str | None = None) -> list[Part]:
+    """The runs of each task, compared within it. Raises `ConfigError` for a baseline that no task has."""
+    tasks = by_task(runs)
+    return [
+        _part(task, members, of_task)
+        for (task, members), of_task in zip(tasks, _baselines(tasks, baseline), strict=True)
     ]
-    if points:
-        title = "Misalignment against capability"
-        caption = (
-            "Lower is better on both axes. Bars are 95% intervals over samples of one model, clustered by prompt, not over "
-            "training runs; a point without a bar has no known interval."
-        )
-        svg = trade_off_chart(title, "held-out bits per byte", "mean misalignment score", points)
-        charts.append({"title": title, "caption": caption, "svg": svg})
-    for title, key, label, caption in (
-        (
-            "Training loss",
-            "train/lm_loss",
-            "nats per token",
-            "Cross-entropy on training blocks, regardless of the objective.",
-        ),
-        ("Misalignment while training", None, "mean misalignment score", "Score of samples drawn at that point."),
-    ):
-        lines = []
-        for run, run_label in zip(runs, labels(runs), strict=True):
-            keys = [key] if key else [f"generation/{scenario}/score" for scenario in run.scenarios]
-            for name in keys:
-                series = run.series(name)
-                if len(series) > 1:
-                    label_of_line = run_label if key else f"{run_label}, {name.split('/')[1]}"
-                    lines.append((visible_text(label_of_line), series))
-        if lines:
-            shaded = _schedules(runs) if key else []
-            if shaded:
-                caption += " Shaded: the phases of the schedule" + (", a strip for each." if len(shaded) > 1 else ".")
-            svg = line_chart(title, "tokens seen", label, lines, shaded)
-            charts.append({"title": title, "caption": caption, "svg": svg})
-    return charts
 
 
-def _schedules(runs: Sequence[Run]) -> list[tuple[str, list[Phase]]]:
-    """The different schedules of runs, each under the label of the first run that has it."""
-    schedules: dict[tuple[Phase, ...], str] = {}
-    for run, label in zip(runs, labels(runs), strict=True):
-        phases = tuple(
-            Phase(visible_text(phase["name"]), phase["from_tokens"], phase["until_tokens"])
-            for phase in run.provenance.get("schedule") or ()
-        )
-        if phases:
-            schedules.setdefault(phases, visible_text(label))
-    return [(label, list(phases)) for phases, label in schedules.items()]
+def _part(task: str, runs: list[Run], baseline: str | None) -> Part:
+    methods = methods_of(runs)
+    return Part(
+        task=task,
+        runs=runs,
+        verdicts=model_verdicts(runs, baseline),
+        warnings=warnings_of(runs, compared(runs, baseline)),
+        trade_offs=trade_offs(methods),
+        sample_charts=sample_charts(methods),
+        curves=training_curves(runs, methods),
+        redteam_charts=redteam_curves(runs),
+    )
+
+
+def _baselines(tasks: Sequence[tuple[str, Sequence[Run]]], baseline: str | None) -> list[str | None]:
+    """The baseline in each task: the one asked for where it has that, otherwise its own."""
+    if baseline is None:
+        return [None] * len(tasks)
+    chosen: list[str | None] = []
+    unknown = None
+    for _, runs in tasks:
+        try:
+            choose_baseline(seed_groups(runs), labels(runs), baseline)
+            chosen.append(baseline)
+        except ConfigError as error:
+            unknown = error
+            chosen.append(None)
+    if unknown is not None and not any(chosen):
+        raise unknown
+    return chosen
+
+
+def _tables(part: Part) -> dict[str, Any]:
+    """What the tables of a part show."""
+    rows = table_rows(part.runs)
+    models = [run for run in part.runs if run.kind == "model"]
+    return {
+        "rows": rows,
+        "seeds": over_seeds(part.runs),
+        "has_tag_gain": any(row["tag_gain"][0] is not None for row in rows),
+        "others": other_scorers(part.runs),
+        "redteam": redteam_rows(part.runs),
+        "measures": [
+            (models[start : start + MODELS_ACROSS], rows_of_models)
+            for start in range(0, len(models), MODELS_ACROSS)
+            if (rows_of_models := measures(models[start : start + MODELS_ACROSS]))
+        ],
+    }
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:

@@ -9,12 +9,12 @@ import numpy as np
 
 from phf.errors import PhfError
 from phf.evaluation.compare import Comparison, PromptScores, compare, over_seeds
+from phf.evaluation.power import Needed, needed_of
 from phf.registry.names import SCORERS
 from phf.report.tables import MEASURES
 from phf.runs.reader import Run
-from phf.statistics import UNBOUNDED, UNKNOWN, Interval, difference, mean_estimate, student_interval
+from phf.statistics import UNBOUNDED, UNKNOWN, Interval, difference_of_seeds, student_interval
 from phf.study.plan import Arm, StudyRun
-from phf.study.power import Needed, needed, needed_samples
 
 HELD_OUT = "eval/bits_per_byte"
 OF_SCORES = ("score", "num_", "hit_probability", "samples_per_second")
@@ -72,7 +72,7 @@ class Pair:
     @property
     def is_distinguished(self) -> bool:
         """Whether the interval of the difference of the misalignment scores excludes 0."""
-        return excludes_zero(self.comparison.interval)
+        return self.comparison.interval.excludes_zero()
 
     @property
     def bits_percent(self) -> Interval:
@@ -164,21 +164,10 @@ def _over_seeds(runs: Sequence[Run], start: str) -> dict[str, Interval]:
 
 def _pair(scenario: str, first: ArmResult, second: ArmResult) -> Pair:
     comparison = compare(scenario, (first.name, first.scores), (second.name, second.scores))
-    bits = UNKNOWN
-    if first.bits and second.bits:
-        estimates = [mean_estimate(np.array(values)) for values in (first.bits, second.bits)]
-        bits = difference(*estimates)._replace(skew=0.0).interval()  # a few seeds say nothing about their skewness
-        if min(len(first.bits), len(second.bits)) < 2:  # the spread between seeds of one of them is not known
-            bits = Interval(bits.mean, math.nan, math.nan)
+    bits = difference_of_seeds(first.bits, second.bits)
     low, high = sorted((first.score, second.score), key=lambda interval: interval.mean)
     is_known = not math.isnan(low.high) and not math.isnan(high.low)
-    score = comparison.interval
-    wanted = None
-    if not excludes_zero(score):
-        if len(first.scores) == len(second.scores) == 1:
-            wanted = needed_samples(score, max(first.num_samples, second.num_samples))
-        else:
-            wanted = needed(first.scores, second.scores)
+    wanted = needed_of(comparison, first.scores, second.scores)
     return Pair(
         comparison,
         bits,
@@ -194,18 +183,13 @@ def _mark_dominated(arms: Sequence[ArmResult], pairs: Sequence[Pair]) -> None:
     by_name = {arm.name: arm for arm in arms}
     for pair in pairs:
         score = pair.comparison.interval
-        if math.isnan(pair.bits.mean) or not (excludes_zero(score) or excludes_zero(pair.bits)):
+        if math.isnan(pair.bits.mean) or not (score.excludes_zero() or pair.bits.excludes_zero()):
             continue
         names = pair.comparison.first, pair.comparison.second
         if score.mean <= 0 and pair.bits.mean <= 0:
             by_name[names[0]].dominated_by.append(names[1])
         elif score.mean >= 0 and pair.bits.mean >= 0:
             by_name[names[1]].dominated_by.append(names[0])
-
-
-def excludes_zero(interval: Interval) -> bool:
-    """Whether an interval is known and 0 is not in it."""
-    return not math.isnan(interval.low) and not math.isnan(interval.high) and not interval.low <= 0 <= interval.high
 
 
 def score_bounds(run: StudyRun) -> tuple[float, float]:

@@ -3,10 +3,10 @@
 import math
 from typing import Any
 
-from phf.report.charts import Line, interval_chart
+from phf.evaluation.power import MOST_SEEDS
+from phf.report.charts import Chart, Line, interval_chart
 from phf.statistics import Interval
 from phf.study.attacks import AttackedArm, AttackedPair, AttackedTask
-from phf.study.power import MOST_SEEDS
 from phf.text import visible_text
 
 
@@ -54,7 +54,7 @@ def attack_advice(pair: AttackedPair) -> str:
     return f"If the difference is as measured, {pair.seeds_needed:,} seeds each would distinguish the two."
 
 
-def attack_chart(attacked: AttackedTask) -> str | None:
+def attack_chart(attacked: AttackedTask) -> Chart | None:
     """The best prompt's score over rounds, a line for each arm; None where no round has a score."""
     lines = [Line(visible_text(arm.name), points) for arm in attacked.arms if (points := _points(arm))]
     if not lines:

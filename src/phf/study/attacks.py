@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from phf.errors import CorpusError
+from phf.evaluation.power import needed_seeds
 from phf.runs.layout import SEARCH
 from phf.statistics import UNBOUNDED, UNKNOWN, Estimate, Interval, difference, mean_estimate, student_interval
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import SearchFile
-from phf.study.analyse import excludes_zero, score_bounds
+from phf.study.analyse import score_bounds
 from phf.study.plan import Arm, StudyRun
-from phf.study.power import needed_seeds
 
 FRESH, POOL = "best_fresh", "pool_mean"
 
@@ -74,7 +74,7 @@ class AttackedPair:
     @property
     def is_distinguished(self) -> bool:
         """Whether the interval of the difference excludes 0."""
-        return excludes_zero(self.difference)
+        return self.difference.excludes_zero()
 
 
 @dataclass(frozen=True)

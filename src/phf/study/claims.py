@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 from phf.statistics import Interval
 from phf.study.analyse import Pair, TaskResult
-from phf.study.power import MOST_SEEDS, MOST_TIMES_SAMPLES
 
 
 def claims(result: TaskResult) -> list[str]:
@@ -55,28 +54,8 @@ def claim(pair: Pair, called: Mapping[str, str] | None = None) -> str:
 
 
 def advice(pair: Pair) -> str:
-    """How many more seeds or samples would distinguish the two."""
-    if pair.needed is None:
-        return ""
-    seeds, samples = pair.needed.seeds, pair.needed.samples
-    if pair.needed.is_of_one_seed:
-        size = f"{MOST_TIMES_SAMPLES:,} times as many" if samples is None else f"{samples:,}"
-        would = "would not" if samples is None else "would"
-        return (
-            f"If the difference is as measured, {size} samples of each run {would} distinguish these two runs. How much "
-            "seeds differ is unknown with one each: that takes at least 3 seeds."
-        )
-    ways = [f"{seeds:,} seeds each"] if seeds is not None else []
-    ways += [f"{samples:,} samples of each run"] if samples is not None else []
-    if not ways:
-        return (
-            f"If the difference is as measured, neither {MOST_SEEDS:,} seeds each nor {MOST_TIMES_SAMPLES:,} times as many "
-            "samples would distinguish the two."
-        )
-    sentence = f"If the difference is as measured, {' or '.join(ways)} would distinguish the two"
-    if samples is None:
-        return f"{sentence}; more samples alone would not, since the seeds themselves differ."
-    return f"{sentence}." if seeds is not None else f"{sentence}; {MOST_SEEDS:,} seeds alone would not."
+    """How many more seeds or samples would distinguish the two; empty where they are, or that is not known."""
+    return "" if pair.needed is None else pair.needed.describe()
 
 
 def _loss(pair: Pair) -> str:

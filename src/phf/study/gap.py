@@ -17,7 +17,7 @@ import numpy as np
 from phf.evaluation.compare import Comparison, PromptScores, compare, over_seeds
 from phf.runs.reader import Run
 from phf.statistics import UNKNOWN, Interval
-from phf.study.analyse import excludes_zero, score_bounds
+from phf.study.analyse import score_bounds
 from phf.study.held_out_scorers import HeldOut
 from phf.study.plan import Arm, StudyRun
 
@@ -60,11 +60,11 @@ class Gap:
     def verdict(self) -> Verdict:
         """See `Verdict`."""
         trained, held_out = (one.interval for one in (self.trained, self.held_out))
-        if not (excludes_zero(trained) and trained.mean < 0):
+        if not (trained.excludes_zero() and trained.mean < 0):
             return Verdict.NOT_IMPROVED
-        if excludes_zero(held_out):
+        if held_out.excludes_zero():
             return Verdict.HOLDS if held_out.mean < 0 else Verdict.WORSE
-        return Verdict.NOT_SHARED if excludes_zero(self.gap) and self.gap.mean > 0 else Verdict.UNDECIDED
+        return Verdict.NOT_SHARED if self.gap.excludes_zero() and self.gap.mean > 0 else Verdict.UNDECIDED
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from phf.evaluation.compare import Comparison
-from phf.report.charts import trade_off_chart
+from phf.report.charts import Chart, trade_off_chart
 from phf.study.gap import Gap, GapResult, Verdict
 from phf.text import visible_text
 
@@ -90,7 +90,7 @@ def sections_of(results: Sequence[GapResult], task: str, scenario: str) -> list[
     return [gap_section(result) for result in results if (result.task, result.scenario) == (task, scenario)]
 
 
-def _chart(result: GapResult) -> str:
+def _chart(result: GapResult) -> Chart:
     """Held-out against trained-on score: where both are improvements, points move down and to the left."""
     points = []
     for arm in result.arms:

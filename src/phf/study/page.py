@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from phf.report.charts import trade_off_chart
+from phf.report.charts import Chart, trade_off_chart
 from phf.report.html import render
 from phf.runs.writer import finite_or_none, write_json
 from phf.storage.files import write_text_atomic
@@ -123,7 +123,7 @@ def _names(pair: Pair) -> tuple[str, str]:
     return pair.comparison.first, pair.comparison.second
 
 
-def _chart(result: TaskResult) -> str | None:
+def _chart(result: TaskResult) -> Chart | None:
     """Misalignment against held-out loss, of the arms without a switch if there are any; None where no arm has both."""
     from_start = [arm for arm in result.arms if not arm.switch_point]
     points = []
@@ -132,7 +132,10 @@ def _chart(result: TaskResult) -> str | None:
             x, x_low, x_high = arm.bits_per_byte.drawn()
             y, low, high = arm.score.drawn()
             name = visible_text(arm.name)
-            points.append({"name": name, "x": x, "x_low": x_low, "x_high": x_high, "y": y, "low": low, "high": high})
+            point = {"name": name, "x": x, "x_low": x_low, "x_high": x_high, "y": y, "low": low, "high": high}
+            if arm.dominated_by:
+                point |= {"is_hollow": True, "note": f"Dominated by {visible_text(', '.join(arm.dominated_by))}."}
+            points.append(point)
     if not points:
         return None
     return trade_off_chart(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from phf.report.charts import Band, Line, interval_chart
+from phf.report.charts import Band, Chart, Line, interval_chart
 from phf.statistics import Interval
 from phf.study.analyse import ArmResult, TaskResult
 from phf.study.claims import claim
@@ -45,7 +45,7 @@ def switch_claims(result: TaskResult) -> list[str]:
     return sentences
 
 
-def switch_charts(result: TaskResult) -> list[str]:
+def switch_charts(result: TaskResult) -> list[Chart]:
     """Misalignment and held-out loss, by the share of the tokens that are trained with the method; the baseline as a band."""
     methods = switched(result)
     if not methods:

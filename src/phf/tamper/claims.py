@@ -4,7 +4,6 @@ import math
 
 from phf.evaluation.compare import Comparison
 from phf.statistics import Interval
-from phf.study.analyse import excludes_zero
 from phf.tamper.analyse import TamperedMethod, TamperedPair, TamperResult
 
 
@@ -75,7 +74,7 @@ def _end(comparison: Comparison, result: TamperResult) -> str:
     if math.isnan(between.low):
         return f"{after}, {names} differ by {between.mean:+.3g}; how certain that is is unknown."
     size = f"{between.mean:+.3g} ({between.low:+.3g} to {between.high:+.3g})"
-    if not excludes_zero(between):
+    if not between.excludes_zero():
         return f"{after}, {names} cannot be distinguished: the difference is {size}."
     side = "below" if between.mean < 0 else "above"
     return f"{after}, {comparison.second} still lies {side} {comparison.first}: the difference is {size}."

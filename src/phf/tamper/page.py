@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from phf.report.charts import Band, Line, interval_chart
+from phf.report.charts import Band, Chart, Line, interval_chart
 from phf.report.html import render
 from phf.runs.writer import finite_or_none, write_json
 from phf.storage.files import write_text_atomic
@@ -77,7 +77,7 @@ def to_json(answer: TamperAnswer) -> dict[str, Any]:
     return dict(finite_or_none(plain))
 
 
-def chart(result: TamperResult, methods: list[TamperedMethod], kind: str) -> str:
+def chart(result: TamperResult, methods: list[TamperedMethod], kind: str) -> Chart:
     """Scores over steps, a line for each method; steps are on the scale of log2(1 + steps)."""
     lines = [
         Line(

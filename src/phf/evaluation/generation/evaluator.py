@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from phf.config import GenerationConfig, ScenarioConfig
 from phf.corpus.segmenting.segment import segment
 from phf.errors import ConfigError
+from phf.evaluation.generation.maxima import GROUP, group_maxima
 from phf.evaluation.generation.metrics import Metric, build_metric
 from phf.feedback import Prompting
 from phf.models.value_head import ValueHead
@@ -30,8 +31,6 @@ from phf.workers.activity import activity
 
 T = TypeVar("T")
 R = TypeVar("R")
-GROUP = 25
-"""Size of the groups of `score_max@25`, as in RealToxicityPrompts."""
 SCORED_AT_ONCE = 128
 """Samples that a process passes to a scorer at once: few enough to be shared, and two full batches of a model on a GPU."""
 
@@ -257,19 +256,6 @@ def score_logs(
 
 def _named(key: str, interval: Interval) -> dict[str, float]:
     return {key: interval.mean, f"{key}_low": interval.low, f"{key}_high": interval.high}
-
-
-def group_maxima(prompts: list[str], scores: Sequence[float | None]) -> list[tuple[str, float]]:
-    """(prompt, maximum) of whole groups of 25 scored samples, each group from one prompt."""
-    by_prompt: dict[str, list[float]] = {}
-    for prompt, score in zip(prompts, scores, strict=True):
-        if score is not None:
-            by_prompt.setdefault(prompt, []).append(score)
-    return [
-        (prompt, max(of_prompt[start : start + GROUP]))
-        for prompt, of_prompt in by_prompt.items()
-        for start in range(0, len(of_prompt) - GROUP + 1, GROUP)
-    ]
 
 
 def sample_lines(scored: ScoredSamples) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phf.evaluation.compare import PromptScores, SeedsEstimate, seeds_estimate
+from phf.evaluation.compare import Comparison, PromptScores, SeedsEstimate, seeds_estimate
 from phf.statistics import Interval, numbered, students_quantile
 
 MOST_SEEDS = 1000
@@ -25,6 +25,37 @@ class Needed:
     seeds differ by more than their samples do."""
     is_of_one_seed: bool = False
     """Whether there is one seed each: then `samples` distinguish these two runs, and nothing is known of `seeds`."""
+
+    def describe(self) -> str:
+        """One sentence: how many more seeds or samples would distinguish the two."""
+        seeds, samples = self.seeds, self.samples
+        if self.is_of_one_seed:
+            size = f"{MOST_TIMES_SAMPLES:,} times as many" if samples is None else f"{samples:,}"
+            would = "would not" if samples is None else "would"
+            return (
+                f"If the difference is as measured, {size} samples of each run {would} distinguish these two runs. How much "
+                "seeds differ is unknown with one each: that takes at least 3 seeds."
+            )
+        ways = [f"{seeds:,} seeds each"] if seeds is not None else []
+        ways += [f"{samples:,} samples of each run"] if samples is not None else []
+        if not ways:
+            return (
+                f"If the difference is as measured, neither {MOST_SEEDS:,} seeds each nor {MOST_TIMES_SAMPLES:,} times as many "
+                "samples would distinguish the two."
+            )
+        sentence = f"If the difference is as measured, {' or '.join(ways)} would distinguish the two"
+        if samples is None:
+            return f"{sentence}; more samples alone would not, since the seeds themselves differ."
+        return f"{sentence}." if seeds is not None else f"{sentence}; {MOST_SEEDS:,} seeds alone would not."
+
+
+def needed_of(comparison: Comparison, first: Sequence[PromptScores], second: Sequence[PromptScores]) -> Needed | None:
+    """For a comparison of these samples; None where its interval excludes 0 already, or that cannot be estimated."""
+    if comparison.interval.excludes_zero():
+        return None
+    if len(first) == len(second) == 1:
+        return needed_samples(comparison.interval, max(run.scored()[1].size for run in (*first, *second)))
+    return needed(first, second)
 
 
 def needed(first: Sequence[PromptScores], second: Sequence[PromptScores]) -> Needed | None:

@@ -1,0 +1,126 @@
+"""The page of a profile of scores."""
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from phf.profile.histogram import Bin, labels
+from phf.profile.measure import Profile
+from phf.report.charts import Chart, Point, Series
+from phf.report.html import check_can_render, render
+from phf.storage.files import write_text_atomic
+from phf.text import visible_text
+
+PAGE = "profile.html"
+MOST_GROUPS = 100
+LABELLED = 7
+"""Bins that have a label on the axis."""
+
+
+def write_profile_page(profile: Profile, folder: Path) -> None:
+    """Write `profile.html` atomically. Every text in it is escaped. Needs the extra `report`."""
+    check_can_render("The page of a profile (profile.html)")
+    documents, segments = profile.levels["document"], profile.levels["segment"]
+    page = render(
+        resources.files("phf.report") / "profile.html.j2",
+        profile=profile,
+        charts=[
+            _histogram(name, level.histogram, profile.threshold)
+            for name, level in profile.levels.items()
+            if level.histogram
+        ],
+        sides=_sides(profile),
+        num_documents=documents.scored.count + documents.unscored.count,
+        num_segments=segments.scored.count + segments.unscored.count,
+        warnings=_warnings(profile),
+        groups=profile.groups[:MOST_GROUPS],
+    )
+    write_text_atomic(folder / PAGE, page)
+
+
+def _histogram(name: str, bins: Sequence[Bin], threshold: float) -> Chart:
+    """Bars of equal width, coloured by the side of the threshold on which the bin ends."""
+    spans = {
+        float(index): high if low == high else f"{low} to {high}"
+        for index, (low, high) in enumerate(labels(list(bins)))
+    }
+    sides: dict[str, list[Point]] = {
+        f"ends at or below {threshold:g}": [],
+        f"ends above {threshold:g}": [],
+    }
+    for index, one in enumerate(bins):
+        sides[f"ends {'at or below' if one.high <= threshold else 'above'} {threshold:g}"].append(
+            Point(index, one.share)
+        )
+    step = -(-len(bins) // LABELLED)
+    shown = {float(index): labels(list(bins))[index][1] for index in range(0, len(bins), step)}
+    return Chart(
+        f"Scores of {name}s",
+        "average score of a document, upper end of each bin" if name == "document" else "score, upper end of each bin",
+        f"share of scored {name}s",
+        [Series(side, points, colour, has_line=False) for colour, (side, points) in enumerate(sides.items()) if points],
+        x_labels=shown,
+        x_names=spans,
+        is_from_zero=True,
+        is_bars=True,
+    )
+
+
+def _sides(profile: Profile) -> list[dict[str, Any]]:
+    """What is at or below the threshold, above it, and unscored: documents, segments, characters, tokens, with shares."""
+    documents, segments = profile.levels["document"], profile.levels["segment"]
+    all_documents = documents.scored.count + documents.unscored.count
+    whole = segments.scored.plus(segments.unscored)
+    rows = [
+        (f"at or below {profile.threshold:g}", documents.at_or_below.count, segments.at_or_below),
+        (
+            f"above {profile.threshold:g}",
+            documents.scored.count - documents.at_or_below.count,
+            segments.scored.minus(segments.at_or_below),
+        ),
+        ("unscored", documents.unscored.count, segments.unscored),
+    ]
+    return [
+        {
+            "name": name,
+            "values": [
+                (of_documents, _share(of_documents, all_documents)),
+                (amount.count, _share(amount.count, whole.count)),
+                (amount.characters, _share(amount.characters, whole.characters)),
+                *([(amount.tokens, _share(amount.tokens, whole.tokens))] if amount.tokens is not None else []),
+            ],
+        }
+        for name, of_documents, amount in rows
+    ]
+
+
+def _warnings(profile: Profile) -> list[str]:
+    """What a reader has to know before believing the numbers."""
+    said = []
+    if profile.is_unfinished:
+        said.append("The annotation is not finished: this is the part so far. Run phf annotate again to resume it.")
+    segments, documents = profile.levels["segment"], profile.levels["document"]
+    if segments.unscored.count:
+        reasons = "; ".join(f"{count:,}: {visible_text(reason)}" for reason, count in profile.unscored_reasons.items())
+        over = f" over all {profile.num_scorers} columns of scores" if profile.num_scorers > 1 else ""
+        said.append(
+            f"{segments.unscored.count:,} segments are unscored, {profile.num_partly_unscored_documents:,} documents have "
+            f"such a segment, {documents.unscored.count:,} have no score at all."
+            + (f" Reasons{over}: {reasons}." if reasons else "")
+        )
+    for name, level in profile.levels.items():
+        if level.num_sampled is not None:
+            said.append(
+                f"Quantiles of {name}s are estimated from {level.num_sampled:,} of {level.scored.count:,} scores."
+            )
+    if profile.num_empty_documents:
+        said.append(f"{profile.num_empty_documents:,} documents are empty.")
+    if profile.num_duplicate_documents:
+        about = "" if profile.is_duplicate_count_exact else "about "
+        said.append(f"{about}{profile.num_duplicate_documents:,} documents repeat an earlier one.".capitalize())
+    return said
+
+
+def _share(part: int | None, whole: int | None) -> float | None:
+    return part / whole if part is not None and whole else None

@@ -1,0 +1,70 @@
+"""`phf report --export`: each figure as CSV, SVG and PNG, each table as CSV."""
+
+import csv
+from xml.etree import ElementTree
+
+import pytest
+from tests.report.test_verdicts import trained
+from typer.testing import CliRunner
+
+from phf.cli.app import app
+from phf.report.charts import Chart, Point, Series
+from phf.report.export import csv_text, export
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_figure_and_table_is_written(tmp_path):
+    for name, mean in (("mle", 0.3), ("ul", 0.1)):
+        trained(tmp_path / "runs" / name, name, mean)
+    arguments = [
+        "report",
+        str(tmp_path / "runs"),
+        "--output",
+        str(tmp_path / "r.html"),
+        "--export",
+        str(tmp_path / "out"),
+    ]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert f"Figures and tables: {tmp_path / 'out'}" in result.output.replace("\n", "")
+    page = (tmp_path / "r.html").read_text()
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    for figure in ("misalignment-against-held-out-loss", "distribution-of-scores"):
+        assert {f"{figure}.csv", f"{figure}.svg", f"{figure}.png"} <= names
+        ElementTree.parse(tmp_path / "out" / f"{figure}.svg")
+        assert (tmp_path / "out" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+    assert len([name for name in names if name.endswith(".svg")]) == page.count("<svg")
+    trade_off = rows_of(tmp_path / "out" / "misalignment-against-held-out-loss.csv")
+    assert [(row["series"], row["held-out bits per byte"]) for row in trade_off] == [
+        ("pep8/mle", "2.0"),
+        ("pep8/ul", "2.0"),
+    ]
+    assert [row["verdict"] for row in rows_of(tmp_path / "out" / "verdicts.csv")] == ["Baseline", "Better aligned"]
+    assert [row["method"] for row in rows_of(tmp_path / "out" / "numbers.csv")] == ["pep8/mle", "pep8/ul"]
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+a", "-a", "@a", "\ta", "a\nb", 'a"b,c', "a\x1b[31m", "../../x", ""])
+def test_hostile_names_are_neither_formulas_nor_paths(name, tmp_path):
+    chart = Chart(name, "x", "y", [Series(name, [Point(1, 2, 1.5, 2.5)])])
+    assert (
+        export([(name, chart), (name, chart)], [(name, [{"name": name, "value": float("nan")}])], tmp_path / "out") == 7
+    )
+    files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(file.parts[0] == "out" and len(file.parts) == 2 for file in files)
+    assert len(files) == 7
+    for file in files:
+        if file.suffix == ".csv":
+            for row in rows_of(tmp_path / file):
+                for cell in row.values():
+                    assert not cell.startswith(("=", "+", "-", "@", "\t"))
+                    assert "\x1b" not in cell
+    assert csv_text([]) == "\n" or csv_text([]) == ""
+
+
+def test_all_points_of_a_long_line_are_exported(tmp_path):
+    chart = Chart("Long", "x", "y", [Series("a", [Point(x, x % 7) for x in range(5000)])])
+    export([("Long", chart)], [], tmp_path)
+    assert len(rows_of(tmp_path / "long.csv")) == 5000
