@@ -130,7 +130,7 @@ def trade_off_chart(
     series = [
         Series(
             point["name"],
-            [Point(point["x"], point["y"], *(point.get(key) for key in ("low", "high", "x_low", "x_high")))],
+            [Point(point["x"], point["y"], point["low"], point["high"], point.get("x_low"), point.get("x_high"))],
             colour=index,
             has_line=False,
             note=point.get("note", ""),
