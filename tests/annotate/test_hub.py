@@ -1,5 +1,8 @@
 """Uploading: what is sent, what the card says, and what is said when the Hub does not answer."""
 
+import json
+import re
+
 import huggingface_hub
 import pytest
 import yaml
@@ -82,6 +85,41 @@ def test_nothing_scored_has_no_thresholds(tmp_path):
     assert "| `scores`, segments |" + " - |" * 9 in dataset_card(tmp_path / "out", "me/x")
 
 
+def test_text_of_strangers_cannot_end_a_line_or_a_cell_of_the_card(dataset):
+    manifest = json.loads((dataset / "manifest.json").read_bytes())
+    del manifest["sha256"]  # as in a dataset of an older version
+    hostile = "x\n\n# Best dataset\n| a | [b](https://example.org) <b>` \x1b[31m"
+    manifest |= {"segmenter": hostile, "phf_version": hostile, "unscored_reasons": {hostile: 1}, "sources": [hostile]}
+    scorer = {"class_name": hostile, "version": hostile, "settings": {hostile: hostile}}
+    (dataset / "manifest.json").write_text(json.dumps(manifest | {"scorer": scorer, "scorers": {"scores": scorer}}))
+    card = dataset_card(dataset, "me/stdlib")
+    assert "\x1b" not in card
+    for line in card.splitlines():
+        assert not line.startswith(("# Best", "| a |"))
+        assert "[b](" not in re.sub("`[^`]*`", "", line)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("scorer", {"version": "1", "settings": {}}),
+        ("scorer", {"class_name": 1, "version": "1", "settings": {}}),
+        ("scorers", {"scores": {"class_name": "A", "version": "1", "settings": []}}),
+        ("num_documents", 1.5),
+        ("num_segments", -1),
+        ("num_unscored", True),
+        ("unscored_reasons", {"a": "1"}),
+        ("segmenter", None),
+    ],
+)
+def test_a_manifest_with_a_value_of_another_type_is_named_with_its_key(key, value, dataset):
+    manifest = json.loads((dataset / "manifest.json").read_bytes())
+    del manifest["sha256"]
+    (dataset / "manifest.json").write_text(json.dumps(manifest | {key: value}))
+    with pytest.raises(CorpusError, match=rf"manifest\.json: '{key}"):
+        dataset_card(dataset, "me/stdlib")
+
+
 def test_the_card_says_what_the_dataset_is(dataset):
     card = dataset_card(dataset, "me/stdlib")
     _, front, text = card.split("---\n", 2)
@@ -90,8 +128,8 @@ def test_the_card_says_what_the_dataset_is(dataset):
     assert header["size_categories"] == ["n<1K"]
     assert header["configs"] == [{"config_name": "default", "data_files": "*.parquet"}]
     assert "# stdlib" in text
-    assert "| `scores` | `list<element: float>` | score of each segment by PEP8Scorer |" in text
-    assert "- `scores`: PEP8Scorer, version 2+pycodestyle-" in text
+    assert "| `scores` | `list<element: float>` | score of each segment by `PEP8Scorer` |" in text
+    assert "- `scores`: `PEP8Scorer`, version `2+pycodestyle-" in text
     assert "2 documents, 3 segments, 0 unscored." in text
     # E225 in 4 characters; the averages are 0.125 and 0
     assert "| `scores`, segments | 0 | 0 | 0 | 0 | 0 | 0.25 | 0.25 | 0.25 | 0.25 |" in text

@@ -11,7 +11,7 @@ from phf.corpus.sources.listing import MANIFEST
 from phf.errors import CorpusError
 from phf.storage.files import file_sha256, write_text_atomic
 from phf.storage.hub_upload import check_repository, hub_errors, write_token
-from phf.text import code_span
+from phf.text import code_span, table_row
 
 CARD = "README.md"
 KEPT = "The dataset is finished on disk; run the same command again to upload it."
@@ -87,17 +87,18 @@ def dataset_card(folder: Path, repo_id: str) -> str:
         "",
         "| column | type | |",
         "|---|---|---|",
-        *(f"| `{field.name}` | `{field.type}` | {_description(field.name, scorers)} |" for field in schema),
+        *(table_row([code_span(f.name), code_span(f.type), _description(f.name, scorers)]) for f in schema),
         "",
         "## How it was made",
         "",
         f"- Source: {', '.join(code_span(Path(source).name) for source in manifest.sources)}",
-        f"- Cut into: {manifest.segmenter}",
+        f"- Cut into: {code_span(manifest.segmenter)}",
         *(
-            f"- `{column}`: {scorer['class_name']}, version {scorer['version']}, settings {code_span(scorer['settings'])}"
+            f"- {code_span(column)}: {code_span(scorer['class_name'])}, version {code_span(scorer['version'])}, settings "
+            f"{code_span(scorer['settings'])}"
             for column, scorer in scorers.items()
         ),
-        f"- phf {manifest.phf_version}; `{MANIFEST}` has the hash of each shard",
+        f"- phf {code_span(manifest.phf_version)}; `{MANIFEST}` has the hash of each shard",
         "",
         f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, {manifest.num_unscored:,} unscored.",
         *(f"- {count:,} unscored: {code_span(reason)}" for reason, count in manifest.unscored_reasons.items()),
@@ -136,6 +137,10 @@ def _checked_manifest(folder: Path) -> Manifest:
     manifest = read_manifest(folder)
     if manifest is None:
         raise CorpusError(f"{folder} contains no finished annotation (no {MANIFEST}). Finish phf annotate first.")
+    if not manifest.shards:
+        raise CorpusError(
+            f"{folder} contains no documents: its {MANIFEST} lists no shards. Annotate a corpus that has some."
+        )
     for shard in manifest.shards:
         path = folder / shard["name"]
         if not path.is_file() or file_sha256(path) != shard["sha256"]:
@@ -156,13 +161,13 @@ def _scorer_names(manifest: Manifest) -> list[str]:
 
 def _description(column: str, scorers: dict[str, dict[str, object]]) -> str:
     if column in scorers:
-        return f"score of each segment by {scorers[column]['class_name']}"
+        return f"score of each segment by {code_span(scorers[column]['class_name'])}"
     return DESCRIPTIONS.get(column) or (DESCRIPTIONS["avg_score"] if column.endswith("avg_score") else "")
 
 
 def _quantile_rows(column: str, scores: ScoreDistributions) -> Iterator[str]:
     for name, level in scores.levels.items():
         is_scored = level.totals[COUNT] > 0
-        numbers = " | ".join(f"{level.quantile(q):.4g}" if is_scored else "-" for q in QUANTILES)
+        numbers = [f"{level.quantile(q):.4g}" if is_scored else "-" for q in QUANTILES]
         sampled = "" if level.num_sampled is None else f", estimated from {level.num_sampled:,}"
-        yield f"| `{column}`, {name}s{sampled} | {numbers} |"
+        yield table_row([f"{code_span(column)}, {name}s{sampled}", *numbers])

@@ -4,6 +4,7 @@ The scores so far are saved from time to time while a piece is being scored, so 
 middle of a slow one loses only a little.
 """
 
+import hashlib
 import json
 import logging
 import time
@@ -26,7 +27,7 @@ from phf.scorers import Scorer, checked_scores
 from phf.scorers.base import fitted_reasons
 from phf.scorers.composite import joined_precision
 from phf.storage.files import file_sha256, write_text_atomic
-from phf.storage.reading import read_json_as
+from phf.storage.reading import read_json_as, typed
 from phf.text import visible
 
 SECONDS_BETWEEN_SAVES = 20.0
@@ -139,8 +140,11 @@ def _finished_piece(folder: Path, name: str, scorers: Mapping[str, Scorer]) -> P
     path, counts = folder / f"{name}.parquet", folder / f"{name}.json"
     if not counts.is_file():
         return None
+    from phf.storage.shapes import NotesParts  # with pydantic, a tenth of what a worker needs to start
+
     try:
         result: PieceResult = read_json_as(PieceResult, counts, CorpusError, finite=True)
+        typed(NotesParts, result.notes, str(counts), CorpusError)
     except CorpusError:
         return None  # cut off when the machine lost power
     if result.precision != joined_precision(scorers.values()):
@@ -164,8 +168,9 @@ class _SavedScores:
                 saved = read_json_as(dict[str, Any], path, CorpusError)
             except CorpusError:
                 return  # cut off when the machine lost power
-            if saved.get("identity") == identity:
-                self._columns = saved["columns"]
+            columns = saved.get("columns")
+            if saved.get("identity") == identity and saved.get("sha256") == _sha256(columns):
+                self._columns = columns
 
     def of(self, column: str) -> dict[str, Any]:
         """What was saved of a column: number of a document -> scores, and reasons; empty if nothing was."""
@@ -183,7 +188,8 @@ class _SavedScores:
             "reasons": dict(scores.reasons),
             "unscored": dict(scores.scorer.unscored),
         }
-        content = json.dumps({"identity": self._identity, "columns": self._columns}, ensure_ascii=False)
+        saved = {"identity": self._identity, "sha256": _sha256(self._columns), "columns": self._columns}
+        content = json.dumps(saved, ensure_ascii=False)
         write_text_atomic(self._path, content, sync=False)
         self._is_there = True
 
@@ -191,6 +197,11 @@ class _SavedScores:
         """The piece is finished."""
         if self._is_there:
             self._path.unlink(missing_ok=True)
+
+
+def _sha256(columns: Any) -> str:
+    """Of saved scores, so that damaged ones are not used."""
+    return hashlib.sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest()
 
 
 class _Scores:

@@ -19,7 +19,7 @@ from phf.corpus.formats.row_policy import BadRowError, ReadNotes
 from phf.corpus.sources.parts import Part
 from phf.errors import CorpusError
 from phf.storage.files import file_sha256, write_text_atomic
-from phf.storage.reading import read_json_as
+from phf.storage.reading import read_json_as, typed
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,13 @@ def finished_shards(job: Job, number: int, part: Part, precision: str | None, *,
 
 
 def _finished_shard(counts: Path, precision: str | None) -> ShardResult | None:
+    from phf.storage.shapes import CursorParts, NotesParts  # with pydantic, a tenth of what a worker needs to start
+
     try:
         shard: ShardResult = read_json_as(ShardResult, counts, CorpusError, finite=True)
+        typed(list[tuple[CursorParts, str]], [*map(tuple, shard.pieces)], str(counts), CorpusError)
+        typed(list[CursorParts], [shard.start, shard.end], str(counts), CorpusError)
+        typed(NotesParts, shard.notes, str(counts), CorpusError)
     except CorpusError:
         return None  # cut off when the machine lost power, or of an older version
     if counts.name != f"{shard.name}.json" or precision not in (None, shard.precision):

@@ -54,12 +54,12 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     if not path.is_file():
         return None
-    from phf.storage.shapes import Shard  # with pydantic, a tenth of what a worker needs to start
+    from phf.storage.shapes import ManifestParts  # with pydantic, a tenth of what a worker needs to start
 
     values = read_json(path, CorpusError, REMEDY)
     if isinstance(values, dict):
         check_manifest(values, str(path))
     advice = "Is that the manifest of an annotated dataset? Annotate again."
     manifest = read_json_as(Manifest, path, CorpusError, advice)
-    typed(dict[str, list[Shard]], {"shards": manifest.shards}, str(path), CorpusError, advice)
+    typed(ManifestParts, values, str(path), CorpusError, advice)
     return manifest

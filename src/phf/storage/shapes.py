@@ -33,6 +33,64 @@ class Shard(TypedDict):
     num_bytes: NotRequired[Count]
 
 
+class DescribedScorer(TypedDict):
+    """A scorer in the manifest of an annotated dataset."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    class_name: str
+    version: str
+    settings: dict[str, Any]
+
+
+class ManifestParts(TypedDict):
+    """The parts of a manifest whose types its dataclass does not spell out."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    num_documents: Count
+    num_segments: Count
+    num_unscored: Count
+    scorer: DescribedScorer
+    scorers: NotRequired[dict[str, DescribedScorer]]
+    unscored_reasons: NotRequired[dict[str, Count]]
+    shards: NotRequired[list[Shard]]
+    num_duplicate_ids: NotRequired[Count]
+    shard_bytes: NotRequired[Count]
+
+
+class NamedFiles(TypedDict):
+    """Files that were not read, and the first of them."""
+
+    count: Count
+    files: list[str]
+
+
+class BadRow(TypedDict):
+    """A row that was not read."""
+
+    where: str
+    reason: str
+
+
+class BadRows(TypedDict):
+    """Rows that were not read, and the first of them."""
+
+    count: Count
+    rows: list[BadRow]
+
+
+class NotesParts(TypedDict):
+    """What was not read of a corpus, beside the counts of a shard or a piece."""
+
+    left_out: dict[str, NamedFiles]
+    skipped: BadRows
+
+
+CursorParts = Annotated[list[int], Field(min_length=4, max_length=4)]
+"""A place in a part of a corpus, as `phf.annotate.corpus_piece.Cursor`."""
+
+
 class Span(TypedDict):
     """One detection of a scorer."""
 
@@ -69,6 +127,15 @@ class ScheduledPhase(TypedDict):
     until_tokens: Count
 
 
+class Hardware(TypedDict, total=False):
+    """The machine of a run."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    gpus: list[str] | None
+    cpu: str | None
+
+
 class Provenance(TypedDict, total=False):
     """The part of provenance.json that is used; the rest of it is shown unchanged."""
 
@@ -82,6 +149,9 @@ class Provenance(TypedDict, total=False):
     choices: dict[str, Any] | None
     """What a run chose by its hardware."""
     schedule: list[ScheduledPhase] | None
+    hardware: Hardware | None
+    versions: dict[str, Any] | None
+    percentiles: dict[str, Any] | None
 
 
 class PromptingFile(TypedDict):
