@@ -40,7 +40,7 @@ class Manifest:
     """Documents that have the id of an earlier one."""
     shard_bytes: int = 0
     """UTF-8 bytes of text at which a shard was finished; 0 in a dataset of an older version."""
-    sha256: str = ""
+    sha256: str = field(default="", compare=False)
     """Of everything above (`manifest_sha256`), when it was written; empty in a dataset of an older version."""
 
     def write(self, folder: Path) -> None:

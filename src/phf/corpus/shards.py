@@ -155,7 +155,7 @@ def _num_rows(path: str, num_bytes: int, stamp: str) -> int:
 
     try:
         return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: names in a damaged footer are not UTF-8
         reason = str(error).partition("\n")[0]
         raise CorpusError(f"{path}: is not a readable Parquet file: {reason}. {REMEDY}") from error
 
