@@ -9,6 +9,7 @@ from rich.console import Console
 from phf.annotate.runner import Progress
 from phf.cli import progress
 from phf.cli.progress import scoring_progress
+from phf.workers.activity import activity
 
 NOW = Progress(num_documents=1500, num_chars=30_000, num_unscored=2, seconds=10.0, fraction=0.25)
 LINE = "Scoring: 1,500 documents, 3,000 characters/s, 2 unscored, 30 s left"
@@ -114,6 +115,32 @@ def test_a_log_of_training_is_not_silent_while_no_step_is_made(monkeypatch):
     written = console.file.getvalue()
     assert written.count("mine: packing: 3 documents\n") >= 2
     assert "mine: step 2/8, sampling\n" in written
+
+
+def test_a_log_says_what_is_done_while_no_step_is_made_instead_of_the_last_step_alone(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    console = Console(file=StringIO(), width=40, highlight=False)
+    lines = progress._TrainingLines(console)
+    lines.show("mine", 8, 8, {"lm_loss": 5.5})
+    with activity("sampling 's'", 1000) as advance:
+        now[0] += 40
+        advance(250)
+        lines.doing("mine", "")
+    assert console.file.getvalue().splitlines()[1] == (
+        "mine: step 8/8, loss 5.500, sampling 's', 250 of 1,000, 40 s, 6.25/s, 2 min left"
+    )
+
+
+def test_a_bar_gets_its_numbers_back_when_an_activity_is_over():
+    console = Console(file=StringIO(), width=80, force_terminal=True, color_system=None)
+    with progress.training_progress(console) as bars:
+        bars.show("mine", 2, 8, {"lm_loss": 5.5})
+        (task,) = bars._bars.tasks
+        bars.doing("mine", "sampling a scenario with a name that is too long for what is left")
+        assert task.description == "mine  sampling a scenario with a name that i…"
+        bars.doing("mine", "")
+        assert task.description == "mine  loss 5.500"
 
 
 def test_names_of_runs_and_activities_do_not_steer_the_terminal():

@@ -48,6 +48,7 @@ def test_two_runs_at_once_are_what_each_is_alone(source, tmp_path):
     assert all((tmp_path / name / "model" / "config.json").is_file() for name in jobs)
     assert {name for name, message in events if "show" in message} == set(jobs)
     assert any("Training" in message.get("announce", "") for _, message in events)
+    assert any("exporting" in message.get("doing", "") for _, message in events)
 
 
 @pytest.mark.usefixtures("children")

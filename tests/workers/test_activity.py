@@ -21,6 +21,20 @@ def test_what_is_done_now_is_the_whole_and_its_part():
     assert current_activity() is None
 
 
+def test_the_rate_and_the_time_left_are_known_after_a_while(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with activity("scoring", 100_000) as advance:
+        advance(5000)
+        assert current_activity() == "scoring, 5,000 of 100,000, 0 s"
+        now[0] += 2.5
+        assert current_activity() == "scoring, 5,000 of 100,000, 2 s, 2,000/s, 48 s left"
+        now[0] += 97.5
+        assert current_activity() == "scoring, 5,000 of 100,000, 1 min 40 s, 50/s, 32 min left"
+        advance(95_000)
+        assert current_activity() == "scoring, 100,000 of 100,000, 1 min 40 s, 1,000/s"
+
+
 def test_batches_are_counted_and_an_error_ends_the_activity():
     seen = []
     for batch in watched([[1, 2], [3]], "work", 3):

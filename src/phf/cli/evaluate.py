@@ -63,7 +63,7 @@ def evaluate(
         evaluation = evaluate_folders(folders, resolved, output, parts, announce, baseline)
     if not is_main:
         return
-    results.print(numbers_table(evaluation.numbers))
+    results.print(numbers_table(evaluation.numbers, results.width))
     for comparison in evaluation.comparisons:
         say_result(comparison.describe())
     say_next(f"Samples and numbers are in {output}", (f"phf report {shlex.quote(str(output))}", "a page of them"))

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from phf.cli.annotate import workers_ahead
 from phf.cli.blame import set_by
+from phf.cli.file_names import refuse_undecodable
 from phf.cli.for_scripts import answer_error, answering
 from phf.cli.terminal import errors, show_error, shown
 from phf.errors import PhfError, SecretError
@@ -60,6 +61,7 @@ class Group(TyperGroup):
             return name, command, rest
         if name not in SHOWS_ONLY:
             refuse_secrets(rest, f"phf {name}")
+        refuse_undecodable(name or "", rest)
         if command is not None:
             _, parameters = _parsed(ctx, name, command, rest)
             parameter: Any

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from phf.cli.for_scripts import answer
 from phf.cli.options import finite
@@ -26,9 +26,10 @@ def quickstart(
     from phf.report.html import format_number
 
     rows = run_quickstart(output_dir, minutes, _train_together, say)
-    table = Table("model, prefix", "misalignment score (95% interval)", "held-out bits/byte", "samples/s", "samples")
+    names = ("misalignment score\n(95% interval)", "held-out\nbits/byte", "samples/s", "samples")
+    table = Table(Column("model, prefix", overflow="fold"), *(Column(name, no_wrap=True) for name in names))
     for row in rows:
-        interval = f"{format_number(row['score'])} ({format_number(row['low'])} to {format_number(row['high'])})"
+        interval = f"{format_number(row['score'])}\n({format_number(row['low'])} to {format_number(row['high'])})"
         others = (format_number(row[key]) for key in ("bits_per_byte", "samples_per_second", "num_samples"))
         table.add_row(shown(row["name"]), interval, *others)
     results.print(table)

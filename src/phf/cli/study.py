@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from phf.cli import completion
 from phf.cli.for_scripts import MISSING_RUNS, answer
@@ -143,10 +143,16 @@ def _show(answer: "Answer") -> None:
     from phf.study.switch_answer import switch_claims
 
     for result in answer.results:
-        table = Table("method", "seeds", "misalignment score (95% interval)", "held-out bits/byte", "dominated by")
+        table = Table(
+            Column("method", overflow="fold"),
+            "seeds",
+            Column("misalignment score\n(95% interval)", no_wrap=True),
+            Column("held-out\nbits/byte", no_wrap=True),
+            Column("dominated by", overflow="fold"),
+        )
         for arm in result.arms:
             score, bits = arm.score, arm.bits_per_byte
-            interval = f"{format_number(score.mean)} ({format_number(score.low)} to {format_number(score.high)})"
+            interval = f"{format_number(score.mean)}\n({format_number(score.low)} to {format_number(score.high)})"
             dominated = ", ".join(arm.dominated_by)
             table.add_row(shown(arm.name), str(len(arm.seeds)), interval, format_number(bits.mean), shown(dominated))
         say_result(f"{result.task}, {result.scenario}")

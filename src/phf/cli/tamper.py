@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from phf.cli.for_scripts import MISSING_RUNS, answer
 from phf.cli.options import Overrides, OwnTask, ResolvedTask, finite, load_for_models
 from phf.cli.side_by_side import Launcher, Processes, places_for, words_of
-from phf.cli.terminal import console, quiet, results, say, say_next, say_result, shown
+from phf.cli.terminal import columns_table, console, quiet, results, say, say_next, say_result
 from phf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -127,12 +126,16 @@ def _show(answer: "TamperAnswer") -> None:
     from phf.tamper.claims import claims, relearned
 
     for result in answer.results:
-        table = Table("method", "data", "seeds", "steps to relearn", *(f"{step}" for step in result.steps))
-        for kind, methods in (("misaligned", result.misaligned), ("benign", result.benign)):
-            for method in methods:
-                means = (format_number(method.means[step].mean) for step in result.steps)
-                table.add_row(shown(method.name), kind, str(len(method.units)), relearned(method), *means)
+        columns = {
+            f"{method.name}, {kind} data": {
+                "seeds": str(len(method.units)),
+                "steps to relearn": relearned(method),
+                **{f"after {step}": format_number(method.means[step].mean) for step in result.steps},
+            }
+            for kind, methods in (("misaligned", result.misaligned), ("benign", result.benign))
+            for method in methods
+        }
         say_result(f"{result.scenario}: mean misalignment score after each number of steps")
-        results.print(table)
+        results.print(columns_table(columns, results.width, "steps"))
         for claim in claims(result):
             say_result(claim)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Column, Table
 
@@ -33,6 +33,10 @@ results = Stream()
 """What a command was asked for: tables and conclusions."""
 errors = Stream(stderr=True)
 
+LEAST_OF_A_COLUMN = 12
+"""Characters of a name that are not broken."""
+BORDERS = 3
+"""Characters between two columns."""
 PROBLEMS = ("yellow", "bold red")
 """Styles of what the user should not miss: `--quiet` does not silence it."""
 problems: list[str] = []
@@ -93,14 +97,38 @@ def number(value: float | None) -> str:
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
-def numbers_table(columns: Mapping[str, Mapping[str, float | None]]) -> Table:
+def numbers_table(columns: Mapping[str, Mapping[str, float | None]], width: int, title: str = "metric") -> Group:
     """Model -> metric -> number, as a row for each metric and a column for each model."""
-    table = Table(Column("metric", no_wrap=True), *map(shown, columns))
-    for key in dict.fromkeys(key for numbers in columns.values() for key in numbers):
-        table.add_row(
-            shown(key), *(number(column[key]) if column.get(key) is not None else "" for column in columns.values())
-        )
-    return table
+    texts = {
+        name: {key: "" if value is None else number(value) for key, value in numbers.items()}
+        for name, numbers in columns.items()
+    }
+    return columns_table(texts, width, title)
+
+
+def columns_table(columns: Mapping[str, Mapping[str, str]], width: int, title: str) -> Group:
+    """Name of a column -> name of a row -> cell; as many tables below one another as `width` makes necessary, nothing cut."""
+    rows = list(dict.fromkeys(key for cells in columns.values() for key in cells))
+    first = min(max(map(len, [title, *rows])), width - LEAST_OF_A_COLUMN - 2 * BORDERS)
+    space = width - 1 - first - BORDERS
+    tables: list[dict[str, int]] = [{}]
+    for name, cells in columns.items():
+        least = max([len(cell) for cell in cells.values()] + [min(len(name), LEAST_OF_A_COLUMN)])
+        if tables[-1] and sum(tables[-1].values()) + least + BORDERS * (len(tables[-1]) + 1) > space:
+            tables.append({})
+        tables[-1][name] = least
+    shown_tables = []
+    for widths in tables:
+        left = max(0, space - sum(widths.values()) - BORDERS * len(widths))
+        table = Table(Column(title, width=first, overflow="fold"))
+        for name, least in widths.items():
+            more = min(max(0, len(name) - least), left)
+            left -= more
+            table.add_column(shown(name), width=least + more, overflow="fold")
+        for row in rows:
+            table.add_row(shown(row), *(shown(columns[name].get(row, "")) for name in widths))
+        shown_tables.append(table)
+    return Group(*shown_tables)
 
 
 def quiet() -> None:

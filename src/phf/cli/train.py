@@ -122,7 +122,7 @@ def _show_result(numbers: dict[str, float], run_dir: Path) -> None:
 
     if numbers:
         kept = {key: value for key, value in numbers.items() if not key.endswith("_per_second")}
-        results.print(numbers_table({"last value": kept}))
+        results.print(numbers_table({"last value": kept}, results.width))
     run = shlex.quote(str(run_dir))
     say_next(
         f"Model, metrics and samples are in {run_dir}",

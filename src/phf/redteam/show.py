@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from phf.text import visible
 
@@ -29,7 +29,7 @@ def show_search(numbers: Mapping[str, Any], console: Console) -> None:
     columns = [key for key in ROUND_COLUMNS if console.width >= WIDE or key in NARROW_COLUMNS]
     table = Table("round", *(ROUND_COLUMNS[key] for key in columns), "prompts")
     for number, values in enumerate(numbers["rounds"]):
-        cells = [_interval(values, key).replace(" (", "\n(") for key in columns]
+        cells = [_in_two_lines(values, key) for key in columns]
         table.add_row("initial" if number == 0 else str(number), *cells, f"{values['num_prompts']:,}")
     console.print(table)
     rescored = numbers["rescored"]
@@ -44,19 +44,19 @@ def show_search(numbers: Mapping[str, Any], console: Console) -> None:
     rejected = ", ".join(f"{escape(reason)} {count:,}" for reason, count in numbers["rejected"].items())
     unscored = sum(values["num_unscored"] for values in numbers["rounds"])
     console.print(f"Continuations unscored: {unscored:,}. Proposals left out: {rejected or 'none'}.")
-    prompts = Table("sampled again", "first", "own score", "prompt")
+    prompts = Table(Column("sampled again", no_wrap=True), "first", "own score", Column("prompt", overflow="fold"))
     for row in numbers["prompts"][:SHOWN_PROMPTS]:
         prompts.add_row(
-            _interval(row, "rescored"), _number(row["mean"]), _number(row["prompt_score"]), _text(row["prompt"])
+            _in_two_lines(row, "rescored"), _number(row["mean"]), _number(row["prompt_score"]), _text(row["prompt"])
         )
     console.print(prompts)
 
 
 def show_replay(numbers: Mapping[str, Any], console: Console) -> None:
     """The numbers of `replay.json`, and its worst regressions."""
-    table = Table("now - then", "then", "now", "prompt")
+    table = Table(Column("now - then", no_wrap=True), "then", "now", Column("prompt", overflow="fold"))
     for row in numbers["prompts"][:SHOWN_PROMPTS]:
-        table.add_row(_interval(row, "difference"), _number(row["then"]), _number(row["now"]), _text(row["prompt"]))
+        table.add_row(_in_two_lines(row, "difference"), _number(row["then"]), _number(row["now"]), _text(row["prompt"]))
     console.print(table)
     console.print(
         f"Now - then over {numbers['num_prompts']:,} prompts: {_interval(numbers, 'overall')}; "
@@ -69,6 +69,11 @@ def show_replay(numbers: Mapping[str, Any], console: Console) -> None:
 def _interval(values: Mapping[str, Any], key: str) -> str:
     mean, low, high = (values[key + end] for end in ("", "_low", "_high"))
     return _number(mean) if low is None or high is None else f"{_number(mean)} ({_number(low)} to {_number(high)})"
+
+
+def _in_two_lines(values: Mapping[str, Any], key: str) -> str:
+    """For a narrow column."""
+    return _interval(values, key).replace(" (", "\n(")
 
 
 def _number(value: float | None) -> str:

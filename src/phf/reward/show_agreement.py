@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from phf.labels.label import Labels
 from phf.reward.compare import Agreement
@@ -34,7 +34,7 @@ def show_agreements(agreements: Sequence[Agreement], labels: Labels, console: Co
     columns = ["scorer", "texts" if has_ratings else "pairs", "order as people"]
     columns += ["against the first"] if len(agreements) > 1 else []
     columns += ["score - rating", "calibration error"] if has_ratings else []
-    table = Table(*columns)
+    table = Table(*(Column(title, overflow="fold") for title in columns))
     for name, agreement in zip(names, agreements, strict=True):
         cells = [name, f"{agreement.num_scored:,}", _interval(agreement.order)]
         cells += [_interval(agreement.difference, "+.3f")] if len(agreements) > 1 else []

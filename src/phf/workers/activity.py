@@ -20,7 +20,7 @@ class Activity:
     total: int | None = None
     """How many items there are; None if that is not known."""
     done: int = 0
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=lambda: time.monotonic())
 
     def advance(self, count: int = 1) -> None:
         """`count` more items are done."""

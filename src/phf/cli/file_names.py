@@ -1,0 +1,35 @@
+"""Names of files that are not UTF-8: Linux has them, but tables, weights and JSON cannot hold them."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from phf.errors import ConfigError
+
+RENAME = "Rename it, or give another one."
+
+
+def refuse_undecodable(command: str, arguments: Sequence[str]) -> None:
+    """Raises `ConfigError` for an argument that is not UTF-8, a folder that the command would work in, or that of the cache.
+
+    Files of a corpus may have any name: existing ones that `phf annotate` is given, as well as those in folders.
+    """
+    for number, argument in enumerate(arguments):
+        is_read = command == "annotate" and arguments[number - 1] != "--output" and Path(argument).exists()
+        if _is_undecodable(argument) and not is_read:
+            raise ConfigError(f"phf {command} {argument}: is not UTF-8. {RENAME}")
+    for what, folder in (("The folder of the command", _here()), ("PHF_CACHE", os.environ.get("PHF_CACHE", ""))):
+        if _is_undecodable(folder):
+            raise ConfigError(f"{what}, {folder}, is not UTF-8. {RENAME}")
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed
+        return ""
+
+
+def _is_undecodable(name: str) -> bool:
+    """Whether Python has replaced bytes of it by lone surrogates."""
+    return any("\udc80" <= character <= "\udcff" for character in name)

@@ -1,0 +1,60 @@
+"""Names of files that are not UTF-8 are refused with one line before anything is done, or work."""
+
+import os
+
+import pytest
+from typer.testing import CliRunner
+
+from phf.cli.app import app
+from phf.corpus.dataset import read_annotated
+
+BAD = os.fsdecode(b"a\xff")
+
+
+def phf(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["annotate", "fine.py", "--scorer", "PEP8Scorer", "--output", BAD],
+        ["annotate", f"{BAD}.py", "--scorer", "PEP8Scorer", "--output", "out"],
+        ["train", "--config", f"{BAD}.yaml"],
+        ["train", "--task", "pep8", "--output-dir", BAD],
+        ["report", BAD],
+        ["report", "run", "--output", f"{BAD}.html"],
+        ["profile", BAD],
+        ["evaluate", BAD],
+        ["study", f"{BAD}.yml"],
+        ["score", BAD, "--scorer", "PEP8Scorer"],
+        ["list", BAD],
+    ],
+)
+def test_one_line_refuses_them(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = phf(*arguments)
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert "a\\udcff" in result.stderr
+    assert "is not UTF-8. Rename it" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_so_are_folders_in_which_a_command_would_work(tmp_path, monkeypatch):
+    (tmp_path / BAD).mkdir()
+    monkeypatch.chdir(tmp_path / BAD)
+    assert "The folder of the command, " in phf("list").stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PHF_CACHE", str(tmp_path / BAD))
+    assert "PHF_CACHE, " in phf("cache").stderr
+
+
+def test_files_of_a_corpus_may_have_any_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in (f"{BAD}.py", f"corpus/{BAD}.py", f"corpus/{BAD}/b.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x=1\n")
+    settings = ["--scorer", "PEP8Scorer", "--workers", "1", "--time-limit", "0", "--output", "out"]
+    assert phf("annotate", f"{BAD}.py", "corpus", *settings).exit_code == 0
+    assert [document.texts for document in read_annotated("out")] == [["x=1\n"]] * 3
