@@ -138,7 +138,7 @@ def test_a_bar_gets_its_numbers_back_when_an_activity_is_over():
         bars.show("mine", 2, 8, {"lm_loss": 5.5})
         (task,) = bars._bars.tasks
         bars.doing("mine", "sampling a scenario with a name that is too long for what is left")
-        assert task.description == "mine  sampling a scenario with a name that i…"
+        assert task.description == "mine  sampling a scenario with a name that is…"
         bars.doing("mine", "")
         assert task.description == "mine  loss 5.500"
 
