@@ -1,10 +1,10 @@
 """What studies found, as tables, sentences and figures of docs/results.md.
 
-    python benchmarks/results.py runs/objectives-pii-emails-tiny [more folders of studies] [--write]
+    python benchmarks/results.py runs/objectives-pii-emails-tiny [more folders of studies] [--write] [--page docs/beyond.md]
 
 Reads `study.json` and `report.html` of each folder; trains and measures nothing. `--write` puts the text between the markers
-of the study into docs/results.md (a study without markers is appended), its figures into docs/results/ as SVG, and its
-`study.json` next to them.
+of the study into docs/results.md, or into another page of docs/ (a study without markers is appended), its figures into
+docs/results/ as SVG, and its `study.json` next to them.
 """
 
 import argparse
@@ -22,6 +22,7 @@ PAGE = Path(__file__).parents[1] / "docs/results.md"
 FIGURES = PAGE.with_suffix("")
 METRICS = {"distinct-2-grams": "distinct 2-grams", "Self-BLEU-5": "Self-BLEU-5", "compilability": "compiles"}
 """Columns for the metrics of the samples that are shown, if the study has them."""
+HELD_OUT = "Held-out against trained-on score"
 SVG = re.compile(r"<svg .*?</svg>", re.DOTALL)
 TITLE = re.compile(r'<dc:title>(.*?)</dc:title>|<svg [^>]*?aria-label="(.*?)"')
 
@@ -110,6 +111,24 @@ def attack_table(attack: dict[str, Any]) -> str:
     return markdown_table(header, rows)
 
 
+def held_out_table(result: dict[str, Any]) -> str:
+    """One row for each method: its score by the scorer that was trained on and by the held-out one, and the gap."""
+    gaps = {gap["second"]: gap for gap in result["gaps"]}
+    header = ["method", "seeds", f"{result['trained_on']}", f"{result['held_out']} (held out)", "gap", "verdict"]
+    rows = [
+        [
+            f"`{arm['name']}`",
+            str(len(arm["seeds"])),
+            interval(arm["trained_on_score"]),
+            interval(arm["held_out_score"]),
+            interval(gaps[arm["name"]]["gap"], 2) if arm["name"] in gaps else "",
+            gaps[arm["name"]]["verdict"] if arm["name"] in gaps else "",
+        ]
+        for arm in result["arms"]
+    ]
+    return markdown_table(header, rows)
+
+
 def section(folder: Path, figures: dict[str, str]) -> str:
     """The text of one study. `figures`: title of a figure -> its file."""
     answer = json.loads((folder / "study.json").read_text(encoding="utf-8"))
@@ -119,9 +138,17 @@ def section(folder: Path, figures: dict[str, str]) -> str:
     measured = [
         *((f"{task['task']}, {task['scenario']}", task, table(task)) for task in answer["tasks"]),
         *((f"Red team: {attack['task']}", attack, attack_table(attack)) for attack in answer["redteam"]),
+        *(
+            (f"{HELD_OUT}: {result['task']}, {result['scenario']}", result, held_out_table(result))
+            for result in answer.get("held_out_scorers", [])
+        ),
     ]
     for title, part, rows in measured:
-        drawn = [f"![{name}]({FIGURES.name}/{file})" for name, file in figures.items() if name.endswith(title)]
+        drawn = [
+            f"![{name}]({FIGURES.name}/{file})"
+            for name, file in figures.items()
+            if name.endswith(title) and name.startswith(HELD_OUT) == title.startswith(HELD_OUT)
+        ]
         claims = [*part.get("switch_claims", []), *part["claims"]]
         parts += [f"**{title}**", *drawn, rows, "\n".join(f"- {claim}" for claim in claims)]
     return "\n\n".join(parts)
@@ -131,6 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
     for folder in options.folders:
         drawings = SVG.findall((folder / "report.html").read_text(encoding="utf-8"))
@@ -145,7 +173,7 @@ def main() -> None:
                 content = standalone(drawing) if is_ours else f"{drawing}\n"
                 (FIGURES / name).write_text(content, encoding="utf-8")
             shutil.copyfile(folder / "study.json", FIGURES / f"{folder.name}.json")
-            write_section(PAGE, f"results.py {folder.name}", text)
+            write_section(options.page, f"results.py {folder.name}", text)
 
 
 if __name__ == "__main__":
