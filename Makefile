@@ -2,7 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Most installed modules are never imported. Those that are get compiled on their first import, which writes into .venv only;
+# where the environment forbids that, every process would compile them again.
+export PYTHONDONTWRITEBYTECODE :=
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 
