@@ -180,7 +180,7 @@ def test_where_nothing_can_be_unpacked_a_few_samples_and_a_note_are_shown(open_p
     context.add_init_script("delete window.DecompressionStream")
     page = context.new_page()
     page.goto(report.as_uri())
-    expect(page.locator("#samples-note")).to_contain_text("This browser cannot unpack the samples")
+    expect(page.locator("#samples-note")).to_contain_text("This browser could not unpack the samples (DecompressionStream is not defined)")
     assert page.locator(".sample:visible").count() > 8
     context.close()
 

@@ -223,10 +223,10 @@
     document.getElementById("some-samples").hidden = true;
   }
 
-  if (typeof DecompressionStream === "undefined") {
+  begin().catch(error => {  // an old browser without DecompressionStream, or a damaged page
+    root.hidden = true;
+    document.getElementById("some-samples").hidden = false;
     document.getElementById("samples-note").textContent =
-      "This browser cannot unpack the samples (it has no DecompressionStream): a few of each model are shown.";
-    return;
-  }
-  begin();
+      `This browser could not unpack the samples (${error.message}): a few of each model are shown.`;
+  });
 })();
