@@ -3,11 +3,15 @@
 import bz2
 import gzip
 import lzma
+import resource
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.corpus.corpora import put, read, texts
 
-from phf.errors import CorpusError
+from phf.corpus.formats import compression
+from phf.errors import ConfigError, CorpusError
 
 CONTENT = b"".join(b'{"text": "%d"}\n' % number for number in range(500))
 
@@ -83,3 +87,57 @@ def test_zstd_with_a_window_of_up_to_2_gib(tmp_path, log):
 def test_a_zstd_file_that_begins_with_a_skippable_frame(tmp_path):
     note = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"note"
     assert len(texts(put(tmp_path / "a.jsonl", note + compressed("zst")))) == 500
+
+
+def packed(kind, content):
+    """Content compressed as well as it goes."""
+    import zstandard
+
+    return {
+        "gz": lambda: gzip.compress(content),
+        "bz2": lambda: bz2.compress(content),
+        "xz": lambda: lzma.compress(content),
+        "zst": lambda: zstandard.ZstdCompressor(level=19).compress(content),
+    }[kind]()
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zst"])
+def test_a_line_of_hundreds_of_megabytes_is_refused_without_holding_it(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(compression, "MAX_LINE_BYTES", 2**20)
+    (tmp_path / f"a.jsonl.{kind}").write_bytes(packed(kind, b'{"text": "a"}\n' + b" " * 2**24))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(
+        CorpusError, match=rf"a\.jsonl\.{kind}: has a line of more than 1,048,576 bytes.*decompress the file"
+    ):
+        texts(str(tmp_path))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+
+
+@pytest.mark.parametrize("kind", ["bz2", "xz", "zst"])
+def test_content_of_thousands_of_times_the_size_of_a_file_is_refused_unless_the_limit_is_raised(
+    kind, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(compression, "FREE_BYTES", 2**18)
+    monkeypatch.setattr(compression, "MAX_RATIO", 1000)
+    line = b'{"text": "the same again"}\n'
+    (tmp_path / f"a.jsonl.{kind}").write_bytes(packed(kind, line * 2**14))
+    with pytest.raises(CorpusError, match=r"expands to more than 1,000 times its size.*PHF_MAX_RATIO"):
+        texts(str(tmp_path))
+    monkeypatch.setenv("PHF_MAX_RATIO", "1000000")
+    assert len(texts(str(tmp_path))) == 2**14
+    monkeypatch.setenv("PHF_MAX_RATIO", "much")
+    with pytest.raises(ConfigError, match="PHF_MAX_RATIO is 'much'"):
+        texts(str(tmp_path))
+
+
+def test_a_corpus_that_repeats_itself_is_read(tmp_path):
+    (tmp_path / "a.jsonl.zst").write_bytes(packed("zst", b'{"text": "the same again"}\n' * 2**14))
+    assert len(texts(str(tmp_path))) == 2**14
+
+
+def test_a_parquet_column_that_expands_too_far_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(compression, "MAX_LINE_BYTES", 2**20)
+    monkeypatch.setattr(compression, "MAX_RATIO", 1000)
+    pq.write_table(pa.table({"text": ["a" * 2**24]}), tmp_path / "a.parquet", compression="zstd", use_dictionary=False)
+    with pytest.raises(CorpusError, match=r"a\.parquet: its column 'text' expands to more than 1,000 times"):
+        texts(str(tmp_path))

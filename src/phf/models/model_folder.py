@@ -1,6 +1,5 @@
 """A folder with a Hugging Face causal LM, for evaluation and red teaming."""
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,7 +17,9 @@ from phf.runs.layout import CONFIG, EVALUATION, run_of_model
 from phf.storage.file_list import FILE_LIST
 from phf.storage.files import file_sha256
 from phf.storage.hub import offline_where_unreachable
+from phf.storage.model_files import check_model_files
 from phf.storage.pretrained import first_sentence, is_unreachable, without_progress_bar
+from phf.storage.reading import read_json_as
 from phf.tokens.tokenizer import prepare_tokenizer
 from phf.workers.launcher import check_devices, check_launcher, check_visible_gpus
 
@@ -45,10 +46,12 @@ def find_model(path: Path) -> Path:
     Raises `CorpusError` for a folder without a model, and for a model that the Hub does not have or that is out of reach.
     """
     if (path / "config.json").is_file():
+        check_model_files(path, "MODEL_DIR")
         return path
     if is_hub_name(path):
         return _downloaded(str(path))
     if (path / "model" / "config.json").is_file():
+        check_model_files(path / "model", "MODEL_DIR")
         return path / "model"
     if (path / "trainer_state.json").is_file():
         raise CorpusError(
@@ -88,7 +91,7 @@ def _downloaded(text: str) -> Path:
 
 def is_of_released_system(folder: Path) -> bool:
     """Whether the model was trained by the released system, which encoded the segments of a text separately, as `phf` does."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json_as(dict[str, Any], folder / "config.json", CorpusError, "Restore it, or choose another folder.")
     return config.get("architectures") == [RELEASED_CLASS]
 
 

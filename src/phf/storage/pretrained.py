@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 from phf.errors import ConfigError
 from phf.storage.file_list import FILE_LIST, damaged_files
 from phf.storage.hub import offline_where_unreachable
+from phf.storage.model_files import check_model_files
 from phf.text import visible
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,9 @@ _LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 def read_pretrained(load: Callable[..., Any], name: str, key: str, *, advice: str = ADVICE, **settings: Any) -> Any:
     """`load(name, **settings)` of transformers, without remote code. Raises `ConfigError` naming `key`, with `advice`."""
+    folder = Path(name, settings.get("subfolder") or "")
+    if folder.is_dir():
+        check_model_files(folder, key)
     try:
         with without_progress_bar(), nullcontext() if Path(name).exists() else offline_where_unreachable():
             return load(name, trust_remote_code=False, **settings)

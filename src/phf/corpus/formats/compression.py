@@ -4,11 +4,13 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO, cast
 
-from phf.errors import CorpusError, MissingExtraError
+from phf.errors import ConfigError, CorpusError, MissingExtraError
+from phf.text import visible
 
 MAGIC = {"gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd", "xz": b"\xfd7zXZ\0", "bz2": b"BZh"}
 """Compression -> how its files begin."""
@@ -21,7 +23,18 @@ DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
 MAX_ZSTD_WINDOW = 2**31
 """Window of `zstd --long=31`, the longest possible; by default the decompressor refuses more than 128 MiB."""
 COMPRESSED_BYTES = 2**14
-"""Bytes decompressed at a time: a small number, since each may expand to thousands."""
+"""Bytes read at a time."""
+SLICE_BYTES = 2**11
+"""Bytes that zstandard decompresses at a time, without a limit on the result: each may expand to more than 30,000."""
+BUFFER_BYTES = 2**17
+MAX_LINE_BYTES = 2**28
+"""Of a line of a compressed file: a bomb of a few kilobytes is one line of gigabytes, which would be held in memory."""
+FREE_BYTES = 2**30
+"""Content of a file before its ratio is looked at."""
+MAX_RATIO = 10_000
+"""Content to compressed bytes. A text repeated over and over reaches up to 1,000 in gzip and 7,000 in zstd and xz."""
+RATIO_VARIABLE = "PHF_MAX_RATIO"
+"""Environment variable that sets another `MAX_RATIO`."""
 
 
 def compression_of(name: str, head: bytes) -> str | None:
@@ -42,17 +55,73 @@ def decompressed(raw: BinaryIO, compression: str | None, name: str) -> BinaryIO:
     """What a file holds. Reading it raises one of `DAMAGE`, or an `OSError`, if it is damaged or truncated."""
     if compression is None:
         return raw
+    content: Any
     if compression == "zst":
-        return cast(BinaryIO, io.BufferedReader(_ZstdFrames(raw, name)))
-    if compression == "gz":
-        return cast(BinaryIO, gzip.open(raw, "rb"))
-    new_stream = bz2.BZ2Decompressor if compression == "bz2" else lzma.LZMADecompressor
-    return cast(BinaryIO, io.BufferedReader(_Streams(raw, new_stream)))
+        content = _ZstdFrames(raw, name)
+    elif compression == "gz":
+        content = gzip.GzipFile(fileobj=raw, mode="rb")
+    else:
+        content = _Streams(raw, bz2.BZ2Decompressor if compression == "bz2" else lzma.LZMADecompressor)
+    return cast(BinaryIO, io.BufferedReader(_Bounded(raw, content, name), BUFFER_BYTES))
 
 
 def damage(place: str, error: BaseException) -> CorpusError:
     """The error for a file that is damaged or truncated after `place` ("a.gz, after line 3")."""
     return CorpusError(f"{place}: compressed data is damaged or cut off: {error}.")
+
+
+class _Bounded(io.RawIOBase):
+    """The content of a compressed file, as far as it is plausible: without lines of hundreds of megabytes, or a huge ratio."""
+
+    def __init__(self, raw: BinaryIO, content: Any, name: str) -> None:
+        self._raw, self._content, self._name = raw, content, name
+        self._max_ratio = max_ratio()
+        self._num_bytes = 0
+        self._num_of_line = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """As of `io.RawIOBase`. Raises `CorpusError` for what expands too far."""
+        count = int(self._content.readinto(buffer))
+        self._num_bytes += count
+        newline = bytes(buffer[:count]).rfind(b"\n")
+        self._num_of_line = count - newline - 1 if newline >= 0 else self._num_of_line + count
+        if self._num_of_line > MAX_LINE_BYTES:
+            raise CorpusError(
+                f"{self._name}: has a line of more than {MAX_LINE_BYTES:,} bytes, which is not read from a compressed file. If "
+                "that is right, decompress the file first."
+            )
+        if self._num_bytes > FREE_BYTES and self._num_bytes > self._max_ratio * self._raw.tell():
+            raise CorpusError(
+                f"{self._name}: expands to more than {self._max_ratio:,} times its size. If that is right, set the environment "
+                f"variable {RATIO_VARIABLE} to a larger number, or decompress the file first."
+            )
+        return count
+
+
+def max_ratio() -> int:
+    """The largest ratio of a file's content to its size. Raises `ConfigError` if the environment holds none."""
+    written = os.environ.get(RATIO_VARIABLE, "").strip()
+    if written and not (written.isascii() and written.isdecimal() and int(written[:18]) > 0 and len(written) <= 18):
+        raise ConfigError(
+            f"The environment variable {RATIO_VARIABLE} is {written[:80]!r}; set it to a positive whole number."
+        )
+    return int(written or MAX_RATIO)
+
+
+def check_parquet(metadata: Any, name: str) -> None:
+    """Raises `CorpusError` for a Parquet file with a column that expands too far; its pages are held in memory."""
+    limit = max_ratio()
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            size = column.total_uncompressed_size
+            if size > MAX_LINE_BYTES and size > limit * max(column.total_compressed_size, 1):
+                raise CorpusError(
+                    f"{name}: its column '{visible(column.path_in_schema)}' expands to more than {limit:,} times its size. If "
+                    f"that is right, set the environment variable {RATIO_VARIABLE} to a larger number."
+                )
 
 
 class _ZstdFrames(io.RawIOBase):
@@ -68,7 +137,7 @@ class _ZstdFrames(io.RawIOBase):
         self._new_frame = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW).decompressobj
         self._frame: Any = None
         """The one being read; None between two."""
-        self._compressed = b""
+        self._compressed = memoryview(b"")
         self._content = memoryview(b"")
 
     def readable(self) -> bool:
@@ -77,7 +146,8 @@ class _ZstdFrames(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """As of `io.RawIOBase`. Raises `EOFError` for a frame that is truncated or damaged."""
         while not self._content:
-            compressed = self._compressed or self._raw.read(COMPRESSED_BYTES)
+            compressed = self._compressed or memoryview(self._raw.read(COMPRESSED_BYTES))
+            self._compressed, compressed = compressed[SLICE_BYTES:], compressed[:SLICE_BYTES]
             if not compressed:
                 if self._frame is not None:
                     raise EOFError("the file ends inside a frame")
@@ -87,9 +157,9 @@ class _ZstdFrames(io.RawIOBase):
                 self._content = memoryview(self._frame.decompress(compressed))
             except self._error as error:
                 raise EOFError(str(error)) from error
-            self._compressed = b""
             if self._frame.eof:
-                self._compressed, self._frame = self._frame.unused_data, None
+                behind = self._frame.unused_data
+                self._compressed, self._frame = memoryview(bytes(behind) + bytes(self._compressed)), None
         count = min(len(buffer), len(self._content))
         buffer[:count] = self._content[:count]
         self._content = self._content[count:]

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
+from phf.corpus.formats.compression import check_parquet
 from phf.corpus.formats.stored import StoredFile
 from phf.errors import CorpusError
 
@@ -106,6 +107,7 @@ class ParquetRows:
         self._table = pq.ParquetFile(file.location, pre_buffer=False, buffer_size=BUFFER_BYTES)
         self.names: list[str] = self._table.schema_arrow.names
         metadata = self._table.metadata
+        check_parquet(metadata, file.location)
         groups = map(metadata.row_group, range(metadata.num_row_groups))
         self._rows_before = [0, *accumulate(group.num_rows for group in groups)]
         self._columns: list[str] = []

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from phf.corpus.formats.compression import check_parquet
 from phf.corpus.formats.jsonlines import ReadProgress
 from phf.corpus.formats.parquet_rows import BATCH_ROWS, RowSpan, opened_rows
 from phf.corpus.formats.row_policy import BadRowError, Choose, Chosen, OnBad
@@ -154,6 +155,7 @@ def _parquet(place: Any, choose: Choose, file: StoredFile, span: RowSpan | None)
             yield batch, chosen, span.stop - span.start
         return
     with pq.ParquetFile(place) as table:
+        check_parquet(table.metadata, file.location)
         file.check_rows(table.metadata.num_rows)
         chosen = _chosen(choose, table.schema_arrow.names, file)
         columns = [*chosen.strict, *chosen.lenient]

@@ -14,6 +14,7 @@ from phf.config import ModelConfig
 from phf.errors import ConfigError
 from phf.models.context import text_config
 from phf.registry.names import did_you_mean
+from phf.storage.model_files import named_code
 from phf.storage.pretrained import UNREADABLE, first_sentence, read_pretrained
 
 KEY = "model.path_or_name"
@@ -192,8 +193,8 @@ def _apply(config: ModelConfig, lm_config: Any, settings: dict[str, tuple[str, A
 
 
 def _implementation(key: str, value: Any) -> Any:
-    if isinstance(value, str) and "/" in value:
-        raise ConfigError(f"model.model_kwargs.{key} is '{value}': code from the Hub is never run.")
+    for _ in named_code({key: value}):
+        raise ConfigError(f"model.model_kwargs.{key} is {value!r}: code from the Hub is never run.")
     return value
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import importlib.util
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from phf.errors import ConfigError, OutputError
 from phf.feedback import Prompting
 from phf.models.exporting.chat_template import rendered, with_prefix
 from phf.storage.files import write_json_atomic
+from phf.storage.reading import read_json_as
 from phf.tokens.document_start import document_start, open_documents_with, prefix_ids
 
 PROBES = (
@@ -53,7 +53,7 @@ def save_tokenizer(tokenizer: Any, prompting: Prompting, folder: Path) -> None:
         exported.save_pretrained(folder)
         if settings:
             path = folder / "tokenizer_config.json"
-            write_json_atomic(path, {**json.loads(path.read_text(encoding="utf-8")), **settings})
+            write_json_atomic(path, {**read_json_as(dict[str, Any], path, OutputError), **settings})
         if "auto_map" in settings:
             (folder / "tokenizer_class.py").write_text(OWN_CLASS_FILE, encoding="utf-8")
         problem_now = _problem(folder, exported, tokenizer, prefix)
