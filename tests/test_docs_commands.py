@@ -1,5 +1,6 @@
 """The commands of README and of the documents run, as they are written, in one small folder; models are tiny."""
 
+import functools
 import gzip
 import json
 import re
@@ -12,10 +13,13 @@ from glob import glob
 from pathlib import Path
 
 import pytest
+import torch
 from tests.test_docs import ROOT, blocks, write_named_files
 from typer.testing import CliRunner
 
 from phf.cli.app import app
+from phf.feedback.objectives import build_objective
+from phf.registry.names import OBJECTIVES
 
 TINY = {
     "dataset.seq_length": 64,
@@ -29,6 +33,7 @@ TINY = {
     "training.num_tokens": 1024,
     "training.effective_batch_size": 4,
     "training.per_device_train_batch_size": 4,
+    "training.inspect_steps": 2,
     "generation.scenario_configs.0.num_samples": 4,
     "generation.scenario_configs.0.generate_kwargs": "{do_sample: true, max_new_tokens: 8}",
 }
@@ -109,6 +114,66 @@ def runnable(page: Path) -> list[str]:
     return [line for line in shell_lines(page) if not any(re.match(pattern, line) for pattern in NOT_HERE)]
 
 
+def logged(folder: Path) -> set[str]:
+    """The names of all numbers in the run folders below this one."""
+    lines = [line for path in folder.rglob("metrics.jsonl") for line in path.read_text().splitlines()]
+    return {key for line in lines for key in json.loads(line) if "/" in key}
+
+
+@functools.cache
+def documented() -> re.Pattern[str]:
+    """What the first cells of the tables in the pages on metrics and red teams stand for."""
+    names = []
+    for page, section in (("metrics.md", ""), ("redteam.md", "redteam")):
+        for part in re.split(r"^## ", (ROOT / "docs" / page).read_text(encoding="utf-8"), flags=re.MULTILINE):
+            prefix = "generation/<scenario>/" if part.startswith("Samples") else ""
+            for row in re.findall(r"^\| *(?:`[A-Z]\w+` \| |\| )?(`[^|]*`)[^|]*\|", part, re.MULTILINE):
+                first, *others = re.findall(r"`([^`]+)`", row)
+                shortened = [first.rpartition("_")[0] + other for other in others if other.startswith("_")]
+                names += [prefix + name for name in (first, *shortened, *others)]
+            if section:
+                names += re.findall(rf"`({section}/\w+)`", part)
+    patterns = (re.sub(r"<\w+>", "[^/]+", re.escape(name)).replace("\\-n", r"\-\d+") for name in names)
+    return re.compile("|".join(patterns))
+
+
+def undocumented(keys: set[str]) -> set[str]:
+    """The keys that are in no table; an interval is documented with what it is of."""
+    bare = {key: re.sub(r"_(low|high)$", "", key) for key in keys}
+    return {key for key in keys if not any(documented().fullmatch(name) for name in (key, bare[key]))}
+
+
+def test_every_number_that_an_objective_logs_is_documented():
+    settings = {
+        "MLE": {},
+        "Masking": {"score_threshold": 0.0},
+        "Unlikelihood": {"score_threshold": 0.0, "alpha": 1.0},
+        "AWR": {"alpha": 0.5},
+    }
+    assert settings.keys() == OBJECTIVES.entries.keys()
+    nll, scores, values = torch.ones(3), torch.tensor([0.0, 0.5, torch.nan]), torch.full((3,), -0.5)
+    for name, others in settings.items():
+        objective = build_objective({"name": name, **others})
+        _, logs = objective.bind(scores, values)(nll, scores, values, *([-nll] if name == "Unlikelihood" else []))
+        shares = {
+            f"inspect/{key}_{statistic}"
+            for key in objective.distributions(scores, values)
+            for statistic in ("avg", "p05")
+        }
+        assert undocumented({f"train/{key}" for key in logs} | shares) == set()
+    assert undocumented({"train/loss", "train/loss_of_nobody", "generation/a/score_max@25_low"}) == {
+        "train/loss_of_nobody"
+    }
+
+
+def test_tables_of_numbers_have_formula_unit_and_direction():
+    headers = re.findall(
+        r"^\| (?:key|class) \|.*", (ROOT / "docs/metrics.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(headers) > 8
+    assert [header for header in headers if not re.search(r"formula.*\| unit \| direction \|$", header)] == []
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """An empty folder that is the current one and on Python's path."""
@@ -133,6 +198,7 @@ def test_the_tutorial_runs_as_written(here, monkeypatch):
     for line in runnable(page):
         run_line(line)
     assert "no-prose" in (here / "report.html").read_text(encoding="utf-8")
+    assert undocumented(logged(here)) == set()
     scores = {
         name: [json.loads(line) for line in (here / f"runs/{name}/metrics.jsonl").read_text().splitlines()][-1]
         for name in ("mle", "no-prose", "redteam-mle", "redteam-no-prose")
@@ -177,4 +243,5 @@ def test_the_commands_of_the_pages_run_as_written(here):
                 run_line(line)
                 ran.add(line)
     assert len(ran) > 20
+    assert undocumented(logged(here)) == set()
     assert Path("runs/replay/replay.json").is_file()

@@ -88,6 +88,12 @@ def test_one_sentence_a_method_and_scenario(tmp_path):
         verdicts(runs, "mel")
 
 
+def test_the_baseline_may_be_named_by_its_folder_or_its_method(tmp_path):
+    runs = [trained(tmp_path / name, method, 0.3) for name, method in (("first", "conditional"), ("second", "mle"))]
+    assert verdicts(runs, "first") == verdicts(runs, "conditional")
+    assert "pep8/mle and pep8/conditional cannot" in verdicts(runs, "first")[0]
+
+
 def test_seeds_are_in_the_interval_where_there_are_several(tmp_path):
     runs = [
         trained(tmp_path / f"{method}-{seed}", method, mean + 0.02 * seed, seed)

@@ -81,8 +81,10 @@ def compared(runs: Sequence[Run], baseline: str | None = None) -> list[Compared]
     has none of that name, the one that differs only in its name and control token, if the token is the model's own.
     Runs that diverged are left out. Raises `ConfigError` for a `baseline` that is not among the runs.
     """
-    groups = seed_groups(runs)
-    first = choose_baseline(groups, labels(runs), baseline) if groups else None
+    groups, called = seed_groups(runs), labels(runs)
+    if baseline not in called:  # the name of a run folder is good, too, where the page calls the run by its method
+        baseline = dict(zip((run.name for run in runs), called, strict=True)).get(baseline or "", baseline)
+    first = choose_baseline(groups, called, baseline) if groups else None
     return [
         comparison
         for ours in groups
