@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from phf.errors import ConfigError
-from phf.evaluation.compare import choose_baseline
 from phf.report import samples
 from phf.report.charts import Chart
 from phf.report.curves import redteam_curves, training_curves
@@ -17,8 +16,8 @@ from phf.report.figures import sample_charts, trade_offs
 from phf.report.html import check_can_render, render
 from phf.report.methods import by_task, methods_of
 from phf.report.settings import config_differences
-from phf.report.tables import labels, measures, other_scorers, over_seeds, redteam_rows, seed_groups, table_rows
-from phf.report.verdicts import Verdict, compared, model_verdicts
+from phf.report.tables import measures, other_scorers, over_seeds, redteam_rows, table_rows
+from phf.report.verdicts import Verdict, chosen_baseline, compared, model_verdicts
 from phf.report.warnings import warnings_of
 from phf.runs.reader import Run, find_runs
 from phf.storage.files import write_text_atomic
@@ -147,7 +146,7 @@ def _baselines(tasks: Sequence[tuple[str, Sequence[Run]]], baseline: str | None)
     unknown = None
     for _, runs in tasks:
         try:
-            choose_baseline(seed_groups(runs), labels(runs), baseline)
+            chosen_baseline(runs, baseline)
             chosen.append(baseline)
         except ConfigError as error:
             unknown = error

@@ -74,6 +74,18 @@ def verdicts(runs: Sequence[Run], baseline: str | None = None) -> list[str]:
     return [one.comparison.describe() for one in compared(runs, baseline)]
 
 
+def chosen_baseline(runs: Sequence[Run], baseline: str | None = None) -> str:
+    """The name of the group that the others are compared with; `baseline`: its method, or a run of it by its label or folder.
+
+    Raises `ConfigError` for a name that is none of these.
+    """
+    called = labels(runs)
+    folders = {run.name: label for run, label in zip(runs, called, strict=True)}
+    if baseline is not None and baseline not in called:
+        baseline = folders.get(baseline, baseline)
+    return choose_baseline(seed_groups(runs), called, baseline)
+
+
 def compared(runs: Sequence[Run], baseline: str | None = None) -> list[Compared]:
     """Each other method and each scenario of the baseline, based on the samples of the last evaluation.
 
@@ -81,10 +93,8 @@ def compared(runs: Sequence[Run], baseline: str | None = None) -> list[Compared]
     has none of that name, the one that differs only in its name and control token, if the token is the model's own.
     Runs that diverged are left out. Raises `ConfigError` for a `baseline` that is not among the runs.
     """
-    groups, called = seed_groups(runs), labels(runs)
-    if baseline not in called:  # the name of a run folder is good, too, where the page calls the run by its method
-        baseline = dict(zip((run.name for run in runs), called, strict=True)).get(baseline or "", baseline)
-    first = choose_baseline(groups, called, baseline) if groups else None
+    groups = seed_groups(runs)
+    first = chosen_baseline(runs, baseline) if groups else None
     return [
         comparison
         for ours in groups
@@ -102,7 +112,7 @@ def model_verdicts(runs: Sequence[Run], baseline: str | None = None) -> list[tup
     groups = seed_groups(models)
     if not groups:
         return []
-    first = choose_baseline(groups, labels(models), baseline)
+    first = chosen_baseline(models, baseline)
     comparisons = compared(models, baseline)
     said = []
     for group in groups:
