@@ -88,7 +88,7 @@ def run_line(line: str) -> None:
         runpy.run_path(words[1], run_name="__main__")
         return
     assert words[0] == "phf", f"{line}: run it here, or say in NOT_HERE why not"
-    words = [found for word in words[1:] for found in (sorted(glob(word)) if "*" in word else [word])]
+    words = [path for word in words[1:] for path in (sorted(glob(word)) if "*" in word else [word])]
     result = CliRunner().invoke(app, [*words, *smaller(words)])
     assert result.exit_code == 0, f"{line}\n{result.output}"
 
