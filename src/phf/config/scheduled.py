@@ -25,9 +25,9 @@ OF_METHODS: tuple[KeyPath, ...] = (("objective",), *(("dataset", key) for key in
 """What a phase has of its own; outside of the schedule, it follows from the phases."""
 LABELS = ("task", "size", "method")
 CAN_BE_PHASES = (
-    "Methods without a value head can follow one another (mle, filtering, conditional, quantiles, masking, ul, rwr), those "
-    "with control tokens only if they have the same ones, which conditional and quantiles do not. AWR with a value head can "
-    "only follow itself, with other settings."
+    "Methods without a value head can follow one another (mle, filtering, conditional, quantiles, masking, hiding, ul, rwr), "
+    "those with control tokens only if they have the same ones, which conditional and quantiles do not. AWR with a value head "
+    "can only follow itself, with other settings."
 )
 
 

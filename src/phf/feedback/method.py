@@ -43,6 +43,8 @@ class Method:
     tags_every_segment: bool = False
     """Whether the trained model may emit the control token that it was prompted with again, before later segments; or, where
     control tokens follow segments, any of them."""
+    hidden_threshold: float | None = None
+    """Segments with a score above it are hidden from what follows them; see `phf.feedback.hiding`. None: none is."""
     objective_config: Mapping[str, Any] = field(default_factory=lambda: {"name": "MLE"})
     """The `objective` section of the configuration."""
 
@@ -109,11 +111,14 @@ class Method:
 def threshold_of(method: Method) -> float:
     """The score up to which a segment counts as aligned in evaluation.
 
-    The threshold of what chooses its control token, else of the objective, where either draws such a line; 0 otherwise.
+    The threshold of what chooses its control token, else of the objective, where either draws such a line, else that of hidden
+    segments; 0 otherwise.
     """
     threshold = getattr(method.conditioning, "alignment_threshold", None)
     if threshold is None:
         threshold = getattr(method.objective, "alignment_threshold", None)
+    if threshold is None:
+        threshold = method.hidden_threshold
     return 0.0 if threshold is None else float(threshold)
 
 
@@ -136,6 +141,7 @@ def method_of(config: Config) -> Method:
         loss_on_control_tokens=tagging is None or tagging.loss_on_control_tokens,
         conditioning_config=section,
         tags_every_segment=bool(tagging and tagging.tag_every_segment_when_sampling),
+        hidden_threshold=None if dataset.hidden_threshold is None else number(dataset.hidden_threshold),
         objective_config=config.objective,
     )
     if dataset.document_filter is not None:
@@ -174,6 +180,7 @@ def with_prompting(config: Config, prompting: Prompting) -> Config:
         "conditioning": conditioning,
         "filter_threshold": None,
         "document_filter": None,
+        "hidden_threshold": None,
     }
     return config.model_copy(update={"dataset": config.dataset.model_copy(update=update)})
 

@@ -105,6 +105,11 @@ def phase_configs(config: Config) -> list[Config]:
     return configs
 
 
+def hides_segments(config: Config) -> bool:
+    """Whether any phase hides segments from what follows them."""
+    return any(own.dataset.hidden_threshold is not None for own in phase_configs(config))
+
+
 def score_columns(config: Config) -> dict[str, str]:
     """Column of scores that a run needs -> the key that names it; that of `dataset.scores_column` first."""
     columns: dict[str, str] = {}

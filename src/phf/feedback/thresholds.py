@@ -31,6 +31,7 @@ LEVELS = {
     "dataset.document_filter": "document",
     "dataset.conditional_training_config.threshold": "segment",
     "dataset.conditioning": "segment",
+    "dataset.hidden_threshold": "segment",
     "objective": "segment",
 }
 """Key of a threshold, or of a section whose settings may be thresholds -> whose scores percentiles are of: documents'
@@ -148,6 +149,7 @@ def tentative_method_of(config: Config) -> Method:
         control_tokens=control_tokens_of(config.dataset),
         placement=placement_of(config.dataset),
         tags_every_segment=bool(tagging and tagging.tag_every_segment_when_sampling),
+        hidden_threshold=None if config.dataset.hidden_threshold is None else 0.0,
         objective_config=stand_ins.objective,
     )
 

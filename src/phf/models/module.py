@@ -13,11 +13,12 @@ from phf.feedback.objectives.base import of_targets, select_targets, target_posi
 from phf.feedback.objectives.logs import LogTotals, Total
 from phf.models.bfloat16 import usable_autocast
 from phf.models.building.activations import fuse_gelu
-from phf.models.building.documents import check_document_attention, document_arguments, one_document_per_row
+from phf.models.building.documents import one_document_per_row
 from phf.models.building.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
 from phf.models.head import chunked_loss, chunked_nll
 from phf.models.hooks import inputs_of, outputs_of
 from phf.models.log_odds import TurnIntoDifference, turn_into_difference
+from phf.models.sight import Sight
 from phf.models.tied import save_tied_weights_once
 from phf.models.value_head import ValueHead
 
@@ -75,7 +76,7 @@ class ObjectiveLM(nn.Module):
         self.head = "chunked" if is_plain else "dense"
         if self.value_head is not None and self.head == "dense":
             self._check_hidden()
-        self._keeps_documents = False
+        self._sight = Sight()
         self._compiled: Callable[..., Tensor] | None = None
         self._compiled_difference: TurnIntoDifference | None = None
         self.config = lm.config  # read by Trainer's integrations
@@ -136,6 +137,7 @@ class ObjectiveLM(nn.Module):
         token_scores: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         position_ids: Tensor | None = None,
+        hidden: Tensor | None = None,
     ) -> dict[str, Any]:
         """Loss (nats per target of the step), logs, and the [batch, seq] values of the value head, None without one.
 
@@ -146,16 +148,17 @@ class ObjectiveLM(nn.Module):
             num_items_in_batch: number of targets of the whole optimiser step; None: of this batch.
             position_ids: [batch, seq], restarting at 0 with each document, whose tokens then see no other; None: each
                 token sees all earlier ones of its row. Raises `ConfigError` for a model that cannot keep documents apart.
+            hidden: [batch, seq], the number of the segment, from 1, of tokens that only their own segment sees; 0 for others.
+                None: nothing is hidden. Raises `ConfigError` for a model that cannot hide text.
         """
-        if position_ids is not None and not self._keeps_documents:
-            self._check_documents(position_ids.size(1))
+        arguments = self._sight.arguments(self.lm, position_ids, hidden, self._states)
         with usable_autocast(input_ids.device.type):
             with one_document_per_row(position_ids is None):
-                hidden, logits, own = self._trunk(input_ids, self.model_loss, position_ids)
-            values = None if self.value_head is None else self.value_head(hidden)
+                states, logits, own = self._trunk(input_ids, self.model_loss, arguments)
+            values = None if self.value_head is None else self.value_head(states)
             if logits is None:
-                assert hidden is not None
-                output = self._chunked(hidden, input_ids, labels, token_scores, values, num_items_in_batch)
+                assert states is not None
+                output = self._chunked(states, input_ids, labels, token_scores, values, num_items_in_batch)
             else:
                 output = self.objective(
                     logits=logits,
@@ -201,13 +204,13 @@ class ObjectiveLM(nn.Module):
         return nll
 
     def _trunk(
-        self, input_ids: Tensor, model_loss: ModelLoss | None, position_ids: Tensor | None = None
+        self, input_ids: Tensor, model_loss: ModelLoss | None, arguments: dict[str, Any] | None = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """[batch, seq, width] last hidden state, the model's own logits, and its own loss, each only if needed.
 
         With a dense head there are logits, and a hidden state only for a value head.
         """
-        inputs = {"input_ids": input_ids, "use_cache": False} | document_arguments(self.lm, position_ids)
+        inputs = {"input_ids": input_ids, "use_cache": False, **(arguments or {})}
         if self.head == "chunked":
             if model_loss is None:
                 hidden_of = self._compiled if self._compiled is not None and self.training else _hidden_of
@@ -218,21 +221,15 @@ class ObjectiveLM(nn.Module):
             return trunks[0].last_hidden_state, None, model_loss.read(output)
         if self._compiled is not None and self.training:
             return None, self._compiled(self.lm, **inputs), None
-        arguments = {} if model_loss is None else model_loss.arguments(input_ids)
+        labels = {} if model_loss is None else model_loss.arguments(input_ids)
         with inputs_of(None if self.value_head is None else self.lm.get_output_embeddings()) as given:
-            output = self.lm(**inputs, **arguments)
+            output = self.lm(**inputs, **labels)
         own = None if model_loss is None else model_loss.read(output)
         return given[0] if given else None, output.logits, own
 
-    def _check_documents(self, seq_length: int) -> None:
-        """Called with the first batch: where the model is now, in the precision it is run in, on the path it is run."""
-
-        def run(ids: Tensor, position_ids: Tensor | None) -> Tensor:
-            hidden, logits, _ = self._trunk(ids, self.model_loss, position_ids)
-            return hidden if logits is None else logits
-
-        check_document_attention(self.lm, seq_length, run)
-        self._keeps_documents = True
+    def _states(self, input_ids: Tensor, arguments: dict[str, Any]) -> Tensor:
+        states, logits, _ = self._trunk(input_ids, self.model_loss, arguments)
+        return states if logits is None else logits
 
     @torch.no_grad()
     def _keeps_chunks(self) -> bool:

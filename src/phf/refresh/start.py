@@ -93,11 +93,12 @@ def check_kind(config: Config) -> None:
 
 def check_uses_scores(method: Method) -> None:
     """Raises `ConfigError` for a method that makes nothing of scores: its model would only learn to repeat itself."""
-    if method.document_filter is None and method.conditioning is None and type(method.objective) is MLE:
+    uses_scores = (method.document_filter, method.conditioning, method.hidden_threshold) != (None, None, None)
+    if not uses_scores and type(method.objective) is MLE:
         raise ConfigError(
             "The run's method is MLE, which does not use scores: trained on its own samples, good and bad alike, the model "
-            "would only repeat itself. Refresh a run of another method: conditional, quantiles, filtering, masking, ul, rwr "
-            "or awr."
+            "would only repeat itself. Refresh a run of another method: conditional, quantiles, filtering, masking, hiding, "
+            "ul, rwr or awr."
         )
 
 

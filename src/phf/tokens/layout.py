@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from phf.feedback.hiding import hidden_numbers
 from phf.feedback.placement import at_openings, changes, levels_before
 from phf.storage.hashing import hash64, splitmix64, uniform
 from phf.tokens.view_settings import ViewCounts, ViewSettings
@@ -138,6 +139,13 @@ def lay_out(
         places += has_control
     ids[is_text] = text_ids
     return ids
+
+
+def hidden_of(ids: np.ndarray, scores: np.ndarray, starts: np.ndarray, settings: ViewSettings) -> np.ndarray:
+    """The `hidden_numbers` of a block, of a method that hides segments; all arrays are [seq_length], `starts` of bool."""
+    threshold = settings.method.hidden_threshold
+    assert threshold is not None
+    return hidden_numbers(scores, starts, np.isin(ids, settings.opening), threshold)
 
 
 def document_positions(starts: np.ndarray, seq_length: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from phf.storage.hashing import hash64
 from phf.tokens.cutting import PackedChunk, Packer, PackingState, cut_into_blocks
 from phf.tokens.encoded import EncodedDocuments, avg_score_array, document_key, split_hash_of
 from phf.tokens.encoding_processes import EncodingProcesses
-from phf.tokens.layout import document_positions, marked
+from phf.tokens.layout import document_positions, hidden_of, marked
 from phf.tokens.pieces import (
     Corpus,
     PieceFiles,
@@ -104,8 +104,11 @@ class StreamingBlocks:
                 item = {"input_ids": ids.astype(np.int64), "token_scores": np.array(scores), "documents": documents}
                 if self.settings.attention == "document":
                     item["position_ids"] = document_positions(starts + self.settings.num_closing, len(ids))
+                marks = marked(segments, len(ids))
                 if self.marks_segments:
-                    item["segment_starts"] = marked(segments, len(ids))
+                    item["segment_starts"] = marks
+                if self.settings.method.hidden_threshold is not None:
+                    item["hidden"] = hidden_of(ids, scores, marks, self.settings)
                 yield item
                 # now, so that no reader waits for a whole window; one each, unless the window was entered in its middle
                 following += islice(blocks, math.ceil((self.window - len(following)) / num_left))

@@ -10,7 +10,7 @@ import numpy as np
 
 from phf.errors import CorpusError
 from phf.tokens.encoding import ranges
-from phf.tokens.layout import document_positions, marked
+from phf.tokens.layout import document_positions, hidden_of, marked
 from phf.tokens.spans import Span, Tokens, span_between, tokens_between
 from phf.tokens.store import TokenStore
 from phf.tokens.view_index import Index, Runs, index_of
@@ -22,7 +22,8 @@ class Blocks:
 
     Item i is {"input_ids": int64 [seq_length], "token_scores": float32 [seq_length], NaN where unscored, "documents":
     int64 [2], the keys of the first and the last document in it}, and for `attention: document` "position_ids", int64
-    [seq_length]; see `document_positions`. Nothing is written. Travels to data-loading processes as a folder and settings,
+    [seq_length]; see `document_positions`. Where the method hides segments: "hidden", int32 [seq_length]; see
+    `hidden_numbers`. Nothing is written. Travels to data-loading processes as a folder and settings,
     and is the same in each.
 
     Raises `CorpusError` where the documents do not fill one block, or the store lacks the column of scores.
@@ -47,6 +48,8 @@ class Blocks:
         item = {"input_ids": ids, "token_scores": scores, "documents": self._keys[[first, last]]}
         if self.settings.attention == "document":
             item["position_ids"] = document_positions(self._document_starts(span) - start, self.seq_length)
+        if self.settings.method.hidden_threshold is not None:
+            item["hidden"] = hidden_of(ids, scores, self._segment_starts(span, start, stop), self.settings)
         return item
 
     def block(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,8 +67,7 @@ class Blocks:
     def segment_starts(self, index: int) -> np.ndarray:
         """Where segments begin in a block, with what precedes their text: bool [seq_length]."""
         start, stop, span = self._span(index)
-        starts = span.segment_starts()
-        return marked(starts[(starts >= start) & (starts < stop)] - start, self.seq_length)
+        return self._segment_starts(span, start, stop)
 
     def tokens(self, index: int) -> Tokens:
         """A block with the segment and the document of each of its tokens."""
@@ -151,6 +153,10 @@ class Blocks:
         start = range(len(self))[index] * self.seq_length
         stop = start + self.seq_length
         return start, stop, span_between(start, stop, self.store, self._index, self.settings)
+
+    def _segment_starts(self, span: Span, start: int, stop: int) -> np.ndarray:
+        starts = span.segment_starts()
+        return marked(starts[(starts >= start) & (starts < stop)] - start, self.seq_length)
 
     def _document_starts(self, span: Span) -> np.ndarray:
         return span.document_starts(self.settings.num_closing)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from phf.feedback.objectives import IGNORE_INDEX, Objective
+from phf.models.building.hiding import follows_hidden
 from phf.runs.layout import STREAM_INDEX
 from phf.tokens.order import OrderedBlocks
 from phf.tokens.phased import PhasedBlocks
@@ -20,7 +21,7 @@ from phf.training.plan import Plan
 
 
 class Collator:
-    """Blocks -> a batch: `input_ids`, `labels`, `token_scores` and, where blocks have them, `position_ids`, each
+    """Blocks -> a batch: `input_ids`, `labels`, `token_scores` and, where blocks have them, `position_ids` and `hidden`, each
     [batch, seq], and `documents`, [batch, 2]. In steps that are inspected also `segment_starts`, bool [batch, seq].
 
     The first label is not a target, since nothing predicts it; marking it lets Trainer count targets exactly.
@@ -30,15 +31,23 @@ class Collator:
         objectives: what the scores are checked for.
         ignored_ids: tokens that are never targets, such as control tokens without loss, in each phase. Items say which phase
             they belong to where there are several.
+        hides: whether items may have hidden segments (`hidden`); what would be predicted from one that is not its own is not
+            a target.
 
     Attributes:
         ignores_only_first: whether all other labels are targets.
     """
 
-    def __init__(self, objectives: Sequence[Objective] = (), ignored_ids: Sequence[Sequence[int]] = ((),)) -> None:
+    def __init__(
+        self,
+        objectives: Sequence[Objective] = (),
+        ignored_ids: Sequence[Sequence[int]] = ((),),
+        *,
+        hides: bool = False,
+    ) -> None:
         self.objectives = list(objectives)
         self.ignored_ids = [torch.tensor(ids, dtype=torch.int64) for ids in ignored_ids]
-        self.ignores_only_first = not any(map(len, ignored_ids))
+        self.ignores_only_first = not hides and not any(map(len, ignored_ids))
 
     def __call__(self, items: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
         ids = torch.from_numpy(np.stack([item["input_ids"] for item in items]))
@@ -48,11 +57,13 @@ class Collator:
             for row, item in enumerate(items):
                 ignored = self.ignored_ids[int(item.get("phase", 0))]
                 labels[row, torch.isin(ids[row], ignored)] = IGNORE_INDEX
+        if "hidden" in items[0]:
+            labels[follows_hidden(torch.from_numpy(np.stack([item["hidden"] for item in items])))] = IGNORE_INDEX
         scores = np.stack([item["token_scores"] for item in items])
         for objective in self.objectives:
             objective.check_scores(scores, "a block of the training data")
         batch = {"input_ids": ids, "labels": labels, "token_scores": torch.from_numpy(scores)}
-        for key in ("position_ids", "documents", "segment_starts"):
+        for key in ("position_ids", "hidden", "documents", "segment_starts"):
             if key in items[0]:
                 batch[key] = torch.from_numpy(np.stack([item[key] for item in items]))
         return batch

@@ -61,15 +61,17 @@ def find_micro_batch(
     arguments: Any,
     *,
     keeps_documents: bool = False,
+    hides: bool = False,
     preferred: int | None = None,
 ) -> int:
     """The largest micro-batch of this process: a divisor of `share`, its blocks in a step.
 
-    `keeps_documents`: whether the documents of a block are kept apart; `preferred`: tried first, and used if it fits.
+    `keeps_documents`: whether the documents of a block are kept apart; `hides`: whether segments are hidden; `preferred`: tried
+    first, and used if it fits.
     """
     sizes = sizes_of(share)
     if arguments.device.type == "cpu":
-        limits = _cpu_limit(module, seq_length, arguments, keeps_documents)
+        limits = _cpu_limit(module, seq_length, arguments, keeps_documents, hides)
 
         def fits(size: int) -> bool:
             return size == 1 or size <= limits
@@ -78,7 +80,8 @@ def find_micro_batch(
         module.to(arguments.device)
 
         def fits(size: int) -> bool:
-            return _peak_bytes(module, size, seq_length, arguments, keeps_documents) <= _gpu_budget(module, arguments)
+            peak = _peak_bytes(module, size, seq_length, arguments, keeps_documents, hides)
+            return peak <= _gpu_budget(module, arguments)
 
     if preferred in sizes:
         try:
@@ -132,7 +135,7 @@ def available_memory(cgroup: Path = CGROUP, meminfo: Path = MEMINFO) -> int:
     return max(0, min(available, limit - used))
 
 
-def _cpu_limit(module: ObjectiveLM, seq_length: int, arguments: Any, keeps_documents: bool) -> int:
+def _cpu_limit(module: ObjectiveLM, seq_length: int, arguments: Any, keeps_documents: bool, hides: bool = False) -> int:
     """Blocks whose activations fit into memory, up to the number that a CPU can make use of."""
     saved: dict[int, int] = {}
 
@@ -143,7 +146,7 @@ def _cpu_limit(module: ObjectiveLM, seq_length: int, arguments: Any, keeps_docum
 
     own = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
     with (
-        trial(module, arguments, keeps_documents) as forward,
+        trial(module, arguments, keeps_documents, hides) as forward,
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
     ):
         forward(1, seq_length)
@@ -151,10 +154,12 @@ def _cpu_limit(module: ObjectiveLM, seq_length: int, arguments: Any, keeps_docum
     return min(int(CPU_SHARE * available_memory() / max(per_block, 1)), CPU_TOKENS // seq_length)
 
 
-def _peak_bytes(module: ObjectiveLM, size: int, seq_length: int, arguments: Any, keeps_documents: bool) -> int:
+def _peak_bytes(
+    module: ObjectiveLM, size: int, seq_length: int, arguments: Any, keeps_documents: bool, hides: bool = False
+) -> int:
     """Most memory in use in forward and backward passes of `size` blocks on a GPU, twice since gradients stay."""
     torch.cuda.reset_peak_memory_stats()
-    with trial(module, arguments, keeps_documents) as forward:
+    with trial(module, arguments, keeps_documents, hides) as forward:
         for _ in range(2):
             forward(size, seq_length).backward()
     return torch.cuda.max_memory_allocated()
@@ -169,10 +174,10 @@ def _gpu_budget(module: ObjectiveLM, arguments: Any) -> int:
 
 
 @contextmanager
-def trial(module: ObjectiveLM, arguments: Any, keeps_documents: bool) -> Any:
+def trial(module: ObjectiveLM, arguments: Any, keeps_documents: bool, hides: bool = False) -> Any:
     """Gives `forward(blocks, seq_length) -> loss` on noise; module, objective and random state are restored afterwards.
 
-    `keeps_documents`: each block is two documents that are kept apart.
+    `keeps_documents`: each block is two documents that are kept apart; `hides`: its first half is hidden from the second.
     """
     device = arguments.device
     objective, was_training = module.objective, module.training
@@ -185,7 +190,13 @@ def trial(module: ObjectiveLM, arguments: Any, keeps_documents: bool) -> Any:
         with torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None):
             scores = torch.full(ids.shape, low, device=device)
             positions = torch.arange(seq_length, device=device).expand(ids.shape) % (seq_length // 2 + 1)
-            return module(ids, token_scores=scores, position_ids=positions if keeps_documents else None)["loss"]
+            hidden = (torch.arange(seq_length, device=device) < seq_length // 2).expand(ids.shape).int()
+            return module(
+                ids,
+                token_scores=scores,
+                position_ids=positions if keeps_documents else None,
+                hidden=hidden if hides else None,
+            )["loss"]
 
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))

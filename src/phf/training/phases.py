@@ -32,6 +32,11 @@ class Phases:
         """Tokens that are not targets in each phase."""
         return [() if phase.method.loss_on_control_tokens else control_ids for phase in self._schedule.phases]
 
+    @property
+    def hides(self) -> bool:
+        """Whether any phase hides segments from what follows them."""
+        return any(phase.method.hidden_threshold is not None for phase in self._schedule.phases)
+
     def method_of(self, step: int) -> Method:
         """The method of a step, counted from 1."""
         return self._schedule.phases[self._number_of(step)].method

@@ -211,7 +211,7 @@ def _train(
         model=module,
         args=plan.arguments,
         train_dataset=training_dataset(data.views, plan, 0 if checkpoint is None else step_of(checkpoint)),
-        data_collator=Collator(phases.objectives, phases.ignored_ids(data.control_ids)),
+        data_collator=Collator(phases.objectives, phases.ignored_ids(data.control_ids), hides=phases.hides),
         callbacks=[log, *inspection, *callbacks, preemption],
     )
     trainer.callback_handler.callbacks.insert(0, EvaluationsAtEnd(callbacks, preemption))

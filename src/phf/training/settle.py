@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from phf.feedback.schedule import hides_segments
 from phf.models import ObjectiveLM
 from phf.sampling.division import Division
 from phf.training.hardware import Choice, compile_choice
@@ -64,6 +65,7 @@ def _with_micro_batch(
         share = arithmetic.effective_batch_size // arithmetic.world_size
         preferred = recorded.get("per_device_train_batch_size")
         keeps_documents = plan.config.dataset.attention == "document"
+        hides = hides_segments(plan.config)
 
         def find() -> int:
             return find_micro_batch(
@@ -72,6 +74,7 @@ def _with_micro_batch(
                 arithmetic.seq_length,
                 plan.arguments,
                 keeps_documents=keeps_documents,
+                hides=hides,
                 preferred=preferred,
             )
 

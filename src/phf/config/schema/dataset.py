@@ -97,6 +97,9 @@ class DatasetConfig(Section):
     """Conditional training with two control tokens, if set."""
     conditioning: ConditioningConfig | None = None
     """Conditional training with any number of control tokens, or by your own class, if set."""
+    hidden_threshold: Threshold | None = None
+    """Hiding: segments whose score is greater than this are learned, but hidden from what follows them. `p50`: the median
+    of the segments' scores."""
     unscored: Literal["keep", "drop"] = "keep"
     """What to do with a document that has an unscored segment: train on that segment without feedback, or drop it."""
     skip_tokens: int = Field(default=0, ge=0)

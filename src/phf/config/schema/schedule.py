@@ -12,7 +12,13 @@ from phf.config.schema.section import Section
 
 ALWAYS = "always"
 """The schedule of a run that is trained with one method, which its own sections describe."""
-DATASET_KEYS = ("filter_threshold", "document_filter", "conditional_training_config", "conditioning")
+DATASET_KEYS = (
+    "filter_threshold",
+    "document_filter",
+    "conditional_training_config",
+    "conditioning",
+    "hidden_threshold",
+)
 """Keys of `dataset` that belong to a method; the whole section `objective` does too."""
 
 
@@ -23,6 +29,7 @@ class PhaseDataset(Section):
     document_filter: dict[str, Any] | None = None
     conditional_training_config: ConditionalTrainingConfig | None = None
     conditioning: ConditioningConfig | None = None
+    hidden_threshold: Threshold | None = None
 
     @property
     def tagging(self) -> ConditionalTrainingConfig | ConditioningConfig | None:

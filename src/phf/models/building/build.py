@@ -14,6 +14,7 @@ from phf.errors import ConfigError
 from phf.models.building.architecture import KEY, Architecture, read_architecture
 from phf.models.building.causality import can_run, check_causal
 from phf.models.building.documents import check_document_attention, strengthen
+from phf.models.building.hiding import check_hiding
 from phf.models.building.probe import own_loss
 from phf.models.context import context_of, text_config
 from phf.storage.pretrained import UNREADABLE, first_sentence, load_model
@@ -60,11 +61,11 @@ def _build_with_padding(architecture: Architecture, where: str) -> PreTrainedMod
 
 
 def check_architecture(
-    config: ModelConfig, seq_length: int, attention: str = "packed"
+    config: ModelConfig, seq_length: int, attention: str = "packed", *, hides: bool = False
 ) -> tuple[PreTrainedModel, list[str]]:
     """Check everything about the model that is known before its tokenizer; returns it without weights, and warnings.
 
-    `attention`: "document" if it must keep the documents of a block apart.
+    `attention`: "document" if it must keep the documents of a block apart; `hides`: whether it must hide segments.
 
     Raises `ConfigError` for settings, shapes, weights or packages that would stop the run once its data is ready.
     """
@@ -94,9 +95,12 @@ def check_architecture(
             _shake(probe)
             check_causal(probe, section)
             own_loss(probe)
-            if attention == "document":
+            if attention == "document" or hides:
                 strengthen(probe)
+            if attention == "document":
                 check_document_attention(probe, seq_length)
+            if hides:
+                check_hiding(probe, seq_length)
     return lm, architecture.warnings
 
 

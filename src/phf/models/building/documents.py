@@ -204,11 +204,15 @@ def largest_change(before: Tensor, after: Tensor) -> float:
 
 def _documents(lm: Any, lengths: Sequence[int], number: int) -> tuple[Tensor, Tensor]:
     """[1, tokens] ids, which differ with `number`, and positions that restart with each document."""
-    device = lm.get_input_embeddings().weight.device
+    ids = probe_ids(lm, sum(lengths), number)
+    return ids, torch.cat([torch.arange(length) for length in lengths]).unsqueeze(0).to(ids.device)
+
+
+def probe_ids(lm: Any, num_tokens: int, number: int) -> Tensor:
+    """[1, tokens] ids of a text, on the model's device; each `number` has its own text."""
     plain = plain_ids(lm)
-    ids = torch.tensor([[plain[(7 * i + i * i // 3 + 5 * number) % len(plain)] for i in range(sum(lengths))]])
-    positions = torch.cat([torch.arange(length) for length in lengths]).unsqueeze(0)
-    return ids.to(device), positions.to(device)
+    ids = torch.tensor([[plain[(7 * i + i * i // 3 + 5 * number) % len(plain)] for i in range(num_tokens)]])
+    return ids.to(lm.get_input_embeddings().weight.device)
 
 
 def _bounds(lengths: Sequence[int]) -> list[tuple[int, int]]:

@@ -170,6 +170,8 @@ def _method(config: Config) -> str:
         parts.append("control tokens that say how each segment was scored")
     if config.dataset.filter_threshold is not None or config.dataset.document_filter is not None:
         parts.append("documents filtered by their score")
+    if config.dataset.hidden_threshold is not None:
+        parts.append("segments above a score hidden from what follows them")
     return " and ".join(parts)
 
 

@@ -59,6 +59,8 @@ def _of_scores(config: Config) -> Iterator[tuple[object, ...]]:
         yield "documents are kept up to an average score of", dataset.filter_threshold
     if dataset.document_filter is not None:
         yield "filter of documents", *_flat(dataset.document_filter)
+    if dataset.hidden_threshold is not None:
+        yield "segments are hidden from later text above a score of", dataset.hidden_threshold
     if (tags := dataset.conditional_training_config) is not None:
         yield "segments are aligned up to a score of", tags.threshold
         yield "segments without control token", f"{tags.drop_token_fraction:.2%}"

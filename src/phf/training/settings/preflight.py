@@ -11,6 +11,7 @@ from phf.errors import ConfigError
 from phf.evaluation.generation.evaluator import Evaluator
 from phf.feedback import Method
 from phf.feedback.objectives import Objective
+from phf.feedback.schedule import hides_segments
 from phf.models import ValueHead, check_exportable, load_tokenizer, stored_value_head
 from phf.models.building.build import check_architecture, check_vocabulary
 from phf.sampling.scenarios import build_scenario
@@ -38,7 +39,9 @@ def preflight(config: Config, method: Method) -> Preflight:
     its weights; a context that a block or sample exceeds; a tokenizer that cannot be used; a local reference LM that
     lacks weights.
     """
-    lm, warnings = check_architecture(config.model, config.dataset.seq_length, config.dataset.attention)
+    lm, warnings = check_architecture(
+        config.model, config.dataset.seq_length, config.dataset.attention, hides=hides_segments(config)
+    )
     if method.objective.uses_values:
         pretrained_value_head(config.model, lm)
     tokenizer = None
