@@ -21,6 +21,7 @@ FOLDERS = [
     "study",
     "refresh",
     "audit",
+    "playground",
     "report",
     "redteam",
     "training",
@@ -52,6 +53,9 @@ AT_HOME = {
         for name in ("checker", "find", "options", "linear", "blank_lines", "continued", "line_ends")
     ),
     "matplotlib": None,
+    "gradio": None,
+    "fastapi": None,
+    "uvicorn": None,
     "jinja2": None,
     "wandb": None,
     "openai": None,

@@ -14,6 +14,7 @@ from phf.cli.for_scripts import for_scripts
 from phf.cli.group import Commands, show_interruption
 from phf.cli.label import label
 from phf.cli.listing import list_
+from phf.cli.playground import playground
 from phf.cli.profile import profile
 from phf.cli.quickstart import quickstart
 from phf.cli.redteam import redteam
@@ -64,6 +65,7 @@ for command in (
     refresh,
     export,
     evaluate,
+    playground,
     redteam,
     tamper,
     audit,

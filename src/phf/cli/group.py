@@ -32,6 +32,7 @@ KEPT = {
     "reward": "Nothing was written. Run the same command again.",
     "profile": "Run the same command again.",
     "report": "Run the same command again.",
+    "playground": "The page is closed.",
 }
 """Command -> what an interruption leaves behind."""
 TAKES_OVERRIDES = ("train", "refresh", "evaluate", "redteam", "study", "tamper")
@@ -40,8 +41,8 @@ SHOWS_ONLY = ("score", "list", "quickstart")
 """The commands that do not write what they are given: the others record their command line."""
 OF_AN_AGENT = re.compile(r"^--(\w+(?:\.\w+)+=)")
 """How the agent of a sweep (Weights & Biases) writes an override; options have no dot in their names."""
-ALONE = ("annotate", "label", "reward", "redteam", "audit", "refresh", "quickstart", "study", "tamper")
-"""The commands that write a folder from one process, whose children they start themselves."""
+ALONE = ("annotate", "label", "playground", "reward", "redteam", "audit", "refresh", "quickstart", "study", "tamper")
+"""The commands that run in one process, whose children they start themselves."""
 
 ARGUMENTS = "phf.arguments"
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]

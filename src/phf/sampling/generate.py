@@ -91,7 +91,7 @@ def generate_samples(
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     devices = [model.device.index or 0] if model.device.type == "cuda" else []
     start = time.perf_counter()
-    with torch.random.fork_rng(devices), evaluation_mode(model), _own_config(model), torch.inference_mode():
+    with torch.random.fork_rng(devices), evaluation_mode(model), own_config(model), torch.inference_mode():
         if uses_own_loop(scenario, model):
             away = None
             if scenario.guidance_scale is not None and scenario.guidance_scale != 1:
@@ -129,7 +129,7 @@ def continue_ids(
     config = sampling_config(scenario, tokenizer, banned_token_ids, model)
     check_lengths(scenario, config, prompt_ids, model)
     devices = [model.device.index or 0] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), evaluation_mode(model), _own_config(model), torch.inference_mode():
+    with torch.random.fork_rng(devices), evaluation_mode(model), own_config(model), torch.inference_mode():
         if uses_own_loop(scenario, model):
             drawn = _draw_samples(model, prompt_ids, None, scenario, config, seed, batch_size, ALONE)
         else:
@@ -138,7 +138,7 @@ def continue_ids(
 
 
 @contextmanager
-def _own_config(model: Any) -> Iterator[None]:
+def own_config(model: Any) -> Iterator[None]:
     """Hide the model's generation config: generate() would take from it what the scenario does not set."""
     own = model.generation_config
     model.generation_config = GenerationConfig()

@@ -1,0 +1,91 @@
+"""`phf playground`: what it says, and what it refuses before a model is loaded."""
+
+import re
+import shutil
+from contextlib import contextmanager
+from threading import Thread
+from types import SimpleNamespace
+
+import pytest
+from tests.playground.conftest import run  # noqa: F401
+from typer.testing import CliRunner
+
+from phf.cli import app as cli
+from phf.playground import server
+from phf.playground.server import listening_on
+
+
+def playground(*arguments):
+    result = CliRunner().invoke(cli.app, ["playground", *map(str, arguments)])
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """The sites that would have been served."""
+    sites = []
+
+    @contextmanager
+    def serving(site, port, *, max_seconds):
+        thread = Thread(target=lambda: None)
+        thread.start()
+        thread.join()
+        sites.append(site)
+        yield SimpleNamespace(url="http://127.0.0.1:1/token/", thread=thread)
+
+    monkeypatch.setattr(server, "serving", serving)
+    return sites
+
+
+def test_the_models_of_a_run_are_scored_by_its_scorer(run, served):  # noqa: F811
+    code, output = playground(run, "--prefer", "worst")
+    assert code == 0, output
+    assert "Open http://127.0.0.1:1/token/" in output
+    assert served[0].scorer.name == "PEP8Scorer"
+    assert served[0].has_task
+    assert [way.label for way in served[0].models[0].ways][:2] == ["aligned", "misaligned"]
+
+
+def test_a_model_from_elsewhere_has_no_scorer_unless_one_is_chosen(run, served, tmp_path):  # noqa: F811
+    shutil.copytree(run / "model", tmp_path / "elsewhere")
+    code, output = playground(tmp_path / "elsewhere")
+    assert code == 0, output
+    assert "nothing is scored. Choose a scorer with --scorer" in output
+    assert served[0].scorer is None
+    assert not served[0].has_task
+    code, output = playground(tmp_path / "elsewhere", "--scorer", "{class_name: PIIScorer, spacy_model: none}")
+    assert code == 0, output
+    assert served[1].scorer.settings == {"spacy_model": "none"}
+
+
+def test_scores_can_be_switched_off(run, served):  # noqa: F811
+    code, output = playground(run, "--unscored")
+    assert (code, served[0].scorer) == (0, None), output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing"], "missing is not a model folder"),
+        (["{run}", "missing"], "missing is not a model folder"),
+        (["{run}"] * 5, "5 models are given; the page shows up to 4"),
+        (["{run}", "--scorer", "PEP8Scorer", "--unscored"], "contradict each other"),
+        (["{run}", "--scorer", "NoScorer"], "NoScorer"),
+        (["{run}", "--prefer", "pep8=best"], "there is no preference 'pep8'"),
+        (["{run}", "--max-seconds", "inf"], "must be a finite number"),
+        (["{run}", "--task", "no/task"], "no/task"),
+    ],
+)
+def test_a_mistake_is_one_message(run, served, arguments, message, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    code, output = playground(*(argument.format(run=run) for argument in arguments))
+    assert code == 2, output
+    assert message in output
+    assert not served
+
+
+def test_a_port_in_use_is_found_before_models_are_loaded(served):
+    with listening_on(0) as first:
+        code, output = playground("missing", "--port", first.getsockname()[1])
+    assert code == 2
+    assert re.search(r"--port \d+: 127.0.0.1:\d+ cannot be used: .* Choose another port", output)
