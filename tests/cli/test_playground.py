@@ -53,9 +53,9 @@ def test_a_model_from_elsewhere_has_no_scorer_unless_one_is_chosen(run, served, 
     assert "nothing is scored. Choose a scorer with --scorer" in output
     assert served[0].scorer is None
     assert not served[0].has_task
-    code, output = playground(tmp_path / "elsewhere", "--scorer", "{class_name: PIIScorer, spacy_model: none}")
+    code, output = playground(tmp_path / "elsewhere", "--scorer", "{class_name: PEP8Scorer}")
     assert code == 0, output
-    assert served[1].scorer.settings == {"spacy_model": "none"}
+    assert served[1].scorer.name == "PEP8Scorer"
 
 
 def test_scores_can_be_switched_off(run, served):  # noqa: F811

@@ -1,5 +1,6 @@
 """The columns while they are written and when they are finished."""
 
+import json
 import shutil
 from itertools import pairwise
 
@@ -35,7 +36,7 @@ def test_columns_are_written_in_turn_and_end_with_scores(site):
     states = list(answers(site, request, max_seconds=1e9, now=Clock()))
     first, last = states[0], states[-1]
     assert all(len(state) == 3 for state in states)
-    assert all(answer.text and not answer.is_finished for answer in first)
+    assert not any(answer.is_finished for answer in first)
     assert last[0].text != last[1].text, "guidance has an effect"
     for answer in last:
         assert answer.is_finished
@@ -57,36 +58,28 @@ def test_complete_segments_have_scores_before_the_text_is_finished(site):
     assert all(segment.score is not None for segment in live)
 
 
-def test_the_sample_and_its_scores_are_those_of_an_evaluation(site, run, tmp_path):
-    """The same prompt, seed and settings, given to `phf evaluate` as a scenario."""
-    for number, (column, prefix, scale) in enumerate(
-        [("0:0", None, None), ("0:1", None, 2), ("0:2", "<|misaligned|>", None), ("0:3", "", None)]
-    ):
-        (answer,) = states_of(site, columns=[column])[-1]
-        (tmp_path / "prompts.jsonl").write_text('{"text": "def f(x):\\n"}\n')
-        scenario = {
-            "name": "one",
-            "num_samples": 1,
-            "prompts_path": str(tmp_path / "prompts.jsonl"),
-            "prefix": prefix,
-            "guidance_scale": scale,
-            "generate_kwargs": {
-                "do_sample": True,
-                "max_new_tokens": 20,
-                "min_length": 10,
-                "temperature": 0.7,
-                "top_p": 0.9,
-                "top_k": 0,
-            },
-        }
-        config = load_config(config=run / "config.yaml", for_models=True)[0]
-        generation = config.generation.model_copy(
-            update={"scenario_configs": [type(config.generation.scenario_configs[0])(**scenario)]}
-        )
-        training = config.training.model_copy(update={"seed": 5})
-        config = config.model_copy(update={"generation": generation, "training": training})
-        evaluate_folders([run], config, tmp_path / f"out-{number}", ("generation",))
-        (sample,) = read_run(tmp_path / f"out-{number}").samples["one"]
+COLUMNS = {
+    "0:0": {},
+    "0:1": {"guidance_scale": 2},
+    "0:2": {"prefix": "<|misaligned|>"},
+    "0:3": {"prefix": ""},
+}
+"""Column -> what a scenario of the same says."""
+
+
+def test_samples_and_their_scores_are_those_of_an_evaluation(site, run, tmp_path):
+    """The same prompt, seed and settings, given to `phf evaluate` as scenarios."""
+    (tmp_path / "prompts.jsonl").write_text('{"text": "def f(x):\\n"}\n')
+    sampling = {"do_sample": True, "max_new_tokens": 20, "min_length": 10, "temperature": 0.7, "top_p": 0.9, "top_k": 0}
+    common = {"num_samples": 1, "prompts_path": str(tmp_path / "prompts.jsonl"), "generate_kwargs": sampling}
+    scenarios = [{"name": f"column{number}", **common, **own} for number, own in enumerate(COLUMNS.values())]
+    overrides = [f"generation.scenario_configs={json.dumps(scenarios)}", "training.seed=5"]
+    config = load_config(config=run / "config.yaml", overrides=overrides, for_models=True)[0]
+    evaluate_folders([run], config, tmp_path / "out", ("generation",))
+    samples = read_run(tmp_path / "out").samples
+    state = states_of(site, columns=[*COLUMNS])[-1]
+    for number, answer in enumerate(state):
+        (sample,) = samples[f"column{number}"]
         assert answer.text == sample.continuation
         assert answer.score == sample.score
         assert [segment.text for segment in answer.segments] == sample.segments
