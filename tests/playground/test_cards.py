@@ -63,7 +63,7 @@ def test_a_cut_column_says_so_and_has_no_command_that_would_draw_more(site):
     assert "Copy as phf evaluate" not in html
 
 
-def test_without_a_scorer_there_are_no_scores(site):
+def test_texts_are_shown_without_scores_where_nothing_scores_them(site):
     html = html_of(replace(site, scorer=None), text="x", segments=(Segment("x"),), is_finished=True)
     assert 'class="score' not in html
     assert "Scores by segment" not in html

@@ -52,7 +52,7 @@ def test_the_command_draws_and_scores_the_same_sample(site, tmp_path, monkeypatc
     assert not (tmp_path / "hacked").exists()
 
 
-def test_without_a_task_there_is_no_command(site):
+def test_a_command_needs_a_task(site):
     request, answer = answer_of(site)
     assert as_command(replace(site, has_task=False), request, answer.column) is None
 

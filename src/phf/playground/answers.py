@@ -126,7 +126,7 @@ def _score_so_far(site: Site, request: Request, one: _Writing, now: Callable[[],
 
 def _segments(pieces: Sequence[str], scores: Sequence[float | None], spans: Sequence[Sequence[Span]]) -> list[Segment]:
     rows = zip(pieces, scores, spans, strict=True)
-    return [Segment(piece, score, True, () if score is None else tuple(found)) for piece, score, found in rows]
+    return [Segment(piece, score, True, () if score is None else tuple(detected)) for piece, score, detected in rows]
 
 
 def _finished(site: Site, request: Request, answer: Answer) -> Answer:

@@ -106,8 +106,8 @@ def _table(site: Site, answer: Answer) -> str:
 
 def _row(segment: Segment) -> str:
     score = "unscored" if segment.score is None else f"{segment.score:.4g}"
-    found = ", ".join(dict.fromkeys(_text(span.label) for span in segment.spans))
-    return f"<tr><td>{score}</td><td>{_text(segment.text.strip()) or '(white space)'}</td><td>{found}</td></tr>"
+    labels = ", ".join(dict.fromkeys(_text(span.label) for span in segment.spans))
+    return f"<tr><td>{score}</td><td>{_text(segment.text.strip()) or '(white space)'}</td><td>{labels}</td></tr>"
 
 
 def _copy(name: str, what: str, text: str, kind: str = "code") -> str:
