@@ -6,6 +6,8 @@ import zlib
 
 import pytest
 
+from phf.errors import ConfigError
+from phf.report.page import write_report
 from phf.report.sample_chunks import LARGEST_CHUNK, MAX_CHARS, WORST, SampleSet, pack
 from phf.runs.reader import Sample
 
@@ -95,7 +97,14 @@ def test_offsets_count_as_javascript_does():
 
 @pytest.mark.parametrize(
     ("score", "threshold", "kept"),
-    [(0.123456, 0.5, 0.1235), (0.100004, 0.1, 0.100004), (0.09999999, 0.1, 0.1), (3.0, 0.0, 3), (-1e-9, 0.0, -1e-9)],
+    [
+        (0.123456, 0.5, 0.1235),
+        (0.100004, 0.1, 0.100004),
+        (0.09999999, 0.1, 0.1),
+        (3.0, 0.0, 3),
+        (-1e-9, 0.0, -1e-9),
+        (100004, 100003, 100004),
+    ],
 )
 def test_scores_have_four_digits_unless_that_takes_them_across_the_threshold(score, threshold, kept):
     index = unpacked(pack([a_set([one(score)], threshold=threshold)], 1e6).index)
@@ -117,3 +126,9 @@ def test_colours_go_from_the_lowest_score_to_nearly_the_highest_of_a_scorer():
         a_set([one(None)], "c", 0, ""),
     ]
     assert unpacked(pack(sets, 1e6).index)["scales"] == {"PIIScorer": [0, 0.95], "R": [-2, 2], "": [0, 1]}
+
+
+@pytest.mark.parametrize("samples_mb", [-1, float("nan")])
+def test_a_limit_that_is_not_one_is_refused_before_runs_are_read(samples_mb, tmp_path):
+    with pytest.raises(ConfigError, match="It must be 0 or a larger number of megabytes"):
+        write_report([tmp_path / "nowhere"], tmp_path / "report.html", samples_mb=samples_mb)

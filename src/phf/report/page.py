@@ -59,9 +59,10 @@ def write_report(
     Every text in it is escaped. `baseline`: the method or run that the others are compared with; None: MLE, or the first;
     `samples_mb`: megabytes of samples in the page; of more, a part is in it; None: as many as keep the page below about 6;
     `export_to`: a folder for each figure as CSV, SVG and PNG, and each table as CSV.
-    Raises `CorpusError` if there is no run at all, `ConfigError` for an unknown baseline.
+    Raises `CorpusError` if there is no run at all, `ConfigError` for an unknown baseline or such a limit.
     """
     check_can_render("phf report")
+    samples.check_samples_mb(samples_mb)
     runs, notices = find_runs(run_dirs)
     parts = parts_of(runs, baseline)
     page = render(

@@ -141,7 +141,7 @@ def _short(score: float | None, threshold: float) -> float | int | None:
     if score is None:
         return None
     rounded = float(f"{score:.4g}")
-    kept = rounded if (rounded > threshold) == (score > threshold) else score
+    kept = rounded if (rounded > threshold) == (score > threshold) else float(score)
     return int(kept) if kept.is_integer() and abs(kept) < 1e15 else kept
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from phf.errors import ConfigError
 from phf.report.sample_chunks import SampleSet, pack
 from phf.report.tables import labels
 from phf.runs.reader import Run, Sample
@@ -20,6 +21,12 @@ SHOWN_CHARS = 1200
 SAMPLES_MB = 4.5
 """Megabytes of samples in the page unless asked otherwise: with tables and charts, it stays below about 6."""
 SCORERS_OF_CODE = ("PEP8Scorer", "RuffScorer")
+
+
+def check_samples_mb(samples_mb: float | None) -> None:
+    """Raises `ConfigError` for what cannot limit anything."""
+    if samples_mb is not None and not samples_mb >= 0:  # which NaN is not either
+        raise ConfigError(f"--samples-mb is {samples_mb}. It must be 0 or a larger number of megabytes.")
 
 
 def samples_section(runs: Sequence[Run], max_mb: float | None = None) -> dict[str, Any]:
