@@ -5,9 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
+from tests.browser import assert_accessible
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -60,15 +65,56 @@ def test_the_python_reference_names_what_exists():
     assert not defined("phf.statistiks.Interval")
 
 
-@pytest.mark.slow
-def test_the_site_builds_without_a_warning(tmp_path):
-    """Links, anchors and references hold in the built pages, and no page fetches anything from another server."""
-    pytest.importorskip("material", reason="needs the extra `docs`")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site. Links, anchors and references hold, and no page fetches anything, or building it fails."""
+    folder = tmp_path_factory.mktemp("site") / "built"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr
-    page = (tmp_path / "site/objectives.html").read_text(encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def address(site):
+    """Where a server of this machine shows the site."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.slow
+def test_pages_show_what_github_shows(site):
+    page = (site / "objectives.html").read_text(encoding="utf-8")
     assert "&lt;|aligned|&gt;" in page
     assert "<table>" in page
-    assert not (tmp_path / "site/site").exists()
+    assert not (site / "site").exists()
+    assert 'href="examples-emails.html"' in (site / "guide.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_pages_are_accessible_and_ask_nobody_else(address, open_page):
+    for name in ("tutorial", "metrics"):
+        page = open_page(f"{address}/{name}.html")
+        expect(page.locator("h1")).to_be_visible()
+        page.wait_for_function(
+            "document.querySelector('table') === null || document.querySelector('.md-typeset__scrollwrap')"
+        )
+        assert_accessible(page)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_search_finds_an_error_message(address, open_page):
+    page = open_page(f"{address}/index.html")
+    page.locator("input.md-search__input").click()
+    page.keyboard.type("divided into bins")
+    expect(page.locator(".md-search-result__item", has_text="Troubleshooting").first).to_be_visible(timeout=30_000)

@@ -55,6 +55,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     return "".join(parts)
 
 
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """The theme's search, which opens like a dialog, has a name for screen readers."""
+    return output.replace(
+        'data-md-component="search" role="dialog"', 'data-md-component="search" role="dialog" aria-label="Search"'
+    )
+
+
 def on_post_build(config: Any) -> None:
     """Raises `PluginError` if a page would fetch something from another server."""
     for path in Path(config.site_dir).rglob("*.html"):
