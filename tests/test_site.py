@@ -101,7 +101,7 @@ def test_pages_show_what_github_shows(site):
 
 @pytest.mark.slow
 @pytest.mark.browser
-def test_pages_are_accessible_and_ask_nobody_else(address, open_page):
+def test_pages_are_accessible_and_fetch_nothing_from_elsewhere(address, open_page):
     for name in ("tutorial", "metrics"):
         page = open_page(f"{address}/{name}.html")
         expect(page.locator("h1")).to_be_visible()
