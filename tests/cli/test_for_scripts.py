@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from phf.cli import app as cli
 from phf.cli import listing
 from phf.cli.for_scripts import STATUSES, answer, for_scripts
 from phf.cli.group import Commands
-from phf.cli.terminal import results, say, say_next, say_result
+from phf.cli.terminal import BARS_OF_LIBRARIES, results, say, say_next, say_result
 from phf.errors import DivergedError
 from phf.workers.interruption import STOPPED, Terminated
 
@@ -163,6 +164,13 @@ def test_a_log_has_no_control_codes_and_no_long_silence(tmp_path):
     )
     assert "\x1b" not in process.stdout + process.stderr
     assert "\r" not in process.stdout + process.stderr
+
+
+def test_libraries_draw_no_bars_into_a_log():
+    code = "from phf.cli.terminal import speak; speak(); from tqdm import tqdm; list(tqdm(range(3)))"
+    environment = {name: value for name, value in os.environ.items() if name not in BARS_OF_LIBRARIES}
+    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert process.stderr == ""
 
 
 @pytest.mark.parametrize(

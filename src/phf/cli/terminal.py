@@ -37,6 +37,8 @@ LEAST_OF_A_COLUMN = 12
 """Characters of a name that are not broken."""
 BORDERS = 3
 """Characters between two columns."""
+BARS_OF_LIBRARIES = ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
+"""Variables that leave out the progress bars of libraries, which write control codes into logs."""
 PROBLEMS = ("yellow", "bold red")
 """Styles of what the user should not miss: `--quiet` does not silence it."""
 problems: list[str] = []
@@ -52,6 +54,9 @@ def speak(*, quiet: bool = False, as_json: bool = False) -> None:
     console.move(stderr=as_json, quiet=quiet)
     results.move(stderr=as_json, quiet=as_json)
     problems.clear()
+    if quiet or not errors.is_terminal:
+        for name in BARS_OF_LIBRARIES:
+            os.environ.setdefault(name, "1")
 
 
 def say(message: str, style: str | None = None) -> None:
