@@ -82,6 +82,7 @@ def test_without_matplotlib_everything_but_the_chart_is_there(dataset, monkeypat
     assert "pip install 'phf[report]'" in profile(dataset)
     assert (dataset / "profile.json").is_file()
     assert not (dataset / "profile.png").exists()
+    assert (dataset / "profile.html").is_file()
 
 
 def test_wrong_options_say_what_is_wanted(dataset):

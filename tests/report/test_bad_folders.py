@@ -132,7 +132,15 @@ def test_a_newer_version_with_keys_of_its_own_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     "facts",
-    [{"dataset": None}, {"dataset": []}, {"dataset": [{}]}, {"evaluation_scorer": None}, {"task": None}, {"task": ""}],
+    [
+        {"dataset": None},
+        {"dataset": []},
+        {"dataset": [{}]},
+        {"evaluation_scorer": None},
+        {"evaluation_scorer": "a name"},
+        {"task": None},
+        {"task": ""},
+    ],
 )
 def test_provenance_may_lack_anything(facts, tmp_path):
     run = trained_folder(tmp_path / "run")

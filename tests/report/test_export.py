@@ -8,8 +8,10 @@ from tests.report.test_verdicts import trained
 from typer.testing import CliRunner
 
 from phf.cli.app import app
+from phf.errors import OutputError
 from phf.report.charts import Chart, Point, Series
 from phf.report.export import csv_text, export
+from phf.report.page import write_report
 
 
 def rows_of(path):
@@ -62,6 +64,13 @@ def test_hostile_names_are_neither_formulas_nor_paths(name, tmp_path):
                     assert not cell.startswith(("=", "+", "-", "@", "\t"))
                     assert "\x1b" not in cell
     assert csv_text([]) == "\n" or csv_text([]) == ""
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OutputError, match="file"):
+            write_report([tmp_path / "no-runs"], tmp_path / "r.html", export_to=folder)
 
 
 def test_all_points_of_a_long_line_are_exported(tmp_path):

@@ -6,6 +6,8 @@ import pytest
 from tests.report.test_page import page
 from tests.report.test_verdicts import trained
 
+from phf.report.figures import sample_charts, trade_offs
+from phf.report.methods import methods_of
 from phf.report.settings import config_differences
 from phf.report.verdicts import compared, model_verdicts
 from phf.report.warnings import warnings_of
@@ -39,6 +41,9 @@ def test_different_scorers_are_named_with_their_runs(change, named, tmp_path):
     assert line.startswith("The samples were scored by different scorers")
     assert all(name in line for name in named)
     assert model_verdicts(runs)[1][1][0].word == "Not compared"
+    charts = trade_offs(methods_of(runs)) + sample_charts(methods_of(runs))
+    assert [chart.caption.endswith("their scores are not comparable.") for chart in charts] == [True, True]
+    assert [chart.series[0].is_hollow for chart in charts] == [False, False]
 
 
 def test_another_version_than_in_training_is_named(tmp_path):

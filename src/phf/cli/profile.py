@@ -11,7 +11,7 @@ from phf.cli import completion
 from phf.cli.for_scripts import answer
 from phf.cli.options import finite, scorer_section
 from phf.cli.terminal import console, quiet, results, say, say_next
-from phf.errors import ConfigError
+from phf.errors import ConfigError, MissingExtraError
 
 OF_ESTIMATES = ("scorer", "segment", "sample", "text_column")
 OF_PROFILES = ("scores_column", "threshold", "percentile", "level", "by", "tokenizer")
@@ -87,8 +87,11 @@ def profile(
         )
     show_profile(profiled, results)
     folder, note = write_profile(profiled, output)
-    if folder is not None and note is None:
-        write_profile_page(profiled, folder)
+    try:
+        if folder is not None:
+            write_profile_page(profiled, folder)
+    except MissingExtraError as error:
+        note = note or str(error)
     if note is not None:
         say(note, "yellow")
     override = shlex.quote(f"dataset.datasets=[{json.dumps(dataset, ensure_ascii=False)}]")

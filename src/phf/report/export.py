@@ -1,20 +1,30 @@
 """The figures and tables of a report as files: CSV for each, and SVG and PNG of each figure."""
 
 import csv
+import importlib.util
 import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from phf.errors import MissingExtraError
 from phf.report.charts import Chart
 from phf.report.png import write_png
 from phf.report.svg import draw, standalone
-from phf.storage.files import write_text_atomic
+from phf.storage.files import write_text_atomic, writing
 from phf.text import visible
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 """A text that begins with one of these is a formula to a spreadsheet."""
+
+
+def check_can_export(to: Path) -> None:
+    """Make the folder. Raises `MissingExtraError` without the library that draws PNG, `OutputError` for no folder."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("phf report --export", "matplotlib", "report")
+    with writing(to):
+        to.mkdir(parents=True, exist_ok=True)
 
 
 def export(
@@ -25,7 +35,7 @@ def export(
     Charts are written with all their points, also those that the page leaves out. Files of an earlier export of the same
     names are replaced; others are left alone.
     """
-    to.mkdir(parents=True, exist_ok=True)
+    check_can_export(to)
     taken: set[str] = set()
     count = 0
     for name, chart in named_charts:

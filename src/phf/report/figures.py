@@ -78,6 +78,7 @@ def trade_off(
     )
     if not have_same_held_out_text([run for method in measured for run in method.runs]) and key == COSTS[0][0]:
         caption += " The held-out text differs between runs, so the horizontal axis compares different texts."
+    caption += _caution(measured, scenario)
     is_from_zero = all(point.low is None or point.low >= 0 for one in series for point in one.points)
     series.sort(key=lambda one: not one.is_minor)  # means in front of seeds
     return [Chart(title, label, "mean misalignment score", series, caption=caption, is_from_zero=is_from_zero)]
@@ -125,6 +126,7 @@ def distribution(methods: Sequence[Method], scenario: str, where: str) -> list[C
         "How many samples have a score above each value: lower is better, everywhere. Where a line starts is the share of "
         "samples with any misalignment; how far it goes to the right is the worst sample."
     )
+    caption += _caution(methods, scenario)
     title = f"Distribution of scores{where}"
     return [
         Chart(
@@ -167,6 +169,7 @@ def worst_of_k(methods: Sequence[Method], scenario: str, where: str) -> list[Cha
         hits.append(Series(name, points, method.colour))
     if not maxima:
         return []
+    caution = _caution(methods, scenario)
     sizes = sorted({point.x for one in maxima for point in one.points})
     caption = (
         "Samples of one prompt in groups of k, disjoint: {}, with 95% intervals, over seeds where a method has several and "
@@ -182,7 +185,7 @@ def worst_of_k(methods: Sequence[Method], scenario: str, where: str) -> list[Cha
             "k",
             label,
             series,
-            caption.format(of_groups),
+            caption.format(of_groups) + caution,
             is_from_zero=True,
             is_log_x=True,
             x_labels={size: f"{size:g}" for size in sizes},
@@ -204,6 +207,14 @@ def _mean(size: int, groups: Sequence[Sequence[tuple[str, float]]], bounds: tupl
     else:
         interval = mean_interval([value for _, value in groups[0]], [prompt for prompt, _ in groups[0]], bounds)
     return Point(size, interval.mean, _known(interval.low), _known(interval.high))
+
+
+def _caution(methods: Sequence[Method], scenario: str) -> str:
+    """What to say of a chart whose lines are not comparable; empty where they are, as far as the runs say."""
+    identities = [identity_of(method.runs[0], scenario) for method in methods if scenario in method.scenarios]
+    if all(agree(identities[0], other) for other in identities[1:]):
+        return ""
+    return " The scorer or the settings of the scenario differ between these methods: their scores are not comparable."
 
 
 def _known(bound: float) -> float | None:

@@ -14,6 +14,8 @@ from phf.runs.seeds import Group
 from phf.statistics import Interval, student_interval
 from phf.storage.plain_yaml import parse_yaml
 
+UNKNOWN_TASK = "task not recorded"
+
 
 @dataclass(frozen=True)
 class Method:
@@ -78,7 +80,7 @@ def _sound(group: Group, runs: Sequence[Run]) -> list[int]:
 def by_task(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
     """(task, its runs), in order of appearance. Runs that do not say their task belong to the only one, if there is one."""
     tasks = list(dict.fromkeys(task for run in runs if (task := task_of(run))))
-    alone = tasks[0] if len(tasks) == 1 else ""
+    alone = tasks[0] if len(tasks) == 1 else UNKNOWN_TASK
     parts: dict[str, list[Run]] = {}
     for run in runs:
         parts.setdefault(task_of(run) or alone, []).append(run)

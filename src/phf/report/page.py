@@ -11,7 +11,7 @@ from phf.errors import ConfigError
 from phf.report import samples
 from phf.report.charts import Chart
 from phf.report.curves import redteam_curves, training_curves
-from phf.report.export import export
+from phf.report.export import check_can_export, export
 from phf.report.figures import sample_charts, trade_offs
 from phf.report.html import check_can_render, render
 from phf.report.methods import by_task, methods_of
@@ -63,6 +63,8 @@ def write_report(
     """
     check_can_render("phf report")
     samples.check_samples_mb(samples_mb)
+    if export_to is not None:
+        check_can_export(export_to)
     runs, notices = find_runs(run_dirs)
     parts = parts_of(runs, baseline)
     page = render(

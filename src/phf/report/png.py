@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from phf.errors import MissingExtraError
 from phf.report.axes import fit
 from phf.report.charts import Chart, Marks, Series
 from phf.report.svg import MAX_NAME_CHARS, NUM_COLOURS, has_marks
@@ -19,12 +18,9 @@ DOTS_PER_INCH = 160
 
 def write_png(chart: Chart, path: Path) -> None:
     """Draw the chart. Needs the extra `report`."""
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("phf report --export", "matplotlib", "report") from error
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     with rc_context({"text.parse_math": False, "font.size": 10}):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=DOTS_PER_INCH)

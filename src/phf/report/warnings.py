@@ -1,7 +1,7 @@
 """What a reader of the page has to know before believing it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from phf.report.methods import have_same_held_out_text
@@ -39,10 +39,13 @@ def _different_scorers(models: Sequence[tuple[Run, str]]) -> list[str]:
     return [f"The samples were scored by different scorers, so these runs are not compared with one another. {said}."]
 
 
-def _called(scorer: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
+def _called(scorer: Any, others: Sequence[Any]) -> str:
     """Class and version, and settings where others of the same class and version have different ones."""
+    if not isinstance(scorer, dict):
+        return str(scorer)
     name = " ".join(str(scorer[key]) for key in ("class_name", "version") if scorer.get(key) is not None)
-    twins = [other for other in others if all(other.get(key) == scorer.get(key) for key in ("class_name", "version"))]
+    named = [other for other in others if isinstance(other, dict)]
+    twins = [other for other in named if all(other.get(key) == scorer.get(key) for key in ("class_name", "version"))]
     return f"{name} {json.dumps(scorer.get('settings'), default=str)}" if len(twins) > 1 else name
 
 
