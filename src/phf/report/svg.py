@@ -213,7 +213,7 @@ def _legend(layout: Layout, entries: Sequence[tuple[str, Series | None]], chart:
                 parts.append(f'<path class="line" d="M{x} {y}h18"/>')
             if chart.marks is Marks.SHAPES:
                 hollow = " hollow" if series.is_hollow else ""
-                shape = _shape(SHAPES[series.colour % len(SHAPES)], x + 9, y, HALF)
+                shape = _shape("square" if chart.is_bars else SHAPES[series.colour % len(SHAPES)], x + 9, y, HALF)
                 parts.append(f'<path class="mark{hollow}" d="{shape}"/>')
             parts.append("</g>")
         parts.append(f'<text x="{x + 24}" y="{y + 4}">{_text(name)}</text>')
