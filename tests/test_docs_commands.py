@@ -243,5 +243,8 @@ def test_the_commands_of_the_pages_run_as_written(here):
                 run_line(line)
                 ran.add(line)
     assert len(ran) > 20
+    shutil.copytree("runs/mine", "runs/quickstart/conditional")
+    (use_of_the_model,) = blocks(ROOT / "docs/start.md", "py")
+    exec(compile(use_of_the_model, "start.md", "exec"), {})
     assert undocumented(logged(here)) == set()
     assert Path("runs/replay/replay.json").is_file()
