@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -144,6 +145,11 @@ def test_a_command_that_has_answered_does_not_answer_again():
 
     result = run(command, "--json")
     assert (json.loads(result.stdout)["exit_status"], result.exit_code) == (4, 4)
+
+
+def test_the_keys_of_every_command_are_documented():
+    documented = set(re.findall(r"^\| `phf ([a-z ]+)` \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
+    assert {name.rpartition(" ")[2] for name in documented} == set(COMMANDS)
 
 
 def test_the_documented_statuses_are_those_of_the_code():
