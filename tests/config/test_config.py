@@ -215,3 +215,34 @@ def test_each_file_of_the_paper_is_headed_by_its_command_cost_and_expected_outco
 
 def _header(task):
     return [line for line in (SHIPPED / f"{task}.yml").read_text().splitlines() if line.startswith("#")][:4]
+
+
+def test_a_key_of_several_types_is_one_line(load):
+    with pytest.raises(ConfigError) as error:
+        load(TASK, None, "model.compile=perhaps")
+    assert str(error.value).count("\n") == 0
+    assert "'model.compile' is 'perhaps'" in str(error.value)
+    assert ", or Input should be 'auto'" in str(error.value)
+
+
+def test_thousands_of_mistakes_are_counted(load):
+    scenarios = ", ".join(["{name: x, wrong: 1}"] * 1000)
+    with pytest.raises(ConfigError, match=r"\.\.\. and 980 more problems") as error:
+        load(TASK, None, f"generation.scenario_configs=[{scenarios}]")
+    assert len(str(error.value).splitlines()) <= 21
+
+
+def test_bans_that_are_not_a_list_are_one_error(load):
+    with pytest.raises(ConfigError, match="bad_words_ids is 5; a list of lists of ids was expected"):
+        load(TASK, CONDITIONAL, "generation.scenario_configs.0.generate_kwargs.bad_words_ids=5")
+
+
+def test_a_credential_is_refused_in_files_and_overrides_and_not_shown(load):
+    secret = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYz01234567"
+    for override in (f"model.config_kwargs.a={secret}", f"a.b={{c: [{secret}]}}", f"a={{x: {secret}", f"{secret}"):
+        with pytest.raises(ConfigError) as error:
+            load(TASK, None, override)
+        assert secret not in str(error.value)
+    with pytest.raises(ConfigError, match=r"task\.yml: 'model\.model_kwargs\.token' looks like a credential") as error:
+        load(TASK.replace("{model_type: gpt2}", f"{{model_type: gpt2, model_kwargs: {{token: {secret}}}}}"))
+    assert secret not in str(error.value)

@@ -196,3 +196,34 @@ def test_prompts_are_a_field_of_chosen_records_each_sampled_several_times(tmp_pa
 def test_a_shipped_set_of_prompts_that_does_not_exist_names_the_nearest():
     with pytest.raises(CorpusError, match="'phf:toxicty' is not a set of prompts of phf"):
         GenerationScenario(name="x", prompts_path="phf:toxicty").prompts()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("do_sample", "maybe"),
+        ("do_sample", 1),
+        ("temperature", "hot"),
+        ("temperature", True),
+        ("top_p", "0.9"),
+        ("top_k", 1.5),
+        ("num_beams", 1.5),
+        ("num_beams", 0),
+        ("no_repeat_ngram_size", 1.5),
+        ("repetition_penalty", "abc"),
+        ("repetition_penalty", 0),
+        ("length_penalty", "x"),
+        ("early_stopping", "x"),
+        ("forced_eos_token_id", "x"),
+        ("exponential_decay_length_penalty", 5),
+        ("watermarking_config", 5),
+        ("use_cache", "x"),
+        ("cache_implementation", "x"),
+        ("max_time", "soon"),
+    ],
+)
+def test_a_bad_value_of_an_argument_of_generate_is_one_line_before_anything_is_sampled(key, value):
+    scenario = GenerationScenario(name="x", generate_kwargs={"do_sample": True, "max_length": 8, key: value})
+    with pytest.raises(ConfigError, match=rf"^Scenario 'x': generate_kwargs.*{key}") as error:
+        sampling_config(scenario, tiny_tokenizer())
+    assert "\n" not in str(error.value)

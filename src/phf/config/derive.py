@@ -14,6 +14,7 @@ from phf.config.schema import (
     ScenarioConfig,
 )
 from phf.errors import ConfigError
+from phf.storage.reading import short
 
 Tagging = ConditionalTrainingConfig | ConditioningConfig
 RELEASED_TAGGING = "dataset.conditional_training_config"
@@ -146,7 +147,13 @@ def _check_alternatives(dataset: DatasetConfig) -> None:
 
 
 def _bans(scenario: ScenarioConfig) -> bool:
-    return bool(scenario.generate_kwargs.get("bad_words_ids"))
+    banned = scenario.generate_kwargs.get("bad_words_ids")
+    if banned is not None and not isinstance(banned, list):
+        raise ConfigError(
+            f"generation.scenario_configs, scenario '{scenario.name}': generate_kwargs.bad_words_ids is {short(repr(banned))}; "
+            "a list of lists of ids was expected. Leave it out: control tokens are never sampled."
+        )
+    return bool(banned)
 
 
 def _check_unconditional(config: Config) -> None:

@@ -5,7 +5,7 @@
 Nothing is evaluated: values are YAML, parsed by the type of their field.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
@@ -161,7 +161,7 @@ def parse_config(values: Mapping[str, Any], origins: Mapping[KeyPath, str] | Non
         config = Config.model_validate(values)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        problems = [_describe(problem, origins) for problem in errors[:MAX_PROBLEMS]]
+        problems = _described(errors[:MAX_PROBLEMS], values, origins)
         more = [f"... and {len(errors) - MAX_PROBLEMS:,} more problems."] if len(errors) > MAX_PROBLEMS else []
         raise ConfigError("\n".join(problems + more)) from None
     if problems := [
@@ -243,6 +243,33 @@ def _label(path: Path) -> str:
 
 def _dotted(at: KeyPath) -> str:
     return ".".join(map(str, at))
+
+
+def _described(errors: Sequence[Any], values: Any, origins: Mapping[KeyPath, str]) -> list[str]:
+    """A line for each key that is wrong. Of a key that may be of several types pydantic reports each, as if below it."""
+    at_key: dict[str, list[str]] = {}
+    for error in errors:
+        at = tuple(error["loc"])
+        if error["type"] not in ("extra_forbidden", "missing"):
+            at = _written_part(at, values)
+        text = _describe({**error, "loc": at}, origins)
+        start, separator, reason = text.rpartition(": ")
+        at_key.setdefault(start + separator, []).append(reason)
+    return [
+        start + ", or ".join(dict.fromkeys(reasons)).replace("., or ", ", or ") for start, reasons in at_key.items()
+    ]
+
+
+def _written_part(at: KeyPath, values: Any) -> KeyPath:
+    """The part of a path that leads to a value."""
+    for number, key in enumerate(at):
+        if not isinstance(values, Mapping | list | tuple) or (isinstance(values, Mapping) and key not in values):
+            return at[:number]
+        try:
+            values = values[key]
+        except (IndexError, TypeError):
+            return at[:number]
+    return at
 
 
 def _describe(problem: Any, origins: Mapping[KeyPath, str]) -> str:

@@ -11,9 +11,11 @@ from phf.models.context import context_of
 from phf.models.value_head import ValueHead
 from phf.models.vocabulary import end_ids, ids_without_token
 from phf.registry.names import did_you_mean
+from phf.sampling.arguments import GenerateArguments
 from phf.sampling.draw import HANDLED
 from phf.sampling.scenarios import GenerationScenario
 from phf.sampling.static_cache import runs_own_loop
+from phf.storage.reading import typed
 
 RELEASED_ONLY = ("bad_words_ids", "eos_token_id", "pad_token_id", "suppress_tokens")
 """Keys of released scenarios that follow from the tokenizer and the control tokens."""
@@ -61,6 +63,7 @@ def sampling_config(
         is_bad_length = key.endswith(("length", "new_tokens", "top_k")) and not (type(value) is int and value >= 0)
         if value is not None and is_bad_length:
             raise ConfigError(f"{where}.{key} is {value!r}; it must be a whole number of tokens.")
+    typed(GenerateArguments, {key: value for key, value in settings.items() if value is not None}, where, ConfigError)
     eos = tokenizer and tokenizer.eos_token_id
     ends, banned = eos, list(banned_token_ids)
     if model is not None:
@@ -76,7 +79,7 @@ def sampling_config(
             pad_token_id=tokenizer and tokenizer.pad_token_id,
             suppress_tokens=banned or None,
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{where}: {error}") from error
 
 

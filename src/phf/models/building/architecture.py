@@ -51,6 +51,8 @@ REFUSED_SETTINGS = {
     "is_encoder_decoder": "only causal language models are trained",
 }
 """Settings that every configuration of transformers has, and that must not be changed here."""
+POSITIONS = ("n_positions", "max_position_embeddings", "n_ctx")
+"""Settings that say how long a context is."""
 NOT_LEFT_TO_RIGHT = {
     "xlm": "transformers leaves out as many tokens at the end of a block as ends of documents are in it",
     "xlnet": "transformers samples each of its tokens from a placeholder, not from the token before it",
@@ -160,6 +162,9 @@ def _settings(config: ModelConfig, lm_config: Any, arguments: dict[str, Any]) ->
             is_count = key.startswith(("n_", "num_")) or key.endswith(("_size", "_layers", "_heads"))
             if is_count and isinstance(value, int | float) and value < 0:
                 raise ConfigError(f"{section}.{key} is {value}; it must not be negative.")
+            is_context = value is not None and lm_config.attribute_map.get(key, key) in POSITIONS
+            if is_context and (type(value) is not int or value < 1):
+                raise ConfigError(f"{section}.{key} is {value!r}; it must be a positive whole number.")
             settings[key] = (f"{section}.{key}", value)
     return settings
 
