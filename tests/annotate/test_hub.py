@@ -197,3 +197,21 @@ def test_the_real_client_refuses_a_wrong_name_before_any_request(dataset, monkey
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with pytest.raises(ConfigError, match=r"--push-to-hub a/b/c: is not the name of a repository"):
         push_dataset(dataset, "a/b/c")
+
+
+def test_a_page_of_html_with_status_200_is_one_line(dataset, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+
+    class Portal:
+        def __init__(self, token):
+            pass
+
+        def create_repo(self, *_, **__):
+            json.loads("<html>Sign in</html>")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Portal)
+    with pytest.raises(
+        OutputError, match=r"answer is not JSON, .* me/stdlib was not uploaded\..*run the same command"
+    ) as error:
+        push_dataset(dataset, "me/stdlib")
+    assert "\n" not in str(error.value)

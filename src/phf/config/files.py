@@ -263,12 +263,10 @@ def _described(errors: Sequence[Any], values: Any, origins: Mapping[KeyPath, str
 def _written_part(at: KeyPath, values: Any) -> KeyPath:
     """The part of a path that leads to a value."""
     for number, key in enumerate(at):
-        if not isinstance(values, Mapping | list | tuple) or (isinstance(values, Mapping) and key not in values):
+        items = values if isinstance(values, Mapping) else dict(enumerate(values)) if isinstance(values, list) else {}
+        if key not in items:
             return at[:number]
-        try:
-            values = values[key]
-        except (IndexError, TypeError):
-            return at[:number]
+        values = items[key]
     return at
 
 

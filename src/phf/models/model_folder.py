@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer
 from phf.runs.layout import CONFIG, EVALUATION, run_of_model
 from phf.storage.file_list import FILE_LIST
 from phf.storage.files import file_sha256
-from phf.storage.hub import offline_where_unreachable
+from phf.storage.hub import NOT_OF_THE_HUB, offline_where_unreachable
 from phf.storage.model_files import check_model_files
 from phf.storage.pretrained import first_sentence, is_unreachable, without_progress_bar
 from phf.storage.reading import read_json_as
@@ -83,6 +84,8 @@ def _downloaded(text: str) -> Path:
             return Path(snapshot_download(name, revision=revision or None, allow_patterns=PATTERNS))
     except (OSError, ValueError) as error:
         unreachable = " The Hub cannot be reached, and it is not in the cache." if is_unreachable(error) else ""
+        if isinstance(error, JSONDecodeError):
+            unreachable = f" The answer {NOT_OF_THE_HUB}."
         raise CorpusError(
             f"{text} is not a folder here, and there is no model '{name}'{at} to be had from the Hugging Face Hub."
             f"{unreachable or f' {first_sentence(error)}'} Check the name, or give a local folder with the model's files."

@@ -8,6 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 SECONDS_TO_CONNECT = 5.0
+NOT_OF_THE_HUB = "is not JSON, as if it came from a login page of the network"
+"""What is said about an answer with status 200 that is HTML."""
 PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 

@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 
 from phf.errors import ConfigError, OutputError
+from phf.storage.hub import NOT_OF_THE_HUB
 
 TOKEN = "HF_TOKEN"
 PUSH_TO_HUB = "--push-to-hub"
@@ -51,3 +53,5 @@ def hub_errors(repo_id: str, kept: str, option: str = PUSH_TO_HUB) -> Iterator[N
     except (OfflineModeIsEnabled, HTTPError, ConnectionError) as error:
         reason = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else type(error).__name__
         raise OutputError(f"The Hub cannot be reached ({reason}), so {repo_id} was not uploaded. {kept}") from None
+    except (JSONDecodeError, KeyError):
+        raise OutputError(f"The Hub's answer {NOT_OF_THE_HUB}, so {repo_id} was not uploaded. {kept}") from None

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from phf.corpus.formats.compression import DAMAGE, compression_of, decompressed
 from phf.errors import CorpusError, MissingExtraError
 from phf.storage.content import content_sha256
+from phf.storage.hub import NOT_OF_THE_HUB
 
 REMEDY = "Copy the dataset again, or delete manifest.json and run the command that made the dataset."
 """For a dataset that is not what its manifest says: what is intact of it is kept when it is rebuilt."""
@@ -145,6 +147,8 @@ def reaching(url: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = str(error).partition("\n")[0] or "no details"
+        if isinstance(error, JSONDecodeError):
+            reason = f"the answer {NOT_OF_THE_HUB}"
         raise CorpusError(f"{url} cannot be read ({type(error).__name__}: {reason}).") from error
 
 

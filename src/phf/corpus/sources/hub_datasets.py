@@ -80,7 +80,7 @@ def hub_rows(source: str, choose: Choose, bad: OnBad) -> Iterator[tuple[int, dic
     try:
         with offline_where_unreachable():
             dataset = datasets.load_dataset(hub_name.name, **options)
-    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         hint = _nearby(source) or "."
         raise CorpusError(
             f"There is no file, folder or glob here called '{source}', nor could a Hugging Face dataset of that name be loaded "
