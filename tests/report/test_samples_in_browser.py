@@ -20,13 +20,16 @@ ALIGNED = [sample([f"aligned {i}; "], [0.2 - i / 200], prompt=f"prompt {i} ") fo
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """Two models in one scenario each, of which the first has another one too, and Python."""
+    """Two models in one scenario, by different scorers; the first has another scenario too, of Python."""
     folder = tmp_path_factory.mktemp("report")
     mle = make_run(folder / "mle", "mle", samples=[*MLE, sample(["none"], [None], prompt="unscored ")])
     code = sample(["def f(x):\n", "    return 'x'  # why\n"], [0.0, 0.03])
     code["segment_spans"] = [[{"start": 4, "end": 5, "label": "N802"}], []]
     (mle / "samples" / "code.jsonl").write_text(json.dumps(code) + "\n")
-    write_report([mle, make_run(folder / "aligned", "conditional", samples=ALIGNED)], folder / "report.html")
+    aligned = make_run(folder / "aligned", "conditional", samples=ALIGNED)
+    facts = json.loads((aligned / "provenance.json").read_text())
+    (aligned / "provenance.json").write_text(json.dumps({**facts, "scorer": {"class_name": "Scorer" + 40 * "r"}}))
+    write_report([mle, aligned], folder / "report.html")
     return folder / "report.html"
 
 
