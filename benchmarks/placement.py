@@ -5,8 +5,9 @@
 The corpus is Python's standard library, cut into lines; a line of more than 79 characters is misaligned, and a second column
 has a level by length. Views of one store are opened, and the same number of blocks of 1,024 tokens is read from each in
 random order, by one process; the methods take turns in each round. That every view has all of the text, and as many control
-tokens as it counts, is asserted. What a placement costs in training is the difference per block, against the time that a step
-takes for a block (`train.py`); with data-loading workers, which read ahead, none of it is waited for.
+tokens as it counts, is asserted. Times are of the processor, which other programs disturb less. What a placement costs in
+training is the difference per block, against the time that a step takes for a block (`train.py`); with data-loading workers,
+which read ahead, none of it is waited for.
 """
 
 import argparse
@@ -53,9 +54,9 @@ class Reading:
     name: str
     blocks: Blocks
     opening: list[float]
-    """Seconds to open the view, by round."""
+    """Seconds of the processor to open the view, by round."""
     reading: list[float]
-    """Seconds per block, by round."""
+    """The same per block."""
 
 
 def methods() -> dict[str, Method]:
@@ -100,10 +101,10 @@ def documents(number: int) -> list[tuple[AnnotatedDocument, list[float]]]:
 
 
 def read(reading: Reading, order: np.ndarray) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     for number in order:
         reading.blocks[int(number) % len(reading.blocks)]
-    return (time.perf_counter() - start) / len(order)
+    return (time.process_time() - start) / len(order)
 
 
 def check(reading: Reading, text: int) -> None:
@@ -147,9 +148,9 @@ def main() -> None:
         for number in range(arguments.rounds):
             for reading in readings if number % 2 else readings[::-1]:
                 reading.blocks = Blocks(store.folder, reading.blocks.settings)
-                start = time.perf_counter()
+                start = time.process_time()
                 len(reading.blocks)
-                reading.opening.append(time.perf_counter() - start)
+                reading.opening.append(time.process_time() - start)
                 reading.reading.append(read(reading, order))
         conditional = next(reading for reading in readings if reading.name == "conditional")
         num_segments, num_tokens = store.meta["num_segments"], store.meta["num_tokens"]
