@@ -52,7 +52,7 @@ def test_a_run_without_a_number_is_on_the_page(content, tmp_path):
     text = beside_a_good_run(run, tmp_path)
     assert "2 runs: good, run" in text
     assert ("cut off in its last line" in text) == content.endswith("tok")
-    assert "It has no samples yet." in text
+    assert "It has no samples, or they are not in its folder." in text
 
 
 def test_half_written_last_lines_of_metrics_and_samples_are_left_out_and_noted(tmp_path):

@@ -100,6 +100,14 @@ def test_a_long_line_is_thinned_to_its_extremes():
     assert thinned(points[:MOST_DRAWN]) == points[:MOST_DRAWN]
 
 
+def test_a_long_label_of_the_y_axis_is_in_two_rows_beside_it():
+    label = "mean score of the best prompt, sampled again"
+    root = ElementTree.fromstring(draw(line_chart("t", "x", label, [("a", [(0, 1), (1, 2)])])))
+    rows = [text.text for text in root.iter(f"{SVG}text") if "rotate" in (text.get("transform") or "")]
+    assert rows == ["mean score of the best", "prompt, sampled again"]
+    assert root.get("data-y") == label
+
+
 def test_the_legend_has_each_name_once_and_none_of_single_seeds():
     one = [Point(0, 1.0)]
     series = [

@@ -16,6 +16,8 @@ CHAR = 6.3
 MARGIN = 0.05
 """Of the range of an axis, left free at its ends."""
 LEGEND_ROW = 19
+Y_LABEL_ROW = 15
+MAX_Y_LABEL_CHARS = 35
 LEAST_RANGE = 1e-300
 """Values that are closer together are drawn as if they were equal."""
 MAX_PHASE_CHARS = 32
@@ -53,9 +55,13 @@ class Layout:
     legend: list[tuple[int, int]]
 
     @classmethod
-    def of(cls, upwards: Axis, names: Sequence[str]) -> "Layout":
+    def of(cls, upwards: Axis, y_label: str, names: Sequence[str]) -> "Layout":
         """With room for the labels of the y axis and the names of the legend."""
-        left = 30 + math.ceil(CHAR * max((len(label) for _, label in upwards.ticks), default=1))
+        left = (
+            30
+            + Y_LABEL_ROW * (len(in_rows(y_label)) - 1)
+            + math.ceil(CHAR * max((len(label) for _, label in upwards.ticks), default=1))
+        )
         top, right = 10, WIDTH - 14
         bottom = top + PLOT_HEIGHT
         places, x, y = [], left, bottom + 56
@@ -159,6 +165,15 @@ def _strip(phases: Sequence[Phase], layout: Layout, across: Axis, top: float, he
         y = top + (9 if is_upwards else 13)
         parts.append(f'<text class="phase" x="{x:.1f}" y="{y:.1f}"{turned}>{name}</text>')
     return parts
+
+
+def in_rows(label: str) -> list[str]:
+    """The label of the y axis, in two rows if it is longer than the axis."""
+    if len(label) <= MAX_Y_LABEL_CHARS or " " not in label:
+        return [fit(label, MAX_Y_LABEL_CHARS)]
+    breaks = [index for index, character in enumerate(label) if character == " "]
+    middle = min(breaks, key=lambda index: abs(index - len(label) / 2))
+    return [fit(label[:middle], MAX_Y_LABEL_CHARS), fit(label[middle + 1 :], MAX_Y_LABEL_CHARS)]
 
 
 def fit(name: str, most: int) -> str:

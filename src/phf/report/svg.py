@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from html import escape
 from importlib import resources
 
-from phf.report.axes import Axis, Layout, fit, phases_of, x_axis, y_axis
+from phf.report.axes import Y_LABEL_ROW, Axis, Layout, fit, in_rows, phases_of, x_axis, y_axis
 from phf.report.charts import Chart, Marks, Point, Series
 from phf.text import visible_text
 
@@ -30,7 +30,7 @@ def draw(chart: Chart) -> str:
     """The chart as an <svg> element."""
     across, upwards = x_axis(chart), y_axis(chart)
     entries = _legend_entries(chart)
-    layout = Layout.of(upwards, [name for name, _ in entries])
+    layout = Layout.of(upwards, chart.y_label, [name for name, _ in entries])
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="group" aria-label="{_text(chart.title)}" '
         f'viewBox="0 0 {layout.width} {layout.height}" data-x="{_text(chart.x_label)}" data-y="{_text(chart.y_label)}">',
@@ -86,11 +86,10 @@ def _axes(chart: Chart, layout: Layout, across: Axis, upwards: Axis) -> list[str
         f'<text class="label" x="{middle:.1f}" y="{bottom + 35}" text-anchor="middle">{_text(chart.x_label)}</text>'
     )
     y = (top + bottom) / 2
-    parts.append(
-        f'<text class="label" transform="translate(12 {y:.1f}) rotate(-90)" text-anchor="middle">'
-        f"{_text(chart.y_label)}</text></g>"
-    )
-    return parts
+    for number, row in enumerate(in_rows(chart.y_label)):
+        turned = f"translate({12 + Y_LABEL_ROW * number} {y:.1f}) rotate(-90)"
+        parts.append(f'<text class="label" transform="{turned}" text-anchor="middle">{_text(row)}</text>')
+    return [*parts, "</g>"]
 
 
 def _band(chart: Chart, layout: Layout, upwards: Axis) -> list[str]:

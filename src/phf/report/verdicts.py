@@ -150,7 +150,7 @@ def _of_baseline(runs: Sequence[Run], group: Group, has_others: bool) -> Verdict
 
 def _not_compared(runs: Sequence[Run], group: Group, baseline: str) -> Verdict:
     if not _samples(runs, group):
-        return Verdict("Not compared", "undecided", "It has no samples yet.")
+        return Verdict("Not compared", "undecided", "It has no samples, or they are not in its folder.")
     return Verdict(
         "Not compared",
         "undecided",
