@@ -14,7 +14,9 @@ RECORD, PAGE = "audit.json", "audit.html"
 def write_page(record: Mapping[str, Any], path: Path) -> None:
     """Write the page of the content of `audit.json` atomically. Every text in it is escaped."""
     template = resources.files("phf.audit") / "audit.html.j2"
-    write_text_atomic(path, render(template, audit=record, occurrences=occurrences, settings=_settings(record)))
+    write_text_atomic(
+        path, render(template, scripts=(), audit=record, occurrences=occurrences, settings=_settings(record))
+    )
 
 
 def occurrences(bounds: tuple[int, int]) -> str:

@@ -13,6 +13,9 @@ from phf.errors import MissingExtraError
 from phf.report.svg import draw
 from phf.text import visible_text
 
+CHART_SCRIPTS = ("charts.js",)
+"""What a page with charts needs."""
+
 
 def check_can_render(command: str) -> None:
     """Raises `MissingExtraError` without the library that pages need."""
@@ -20,7 +23,9 @@ def check_can_render(command: str) -> None:
         raise MissingExtraError(command, "jinja2", "report")
 
 
-def render(template: Traversable, styles: Sequence[str] = (), scripts: Sequence[str] = (), **values: Any) -> str:
+def render(
+    template: Traversable, styles: Sequence[str] = (), scripts: Sequence[str] = CHART_SCRIPTS, **values: Any
+) -> str:
     """The page of a template of jinja2, which extends `base.html.j2`, with the filters `number`, `visible` and `svg`.
 
     Args:
@@ -36,7 +41,7 @@ def render(template: Traversable, styles: Sequence[str] = (), scripts: Sequence[
     environment.filters["number"] = format_number
     environment.filters["visible"] = visible_text
     environment.filters["svg"] = draw  # escapes what it is given
-    code = [_file_of_this_folder(name) for name in ("charts.js", *scripts)]
+    code = [_file_of_this_folder(name) for name in scripts]
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         style="".join(_file_of_this_folder(name) for name in ("style.css", "charts.css", *styles)),
         scripts=code,
@@ -49,7 +54,8 @@ def _policy(scripts: Sequence[str]) -> str:
     """What a page may do: show itself, and run these scripts. No request leaves it."""
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{code}'" for code in hashes)
-    return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {allowed}"
+    shown = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    return f"{shown}; script-src {allowed}" if allowed else shown
 
 
 def _file_of_this_folder(name: str) -> str:

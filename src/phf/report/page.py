@@ -13,7 +13,7 @@ from phf.report.charts import Chart
 from phf.report.curves import redteam_curves, training_curves
 from phf.report.export import check_can_export, export
 from phf.report.figures import sample_charts, trade_offs
-from phf.report.html import check_can_render, render
+from phf.report.html import CHART_SCRIPTS, check_can_render, render
 from phf.report.methods import by_task, methods_of
 from phf.report.settings import config_differences
 from phf.report.tables import measures, other_scorers, over_seeds, redteam_rows, table_rows
@@ -70,7 +70,7 @@ def write_report(
     page = render(
         resources.files("phf.report") / "report.html.j2",
         styles=samples.STYLES,
-        scripts=samples.SCRIPTS,
+        scripts=(*CHART_SCRIPTS, *samples.SCRIPTS),
         runs=runs,
         notices=notices,
         parts=[(part, _tables(part)) for part in parts],
