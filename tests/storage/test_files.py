@@ -1,13 +1,16 @@
 """Folders that one job at a time writes, and files that are whole or not there."""
 
 import errno
+import os
 
 import pytest
+import torch
 from filelock import FileLock
+from safetensors.torch import save_file
 
 from phf.errors import OutputError
 from phf.storage import files
-from phf.storage.files import atomic_write, is_unused, only_job, write_text_atomic
+from phf.storage.files import apply_umask, atomic_write, is_unused, only_job, write_text_atomic
 
 
 def test_a_folder_is_held_while_the_block_runs(tmp_path):
@@ -107,3 +110,15 @@ def test_what_cannot_be_appended_whole_is_not_appended(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="lines cannot be written: No space left on device"):
         files.append_atomic(path, b"c\n")
     assert path.read_bytes() == b"a\nb\n"
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_weights_have_the_permissions_of_any_new_file(umask, mode, tmp_path):
+    before = os.umask(umask)
+    try:
+        save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+        apply_umask(tmp_path)
+    finally:
+        os.umask(before)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == mode

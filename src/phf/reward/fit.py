@@ -21,6 +21,7 @@ from phf.evaluation.seeding import seeded
 from phf.labels.label import Label, Rating
 from phf.reward.settings import RewardSettings
 from phf.scorers.transformer.sequence_classifier import longest_input, looks_at_the_end, padded
+from phf.storage.files import apply_umask
 from phf.storage.pretrained import load_model, without_progress_bar, without_warnings
 from phf.storage.reading import without_surrogates
 
@@ -81,6 +82,7 @@ def fit(base: Path, tokenizer: Any, labels: Sequence[Label], settings: RewardSet
         if not math.isfinite(loss) or not all(bool(p.isfinite().all()) for p in model.parameters()):
             raise DivergedError("The reward model's loss or weights are not finite: lower --learning-rate.")
         model.save_pretrained(folder)
+        apply_umask(folder)
         tokenizer.save_pretrained(folder)
     return num_cut
 

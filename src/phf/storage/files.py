@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -149,6 +150,16 @@ def acquire_if_supported(lock: "BaseFileLock", timeout: float | None = None) -> 
 def is_unused(folder: Path) -> bool:
     """Whether nothing has written to `folder` yet: it does not exist, or contains only the remains of a killed job."""
     return not folder.is_dir() or all(path.name == LOCK or path.suffix == ".partial" for path in folder.iterdir())
+
+
+def apply_umask(folder: Path) -> None:
+    """Give the weights in a folder the permissions of any new file: safetensors writes them for their owner alone."""
+    probe = folder / f".{secrets.token_hex(4)}.partial"  # asking for the umask itself would change it for a moment
+    probe.touch()
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    for path in folder.glob("*.safetensors"):
+        path.chmod(mode)
 
 
 def file_sha256(path: Path) -> str:

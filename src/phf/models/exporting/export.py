@@ -17,6 +17,7 @@ from phf.models.exporting.exported_tokenizer import save_tokenizer
 from phf.models.value_head import ValueHead
 from phf.models.vocabulary import end_ids
 from phf.storage.file_list import write_file_list
+from phf.storage.files import apply_umask
 from phf.tokens.document_start import document_start
 
 CERTAIN = 10_000.0
@@ -39,6 +40,7 @@ def export_model(
         partial.mkdir(parents=True)
         lm.generation_config = generation_config(tokenizer, prompting, end_ids(lm, tokenizer))
         lm.save_pretrained(partial)
+        apply_umask(partial)
         save_tokenizer(tokenizer, prompting, partial)
         if value_head is not None:
             weights = io.BytesIO()  # on a full disk, torch.save raises errors other than OSError

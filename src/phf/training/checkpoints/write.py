@@ -12,7 +12,7 @@ from pathlib import Path
 from phf.errors import OutputError
 from phf.runs.layout import CONFIG
 from phf.storage.file_list import write_file_list
-from phf.storage.files import sync_file, write_text_atomic
+from phf.storage.files import apply_umask, sync_file, write_text_atomic
 from phf.training.checkpoints.find import checkpoints, step_of
 
 UNFINISHED = "unfinished"
@@ -57,8 +57,9 @@ class CheckpointWriter:
         name = f"checkpoint-{step}"
         written, place = self.unfinished / name, self.run_dir / name
         write_text_atomic(written / CONFIG, self.configuration, sync=False)
-        write_file_list(written)
         try:
+            apply_umask(written)
+            write_file_list(written)
             if place.exists():  # of a run that was resumed from an earlier one
                 place.rename(self.unfinished / f"replaced-{step}")
             written.rename(place)
