@@ -49,6 +49,8 @@ _TOKEN = re.compile(r"(?:^|[._-])token$", re.IGNORECASE)
 """Keys that may hold a secret, or a token of a text."""
 _OPAQUE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_.-]{16,}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+KEY_PREFIXES = ("hf_", "sk_", "gsk_", "nvapi_", "xai_")
+"""Keys of providers that could be names of environment variables begin like this; those with other characters cannot be."""
 LONGEST_WORD = 20
 """Characters without an underscore in the name of an environment variable that is not written in capitals."""
 
@@ -69,7 +71,7 @@ def redacted(text: str) -> str:
 
 def is_name_of_variable(text: str) -> bool:
     """Whether a text is the name of an environment variable, rather than the key that is in one."""
-    if not _VARIABLE.fullmatch(text) or is_secret(text):
+    if not _VARIABLE.fullmatch(text) or text.startswith(KEY_PREFIXES) or is_secret(text):
         return False
     words = [word for word in text.split("_") if len(word) >= LONGEST_WORD]
     return all(word.isupper() and not any(digit in word for digit in "0123456789") for word in words)
@@ -96,6 +98,8 @@ def _problems(value: Any, path: str, key: str) -> Iterator[tuple[str, str]]:
         if key.endswith("_env"):
             if not is_name_of_variable(value):
                 yield shown, "is not the name of an environment variable, and may be the key itself"
+        elif _IN_URL.search(value) and is_secret(value):
+            yield shown, "holds a user name or password, or a signature, in an address"
         elif is_secret(value) or (_TOKEN.search(key) and _OPAQUE.fullmatch(value)):
             yield shown, "looks like a credential"
         elif _NAMES.search(key):
