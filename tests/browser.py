@@ -107,7 +107,8 @@ def assert_accessible(page, inside=None):
     """No serious fault, wide and narrow, light and dark: by all rules in two of the four, by contrast in the others."""
     for number, (width, colours) in enumerate(SHOWN):
         page.set_viewport_size({"width": width, "height": 900})
-        page.emulate_media(color_scheme=colours)
+        page.emulate_media(color_scheme=colours, reduced_motion="reduce")
+        page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished.catch(() => null)))")
         faults = accessibility_faults(page, None if number < 2 else ["color-contrast"], inside)
         if page.evaluate("document.documentElement.scrollWidth") > width:
             faults.append("wider than the window: wide content must scroll within its own box")

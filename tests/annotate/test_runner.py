@@ -355,8 +355,8 @@ def test_a_compressed_file_is_read_once_for_all_its_shards(tmp_path, monkeypatch
     rows = "".join(json.dumps({"text": f"x = {i:02}\n"}) + "\n" for i in range(20))
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(rows.encode()))
     opened = []
-    real = gzip.open
-    monkeypatch.setattr(gzip, "open", lambda *args: opened.append(args) or real(*args))
+    real = gzip.GzipFile
+    monkeypatch.setattr(gzip, "GzipFile", lambda **settings: opened.append(settings) or real(**settings))
     manifest = annotate([str(tmp_path / "a.jsonl.gz")], SCORER, None, tmp_path / "out", workers=2, shard_bytes=30)
     assert [len(opened), len(manifest.shards)] == [1, 4]
 

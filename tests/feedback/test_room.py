@@ -17,6 +17,8 @@ ALLOWED = {
     "config/derive.py": "fills in keys of the configuration, of which feedback/ is built; it cannot import it",
     "evaluation/held_out/loss.py": "names of the loss on either side of the method's threshold; a gain needs two tokens",
     "report/tables.py": "shows these losses",
+    "report/curves.py": "draws these losses",
+    "playground/cards.py": "says in words what the threshold means",
     "models/exporting/card.py": "warns, in words, of what the tokens besides the best do",
     "models/exporting/card_settings.py": "a setting in words",
     "registry/names.py": "says in a line what unlikelihood does",

@@ -8,6 +8,7 @@ from phf.config import ModelConfig, TokenizerConfig
 from phf.errors import ConfigError
 from phf.models import load_lm, load_tokenizer, pretrained_tokenizer
 from phf.models.exporting.export import export_model
+from phf.storage.file_list import FILE_LIST
 from phf.tokens.tokenizer import encode_plain
 
 CONTROL = ("<|aligned|>", "<|misaligned|>")
@@ -173,5 +174,8 @@ def test_mistakes_name_the_key(settings, message):
 def test_damaged_weights_say_so(tmp_path):
     folder = saved(tmp_path / "m")
     (tmp_path / "m" / "model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(ConfigError, match=r"is damaged: model\.safetensors has 7 bytes instead of"):
+        load_lm(from_folder(folder), tiny_tokenizer(), 32, 0)
+    (tmp_path / "m" / FILE_LIST).unlink()  # a folder of others
     with pytest.raises(ConfigError, match=r"cannot be loaded: Error while deserializing"):
         load_lm(from_folder(folder), tiny_tokenizer(), 32, 0)

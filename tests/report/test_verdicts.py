@@ -22,7 +22,7 @@ def trained(
 ):
     """A run that `phf train` might have left: its samples have this mean score, give or take that of each prompt."""
     (folder / "samples").mkdir(parents=True)
-    generator = np.random.default_rng(len(str(folder)) + seed)
+    generator = np.random.default_rng([len(folder.name), seed, 3])
     prefix = facts.pop("prefix", None)
     config = {
         "dataset": {"conditional_training_config": {"aligned_prefix": "<|a|>"} if prefix else None},

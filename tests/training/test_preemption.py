@@ -63,6 +63,14 @@ def losses(run_dir):
     return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
 
 
+@pytest.fixture
+def nothing_ignored():
+    """Signals as a shell leaves them; under nohup, SIGHUP is ignored, and stays so."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def stop_at(step, signum=signal.SIGTERM):
     def show(shown_step, max_steps, numbers):
         if shown_step == step:
@@ -72,7 +80,7 @@ def stop_at(step, signum=signal.SIGTERM):
 
 
 @pytest.mark.parametrize("sent", ["SIGTERM", "SIGUSR1", "SIGHUP"])
-def test_the_step_is_saved_and_the_resumed_run_is_the_same(config, whole, tmp_path, sent):
+def test_the_step_is_saved_and_the_resumed_run_is_the_same(config, whole, tmp_path, sent, nothing_ignored):
     run_dir, said = tmp_path / "run", []
     with pytest.raises(
         StoppedError, match=f"Stopped by {sent} after step 4: .*/checkpoint-4. Add --resume to continue"

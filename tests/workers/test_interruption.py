@@ -31,6 +31,7 @@ from phf.workers import interruption
 from phf.workers.interruption import ending_on_signals, exit_status
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell is started without
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
 
 interruption.GRACE_SECONDS = {grace}
 with ending_on_signals():
@@ -103,6 +104,7 @@ SENT_WHILE_STARTING = """
 import builtins, os, signal, sys, threading
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
 real_import, real_start = builtins.__import__, threading.Thread.start
 
 def importing(name, *more, **settings):

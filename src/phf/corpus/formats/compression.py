@@ -55,14 +55,16 @@ def decompressed(raw: BinaryIO, compression: str | None, name: str) -> BinaryIO:
     """What a file holds. Reading it raises one of `DAMAGE`, or an `OSError`, if it is damaged or truncated."""
     if compression is None:
         return raw
-    content: Any
+    read_into: Callable[[Any], int]
     if compression == "zst":
-        content = _ZstdFrames(raw, name)
+        read_into = _ZstdFrames(raw, name).readinto
     elif compression == "gz":
-        content = gzip.GzipFile(fileobj=raw, mode="rb")
+        read_into = gzip.GzipFile(
+            fileobj=raw, mode="rb"
+        ).readinto1  # what comes before damage is returned before it is raised
     else:
-        content = _Streams(raw, bz2.BZ2Decompressor if compression == "bz2" else lzma.LZMADecompressor)
-    return cast(BinaryIO, io.BufferedReader(_Bounded(raw, content, name), BUFFER_BYTES))
+        read_into = _Streams(raw, bz2.BZ2Decompressor if compression == "bz2" else lzma.LZMADecompressor).readinto
+    return cast(BinaryIO, io.BufferedReader(_Bounded(raw, read_into, name), BUFFER_BYTES))
 
 
 def damage(place: str, error: BaseException) -> CorpusError:
@@ -73,8 +75,8 @@ def damage(place: str, error: BaseException) -> CorpusError:
 class _Bounded(io.RawIOBase):
     """The content of a compressed file, as far as it is plausible: without lines of hundreds of megabytes, or a huge ratio."""
 
-    def __init__(self, raw: BinaryIO, content: Any, name: str) -> None:
-        self._raw, self._content, self._name = raw, content, name
+    def __init__(self, raw: BinaryIO, read_into: Callable[[Any], int], name: str) -> None:
+        self._raw, self._read_into, self._name = raw, read_into, name
         self._max_ratio = max_ratio()
         self._num_bytes = 0
         self._num_of_line = 0
@@ -84,7 +86,7 @@ class _Bounded(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """As of `io.RawIOBase`. Raises `CorpusError` for what expands too far."""
-        count = int(self._content.readinto(buffer))
+        count = self._read_into(buffer)
         self._num_bytes += count
         newline = bytes(buffer[:count]).rfind(b"\n")
         self._num_of_line = count - newline - 1 if newline >= 0 else self._num_of_line + count
