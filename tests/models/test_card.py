@@ -159,5 +159,5 @@ def test_a_licence_or_language_that_the_hub_would_refuse_is_an_error(arguments, 
 def test_the_example_of_the_card_runs(run, capsys, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", card_of(run), re.DOTALL)
     monkeypatch.chdir(run)
-    exec(code.replace("me/my-model", str(run / "model")).replace("64", "3"))
+    exec(code.replace("64", "3").replace("me/my-model", str(run / "model")))
     assert capsys.readouterr().out.strip()
