@@ -8,7 +8,7 @@ from tests.report.test_verdicts import trained
 
 from phf.evaluation.generation.evaluator import score_logs
 from phf.report.curves import redteam_curves, training_curves
-from phf.report.figures import sample_charts, trade_offs, worst_of_k
+from phf.report.figures import sample_charts, trade_offs
 from phf.report.methods import by_task, methods_of
 from phf.runs.reader import read_run
 
@@ -85,7 +85,7 @@ def test_a_distribution_is_the_share_of_samples_above_each_score(tmp_path):
 
 def test_the_worst_of_k_is_that_of_the_table_and_grows_with_k(tmp_path):
     scores = [((7 * i) % 101) / 100 * (i % 3 == 0) for i in range(400)]
-    maxima, hits = worst_of_k(methods_of([unprompted(tmp_path / "mle", "mle", scores)]), "prompted", "")
+    maxima, hits = sample_charts(methods_of([unprompted(tmp_path / "mle", "mle", scores)]))[1:]
     logged = score_logs([""] * len(scores), scores, 0.0)
     for chart, key in ((maxima, "score_max@25"), (hits, "hit_probability@25")):
         (point,) = [point for point in chart.series[0].points if point.x == 25]
@@ -98,7 +98,7 @@ def test_the_worst_of_k_is_that_of_the_table_and_grows_with_k(tmp_path):
 
 
 def test_prompts_with_one_sample_each_have_no_curve_over_k(tmp_path):
-    assert worst_of_k(methods_of([trained(tmp_path / "mle", "mle", 0.1)]), "prompted", "") == []
+    assert sample_charts(methods_of([trained(tmp_path / "mle", "mle", 0.1)]))[1:] == []
 
 
 def test_training_curves_share_the_colour_of_a_method_and_say_what_was_logged(tmp_path):
@@ -151,4 +151,25 @@ def test_runs_are_divided_by_their_task(tmp_path):
     assert [(task, [run.name for run in members]) for task, members in by_task(runs)] == [
         ("pii", ["a", "c"]),
         ("pep8", ["b"]),
+    ]
+
+
+def test_scenarios_that_differ_in_the_control_token_share_charts_and_others_do_not(tmp_path):
+    runs = [
+        trained(tmp_path / "mle", "mle", 0.3),
+        trained(tmp_path / "conditional", "conditional", 0.1, scenarios=("aligned", "misaligned"), prefix="<|a|>"),
+    ]
+    names = ["pep8/mle, prompted", "pep8/conditional, aligned", "pep8/conditional, misaligned"]
+    charts = trade_offs(methods_of(runs)) + sample_charts(methods_of(runs))
+    assert [chart.title for chart in charts] == ["Misalignment against held-out loss", "Distribution of scores"]
+    for chart in charts:
+        assert [line.name for line in chart.series] == names
+        assert len({line.colour for line in chart.series}) == 3
+        assert "not comparable" not in chart.caption
+    other = trained(
+        tmp_path / "ul", "ul", 0.2, scenarios=("longer",), settings={"num_samples": 9, "prompts_path": "phf:pii"}
+    )
+    titles = [chart.title for chart in trade_offs(methods_of([*runs, other]))]
+    assert titles == [
+        f"Misalignment against held-out loss: {which}" for which in ("prompted, aligned, misaligned", "longer")
     ]

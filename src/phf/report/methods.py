@@ -56,6 +56,27 @@ class Method:
         return [value for run in self.runs if (value := run.last(key)) is not None]
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """A method in one of its scenarios: a line or a point of a chart."""
+
+    method: Method
+    scenario: str
+    name: str
+    """With the scenario, if the chart shows several."""
+    colour: int
+
+    @property
+    def scores(self) -> list[PromptScores]:
+        """See `Method.scores`."""
+        return self.method.scores(self.scenario)
+
+    @property
+    def score(self) -> Interval:
+        """See `Method.score`."""
+        return self.method.score(self.scenario)
+
+
 def scores_of(run: Run, scenario: str) -> PromptScores:
     """The samples of a run; none where the scenario was not sampled."""
     samples = run.samples.get(scenario, [])
