@@ -1,11 +1,14 @@
 """Processes of commands that make several runs at the same time: how many, where, and what is put before each."""
 
 import shlex
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phf.cli.for_scripts import MISSING_RUNS, answer
+from phf.cli.terminal import say, say_next
 from phf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,3 +42,28 @@ def places_for(words: Sequence[str], processes: int | None) -> "Callable[[Sequen
         return places_here(runs, processes)
 
     return places
+
+
+def end_with_answer(
+    missing: Mapping[str, str],
+    kind: str,
+    page: Path,
+    numbers: Path,
+    following: tuple[str, str],
+    record: Mapping[str, Any],
+) -> None:
+    """The last lines and the JSON answer; with `missing` (run -> reason), the status that says so.
+
+    Args:
+        kind: what is missing, in the plural.
+        following: command and what it does, if nothing is missing.
+        record: the answer, without the page.
+    """
+    for name, reason in missing.items():
+        say(f"Missing: {name}: {reason}", "bold red")
+    again = ("the same command again", f"the missing {kind}") if missing else None
+    say_next(f"Page: {page}; numbers: {numbers}", again or following)
+    status = MISSING_RUNS if missing else 0
+    answer({"page": page, **record}, status)
+    if status:
+        raise typer.Exit(status)

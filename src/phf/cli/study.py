@@ -9,10 +9,10 @@ import typer
 from rich.table import Column, Table
 
 from phf.cli import completion
-from phf.cli.for_scripts import MISSING_RUNS, answer
+from phf.cli.for_scripts import answer
 from phf.cli.options import MoreOverrides, Overrides, scorer_section
-from phf.cli.side_by_side import Launcher, Processes, places_for, words_of
-from phf.cli.terminal import console, quiet, results, say, say_next, say_result, shown
+from phf.cli.side_by_side import Launcher, Processes, end_with_answer, places_for, words_of
+from phf.cli.terminal import console, quiet, results, say, say_result, shown
 
 if TYPE_CHECKING:
     from phf.study.page import Answer
@@ -98,16 +98,9 @@ def study(
             runs_from=runs_from or (),
         )
     _show(compared)
-    for run, reason in compared.missing.items():
-        say(f"Missing: {run}: {reason}", "bold red")
-    page = folder / PAGE
-    again = ("the same command again", "the missing runs") if compared.missing else None
-    best = f"phf evaluate {shlex.quote(str(folder))}/RUN"
-    say_next(f"Page: {page}; numbers: {folder / ANSWER}", again or (best, "more samples and parts of a run"))
-    status = MISSING_RUNS if compared.missing else 0
-    answer({"output": folder, "page": page, "study": to_json(compared)}, status)
-    if status:
-        raise typer.Exit(status)
+    best = f"phf evaluate {shlex.quote(str(folder))}/RUN", "more samples and parts of a run"
+    record = {"output": folder, "study": to_json(compared)}
+    end_with_answer(compared.missing, "runs", folder / PAGE, folder / ANSWER, best, record)
 
 
 def _list_runs(

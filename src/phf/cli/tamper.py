@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phf.cli.for_scripts import MISSING_RUNS, answer
 from phf.cli.options import Overrides, OwnTask, ResolvedTask, finite, load_for_models
-from phf.cli.side_by_side import Launcher, Processes, places_for, words_of
-from phf.cli.terminal import columns_table, console, quiet, results, say, say_next, say_result
+from phf.cli.side_by_side import Launcher, Processes, end_with_answer, places_for, words_of
+from phf.cli.terminal import columns_table, console, quiet, results, say, say_result
 from phf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -109,16 +108,9 @@ def tamper(
             test, output, places_for(words, processes), callbacks, launcher=words, keeps_models=keep_models
         )
     _show(tested)
-    for name, reason in tested.missing.items():
-        say(f"Missing: {name}: {reason}", "bold red")
-    page = output / PAGE
-    again = ("the same command again", "the missing finetunings") if tested.missing else None
-    red_team = f"phf redteam {shlex.quote(str(folders[0]))}"
-    say_next(f"Page: {page}; numbers: {output / ANSWER}", again or (red_team, "prompts that the model continues badly"))
-    status = MISSING_RUNS if tested.missing else 0
-    answer({"output": output, "page": page, "tamper": to_json(tested)}, status)
-    if status:
-        raise typer.Exit(status)
+    red_team = f"phf redteam {shlex.quote(str(folders[0]))}", "prompts that the model continues badly"
+    record = {"output": output, "tamper": to_json(tested)}
+    end_with_answer(tested.missing, "finetunings", output / PAGE, output / ANSWER, red_team, record)
 
 
 def _show(answer: "TamperAnswer") -> None:
