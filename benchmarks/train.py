@@ -32,13 +32,13 @@ import torch
 
 from machine import describe_machine
 from tables import markdown_table, write_section
-from train_task import METHODS, Shape, prepare
+from train_task import BEYOND, METHODS, Shape, prepare
 
 HERE = Path(__file__).parent
 SMALL = {"num_layers": 4, "width": 256, "num_heads": 4, "batch_size": 4, "seq_length": 1024}
 GPT2_VOCABULARY = 50_257
 GPT2_SMALL = {"num_layers": 12, "width": 768, "num_heads": 12, "batch_size": 32, "seq_length": 1024}
-NAMES = {"plain": "plain Trainer", "trl": "TRL SFTTrainer", **{method: f"phf {method}" for method in METHODS}}
+NAMES = {"plain": "plain Trainer", "trl": "TRL SFTTrainer", **{method: f"phf {method}" for method in METHODS + BEYOND}}
 CORPUS_TOKENS = {"cpu": 500_000, "cuda": 2_000_000}
 STEPS = {"cpu": 3, "cuda": 20}
 SECONDS_TO_END = 600
@@ -90,7 +90,8 @@ class Contender:
 
 def chosen_groups(arguments: argparse.Namespace) -> list[list[Case]]:
     """The cases that alternate: those of one precision."""
-    names = [name for name in NAMES if name in (arguments.only or NAMES) and (name != "trl" or arguments.trl)]
+    chosen = arguments.only or [name for name in NAMES if name not in BEYOND]
+    names = [name for name in NAMES if name in chosen and (name != "trl" or arguments.trl)]
     groups = [[(name, precision) for name in names] for precision in arguments.precision]
     if arguments.device == "cuda" and "plain" in names:
         groups[-1].append(AS_RELEASED)
@@ -106,7 +107,8 @@ def measure(
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         os.environ["PHF_CACHE"] = str(work / "cache")
-        prepare(work, shape, CORPUS_TOKENS[arguments.device])
+        methods = [name for group in groups for name, _ in group if name in METHODS + BEYOND]
+        prepare(work, shape, CORPUS_TOKENS[arguments.device], methods)
         for cases in groups:
             contenders = []
             for case in cases:
@@ -184,7 +186,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         "tokens/s": lambda row: f"{row['tokens_per_second']:,.0f}",
         "speed against plain": lambda row: ratio(row["speed_against_plain"]),
         "against plain fp16": lambda row: ratio(row["speed_against_released"]),
-        "against phf mle": lambda row: ratio(row["speed_against_mle"]) if row["contender"] in METHODS else "",
+        "against phf mle": lambda row: ratio(row["speed_against_mle"]) if row["contender"] in METHODS + BEYOND else "",
         "peak memory": lambda row: f"{(row['peak_gpu'] or row['peak_resident']) / 2**30:.2f} GiB",
         "waiting": lambda row: f"{row['waiting']:.2%}",
     }
@@ -197,7 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", nargs="*", choices=["float32", "bf16"], help="default: both; on a GPU, bf16")
-    parser.add_argument("--only", nargs="*", choices=list(NAMES), help="default: all")
+    parser.add_argument("--only", nargs="*", choices=list(NAMES), help="default: those of the paper")
     parser.add_argument("--trl", help="Python of an environment that has TRL")
     parser.add_argument("--vocabulary", type=int, default=GPT2_VOCABULARY)
     parser.add_argument("--layers", type=int)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
 
-from train_task import TRAINING, Shape
+from train_task import TRAINING, Shape, named_method
 
 PARTS = {
     "trunk, forward": ("phf.models.module", "ObjectiveLM._trunk"),
@@ -187,7 +187,7 @@ def train_with_phf(work: Path, method: str, precision: str) -> None:
     from phf.training.run import train
 
     chosen = [f"training.bf16={str(precision == 'bf16').lower()}", f"training.fp16={str(precision == 'fp16').lower()}"]
-    config, _ = load_config(task=str(work / "task.yml"), method=method, overrides=chosen)
+    config, _ = load_config(task=str(work / "task.yml"), method=named_method(work, method), overrides=chosen)
     train(config, work / "runs" / f"{method}-{os.getpid()}", announce=lambda message: print(message, flush=True))
 
 

@@ -5,6 +5,7 @@ A token is a character, so text of random characters has as many tokens as chara
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,19 @@ ALPHABET = [*range(0x3400, 0x4DC0), *range(0x4E00, 0xA000), *range(0xAC00, 0xD7A
 """Chinese characters and Korean syllables: 82,000 that no tokenizer changes or splits."""
 EOS = "<|endoftext|>"
 METHODS = ("mle", "conditional", "ul", "awr", "rwr")
+BEYOND = ("quantiles", "masking", "hiding", "two-preferences")
+"""What came after the paper, as far as it changes a step: schedules choose between these."""
+TWO_PREFERENCES = {
+    "dataset": {
+        "conditioning": {
+            "preferences": [
+                {"name": "first", "thresholds": ["p50"]},
+                {"name": "second", "scores_column": "second_scores", "thresholds": ["p50"]},
+            ],
+            "drop_token_fraction": 0.01,
+        }
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +81,8 @@ def write_corpus(path: Path, vocabulary: int, num_tokens: int) -> None:
         while written < num_tokens:
             lengths = [rng.randint(*SEGMENT_TOKENS) for _ in range(rng.randint(*DOCUMENT_SEGMENTS))]
             texts = ["".join(generator.choice(alphabet, length)) for length in lengths]
-            file.write(json.dumps({"texts": texts, "scores": generator.random(len(texts)).tolist()}) + "\n")
+            scores, second = generator.random((2, len(texts))).tolist()
+            file.write(json.dumps({"texts": texts, "scores": scores, "second_scores": second}) + "\n")
             written += sum(lengths) + 1
 
 
@@ -92,10 +107,16 @@ def write_task(work: Path, shape: Shape) -> Path:
     }
     path = work / "task.yml"
     path.write_text(yaml.safe_dump(task), encoding="utf-8")
+    (work / "two-preferences.yml").write_text(yaml.safe_dump(TWO_PREFERENCES), encoding="utf-8")
     return path
 
 
-def prepare(work: Path, shape: Shape, num_tokens: int) -> None:
+def named_method(work: Path, name: str) -> str:
+    """The name or file that `--method` takes."""
+    return str(work / f"{name}.yml") if name == "two-preferences" else name
+
+
+def prepare(work: Path, shape: Shape, num_tokens: int, methods: Sequence[str]) -> None:
     """Everything that contenders read, so that none of them scores or encodes: `task.yml`, `blocks.npy`, `documents.jsonl`.
 
     `blocks.npy` has the very blocks that `phf` trains MLE on, in the order of the corpus.
@@ -106,8 +127,8 @@ def prepare(work: Path, shape: Shape, num_tokens: int) -> None:
     write_tokenizer(work / "tokenizer", shape.vocabulary)
     write_corpus(work / "corpus.jsonl", shape.vocabulary, num_tokens)
     task = write_task(work, shape)
-    for method in METHODS:
-        config, _ = load_config(task=str(task), method=method)
+    for method in dict.fromkeys(("mle", *methods)):
+        config, _ = load_config(task=str(task), method=named_method(work, method))
         config, _ = resolve_percentiles(config, lambda message: None)
         blocks = prepare_data(config, lambda message: None).train
         if method == "mle":
