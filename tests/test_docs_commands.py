@@ -167,10 +167,9 @@ def test_every_number_that_an_objective_logs_is_documented():
 
 
 def test_tables_of_numbers_have_formula_unit_and_direction():
-    headers = re.findall(
-        r"^\| (?:key|class) \|.*", (ROOT / "docs/metrics.md").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    assert len(headers) > 8
+    pages = "\n".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("metrics.md", "redteam.md"))
+    headers = re.findall(r"^\| (?:key|class) \|.*", pages, re.MULTILINE)
+    assert len(headers) > 10
     assert [header for header in headers if not re.search(r"formula.*\| unit \| direction \|$", header)] == []
 
 
