@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.corpus.corpora import put, read, texts
 
-from phf.corpus.formats import compression
+from phf.corpus.formats import compression, parquet_footer
 from phf.errors import ConfigError, CorpusError
 
 CONTENT = b"".join(b'{"text": "%d"}\n' % number for number in range(500))
@@ -136,7 +136,7 @@ def test_a_corpus_that_repeats_itself_is_read(tmp_path):
 
 
 def test_a_parquet_column_that_expands_too_far_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(compression, "MAX_LINE_BYTES", 2**20)
+    monkeypatch.setattr(parquet_footer, "MAX_LINE_BYTES", 2**20)
     monkeypatch.setattr(compression, "MAX_RATIO", 1000)
     pq.write_table(pa.table({"text": ["a" * 2**24]}), tmp_path / "a.parquet", compression="zstd", use_dictionary=False)
     with pytest.raises(CorpusError, match=r"a\.parquet: its column 'text' expands to more than 1,000 times"):

@@ -8,7 +8,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from phf.corpus.parquet_join import ParquetJoiner, read_footer, struct_bytes
+from phf.corpus.formats.parquet_footer import read_footer
+from phf.corpus.formats.thrift import struct_bytes
+from phf.corpus.parquet_join import ParquetJoiner
 
 
 def join_parquet(pieces, output):

@@ -147,3 +147,14 @@ def test_damaged_and_empty_files_say_so(tmp_path):
     pq.write_table(table, tmp_path / "d.parquet")
     with pytest.raises(CorpusError, match="several columns called 'text'"):
         texts(tmp_path / "d.parquet")
+
+
+@pytest.mark.filterwarnings("ignore:Feather V1:DeprecationWarning")
+def test_feather_files_of_version_1_are_read_and_damage_to_them_is_an_error_not_a_crash(tmp_path):
+    table = pa.table({"text": ["a", "b"], "id": ["1", "2"]})
+    feather.write_feather(table, str(tmp_path / "a.feather"), version=1)
+    assert texts(tmp_path / "a.feather") == ["a", "b"]
+    content = (tmp_path / "a.feather").read_bytes()
+    damaged = put(tmp_path / "b.feather", content[:-30] + b"\xff" * 20 + content[-10:])
+    with pytest.raises(CorpusError, match=r"b\.feather: is not a readable Arrow file after row 0: ."):
+        texts(damaged)

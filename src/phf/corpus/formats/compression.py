@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, cast
 
 from phf.errors import ConfigError, CorpusError, MissingExtraError
-from phf.text import visible
 
 MAGIC = {"gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd", "xz": b"\xfd7zXZ\0", "bz2": b"BZh"}
 """Compression -> how its files begin."""
@@ -111,19 +110,6 @@ def max_ratio() -> int:
             f"The environment variable {RATIO_VARIABLE} is {written[:80]!r}; set it to a positive whole number."
         )
     return int(written or MAX_RATIO)
-
-
-def check_parquet(metadata: Any, name: str) -> None:
-    """Raises `CorpusError` for a Parquet file with a column that expands too far; its pages are held in memory."""
-    limit = max_ratio()
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for column in map(group.column, range(group.num_columns)):
-            size = column.total_uncompressed_size
-            if size > MAX_LINE_BYTES and size > limit * max(column.total_compressed_size, 1):
-                raise CorpusError(
-                    f"{name}: its column '{visible(column.path_in_schema)}' expands to more than {limit:,} times its size. If "
-                    f"that is right, set the environment variable {RATIO_VARIABLE} to a larger number."
-                )
 
 
 class _ZstdFrames(io.RawIOBase):

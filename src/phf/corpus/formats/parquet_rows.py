@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from phf.corpus.formats.compression import check_parquet
+from phf.corpus.formats.parquet_footer import check_sizes, row_groups
 from phf.corpus.formats.stored import StoredFile
 from phf.errors import CorpusError
 
@@ -48,19 +48,17 @@ def group_sizes(file: StoredFile, choose: Callable[[list[str]], Sequence[str]] |
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(file.location) as table:
-            metadata, names = table.metadata, table.schema_arrow.names
+        with pq.ParquetFile(file.location) as table, open(file.location, "rb") as content:
+            num_rows, names, groups = table.metadata.num_rows, table.schema_arrow.names, row_groups(content)
     except (pa.ArrowException, OSError, ValueError):
         return []  # reported when it is read
-    if metadata.num_rows != sum(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)):
+    if num_rows != sum(group.num_rows for group in groups):
         return []
     columns = set(names if choose is None else choose(names))
-    sizes = []
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        chunks = map(group.column, range(group.num_columns))
-        num_bytes = sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.partition(".")[0] in columns)
-        sizes.append(GroupSize(group.num_rows, num_bytes))
-    return sizes
+    return [
+        GroupSize(group.num_rows, sum(c.num_bytes for c in group.columns if c.path.partition(".")[0] in columns))
+        for group in groups
+    ]
 
 
 def cut_rows(
@@ -106,9 +104,9 @@ class ParquetRows:
         self._file = file
         self._table = pq.ParquetFile(file.location, pre_buffer=False, buffer_size=BUFFER_BYTES)
         self.names: list[str] = self._table.schema_arrow.names
-        metadata = self._table.metadata
-        check_parquet(metadata, file.location)
-        groups = map(metadata.row_group, range(metadata.num_row_groups))
+        with open(file.location, "rb") as content:
+            groups = row_groups(content)
+        check_sizes(groups, file.location)
         self._rows_before = [0, *accumulate(group.num_rows for group in groups)]
         self._columns: list[str] = []
         self._group = -1

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from phf.corpus.formats.compression import check_parquet
+from phf.corpus.formats import feather_v1
 from phf.corpus.formats.jsonlines import ReadProgress
+from phf.corpus.formats.parquet_footer import check_sizes, row_groups
 from phf.corpus.formats.parquet_rows import BATCH_ROWS, RowSpan, opened_rows
 from phf.corpus.formats.row_policy import BadRowError, Choose, Chosen, OnBad
 from phf.corpus.formats.stored import StoredFile, is_url
@@ -15,7 +16,6 @@ from phf.errors import CorpusError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FEATHER_V1 = b"FEA1"
 KIND_NAMES = {"parquet": "Parquet", "arrow": "Arrow", "orc": "ORC"}
 
 
@@ -37,8 +37,8 @@ def table_rows(
     # Arrow reads a local file by itself, without calling Python for every piece of it
     place: Any = content if is_url(file.location) else file.location
     readers: dict[str, Callable[..., _Batches]] = {
-        "parquet": partial(_parquet, span=span),
-        "arrow": _arrow,
+        "parquet": partial(_parquet, content=content, span=span),
+        "arrow": partial(_arrow, content=content),
         "orc": _orc,
     }
     row = first = 0 if span is None else span.start
@@ -145,7 +145,7 @@ _Batches = Iterator[tuple["pa.RecordBatch", Chosen, int]]
 """Batches, the columns to take of them, and the number of rows in all of them (0: not known)."""
 
 
-def _parquet(place: Any, choose: Choose, file: StoredFile, span: RowSpan | None) -> _Batches:
+def _parquet(place: Any, choose: Choose, file: StoredFile, *, content: BinaryIO, span: RowSpan | None) -> _Batches:
     import pyarrow.parquet as pq
 
     if span is not None:
@@ -155,7 +155,7 @@ def _parquet(place: Any, choose: Choose, file: StoredFile, span: RowSpan | None)
             yield batch, chosen, span.stop - span.start
         return
     with pq.ParquetFile(place) as table:
-        check_parquet(table.metadata, file.location)
+        check_sizes(row_groups(content), file.location)
         file.check_rows(table.metadata.num_rows)
         chosen = _chosen(choose, table.schema_arrow.names, file)
         columns = [*chosen.strict, *chosen.lenient]
@@ -163,24 +163,30 @@ def _parquet(place: Any, choose: Choose, file: StoredFile, span: RowSpan | None)
             yield batch, chosen, table.metadata.num_rows
 
 
-def _arrow(place: Any, choose: Choose, file: StoredFile) -> _Batches:
+def _arrow(place: Any, choose: Choose, file: StoredFile, *, content: BinaryIO) -> _Batches:
     """Arrow IPC files and streams (`datasets` writes streams), and Feather files of both versions."""
     import pyarrow as pa
-    from pyarrow import feather
 
-    content = pa.memory_map(place) if isinstance(place, str) else pa.PythonFile(place, mode="r")
-    magic = content.read(6)
-    content.seek(0)
-    if magic.startswith(FEATHER_V1):
-        table = feather.read_table(content)
-        chosen = _chosen(choose, table.schema.names, file)
-        yield from ((batch, chosen, len(table)) for batch in _cut(table.to_batches()))
-        return
-    is_file = magic == b"ARROW1"
-    with pa.ipc.open_file(content) if is_file else pa.ipc.open_stream(content) as reader:
+    opened = pa.memory_map(place) if isinstance(place, str) else pa.PythonFile(place, mode="r")
+    magic = opened.read(6)
+    opened.seek(0)
+    if magic.startswith(feather_v1.MAGIC):
+        content.seek(0)
+        with feather_v1.as_stream(content) as stream:
+            yield from _ipc(pa.ipc.open_stream(stream), choose, file)
+    elif magic == b"ARROW1":
+        yield from _ipc(pa.ipc.open_file(opened), choose, file)
+    else:
+        yield from _ipc(pa.ipc.open_stream(opened), choose, file)
+
+
+def _ipc(reader: "pa.RecordBatchFileReader | pa.RecordBatchStreamReader", choose: Choose, file: StoredFile) -> _Batches:
+    import pyarrow as pa
+
+    with reader:
         chosen = _chosen(choose, reader.schema.names, file)
-        batches = (reader.get_batch(number) for number in range(reader.num_record_batches)) if is_file else reader
-        for batch in batches:
+        is_file = isinstance(reader, pa.RecordBatchFileReader)
+        for batch in map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader:
             validate(batch, chosen)
             yield from ((piece, chosen, 0) for piece in _cut([batch]))
 
