@@ -3,12 +3,14 @@
 import io
 import random
 import struct
+import tracemalloc
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.corpus.corpora import read, texts
 
+from phf.corpus.formats import parquet_footer
 from phf.corpus.formats.parquet_footer import (
     CHUNK_METADATA,
     COLUMNS,
@@ -142,6 +144,8 @@ def test_whatever_the_bytes_are_a_structure_or_an_error_comes_of_them(path):
         footer, start = read_footer(file)
     content = path.read_bytes()[start:-8]
     assert read_struct(content) == footer
+    assert read_struct(content, {GROUP_ROWS: None}) == {GROUP_ROWS: footer[GROUP_ROWS]}
+    assert read_struct(content, {}) == {}
     rng = random.Random(0)
     refused = 0
     for _ in range(500):
@@ -174,7 +178,19 @@ def test_reasons(content, reason):
         read_struct(content)
 
 
-def test_what_has_no_footer_says_so():
+def test_what_is_not_wanted_takes_no_memory():
+    lists = b"\x19\xfc" + b"\xff\x1f" + b"\0" * (2**12 - 1) + b"\0"  # of 4,095 empty structures
+    tracemalloc.start()
+    assert read_struct(lists, {2: None}) == {}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**16
+
+
+def test_what_has_no_footer_says_so(monkeypatch, path):
     for content in (b"", b"PAR1PAR1", b"PAR1" + b"\0" * 20, b"PAR1" + struct.pack("<I", 99) + MAGIC):
         with pytest.raises(ThriftError, match=r"too short|does not end with a footer"):
             read_footer(io.BytesIO(content))
+    monkeypatch.setattr(parquet_footer, "MAX_FOOTER_BYTES", 100)
+    with pytest.raises(CorpusError, match=r"its footer has \d+ bytes, more than 100"):
+        texts(path)

@@ -6,6 +6,8 @@ The bytes may be anybody's: whatever they are, reading them takes time and memor
 a structure or with a `ThriftError`.
 """
 
+from collections import deque
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 BOOLEANS = (1, 2)
@@ -18,13 +20,20 @@ Struct = dict[int, tuple[int, Any]]
 """Number of a field -> its type and value."""
 
 
+Wanted = Mapping[int, Any]
+"""Number of a field that is kept -> what is kept of it and of the elements of its list; None: all."""
+
+
 class ThriftError(ValueError):
     """Bytes that are not what they should be."""
 
 
-def read_struct(content: bytes) -> Struct:
-    """The structure with which the bytes begin; `struct_bytes` is the inverse. Raises `ThriftError` if there is none."""
-    return _Reader(content).struct(0)
+def read_struct(content: bytes, wanted: Wanted | None = None) -> Struct:
+    """The structure with which the bytes begin; `struct_bytes` is the inverse. Raises `ThriftError` if there is none.
+
+    What is not `wanted` is passed over, and takes no memory.
+    """
+    return _Reader(content).struct(0, wanted)
 
 
 class _Reader:
@@ -32,33 +41,39 @@ class _Reader:
         self._content = content
         self._at = 0
 
-    def struct(self, depth: int) -> Struct:
+    def struct(self, depth: int, wanted: Wanted | None) -> Struct:
         if depth > MAX_DEPTH:
             raise ThriftError(f"values are nested more than {MAX_DEPTH} deep")
         fields: Struct = {}
         number = 0
         while kind := (header := self._byte()) & 15:
             number = number + (header >> 4) if header >> 4 else self._integer()
-            fields[number] = (kind, None if kind in BOOLEANS else self._value(kind, depth + 1))
+            of_field = None if wanted is None else wanted.get(number, {})
+            value = None if kind in BOOLEANS else self._value(kind, depth + 1, of_field)
+            if wanted is None or number in wanted:
+                fields[number] = (kind, value)
         return fields
 
-    def _value(self, kind: int, depth: int) -> Any:
+    def _value(self, kind: int, depth: int, wanted: Wanted | None) -> Any:
         if kind in INTEGERS:
             return self._integer()
         if kind == BINARY:
             return self._take(self._varint())
         if kind == STRUCT:
-            return self.struct(depth)
+            return self.struct(depth, wanted)
         if kind in (LIST, SET):
             header = self._byte()
             count = self._count(header >> 4 if header >> 4 < 15 else self._varint(), depth)
-            return header & 15, [self._value(header & 15, depth + 1) for _ in range(count)]
+            elements = (self._value(header & 15, depth + 1, wanted) for _ in range(count))
+            return header & 15, _kept(elements, wanted)
         if kind == MAP:
             count = self._count(self._varint(), depth)
             kinds = self._byte() if count else 0
-            return kinds, [
-                (self._value(kinds >> 4, depth + 1), self._value(kinds & 15, depth + 1)) for _ in range(count)
-            ]
+            elements = (
+                (self._value(kinds >> 4, depth + 1, wanted), self._value(kinds & 15, depth + 1, wanted))
+                for _ in range(count)
+            )
+            return kinds, _kept(elements, wanted)
         if kind == DOUBLE:
             return self._take(8)
         if kind == BYTE or kind in BOOLEANS:  # booleans in a list
@@ -99,6 +114,11 @@ class _Reader:
             raise ThriftError("it ends in the middle of a value")
         self._at += count
         return self._content[self._at - count : self._at]
+
+
+def _kept(elements: Iterator[Any], wanted: Wanted | None) -> list[Any]:
+    """The elements, read one after the other; none of them if nothing of them is wanted."""
+    return list(deque(elements, maxlen=None if wanted is None or wanted else 0))
 
 
 def struct_bytes(fields: Struct) -> bytes:
