@@ -31,7 +31,7 @@ class ThriftError(ValueError):
 def read_struct(content: bytes, wanted: Wanted | None = None) -> Struct:
     """The structure with which the bytes begin; `struct_bytes` is the inverse. Raises `ThriftError` if there is none.
 
-    What is not `wanted` is passed over, and takes no memory.
+    What is not `wanted` is skipped, and takes no memory.
     """
     return _Reader(content).struct(0, wanted)
 
