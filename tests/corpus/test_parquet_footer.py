@@ -115,16 +115,16 @@ KINDS = (
 
 def test_row_groups_are_those_that_pyarrow_reads(path):
     with path.open("rb") as file:
-        found = row_groups(file)
+        groups = row_groups(file)
     whole = pq.read_metadata(path)
     expected = []
     for group in map(whole.row_group, range(whole.num_row_groups)):
         columns = map(group.column, range(group.num_columns))
         sizes = [ColumnSize(c.path_in_schema, c.total_uncompressed_size, c.total_compressed_size) for c in columns]
         expected.append(RowGroup(group.num_rows, sizes))
-    assert [group.num_rows for group in found] == [30, 20]
-    assert [column.path for column in found[0].columns] == ["text", "tags.list.element"]
-    assert found == expected
+    assert [group.num_rows for group in groups] == [30, 20]
+    assert [column.path for column in groups[0].columns] == ["text", "tags.list.element"]
+    assert groups == expected
 
 
 @pytest.mark.parametrize("change", KINDS)
