@@ -37,5 +37,7 @@ def main(output: Path, models: list[str], overrides: list[str]) -> dict[str, dic
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     words = sys.argv[2:]
     main(Path(sys.argv[1]), [word for word in words if "=" not in word], [word for word in words if "=" in word])

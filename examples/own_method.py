@@ -48,4 +48,6 @@ def main(output: Path, overrides: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     main(Path(sys.argv[1]), sys.argv[2:])

@@ -4,6 +4,7 @@ python examples/own_scorer.py CORPUS OUTPUT
 """
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 from phf.annotate.runner import annotate
@@ -20,13 +21,17 @@ class ShoutingScorer:
 
     def __init__(self, min_letters: int = 2) -> None:
         self.min_letters = min_letters
+        self.unscored: Counter[str] = Counter()  # why texts have no score
 
     def score_texts(self, texts: list[str]) -> list[float | None]:
         """One score per text."""
         return [self._score([character for character in text if character.isalpha()]) for text in texts]
 
     def _score(self, letters: list[str]) -> float | None:
-        return sum(map(str.isupper, letters)) / len(letters) if len(letters) >= self.min_letters else None
+        if len(letters) < self.min_letters:
+            self.unscored["too few letters"] += 1
+            return None
+        return sum(map(str.isupper, letters)) / len(letters)
 
 
 SCORER = {"class_name": "own_scorer:ShoutingScorer", "min_letters": 3}
@@ -46,4 +51,6 @@ def main(corpus: str, output: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     main(sys.argv[1], Path(sys.argv[2]))

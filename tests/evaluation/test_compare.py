@@ -191,6 +191,7 @@ def test_the_baseline_is_the_one_named_or_mle_or_the_first():
     assert choose_baseline(groups, runs) == "mle"  # of two, the one with more seeds
     assert choose_baseline([groups[3], groups[0]], runs) == "y"
     wanted = {"y": "y", "pep8/conditional": "x", "conditional": "x", "mle-1": "mle", "mle-a": "mle-a", "mle": "mle"}
+    wanted["mine/ul.yml"] = "y"
     assert {name: choose_baseline(groups, runs, name) for name in wanted} == wanted
     with pytest.raises(ConfigError, match="--baseline mel: no run or method here has this name"):
         choose_baseline(groups, runs, "mel")

@@ -47,6 +47,7 @@ def test_a_script_can_be_read_at_a_glance_and_says_how_it_is_run(path):
     text = path.read_text(encoding="utf-8")
     assert text.count("\n") < 60
     assert f"python examples/{path.name} " in text
+    assert "sys.exit(__doc__)" in text  # without arguments
 
 
 def test_a_scorer_of_ones_own(tmp_path, capsys):
@@ -57,6 +58,7 @@ def test_a_scorer_of_ones_own(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "   1.0  'BUY NOW! '"
     assert lines[2].split() == ["None", "'A.'"]
+    assert "too few letters" in lines[-2]
     assert lines[-1] == "Worst: b, mean score 1.000"
 
 

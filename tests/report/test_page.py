@@ -291,6 +291,13 @@ def test_runs_of_one_method_are_distinguished(tmp_path):
     assert labels(read_runs(folders)) == ["a (1)", "b", "ul", "a (4)"]
 
 
+def test_a_method_in_a_file_is_called_by_the_name_of_the_file(tmp_path):
+    methods = {"a": "configs/mine.yml", "b": "pep8/awr", "c": "other/mine.yaml", "d": "v1.5"}
+    folders = [make_run(tmp_path / name, method) for name, method in methods.items()]
+    assert labels(read_runs([folders[0], folders[1], folders[3]])) == ["mine", "pep8/awr", "v1.5"]
+    assert labels(read_runs(folders)) == ["a", "pep8/awr", "c", "v1.5"]
+
+
 def test_numbers_by_hand():
     values = (None, float("nan"), 0.0, 3.0, 1234567, 0.000123456, 12345.678, 0.5)
     assert [format_number(v) for v in values] == ["–", "–", "0", "3", "1,234,567", "0.0001235", "12,346", "0.5"]

@@ -62,6 +62,14 @@ def test_two_seeds_of_one_method_get_no_verdict_but_their_spread(tmp_path):
     assert "etter aligned" not in parsed.text
 
 
+def test_a_run_is_not_compared_with_its_own_evaluation(tmp_path):
+    runs = [trained(tmp_path / name, "mle", 0.3) for name in ("evaluate-mle", "mle")]
+    (_, (first,)), (_, (second,)) = model_verdicts(runs)
+    assert (first.word, second.word) == ("Baseline", "Same method")
+    assert second.sentence.startswith("Prompted: mean score 0.3")
+    assert second.sentence.endswith("It was trained like evaluate-mle, so the two are not compared.")
+
+
 def test_one_sentence_a_method_and_scenario(tmp_path):
     runs = [
         trained(tmp_path / method, method, mean, scenarios=("prompted", "other"))

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from phf.config import dump_config, load_config
-from phf.runs.seeds import Training
+from phf.runs.seeds import Training, group_by_seed
 
 RUN = {
     "task": "t",
@@ -87,3 +87,9 @@ def test_a_configuration_that_this_version_cannot_read_is_taken_as_it_is_written
     assert of(**newer).settings != of().settings
     assert Training.of_config("dataset: [") is None
     assert Training.of_config("dataset: {}") is None
+
+
+def test_seeds_of_a_method_in_a_file_are_called_by_the_name_of_the_file():
+    one, other = (of(method="my/own.yml", training={"seed": seed}) for seed in (1, 2))
+    (group,) = group_by_seed(["a", "b"], [one, other])
+    assert (group.name, group.method, group.members) == ("own", "own", [0, 1])

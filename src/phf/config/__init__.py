@@ -4,7 +4,7 @@ Takes files and overrides; returns one typed `Config`, or an error that names fi
 """
 
 from phf.config.files import dump_config, load_config, parse_config, saved_config, shipped_files
-from phf.config.labels import run_labels
+from phf.config.labels import method_label, run_labels
 from phf.config.schema import (
     ConditionalTrainingConfig,
     ConditioningConfig,
@@ -43,6 +43,7 @@ __all__ = [
     "TrainingConfig",
     "dump_config",
     "load_config",
+    "method_label",
     "parse_config",
     "run_labels",
     "saved_config",

@@ -1,4 +1,4 @@
-"""Short names of what a run trains, for its folder and for experiment trackers."""
+"""Short names of what a run trains, for its folder, for pages and for experiment trackers."""
 
 from pathlib import Path
 
@@ -10,7 +10,12 @@ def run_labels(config: Config) -> list[str]:
     return [_short(source) for source in (config.task, config.size, config.method) if source]
 
 
+def method_label(method: str) -> str:
+    """What people read: pep8/awr for a shipped method, mine for the file configs/mine.yml."""
+    path = Path(method)
+    return path.stem if path.suffix in (".yml", ".yaml") else method
+
+
 def _short(source: str) -> str:
     """pep8-pretrain for pep8/pretrain, my_task for configs/my_task.yml."""
-    path = Path(source)
-    return path.stem if path.suffix in (".yml", ".yaml") else source.replace("/", "-")
+    return method_label(source).replace("/", "-")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from phf.config import method_label
 from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
 from phf.runs.seeds import Group
@@ -121,7 +122,7 @@ def choose_baseline(groups: Sequence[Group], runs: Sequence[str], name: str | No
         if name == group.name or name in (runs[index] for index in group.members):
             return group.name
     for group in by_size:
-        if name in (group.method, group.method.rpartition("/")[2]):
+        if method_label(name) in (group.method, group.method.rpartition("/")[2]):
             return group.name
     known = dict.fromkeys(name for group in groups for name in (group.name, group.method))
     raise ConfigError(f"--baseline {name}: no run or method here has this name. {did_you_mean(name, known)}")

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from phf.config import Config, dump_config
+from phf.config import Config, dump_config, method_label
 from phf.config.differences import differences
 from phf.config.meaning import configuration_differences
 from phf.errors import ConfigError, OutputError
@@ -104,7 +104,7 @@ def keep(job: Job, answer: Answer) -> None:
     settings = job.settings
     # runs that differ in the seed alone are taken together by this name
     how = f"refreshed: {settings.rounds} x {settings.samples} samples, share {settings.share:g}"
-    method = f"{start.config.method or 'run'}, {how}"
+    method = f"{method_label(start.config.method or 'run')}, {how}"
     writer.write_config(start.config.model_copy(update={"method": method}))
     shutil.rmtree(output / SAMPLES, ignore_errors=True)
     shown = [number for number in range(len(answer.records)) if number <= answer.result]

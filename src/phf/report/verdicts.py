@@ -113,6 +113,7 @@ def model_verdicts(runs: Sequence[Run], baseline: str | None = None) -> list[tup
     if not groups:
         return []
     first = chosen_baseline(models, baseline)
+    baseline_group = next(group for group in groups if group.name == first)
     comparisons = compared(models, baseline)
     said = []
     for group in groups:
@@ -121,7 +122,7 @@ def model_verdicts(runs: Sequence[Run], baseline: str | None = None) -> list[tup
         sentences += [Verdict("No result", "undecided", f"It {problem}.") for problem in problems]
         if group.name == first and len(problems) < len(group.members):
             sentences.insert(0, _of_baseline(models, group, len(groups) > 1))
-        said.append((group.name, sentences or [_not_compared(models, group, first)]))
+        said.append((group.name, sentences or [_not_compared(models, group, baseline_group)]))
     return said
 
 
@@ -136,6 +137,11 @@ def _judge(one: Compared) -> Verdict:
 
 
 def _of_baseline(runs: Sequence[Run], group: Group, has_others: bool) -> Verdict:
+    return Verdict("Baseline" if has_others else "Alone", "undecided", _numbers(runs, group))
+
+
+def _numbers(runs: Sequence[Run], group: Group) -> str:
+    """A sentence of its mean scores and held-out loss."""
     numbers = []
     for scenario, scores in _samples(runs, group).items():
         mean, low, high = over_seeds([of_run for of_run in scores if of_run.scored()[1].size])
@@ -145,16 +151,19 @@ def _of_baseline(runs: Sequence[Run], group: Group, has_others: bool) -> Verdict
     if bits := _bits(runs, group):
         numbers.append(f"held-out bits per byte {student_interval(bits).mean:.4g}")
     said = "; ".join(numbers) or "nothing was measured yet"
-    return Verdict("Baseline" if has_others else "Alone", "undecided", f"{said[0].upper()}{said[1:]}.")
+    return f"{said[0].upper()}{said[1:]}."
 
 
-def _not_compared(runs: Sequence[Run], group: Group, baseline: str) -> Verdict:
+def _not_compared(runs: Sequence[Run], group: Group, baseline: Group) -> Verdict:
     if not _samples(runs, group):
         return Verdict("Not compared", "undecided", "It has no samples, or they are not in its folder.")
+    if _is_same_method(runs, baseline, group):
+        why = f" It was trained like {baseline.name}, so the two are not compared."
+        return Verdict("Same method", "undecided", _numbers(runs, group) + why)
     return Verdict(
         "Not compared",
         "undecided",
-        f"It has no scenario in common with {baseline}: the same settings and the same scorer, of another method or seed.",
+        f"It has no scenario in common with {baseline.name}: one with the same settings and the same scorer.",
     )
 
 

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from phf.config import method_label
 from phf.errors import CorpusError, PhfError
 from phf.runs.layout import CONFIG, METRICS, PROVENANCE, SAMPLES, samples_file
 from phf.runs.seeds import Training
@@ -51,8 +52,8 @@ class Run:
 
     @property
     def method(self) -> str:
-        """The method it was trained with; for an evaluated model, its name."""
-        return str(self.provenance.get("method") or self.name)
+        """The method it was trained with, without the path of its file; for an evaluated model, its name."""
+        return method_label(str(self.provenance.get("method") or self.name))
 
     @property
     def kind(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from phf.config import saved_config
+from phf.config import method_label, saved_config
 from phf.config.meaning import lasting_meaning_of
 from phf.errors import ConfigError
 from phf.runs.layout import CONFIG, run_of_model
@@ -105,7 +105,9 @@ def group_by_seed(
             groups.append([index])
     firsts = [group[0] for group in groups]
     methods = [
-        (training.method if (training := trainings[first]) is not None else None) or (methods or names)[first]
+        method_label(
+            (training.method if (training := trainings[first]) is not None else None) or (methods or names)[first]
+        )
         for first in firsts
     ]
     called = []
