@@ -2,20 +2,27 @@
 
     python benchmarks/results.py runs/objectives-pii-emails-tiny [more folders of studies] [--write] [--page docs/beyond.md]
 
-Reads `study.json` and `report.html` of each folder; trains and measures nothing. `--write` puts the text between the markers
-of the study into docs/results.md, or into another page of docs/ (a study without markers is appended), its figures into
-docs/results/ as SVG, and its `study.json` next to them.
+Reads `study.json` of each folder, by whichever version of phf it was written; trains and measures nothing. `--write` puts the
+text between the markers of the study into docs/results.md, or into another page of docs/ (a study without markers is appended),
+its figures into docs/results/ as SVG, drawn by the code that draws them on the page of the study, and its `study.json` next to
+them.
 """
 
 import argparse
-import html
 import json
+import math
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+from phf.report.charts import Chart
 from phf.report.svg import standalone
+from phf.statistics import Interval
+from phf.study.analyse import ArmResult, TaskResult
+from phf.study.attacks import AttackedArm, AttackedTask
+from phf.study.gap import GapResult, ScoredTwice
+from phf.study.page import charts_of
 from tables import markdown_table, write_section
 
 PAGE = Path(__file__).parents[1] / "docs/results.md"
@@ -23,8 +30,8 @@ FIGURES = PAGE.with_suffix("")
 METRICS = {"distinct-2-grams": "distinct 2-grams", "Self-BLEU-5": "Self-BLEU-5", "compilability": "compiles"}
 """Columns for the metrics of the samples that are shown, if the study has them."""
 HELD_OUT = "Held-out against trained-on score"
-SVG = re.compile(r"<svg .*?</svg>", re.DOTALL)
-TITLE = re.compile(r'<dc:title>(.*?)</dc:title>|<svg [^>]*?aria-label="(.*?)"')
+FROM_START = re.compile(r"-from-[0-9.]+$")
+"""End of the name of an arm with a switch."""
 
 
 def interval(value: dict[str, float | None], digits: int = 4) -> str:
@@ -129,6 +136,70 @@ def held_out_table(result: dict[str, Any]) -> str:
     return markdown_table(header, rows)
 
 
+def known(value: dict[str, float | None]) -> Interval:
+    """An interval of `study.json`; NaN for what is not known."""
+    return Interval(*(math.nan if value[key] is None else value[key] for key in ("mean", "low", "high")))
+
+
+def drawn(answer: dict[str, Any]) -> list[Chart]:
+    """The charts of the page, from what `study.json` has of the values in them."""
+    results = [
+        TaskResult(task["task"], task["scenario"], task["baseline"], [arm_of(arm) for arm in task["arms"]], [])
+        for task in answer["tasks"]
+    ]
+    gaps = [
+        GapResult(
+            *(gap[key] for key in ("task", "scenario", "baseline", "trained_on", "held_out")),
+            [
+                ScoredTwice(
+                    arm["name"], arm["seeds"], [], [], known(arm["trained_on_score"]), known(arm["held_out_score"])
+                )
+                for arm in gap["arms"]
+            ],
+            [],
+        )
+        for gap in answer.get("held_out_scorers", [])
+    ]
+    attacks = [
+        AttackedTask(
+            attack["task"],
+            attack["baseline"],
+            [
+                AttackedArm(
+                    arm["name"],
+                    arm["seeds"],
+                    [],
+                    [known(one) for one in arm["rounds"]],
+                    known(arm["gain"]),
+                    known(arm["pool"]),
+                )
+                for arm in attack["arms"]
+            ],
+            [],
+        )
+        for attack in answer["redteam"]
+    ]
+    return charts_of(results, gaps, attacks)
+
+
+def arm_of(arm: dict[str, Any]) -> ArmResult:
+    """One arm of `study.json`, without its samples."""
+    return ArmResult(
+        name=arm["name"],
+        seeds=arm["seeds"],
+        scores=[],
+        score=known(arm["score"]),
+        bits=arm["bits_per_byte_of_seeds"],
+        bits_per_byte=known(arm["bits_per_byte"]),
+        measures={},
+        metrics={},
+        thresholds=arm["thresholds"],
+        switch_point=arm["switch_point"],
+        from_start=FROM_START.sub("", arm["name"]) if arm["switch_point"] else arm["name"],
+        dominated_by=arm["dominated_by"],
+    )
+
+
 def section(folder: Path, figures: dict[str, str]) -> str:
     """The text of one study. `figures`: title of a figure -> its file."""
     answer = json.loads((folder / "study.json").read_text(encoding="utf-8"))
@@ -161,17 +232,14 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
     for folder in options.folders:
-        drawings = SVG.findall((folder / "report.html").read_text(encoding="utf-8"))
-        titles = [html.unescape("".join(TITLE.findall(drawing)[0])) for drawing in drawings]
-        figures = {title: f"{folder.name}-{index}.svg" for index, title in enumerate(titles, 1)}
+        charts = drawn(json.loads((folder / "study.json").read_text(encoding="utf-8")))
+        figures = {chart.title: f"{folder.name}-{index}.svg" for index, chart in enumerate(charts, 1)}
         text = section(folder, figures)
         print(text)
         if options.write:
             FIGURES.mkdir(exist_ok=True)
-            for name, drawing in zip(figures.values(), drawings, strict=True):
-                is_ours = 'class="chart"' in drawing  # pages of version 0.1 have drawings of matplotlib
-                content = standalone(drawing) if is_ours else f"{drawing}\n"
-                (FIGURES / name).write_text(content, encoding="utf-8")
+            for name, chart in zip(figures.values(), charts, strict=True):
+                (FIGURES / name).write_text(standalone(chart, follows_colours=True), encoding="utf-8")
             shutil.copyfile(folder / "study.json", FIGURES / f"{folder.name}.json")
             write_section(options.page, f"results.py {folder.name}", text)
 

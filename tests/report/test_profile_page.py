@@ -1,7 +1,6 @@
 """The page of a profile: the numbers of profile.json, and text of the corpus only as text."""
 
 import pytest
-from tests.browser import assert_accessible
 from tests.report.test_page import HOSTILE, Page, has_only_our_scripts
 
 from phf.corpus.dataset import write_shard
@@ -66,11 +65,3 @@ def test_bars_are_named_by_their_bins_and_coloured_by_their_side():
         ("ends above 0.25", [(2, 0.25)]),
     ]
     assert [chart.name_of(x) for x in (0.0, 1.0, 2.0)] == ["0", "0 to 0.25", "0.25 to 1"]
-
-
-@pytest.mark.browser
-def test_the_page_of_a_profile_is_accessible(tmp_path, open_page):
-    page_of(tmp_path, documents(), percentiles=[50])
-    page = open_page(tmp_path / "profile.html")
-    assert page.locator("svg.chart [data-points]").count() >= 2
-    assert_accessible(page)

@@ -56,7 +56,7 @@ def test_every_line_can_be_reached_and_has_a_name():
 def test_hostile_names_stay_text(name):
     line = Line(name, [(0.0, 1.0, 0.5, 1.5), (1.0, 2.0, 1.5, 2.5)])
     chart = interval_chart(name, name, name, [line], Band(name, 1.0, 0.5, 1.5), x_labels={0.0: name, 1.0: "b"})
-    for svg in (draw(chart), standalone(draw(chart))):
+    for svg in (draw(chart), standalone(chart), standalone(chart, follows_colours=True)):
         root = ElementTree.fromstring(svg)
         assert {element.tag for element in root.iter()} <= {
             f"{SVG}{tag}" for tag in ("svg", "g", "path", "rect", "text", "style")

@@ -46,6 +46,7 @@ Prefer = Annotated[
         "worst, none, or a number from 1."
     ),
 ]
+Export = Annotated[Path | None, typer.Option(help="Folder for each figure as CSV, SVG and PNG, and each table as CSV.")]
 MoreOverrides = Annotated[list[str] | None, typer.Argument(hidden=True, autocompletion=completion.overrides)]
 
 SCORER_FORM = "Write it like {class_name: NAME, key: value}."
@@ -56,6 +57,12 @@ def finite(option: typer.CallbackParam, value: float | None) -> float | None:
     if value is not None and not math.isfinite(value):
         raise ConfigError(f"{option.opts[0]} {value}: it must be a finite number.")
     return value
+
+
+def say_exported(to: Path | None) -> None:
+    """Where the files of --export are."""
+    if to is not None:
+        say(f"Figures and tables: {to}")
 
 
 def scorer_section(text: str, option: str = "--scorer") -> dict[str, Any]:

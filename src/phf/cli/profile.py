@@ -9,12 +9,12 @@ import typer
 
 from phf.cli import completion
 from phf.cli.for_scripts import answer
-from phf.cli.options import finite, scorer_section
+from phf.cli.options import Export, finite, say_exported, scorer_section
 from phf.cli.terminal import console, quiet, results, say, say_next
 from phf.errors import ConfigError, MissingExtraError
 
 OF_ESTIMATES = ("scorer", "segment", "sample", "text_column")
-OF_PROFILES = ("scores_column", "threshold", "percentile", "level", "by", "tokenizer")
+OF_PROFILES = ("scores_column", "threshold", "percentile", "level", "by", "tokenizer", "export")
 
 
 def profile(
@@ -42,6 +42,7 @@ def profile(
     sample: Annotated[int, typer.Option(min=2, help="With --estimate: documents to score.")] = 200,
     text_column: Annotated[str | None, typer.Option(help="With --estimate: column of the text.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the files; default: the dataset's own.")] = None,
+    export: Export = None,
 ) -> None:
     """See the scores of an annotated dataset, or what annotating a corpus will cost."""
     for name in OF_PROFILES if estimate else OF_ESTIMATES:
@@ -59,7 +60,8 @@ def profile(
     from phf.profile.files import write_estimate, write_profile
     from phf.profile.measure import LEVELS, profile_dataset
     from phf.profile.show import show_estimate, show_profile
-    from phf.report.profile_page import write_profile_page
+    from phf.report.export import check_can_export
+    from phf.report.profile_page import export_profile, write_profile_page
 
     if estimate:
         if scorer is None:
@@ -74,6 +76,7 @@ def profile(
         return
     if level not in (None, *LEVELS):
         raise ConfigError(f"--level {level}: it must be document or segment.")
+    check_can_export("phf profile", export)
     with working(console, "Reading") as show:
         profiled = profile_dataset(
             dataset,
@@ -94,9 +97,12 @@ def profile(
         note = note or str(error)
     if note is not None:
         say(note, "yellow")
+    if export is not None:
+        export_profile(profiled, export)
+    say_exported(export)
     override = shlex.quote(f"dataset.datasets=[{json.dumps(dataset, ensure_ascii=False)}]")
     say_next(
         "Nothing was written." if folder is None else f"Written to {folder}",
         (f"phf train --task TASK --method METHOD --override {override}", "a model trained on it"),
     )
-    answer({"output": folder, "profile": profiled.to_json()})
+    answer({"output": folder, "export": export, "profile": profiled.to_json()})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from phf.cli.for_scripts import answer
-from phf.cli.options import MoreOverrides, Overrides, finite
+from phf.cli.options import Export, MoreOverrides, Overrides, finite, say_exported
 from phf.cli.terminal import console, quiet, results, say, say_next
 
 
@@ -45,6 +45,7 @@ def refresh(
     kl_samples: Annotated[int, typer.Option(min=2, help="Samples that KL is estimated from.")] = 512,
     kl_tokens: Annotated[int, typer.Option(min=1, help="Tokens at which these are cut off.")] = 64,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of samples, documents and training.")] = 0,
+    export: Export = None,
 ) -> None:
     """Train a model on with its own samples, scored, for some rounds; watch KL."""
     quiet()
@@ -80,13 +81,14 @@ def refresh(
         is_shown = shows_bars(console)
         details = heartbeat(console, lambda text: progress.doing(shown[0], text)) if is_shown else nullcontext()
         with details:
-            refreshed = refresh_run(run, output, settings, callbacks, [*(override or []), *(more or [])])
+            refreshed = refresh_run(run, output, settings, callbacks, [*(override or []), *(more or [])], export)
     show_refresh(refreshed, results)
     for note in notes_of(refreshed):
         say(note, "yellow")
+    say_exported(export)
     result = shlex.quote(str(output))
     say_next(
         f"The result is in {output}: model, refresh.json, report.html",
         (f"phf evaluate {result}", "more samples and parts"),
     )
-    answer({"output": output, "page": output / PAGE, "refresh": to_json(refreshed)})
+    answer({"output": output, "page": output / PAGE, "export": export, "refresh": to_json(refreshed)})

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from phf.cli.for_scripts import answer
+from phf.cli.options import Export, say_exported
 from phf.cli.terminal import console, say, say_next
 
 
@@ -13,7 +14,7 @@ def report(
     run_dirs: Annotated[
         list[Path], typer.Argument(help="Folders of phf train, evaluate, redteam or quickstart; others are skipped.")
     ],
-    output: Annotated[Path, typer.Option(help="The HTML page.")] = Path("report.html"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML page.")] = Path("report.html"),
     baseline: Annotated[
         str | None, typer.Option(help="Method or run that the others are compared with; default: MLE, or the first.")
     ] = None,
@@ -24,9 +25,7 @@ def report(
             min=0,
         ),
     ] = None,
-    export: Annotated[
-        Path | None, typer.Option(help="Folder for each figure as CSV, SVG and PNG, and each table as CSV.")
-    ] = None,
+    export: Export = None,
 ) -> None:
     """Put runs on one page."""
     from phf.cli.working import working
@@ -36,7 +35,6 @@ def report(
         notices = write_report(run_dirs, output, baseline, samples_mb, export)
     for notice in notices:
         say(notice, "yellow")
-    if export is not None:
-        say(f"Figures and tables: {export}")
+    say_exported(export)
     say_next(f"Report: {output}", ("phf evaluate RUNS", "more samples and parts, to put on it"))
     answer({"output": output, "export": export})

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from phf.cli import completion
 from phf.cli.for_scripts import answer
-from phf.cli.options import MoreOverrides, Overrides, scorer_section
+from phf.cli.options import Export, MoreOverrides, Overrides, say_exported, scorer_section
 from phf.cli.side_by_side import Launcher, Processes, end_with_answer, places_for, words_of
 from phf.cli.terminal import console, quiet, results, say, say_result, shown
 
@@ -56,6 +56,7 @@ def study(
             help="Folder of another study: runs that it has trained in the same way are used, not trained again."
         ),
     ] = None,
+    export: Export = None,
     processes: Processes = None,
     launcher: Launcher = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate, list the runs, and stop.")] = False,
@@ -96,10 +97,12 @@ def study(
             launcher=words,
             overrides=overrides,
             runs_from=runs_from or (),
+            export_to=export,
         )
     _show(compared)
+    say_exported(export)
     best = f"phf evaluate {shlex.quote(str(folder))}/RUN", "more samples and parts of a run"
-    record = {"output": folder, "study": to_json(compared)}
+    record = {"output": folder, "export": export, "study": to_json(compared)}
     end_with_answer(compared.missing, "runs", folder / PAGE, folder / ANSWER, best, record)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phf.cli.options import Overrides, OwnTask, ResolvedTask, finite, load_for_models
+from phf.cli.options import Export, Overrides, OwnTask, ResolvedTask, finite, load_for_models, say_exported
 from phf.cli.side_by_side import Launcher, Processes, end_with_answer, places_for, words_of
 from phf.cli.terminal import columns_table, console, quiet, results, say, say_result
 from phf.errors import ConfigError
@@ -57,6 +57,7 @@ def tamper(
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the finetuned models, which are worse on purpose.")
     ] = False,
+    export: Export = None,
     processes: Processes = None,
     launcher: Launcher = None,
 ) -> None:
@@ -105,11 +106,18 @@ def tamper(
     with study_progress(console) as progress, heartbeat(console, progress.doing):
         callbacks = Callbacks(say, progress.doing, progress.show)
         tested = run_test(
-            test, output, places_for(words, processes), callbacks, launcher=words, keeps_models=keep_models
+            test,
+            output,
+            places_for(words, processes),
+            callbacks,
+            launcher=words,
+            keeps_models=keep_models,
+            export_to=export,
         )
     _show(tested)
+    say_exported(export)
     red_team = f"phf redteam {shlex.quote(str(folders[0]))}", "prompts that the model continues badly"
-    record = {"output": output, "tamper": to_json(tested)}
+    record = {"output": output, "export": export, "tamper": to_json(tested)}
     end_with_answer(tested.missing, "finetunings", output / PAGE, output / ANSWER, red_team, record)
 
 

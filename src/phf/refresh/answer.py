@@ -10,6 +10,7 @@ from phf.refresh.measure import KL
 from phf.refresh.record import RoundRecord, interval_of
 from phf.refresh.settings import RefreshSettings
 from phf.report.charts import Chart, Line, interval_chart
+from phf.report.export import export
 from phf.report.html import render
 from phf.runs.writer import write_json
 from phf.statistics import Interval
@@ -83,9 +84,13 @@ def stopped_because(record: RoundRecord, settings: RefreshSettings) -> str | Non
     )
 
 
-def write_answer(answer: Answer, output: Path) -> None:
-    """Both files, atomically. Nothing in them depends on how often the refresh was interrupted."""
+def write_answer(answer: Answer, output: Path, export_to: Path | None = None) -> None:
+    """Both files, atomically. Nothing in them depends on how often the refresh was interrupted.
+
+    `export_to`: a folder for the figures of the page and its tables as files.
+    """
     write_json(output / ANSWER, to_json(answer))
+    charts = _charts(answer)
     page = render(
         resources.files("phf.refresh") / "refresh.html.j2",
         answer=answer,
@@ -94,9 +99,29 @@ def write_answer(answer: Answer, output: Path) -> None:
         columns=[(score_name(key), key) for key in answer.score_keys],
         rows=[row(answer, record) for record in answer.records],
         metrics=_metrics(answer),
-        charts=_charts(answer),
+        charts=charts,
     )
     write_text_atomic(output / PAGE, page)
+    if export_to is not None:
+        export([(chart.title, chart) for chart in charts], _tables(answer), export_to)
+
+
+def _tables(answer: Answer) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The tables as rows of plain values; an interval is a tuple."""
+    rounds = [
+        {
+            "round": record["round"],
+            "is_result": record["round"] == answer.result,
+            "kl": interval_of(record, KL),
+            **{key: interval_of(record, key) for key in answer.score_keys},
+            LOSS: interval_of(record, LOSS),
+            **{key: values[number] for key, values in _metrics(answer)},
+            **({"used": record["samples"]["used"], "drawn": record["samples"]["drawn"]} if record["samples"] else {}),
+            **({key: record["training"][key] for key in ("share", "steps", "tokens")} if record["training"] else {}),
+        }
+        for number, record in enumerate(answer.records)
+    ]
+    return [("rounds", rounds)]
 
 
 def to_json(answer: Answer) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from phf.refresh.record import ROUND, RoundRecord
 from phf.refresh.rounds import Callbacks, Job, finished_round, measured_start, tokens_per_step
 from phf.refresh.settings import RefreshSettings
 from phf.refresh.start import Start, chosen_scenario, open_run
+from phf.report.export import check_can_export
 from phf.report.html import check_can_render
 from phf.runs.layout import MODEL, SAMPLES
 from phf.runs.writer import RunWriter
@@ -40,14 +41,21 @@ COMMAND = "phf refresh"
 
 
 def refresh_run(
-    run: Path, output: Path, settings: RefreshSettings, callbacks: Callbacks, overrides: Sequence[str] = ()
+    run: Path,
+    output: Path,
+    settings: RefreshSettings,
+    callbacks: Callbacks,
+    overrides: Sequence[str] = (),
+    export_to: Path | None = None,
 ) -> Answer:
     """Make the rounds that are missing in `output`, and write the answer; returns it.
 
-    A refresh that was interrupted, anywhere, continues as if it had not been. Raises an error before anything is sampled for a
+    A refresh that was interrupted, anywhere, continues as if it had not been. `export_to`: a folder for figures and tables,
+    see `phf.report.export`. Raises an error before anything is sampled for a
     run that cannot be refreshed, and `OutputError` for a folder with something else in it.
     """
     check_can_render(COMMAND)
+    check_can_export(COMMAND, export_to)
     settings.check()
     refuse_others(output)
     callbacks = replace(callbacks, announce=_once(callbacks.announce))
@@ -66,7 +74,7 @@ def refresh_run(
             stopped = stopped_because(records[-1], settings)
         answer = Answer(start.name, str(start.run_dir), job.scenario, settings, records, stopped, output / MODEL)
         keep(job, answer)
-        write_answer(answer, output)
+        write_answer(answer, output, export_to)
     return answer
 
 

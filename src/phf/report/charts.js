@@ -15,6 +15,8 @@
     document.querySelectorAll(".is-shown").forEach((shown) => shown.classList.remove("is-shown"));
   };
 
+  addEventListener("resize", () => hide()); // the chart is elsewhere now
+
   const show = (chart, series, index) => {
     hide();
     const [x, y, xSaid, ySaid] = points(series)[index];

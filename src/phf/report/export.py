@@ -1,17 +1,17 @@
-"""The figures and tables of a report as files: CSV for each, and SVG and PNG of each figure."""
+"""The figures and tables of a page as files: CSV for each, and SVG and PNG of each figure."""
 
 import csv
 import importlib.util
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from phf.errors import MissingExtraError
 from phf.report.charts import Chart
 from phf.report.png import write_png
-from phf.report.svg import draw, standalone
+from phf.report.svg import standalone
 from phf.storage.files import write_text_atomic, writing
 from phf.text import visible
 
@@ -19,42 +19,58 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 """A text that begins with one of these is a formula to a spreadsheet."""
 
 
-def check_can_export(to: Path) -> None:
-    """Make the folder. Raises `MissingExtraError` without the library that draws PNG, `OutputError` for no folder."""
+def check_can_export(command: str, to: Path | None) -> None:
+    """Make the folder, if there is one. Raises `MissingExtraError` without the library that draws PNG, `OutputError` where it
+    cannot be made."""
+    if to is None:
+        return
     if importlib.util.find_spec("matplotlib") is None:
-        raise MissingExtraError("phf report --export", "matplotlib", "report")
+        raise MissingExtraError(f"{command} --export", "matplotlib", "report")
     with writing(to):
         to.mkdir(parents=True, exist_ok=True)
 
 
 def export(
-    named_charts: Iterable[tuple[str, Chart]], tables: Iterable[tuple[str, Sequence[dict[str, Any]]]], to: Path
+    named_charts: Iterable[tuple[str, Chart]], tables: Iterable[tuple[str, Sequence[Mapping[str, Any]]]], to: Path
 ) -> int:
     """Write `<name>.csv`, `.svg` and `.png` of each chart, and `<name>.csv` of each table, into the folder; returns how many.
 
-    Charts are written with all their points, also those that the page leaves out. Files of an earlier export of the same
-    names are replaced; others are left alone.
+    Charts are written with all their points, also those that the page leaves out. A value with its interval, which is a tuple
+    in a table, becomes three columns. Files of an earlier export of the same names are replaced; others are left alone.
     """
-    check_can_export(to)
+    with writing(to):
+        to.mkdir(parents=True, exist_ok=True)
     taken: set[str] = set()
     count = 0
     for name, chart in named_charts:
         file = to / _file_name(name, taken)
         write_text_atomic(file.with_suffix(".csv"), csv_text(_rows(chart)))
-        write_text_atomic(file.with_suffix(".svg"), standalone(draw(chart)))
+        write_text_atomic(file.with_suffix(".svg"), standalone(chart))
         write_png(chart, file.with_suffix(".png"))
         count += 3
     for name, rows in tables:
         if rows:
-            write_text_atomic((to / _file_name(name, taken)).with_suffix(".csv"), csv_text(rows))
+            write_text_atomic((to / _file_name(name, taken)).with_suffix(".csv"), csv_text([flat(row) for row in rows]))
             count += 1
     return count
 
 
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with each interval, (value, low, high), as three values: `key`, `key_low` and `key_high`."""
+    return {
+        name: value
+        for key, cell in row.items()
+        for name, value in (
+            zip((key, f"{key}_low", f"{key}_high"), cell, strict=True) if isinstance(cell, tuple) else [(key, cell)]
+        )
+    }
+
+
 def csv_text(rows: Sequence[dict[str, Any]]) -> str:
-    """A header and the rows; empty for what is not known, lines end with a line feed."""
+    """A header and the rows, with every column that any has; what is not known is empty. Lines end with a line feed."""
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     return file.getvalue()

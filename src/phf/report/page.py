@@ -63,8 +63,7 @@ def write_report(
     """
     check_can_render("phf report")
     samples.check_samples_mb(samples_mb)
-    if export_to is not None:
-        check_can_export(export_to)
+    check_can_export("phf report", export_to)
     runs, notices = find_runs(run_dirs)
     parts = parts_of(runs, baseline)
     page = render(
@@ -90,22 +89,10 @@ def named_charts(parts: Sequence[Part]) -> list[tuple[str, Chart]]:
 
 
 def _exported_tables(parts: Sequence[Part]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The tables as rows of plain values; a number with its interval as three columns."""
+    """The tables as rows of plain values."""
     tables = []
     for part in parts:
-        rows = [
-            {
-                name: value
-                for key, cell in row.items()
-                for name, value in (
-                    zip((key, f"{key}_low", f"{key}_high"), cell, strict=True)
-                    if isinstance(cell, tuple)
-                    else [(key, cell)]
-                )
-            }
-            for row in table_rows(part.runs)
-        ]
-        tables.append((_of(part, parts, "numbers"), rows))
+        tables.append((_of(part, parts, "numbers"), table_rows(part.runs)))
         tables.append((_of(part, parts, "over seeds"), over_seeds(part.runs)))
         said = [
             {"method": name, "verdict": one.word, "sentence": one.sentence} for name, of in part.verdicts for one in of

@@ -1,6 +1,7 @@
 """The page of a profile of scores."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,15 @@ from typing import Any
 from phf.profile.histogram import Bin, labels
 from phf.profile.measure import Profile
 from phf.report.charts import Chart, Point, Series
+from phf.report.export import export
 from phf.report.html import check_can_render, render
 from phf.storage.files import write_text_atomic
 from phf.text import visible_text
 
 PAGE = "profile.html"
 MOST_GROUPS = 100
+UNITS = ("documents", "segments", "characters", "tokens")
+"""Columns of the table of the two sides of the threshold; tokens with a tokenizer alone."""
 LABELLED = 7
 """Bins that have a label on the axis."""
 
@@ -25,11 +29,7 @@ def write_profile_page(profile: Profile, folder: Path) -> None:
     page = render(
         resources.files("phf.report") / "profile.html.j2",
         profile=profile,
-        charts=[
-            _histogram(name, level.histogram, profile.threshold)
-            for name, level in profile.levels.items()
-            if level.histogram
-        ],
+        charts=_charts(profile),
         sides=_sides(profile),
         num_documents=documents.scored.count + documents.unscored.count,
         num_segments=segments.scored.count + segments.unscored.count,
@@ -37,6 +37,44 @@ def write_profile_page(profile: Profile, folder: Path) -> None:
         groups=profile.groups[:MOST_GROUPS],
     )
     write_text_atomic(folder / PAGE, page)
+
+
+def export_profile(profile: Profile, to: Path) -> None:
+    """Write the figures of the page, and its tables, into the folder; see `phf.report.export`."""
+    sides = [
+        {
+            "score": side["name"],
+            **{
+                key: value
+                for unit, (amount, share) in zip(UNITS, side["values"], strict=False)
+                for key, value in ((unit, amount), (f"share_of_{unit}", share))
+            },
+        }
+        for side in _sides(profile)
+    ]
+    quantiles = [
+        {"level": name, "mean": level.mean, "lowest": level.minimum, **level.quantiles, "highest": level.maximum}
+        for name, level in profile.levels.items()
+        if level.quantiles
+    ]
+    thresholds = [
+        {"level": name, "percentile": row.percentile, "threshold": row.threshold, **asdict(row.at_or_below)}
+        for name, level in profile.levels.items()
+        for row in level.percentiles
+    ]
+    groups = [{**asdict(group), "mean_score": group.mean_score} for group in profile.groups]
+    tables = [
+        ("sides of the threshold", sides),
+        ("quantiles", quantiles),
+        ("thresholds", thresholds),
+        (f"by {profile.grouped_by}", groups),
+    ]
+    export([(chart.title, chart) for chart in _charts(profile)], tables, to)
+
+
+def _charts(profile: Profile) -> list[Chart]:
+    levels = profile.levels.items()
+    return [_histogram(name, level.histogram, profile.threshold) for name, level in levels if level.histogram]
 
 
 def _histogram(name: str, bins: Sequence[Bin], threshold: float) -> Chart:

@@ -22,6 +22,8 @@ MOST_DRAWN = 240
 MOST_SHAPES, MOST_DOTS = 24, 11
 """Lines of more points have none at them."""
 SHAPES = ("circle", "square", "triangle", "diamond", "down", "cross", "bar", "star")
+SCALE = 1.5
+"""Pixels of a unit, in a file of its own."""
 HALF = 4.5
 """Half the size of a mark."""
 
@@ -44,11 +46,16 @@ def draw(chart: Chart) -> str:
     return "\n".join(parts)
 
 
-def standalone(svg: str) -> str:
-    """A drawing as a file of its own, with its style, on white."""
+def standalone(chart: Chart, *, follows_colours: bool = False) -> str:
+    """The chart as a file of its own, with its style: on white, or light and dark as the page that shows it."""
+    svg = draw(chart)
     style = (resources.files("phf.report") / "charts.css").read_text(encoding="utf-8")
-    start = svg.index(">") + 1
-    return f'{svg[:start]}<style>{style}</style><rect width="100%" height="100%" fill="#fff"/>{svg[start:]}\n'
+    if follows_colours:
+        style = style.replace("figure .chart", ".chart")
+    width, height = (SCALE * int(size) for size in svg.partition('viewBox="0 0 ')[2].partition('"')[0].split())
+    opening, rest = svg.split(">", 1)
+    paper = '<rect width="100%" height="100%" style="fill: var(--chart-paper)"/>'
+    return f'{opening} width="{width:g}" height="{height:g}"><style>{style}</style>{paper}{rest}\n'
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:

@@ -1,18 +1,22 @@
 """The answer of a study: `study.json` and one page, from the same numbers."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from phf.report.charts import Chart, trade_off_chart
+from phf.report.export import export
 from phf.report.html import render
 from phf.runs.writer import finite_or_none, write_json
 from phf.storage.files import write_text_atomic
 from phf.study.analyse import ArmResult, Pair, TaskResult
-from phf.study.attack_page import attack_json, attack_section
+from phf.study.attack_page import attack_chart, attack_json, attack_section
 from phf.study.attacks import AttackedTask
 from phf.study.claims import advice, claims
+from phf.study.export import study_tables
 from phf.study.folder import ANSWER, PAGE, StudyFolder
 from phf.study.gap import GapResult
 from phf.study.gap_page import gap_json, sections_of
@@ -40,30 +44,49 @@ class Answer:
     """What the runs were made with, the same for every attempt: tokens, hardware, versions."""
 
 
-def write_answer(answer: Answer, folder: StudyFolder) -> None:
-    """`study.json` and `report.html`, atomically. Nothing in them depends on how often the study was interrupted."""
+def write_answer(answer: Answer, folder: StudyFolder, export_to: Path | None = None) -> None:
+    """`study.json` and `report.html`, atomically. Nothing in them depends on how often the study was interrupted.
+
+    `export_to`: a folder for the figures of the page and its tables as files.
+    """
     write_json(folder.path / ANSWER, to_json(answer))
     page = render(
         resources.files("phf.study") / "study.html.j2",
         answer=answer,
-        sections=[
-            {
-                "result": result,
-                "claims": claims(result),
-                "chart": _chart(result),
-                "gaps": sections_of(answer.gaps, result.task, result.scenario),
-                "switch_claims": switch_claims(result),
-                "switch_charts": switch_charts(result),
-                "keys": list(dict.fromkeys(key for arm in result.arms for key in arm.measures)),
-                "metrics": list(dict.fromkeys(key for arm in result.arms for key in arm.metrics)),
-                "advice": {_names(pair): advice(pair) for pair in result.pairs},
-            }
-            for result in answer.results
-        ],
+        sections=[_section(result, answer.gaps) for result in answer.results],
         attacks=[attack_section(attacked) for attacked in answer.attacks],
         one_seed=any(len(arm.seeds) == 1 for result in answer.results for arm in result.arms),
     )
     write_text_atomic(folder.path / PAGE, page)
+    if export_to is not None:
+        charts = charts_of(answer.results, answer.gaps, answer.attacks)
+        tables = study_tables(answer.results, answer.gaps, answer.attacks)
+        export([(chart.title, chart) for chart in charts], tables, export_to)
+
+
+def _section(result: TaskResult, gaps: Sequence[GapResult]) -> dict[str, Any]:
+    """What the page shows of one task and scenario."""
+    return {
+        "result": result,
+        "claims": claims(result),
+        "chart": _chart(result),
+        "gaps": sections_of(gaps, result.task, result.scenario),
+        "switch_claims": switch_claims(result),
+        "switch_charts": switch_charts(result),
+        "keys": list(dict.fromkeys(key for arm in result.arms for key in arm.measures)),
+        "metrics": list(dict.fromkeys(key for arm in result.arms for key in arm.metrics)),
+        "advice": {_names(pair): advice(pair) for pair in result.pairs},
+    }
+
+
+def charts_of(results: Sequence[TaskResult], gaps: Sequence[GapResult], attacks: Sequence[AttackedTask]) -> list[Chart]:
+    """All charts, in the order of the page."""
+    charts: list[Chart | None] = []
+    for result in results:
+        of_gaps = sections_of(gaps, result.task, result.scenario)
+        charts += [*switch_charts(result), _chart(result), *(gap["chart"] for gap in of_gaps)]
+    charts += [attack_chart(attacked) for attacked in attacks]
+    return [chart for chart in charts if chart is not None]
 
 
 def to_json(answer: Answer) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from phf.report.export import check_can_export
 from phf.report.html import check_can_render
 from phf.runs.reader import Run
 from phf.storage.files import only_job
@@ -48,14 +49,16 @@ def run_study(
     launcher: Sequence[str] = (),
     overrides: Iterable[str] = (),
     runs_from: Sequence[Path] = (),
+    export_to: Path | None = None,
 ) -> Answer:
     """Train what is not finished and write `study.json` and `report.html`, even if some runs failed; returns the answer.
 
     `places`: given the unfinished runs, the environment of each that may be in progress at the same time; see
-    `phf.study.places`. `runs_from`: folders of studies, see `with_runs_of`. Raises an error before anything is trained if a
-    run of the study would be refused.
+    `phf.study.places`. `runs_from`: folders of studies, see `with_runs_of`; `export_to`: a folder for figures and tables, see
+    `phf.report.export`. Raises an error before anything is trained if a run of the study would be refused.
     """
     check_can_render("phf study")
+    check_can_export("phf study", export_to)
     runs, warnings = expand(study, overrides, output_dir)
     for warning in warnings:
         callbacks.announce(warning)
@@ -77,7 +80,7 @@ def run_study(
             of_runs = list({job.run.name: job.run for job in unfinished}.values())
             failures = execute(jobs, folder, places(of_runs), launcher, callbacks.show, callbacks.announce)
         answer = read_answer(name, study, runs, folder, failures)
-        write_answer(answer, folder)
+        write_answer(answer, folder, export_to)
     return answer
 
 

@@ -3,15 +3,17 @@
 import math
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from phf.report.charts import Band, Chart, Line, interval_chart
+from phf.report.export import export
 from phf.report.html import render
 from phf.runs.writer import finite_or_none, write_json
 from phf.storage.files import write_text_atomic
 from phf.study.folder import PAGE
 from phf.tamper.analyse import TamperedMethod, TamperedPair, TamperResult
-from phf.tamper.claims import claims, relearned
+from phf.tamper.claims import claims
 from phf.tamper.folder import ANSWER, TamperFolder
 from phf.text import visible_text
 
@@ -29,28 +31,51 @@ class TamperAnswer:
     """What the finetunings were made with."""
 
 
-def write_answer(answer: TamperAnswer, folder: TamperFolder) -> None:
-    """`tamper.json` and `report.html`, atomically. Nothing in them depends on how often the test was interrupted."""
+def write_answer(answer: TamperAnswer, folder: TamperFolder, export_to: Path | None = None) -> None:
+    """`tamper.json` and `report.html`, atomically. Nothing in them depends on how often the test was interrupted.
+
+    `export_to`: a folder for the figures of the page and its tables as files.
+    """
     write_json(folder.path / ANSWER, to_json(answer))
-    page = render(
-        resources.files("phf.tamper") / "tamper.html.j2",
-        answer=answer,
-        sections=[
-            {
-                "result": result,
-                "claims": claims(result),
-                "charts": [
-                    (kind, chart(result, methods, kind))
-                    for kind, methods in (("misaligned", result.misaligned), ("benign", result.benign))
-                    if methods
-                ],
-                "tables": [("misaligned", result.misaligned), ("benign", result.benign)],
-                "relearned": {method.name: relearned(method) for method in result.misaligned},
-            }
-            for result in answer.results
-        ],
-    )
+    sections: list[dict[str, Any]] = [
+        {
+            "result": result,
+            "claims": claims(result),
+            "charts": [(kind, chart(result, methods, kind)) for kind, methods in _by_kind(result) if methods],
+            "tables": _by_kind(result),
+        }
+        for result in answer.results
+    ]
+    page = render(resources.files("phf.tamper") / "tamper.html.j2", answer=answer, sections=sections)
     write_text_atomic(folder.path / PAGE, page)
+    if export_to is not None:
+        charts = [chart for section in sections for _, chart in section["charts"]]
+        export([(chart.title, chart) for chart in charts], _tables(answer), export_to)
+
+
+def _by_kind(result: TamperResult) -> list[tuple[str, list[TamperedMethod]]]:
+    return [("misaligned", result.misaligned), ("benign", result.benign)]
+
+
+def _tables(answer: TamperAnswer) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The tables as rows of plain values; an interval is a tuple."""
+    tables: list[tuple[str, list[dict[str, Any]]]] = []
+    for result in answer.results:
+        for kind, methods in _by_kind(result):
+            rows = [
+                {
+                    "method": method.name,
+                    "seeds": len(method.units),
+                    "num_reached": method.relearning.num_reached,
+                    "steps_to_relearn": method.relearning.steps,
+                    **{f"step_{step}": method.means[step] for step in result.steps},
+                }
+                for method in methods
+            ]
+            tables.append((f"finetuned on {kind} data: {result.scenario}", rows))
+        said = [{"claim": claim} for claim in claims(result)]
+        tables.append((f"claims: {result.scenario}", said))
+    return tables
 
 
 def to_json(answer: TamperAnswer) -> dict[str, Any]:

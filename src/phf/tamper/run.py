@@ -8,6 +8,7 @@ from phf.config import Config
 from phf.errors import ConfigError
 from phf.evaluation.compare import PromptScores, choose_baseline
 from phf.models.model_folder import model_hashes, model_names
+from phf.report.export import check_can_export
 from phf.report.html import check_can_render
 from phf.runs.reader import Run, read_samples
 from phf.runs.seeds import Group, Training, group_by_seed
@@ -74,13 +75,16 @@ def run_test(
     *,
     launcher: Sequence[str] = (),
     keeps_models: bool = False,
+    export_to: Path | None = None,
 ) -> TamperAnswer:
     """Do the finetunings that are not finished, and write `tamper.json` and `report.html`; returns the answer.
 
-    Their models, which are worse on purpose, are removed as soon as their samples are scored, unless `keeps_models`. Raises an
-    error before anything is trained if a finetuning would be refused.
+    Their models, which are worse on purpose, are removed as soon as their samples are scored, unless `keeps_models`.
+    `export_to`: a folder for figures and tables, see `phf.report.export`. Raises an error before anything is trained if a
+    finetuning would be refused.
     """
     check_can_render("phf tamper")
+    check_can_export("phf tamper", export_to)
     folder = TamperFolder(output)
     runs = test.runs
     with only_job(output):
@@ -111,7 +115,7 @@ def run_test(
         finally:
             tidy()
         answer = read_answer(test, folder, failures)
-        write_answer(answer, folder)
+        write_answer(answer, folder, export_to)
     return answer
 
 
