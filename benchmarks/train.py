@@ -3,6 +3,7 @@
     python benchmarks/train.py                      # on the CPU; about ten minutes on two idle cores
     python benchmarks/train.py --vocabulary 2048    # the quickstart's vocabulary
     python benchmarks/train.py --device cuda        # GPT-2 small; a few minutes
+    python benchmarks/train.py --only conditional quantiles masking hiding two-preferences on-change before-document
     python -m venv /tmp/trl && /tmp/trl/bin/pip install torch==2.13.0 trl
     python benchmarks/train.py --trl /tmp/trl/bin/python
 
@@ -146,6 +147,7 @@ def summary(rounds: dict[Case, list[dict[str, float]]], shape: Shape, steps: int
                 "tokens_per_second": steps * shape.tokens_per_step / statistics.median(own),
                 "speed_against_plain": ratios(("plain", precision)),
                 "speed_against_mle": ratios(("mle", precision)),
+                "speed_against_conditional": ratios(("conditional", precision)),
                 "speed_against_released": ratios(AS_RELEASED),
                 "peak_resident": max(each["resident"] for each in measured),
                 "peak_gpu": max(each["gpu"] for each in measured),
@@ -187,6 +189,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         "speed against plain": lambda row: ratio(row["speed_against_plain"]),
         "against plain fp16": lambda row: ratio(row["speed_against_released"]),
         "against phf mle": lambda row: ratio(row["speed_against_mle"]) if row["contender"] in METHODS + BEYOND else "",
+        "against phf conditional": lambda row: (
+            ratio(row["speed_against_conditional"]) if row["contender"] in BEYOND else ""
+        ),
         "peak memory": lambda row: f"{(row['peak_gpu'] or row['peak_resident']) / 2**30:.2f} GiB",
         "waiting": lambda row: f"{row['waiting']:.2%}",
     }
@@ -262,9 +267,9 @@ def main() -> None:
         results |= {"split": {precision: shares(r) for precision, r in split.items()}}
         arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if arguments.write:
-        write_section(
-            HERE / "README.md", f"train.py {arguments.device} {shape.vocabulary}", f"{table(rows)}\n\n{about}"
-        )
+        beyond = " beyond" if any(row["contender"] in BEYOND for row in rows) else ""
+        key = f"train.py{beyond} {arguments.device} {shape.vocabulary}"
+        write_section(HERE / "README.md", key, f"{table(rows)}\n\n{about}")
         if parts and shape.vocabulary == GPT2_VOCABULARY:
             write_section(HERE.parent / "docs/scaling.md", f"train.py split {arguments.device}", f"{parts}\n\n{about}")
 

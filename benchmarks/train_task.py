@@ -19,10 +19,8 @@ ALPHABET = [*range(0x3400, 0x4DC0), *range(0x4E00, 0xA000), *range(0xAC00, 0xD7A
 """Chinese characters and Korean syllables: 82,000 that no tokenizer changes or splits."""
 EOS = "<|endoftext|>"
 METHODS = ("mle", "conditional", "ul", "awr", "rwr")
-BEYOND = ("quantiles", "masking", "hiding", "two-preferences")
-"""What came after the paper, as far as it changes a step: schedules choose between these."""
-TWO_PREFERENCES = {
-    "dataset": {
+SECTIONS: dict[str, dict[str, Any]] = {
+    "two-preferences": {
         "conditioning": {
             "preferences": [
                 {"name": "first", "thresholds": ["p50"]},
@@ -30,8 +28,17 @@ TWO_PREFERENCES = {
             ],
             "drop_token_fraction": 0.01,
         }
-    }
+    },
+    **{
+        placement.replace("_", "-"): {
+            "conditional_training_config": {"threshold": "p50", "drop_token_fraction": 0.01, "placement": placement}
+        }
+        for placement in ("on_change", "before_document")
+    },
 }
+"""`dataset` sections of the methods that are not shipped as a file."""
+BEYOND = ("quantiles", "masking", "hiding", *SECTIONS)
+"""What came after the paper, as far as it changes a step: schedules choose between these."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +114,14 @@ def write_task(work: Path, shape: Shape) -> Path:
     }
     path = work / "task.yml"
     path.write_text(yaml.safe_dump(task), encoding="utf-8")
-    (work / "two-preferences.yml").write_text(yaml.safe_dump(TWO_PREFERENCES), encoding="utf-8")
+    for name, section in SECTIONS.items():
+        (work / f"{name}.yml").write_text(yaml.safe_dump({"dataset": section}), encoding="utf-8")
     return path
 
 
 def named_method(work: Path, name: str) -> str:
     """The name or file that `--method` takes."""
-    return str(work / f"{name}.yml") if name == "two-preferences" else name
+    return str(work / f"{name}.yml") if name in SECTIONS else name
 
 
 def prepare(work: Path, shape: Shape, num_tokens: int, methods: Sequence[str]) -> None:

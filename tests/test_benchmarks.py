@@ -65,7 +65,7 @@ def test_ratios_of_training_are_of_one_round(scripts):
     assert plain["speed_against_mle"] == [0.5, pytest.approx(1 / 3), 1.0]
     assert mle["tokens_per_second"] == 4 * 100 / 2.0
     assert mle["waiting"] == pytest.approx(0.3 / 6)
-    assert mle["speed_against_released"] is None
+    assert mle["speed_against_released"] is mle["speed_against_conditional"] is None
     assert (
         "| phf mle | bf16 | 200 | 2.00 (1.00 to 3.00) | 1.00 (1.00 to 1.00) | 1.00 GiB | 5.00% |"
         in scripts.train.table([plain, mle])
@@ -76,7 +76,7 @@ def test_ratios_of_training_are_of_one_round(scripts):
 def test_a_contender_reports_each_measurement_and_the_parts_of_its_steps(scripts, tmp_path, monkeypatch):
     contender, shape = scripts.train_contender, scripts.train.Shape(1, 16, 1, 300, 2, 64, 0.0)
     monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
-    scripts.train_task.prepare(tmp_path, shape, 4000)
+    scripts.train_task.prepare(tmp_path, shape, 4000, ["mle", *scripts.train_task.BEYOND])
     for module, path in contender.PARTS.values():  # the script replaces them in a process of its own
         owner, name = path.split(".")
         owner = getattr(importlib.import_module(module), owner)

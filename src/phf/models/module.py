@@ -1,6 +1,7 @@
 """The module that `Trainer` wraps: a Hugging Face causal LM, an optional value head, and the objective on top."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from phf.feedback.objectives.logs import LogTotals, Total
 from phf.models.bfloat16 import usable_autocast
 from phf.models.building.activations import fuse_gelu
 from phf.models.building.documents import one_document_per_row
+from phf.models.building.masked_attention import below_diagonal
 from phf.models.building.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
 from phf.models.head import chunked_loss, chunked_nll
 from phf.models.hooks import inputs_of, outputs_of
@@ -153,7 +155,7 @@ class ObjectiveLM(nn.Module):
         """
         arguments = self._sight.arguments(self.lm, position_ids, hidden, self._states)
         with usable_autocast(input_ids.device.type):
-            with one_document_per_row(position_ids is None):
+            with one_document_per_row(position_ids is None), self._below_diagonal(arguments):
                 states, logits, own = self._trunk(input_ids, self.model_loss, arguments)
             values = None if self.value_head is None else self.value_head(states)
             if logits is None:
@@ -228,8 +230,14 @@ class ObjectiveLM(nn.Module):
         return given[0] if given else None, output.logits, own
 
     def _states(self, input_ids: Tensor, arguments: dict[str, Any]) -> Tensor:
-        states, logits, _ = self._trunk(input_ids, self.model_loss, arguments)
+        with self._below_diagonal(arguments):
+            states, logits, _ = self._trunk(input_ids, self.model_loss, arguments)
         return states if logits is None else logits
+
+    def _below_diagonal(self, arguments: dict[str, Any]) -> AbstractContextManager[None]:
+        """Masked attention in parts, unless it is compiled or computed again in the backward pass."""
+        is_once = self._compiled is None and not self.is_gradient_checkpointing
+        return below_diagonal(arguments.get("attention_mask") if is_once else None)
 
     @torch.no_grad()
     def _keeps_chunks(self) -> bool:
