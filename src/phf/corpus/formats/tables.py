@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from phf.corpus.formats import feather_v1
+from phf.corpus.formats.isolated import Kind, isolated
 from phf.corpus.formats.jsonlines import ReadProgress
 from phf.corpus.formats.parquet_footer import check_sizes, row_groups
 from phf.corpus.formats.parquet_rows import BATCH_ROWS, RowSpan, opened_rows
@@ -16,6 +16,7 @@ from phf.errors import CorpusError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FEATHER_V1 = b"FEA1"
 KIND_NAMES = {"parquet": "Parquet", "arrow": "Arrow", "orc": "ORC"}
 
 
@@ -37,13 +38,13 @@ def table_rows(
     # Arrow reads a local file by itself, without calling Python for every piece of it
     place: Any = content if is_url(file.location) else file.location
     readers: dict[str, Callable[..., _Batches]] = {
-        "parquet": partial(_parquet, content=content, span=span),
-        "arrow": partial(_arrow, content=content),
-        "orc": _orc,
+        "parquet": partial(_parquet, place, span=span),
+        "arrow": partial(_arrow, place),
+        "orc": partial(_isolated, "orc"),
     }
     row = first = 0 if span is None else span.start
     try:
-        for batch, chosen, num_rows in readers[kind](place, choose, file):
+        for batch, chosen, num_rows in readers[kind](choose, file, content):
             if num_rows:
                 progress(min((row + batch.num_rows - first) / num_rows, 1.0))
             yield from batch_rows(batch, chosen, file.location, row, bad)
@@ -145,7 +146,7 @@ _Batches = Iterator[tuple["pa.RecordBatch", Chosen, int]]
 """Batches, the columns to take of them, and the number of rows in all of them (0: not known)."""
 
 
-def _parquet(place: Any, choose: Choose, file: StoredFile, *, content: BinaryIO, span: RowSpan | None) -> _Batches:
+def _parquet(place: Any, choose: Choose, file: StoredFile, content: BinaryIO, span: RowSpan | None) -> _Batches:
     import pyarrow.parquet as pq
 
     if span is not None:
@@ -163,17 +164,15 @@ def _parquet(place: Any, choose: Choose, file: StoredFile, *, content: BinaryIO,
             yield batch, chosen, table.metadata.num_rows
 
 
-def _arrow(place: Any, choose: Choose, file: StoredFile, *, content: BinaryIO) -> _Batches:
+def _arrow(place: Any, choose: Choose, file: StoredFile, content: BinaryIO) -> _Batches:
     """Arrow IPC files and streams (`datasets` writes streams), and Feather files of both versions."""
     import pyarrow as pa
 
     opened = pa.memory_map(place) if isinstance(place, str) else pa.PythonFile(place, mode="r")
     magic = opened.read(6)
     opened.seek(0)
-    if magic.startswith(feather_v1.MAGIC):
-        content.seek(0)
-        with feather_v1.as_stream(content) as stream:
-            yield from _ipc(pa.ipc.open_stream(stream), choose, file)
+    if magic.startswith(FEATHER_V1):
+        yield from _isolated("feather", choose, file, content)
     elif magic == b"ARROW1":
         yield from _ipc(pa.ipc.open_file(opened), choose, file)
     else:
@@ -209,16 +208,13 @@ def validate(batch: "pa.RecordBatch | pa.Table", chosen: Chosen) -> None:
                 raise
 
 
-def _orc(place: Any, choose: Choose, file: StoredFile) -> _Batches:
-    import pyarrow as pa
-    from pyarrow import orc
-
-    table = orc.ORCFile(place)
-    chosen = _chosen(choose, table.schema.names, file)
-    for number in range(table.nstripes):
-        stripe = table.read_stripe(number, columns=[*chosen.strict, *chosen.lenient])
-        batches = stripe.to_batches() if isinstance(stripe, pa.Table) else [stripe]
-        yield from ((batch, chosen, table.nrows) for batch in _cut(batches))
+def _isolated(kind: Kind, choose: Choose, file: StoredFile, content: BinaryIO) -> _Batches:
+    """Files of which damaged ones may crash the process that reads them."""
+    with isolated(kind, file, content) as table:
+        chosen = _chosen(choose, table.names, file)
+        for batch in table.batches([*chosen.strict, *chosen.lenient]):
+            validate(batch, chosen)
+            yield from ((piece, chosen, table.num_rows) for piece in _cut([batch]))
 
 
 def _chosen(choose: Choose, names: list[str], file: StoredFile) -> Chosen:
