@@ -7,6 +7,8 @@ import time
 import pytest
 from tests.faults.counts import num_cases
 from tests.faults.formats import FORMATS
+from tests.faults.result_formats import RESULT_FORMATS
+from tests.faults.table_formats import TABLE_FORMATS
 
 from phf.errors import PhfError
 
@@ -14,17 +16,29 @@ SLOWEST = 60.0
 """Seconds that a case may take."""
 MOST_MEMORY = 2**20
 """KiB by which the cases of a format may raise the peak of the process."""
-SHORT = {"a configuration": 6, "an override": 10, "a run folder, read for a report": 6, "evaluation.json": 8}
+SHORT = {
+    "a configuration": 6,
+    "an override": 10,
+    "a run folder, read for a report": 6,
+    "evaluation.json": 8,
+    "two run folders, made into a page": 4,
+    "the record of a round of a refresh, made into a page": 10,
+    "the held-out scores of a study": 15,
+    "a corpus of ORC": 2,
+}
 """Format -> number of cases of the short form, where one takes longer; 40 of the others."""
+FULL = {"a corpus of ORC": 1_000}
+"""Format -> number of cases of the full form, where one starts a process; 10,000 of the others."""
+ALL = (*FORMATS, *RESULT_FORMATS, *TABLE_FORMATS)
 
 
-@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name.replace(" ", "-"))
+@pytest.mark.parametrize("form", ALL, ids=lambda form: form.name.replace(" ", "-"))
 def test_a_damaged_file_is_an_error_with_its_reason(form, tmp_path, counts):
     folder = tmp_path / "it"
     folder.mkdir()
     form.prepare(folder)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    number = num_cases(10_000, SHORT.get(form.name, 40))
+    number = num_cases(FULL.get(form.name, 10_000), SHORT.get(form.name, 40))
     refused = 0
     for seed in range(number):
         form.write(folder, random.Random(f"{form.name} {seed}"))
@@ -42,7 +56,7 @@ def test_a_damaged_file_is_an_error_with_its_reason(form, tmp_path, counts):
 
 
 def test_what_is_intact_is_read(tmp_path):
-    for number, form in enumerate(FORMATS):
+    for number, form in enumerate(ALL):
         folder = tmp_path / str(number)
         folder.mkdir()
         form.prepare(folder)

@@ -15,9 +15,10 @@ def _finite(value: Any) -> Any:
 
 MAX_NUMBER = 1e300
 """Largest absolute value: squares and sums of larger ones are infinite."""
+MAX_COUNT = 2**63 - 1
 Number = Annotated[float, PlainValidator(_finite)]
 """A finite number, integer or float; true and "1" are not."""
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Metrics = dict[str, Number | None]
 """A line of metrics.jsonl: step, tokens_seen and flat numbers."""
 
@@ -206,12 +207,18 @@ class SpikeLine(TypedDict):
     document_keys: NotRequired[list[Annotated[list[int], Field(min_length=2, max_length=2)]]]
 
 
+def _of_total(values: Any) -> Any:
+    if not isinstance(values, list) or len(values) != 2 or not 0 <= _finite(values[1]) <= MAX_COUNT:
+        raise PydanticCustomError("total", "a list of a number and a count was expected")
+    return [_finite(values[0]), values[1]]
+
+
 class LogWindow(TypedDict):
     """The sums of the steps since the last line of the log, in a checkpoint."""
 
     since: Count
     loss: Number
-    totals: dict[str, Annotated[list[Number], Field(min_length=2, max_length=2)]]
+    totals: dict[str, Annotated[list[Number], PlainValidator(_of_total)]]
     listed: NotRequired[bool]
     """Whether the checkpoint has a list of its files, written after this one."""
 
