@@ -11,6 +11,7 @@ from pyarrow import feather
 from tests.corpus.corpora import put, put_parquet, read, texts
 
 from phf.corpus.dataset import read_annotated
+from phf.corpus.formats import isolated
 from phf.errors import CorpusError
 
 FAR = 10**18
@@ -158,3 +159,13 @@ def test_feather_files_of_version_1_are_read_and_damage_to_them_is_an_error_not_
     damaged = put(tmp_path / "b.feather", content[:-30] + b"\xff" * 20 + content[-10:])
     with pytest.raises(CorpusError, match=r"b\.feather: is not a readable Arrow file after row 0: ."):
         texts(damaged)
+
+
+def test_the_process_that_reads_an_orc_file_has_memory_in_proportion_to_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(isolated, "FREE_BYTES", 3 * 2**25)
+    monkeypatch.setenv("PHF_MAX_RATIO", "1")
+    orc.write_table(pa.table({"text": ["a" * 2**25]}), str(tmp_path / "b.orc"), compression="zstd")
+    with pytest.raises(
+        CorpusError, match=r"b\.orc: is not a readable ORC file after row 0: .*PHF_MAX_RATIO .* than 1$"
+    ):
+        texts(tmp_path / "b.orc")

@@ -10,6 +10,8 @@ to read; and it writes them.
 
 import json
 import os
+import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from contextlib import contextmanager, suppress
 from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal
 
+from phf.corpus.formats.compression import FREE_BYTES, RATIO_VARIABLE, max_ratio
 from phf.corpus.formats.stored import StoredFile, is_url
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 Kind = Literal["orc", "feather"]
 BATCH_ROWS = 4096
 """Rows that are sent at a time."""
+MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)
+"""In the reason of a library that got no memory."""
 REFUSED = 3
 """Exit status for a file that pyarrow refuses; the reason is on standard error."""
 
@@ -33,11 +38,12 @@ REFUSED = 3
 class IsolatedTable:
     """A file that another process reads. Raises `ValueError` with the reason if that process refuses it, or crashes."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", errors: IO[bytes]) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", errors: IO[bytes], max_bytes: int) -> None:
         self._process, self._errors = process, errors
         assert process.stdin is not None
         assert process.stdout is not None
         self._stdin, self._stdout = process.stdin, process.stdout
+        self.max_bytes = max_bytes
         described = self._stdout.readline()
         if not described.endswith(b"\n"):
             self._check_end()
@@ -60,12 +66,19 @@ class IsolatedTable:
         self._check_end()
 
     def _check_end(self) -> None:
+        self._stdout.close()  # it may be waiting for more to be read
         status = self._process.wait()
         if status == 0:
             return
         self._errors.seek(0)
         lines = self._errors.read().decode("utf-8", "replace").strip().splitlines() or [""]
-        raise ValueError(lines[-1] if status > 0 else "the process that read it crashed")
+        reason = "the process that read it crashed" if status < 0 else lines[-1]
+        if status < 0 or MEMORY.search(reason):
+            reason += (
+                f". It may use {self.max_bytes:,} bytes of memory; if that is too little for this file, set the environment "
+                f"variable {RATIO_VARIABLE} to a larger number than {max_ratio():,}"
+            )
+        raise ValueError(reason)
 
 
 @contextmanager
@@ -78,14 +91,15 @@ def isolated(kind: Kind, file: StoredFile, content: BinaryIO) -> Iterator[Isolat
             shutil.copyfileobj(content, copy)
             copy.flush()
             path = copy.name
+        max_bytes = min(FREE_BYTES + max_ratio() * os.stat(path).st_size, 2**62)
         with subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", __name__, kind, path],
+            [sys.executable, "-W", "ignore", "-m", __name__, kind, path, str(max_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             process_group=0,  # Ctrl-C in a terminal is for this process
         ) as process:
-            yield IsolatedTable(process, errors)
+            yield IsolatedTable(process, errors, max_bytes)
 
 
 class _Orc:
@@ -114,17 +128,22 @@ class _Feather:
         yield self._table.select(columns)
 
 
-def main(kind: str, path: str) -> None:
+def main(kind: str, path: str, max_bytes: str) -> None:
     """Read a file for another process, until it has what it wants of it or goes away."""
     import pyarrow as pa
 
+    limit, most = int(max_bytes), resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if most == resource.RLIM_INFINITY else min(limit, most), most))
     output = sys.stdout.buffer
     try:
         opened = _Orc(path) if kind == "orc" else _Feather(path)
         described = {"names": opened.schema.names, "num_rows": opened.num_rows}
         output.write(json.dumps(described).encode() + b"\n")
         output.flush()
-        columns = json.loads(sys.stdin.buffer.readline() or "[]")
+        asked = sys.stdin.buffer.readline()
+        if not asked:
+            return
+        columns = json.loads(asked)
         writer = None
         for table in opened.tables(columns):
             writer = writer or pa.ipc.new_stream(output, table.schema)
@@ -137,7 +156,7 @@ def main(kind: str, path: str) -> None:
         output.flush()
     except BrokenPipeError:
         os._exit(0)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, MemoryError, OSError, ValueError) as error:
         sys.stderr.write("\n" + str(error).partition("\n")[0])
         sys.exit(REFUSED)
 
