@@ -108,10 +108,12 @@ def test_configurations_of_commands_load(page, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", DOCS, ids=ids(DOCS))
-def test_yaml_is_configuration(page, tmp_path):
+def test_yaml_is_configuration(page, tmp_path, monkeypatch):
     """A block that starts with `# name.yml` or with a section is a task of its own, or goes on top of the quickstart; one with
     `tasks` is a study, one with `question` the rubric of a judge."""
     sections = ("dataset", "tokenizer", "model", "objective", "schedule", "training", "generation", "redteam")
+    monkeypatch.chdir(tmp_path)
+    write_named_files(page)  # which a study may name
     for number, code in enumerate(blocks(page, "yaml")):
         if re.search(r"^tasks:", code, re.MULTILINE):
             expand(parse_study(yaml.safe_load(code), page.name))
