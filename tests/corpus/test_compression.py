@@ -130,6 +130,41 @@ def test_content_of_thousands_of_times_the_size_of_a_file_is_refused_unless_the_
         texts(str(tmp_path))
 
 
+def test_a_large_window_is_filled_only_for_a_file_that_needs_it(tmp_path, monkeypatch):
+    zstandard = pytest.importorskip("zstandard")
+    monkeypatch.setattr(compression, "LARGE_WINDOW", 2**18)
+    lines = [b'{"text": "%d"}\n' % number for number in range(2**15)]
+    small, large = (zstandard.ZstdCompressor(compression_params=_parameters(zstandard, log)) for log in (17, 20))
+    repeated = b'{"text": "the same again"}\n' * 2**14
+    for name, compressor, content in (("a", small, repeated), ("b", large, b"".join(lines))):
+        (tmp_path / f"{name}.jsonl.zst").write_bytes(in_pieces(compressor, content))
+    assert len(texts(str(tmp_path))) == 2**14 + 2**15
+    hostile = tmp_path / "c.jsonl.zst"
+    hostile.write_bytes(in_pieces(large, repeated))
+    with pytest.raises(CorpusError, match=r"c\.jsonl\.zst: expands to more than 100 times its size.*PHF_MAX_RATIO"):
+        texts(hostile)
+    monkeypatch.setenv("PHF_MAX_RATIO", "10000")
+    assert len(texts(hostile)) == 2**14
+
+
+def _parameters(zstandard, window_log):
+    return zstandard.ZstdCompressionParameters(window_log=window_log, enable_ldm=True)
+
+
+def in_pieces(compressor, content):
+    """Compressed without the size of the content, as by a pipe: the window is that of the parameters."""
+    stream = compressor.compressobj()
+    return stream.compress(content) + stream.flush()
+
+
+def test_an_xz_file_that_needs_much_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(compression, "MAX_XZ_MEMORY", 2**20)
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**22}]
+    put(tmp_path / "a.jsonl.xz", lzma.compress(CONTENT, filters=filters))
+    with pytest.raises(CorpusError, match=r"a\.jsonl\.xz.*Memory usage limit exceeded"):
+        texts(str(tmp_path))
+
+
 def test_a_corpus_that_repeats_itself_is_read(tmp_path):
     (tmp_path / "a.jsonl.zst").write_bytes(packed("zst", b'{"text": "the same again"}\n' * 2**14))
     assert len(texts(str(tmp_path))) == 2**14

@@ -32,8 +32,14 @@ FREE_BYTES = 2**30
 """Content of a file before its ratio is looked at."""
 MAX_RATIO = 10_000
 """Content to compressed bytes. A text repeated over and over reaches up to 1,000 in gzip and 7,000 in zstd and xz."""
+LARGE_WINDOW = 2**29
+"""Bytes. A larger window of a zstd frame is filled only for a file with more content that is not small itself."""
+LARGE_WINDOW_RATIO = 100
+"""`MAX_RATIO` with such a window, beyond it."""
+MAX_XZ_MEMORY = 2**30
+"""Of the decompressor; `xz -9` needs 65 MiB."""
 RATIO_VARIABLE = "PHF_MAX_RATIO"
-"""Environment variable that sets another `MAX_RATIO`."""
+"""Environment variable that sets another `MAX_RATIO` and `LARGE_WINDOW_RATIO`."""
 
 
 def compression_of(name: str, head: bytes) -> str | None:
@@ -54,16 +60,22 @@ def decompressed(raw: BinaryIO, compression: str | None, name: str) -> BinaryIO:
     """What a file holds. Reading it raises one of `DAMAGE`, or an `OSError`, if it is damaged or truncated."""
     if compression is None:
         return raw
-    read_into: Callable[[Any], int]
     if compression == "zst":
-        read_into = _ZstdFrames(raw, name).readinto
-    elif compression == "gz":
+        frames = _ZstdFrames(raw, name)
+        bounded = _Bounded(raw, frames.readinto, name, lambda: frames.window)
+        return cast(BinaryIO, io.BufferedReader(bounded, BUFFER_BYTES))
+    read_into: Callable[[Any], int]
+    if compression == "gz":
         read_into = gzip.GzipFile(
             fileobj=raw, mode="rb"
         ).readinto1  # what comes before damage is returned before it is raised
     else:
-        read_into = _Streams(raw, bz2.BZ2Decompressor if compression == "bz2" else lzma.LZMADecompressor).readinto
+        read_into = _Streams(raw, bz2.BZ2Decompressor if compression == "bz2" else _new_xz_stream).readinto
     return cast(BinaryIO, io.BufferedReader(_Bounded(raw, read_into, name), BUFFER_BYTES))
+
+
+def _new_xz_stream() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY)
 
 
 def damage(place: str, error: BaseException) -> CorpusError:
@@ -74,9 +86,12 @@ def damage(place: str, error: BaseException) -> CorpusError:
 class _Bounded(io.RawIOBase):
     """The content of a compressed file, as far as it is plausible: without lines of hundreds of megabytes, or a huge ratio."""
 
-    def __init__(self, raw: BinaryIO, read_into: Callable[[Any], int], name: str) -> None:
-        self._raw, self._read_into, self._name = raw, read_into, name
-        self._max_ratio = max_ratio()
+    def __init__(
+        self, raw: BinaryIO, read_into: Callable[[Any], int], name: str, window: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`window`: bytes of the content that decompressing needs at the moment, or will."""
+        self._raw, self._read_into, self._name, self._window = raw, read_into, name, window
+        self._max_ratio, self._large_window_ratio = max_ratio(), max_ratio(LARGE_WINDOW_RATIO)
         self._num_bytes = 0
         self._num_of_line = 0
 
@@ -94,22 +109,31 @@ class _Bounded(io.RawIOBase):
                 f"{self._name}: has a line of more than {MAX_LINE_BYTES:,} bytes, which is not read from a compressed file. If "
                 "that is right, decompress the file first."
             )
-        if self._num_bytes > FREE_BYTES and self._num_bytes > self._max_ratio * self._raw.tell():
-            raise CorpusError(
-                f"{self._name}: expands to more than {self._max_ratio:,} times its size. If that is right, set the environment "
-                f"variable {RATIO_VARIABLE} to a larger number, or decompress the file first."
-            )
+        if self._num_bytes > FREE_BYTES:
+            self._check_ratio(self._max_ratio)
+        if self._num_bytes > LARGE_WINDOW and self._window() > LARGE_WINDOW:
+            self._check_ratio(self._large_window_ratio)
         return count
 
+    def _check_ratio(self, ratio: int) -> None:
+        if self._num_bytes > ratio * self._raw.tell():
+            raise CorpusError(
+                f"{self._name}: expands to more than {ratio:,} times its size. If that is right, set the environment variable "
+                f"{RATIO_VARIABLE} to a larger number, or decompress the file first."
+            )
 
-def max_ratio() -> int:
-    """The largest ratio of a file's content to its size. Raises `ConfigError` if the environment holds none."""
+
+def max_ratio(default: int | None = None) -> int:
+    """The largest ratio of a file's content to its size; `default`, or `MAX_RATIO`, unless the environment sets another.
+
+    Raises `ConfigError` for a value that is not a positive whole number.
+    """
     written = os.environ.get(RATIO_VARIABLE, "").strip()
     if written and not (written.isascii() and written.isdecimal() and int(written[:18]) > 0 and len(written) <= 18):
         raise ConfigError(
             f"The environment variable {RATIO_VARIABLE} is {written[:80]!r}; set it to a positive whole number."
         )
-    return int(written or MAX_RATIO)
+    return int(written or default or MAX_RATIO)
 
 
 class _ZstdFrames(io.RawIOBase):
@@ -122,9 +146,12 @@ class _ZstdFrames(io.RawIOBase):
             raise MissingExtraError(f"Reading {name}", "zstandard", "zstd") from error
         self._raw = raw
         self._error = zstandard.ZstdError
+        self._parameters = zstandard.get_frame_parameters
         self._new_frame = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW).decompressobj
         self._frame: Any = None
         """The one being read; None between two."""
+        self.window = 0
+        """Bytes of the window of the frame that was read last."""
         self._compressed = memoryview(b"")
         self._content = memoryview(b"")
 
@@ -140,7 +167,8 @@ class _ZstdFrames(io.RawIOBase):
                 if self._frame is not None:
                     raise EOFError("the file ends inside a frame")
                 return 0
-            self._frame = self._frame or self._new_frame()
+            if self._frame is None:
+                self._frame, self.window = self._new_frame(), self._window_of(compressed)
             try:
                 self._content = memoryview(self._frame.decompress(compressed))
             except self._error as error:
@@ -152,6 +180,13 @@ class _ZstdFrames(io.RawIOBase):
         buffer[:count] = self._content[:count]
         self._content = self._content[count:]
         return count
+
+    def _window_of(self, start: memoryview) -> int:
+        """The window of the frame that begins here: the largest one if not enough of it is there to tell."""
+        try:
+            return int(self._parameters(bytes(start)).window_size)
+        except self._error:
+            return MAX_ZSTD_WINDOW
 
 
 class _Streams(io.RawIOBase):
