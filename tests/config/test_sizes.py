@@ -69,6 +69,12 @@ def test_a_resolved_configuration_keeps_its_size_and_is_read_back(tmp_path):
         load_config(config=tmp_path / "config.yaml", size="tiny")
 
 
+def test_a_method_beside_a_resolved_configuration_is_refused_and_not_ignored(tmp_path):
+    (tmp_path / "config.yaml").write_text(dump_config(load_config(task="pep8/quickstart", method="mle")[0]))
+    with pytest.raises(ConfigError, match=r"--method conditional needs a task.*config\.yaml says itself how it trains"):
+        load_config(config=tmp_path / "config.yaml", method="conditional")
+
+
 def test_the_name_of_a_size_means_nothing_by_itself():
     config = load_config(task="pii/emails", method="mle", size="tiny")[0]
     assert meaning_of(config) == meaning_of(config.model_copy(update={"size": None}))

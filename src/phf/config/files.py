@@ -65,6 +65,10 @@ def load_config(
     if config is not None:
         if size is not None:
             raise ConfigError(f"--size {size} needs a task (--task); {config} says itself which model it trains.")
+        if method is not None:
+            raise ConfigError(
+                f"--method {method} needs a task (--task); {config} says itself how it trains, with --config."
+            )
         layers = [(str(config), read_sections(config))]
     else:
         assert task is not None
