@@ -1,6 +1,7 @@
 """Run folders that are unfinished, empty, old or damaged: what can be shown is shown, the rest is said."""
 
 import json
+import os
 
 import pytest
 from tests.report.test_page import make_run, page
@@ -8,6 +9,7 @@ from tests.report.test_verdicts import trained
 
 from phf.errors import CorpusError
 from phf.report.page import write_report
+from phf.runs.reader import read_run
 
 
 def beside_a_good_run(bad, tmp_path):
@@ -63,6 +65,55 @@ def test_half_written_last_lines_of_metrics_and_samples_are_left_out_and_noted(t
     text = page([run], tmp_path)[1].text
     assert "metrics.jsonl was cut off in its last line." in text
     assert "unconditional.jsonl was cut off in its last line." in text
+
+
+def with_numbers(folder):
+    """A run that counts its 30 samples of step 2, as `phf` does."""
+    trained(folder, "conditional", 0.1, numbers={"generation/prompted/num_samples": 30})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda lines: lines[:7],
+            "lost samples: samples/prompted.jsonl has 7 of step 2, where metrics.jsonl counts 30",
+        ),
+        (lambda lines: lines + lines[:1], "has 31 of step 2, where metrics.jsonl counts 30"),
+        (lambda lines: [line.replace('"step": 2', '"step": 1') for line in lines], "has 0 of step 2"),
+        (
+            lambda lines: [line.replace('"score": 0', '"score": 7') for line in lines],
+            "has other samples than it measured",
+        ),
+    ],
+)
+def test_samples_that_are_not_those_of_the_numbers_are_noted_and_not_compared(change, said, tmp_path):
+    run = with_numbers(tmp_path / "run")
+    assert read_run(run).problem is None
+    text = beside_a_good_run(run, tmp_path)
+    assert "is better aligned than" in text
+    path = run / "samples" / "prompted.jsonl"
+    path.write_text("".join(change(path.read_text().splitlines(keepends=True))))
+    text = " ".join(page([tmp_path / "good", run], tmp_path)[1].text.split())
+    assert said in text
+    assert "is better aligned than" not in text
+
+
+def test_samples_of_an_evaluation_that_is_not_logged_yet_are_shown(tmp_path):
+    run = with_numbers(tmp_path / "run")
+    path = run / "samples" / "prompted.jsonl"
+    path.write_text(path.read_text() + path.read_text().splitlines(keepends=True)[0].replace('"step": 2', '"step": 3'))
+    assert read_run(run).problem is None
+
+
+def test_a_pipe_in_place_of_samples_is_skipped(tmp_path):
+    run = trained_folder(tmp_path / "run")
+    (run / "samples" / "prompted.jsonl").unlink()
+    os.mkfifo(run / "samples" / "prompted.jsonl")
+    trained_folder(tmp_path / "good")
+    notices = write_report([tmp_path / "good", run], tmp_path / "report.html")
+    assert "prompted.jsonl: is a FIFO, not a regular file" in notices[0]
 
 
 def test_a_multibyte_character_cut_in_half_is_a_half_written_line(tmp_path):

@@ -34,7 +34,8 @@ def test_what_was_found_is_written_with_the_samples_and_read_again(tmp_path):
     samples = Samples(["", ""], ["".join(parts) for parts in segments], 1.0)
     scored = ScoredSamples(samples, [0.1, 0.0], segments, [[0.25, 0.0], [0.0]], spans)
     RunWriter(tmp_path).write_samples("free", 3, sample_lines(scored))
-    first, second = _last_samples(tmp_path / "samples" / "free.jsonl", [])
+    step, (first, second) = _last_samples(tmp_path / "samples" / "free.jsonl", [])
+    assert step == 3
     assert [tuple(span) for span in first.segment_spans[0]] == [(1, 2, "E225")]
     assert first.segment_spans[1] == []
     assert second.segment_spans == []

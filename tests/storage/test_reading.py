@@ -1,6 +1,7 @@
 """Files of others: whatever is wrong with one is an error of ours that says where."""
 
 import json
+import os
 from dataclasses import dataclass, field
 
 import pytest
@@ -46,6 +47,16 @@ def test_what_is_right_is_read(tmp_path):
 def test_numbers_that_arithmetic_trips_over_are_refused_where_numbers_count(number):
     with pytest.raises(CorpusError, match="line 7: contains a number that cannot be used"):
         parse_json(f'{{"a": {number}}}', "f.jsonl, line 7", finite=True)
+
+
+def test_what_may_have_no_end_is_refused_unless_a_limit_ends_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name, kind in (("pipe", "a FIFO"), ("zero", "a device")):
+        with pytest.raises(CorpusError, match=f"{name}: is {kind}, not a regular file. Do this."):
+            list(read_json_lines_as(Metrics, tmp_path / name, CorpusError, "Do this."))
+    with pytest.raises(ConfigError, match="zero: is larger than 10 bytes"):
+        read_bytes(tmp_path / "zero", ConfigError, max_bytes=10)
 
 
 def test_what_cannot_be_opened_is_an_error(tmp_path):

@@ -12,6 +12,7 @@ from typing import Any
 from phf.config import method_label
 from phf.errors import CorpusError, PhfError
 from phf.runs.layout import CONFIG, METRICS, PROVENANCE, SAMPLES, samples_file
+from phf.runs.lost import lost_samples
 from phf.runs.seeds import Training
 from phf.runs.writer import start_of_line
 from phf.storage.hashing import hash64
@@ -49,6 +50,8 @@ class Run:
     provenance: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     """Notes for the reader: unfinished, truncated."""
+    lost_samples: str | None = None
+    """How the samples differ from those that its numbers were computed from; None if they do not."""
 
     @property
     def method(self) -> str:
@@ -89,7 +92,7 @@ class Run:
         for key in ("eval/loss", "eval/bits_per_byte"):
             if any(key in line for line in self.metrics) and self.last(key) is None:
                 return f"gives no usable numbers: {key} of its last evaluation is not a finite number"
-        return None
+        return self.lost_samples
 
     def series(self, key: str) -> list[tuple[float, float]]:
         """(tokens_seen, value) of each line that has a finite `key`."""
@@ -210,10 +213,14 @@ def read_run(folder: Path) -> Run:
     last_step = max((line["step"] for line in metrics), default=0)
     if last_step < (provenance.get("max_steps") or 0):
         notes.append(f"Unfinished: step {last_step} of {provenance['max_steps']}.")
-    samples = {path.stem: _last_samples(path, notes) for path in sorted((folder / SAMPLES).glob("*.jsonl"))}
+    samples, lost = {}, []
+    for path in sorted((folder / SAMPLES).glob("*.jsonl")):
+        step, samples[path.stem] = _last_samples(path, notes)
+        scores = [sample.score for sample in samples[path.stem]]
+        lost.append(lost_samples(metrics, path.stem, step, scores))
     config = folder / CONFIG
     text = read_text(config, CorpusError, REPAIR) if config.is_file() else ""
-    run = Run(folder.resolve().name, metrics, samples, text, provenance, notes)
+    run = Run(folder.resolve().name, metrics, samples, text, provenance, notes, next(filter(None, lost), None))
     if run.problem is not None:
         notes.append(f"It {run.problem}. It is not compared with others.")
     return run
@@ -245,16 +252,16 @@ def read_samples(folder: Path, scenario: str, step: int, most: int | None = None
         ]
 
 
-def _last_samples(path: Path, notes: list[str]) -> list[Sample]:
-    """Those of the last step that has any."""
+def _last_samples(path: Path, notes: list[str]) -> tuple[int, list[Sample]]:
+    """The last step that has any, -1 without one, and its samples."""
     lines = []
     for where, line in _lines(SampleLine, path, notes):
         if len(line["segments"]) != len(line["segment_scores"]):
             counts = f"{len(line['segments'])} segments and {len(line['segment_scores'])} segment_scores"
             raise CorpusError(f"{where}: has {counts}. {REPAIR}")
         lines.append(line)
-    newest = max((line["step"] for line in lines), default=None)
-    return [_sample(line) for line in lines if line["step"] == newest]
+    newest = max((line["step"] for line in lines), default=-1)
+    return newest, [_sample(line) for line in lines if line["step"] == newest]
 
 
 def _sample(line: SampleLine) -> Sample:

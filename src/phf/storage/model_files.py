@@ -1,13 +1,11 @@
 """The files of a model folder, before transformers opens them: regular files, and none that names code of others to be run."""
 
-import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from phf.errors import ConfigError
-from phf.storage.reading import parse_json, read_bytes
+from phf.storage.reading import endless, parse_json, read_bytes
 from phf.text import visible
 
 MAX_CONFIG_BYTES = 20_000_000
@@ -15,12 +13,6 @@ MAX_CONFIG_BYTES = 20_000_000
 SETTINGS = ("config.json", "generation_config.json", "tokenizer_config.json", "adapter_config.json")
 IMPLEMENTATIONS = ("attn_implementation", "experts_implementation", "attn_implementation_internal", "custom_generate")
 """Keys, without a leading underscore, whose value names an implementation; with a slash it is code of a repository."""
-KINDS = {
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFSOCK: "a socket",
-}
 
 
 def check_model_files(folder: Path, key: str) -> None:
@@ -31,13 +23,9 @@ def check_model_files(folder: Path, key: str) -> None:
     except OSError as error:
         raise ConfigError(f"{key}: {folder} cannot be read: {error.strerror}.") from error
     for path in paths:
-        try:
-            kind = stat.S_IFMT(os.stat(path).st_mode)
-        except OSError:
-            continue  # a link to nothing: transformers says what it lacks
-        if kind in KINDS:
+        if (kind := endless(path)) is not None:  # of a link to nothing, transformers says what it lacks
             raise ConfigError(
-                f"{key}: {visible(str(path))} is {KINDS[kind]}, not a regular file. Remove it, or copy the model again."
+                f"{key}: {visible(str(path))} is {kind}, not a regular file. Remove it, or copy the model again."
             )
     for name in SETTINGS:
         if (folder / name).is_file():

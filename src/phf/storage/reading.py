@@ -7,6 +7,7 @@ caller's class that names file, line and key.
 import codecs
 import json
 import math
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
@@ -22,10 +23,30 @@ ErrorType = Callable[[str], PhfError]
 MAX_DEPTH = 100
 """Maximum nesting of mappings and lists: Python can parse slightly more, but then cannot write, compare or show it."""
 INTEGERS = range(-(2**63), 2**64)
+ENDLESS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+"""What is not a file with an end."""
+
+
+def endless(path: Path) -> str | None:
+    """What a path is, if reading it might never end; None for files, links to files, and what is not there."""
+    try:
+        return ENDLESS.get(stat.S_IFMT(path.stat().st_mode))
+    except (OSError, ValueError):
+        return None
 
 
 def read_bytes(path: Path, error: ErrorType, advice: str = "", max_bytes: int = -1) -> bytes:
-    """The content of a file. `advice`, here and below: the end of the message, which says what to do."""
+    """The content of a file; with `max_bytes` also of what may have no end, such as a shell's `<(command)`.
+
+    `advice`, here and below: the end of the message, which says what to do.
+    """
+    if max_bytes < 0 and (kind := endless(path)) is not None:
+        raise error(sentence(f"{path}: is {kind}, not a regular file", advice))
     try:
         with path.open("rb") as file:
             content = file.read(max_bytes + 1 if max_bytes >= 0 else -1)
