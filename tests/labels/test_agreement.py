@@ -70,5 +70,11 @@ def test_labels_without_annotator_are_refused():
         agreement([rating(None, "t", 1)])
 
 
+@pytest.mark.parametrize("meaning", [None, 0, "no"])
+def test_a_rating_that_does_not_say_which_end_is_bad_is_refused(meaning):
+    with pytest.raises(CorpusError, match=r"f, line 1: 'higher_is_worse' is .*; true or false was expected"):
+        agreement([rating("a", "t", 1), rating("b", "t", 1, higher_is_worse=meaning)])
+
+
 def test_no_labels_have_no_agreement():
     assert agreement([]) == []

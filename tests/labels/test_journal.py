@@ -1,11 +1,12 @@
 """Answers are appended at once, and what was answered is not asked again."""
 
 import json
+import os
 import threading
 
 import pytest
 
-from phf.errors import CorpusError
+from phf.errors import CorpusError, OutputError
 from phf.labels.journal import Journal
 from phf.labels.read import read_labels
 
@@ -114,3 +115,16 @@ def test_what_a_dataset_without_text_can_ask(session, tmp_path):
 
 def test_a_file_that_is_not_there_has_no_entries(tmp_path):
     assert Journal(tmp_path / "none.jsonl").entries() == []
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anybody_is_asked(session, tmp_path):
+    (tmp_path / "labels.jsonl").touch()
+    (tmp_path / ".labels.jsonl.lock").mkdir()
+    with pytest.raises(OutputError, match=r"labels.jsonl cannot be written"):
+        session()
+
+
+def test_a_pipe_in_place_of_the_labels_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "labels.jsonl")
+    with pytest.raises(CorpusError, match="is a FIFO, not a regular file"):
+        Journal(tmp_path / "labels.jsonl").entries()

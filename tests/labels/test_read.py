@@ -69,6 +69,12 @@ def test_pairs_are_read_in_any_format(tmp_path, kind):
         ({**RATED, "rating": float("nan")}, "'rating' is nan"),
         ({**RATED, "rating": None}, "'rating' is None"),
         ({**RATED, "scale": [5, 1]}, r"'scale' is \[5, 1\]"),
+        ({**RATED, "rating": 1.5, "scale": [0, 10**400]}, r"'scale' is \[0, 1000.*with at most 1,000,000,000"),
+        ({**RATED, "scale": [-(10**400), 5]}, r"'scale' is \[-1000"),
+        (
+            {"chosen": "a", "rejected": "b", "score_chosen": 10**399, "score_rejected": 10**400},
+            "'score_chosen' is 1000",
+        ),
         ({**RATED, "higher_is_worse": "no"}, "'higher_is_worse' is 'no'; true or false"),
         ({**RATED, "annotator": 7}, "'annotator' is 7; text was expected"),
     ],

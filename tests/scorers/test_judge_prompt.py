@@ -44,6 +44,7 @@ def test_a_score_is_the_place_on_the_scale_from_its_good_end():
         ({"question": " "}, "question is ' '; text was expected"),
         ({"scale": [5, 1]}, r"scale is \[5, 1\]; the lowest and the highest"),
         ({"scale": [0, 1000]}, "at most 100 apart"),
+        ({"scale": [10**400, 10**400 + 5]}, "scale is .1000"),
         ({"scale": [0.5, 1]}, "two whole numbers"),
         ({"scale": [False, True]}, "two whole numbers"),
         ({"higher_is_worse": None}, "'higher_is_worse' is missing"),

@@ -58,6 +58,7 @@ def label(
         return
     if annotator is None or not annotator.strip():
         raise ConfigError("--annotator is missing: labels of different people are compared, so each needs a name.")
+    annotator = annotator.strip()  # " ann" and "ann" are one person
     columns = _columns(choose, scores_column, other_column)
     parsed = Scale.parse(scale)
     with working(console, "Choosing segments"):

@@ -8,6 +8,7 @@ from phf.errors import CorpusError, MissingExtraError
 from phf.labels.journal import Entry
 from phf.labels.questions import question_key
 from phf.labels.scale import Scale
+from phf.storage.reading import short
 
 
 class Agreement(NamedTuple):
@@ -39,8 +40,12 @@ def agreement(entries: Sequence[Entry]) -> list[Agreement]:
         if len(texts) == 1:
             scale = Scale.of(entry.values.get("scale"), f"{entry.where}: 'scale'")
             share = scale.share(entry.values.get("rating"), f"{entry.where}: 'rating'")
-            share = share if entry.values.get("higher_is_worse", True) else 1 - share
-            answers["ratings"][annotator, question_key(texts)] = share
+            is_worse = entry.values.get("higher_is_worse", True)
+            if not isinstance(is_worse, bool):
+                raise CorpusError(
+                    f"{entry.where}: 'higher_is_worse' is {short(repr(is_worse))}; true or false was expected."
+                )
+            answers["ratings"][annotator, question_key(texts)] = share if is_worse else 1 - share
         else:
             answers["pairs"][annotator, question_key(texts)] = float(texts[0] == min(texts))
     return [_of_kind(kind, of_kind) for kind, of_kind in answers.items()]

@@ -23,9 +23,11 @@ def prepare_session(
     """Choose `count` questions from a dataset; the same dataset and settings give the same ones to every annotator.
 
     `columns`: of scores to choose by, as many as `how` needs. Raises `CorpusError` for a dataset without usable segments or
-    scores, and for labels in the file of segments that the dataset does not contain.
+    scores, and for labels in the file of segments that the dataset does not contain, `OutputError` for a file that cannot be
+    written.
     """
     places = KnownPlaces(journal.entries(), dataset)
+    journal.check_writable()
     if places.is_empty or not columns:
         pool = sample(places.watch(segments_of(dataset, columns, segment)), seed)
     else:  # labelled segments need not have scores

@@ -63,6 +63,13 @@ class Journal:
             entry.check()
         return entries
 
+    def check_writable(self) -> None:
+        """Raises `OutputError` where answers could not be saved, before anybody is asked."""
+        with self._locked():
+            if self.path.exists():
+                with writing(self.path), self.path.open("ab"):
+                    pass
+
     def append(self, values: dict[str, Any]) -> None:
         """Add a line; it is on disk when this returns. An incomplete last line is removed. Raises `OutputError`."""
         line = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

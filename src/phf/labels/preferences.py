@@ -68,8 +68,8 @@ def is_tie(values: Mapping[str, Any], where: str) -> bool:
         if _is_number(high) and _is_number(low):
             if high < low:
                 raise CorpusError(
-                    f"{where}: '{better}' is {high:g}, below '{worse}', {low:g}; the chosen text must have the higher one. "
-                    "Correct the row, or add --on-error skip."
+                    f"{where}: '{better}' is {short(repr(high))}, below '{worse}', {short(repr(low))}; the "
+                    "chosen text must have the higher one. Correct the row, or add --on-error skip."
                 )
             return bool(high == low)
     return False

@@ -7,6 +7,8 @@ from phf.errors import ConfigError, CorpusError
 from phf.storage.reading import short
 
 MAX_STEPS = 100
+LARGEST = 10**9
+"""Of the ends of a scale in a file of labels: far beyond any that people use, and far below what a float cannot hold."""
 
 
 class Scale(NamedTuple):
@@ -29,9 +31,11 @@ class Scale(NamedTuple):
     def of(cls, value: Any, where: str) -> "Scale":
         """From `[1, 5]` in a line of labels. Raises `CorpusError`, which begins with `where`."""
         match value:
-            case [int(low), int(high)] if low < high and not {bool} & {type(low), type(high)}:
+            case [int(low), int(high)] if -LARGEST <= low < high <= LARGEST and not {bool} & {type(low), type(high)}:
                 return cls(low, high)
-        raise CorpusError(f"{where} is {short(repr(value))}; [lowest, highest] was expected, such as [1, 5].")
+        raise CorpusError(
+            f"{where} is {short(repr(value))}; [lowest, highest] was expected, such as [1, 5], with at most {LARGEST:,}."
+        )
 
     def share(self, rating: Any, where: str) -> float:
         """Where a rating is between the ends, in [0, 1]. Raises `CorpusError` for one that is not on the scale."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.errors import ConfigError
-from phf.labels.scale import MAX_STEPS, Scale
+from phf.labels.scale import LARGEST, MAX_STEPS, Scale
 from phf.registry.nearest import did_you_mean
 from phf.storage.plain_yaml import read_yaml
 from phf.storage.reading import short
@@ -102,7 +102,8 @@ def _text(value: Any, where: str) -> str:
 def _scale(value: Any, where: str) -> Scale:
     match value:
         case [int(low), int(high)] if 0 < high - low <= MAX_STEPS and not {bool} & {type(low), type(high)}:
-            return Scale(low, high)
+            if max(abs(low), abs(high)) <= LARGEST:
+                return Scale(low, high)
     raise ConfigError(
         f"{where} is {short(repr(value))}; the lowest and the highest rating were expected, two whole numbers at most "
         f"{MAX_STEPS} apart, such as [1, 5]."
