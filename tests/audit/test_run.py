@@ -1,6 +1,7 @@
 """`phf audit` from a model folder to its files, and what it refuses."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from phf.audit.run import audit_folder
 from phf.audit.settings import AuditSettings
 from phf.cli import app as cli
 from phf.errors import ConfigError, CorpusError, OutputError
+from phf.feedback import PROMPTING_FILE
 from phf.tokens.tokenizer import encode_plain
 
 HOSTILE = "<script>f(1)</script>9876\x1b[m"
@@ -138,6 +140,14 @@ def test_settings_that_cannot_work_are_refused(model, corpus, tmp_path, options,
 def test_an_unknown_level_is_refused(model, corpus, tmp_path):
     with pytest.raises(ConfigError, match=r"--prefer is 'bad'.*there is no level 'bad'"):
         audit_folder(model, [corpus], tmp_path / "out", SETTINGS, prefer="bad")
+
+
+def test_a_level_of_a_model_without_control_tokens_is_refused(model, corpus, tmp_path):
+    plain = shutil.copytree(model, tmp_path / "plain")
+    values = json.loads((plain / PROMPTING_FILE).read_text())
+    (plain / PROMPTING_FILE).write_text(json.dumps({**values, "control_tokens": None}))
+    with pytest.raises(ConfigError, match=r"--prefer best: .*plain has no control tokens"):
+        audit_folder(plain, [corpus], tmp_path / "out", SETTINGS, prefer="best")
 
 
 def test_a_raw_corpus_is_refused(model, tmp_path):

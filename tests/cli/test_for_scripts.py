@@ -39,6 +39,17 @@ def run(command, *options):
     return CliRunner().invoke(app_of(command), ["try", *options])
 
 
+def test_numbers_that_nothing_can_count_up_to_are_refused():
+    def command(num_samples: int = 1, seed: int = 0, share: float = 0.0) -> None:
+        pass
+
+    assert run(command, "--num-samples", str(2**32), "--share", "1e300").exit_code == 0
+    for value in ("4294967297", "-" + "9" * 30):
+        result = run(command, "--num-samples", value, "--json")
+        assert result.exit_code == 2
+        assert json.loads(result.stdout)["error"] == f"--num-samples {value}: it must be at most 4,294,967,296."
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_silent_or_speaks_json_if_asked(name):
     command = COMMANDS[name]

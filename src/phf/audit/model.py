@@ -8,6 +8,7 @@ import numpy as np
 
 from phf.audit.settings import AuditSettings, Room
 from phf.config import load_config
+from phf.errors import ConfigError
 from phf.feedback import PROMPTING_FILE
 from phf.models.context import context_of
 from phf.models.model_folder import (
@@ -36,7 +37,10 @@ class AuditedModel:
         check_model_folder(folder)
         self.folder = folder
         self.tokenizer: Any = load_folder_tokenizer(folder)
-        self.prompting = prompting_of(folder, self.tokenizer).preferring(prefer, "--prefer")
+        own = prompting_of(folder, self.tokenizer)
+        if prefer is not None and not own.control_tokens:
+            raise ConfigError(f"--prefer {prefer}: {folder} has no control tokens. Leave it out.")
+        self.prompting = own.preferring(prefer, "--prefer")
         self._settings = settings
         scenario = self._scenario("start", {})
         self.start: list[int] = scenario.start_ids(self.tokenizer)

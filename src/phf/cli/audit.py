@@ -43,7 +43,7 @@ def audit(
     max_span_tokens: Annotated[
         int | None, typer.Option(min=1, help="Tokens of a longer span; default: 50, or half of the context.")
     ] = None,
-    num_samples: Annotated[int, typer.Option(min=0, help="Samples without a prompt.")] = 1000,
+    num_samples: Annotated[int, typer.Option(min=0, max=10_000_000, help="Samples without a prompt.")] = 1000,
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Tokens of a sample; default: 128, or the context.")
     ] = None,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from phf.cli.terminal import problems, speak
+from phf.errors import ConfigError
 from phf.workers.launcher import rank
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and messages: only the result, and problems.")]
@@ -31,6 +32,8 @@ STATUSES = {
 }
 """Exit status -> what it means."""
 WORSE = 1
+LARGEST = 2**32
+"""Of a number that an option gives: seeds are below it; libraries, and lists of samples, hold no larger ones."""
 MISSING_RUNS = 4
 
 _answers: list[TextIO | None] = []
@@ -70,6 +73,7 @@ def for_scripts(command: Callable[..., None]) -> Callable[..., None]:
         speak(quiet=quiet, as_json=as_json)
         if as_json:
             open_answer()
+        refuse_huge(options)
         command(*arguments, **options)
 
     signature = inspect.signature(command)
@@ -80,6 +84,13 @@ def for_scripts(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *added])  # type: ignore[attr-defined]
     run.__annotations__ = {**command.__annotations__, "quiet": Quiet, "as_json": Json}
     return run
+
+
+def refuse_huge(options: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` for a whole number among the options of a command that no machine can count up to."""
+    for name, value in options.items():
+        if type(value) is int and abs(value) > LARGEST:
+            raise ConfigError(f"--{name.replace('_', '-')} {value}: it must be at most {LARGEST:,}.")
 
 
 def answer(record: Mapping[str, Any], exit_status: int = 0) -> None:
