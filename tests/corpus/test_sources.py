@@ -3,10 +3,12 @@
 import gzip
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from phf.corpus.dataset import read_annotated, write_shard
+from phf.corpus.sources import stdlib
 from phf.corpus.sources.documents import AnnotatedDocument, fingerprint, is_annotated, read_documents
 from phf.errors import CorpusError
 
@@ -47,6 +49,28 @@ def test_saved_hugging_face_dataset(tmp_path):
     datasets = pytest.importorskip("datasets")
     datasets.Dataset.from_list([{"text": "one\n"}]).save_to_disk(str(tmp_path / "saved"))
     assert texts(tmp_path / "saved") == ["one\n"]
+
+
+def test_tests_and_packages_of_a_standard_library_are_neither_read_nor_looked_at(tmp_path, monkeypatch):
+    for name in (
+        "b.py",
+        "a/c.py",
+        "a/test/d.py",
+        "site-packages/e.py",
+        "lib/site-packages/p/f.py",
+        "test.txt",
+        "tests.py",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("def f(x):\n    pass\n\n\n" if name == "b.py" else "x = 1\n")
+    (tmp_path / "linked").symlink_to(tmp_path / "a", target_is_directory=True)
+    looked_at = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: looked_at.append(Path(path).name) or scandir(path))
+    monkeypatch.setattr(stdlib, "_root", lambda: tmp_path)
+    assert [path for (path, _), _ in stdlib.read_files()] == ["a/c.py", "b.py", "tests.py"]
+    assert sorted(looked_at) == sorted([tmp_path.name, "a", "lib"])
+    assert stdlib.function_headers() == ["def f(x):\n"]
 
 
 def test_python_stdlib_is_sorted_and_without_tests():

@@ -1,10 +1,12 @@
 """`python-stdlib`: the running interpreter's standard library, a corpus of real Python that is always available."""
 
+import os
 import platform
 import re
 import sysconfig
 import tokenize
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from phf.storage.hashing import hash64
@@ -21,7 +23,10 @@ def read_files(leave_out: Callable[[str], None] | None = None) -> Iterator[tuple
     Text is decoded as Python decodes it, newlines as "\\n"; the few modules that do not decode by their own declaration
     are left out, and `leave_out` is called with their paths.
     """
-    root = _root()
+    yield from _read(_root(), leave_out)
+
+
+def _read(root: Path, leave_out: Callable[[str], None] | None = None) -> Iterator[tuple[tuple[str, str], float]]:
     paths = _paths(root)
     for number, path in enumerate(paths, start=1):
         try:
@@ -38,8 +43,13 @@ def function_headers() -> list[str]:
     A method comes with the line of its class, ("class A(B):\\n\\n    def f(self):\\n"): its indentation determines
     that of the next line.
     """
-    headers = {header for (_, text), _ in read_files() for header in _headers(text)}
-    return sorted(headers, key=lambda header: hash64("header", header))
+    return list(_sorted_headers(_root()))
+
+
+@cache  # each scenario asks several times, and reading the files takes half a second
+def _sorted_headers(root: Path) -> tuple[str, ...]:
+    headers = {header for (_, text), _ in _read(root) for header in _headers(text)}
+    return tuple(sorted(headers, key=lambda header: hash64("header", header)))
 
 
 def _headers(text: str) -> Iterator[str]:
@@ -71,4 +81,8 @@ def _root() -> Path:
 
 
 def _paths(root: Path) -> list[Path]:
-    return sorted(p for p in root.rglob("*.py") if not SKIPPED_FOLDERS.intersection(p.relative_to(root).parts))
+    paths: list[Path] = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]  # site-packages may be large
+        paths += [Path(folder, name) for name in files if name.endswith(".py")]
+    return sorted(paths)
