@@ -25,7 +25,7 @@ def architecture(width, **settings):
     return read_architecture(ModelConfig(model_type="gpt2", config_kwargs=kwargs, model_kwargs=settings))
 
 
-WIDE, NARROW = architecture(256), architecture(254)
+WIDE, NARROW, NARROW_ON_CPU = architecture(256), architecture(254), architecture(126)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,9 @@ def source(tmp_path_factory):
         ({}, GPU, WIDE, None, "bfloat16"),
         ({}, NEW_CPU, WIDE, None, "bfloat16"),
         ({}, OLD_CPU, WIDE, None, "float32"),
-        ({}, NEW_CPU, NARROW, None, "float32"),
+        ({}, NEW_CPU, architecture(128), None, "bfloat16"),
+        ({}, NEW_CPU, NARROW_ON_CPU, None, "float32"),
+        ({}, NEW_CPU, architecture(128), {"precision": "float32"}, "float32"),  # begun when the limit was 256 there too
         ({}, GPU, NARROW, None, "float32"),
         ({}, GPU, None, None, "float32"),
         ({}, GPU, architecture(256, dtype="bfloat16"), None, "that of the weights, bfloat16"),
