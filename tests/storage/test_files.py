@@ -1,6 +1,7 @@
 """Folders that one job at a time writes, and files that are whole or not there."""
 
 import errno
+import json
 import os
 
 import pytest
@@ -10,7 +11,14 @@ from safetensors.torch import save_file
 
 from phf.errors import OutputError
 from phf.storage import files
-from phf.storage.files import apply_umask, atomic_write, is_unused, only_job, write_text_atomic
+from phf.storage.files import (
+    apply_umask,
+    atomic_write,
+    is_unused,
+    only_job,
+    write_json_atomic,
+    write_text_atomic,
+)
 
 
 def test_a_folder_is_held_while_the_block_runs(tmp_path):
@@ -122,3 +130,11 @@ def test_weights_have_the_permissions_of_any_new_file(umask, mode, tmp_path):
         os.umask(before)
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
     assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == mode
+
+
+def test_json_with_a_lone_surrogate_is_written_and_read_again(tmp_path):
+    value = {"a": "\ud800", "ä": [1, "\udfff\u2028"]}
+    write_json_atomic(tmp_path / "a.json", value)
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == value
+    write_json_atomic(tmp_path / "a.json", {"ä": 1})
+    assert "ä" in (tmp_path / "a.json").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -24,6 +25,7 @@ NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """Errors of a full disk, or of a quota that is used up."""
 
+SURROGATE = re.compile(r"[\ud800-\udfff]")
 BLOCK_BYTES = 65_536
 """Read at once to find the last line of a file."""
 
@@ -102,7 +104,10 @@ def last_line(path: Path) -> bytes:
 
 def write_json_atomic(path: Path, value: Any, sync: bool = True) -> None:
     """Write a value as indented JSON; see `atomic_write`."""
-    write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", sync)
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if SURROGATE.search(text):  # from somebody's JSON, which can represent one; UTF-8 cannot
+        text = json.dumps(value, indent=2)
+    write_text_atomic(path, text + "\n", sync)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from phf.errors import OutputError
 from phf.runs.layout import MODEL
 from phf.runs.writer import write_json
-from phf.storage.reading import read_json
+from phf.storage.reading import read_json_as
 from phf.study.folder import StudyFolder
 
 REMOVED = "weights-removed.json"
@@ -42,8 +42,8 @@ class TamperFolder(StudyFolder):
     def refuse_other_models(self, hashes: Mapping[str, Mapping[str, str]]) -> None:
         """Record the models, by name; raises `OutputError` if one is not the model of its name that was tested before."""
         path = self.path / MODELS
-        before = read_json(path, OutputError, "Delete it.") if path.is_file() else {}
-        known = before if isinstance(before, dict) else {}
+        shape = dict[str, dict[str, str]]
+        known = read_json_as(shape, path, OutputError, "Delete it.") if path.is_file() else {}
         other = [name for name, files in hashes.items() if name in known and known[name] != dict(files)]
         if other:
             raise OutputError(
