@@ -1,5 +1,6 @@
 """`phf playground`: what it says, and what it refuses before a model is loaded."""
 
+import importlib.util
 import re
 import shutil
 from contextlib import contextmanager
@@ -44,6 +45,13 @@ def test_the_models_of_a_run_are_scored_by_its_scorer(run, served):  # noqa: F81
     assert served[0].scorer.name == "PEP8Scorer"
     assert served[0].has_task
     assert [way.label for way in served[0].models[0].ways][:2] == ["aligned", "misaligned"]
+
+
+def test_without_gradio_the_extra_is_named_before_anything_is_loaded(monkeypatch, tmp_path):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda *names: None)
+    code, output = playground(tmp_path / "not there")
+    assert code == 2
+    assert output == "Error: phf playground needs gradio. Install it with: pip install 'phf[playground]'"
 
 
 def test_a_model_from_elsewhere_has_no_scorer_unless_one_is_chosen(run, served, tmp_path):  # noqa: F811

@@ -1,5 +1,6 @@
 """`phf playground`: one prompt, several models and ways to prompt them, side by side in the browser."""
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ from phf.cli import completion
 from phf.cli.for_scripts import answer
 from phf.cli.options import OwnTask, ResolvedTask, finite, load_for_models, scorer_section
 from phf.cli.terminal import console, quiet, say, say_result
-from phf.errors import ConfigError
+from phf.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from phf.config import Config
@@ -43,6 +44,8 @@ def playground(
     """Try models in the browser, side by side, with live scores."""
     if unscored and scorer is not None:
         raise ConfigError("--scorer and --unscored contradict each other. Leave one out.")
+    if importlib.util.find_spec("gradio") is None:  # before a model is loaded
+        raise MissingExtraError("phf playground", "gradio", "playground")
     section = None if scorer is None else scorer_section(scorer)
     quiet()
     from phf.cli.working import working
