@@ -1,5 +1,6 @@
 """Shared by all tests: one cache folder a test session, few threads, no network."""
 
+import gc
 import os
 
 import pytest
@@ -23,11 +24,18 @@ def cache(tmp_path_factory):
         os.environ["PHF_CACHE"] = before
 
 
-SLOWEST_FIRST = ("training", "evaluation", "annotate", "scorers", "sweep")
-"""Rooms whose files take longest: begun early, so that no process waits for another at the end."""
+SLOWEST_FIRST = ("training", "evaluation", "annotate", "scorers", "sweep", "study", "tokens", "playground", "tests")
+"""Rooms whose files take longest, and the files that are in none (`tests`): begun early, so that no process waits for
+another at the end."""
 
 
 def pytest_collection_modifyitems(items):
     """Order the rooms; within one, files and tests keep their order."""
     ranks = {room: rank for rank, room in enumerate(SLOWEST_FIRST)}
     items.sort(key=lambda item: ranks.get(item.path.parent.name, len(ranks)))
+
+
+def pytest_collection_finish(session):
+    """What is loaded by now stays: a collection of garbage, with which each training run begins, need not search it."""
+    gc.collect()
+    gc.freeze()

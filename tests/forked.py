@@ -5,6 +5,7 @@ those of a process. What happens while Python starts, or while a library is impo
 variables that libraries read when they are imported, which are those of the process that was forked.
 """
 
+import gc
 import inspect
 import json
 import os
@@ -90,6 +91,8 @@ def _serve(requests: socket.socket) -> None:
     import phf.evaluation.run
     import phf.training.run  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # the processes neither search what is loaded for garbage nor copy it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
     while True:
         content, descriptors, _, _ = socket.recv_fds(requests, MESSAGE_BYTES, 4)

@@ -30,6 +30,8 @@ def test_workers_are_started_before_the_corpus_is_looked_at_and_end_with_the_com
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "corpus.jsonl").write_text("")
+    # a cluster takes 20 s to start; tests/tokens start one as the commands do
+    monkeypatch.setattr("phf.annotate.backends.ray_cluster.score_on_ray", lambda *settings: iter(()))
     started, start = [], child._start
     monkeypatch.setattr(child, "_start", lambda *args: started.append(start(*args)) or started[-1])
     result = CliRunner().invoke(app, [*LINE, *more])

@@ -80,12 +80,12 @@ def test_a_study_that_is_interrupted_in_the_middle_of_a_run_gives_the_page_that_
         if any(0 < share < 1 for share in progress.running.values()):
             raise KeyboardInterrupt
 
+    forking = SimpleNamespace(**{**vars(subprocess), "Popen": Forked})  # they have loaded the libraries
+    monkeypatch.setattr("phf.study.execute.subprocess", forking)
     with pytest.raises(KeyboardInterrupt):
         run_tiny(study, folder.path, interrupt, places=1)
     assert not (folder.path / "report.html").exists()
     assert not all(folder.is_finished(name) for name in NAMES)
-    forking = SimpleNamespace(**{**vars(subprocess), "Popen": Forked})  # to import the libraries once is enough
-    monkeypatch.setattr("phf.study.execute.subprocess", forking)
     answer = run_tiny(study, folder.path)
     assert answer.missing == {}
     assert [arm.seeds for arm in answer.results[0].arms] == [[1, 2], [1, 2]]

@@ -13,6 +13,7 @@ from phf.corpus.dataset import write_shard
 from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import ConfigError, CorpusError, MissingExtraError
 from phf.tokens.building import build_store
+from phf.workers.ray_cluster import ray_cluster
 
 
 @pytest.fixture
@@ -28,11 +29,12 @@ def source(tmp_path):
 
 @pytest.fixture(scope="module")
 def ray():
+    """A cluster of this machine, started as it is where no address is given, and used by all tests."""
     ray = pytest.importorskip("ray", reason="install the extra: pip install 'phf[ray]'")
     os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise: they starve where other tests run beside them
-    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, configure_logging=False)
-    yield ray
-    ray.shutdown()
+    with ray_cluster(None, "these tests", "no setting"):
+        yield ray
+    assert not ray.is_initialized()
 
 
 def content(store):
