@@ -35,7 +35,15 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: ranks.get(item.path.parent.name, len(ranks)))
 
 
-def pytest_collection_finish(session):
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session):
+    """Nothing that is loaded for the tests becomes garbage."""
+    gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
     """What is loaded by now stays: a collection of garbage, with which each training run begins, need not search it."""
     gc.collect()
     gc.freeze()
+    gc.enable()

@@ -1,5 +1,6 @@
 """`phf evaluate` on folders: what is measured, kept, compared, and said about folders that cannot be."""
 
+import importlib.util
 import json
 import math
 import shutil
@@ -9,8 +10,9 @@ from tests.ranks import run_ranks
 from tests.tiny import tiny_lm, tiny_tokenizer
 
 from phf.config import dump_config, load_config
-from phf.errors import ConfigError, CorpusError, OutputError
+from phf.errors import ConfigError, CorpusError, MissingExtraError, OutputError
 from phf.evaluation import model_evaluation as evaluation
+from phf.evaluation.glue.tasks import check_glue
 from phf.evaluation.run import chosen_parts, evaluate_folders
 from phf.feedback import ControlTokens, Prompting
 from phf.models import export_model
@@ -287,6 +289,26 @@ def test_parts_are_chosen_by_name():
     assert chosen_parts((), ("kl", "downstream"), False) == ["generation", "diversity", "held-out"]
     with pytest.raises(ConfigError, match="no part 'heldout' of the evaluation"):
         chosen_parts((), ("heldout",), False)
+
+
+@pytest.mark.parametrize(
+    ("part", "override", "library"),
+    [
+        ("downstream", "downstream.tasks=[lambada_openai]", "lm_eval"),
+        ("glue", "glue.tasks=[sst2, cola]", "scikit-learn"),
+    ],
+)
+def test_a_missing_extra_is_named_before_anything_is_measured(part, override, library, tmp_path, monkeypatch):
+    config = load_config(task="pep8/quickstart", overrides=[override])[0]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda *names: None)
+    with pytest.raises(MissingExtraError, match=rf"needs {library}\. Install it with: pip install 'phf\[eval\]'"):
+        evaluate_folders([tmp_path], config, tmp_path / "out", ("generation", part))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_task_of_glue_that_needs_no_extra_runs_without(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda *names: None)
+    check_glue(["sst2", "stsb"])
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "llama"])

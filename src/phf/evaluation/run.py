@@ -5,9 +5,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from phf.config import Config
+from phf.config import Config, GlueConfig
 from phf.errors import ConfigError
 from phf.evaluation.compare import Comparison, PromptScores, choose_baseline, compare_with_baseline
+from phf.evaluation.downstream.tasks import check_downstream
+from phf.evaluation.glue.tasks import check_glue
 from phf.evaluation.model_evaluation import Announce, ModelEvaluation
 from phf.feedback import Prompting
 from phf.models.model_folder import find_model, model_names
@@ -91,10 +93,14 @@ def evaluate_folders(
     A model that `phf` exported records how it is prompted: scenarios without a prefix, or with the best one of the
     task's own configuration, start from its best control token. A scenario whose control token a model lacks is skipped for
     that model, with a notice.
-    Raises `ConfigError`, `CorpusError` or `OutputError`, before anything is measured if possible.
+    Raises `ConfigError`, `CorpusError`, `MissingExtraError` or `OutputError`, before anything is measured if possible.
     """
     division = all_processes()
     with division.together():
+        if "downstream" in parts and config.downstream is not None:
+            check_downstream()
+        if "glue" in parts:
+            check_glue((config.glue or GlueConfig()).tasks)
         folders = [find_model(folder) for folder in folders]
         names = model_names(folders)
         outputs = [output / name for name in names] if len(folders) > 1 else [output]

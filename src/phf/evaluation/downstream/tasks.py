@@ -1,6 +1,7 @@
 """Capability on the tasks of lm-evaluation-harness (Gao et al., github.com/EleutherAI/lm-evaluation-harness)."""
 
 import difflib
+import importlib.util
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,12 @@ RESAMPLES = 1000
 """Bootstrap resamples for a metric that is not a mean over documents."""
 SLOW_METRICS = {"bleu": 100, "chrf": 100, "chrfpp": 100, "ter": 100}
 """Resamples for metrics that are slow on a whole corpus; the same number as in the harness."""
+
+
+def check_downstream() -> None:
+    """Raises `MissingExtraError` without the harness."""
+    if importlib.util.find_spec("lm_eval") is None:
+        raise MissingExtraError("Downstream evaluation", "lm_eval", "eval")
 
 
 def run_downstream(

@@ -1,6 +1,7 @@
 """The tasks of GLUE (Wang et al. 2019, arXiv 1804.07461): columns, data and standard metrics."""
 
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,13 @@ TASKS = {
     "rte": Task(("sentence1", "sentence2")),
     "wnli": Task(("sentence1", "sentence2")),
 }
+
+
+def check_glue(names: Iterable[str]) -> None:
+    """Raises `MissingExtraError` if a metric of these tasks needs a library that is not installed."""
+    needed = {metric for name in names for metric in TASKS[name].metrics}
+    if not needed.isdisjoint(OF_SKLEARN) and importlib.util.find_spec("sklearn") is None:
+        raise MissingExtraError("GLUE", "scikit-learn", "eval")
 
 
 def load_task(name: str, data_dir: str | None) -> dict[str, Examples]:
@@ -87,6 +95,7 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "pearson": _pearson,
     "spearman": _spearman,
 }
+OF_SKLEARN = ("f1", "matthews")
 
 
 def _correlation(correlate: Callable[..., Any], predictions: np.ndarray, labels: np.ndarray) -> float:
