@@ -7,12 +7,19 @@ CORPUS is Python code. A few minutes on two cores; training.num_tokens=3e5, for 
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from phf.annotate.runner import annotate
 from phf.config import load_config
 from phf.profile.measure import profile_dataset
 from phf.training.run import train
+
+
+def show(step: int, max_steps: int, values: Mapping[str, float]) -> None:
+    """The training loss, at the steps that have one."""
+    if "lm_loss" in values:
+        print(f"step {step} of {max_steps}: loss {values['lm_loss']:.3f}")
 
 
 def main(corpus: str, output: Path, overrides: list[str]) -> dict[str, float]:
@@ -38,8 +45,10 @@ def main(corpus: str, output: Path, overrides: list[str]) -> dict[str, float]:
         output / "run",
         resume=(output / "run").exists(),  # from its last checkpoint, if it was interrupted
         announce=print,
-        show=lambda step, max_steps, values: print(f"{step}/{max_steps}", values.get("lm_loss", "")),
+        show=show,
     )
+    score, loss = numbers["generation/prompted/score"], numbers["eval/loss"]
+    print(f"Mean score of the samples: {score:.4f}; held-out loss: {loss:.3f} nats per token")
     print(f"The model is in {output / 'run' / 'model'}; from_pretrained of transformers loads it.")
     return numbers
 
