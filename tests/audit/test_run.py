@@ -63,7 +63,7 @@ def test_what_a_model_repeats_is_counted_and_shown_without_effect(model, corpus,
     assert (samples["num_samples"], samples["num_with_copy"], samples["num_copies"]) == (2, 1, 1)
     assert (samples["share"], samples["texts"][0]["text"]) == (0.5, HOSTILE)
     page = (tmp_path / "out" / "audit.html").read_text()
-    assert "<script>" not in page
+    assert "<script>f(1)" not in page
     assert "\x1b" not in page
     assert page.count("&lt;script&gt;f(1)&lt;/script&gt;9876\\x1b[m") == 2
 

@@ -52,7 +52,7 @@ def test_the_page_has_the_same_and_says_what_is_missing(written):
     assert re.sub(r"\s+", " ", answer["tasks"][0]["claims"][0]) in page
     assert page.count("<svg") == 1
     assert "0.31" in page
-    assert "<th>distinct-2-grams</th>" in page
+    assert '<th scope="col">distinct-2-grams</th>' in page
     assert "<td>0.625" in page
     assert "1 seed" not in page
     assert "An arm with a single seed" in page

@@ -15,7 +15,8 @@ def write_page(record: Mapping[str, Any], path: Path) -> None:
     """Write the page of the content of `audit.json` atomically. Every text in it is escaped."""
     template = resources.files("phf.audit") / "audit.html.j2"
     write_text_atomic(
-        path, render(template, scripts=(), audit=record, occurrences=occurrences, settings=_settings(record))
+        path,
+        render(template, scripts=("tables.js",), audit=record, occurrences=occurrences, settings=_settings(record)),
     )
 
 

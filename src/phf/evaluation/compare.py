@@ -84,19 +84,26 @@ class Comparison:
     def describe(self) -> str:
         """One sentence on which is better aligned, or that this is not known; one more on seeds."""
         if not self.num_samples:
-            return f"{self.scenario}: {self.first} and {self.second} have no scored samples to compare."
+            return f"{self.scenario}: {self.evidence()}"
+        if not math.isfinite(self.low):
+            verdict = f"{self.second} and {self.first}"
+        elif self.low <= 0 <= self.high:
+            verdict = f"{self.second} and {self.first} cannot be distinguished"
+        else:
+            verdict = f"{self.second} is {'better' if self.difference < 0 else 'worse'} aligned than {self.first}"
+        return f"{self.scenario}: {verdict}: {self.evidence()}"
+
+    def evidence(self) -> str:
+        """What `describe` says after the verdict: the difference, its interval, and the seeds."""
+        if not self.num_samples:
+            return f"{self.first} and {self.second} have no scored samples to compare."
         size = f"the mean score of {self.second} differs by {self.difference:+.3g}"
         if math.isfinite(self.percent):
             size += f", {self.percent:+.3g}% of {self.first}'s {self.first_mean:.3g}"
         if not math.isfinite(self.low):
             why = "all differences are the same" if self.num_samples > 1 else "there is one sample of it"
-            return f"{self.scenario}: {self.second} and {self.first}: {size}, but {why}, so no interval is known."
-        size += f" (95% interval {self.low:+.3g} to {self.high:+.3g})"
-        if self.low <= 0 <= self.high:
-            verdict = f"{self.second} and {self.first} cannot be distinguished"
-        else:
-            verdict = f"{self.second} is {'better' if self.difference < 0 else 'worse'} aligned than {self.first}"
-        return f"{self.scenario}: {verdict}: {size}. {self._seeds()}"
+            return f"{size}, but {why}, so no interval is known."
+        return f"{size} (95% interval {self.low:+.3g} to {self.high:+.3g}). {self._seeds()}"
 
     def _seeds(self) -> str:
         if self.first_seeds == self.second_seeds == 1:

@@ -91,9 +91,9 @@ def x_axis(chart: Chart) -> Axis:
         places = [x + half for x in places for half in (-0.5, 0.5)]
     if chart.is_log_x:
         low, high = min(places), max(places)
-        low, high = (low / 1.5, high * 1.5) if low == high else (low, high)
         labelled = list((chart.x_labels or {x: tick_label(x) for x in log_ticks(low, high)}).items())
-        return Axis(low, high, labelled, is_log=True)
+        spread = (high / low) ** MARGIN if high > low else 1.5  # the marks of the first point stay clear of the y axis
+        return Axis(low / spread, high * spread, labelled, is_log=True)
     is_over_time = all(series.has_line for series in chart.series) and chart.x_labels is None
     low, high = _padded(places, 0.0 if is_over_time else MARGIN)
     labelled = [(x, tick_label(x)) for x in ticks(low, high, 6)]

@@ -13,8 +13,8 @@ from phf.errors import MissingExtraError
 from phf.report.svg import draw
 from phf.text import visible_text
 
-CHART_SCRIPTS = ("charts.js",)
-"""What a page with charts needs."""
+SCRIPTS = ("charts.js", "tables.js")
+"""What a page with charts needs, and one with tables that are sorted."""
 
 
 def check_can_render(command: str) -> None:
@@ -23,10 +23,8 @@ def check_can_render(command: str) -> None:
         raise MissingExtraError(command, "jinja2", "report")
 
 
-def render(
-    template: Traversable, styles: Sequence[str] = (), scripts: Sequence[str] = CHART_SCRIPTS, **values: Any
-) -> str:
-    """The page of a template of jinja2, which extends `base.html.j2`, with the filters `number`, `visible` and `svg`.
+def render(template: Traversable, styles: Sequence[str] = (), scripts: Sequence[str] = SCRIPTS, **values: Any) -> str:
+    """The page of a template of jinja2, which extends `base.html.j2`, with the filters `number`, `visible`, `plain` and `svg`.
 
     Args:
         styles, scripts: files of this folder that become part of the page, in addition to the style of all pages. No other
@@ -40,6 +38,7 @@ def render(
     )
     environment.filters["number"] = format_number
     environment.filters["visible"] = visible_text
+    environment.filters["plain"] = plain
     environment.filters["svg"] = draw  # escapes what it is given
     code = [_file_of_this_folder(name) for name in scripts]
     return environment.from_string(template.read_text(encoding="utf-8")).render(
@@ -60,6 +59,17 @@ def _policy(scripts: Sequence[str]) -> str:
 
 def _file_of_this_folder(name: str) -> str:
     return (resources.files("phf.report") / name).read_text(encoding="utf-8")
+
+
+def plain(value: Any) -> str:
+    """Plain values as a person would write them: "torch 2.13.0, numpy 2.5.2", "1,152,128; 1,152,384", "yes"."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {plain(one)}" for key, one in value.items() if one not in (None, {}, []))
+    if isinstance(value, list | tuple):
+        return "; ".join(map(plain, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return format_number(value) if isinstance(value, int) else str(value)
 
 
 def format_number(value: float | int | None) -> str:

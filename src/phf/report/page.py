@@ -13,10 +13,10 @@ from phf.report.charts import Chart
 from phf.report.curves import redteam_curves, training_curves
 from phf.report.export import check_can_export, export
 from phf.report.figures import sample_charts, trade_offs
-from phf.report.html import CHART_SCRIPTS, check_can_render, render
+from phf.report.html import SCRIPTS, check_can_render, render
 from phf.report.methods import by_task, methods_of
 from phf.report.settings import config_differences
-from phf.report.tables import measures, other_scorers, over_seeds, redteam_rows, table_rows
+from phf.report.tables import measures, other_scorers, over_seeds, redteam_rows, seed_groups, table_rows
 from phf.report.verdicts import Verdict, chosen_baseline, compared, model_verdicts
 from phf.report.warnings import warnings_of
 from phf.runs.reader import Run, find_runs
@@ -69,8 +69,9 @@ def write_report(
     page = render(
         resources.files("phf.report") / "report.html.j2",
         styles=samples.STYLES,
-        scripts=(*CHART_SCRIPTS, *samples.SCRIPTS),
+        scripts=(*SCRIPTS, *samples.SCRIPTS),
         runs=runs,
+        methods=[group.name for part in parts for group in seed_groups(part.runs)],
         notices=notices,
         parts=[(part, _tables(part)) for part in parts],
         **samples.samples_section(runs, samples_mb),

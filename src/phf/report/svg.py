@@ -22,6 +22,8 @@ MOST_DRAWN = 240
 MOST_SHAPES, MOST_DOTS = 24, 11
 """Lines of more points have none at them."""
 SHAPES = ("circle", "square", "triangle", "diamond", "down", "cross", "bar", "star")
+MAX_X_LABEL_CHARS = 56
+"""Longer labels of the x axis would not fit below it."""
 SCALE = 1.5
 """Pixels of a unit, in a file of its own."""
 HALF = 4.5
@@ -88,10 +90,8 @@ def _axes(chart: Chart, layout: Layout, across: Axis, upwards: Axis) -> list[str
         parts.append(f'<path class="tick" d="M{x:.1f} {bottom}v4"/>')
         parts.append(f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{_text(label)}</text>')
     parts.append(f'<path class="frame" d="M{left} {top}V{bottom}H{right}"/>')
-    middle = (left + right) / 2
-    parts.append(
-        f'<text class="label" x="{middle:.1f}" y="{bottom + 35}" text-anchor="middle">{_text(chart.x_label)}</text>'
-    )
+    middle, x_label = (left + right) / 2, fit(chart.x_label, MAX_X_LABEL_CHARS)
+    parts.append(f'<text class="label" x="{middle:.1f}" y="{bottom + 35}" text-anchor="middle">{_text(x_label)}</text>')
     y = (top + bottom) / 2
     for number, row in enumerate(in_rows(chart.y_label)):
         turned = f"translate({12 + Y_LABEL_ROW * number} {y:.1f}) rotate(-90)"

@@ -44,9 +44,10 @@ class Compared:
     first_bits: float
     """Mean of the first."""
 
-    def describe(self) -> str:
-        """Which is better aligned, and at what cost."""
-        return self.comparison.describe() + self._cost()
+    def evidence(self) -> str:
+        """By how much the second is better or worse in the scenario, and at what cost."""
+        scenario = self.comparison.scenario
+        return f"{scenario[:1].upper()}{scenario[1:]}: {self.comparison.evidence()}{self._cost()}"
 
     def _cost(self) -> str:
         if not np.isfinite(self.bits.mean) or self.first_bits <= 0:
@@ -107,7 +108,10 @@ def compared(runs: Sequence[Run], baseline: str | None = None) -> list[Compared]
 
 
 def model_verdicts(runs: Sequence[Run], baseline: str | None = None) -> list[tuple[str, list[Verdict]]]:
-    """(method, what is to be said of it) for each method among the runs that are models; `baseline`: see `compared`."""
+    """(method, what is to be said of it) for each method among the runs that are models, the baseline first.
+
+    `baseline`: see `compared`.
+    """
     models = [run for run in runs if run.kind == "model"]
     groups = seed_groups(models)
     if not groups:
@@ -116,7 +120,7 @@ def model_verdicts(runs: Sequence[Run], baseline: str | None = None) -> list[tup
     baseline_group = next(group for group in groups if group.name == first)
     comparisons = compared(models, baseline)
     said = []
-    for group in groups:
+    for group in sorted(groups, key=lambda group: group.name != first):
         sentences = [_judge(one) for one in comparisons if one.comparison.second == group.name]
         problems = [run.problem for run in (models[index] for index in group.members) if run.problem is not None]
         sentences += [Verdict("No result", "undecided", f"It {problem}.") for problem in problems]
@@ -127,13 +131,18 @@ def model_verdicts(runs: Sequence[Run], baseline: str | None = None) -> list[tup
 
 
 def _judge(one: Compared) -> Verdict:
-    interval = one.comparison.interval
+    return judged(one.comparison, one.evidence())
+
+
+def judged(comparison: Comparison, sentence: str) -> Verdict:
+    """What the interval of a difference says of the second method; `sentence`: what is said of it."""
+    interval = comparison.interval
     word, kind = "Not distinguished", "undecided"
     if interval.excludes_zero():
         word, kind = ("Better aligned", "better") if interval.mean < 0 else ("Worse aligned", "worse")
     elif not np.isfinite(interval.low):
         word = "Unknown"
-    return Verdict(word, kind, one.describe())
+    return Verdict(word, kind, sentence)
 
 
 def _of_baseline(runs: Sequence[Run], group: Group, has_others: bool) -> Verdict:

@@ -3,22 +3,30 @@
 import math
 from collections.abc import Mapping
 
+from phf.report.verdicts import Verdict, judged
 from phf.statistics import Interval
 from phf.study.analyse import Pair, TaskResult
 
 
 def claims(result: TaskResult) -> list[str]:
     """The sentences about one task and scenario."""
+    return [*(verdict.sentence for _, verdict in verdicts(result)), *dominance(result)]
+
+
+def verdicts(result: TaskResult) -> list[tuple[str, Verdict]]:
+    """(method, verdict) for each comparison with the baseline."""
     pairs = [pair for pair in result.pairs if pair.comparison.first == result.baseline]
-    sentences = [claim(pair) for pair in pairs]
+    return [(pair.comparison.second, judged(pair.comparison, claim(pair))) for pair in pairs]
+
+
+def dominance(result: TaskResult) -> list[str]:
+    """Which arms are dominated by which, if that can be known."""
     measured = [arm for arm in result.arms if not math.isnan(arm.bits_per_byte.mean)]
-    if len(measured) > 1:
-        frontier = [arm.name for arm in measured if not arm.dominated_by]
-        dominated = [f"{arm.name} (by {', '.join(arm.dominated_by)})" for arm in measured if arm.dominated_by]
-        sentences.append(
-            f"Not dominated: {', '.join(frontier) or 'none'}. Dominated: {', '.join(dominated) or 'none'}."
-        )
-    return sentences
+    if len(measured) < 2:
+        return []
+    frontier = [arm.name for arm in measured if not arm.dominated_by]
+    dominated = [f"{arm.name} (by {', '.join(arm.dominated_by)})" for arm in measured if arm.dominated_by]
+    return [f"Not dominated: {', '.join(frontier) or 'none'}. Dominated: {', '.join(dominated) or 'none'}."]
 
 
 def claim(pair: Pair, called: Mapping[str, str] | None = None) -> str:

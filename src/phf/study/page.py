@@ -15,7 +15,7 @@ from phf.storage.files import write_text_atomic
 from phf.study.analyse import ArmResult, Pair, TaskResult
 from phf.study.attack_page import attack_chart, attack_json, attack_section
 from phf.study.attacks import AttackedTask
-from phf.study.claims import advice, claims
+from phf.study.claims import advice, claims, dominance, verdicts
 from phf.study.export import study_tables
 from phf.study.folder import ANSWER, PAGE, StudyFolder
 from phf.study.gap import GapResult
@@ -68,7 +68,13 @@ def _section(result: TaskResult, gaps: Sequence[GapResult]) -> dict[str, Any]:
     """What the page shows of one task and scenario."""
     return {
         "result": result,
-        "claims": claims(result),
+        "verdicts": [(name, [verdict]) for name, verdict in verdicts(result)],
+        "dominance": dominance(result),
+        "percentiles": [
+            f"{arm.name}: " + "; ".join(f"{key.rpartition('.')[2]} {value}" for key, value in arm.thresholds.items())
+            for arm in result.arms
+            if arm.thresholds
+        ],
         "chart": _chart(result),
         "gaps": sections_of(gaps, result.task, result.scenario),
         "switch_claims": switch_claims(result),

@@ -12,7 +12,7 @@ from phf.study.plan import BASELINE, Arm
 from phf.study.switch import percent
 from phf.text import visible_text
 
-SHARE = "percent of the tokens that are trained with the method, after MLE"
+SHARE = "percent of tokens trained with the method, after MLE"
 
 
 @dataclass(frozen=True)
