@@ -150,7 +150,7 @@ def result_of(run_dir):
 def test_red_teams(program, tmp_path, counts):
     write_model(tmp_path / "tiny" / "model")
     prompts = tmp_path / "prompts.jsonl"
-    prompts.write_text("".join(json.dumps({"prompt": f"def f{i}("}) + "\n" for i in range(6)))
+    prompts.write_text("".join(json.dumps({"text": f"def f{i}("}) + "\n" for i in range(6)))
     config = attack_config(prompts)
     generation = config.generation.model_copy(update={"scorer_config": {"class_name": "program:Slow"}})
     (tmp_path / "config.yaml").write_text(dump_config(config.model_copy(update={"generation": generation})))

@@ -11,7 +11,6 @@ to read; and it writes them.
 import json
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -130,6 +129,8 @@ class _Feather:
 
 def main(kind: str, path: str, max_bytes: str) -> None:
     """Read a file for another process, until it has what it wants of it or goes away."""
+    import resource  # Windows has none
+
     import pyarrow as pa
 
     limit, most = int(max_bytes), resource.getrlimit(resource.RLIMIT_DATA)[1]
