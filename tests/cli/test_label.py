@@ -25,7 +25,10 @@ def test_labels_from_the_terminal_and_their_agreement(dataset, tmp_path):  # noq
     assert first.exit_code == 0, first.output
     assert "'seven' is not one of the answers" in first.output
     assert "3 of 4 questions are answered" in first.output
-    assert "alpha is not defined: there is only one annotator" in first.output
+    assert (
+        "1 annotator, 0 questions in common; Krippendorff's alpha is not defined: there is only one annotator"
+        in first.output
+    )
     assert phf("label", dataset, "--annotator", "ann", *options, typed="2\n").exit_code == 0
     other = phf("label", dataset, "--annotator", "bob", *options, typed="1\n5\n3\n2\n")
     assert "4 questions in common; Krippendorff's alpha 1.000" in other.output

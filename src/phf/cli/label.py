@@ -113,7 +113,9 @@ def _show_agreement(journal: "Journal") -> list[dict[str, Any]]:
     if not agreements:
         say_result("There are no labels yet.")
     for of_kind in agreements:
-        who = f"{of_kind.kind}: {len(of_kind.annotators)} annotators, {of_kind.num_common:,} questions in common"
+        annotators = "1 annotator" if len(of_kind.annotators) == 1 else f"{len(of_kind.annotators):,} annotators"
+        questions = "1 question" if of_kind.num_common == 1 else f"{of_kind.num_common:,} questions"
+        who = f"{of_kind.kind}: {annotators}, {questions} in common"
         if of_kind.alpha is None:
             say_result(f"{who}; Krippendorff's alpha is not defined: {of_kind.reason}.")
         else:
