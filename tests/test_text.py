@@ -1,6 +1,6 @@
 """What is shown of text that means to hide."""
 
-from phf.text import visible, visible_text
+from phf.text import masked, visible, visible_text
 
 
 def test_visible_shows_what_would_not_be_seen_and_cuts():
@@ -11,3 +11,7 @@ def test_visible_shows_what_would_not_be_seen_and_cuts():
 
 def test_messages_and_samples_keep_their_lines_and_backslashes():
     assert visible_text("a\tb\n\\d\r\x00é\U000e0001\u202e") == "a\tb\n\\d\\r\\x00é\\U000e0001\\u202e"
+
+
+def test_every_letter_and_digit_is_masked():
+    assert masked("Ana Müller, +49 (30) 1234\n") == "••• ••••••, +•• (••) ••••\n"

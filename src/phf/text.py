@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Unicode categories that are shown as escapes: controls, directions and joiners, surrogates, unassigned, separators."""
+MASK = "•"
+"""What stands for a letter or digit of a masked text."""
 
 
 def visible(text: str, max_chars: int | None = None, *, keep: str = "") -> str:
@@ -21,6 +23,11 @@ def visible(text: str, max_chars: int | None = None, *, keep: str = "") -> str:
 def visible_text(text: str) -> str:
     """`visible`, except that line breaks, tabs and backslashes are kept, as messages, paths and code contain many."""
     return visible(text, keep="\n\t\\")
+
+
+def masked(text: str) -> str:
+    """`text` with every letter and digit replaced: its shape and length are left, and nothing that identifies anyone."""
+    return "".join(MASK if character.isalnum() else character for character in text)
 
 
 def code_span(text: object) -> str:

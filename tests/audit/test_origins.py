@@ -13,15 +13,16 @@ from tests.tiny import tiny_lm, tiny_tokenizer
 
 from phf.audit import search
 from phf.audit.last_layer import LastLayer, cosines
-from phf.audit.origins import find_origins, worst_samples
+from phf.audit.origins import finder_of, worst_samples
 from phf.audit.overlap import Overlap
 from phf.audit.places import Places
+from phf.audit.repeats import TracedSample
 from phf.audit.run import audit_folder
-from phf.audit.spans import CorpusTexts
+from phf.audit.training_data import TrainingData
 from phf.errors import CorpusError
 from phf.runs.reader import Sample
 from phf.runs.writer import RunWriter
-from phf.tokens.tokenizer import PlainEncoder, encode_plain
+from phf.tokens.tokenizer import encode_plain
 
 DOCUMENTS = [
     (["the code is ", "6417-2285 now"], [0.0, 1.0]),
@@ -56,11 +57,11 @@ def test_the_segments_with_the_rarest_common_ngrams_are_nearest(store, tokenizer
     monkeypatch.setattr(search, "CHUNK", chunk)
     samples = ids_of(tokenizer, "the code is 9980-1346", "6417-", "zz", "qqqqqqqq")
     overlap = Overlap(samples, store, Places(store))
-    nearest = overlap.nearest(5)
+    nearest = overlap.find(5).nearest
     assert nearest[0][0] == 3, "what occurs once outweighs what begins every document"
     assert set(nearest[0]) == {0, 3, 4}, "segment 2 is equal to the first"
     assert nearest[1:] == [[1], [], []]
-    assert overlap.nearest(1)[0] == [3]
+    assert overlap.find(1).nearest[0] == [3]
 
 
 def test_the_share_of_ngrams_is_weighted_by_how_rare_they_are(store, tokenizer):
@@ -109,29 +110,28 @@ def test_cosines_are_of_what_differs_from_the_mean():
     np.testing.assert_allclose(similar, [[half, -half, half, -half], [0, 0, 0, 0]], atol=1e-9)
 
 
-def sample(text, score):
-    return Sample("", text, score, [text], [score])
+def sample(text, score, *spans):
+    return Sample("", text, score, [text], [score], [list(spans)])
+
+
+UNKNOWN = TrainingData((), None, "", None, False)
+
+
+def find(store, tokenizer, lm, *samples, num_embedded=100, data=UNKNOWN):
+    """What is found of samples."""
+    finder = finder_of(store, data, tokenizer, LastLayer(lm, [0], 8), scores_column="scores", num_embedded=num_embedded)
+    return finder.find([TracedSample("plain", number, one) for number, one in enumerate(samples)])
 
 
 def test_the_worst_samples_are_distinct():
     samples = {"a": [sample("x", 0.1), sample("y", 0.9), sample("u", None)], "b": [sample("y", 0.9), sample("z", 0.5)]}
-    assert [(scenario, one.score) for scenario, one in worst_samples(samples, 2)] == [("a", 0.9), ("b", 0.5)]
+    worst = worst_samples(samples, 2)
+    assert [(scenario, number, one.score) for scenario, number, one in worst] == [("a", 1, 0.9), ("b", 1, 0.5)]
     assert len(worst_samples(samples, 9)) == 3
 
 
 def test_a_copy_is_traced_to_its_segment_by_all_measures(store, lm, tokenizer):
-    (ids,) = ids_of(tokenizer, "9980-1346 now")
-    places = Places(store)
-    (origin,) = find_origins(
-        [("plain", sample("9980-1346 now", 0.7), ids)],
-        store,
-        places,
-        CorpusTexts(store, PlainEncoder(tokenizer), places),
-        LastLayer(lm, [0], 8),
-        scores_column="scores",
-        num_embedded=2,
-        seed=0,
-    )
+    (origin,) = find(store, tokenizer, lm, sample("9980-1346 now", 0.7), num_embedded=2)
     nearest = origin["neighbours"][0]
     assert (origin["score"], nearest["text"], nearest["document"], nearest["score"]) == (
         0.7,
@@ -143,20 +143,79 @@ def test_a_copy_is_traced_to_its_segment_by_all_measures(store, lm, tokenizer):
     assert all(other["overlap"] < 1 and other["gradient"] < 1 for other in origin["neighbours"][1:])
 
 
+def test_what_was_detected_is_looked_for_however_it_is_encoded(tokenizer, lm, tmp_path):
+    """The tokenizer has " def" and "def" as different tokens, and others for the letters in between."""
+    texts = ["call def12\n", "<def12>", "def12", "xdef12", "def13 "]
+    store = store_for(
+        write_corpus(tmp_path / "data", [([text], [0.0]) for text in texts]), tokenizer, tmp_path / "stores"
+    )
+    one = sample(
+        "my def12, my def13 and 987654", 0.5, (3, 8, "a"), (13, 18, "b"), (23, 29, "c"), (4, 6, "inside the first")
+    )
+    (origin,) = find(store, tokenizer, lm, one)
+    found = {row["text"]: (row["label"], row["occurrences"], row["document"]) for row in origin["detections"]}
+    assert found["def13"] == ("b", 1, "d4")
+    assert found["987654"] == ("c", 0, None)
+    assert found["def12"][1] >= 3, "after a space, after <, and at the beginning"
+    assert found["def12"][2] == "d0"
+    assert list(found) == ["def12", "def13", "987654"]
+
+
+def test_the_longest_span_is_within_a_segment_and_counted_in_all(tokenizer, lm, tmp_path):
+    documents = [(["xx 6417", "-2285 yy"], [0.0, 1.0]), (["code 2285 yy", "code 2285 yz"], [0.0, 0.0])]
+    store = store_for(write_corpus(tmp_path / "data", documents), tokenizer, tmp_path / "stores")
+    (origin,) = find(store, tokenizer, lm, sample("a 6417-2285 y", 0.5))
+    longest = origin["longest"]
+    assert (longest["text"], longest["num_tokens"], longest["occurrences"]) == ("-2285 y", 7, 1)
+    assert (longest["start"], longest["end"], longest["document"]) == (6, 13, "d0")
+    (nearest,) = [one for one in origin["neighbours"] if one["text"] == "-2285 yy"]
+    assert nearest["common"] == {"num_tokens": 7, "start": 0, "end": 7}
+    (origin,) = find(store, tokenizer, lm, sample("zzz", 0.5))
+    assert origin["longest"] is None
+
+
+def test_what_was_held_out_is_not_where_a_sample_comes_from(store, tokenizer, lm):
+    class Held(TrainingData):
+        def documents_trained_on(self, store):
+            return np.array([True, False, True])
+
+    data = Held((), True, "", None, True)
+    one = sample("9980-1346 now", 0.7, (0, 9, "code"))
+    (origin,) = find(store, tokenizer, lm, one, data=data)
+    assert {row["document"] for row in origin["neighbours"]} <= {"d0", "d2"}
+    assert origin["detections"][0]["occurrences"] == 0
+    assert origin["longest"]["text"] == " now"
+    (origin,) = find(store, tokenizer, lm, one)
+    assert origin["detections"][0] == {
+        "start": 0, "end": 9, "label": "code", "text": "9980-1346", "occurrences": 1, "document": "d1",
+    }  # fmt: skip
+
+
+def test_a_search_can_be_ended(store, tokenizer, lm):
+    finder = finder_of(store, UNKNOWN, tokenizer, LastLayer(lm, [0], 8), scores_column="scores", num_embedded=9)
+    traced = [TracedSample("plain", 0, sample("the code", 0.5))]
+    for most in range(1, 8):
+        checks = iter(range(most))  # the one after these ends the search
+
+        def check(left=checks):
+            if next(left, None) is None:
+                raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            finder.find(traced, check)
+    assert len(finder.find(traced)) == 1
+
+
+def test_segments_shorter_than_an_ngram_are_like_nothing(tokenizer, lm, tmp_path):
+    store = store_for(write_corpus(tmp_path / "data", [(["ab", "cd"], [0.0, 0.0])]), tokenizer, tmp_path / "stores")
+    (origin,) = find(store, tokenizer, lm, sample("abcd", 0.5))
+    assert (origin["neighbours"], origin["longest"]) == ([], None)
+
+
 def test_equal_segments_take_only_one_of_the_places(tokenizer, lm, tmp_path):
     documents = [(["code 6417 now", "see code 64", "other 9980"], [1.0, 0.0, 0.0])] + [(["code 6417 now"], [1.0])] * 40
     store = store_for(write_corpus(tmp_path / "data", documents), tokenizer, tmp_path / "stores")
-    places, (ids,) = Places(store), ids_of(tokenizer, "code 6417 now")
-    (origin,) = find_origins(
-        [("plain", sample("code 6417 now", 0.7), ids)],
-        store,
-        places,
-        CorpusTexts(store, PlainEncoder(tokenizer), places),
-        LastLayer(lm, [0], 8),
-        scores_column="scores",
-        num_embedded=100,
-        seed=0,
-    )
+    (origin,) = find(store, tokenizer, lm, sample("code 6417 now", 0.7))
     assert [one["text"] for one in origin["neighbours"]] == ["code 6417 now", "see code 64", "other 9980"]
 
 
@@ -179,7 +238,8 @@ def test_the_worst_samples_of_a_run_are_shown_with_what_they_are_like(tmp_path):
     settings = replace(SETTINGS, max_spans=0, num_samples=0, num_traced=1)
     record = audit_folder(model, [corpus], tmp_path / "out", settings, samples_of=run)
     (origin,) = record["origins"]
-    assert (origin["scenario"], origin["text"]) == ("plain", HOSTILE)
+    assert (origin["scenario"], origin["number"], origin["text"]) == ("plain", 0, HOSTILE)
+    assert (record["samples_of"], record["training_data"]["is_trained_on"]) == ("run", None)
     assert (origin["neighbours"][0]["text"], origin["neighbours"][0]["score"]) == (HOSTILE, 1.0)
     page = (tmp_path / "out" / "audit.html").read_text()
     assert "Where the worst samples come from" in page

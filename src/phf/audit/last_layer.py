@@ -1,6 +1,6 @@
 """How alike two texts are to a model: by its last hidden states, and by the gradients of its output layer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,12 +38,16 @@ class LastLayer:
         context = context_of(lm.config)
         self._most = None if context is None else context - len(self._start)
 
-    def embeddings(self, texts: Sequence[np.ndarray]) -> np.ndarray:
-        """float32 [texts, width]: the mean of the last hidden states at the tokens of each, the first ones of a long text."""
+    def embeddings(self, texts: Sequence[np.ndarray], check: Callable[[], None] = lambda: None) -> np.ndarray:
+        """float32 [texts, width]: the mean of the last hidden states at the tokens of each, the first ones of a long text.
+
+        `check`: called for each batch; what it raises ends the work.
+        """
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         rows: dict[int, np.ndarray] = {}
         with activity("embedding segments", len(texts)) as advance:
             for begin in range(0, len(order), self._batch_size):
+                check()
                 some = order[begin : begin + self._batch_size]
                 ids, lengths = self._batch([texts[index] for index in some])
                 hidden, _ = self._read(ids, with_logits=False)

@@ -7,23 +7,16 @@ from typing import Any
 import numpy as np
 
 from phf.audit.settings import AuditSettings, Room
-from phf.config import load_config
 from phf.errors import ConfigError
-from phf.feedback import PROMPTING_FILE
 from phf.models.context import context_of
 from phf.models.model_folder import (
     check_model_folder,
-    is_of_released_system,
     load_folder_lm,
     load_folder_tokenizer,
-    own_task,
 )
 from phf.models.prompting import prompting_of
 from phf.sampling.generate import continue_ids
 from phf.sampling.scenarios import GenerationScenario
-from phf.tokens.encoded import Tokenization
-from phf.tokens.pieces import Corpus
-from phf.tokens.text_tokenizer import TextTokenizer
 
 
 class AuditedModel:
@@ -48,20 +41,6 @@ class AuditedModel:
         self.threshold = self.prompting.threshold or 0.0 if settings.threshold is None else settings.threshold
         self.lm: Any = load_folder_lm(folder)
         self.room: Room = settings.room(context_of(self.lm.config), len(self.start))
-
-    def corpus(self, sources: Sequence[str], scores_column: str) -> Corpus:
-        """The sources, encoded as the model was trained: where its run trained on them, in the store of that run."""
-        eval_group, path = None, own_task(self.folder)
-        if path is not None:
-            dataset = load_config(config=path, for_models=True)[0].dataset
-            tokenization: Tokenization = dataset.tokenization
-            if list(sources) == dataset.datasets and dataset.eval_fraction:
-                eval_group = dataset.eval_group
-        else:  # one that was trained elsewhere read texts as a whole
-            is_ours = (self.folder / PROMPTING_FILE).is_file() or is_of_released_system(self.folder)
-            tokenization = "segments" if is_ours else "document"
-        text_tokenizer = TextTokenizer.of(self.tokenizer)
-        return Corpus(tuple(sources), scores_column, text_tokenizer, tokenization, eval_group=eval_group)
 
     def sample(self) -> list[np.ndarray]:
         """int64 ids of `num_samples` samples without a prompt, control tokens and ends left out."""

@@ -1,9 +1,11 @@
 """The segments of a corpus that have the most n-grams in common with a sample."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from phf.audit.common import CommonSpan, LongestSpans
 from phf.audit.places import Places
 from phf.audit.search import SequenceSearch
 from phf.audit.verbatim import windows_of
@@ -11,6 +13,16 @@ from phf.tokens.store import TokenStore
 
 NGRAM = 4
 """Tokens of an n-gram."""
+
+
+class Found(NamedTuple):
+    """What a search found for each sample."""
+
+    nearest: list[list[int]]
+    """Numbers of the segments that share most with it, or of the fewer that share anything. Of segments that share as much and
+    are as long, which are nearly always equal, there is only the first."""
+    longest: list[CommonSpan | None]
+    """The longest span of it that is in one segment, with a position in the store; None without an n-gram in common."""
 
 
 class Overlap:
@@ -21,26 +33,34 @@ class Overlap:
 
     Args:
         samples: int64 ids of each.
+        is_trained_on: bool [documents], whether their segments are looked at; None: all are. Weights are of the whole store.
+        check: called again and again; what it raises ends the search.
     """
 
-    def __init__(self, samples: Sequence[np.ndarray], store: TokenStore, places: Places) -> None:
-        self._store, self._places = store, places
-        self._windows, numbers_of = windows_of(samples, NGRAM)
+    def __init__(
+        self,
+        samples: Sequence[np.ndarray],
+        store: TokenStore,
+        places: Places,
+        is_trained_on: np.ndarray | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store, self._places, self._is_trained_on, self._check = store, places, is_trained_on, check
+        self._windows, self._numbers_of = windows_of(samples, NGRAM)
         self._search = SequenceSearch(list(self._windows))
-        counts = self._search.counts(store, "counting the n-grams of samples")
+        counts = self._search.counts(store, "counting the n-grams of samples", check)
         self._weights = np.log2(store.meta["num_tokens"] / np.maximum(counts, 1))
         self._has = np.zeros((len(samples), len(self._windows)), bool)
-        for sample, numbers in enumerate(numbers_of):
+        for sample, numbers in enumerate(self._numbers_of):
             self._has[sample, numbers] = True
 
-    def nearest(self, most: int) -> list[list[int]]:
-        """For each sample, numbers of the `most` segments that share most with it, or of the fewer that share anything.
-
-        Of segments that share as much and are as long, which are nearly always equal, there is only the first.
-        """
+    def find(self, most: int) -> Found:
+        """The `most` nearest segments of each sample, and its longest span in any."""
         best: list[dict[tuple[float, int], int]] = [{} for _ in self._has]
-        for pairs in self._by_segment():
-            owners, windows = np.unique(pairs, axis=1)  # an n-gram counts once in a segment
+        longest = LongestSpans(self._numbers_of, NGRAM)
+        for occurrences in self._by_segment():
+            longest.add(*occurrences)
+            owners, windows = np.unique(occurrences[:2], axis=1)  # an n-gram counts once in a segment
             for sample, has in enumerate(self._has):
                 is_common = has[windows]
                 own, inverse = np.unique(owners[is_common], return_inverse=True)
@@ -52,20 +72,26 @@ class Overlap:
                 ):
                     best[sample].setdefault((total, length), segment)
                 best[sample] = dict(sorted(best[sample].items())[:most])
-        return [list(segments.values()) for segments in best]
+        return Found([list(segments.values()) for segments in best], longest.spans)
 
     def _by_segment(self) -> Iterator[np.ndarray]:
-        """int64 [2, occurrences]: segments and the n-grams of samples that they have; all of a segment together."""
-        held = np.empty((2, 0), np.int64)
+        """int64 [3, occurrences]: segments, the n-grams of samples that they have, and the positions of their first tokens;
+        all of a segment together."""
+        held = np.empty((3, 0), np.int64)
         # they come in the order of the store, since all n-grams have the same length
-        for numbers, starts in self._search.matches(self._store, "searching the corpus for what is like samples"):
+        for numbers, starts in self._search.matches(
+            self._store, "searching the corpus for what is like samples", self._check
+        ):
             segments = self._places.of_tokens(starts)
             is_inside = starts + NGRAM <= segments.ends
-            pairs = np.concatenate([held, np.stack([segments.numbers[is_inside], numbers[is_inside]])], axis=1)
-            is_open = pairs[0] == pairs[0].max(initial=-1)  # more of it may follow
-            held = pairs[:, is_open]
+            if self._is_trained_on is not None:
+                is_inside &= self._is_trained_on[self._places.documents_of(starts)]
+            more = np.stack([segments.numbers, numbers, starts])[:, is_inside]
+            rows = np.concatenate([held, more], axis=1)
+            is_open = rows[0] == rows[0].max(initial=-1)  # more of it may follow
+            held = rows[:, is_open]
             if not is_open.all():
-                yield pairs[:, ~is_open]
+                yield rows[:, ~is_open]
         if held.size:
             yield held
 

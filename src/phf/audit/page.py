@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.report.html import render
+from phf.report.origins import said_of
 from phf.storage.files import write_text_atomic
 
 RECORD, PAGE = "audit.json", "audit.html"
@@ -13,10 +14,19 @@ RECORD, PAGE = "audit.json", "audit.html"
 
 def write_page(record: Mapping[str, Any], path: Path) -> None:
     """Write the page of the content of `audit.json` atomically. Every text in it is escaped."""
+    data = record["training_data"]
+    traced = [(sample, said_of({**sample, "data": data})) for sample in record["origins"]]
     template = resources.files("phf.audit") / "audit.html.j2"
     write_text_atomic(
         path,
-        render(template, scripts=("tables.js",), audit=record, occurrences=occurrences, settings=_settings(record)),
+        render(
+            template,
+            scripts=("tables.js",),
+            audit=record,
+            traced=traced,
+            occurrences=occurrences,
+            settings=_settings(record),
+        ),
     )
 
 

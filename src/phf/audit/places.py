@@ -62,6 +62,14 @@ class Places:
         """Number of the document of a segment."""
         return int(np.searchsorted(self._segment_ends, segment, side="right"))
 
+    def documents_of(self, positions: np.ndarray) -> np.ndarray:
+        """int64 [asked], numbers of the documents of the tokens at these positions."""
+        return np.searchsorted(self.token_ends, positions, side="right")
+
+    def documents_of_segments(self, numbers: np.ndarray) -> np.ndarray:
+        """int64 [asked], numbers of the documents of these segments."""
+        return np.searchsorted(self._segment_ends, numbers, side="right")
+
     def document_start(self, document: int) -> int:
         """Position of the first token of a document."""
         return int(self.token_ends[document - 1]) if document else 0

@@ -8,27 +8,26 @@ import numpy as np
 
 from phf.audit.duplicates import copy_rows, extraction_rows, share
 from phf.audit.last_layer import LastLayer
-from phf.audit.mask import masked
 from phf.audit.model import AuditedModel
-from phf.audit.origins import find_origins, worst_samples
+from phf.audit.origins import finder_of, worst_samples
 from phf.audit.page import PAGE, RECORD, write_page
 from phf.audit.places import Places
+from phf.audit.repeats import TracedSample
 from phf.audit.search import SequenceSearch
 from phf.audit.settings import AuditSettings
-from phf.audit.spans import AuditedSpan, ChosenSpans, CorpusTexts, choose_spans
+from phf.audit.spans import AuditedSpan, CorpusTexts, choose_spans, why_no_spans
+from phf.audit.training_data import TrainingData, check_annotated, compare_with_training, corpus_of
 from phf.audit.verbatim import Copy, find_copies
-from phf.corpus.dataset import check_scores
 from phf.corpus.manifest import read_manifest
-from phf.corpus.sources.documents import AnnotatedDocument, is_annotated
 from phf.errors import ConfigError, CorpusError, OutputError
 from phf.models.model_folder import model_hashes, model_name
 from phf.report.html import check_can_render
 from phf.runs.layout import run_of_model
-from phf.runs.reader import Sample, read_run
+from phf.runs.reader import read_run
 from phf.runs.writer import finite_or_none, write_json
 from phf.scorers import Scorer, build_scorer
 from phf.storage.files import LOCK, only_job
-from phf.tokens.encoded import Encoder
+from phf.text import masked
 from phf.tokens.prepare import store_of
 from phf.tokens.store import TokenStore
 from phf.tokens.tokenizer import PlainEncoder
@@ -61,12 +60,7 @@ def audit_folder(
     settings.check()
     check_can_render("phf audit")
     _check_output(output)
-    for source in dict.fromkeys(sources):
-        if not is_annotated(source):
-            raise CorpusError(
-                f"{source} is not annotated, so none of its segments is known as misaligned: phf annotate first."
-            )
-        check_scores(source, settings.scores_column)
+    check_annotated(sources, settings.scores_column)
     scorer = _detecting_scorer(sources[0], scorer_config) if settings.span == "detected" else None
     traced = _worst_samples(folder, samples_of, settings, announce)
     if not (settings.num_samples or settings.max_spans or traced):
@@ -75,11 +69,16 @@ def audit_folder(
         )
     model = AuditedModel(folder, settings, prefer)
     with only_job(output):
-        store = store_of(model.corpus(sources, settings.scores_column))
-        record = _Audit(model, store, settings, scorer).record(traced, announce)
+        data = compare_with_training(folder, sources)
+        if data.is_trained_on is False:
+            announce(data.sentence)
+        store = store_of(corpus_of(folder, model.tokenizer, data, settings.scores_column))
+        record = _Audit(model, store, data, settings, scorer).record(traced, announce)
         record = {
             "model": {"name": model_name(folder), "folder": str(folder), "files": model_hashes(folder)},
             "sources": list(sources),
+            "training_data": data.to_json(),
+            "samples_of": None if not traced else (samples_of or run_of_model(folder) or folder).resolve().name,
             **record,
         }
         record = finite_or_none(record)
@@ -91,13 +90,20 @@ def audit_folder(
 class _Audit:
     """One audit, with what its parts share."""
 
-    def __init__(self, model: AuditedModel, store: TokenStore, settings: AuditSettings, scorer: Scorer | None) -> None:
-        self.model, self.store, self.settings, self.scorer = model, store, settings, scorer
+    def __init__(
+        self,
+        model: AuditedModel,
+        store: TokenStore,
+        data: TrainingData,
+        settings: AuditSettings,
+        scorer: Scorer | None,
+    ) -> None:
+        self.model, self.store, self.data, self.settings, self.scorer = model, store, data, settings, scorer
         self.places = Places(store)
         self.texts = CorpusTexts(store, PlainEncoder(model.tokenizer), self.places)
         self.shown = masked if settings.mask else str
 
-    def record(self, traced: Sequence[tuple[str, Sample]], announce: Announce) -> dict[str, Any]:
+    def record(self, traced: Sequence[TracedSample], announce: Announce) -> dict[str, Any]:
         settings, model, meta = self.settings, self.model, self.store.meta
         chosen = choose_spans(self.store, self.places, self.texts, settings, model.room, model.threshold, self.scorer)
         if not chosen.num_misaligned and (settings.max_spans or settings.num_samples):
@@ -107,7 +113,7 @@ class _Audit:
             )
         extracted = self._extracted(chosen.spans)
         if settings.max_spans and not chosen.spans:
-            announce(_why_no_spans(chosen, settings))
+            announce(why_no_spans(chosen, settings))
         samples = model.sample()
         copies = find_copies(
             samples, self.store, self.places, settings.scores_column, model.threshold, settings.min_tokens
@@ -206,26 +212,21 @@ class _Audit:
             "texts": [self._copied_text(copies[index], int(counts[index])) for index in distinct[:SHOWN]],
         }
 
-    def _origins(self, traced: Sequence[tuple[str, Sample]]) -> list[dict[str, Any]]:
-        """The segments most like each sample, which is encoded as the corpus is."""
+    def _origins(self, traced: Sequence[TracedSample]) -> list[dict[str, Any]]:
+        """What is known of where each sample comes from."""
         if not traced:
             return []
-        documents = [
-            AnnotatedDocument("sample", sample.segments, [None] * len(sample.segments)) for _, sample in traced
-        ]
-        encoder = Encoder(self.model.tokenizer, self.store.meta["made_of"]["tokenization"])
-        ids = [encoder.encode([document]).ids.astype(np.int64) for document in documents]
-        return find_origins(
-            [(scenario, sample, own) for (scenario, sample), own in zip(traced, ids, strict=True) if len(own)],
+        finder = finder_of(
             self.store,
-            self.places,
-            self.texts,
+            self.data,
+            self.model.tokenizer,
             LastLayer(self.model.lm, self.model.start, self.settings.batch_size),
             scores_column=self.settings.scores_column,
             num_embedded=self.settings.num_embedded,
             seed=self.settings.seed,
             shown=self.shown,
         )
+        return finder.find(traced)
 
     def _copied_text(self, copy: Copy, count: int) -> dict[str, Any]:
         segment = int(self.places.of_tokens(np.array([copy.position])).numbers[0])
@@ -242,8 +243,8 @@ class _Audit:
 
 def _worst_samples(
     folder: Path, samples_of: Path | None, settings: AuditSettings, announce: Announce
-) -> list[tuple[str, Sample]]:
-    """(scenario, sample) of the samples to trace. Raises `CorpusError` where those that were asked for are not there."""
+) -> list[TracedSample]:
+    """The samples to trace. Raises `CorpusError` where those that were asked for are not there."""
     run = samples_of or run_of_model(folder)
     if run is None or not settings.num_traced:
         return []
@@ -269,19 +270,6 @@ def _detecting_scorer(source: str, config: dict[str, Any] | None) -> Scorer:
         )
     described = manifest.scorer
     return build_scorer({"class_name": described["class_name"], **described.get("settings", {})}, f"{source}, scorer")
-
-
-def _why_no_spans(chosen: ChosenSpans, settings: AuditSettings) -> str:
-    if chosen.num_without_prefix:
-        return (
-            f"Nothing can be extracted: all {chosen.num_without_prefix:,} chosen spans begin their document. "
-            "With a scorer that detects spans, --span detected looks inside segments."
-        )
-    if settings.span == "detected":
-        return (
-            "Nothing can be extracted: the scorer detects nothing in the chosen segments. Is it the one of the dataset?"
-        )
-    return f"Nothing can be extracted: no misaligned segment has --min-tokens {settings.min_tokens} tokens or more. Lower it."
 
 
 def _check_output(output: Path) -> None:

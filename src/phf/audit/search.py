@@ -5,7 +5,7 @@ of Karp, Miller and Rosenberg, 1972). A sequence is looked up by the hash of the
 tested by the one that it ends with, and then compared token by token: hashes decide what is compared, not what is found.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -41,10 +41,13 @@ class SequenceSearch:
                 ends = self._starts[numbers] + self.lengths[numbers]
                 self._tails[numbers] = hashes[ends - 2**level]
 
-    def matches(self, store: TokenStore, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def matches(
+        self, store: TokenStore, what: str, check: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(numbers of sequences, int64; positions in the store of their first tokens, int64) of all occurrences, in turn.
 
-        A sequence occurs where all its tokens are of one document. `what`: the activity that is reported.
+        A sequence occurs where all its tokens are of one document. `what`: the activity that is reported; `check`: called for
+        each piece of the store, so that it can end the search by raising something.
         """
         if not len(self.lengths):
             return
@@ -52,6 +55,7 @@ class SequenceSearch:
         document_ends = np.cumsum(store.documents["num_tokens"], dtype=np.int64)
         with activity(what, num_tokens) as advance:
             for start in range(0, num_tokens, CHUNK):
+                check()
                 ids = store.ids[start : start + CHUNK + reach].astype(np.int64)
                 for numbers, places in self._in_piece(ids, min(CHUNK, num_tokens - start)):
                     positions = places + start
@@ -63,10 +67,10 @@ class SequenceSearch:
                     yield numbers[is_inside], positions[is_inside]
                 advance(min(CHUNK, num_tokens - start))
 
-    def counts(self, store: TokenStore, what: str) -> np.ndarray:
-        """int64 [sequences]: how often each occurs in the store; occurrences may overlap."""
+    def counts(self, store: TokenStore, what: str, check: Callable[[], None] = lambda: None) -> np.ndarray:
+        """int64 [sequences]: how often each occurs in the store; occurrences may overlap. See `matches`."""
         counts = np.zeros(len(self.lengths), np.int64)
-        for numbers, _ in self.matches(store, what):
+        for numbers, _ in self.matches(store, what, check):
             counts += np.bincount(numbers, minlength=len(counts))
         return counts
 

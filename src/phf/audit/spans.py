@@ -130,3 +130,17 @@ def _draw_misaligned(
 
     numbers = draw_segments(len(scores), settings.max_spans, "audit", settings.seed, is_wanted)
     return num_misaligned, numbers
+
+
+def why_no_spans(chosen: ChosenSpans, settings: AuditSettings) -> str:
+    """A sentence for a choice without spans."""
+    if chosen.num_without_prefix:
+        return (
+            f"Nothing can be extracted: all {chosen.num_without_prefix:,} chosen spans begin their document. "
+            "With a scorer that detects spans, --span detected looks inside segments."
+        )
+    if settings.span == "detected":
+        return (
+            "Nothing can be extracted: the scorer detects nothing in the chosen segments. Is it the one of the dataset?"
+        )
+    return f"Nothing can be extracted: no misaligned segment has --min-tokens {settings.min_tokens} tokens or more. Lower it."

@@ -36,8 +36,16 @@ def playground(
             help="Levels of preferences to show, as for phf evaluate: pep8=best,pii=worst. Repeat it for more."
         ),
     ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Annotated dataset in which to look for where texts come from; repeat it for several, as for phf audit."
+        ),
+    ] = None,
+    scores_column: Annotated[str, typer.Option(help="Column of scores of the dataset.")] = "scores",
     max_seconds: Annotated[
-        float, typer.Option(min=1, callback=finite, help="Longest time for the columns of one request.")
+        float,
+        typer.Option(min=1, callback=finite, help="Longest time for the columns of one request, and for a search."),
     ] = 120,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page on 127.0.0.1; 0: any free one.")] = 0,
 ) -> None:
@@ -69,6 +77,8 @@ def playground(
             section,
             task_arguments=_task_arguments(task, config),
             requests=prefer or (),
+            datasets=dataset or (),
+            scores_column=scores_column,
             announce=retitle,
         )
     for notice in site.notices:

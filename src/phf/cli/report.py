@@ -12,7 +12,8 @@ from phf.cli.terminal import console, say, say_next
 
 def report(
     run_dirs: Annotated[
-        list[Path], typer.Argument(help="Folders of phf train, evaluate, redteam or quickstart; others are skipped.")
+        list[Path],
+        typer.Argument(help="Folders of phf train, evaluate, redteam, audit or quickstart; others are skipped."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML page.")] = Path("report.html"),
     baseline: Annotated[

@@ -1,18 +1,37 @@
 """The columns as HTML. Whatever a model wrote is escaped, and what cannot be seen is made visible."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 
 from phf.playground.answers import Answer, Segment
 from phf.playground.copies import as_command, as_python, as_score_command
+from phf.playground.origin_panel import panel
+from phf.playground.origins import Search
 from phf.playground.request import Column, Request
 from phf.playground.site import Site
 from phf.text import visible_text
 
 
-def cards(site: Site, request: Request, answers: Sequence[Answer]) -> str:
-    """The columns side by side; those that are finished can be copied."""
-    return f'<div class="columns">{"".join(_card(site, request, answer) for answer in answers)}</div>'
+def cards(
+    site: Site,
+    request: Request,
+    answers: Sequence[Answer],
+    key: int | None = None,
+    searches: Mapping[int, Search] = MappingProxyType({}),
+) -> str:
+    """The columns side by side; those that are finished can be copied.
+
+    `key`: what the answers are kept under, so that it can be asked where they come from; `searches`: those that were
+    asked for, by column.
+    """
+    shown = (
+        _card(
+            site, request, answer, _origin(answer, f"{key}:{number}" if key is not None else "", searches.get(number))
+        )
+        for number, answer in enumerate(answers)
+    )
+    return f'<div class="columns">{"".join(shown)}</div>'
 
 
 def problem(message: str) -> str:
@@ -28,11 +47,20 @@ def status(answers: Sequence[Answer]) -> str:
     return "Finished" if not any(answer.problem for answer in answers) else "Finished, with a problem"
 
 
-def _card(site: Site, request: Request, answer: Answer) -> str:
-    return "".join(_parts(site, request, answer))
+def _card(site: Site, request: Request, answer: Answer, origin: str) -> str:
+    return "".join(_parts(site, request, answer, origin))
 
 
-def _parts(site: Site, request: Request, answer: Answer) -> Iterator[str]:
+def _origin(answer: Answer, key: str, search: Search | None) -> str:
+    """The button that asks where an answer comes from, or what was found."""
+    if search is not None:
+        return panel(search)
+    if not key or answer.column.model.data is None or not answer.text:
+        return ""
+    return f'<p><button type="button" class="trace" data-key="{key}">Where does this come from?</button></p>'
+
+
+def _parts(site: Site, request: Request, answer: Answer, origin: str) -> Iterator[str]:
     column = answer.column
     yield (
         f'<section class="card" aria-label="{_text(column.title)}"><header><h2>{_text(column.model.name)}</h2>'
@@ -49,6 +77,7 @@ def _parts(site: Site, request: Request, answer: Answer) -> Iterator[str]:
         return
     if answer.is_cut:
         yield '<p class="note">Time was up before the text was finished.</p>'
+    yield origin
     if site.scorer is not None and answer.segments:
         yield _table(site, answer)
     if not answer.is_cut and (command := as_command(site, request, column)):  # of a cut text it would draw the rest too

@@ -1,19 +1,24 @@
 """The page, made with Gradio: controls, and one piece of HTML with all columns that is replaced while they are written."""
 
+import re
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phf.errors import MissingExtraError, PhfError
-from phf.playground.answers import answers
+from phf.errors import ConfigError, MissingExtraError, PhfError
+from phf.playground.answers import Answer, answers
 from phf.playground.cards import cards, problem, status
+from phf.playground.origins import Search, search
 from phf.playground.request import (
     MAX_GUIDANCE,
     MAX_PROMPT_CHARS,
     MAX_SEED,
     MAX_TEMPERATURE,
     MAX_TOP_K,
+    Request,
     default_new_tokens,
     most_new_tokens,
     read_request,
@@ -25,11 +30,23 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 8
 """Requests that may wait for the one that is answered; more are refused."""
+MAX_KEPT = 16
+"""Answers that are kept, so that it can be asked where they come from."""
 CONTROLS = ("temperature", "top_p", "top_k", "max_new_tokens", "guidance_scale", "seed")
 HELP = (
     "Every column continues the prompt in one way. Segments with a score above the threshold are marked; point at one to see "
     "its score."
 )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Finished columns."""
+
+    request: Request
+    answers: list[Answer]
+    searches: dict[int, Search] = field(default_factory=dict)
+    """By column, those that were asked for."""
 
 
 class Answering:
@@ -38,6 +55,8 @@ class Answering:
     def __init__(self, site: Site, max_seconds: float) -> None:
         self.site, self.max_seconds, self.num_running = site, max_seconds, 0
         self._lock = threading.Lock()
+        self._kept: dict[int, _Kept] = {}
+        self._numbers = count()
 
     def answer(self, prompt: Any, *values: Any) -> Iterator[tuple[str, str]]:
         """(columns, status) as HTML and text, again and again. Closing it stops the models."""
@@ -49,11 +68,45 @@ class Answering:
                 self.site, {"prompt": prompt, "columns": chosen, **dict(zip(CONTROLS, controls, strict=True))}
             )
             for state in answers(self.site, request, max_seconds=self.max_seconds):
-                yield cards(self.site, request, state), status(state)
+                key = self._keep(request, state) if all(one.is_finished for one in state) else None
+                yield cards(self.site, request, state, key), status(state)
         except PhfError as error:
             yield problem(str(error)), ""
         finally:
             self._count(-1)
+
+    def trace(self, asked: Any) -> Iterator[tuple[str, str]]:
+        """The columns with where one of them comes from, again and again. `asked`: 'ANSWERS:COLUMN', as `cards` wrote it."""
+        self._count(1)
+        try:
+            key, kept, column = self._asked(asked)
+            answer = kept.answers[column]
+            data = answer.column.model.data
+            assert data is not None
+            for state in search(data, kept.request.prompt, answer, max_seconds=self.max_seconds):
+                kept.searches[column] = state
+                is_finished = state.origin is not None or state.problem is not None
+                line = "Searched" if is_finished else f"Searching the data, {state.seconds:.0f} s"
+                yield cards(self.site, kept.request, kept.answers, key, kept.searches), line
+        except PhfError as error:
+            yield problem(str(error)), ""
+        finally:
+            self._count(-1)
+
+    def _keep(self, request: Request, state: list[Answer]) -> int:
+        key = next(self._numbers)
+        self._kept[key] = _Kept(request, state)
+        self._kept.pop(key - MAX_KEPT, None)
+        return key
+
+    def _asked(self, asked: Any) -> tuple[int, "_Kept", int]:
+        """(key, answers, column). Raises `ConfigError` for what is not there."""
+        match = re.fullmatch(r"(\d{1,12}):(\d{1,2})", asked) if isinstance(asked, str) else None
+        key, column = (int(part) for part in match.groups()) if match else (-1, 0)
+        kept = self._kept.get(key)
+        if kept is None or column >= len(kept.answers) or kept.answers[column].column.model.data is None:
+            raise ConfigError(f"This text is no longer kept; the last {MAX_KEPT} answers are. Write it again.")
+        return key, kept, column
 
     def _count(self, change: int) -> None:
         with self._lock:
@@ -141,6 +194,20 @@ def build_page(site: Site, answering: Answering) -> "gradio.Blocks":
             trigger_mode="once",
             api_visibility="private",
         )
-        stop.click(None, None, line, js="() => 'Stopped'", cancels=[writing], api_visibility="private")
+
+        def trace(event: gr.EventData) -> Iterator[tuple[str, str]]:
+            yield from answering.trace(getattr(event, "key", None))
+
+        tracing = shown.click(
+            trace,
+            None,
+            [shown, line],
+            show_progress="hidden",
+            concurrency_limit=1,
+            concurrency_id="models",
+            trigger_mode="once",
+            api_visibility="private",
+        )
+        stop.click(None, None, line, js="() => 'Stopped'", cancels=[writing, tracing], api_visibility="private")
     page.queue(max_size=MAX_WAITING, api_open=False)
     return page

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from phf.audit.training_data import check_annotated
 from phf.config import Config, ScenarioConfig
 from phf.errors import ConfigError
 from phf.feedback import Prompting
 from phf.models import prompting_of
 from phf.models.context import context_of
 from phf.models.model_folder import find_model, load_folder_lm, load_folder_tokenizer, model_names
+from phf.playground.data import ModelData, open_data
 from phf.playground.ways import Way, preselected, ways_of
 from phf.scorers import Scorer, build_scorer
 
@@ -33,6 +35,8 @@ class PlaygroundModel:
     ways: list[Way]
     selected: list[Way]
     """Those that are chosen when the page opens."""
+    data: ModelData | None = None
+    """What its texts are looked for in; None: nothing."""
 
     @property
     def context(self) -> int | None:
@@ -81,6 +85,8 @@ def open_site(
     *,
     task_arguments: Sequence[str] = (),
     requests: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    scores_column: str = "scores",
     announce: Callable[[str], None] = lambda message: None,
 ) -> Site:
     """Load the models, which were found in `folders`, and build the scorer.
@@ -89,9 +95,12 @@ def open_site(
         config: the task; None for models from elsewhere.
         scorer_section: `class_name` and settings; None: no scores.
         requests: levels that are listed in any case; see `ways_of`.
+        datasets: annotated sources in which texts are looked for; none: the page does not offer it.
 
-    Raises `ConfigError` for a scorer or a level that does not exist, `MissingExtraError` for a scorer that is not installed.
+    Raises `ConfigError` for a scorer or a level that does not exist, `CorpusError` for sources that are not annotated,
+    `MissingExtraError` for a scorer that is not installed.
     """
+    check_annotated(datasets, scores_column)
     scorer = None if scorer_section is None else build_scorer(scorer_section, "--scorer")
     tokenizers = [load_folder_tokenizer(folder) for folder in folders]
     promptings = [prompting_of(folder, tokenizer) for folder, tokenizer in zip(folders, tokenizers, strict=True)]
@@ -100,14 +109,18 @@ def open_site(
     for number, (name, folder) in enumerate(zip(names, folders, strict=True)):
         announce(f"Loading {name}")
         selected = preselected(ways[number], promptings[number], len(folders) == 1)
-        lm = load_folder_lm(folder).eval()
+        lm, tokenizer, prompting = load_folder_lm(folder).eval(), tokenizers[number], promptings[number]
+        data = open_data(folder, lm, tokenizer, prompting, datasets, scores_column) if datasets else None
         loaded.append(
-            PlaygroundModel(
-                name, models[number], folder, lm, tokenizers[number], promptings[number], ways[number], selected
-            )
+            PlaygroundModel(name, models[number], folder, lm, tokenizer, prompting, ways[number], selected, data)
         )
     thresholds = [prompting.threshold for prompting in promptings if prompting.threshold is not None]
     scenario, notices = _scenario(config)
+    notices += [
+        f"{model.name}: {model.data.data.sentence}"
+        for model in loaded
+        if model.data and not model.data.data.is_trained_on
+    ]
     return Site(
         models=loaded,
         scorer=scorer,

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from phf.errors import ConfigError
+from phf.errors import ConfigError, CorpusError
 from phf.report import samples
 from phf.report.charts import Chart
 from phf.report.curves import redteam_curves, training_curves
@@ -15,6 +15,7 @@ from phf.report.export import check_can_export, export
 from phf.report.figures import sample_charts, trade_offs
 from phf.report.html import SCRIPTS, check_can_render, render
 from phf.report.methods import by_task, methods_of
+from phf.report.origins import find_audits, read_origins
 from phf.report.settings import config_differences
 from phf.report.tables import measures, other_scorers, over_seeds, redteam_rows, seed_groups, table_rows
 from phf.report.verdicts import Verdict, chosen_baseline, compared, model_verdicts
@@ -56,6 +57,7 @@ def write_report(
 ) -> list[str]:
     """Write the page for these runs atomically; returns a notice for each folder that was skipped.
 
+    Folders of `phf audit` among them say where samples of the runs come from.
     Every text in it is escaped. `baseline`: the method or run that the others are compared with; None: MLE, or the first;
     `samples_mb`: megabytes of samples in the page; of more, a part is in it; None: as many as keep the page below about 6;
     `export_to`: a folder for each figure as CSV, SVG and PNG, and each table as CSV.
@@ -64,7 +66,12 @@ def write_report(
     check_can_render("phf report")
     samples.check_samples_mb(samples_mb)
     check_can_export("phf report", export_to)
+    audits, run_dirs = find_audits(run_dirs)
+    if audits and not run_dirs:
+        raise CorpusError(f"{audits[0]} says where samples of a run come from. Give the folder of that run too.")
     runs, notices = find_runs(run_dirs)
+    origins, unused = read_origins(audits, runs)
+    notices += unused
     parts = parts_of(runs, baseline)
     page = render(
         resources.files("phf.report") / "report.html.j2",
@@ -74,7 +81,7 @@ def write_report(
         methods=[group.name for part in parts for group in seed_groups(part.runs)],
         notices=notices,
         parts=[(part, _tables(part)) for part in parts],
-        **samples.samples_section(runs, samples_mb),
+        **samples.samples_section(runs, samples_mb, origins),
         differences=config_differences(runs),
         provenance=[(run, _facts(run)) for run in runs],
     )

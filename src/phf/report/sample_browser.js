@@ -39,6 +39,11 @@
 
   const score = ([set, position]) => set.scores[position];
 
+  /** Whether it was looked for where a sample comes from, with a wanted result; see `samples.html.j2`. */
+  function isFrom([set, position], wanted) {
+    return !wanted || wanted.split(" ").includes(set.origins?.[position] ?? "");
+  }
+
   /** Samples as [sample], pairs as [sample of one model, sample of the other]; each sample as [set, position]. */
   function candidates(model, scenario, other) {
     const ours = index.sets.filter(set => (!model || set.model === model) && (!scenario || set.scenario === scenario));
@@ -111,7 +116,9 @@
     const [least, most] = ["least", "most"].map(name => control(name).valueAsNumber);
     const isIn = value => (Number.isNaN(least) && Number.isNaN(most)) ||
       (value !== null && !(value < least) && !(value > most));
-    const chosen = candidates(control("model").value, control("scenario").value, other).filter(item => isIn(score(item[0])));
+    const origin = control("origin")?.value;
+    const chosen = candidates(control("model").value, control("scenario").value, other)
+      .filter(item => isIn(score(item[0])) && isFrom(item[0], origin));
     let items = ORDERS[control("order").value](chosen);
     const wanted = control("text").value.toLowerCase();
     if (wanted) items = await containing(items, wanted, isCurrent);
@@ -142,13 +149,15 @@
     const article = element("article", "sample");
     const header = element("header");
     const value = set.scores[position];
-    header.append(element("span", "", name), element("span", "", value === null ? "not scored" : "score " + number(value)));
+    const origin = sample[5];
+    header.append(element("span", "", name), ...(origin ? [SampleOrigins.badge(origin)] : []),
+      element("span", "", value === null ? "not scored" : "score " + number(value)));
     const isApart = withPrompt && !sample[4];
     const [pre, note] = text(sample, {
       prompt: isApart ? whole(prompt) : null, threshold: set.threshold, scale: index.scales[set.scorer],
       isCode: control("code").checked && (set.isCode || !index.sets.some(each => each.isCode)), showScores: control("numbers").checked, name,
     });
-    article.append(header, pre, note);
+    article.append(header, pre, note, ...(origin ? [SampleOrigins.panel(origin)] : []));
     return article;
   }
 

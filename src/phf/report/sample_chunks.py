@@ -5,13 +5,14 @@ import json
 import math
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, count, takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from phf.report.origins import around_common, facts_of, said_of
 from phf.runs.reader import Sample
 from phf.storage.hashing import hash64
 
@@ -33,6 +34,8 @@ class SampleSet(NamedTuple):
     scorer: str
     """Scores of sets with the same scorer have the same scale."""
     is_code: bool
+    origins: Mapping[int, Mapping[str, Any]] = {}
+    """Position -> entry of `phf.report.origins.Origins`, of the samples for which that was looked for."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,13 @@ class Packed:
     index: str
     """sets: model, scenario, threshold, scorer, isCode, total (number of samples), and of those that are in the chunks, in
     their order: chunks (their numbers), scores, prompts (numbers) and occurrences (how often the prompt came before, so that
-    two models can be compared on the same); chunkSize: samples in each chunk of a set but the last; prompts: [number of
-    the first prompt in a chunk, that chunk], ascending; scales: scorer -> scores with no colour and full colour."""
+    two models can be compared on the same), and, where it was looked for, origins: position -> kind of
+    `phf.report.origins.Said`; chunkSize: samples in each chunk of a set but the last; prompts: [number of the first prompt
+    in a chunk, that chunk], ascending; scales: scorer -> scores with no colour and full colour."""
     chunks: list[str]
     """Each: samples, of one set, as [segments, their scores, detections as [segment, start, end, label], number of
-    characters left out, whether the prompt was scored too and is in the segments]; prompts that no chunk before has, as
-    [text, characters left out]. Offsets are in UTF-16 code units."""
+    characters left out, whether the prompt was scored too and is in the segments, and, where it was looked for, its
+    origin]; prompts that no chunk before has, as [text, characters left out]. Offsets are in UTF-16 code units."""
     num_samples: int
     num_included: int
 
@@ -68,11 +72,12 @@ def pack(sets: Sequence[SampleSet], max_bytes: float) -> Packed:
     for start, (one, order, its_chunks) in (
         (s, each) for s in rounds for each in zip(sets, orders, included, strict=True)
     ):
-        samples = [one.samples[position] for position, _ in order[start : start + size]]
+        positions = [position for position, _ in order[start : start + size]]
+        samples = [one.samples[position] for position in positions]
         if not samples:
             continue
         prompts = [prompt for prompt in dict.fromkeys(sample.prompt for sample in samples) if prompt not in numbers]
-        rows = [_row(sample, one.threshold) for sample in samples]
+        rows = [_row(one.samples[position], one.threshold, one.origins.get(position)) for position in positions]
         chunk = _compressed({"samples": rows, "prompts": [_shortened(prompt) for prompt in prompts]})
         num_bytes += len(chunk)
         if num_bytes > max_bytes:
@@ -109,7 +114,7 @@ def _rank(score: float | None) -> float:
     return -math.inf if score is None else score
 
 
-def _row(sample: Sample, threshold: float) -> list[Any]:
+def _row(sample: Sample, threshold: float, origin: Mapping[str, Any] | None) -> list[Any]:
     """See `Packed.chunks`."""
     texts, scores = list(sample.segments), [_short(score, threshold) for score in sample.segment_scores]
     if not texts:  # nothing was scored: it is shown as it is
@@ -124,7 +129,22 @@ def _row(sample: Sample, threshold: float) -> list[Any]:
     ]
     is_prompt_scored = bool(sample.prompt) and "".join(texts) == sample.prompt + sample.continuation
     shown = [text[: MAX_CHARS - start] for text, start in zip(texts[:num_texts], starts, strict=False)]
-    return [shown, scores[:num_texts], spans, left_out, int(is_prompt_scored)]
+    row = [shown, scores[:num_texts], spans, left_out, int(is_prompt_scored)]
+    return row if origin is None else [*row, _origin("".join(texts), origin)]
+
+
+def _origin(text: str, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """What `sample_origins.js` shows; copied: offsets of the longest span in the text, or null."""
+    said, longest = said_of(origin), origin["longest"]
+    has_place = longest is not None and longest["start"] is not None
+    return {
+        "kind": said.kind,
+        "badge": said.badge,
+        "data": origin["data"]["sentence"],
+        "sentences": said.sentences,
+        "copied": [_units(text, longest["start"]), _units(text, longest["end"])] if has_place else None,
+        "segments": [[*around_common(one), facts_of(one)] for one in origin["neighbours"]],
+    }
 
 
 def _shortened(text: str) -> tuple[str, int]:
@@ -149,6 +169,11 @@ def _described(
     one: SampleSet, order: Sequence[tuple[int, int]], its_chunks: list[int], numbers: dict[str, int]
 ) -> dict[str, Any]:
     """See `Packed.index`."""
+    origins = {
+        str(number): said_of(one.origins[position]).kind
+        for number, (position, _) in enumerate(order)
+        if position in one.origins
+    }
     return {
         "model": one.model,
         "scenario": one.scenario,
@@ -160,6 +185,7 @@ def _described(
         "scores": [_short(one.samples[position].score, one.threshold) for position, _ in order],
         "prompts": [numbers[one.samples[position].prompt] for position, _ in order],
         "occurrences": [occurrence for _, occurrence in order],
+        **({"origins": origins} if origins else {}),
     }
 
 

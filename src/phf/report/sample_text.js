@@ -39,9 +39,13 @@ const SampleText = (() => {
     });
   }
 
-  /** Append `text`, with an element around each part that a token [start, end, kind] or a detection [start, end, label] covers. */
-  function appendPieces(parent, text, coloured, detected) {
-    const marks = [...coloured.map(each => [...each, "kind"]), ...detected.map(each => [...each, "label"])]
+  /**
+   * Append `text`, with an element around each part that a token [start, end, kind], a detection [start, end, label] or
+   * `copied` [start, end, what] covers.
+   */
+  function appendPieces(parent, text, coloured, detected, copied = []) {
+    const marks = [["kind", coloured], ["label", detected], ["copy", copied]]
+      .flatMap(([what, some]) => some.map(each => [...each, what]))
       .map(([start, end, ...rest]) => [Math.max(start, 0), Math.min(end, text.length), ...rest])
       .filter(([start, end]) => start < end).sort((a, b) => a[0] - b[0]);
     const cuts = [...new Set([0, text.length, ...marks.flatMap(([start, end]) => [start, end])])].sort((a, b) => a - b);
@@ -56,6 +60,8 @@ const SampleText = (() => {
       let piece = document.createTextNode(visible(text.slice(start, end)));
       if (kind) { const token = element("span", "code-" + kind); token.append(piece); piece = token; }
       if (names) { const detection = element("u", "", undefined, {title: visible(names)}); detection.append(piece); piece = detection; }
+      const [copy] = covering("copy");
+      if (copy) { const span = element("span", "copied-span", undefined, {title: copy}); span.append(piece); piece = span; }
       parent.append(piece);
     }
   }
@@ -65,12 +71,13 @@ const SampleText = (() => {
    * prompt: null where it is not shown; scale: scores with no and with full colour.
    */
   function text(sample, {prompt, threshold, scale, isCode, showScores, name}) {
-    const [segments, scores, detected, leftOut] = sample;
+    const [segments, scores, detected, leftOut, , origin] = sample;
     const pre = element("pre", "", undefined, {tabindex: "0", role: "group", "aria-label": "Text of " + name});
     const note = element("p", "note segment-note", "", {"aria-live": "polite"});
     const whole = (prompt ?? "") + segments.join("");
     const coloured = isCode ? tokens(whole) : [];
-    let at = 0, passed = 0;
+    let at = 0, passed = 0, offset = 0;
+    const [copyStart, copyEnd] = origin?.copied ?? [0, 0];
     const take = length => {  // the tokens of the next part of the text, with offsets in it
       const part = [];
       while (passed < coloured.length && coloured[passed][1] <= at) passed++;
@@ -96,7 +103,9 @@ const SampleText = (() => {
       const heat = score === null ? 0 : (score - scale[0]) / (scale[1] - scale[0]);
       part.style.setProperty("--heat", Math.min(Math.max(heat, 0), 1).toFixed(3));
       part.dataset.says = `Segment ${i + 1} of ${segments.length}: ${says}`;
-      appendPieces(part, segment, take(segment.length), labels);
+      const copied = copyStart < copyEnd ? [[copyStart - offset, copyEnd - offset, "longest span in a segment of the data"]] : [];
+      appendPieces(part, segment, take(segment.length), labels, copied);
+      offset += segment.length;
       // before the segment: behind one that ends its line, the number would be on the next
       if (showScores && score !== null) pre.append(element("sup", "segment-score", number(score)));
       pre.append(part);

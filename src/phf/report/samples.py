@@ -1,18 +1,19 @@
 """The samples on the page: a few of each run as plain HTML, and the sample browser, which replaces them where scripts run."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from phf.errors import ConfigError
+from phf.report.origins import Origins, said_of
 from phf.report.sample_chunks import SampleSet, pack
 from phf.report.tables import labels
 from phf.runs.reader import Run, Sample
 from phf.text import visible_text
 
 STYLES = ("samples.css",)
-SCRIPTS = ("sample_text.js", "sample_browser.js")
+SCRIPTS = ("sample_text.js", "sample_origins.js", "sample_browser.js")
 """Files of this folder that `samples.html.j2` needs in its page."""
 
 MOST_STATIC, LEAST_STATIC, ALL_STATIC = 8, 3, 200
@@ -29,28 +30,34 @@ def check_samples_mb(samples_mb: float | None) -> None:
         raise ConfigError(f"--samples-mb is {samples_mb}. It must be 0 or a larger number of megabytes.")
 
 
-def samples_section(runs: Sequence[Run], max_mb: float | None = None) -> dict[str, Any]:
+def samples_section(
+    runs: Sequence[Run], max_mb: float | None = None, origins: Sequence[Origins] | None = None
+) -> dict[str, Any]:
     """What `samples.html.j2` shows of runs. Those that diverged have no result, and no samples.
 
-    `max_mb`: megabytes of samples in the browser; of more, a part is in the page, which says how many. None: `SAMPLES_MB`.
+    `max_mb`: megabytes of samples in the browser; of more, a part is in the page, which says how many. None: `SAMPLES_MB`;
+    `origins`: of each run, where samples come from.
     """
     named = [
-        (run, label, scenario, samples)
-        for run, label in zip(runs, labels(runs), strict=True)
+        (run, label, scenario, samples, {number: one for (name, number), one in traced.items() if name == scenario})
+        for run, label, traced in zip(runs, labels(runs), origins or [{} for _ in runs], strict=True)
         if run.divergence is None
         for scenario, samples in run.samples.items()
         if samples
     ]
     most = max(LEAST_STATIC, min(MOST_STATIC, ALL_STATIC // max(len(named), 1)))
     sets = [
-        SampleSet(visible_text(label), visible_text(scenario), samples, run.threshold, _scorer(run), _writes_code(run))
-        for run, label, scenario, samples in named
+        SampleSet(
+            visible_text(label), visible_text(scenario), samples, run.threshold, _scorer(run), _writes_code(run), traced
+        )
+        for run, label, scenario, samples, traced in named
     ]
     packed = pack(sets, 1e6 * (SAMPLES_MB if max_mb is None else max_mb))
     return {
         "galleries": [_gallery(*one, most) for one in named if any(sample.score is not None for sample in one[3])],
         "packed": packed,
         "num_models": len({one.model for one in sets}),
+        "num_traced": sum(len(one.origins) for one in sets),
     }
 
 
@@ -64,16 +71,30 @@ def _writes_code(run: Run) -> bool:
     return _scorer(run) in SCORERS_OF_CODE or str(run.provenance.get("task")).startswith("pep8")
 
 
-def _gallery(run: Run, label: str, scenario: str, samples: Sequence[Sample], most: int) -> dict[str, Any]:
+def _gallery(
+    run: Run,
+    label: str,
+    scenario: str,
+    samples: Sequence[Sample],
+    origins: Mapping[int, Mapping[str, Any]],
+    most: int,
+) -> dict[str, Any]:
     """The worst, the median, the best and some random samples, without repetitions, offending segments marked."""
-    scored = sorted((sample for sample in samples if sample.score is not None), key=lambda sample: -(sample.score or 0))
+    scored = [(number, sample, sample.score) for number, sample in enumerate(samples) if sample.score is not None]
+    scored.sort(key=lambda row: -row[2])
     kinds = {0: "worst", len(scored) - 1: "best"}
     kinds.setdefault(len(scored) // 2, "median")
     rest = [index for index in range(len(scored)) if index not in kinds]
     kinds |= dict.fromkeys(random.Random(0).sample(rest, min(most - len(kinds), len(rest))), "random")
     shown = [
-        {"kind": kind, "score": scored[index].score, **_marked(scored[index], run.threshold)}
+        {
+            "kind": kind,
+            "score": score,
+            "origin": said_of(origins[number]) if number in origins else None,
+            **_marked(sample, run.threshold),
+        }
         for index, kind in kinds.items()
+        for number, sample, score in [scored[index]]
     ]
     return {"name": f"{label}, {scenario}", "count": len(samples), "threshold": run.threshold, "samples": shown}
 

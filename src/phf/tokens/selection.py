@@ -18,11 +18,16 @@ ENOUGH_DOCUMENTS = 1000
 def in_split(split_hashes: np.ndarray, settings: ViewSettings) -> np.ndarray:
     """bool [documents], from uint64 [documents]."""
     if settings.held_out_groups is not None:
-        is_held_out = np.isin(split_hashes, np.array(settings.held_out_groups, np.uint64))
+        held_out = np.isin(split_hashes, np.array(settings.held_out_groups, np.uint64))
     else:
-        # an integer is below a number exactly if it is below the next integer: no rounding of hashes to floats
-        is_held_out = split_hashes < np.uint64(math.ceil(settings.eval_fraction * 2**64))
-    return is_held_out == (settings.split == "eval")
+        held_out = is_held_out(split_hashes, settings.eval_fraction)
+    return held_out == (settings.split == "eval")
+
+
+def is_held_out(split_hashes: np.ndarray, eval_fraction: float) -> np.ndarray:
+    """bool [documents], from uint64 [documents], where they are held out by their ids."""
+    # an integer is below a number exactly if it is below the next integer: no rounding of hashes to floats
+    return split_hashes < np.uint64(math.ceil(eval_fraction * 2**64))
 
 
 def in_part(keys: np.ndarray, settings: ViewSettings) -> np.ndarray:
