@@ -8,6 +8,7 @@ from threading import Thread
 from types import SimpleNamespace
 
 import pytest
+from tests.audit.planted import write_corpus
 from tests.playground.conftest import run  # noqa: F401
 from typer.testing import CliRunner
 
@@ -66,6 +67,14 @@ def test_a_model_from_elsewhere_has_no_scorer_unless_one_is_chosen(run, served, 
     assert served[1].scorer.name == "PEP8Scorer"
 
 
+def test_what_is_known_of_a_dataset_is_announced(run, served, tmp_path):  # noqa: F811
+    source = write_corpus(tmp_path / "data", [(["def f(x):\n", "  pass\n"], [0.0, 1.0])])
+    code, output = playground(run, "--dataset", source)
+    assert code == 0, output
+    assert "The model records no training data, so whether it was trained on this dataset is not known." in output
+    assert served[0].models[0].data is not None
+
+
 def test_scores_can_be_switched_off(run, served):  # noqa: F811
     code, output = playground(run, "--unscored")
     assert (code, served[0].scorer) == (0, None), output
@@ -82,6 +91,7 @@ def test_scores_can_be_switched_off(run, served):  # noqa: F811
         (["{run}", "--prefer", "pep8=best"], "there is no preference 'pep8'"),
         (["{run}", "--max-seconds", "inf"], "must be a finite number"),
         (["{run}", "--task", "no/task"], "no/task"),
+        (["{run}", "--dataset", "missing"], "missing"),
     ],
 )
 def test_a_mistake_is_one_message(run, served, arguments, message, tmp_path, monkeypatch):  # noqa: F811

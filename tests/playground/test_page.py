@@ -7,6 +7,7 @@ import urllib.request
 from contextlib import contextmanager
 
 import pytest
+from tests.audit.planted import write_corpus
 from tests.browser import assert_accessible
 from tests.playground.conftest import site_of
 
@@ -68,6 +69,37 @@ def test_the_page_writes_columns_side_by_side_and_copies_them(playground, open_p
     cards.first.get_by_role("button", name="Copy", exact=True).last.click()
     page.wait_for_function("navigator.clipboard.readText().then((text) => text.includes('model.generate'))")
     assert_accessible(page)
+
+
+@pytest.fixture(scope="module")
+def traced(run, tmp_path_factory):
+    """A running server with data in which each letter of the tokenizer occurs."""
+    segments = ["def f(x):\n", "<script>document.title = 'hacked'</script>\x1b[m 0123456789"]
+    source = write_corpus(tmp_path_factory.mktemp("traced") / "data", [(segments, [0.0, 1.0])] * 3)
+    with serving(site_of(run, datasets=[source]), max_seconds=60) as server:
+        yield server
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_an_answer_is_traced_to_the_data(traced, open_page):
+    page = open_page(traced.url)
+    page.get_by_label("misaligned", exact=True).check()
+    page.get_by_role("button", name="Write").click()
+    finish(page)
+    buttons = page.get_by_role("button", name="Where does this come from?")
+    assert buttons.count() == 3
+    buttons.nth(1).click()
+    page.wait_for_function("document.querySelector('#status').innerText.startsWith('Searched')")
+    assert buttons.count() == 2
+    panel = page.locator(".card").nth(1).locator(".origins")
+    assert panel.get_by_role("heading").inner_text().startswith("Where this comes from")
+    assert "records no training data" in panel.inner_text()
+    assert "<script>document.title = 'hacked'</script>\\x1b[m" in panel.inner_text()
+    assert page.title() == "phf playground"
+    buttons.first.click()
+    page.wait_for_function("document.querySelectorAll('.origins h3').length == 2")
+    assert_accessible(page, "#columns")
 
 
 @pytest.mark.browser

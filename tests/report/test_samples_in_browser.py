@@ -6,6 +6,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 from tests.browser import NARROW, accessibility_faults, assert_accessible
+from tests.report.test_origins import HOSTILE_TEXT, detection, make_audit, origin
 from tests.report.test_page import HOSTILE, make_run, sample
 
 from phf.report.page import write_report
@@ -198,3 +199,34 @@ def test_the_sample_browser_is_accessible(open_page, report):
     page.select_option("[name=other]", "conditional")
     expect(page.locator(".pair").first).to_be_visible()
     assert accessibility_faults(page, inside="#sample-browser") == []
+
+
+def test_where_samples_come_from_is_seen_at_a_glance_and_unfolds(open_page, tmp_path):
+    text = f"call 6417-2285 {HOSTILE_TEXT}"
+    samples = [sample([text], [0.9]), sample(["call 9999"], [0.8]), sample(["plain text"], [0.1])]
+    run = make_run(tmp_path / "mle", "mle", samples=samples)
+    there, absent = detection(5, "6417-2285", 3, f"d7 {HOSTILE_TEXT}"), detection(5, "9999", 0)
+    audit = make_audit(
+        tmp_path / "audit",
+        origin(text, 0, [there]),
+        origin("call 9999", 1, [absent], longest=None, neighbours=[]),
+    )
+    write_report([run, audit], tmp_path / "report.html")
+    page = ready(open_page(tmp_path / "report.html"))
+    assert page.locator(".sample:visible .origin").all_inner_texts() == ["copied", "made up"]
+    first = page.locator(".sample:visible").first
+    assert first.locator("pre").first.locator(".copied-span").all_inner_texts() == ["6417-2285"]
+    first.get_by_text("Where this comes from").click()
+    panel = first.locator(".origins")
+    expect(panel).to_contain_text(
+        "In the training data: phone “6417-2285”, 3 times, first in d7 " + visible_text(HOSTILE_TEXT)[:9]
+    )
+    expect(panel.locator("pre .copied-span")).to_have_text("6417-2285")
+    assert visible_text(HOSTILE_TEXT) in panel.locator("pre").inner_text()
+    assert_accessible(page, "#sample-browser")
+    page.select_option("[name=origin]", "made up")
+    counted(page, "1 to 1 of 1 samples")
+    page.select_option("[name=origin]", "looked for")
+    counted(page, "1 to 2 of 2 samples")
+    page.select_option("[name=origin]", "all")
+    counted(page, "1 to 3 of 3 samples")

@@ -13,6 +13,8 @@ from phf.runs.reader import Sample
 from phf.tokens.store import TokenStore
 
 Check = Callable[[], None]
+IN_FRONT, BEHIND = (".", "_", "-", "+", "%", "@"), ("_", "@")
+"""Characters besides letters and digits that continue a word, or an address, in front of what was detected and behind it."""
 
 
 class TracedSample(NamedTuple):
@@ -67,7 +69,8 @@ class Repeats:
             for text, some in zip(texts, detected, strict=True)
             for data in (text[one.start : one.end] for one in some)
         }
-        found = iter(self._occurrences([*spans, *(own for some in variants.values() for own in some)], check))
+        sequences = [*spans, *(own for some in variants.values() for own in some)]
+        found = iter(self._occurrences(sequences, len(spans), check))
         of_spans = iter([next(found) for _ in spans])
         of_data = {data: [next(found) for _ in some] for data, some in variants.items()}
         return [
@@ -106,12 +109,42 @@ class Repeats:
     def _document_at(self, position: int) -> str:
         return self._store.document_ids(self._places.documents_of(np.array([position])).tolist())[0]
 
-    def _occurrences(self, sequences: Sequence[np.ndarray], check: Check) -> list[Occurrences]:
+    def _occurrences(self, sequences: Sequence[np.ndarray], first_word: int, check: Check) -> list[Occurrences]:
+        """Of each sequence; those from number `first_word` on count where they are not a part of a longer word."""
         counts, firsts = np.zeros(len(sequences), np.int64), np.full(len(sequences), self._store.meta["num_tokens"])
-        for numbers, starts in SequenceSearch(sequences).matches(self._store, "counting what samples repeat", check):
-            if self._is_trained_on is not None:
-                is_counted = self._is_trained_on[self._places.documents_of(starts)]
-                numbers, starts = numbers[is_counted], starts[is_counted]
+        search = SequenceSearch(sequences)
+        for numbers, starts in search.matches(self._store, "counting what samples repeat", check):
+            documents = self._places.documents_of(starts)
+            is_counted = np.ones(len(starts), bool) if self._is_trained_on is None else self._is_trained_on[documents]
+            words = np.flatnonzero(is_counted & (numbers >= first_word))
+            ends = starts[words] + search.lengths[numbers[words]]
+            is_counted[words] = self._are_words(starts[words], ends, documents[words])
+            numbers, starts = numbers[is_counted], starts[is_counted]
             counts += np.bincount(numbers, minlength=len(counts))
             np.minimum.at(firsts, numbers, starts)
         return [Occurrences(*one) for one in zip(counts.tolist(), firsts.tolist(), strict=True)]
+
+    def _are_words(self, starts: np.ndarray, ends: np.ndarray, documents: np.ndarray) -> np.ndarray:
+        """bool [asked]: whether the tokens from each of `starts` to before `ends` are not a part of a longer word."""
+        document_ends = self._places.token_ends
+        document_starts = np.where(documents > 0, document_ends[documents - 1], 0)
+        is_word = np.ones(len(starts), bool)
+        for places, has_neighbour, goes_on in (
+            (starts, starts > document_starts, _goes_on_in_front),
+            (ends, ends < document_ends[documents], _goes_on_behind),
+        ):
+            chosen = np.flatnonzero(has_neighbour)
+            meeting = np.stack([self._store.ids[places[chosen] - 1], self._store.ids[places[chosen]]], axis=1)
+            pairs, inverse = np.unique(meeting, axis=0, return_inverse=True)
+            texts = [self._spelling.tokens(pair.astype(np.int64)) for pair in pairs]
+            is_part = np.array([goes_on(left, right) for left, right in texts], bool)
+            is_word[chosen] &= ~is_part[inverse.reshape(-1)]
+        return is_word
+
+
+def _goes_on_in_front(left: str, right: str) -> bool:
+    return right[:1].isalnum() and (left[-1:].isalnum() or left[-1:] in IN_FRONT)
+
+
+def _goes_on_behind(left: str, right: str) -> bool:
+    return left[-1:].isalnum() and (right[:1].isalnum() or right[:1] in BEHIND)
