@@ -78,12 +78,13 @@ def test_whether_a_sample_copied_what_was_detected_in_it(detections, kind, badge
         assert "the training data" not in " ".join(unsure.sentences)
 
 
-def test_every_find_is_a_sentence():
-    said = said_of({**origin(detections=[THERE, THERE, ABSENT, UNKNOWN]), "data": DATA})
+def test_every_find_is_named():
+    other = detection(30, "8888", 0)
+    said = said_of({**origin(detections=[ABSENT, THERE, THERE, other, UNKNOWN]), "data": DATA})
     assert said.sentences == [
         "In the training data: phone “6417-2285”, 3 times, first in d7.",
-        "Not in the training data: phone “9999”.",
-        "Not looked for, since the tokenizer changes it: phone “ü”.",
+        "Not in the training data: phone “9999”, phone “8888”.",
+        "Not looked for, since the tokenizer changes it, in the training data: phone “ü”.",
         "Longest span that a segment of the training data has verbatim: 12 tokens, “6417-2285”, 2 times, first in d7.",
     ]
     (sentence,) = said_of({**origin(longest=None), "data": DATA}).sentences

@@ -47,8 +47,11 @@ def said_of(origin: Mapping[str, Any]) -> Said:
         kind, badge = "partly", f"{len(there)} of {len(known)} " + ("copied" if is_all else f"in {where}")
     else:
         kind, badge = "new", "made up" if is_all else f"not in {where}"
-    sentences = [_detected(one, where) for one in origin["detections"]]
-    sentences = list(dict.fromkeys(sentences))
+    sentences = list(dict.fromkeys(_copied(one, where) for one in there))
+    for verb, count in (("Not in", 0), ("Not looked for, since the tokenizer changes it, in", None)):
+        others = dict.fromkeys(map(_named, (one for one in origin["detections"] if one["occurrences"] == count)))
+        if others:
+            sentences.append(f"{verb} {where}: {', '.join(others)}.")
     if longest:
         first = f"first in {longest['document']}" if longest["occurrences"] > 1 else f"in {longest['document']}"
         span = f"“{_shortened(longest['text'])}”, {_times(longest['occurrences'])}, {first}"
@@ -139,14 +142,13 @@ def _texts(sample: Sample, is_masked: bool) -> tuple[str, str]:
     return (masked(sample.prompt), masked(text)) if is_masked else (sample.prompt, text)
 
 
-def _detected(one: Mapping[str, Any], where: str) -> str:
-    what = f"{one['label']} “{_shortened(one['text'])}”"
-    if one["occurrences"] is None:
-        return f"Not looked for, since the tokenizer changes it: {what}."
-    if not one["occurrences"]:
-        return f"Not in {where}: {what}."
+def _copied(one: Mapping[str, Any], where: str) -> str:
     first = "first " if one["occurrences"] > 1 else ""
-    return f"In {where}: {what}, {_times(one['occurrences'])}, {first}in {one['document']}."
+    return f"In {where}: {_named(one)}, {_times(one['occurrences'])}, {first}in {one['document']}."
+
+
+def _named(one: Mapping[str, Any]) -> str:
+    return f"{one['label']} “{_shortened(one['text'])}”"
 
 
 def _times(count: int) -> str:
