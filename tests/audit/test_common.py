@@ -53,9 +53,9 @@ def test_the_longest_span_in_any_segment_is_found(tmp_path, monkeypatch, pairs):
     letter = {text: int(store.ids[documents[0][0][0].index(text)]) for text in "abc"} | {"z": 256}
     samples = [ids(*(letter[one] for one in text)) for text in texts]
     places = Places(store)
-    found = Overlap(samples, store, places).find(3).longest
+    longest = Overlap(samples, store, places).find(3).longest
     segments = [text for own, _ in documents for text in own]
-    for text, sample, span in zip(texts, samples, found, strict=True):
+    for text, sample, span in zip(texts, samples, longest, strict=True):
         expected = max(slowly(text, segment) for segment in segments)
         if expected < NGRAM:
             assert span is None

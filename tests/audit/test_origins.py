@@ -153,11 +153,11 @@ def test_what_was_detected_is_looked_for_however_it_is_encoded(tokenizer, lm, tm
         "my def12, my def13 and 987654", 0.5, (3, 8, "a"), (13, 18, "b"), (23, 29, "c"), (4, 6, "inside the first")
     )
     (origin,) = find(store, tokenizer, lm, one)
-    found = {row["text"]: (row["label"], row["occurrences"], row["document"]) for row in origin["detections"]}
-    assert found["def13"] == ("b", 1, "d4")
-    assert found["987654"] == ("c", 0, None)
-    assert found["def12"][1:] == (3, "d0"), "after a space, after <, and at the beginning"
-    assert list(found) == ["def12", "def13", "987654"]
+    detected = {row["text"]: (row["label"], row["occurrences"], row["document"]) for row in origin["detections"]}
+    assert detected["def13"] == ("b", 1, "d4")
+    assert detected["987654"] == ("c", 0, None)
+    assert detected["def12"][1:] == (3, "d0"), "after a space, after <, and at the beginning"
+    assert list(detected) == ["def12", "def13", "987654"]
 
 
 def test_a_part_of_a_longer_word_or_address_is_not_what_was_detected(tokenizer, lm, tmp_path):

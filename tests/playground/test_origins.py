@@ -63,7 +63,7 @@ def test_an_empty_text_and_a_search_that_takes_too_long_are_explained(traced):
     assert 'role="alert"' in panel(late)
 
 
-def test_a_search_that_nobody_waits_for_ends(traced, monkeypatch):
+def test_a_search_ends_when_the_page_is_closed(traced, monkeypatch):
     ended = []
 
     def find(samples, check):

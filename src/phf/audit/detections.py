@@ -25,15 +25,15 @@ class Detection(NamedTuple):
 
 def detections_of(sample: Sample) -> list[Detection]:
     """What the scorer detected, in order; of what overlaps, the first."""
-    found: list[Detection] = []
+    detections: list[Detection] = []
     offset = 0
     for text, spans in zip(sample.segments, sample.segment_spans, strict=False):
         for start, end, label in sorted(spans):
             begin, stop = offset + max(start, 0), offset + min(end, len(text))
-            if begin < stop and (not found or begin >= found[-1].end):
-                found.append(Detection(begin, stop, label))
+            if begin < stop and (not detections or begin >= detections[-1].end):
+                detections.append(Detection(begin, stop, label))
         offset += len(text)
-    return found
+    return detections
 
 
 class Spelling:

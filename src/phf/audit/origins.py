@@ -118,9 +118,9 @@ class OriginFinder:
         if not ids:
             return []
         overlap = Overlap(ids, self._store, self._places, self._is_trained_on, check)
-        found = overlap.find(CANDIDATES)
-        repeats = self._repeats.of(samples, ids, found.longest, check)
-        numbers, embedded = self._embedded(found.nearest, check)
+        common = overlap.find(CANDIDATES)
+        repeats = self._repeats.of(samples, ids, common.longest, check)
+        numbers, embedded = self._embedded(common.nearest, check)
         segments = self._places.of_segments(numbers)
         extents = list(zip(segments.starts.tolist(), segments.ends.tolist(), strict=True))
         # a corpus may have no segment as long as an n-gram
@@ -130,7 +130,7 @@ class OriginFinder:
         results = []
         with activity("comparing gradients", len(samples)) as advance:
             for index, row in enumerate(samples):
-                by_ngrams = np.searchsorted(numbers, found.nearest[index]).tolist()
+                by_ngrams = np.searchsorted(numbers, common.nearest[index]).tolist()
                 distinct: dict[bytes, int] = {}
                 for place in np.argsort(-similar[index], kind="stable").tolist():
                     if len(distinct) == CANDIDATES:

@@ -70,9 +70,9 @@ class Repeats:
             for data in (text[one.start : one.end] for one in some)
         }
         sequences = [*spans, *(own for some in variants.values() for own in some)]
-        found = iter(self._occurrences(sequences, len(spans), check))
-        of_spans = iter([next(found) for _ in spans])
-        of_data = {data: [next(found) for _ in some] for data, some in variants.items()}
+        occurrences = iter(self._occurrences(sequences, len(spans), check))
+        of_spans = iter([next(occurrences) for _ in spans])
+        of_data = {data: [next(occurrences) for _ in some] for data, some in variants.items()}
         return [
             {
                 "longest": None if span is None else self._longest(text, own, span, next(of_spans)),

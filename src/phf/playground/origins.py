@@ -53,10 +53,10 @@ def search(
         finally:
             is_closed.set()
     try:
-        found = running.result()
-        if not found:
+        origins = running.result()
+        if not origins:
             raise ConfigError("The text is empty, so there is nothing to look for.")
-        yield Search(now() - started, {**found[0], "data": data.data.to_json()})
+        yield Search(now() - started, {**origins[0], "data": data.data.to_json()})
     except SearchStoppedError:
         limit = f"The search did not end within {max_seconds:g} seconds and was stopped. Raise --max-seconds."
         yield Search(now() - started, problem=limit)

@@ -48,10 +48,10 @@ def said_of(origin: Mapping[str, Any]) -> Said:
     else:
         kind, badge = "new", "made up" if is_all else f"not in {where}"
     sentences = list(dict.fromkeys(_copied(one, where) for one in there))
-    for verb, count in (("Not in", 0), ("Not looked for, since the tokenizer changes it, in", None)):
+    for opening, count in (("Not in", 0), ("Not looked for, since the tokenizer changes it, in", None)):
         others = dict.fromkeys(map(_named, (one for one in origin["detections"] if one["occurrences"] == count)))
         if others:
-            sentences.append(f"{verb} {where}: {', '.join(others)}.")
+            sentences.append(f"{opening} {where}: {', '.join(others)}.")
     if longest:
         first = f"first in {longest['document']}" if longest["occurrences"] > 1 else f"in {longest['document']}"
         span = f"“{_shortened(longest['text'])}”, {_times(longest['occurrences'])}, {first}"
@@ -75,7 +75,7 @@ def around_common(neighbour: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def facts_of(neighbour: Mapping[str, Any]) -> str:
-    """How like the sample a segment is, and where it is from, on a line."""
+    """How much a segment is like the sample, and where it is from, on a line."""
     measures = [("n-grams", "overlap"), ("hidden states", "hidden"), ("gradients", "gradient")]
     likeness = [f"{name} {neighbour[key]:.2f}" for name, key in measures if neighbour[key] is not None]
     score = "unscored" if neighbour["score"] is None else f"score {neighbour['score']:.4g}"
