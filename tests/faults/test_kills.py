@@ -45,6 +45,9 @@ if __name__ == "__main__":
 def program(tmp_path):
     path = tmp_path / "program.py"
     path.write_text(PROGRAM)
+    (tmp_path / "first").mkdir()
+    # so that what all processes are forked from is not started within the time of the first one
+    assert command([str(path), "--version"], tmp_path / "first").wait(timeout=TIMEOUT) == 0
     return str(path)
 
 
@@ -61,16 +64,20 @@ def seconds_of(arguments, folder):
 
 
 def killed_then_finished(arguments, again, folder, moments):
-    """Kill a command after each of these numbers of seconds, then let it finish."""
+    """Kill a command after each of these numbers of seconds, then let it finish. Returns whether each kill met it running."""
     for number, moment in enumerate(moments):
         process = command(again if number and again_is_possible(folder) else arguments, folder)
         time.sleep(moment)
+        if process.poll() is not None:
+            assert process.wait(timeout=TIMEOUT) == 0, (folder / "output.txt").read_text()[-3000:]
+            return False
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=TIMEOUT)
     last = command(again if again_is_possible(folder) else arguments, folder)
     said = (folder / "output.txt").read_text
     assert last.wait(timeout=TIMEOUT) == 0, said()[-3000:]
     assert "Traceback" not in said()
+    return True
 
 
 def again_is_possible(folder):
@@ -94,17 +101,19 @@ def test_annotation(program, tmp_path, counts):
     arguments += ["--workers", "2"] if FULL else ["--workers", "1", "--time-limit", "0"]
     draw = random.Random(0)
     whole, seconds = None, 0.0
-    kills = num_cases(40, 2)
-    for number in range(-1, kills):
-        folder = tmp_path / str(number)
+    kills, number = num_cases(40, 2), -1
+    while number < kills:
+        folder = tmp_path / f"{number}-{draw.random()}"
         folder.mkdir()
         if whole is None:
             seconds = seconds_of(arguments, folder)
             whole = files_of(folder, "out/*.parquet", "out/manifest.json")
             assert len(whole) == 8 + 1
+            number = 0
             continue
-        killed_then_finished(arguments, arguments, folder, [draw.uniform(0, seconds) for _ in range(1 + number % 2)])
-        assert files_of(folder, "out/*.parquet", "out/manifest.json") == whole, number
+        moments = [draw.uniform(0, seconds) for _ in range(1 + number % 2)]
+        number += killed_then_finished(arguments, arguments, folder, moments)
+        assert files_of(folder, "out/*.parquet", "out/manifest.json") == whole, folder
     counts["`phf annotate`, killed once or twice at any moment, then run again"] = (kills, "all files identical")
 
 
@@ -121,17 +130,18 @@ def test_training(program, tmp_path, counts):
     arguments += ["--run-name", "run", "--output-dir", "."]
     draw = random.Random(1)
     whole, seconds = None, 0.0
-    kills = num_cases(40, 1)
-    for number in range(-1, kills):
-        folder = tmp_path / str(number)
+    kills, number = num_cases(40, 1), -1
+    while number < kills:
+        folder = tmp_path / f"{number}-{draw.random()}"
         folder.mkdir()
         if whole is None:
             seconds = seconds_of(arguments, folder)
             whole = result_of(folder / "run")
+            number = 0
             continue
         moments = [draw.uniform(0, seconds) for _ in range(1 + number % 2)]
-        killed_then_finished(arguments, [*arguments, "--resume"], folder, moments)
-        assert result_of(folder / "run") == whole, number
+        number += killed_then_finished(arguments, [*arguments, "--resume"], folder, moments)
+        assert result_of(folder / "run") == whole, folder
     counts["`phf train`, killed once or twice at any moment, then resumed"] = (
         kills,
         "weights, log and samples identical",
@@ -158,17 +168,18 @@ def test_red_teams(program, tmp_path, counts):
     arguments += ["--output", "out"]
     draw = random.Random(2)
     whole, seconds = None, 0.0
-    kills = 20
-    for number in range(-1, kills):
-        folder = tmp_path / str(number)
+    kills, number = 20, -1
+    while number < kills:
+        folder = tmp_path / f"{number}-{draw.random()}"
         folder.mkdir()
         if whole is None:
             seconds = seconds_of(arguments, folder)
             whole = files_of(folder, "out/*.json*", "out/samples/*")
             del whole["out/provenance.json"]
+            number = 0
             continue
-        killed_then_finished(arguments, arguments, folder, [draw.uniform(0, seconds)])
+        number += killed_then_finished(arguments, arguments, folder, [draw.uniform(0, seconds)])
         files = files_of(folder, "out/*.json*", "out/samples/*")
         del files["out/provenance.json"]
-        assert files == whole, number
+        assert files == whole, folder
     counts["`phf redteam`, killed at any moment, then run again"] = (kills, "all files identical")

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from phf.errors import OutputError
-from phf.storage.file_list import damaged_files, write_file_list
+from phf.storage.file_list import FILE_LIST, damaged_files, write_file_list
 
 
 @pytest.fixture
@@ -78,3 +78,9 @@ def test_a_file_that_cannot_be_read_back_is_an_error(folder, monkeypatch):
         write_file_list(folder)
     monkeypatch.setattr("phf.storage.content.file_sha256", fail)
     assert damaged_files(folder) == [f"{name} cannot be read: Input/output error" for name in ("b.txt", "part/a.bin")]
+
+
+def test_a_name_that_no_file_can_have_is_a_problem_not_an_error(tmp_path):
+    (tmp_path / FILE_LIST).write_text(json.dumps({"files": {"x" * 1000: {"bytes": 1, "sha256": ""}}}))
+    (problem,) = damaged_files(tmp_path)
+    assert problem == f"{'x' * 80} cannot be read: File name too long"

@@ -68,9 +68,12 @@ def damaged_files(folder: Path, names: Collection[str] | None = None) -> list[st
 
 
 def _size_problem(path: Path, name: str, num_bytes: int) -> str | None:
-    if not path.is_file():
-        return f"{name} is missing"
-    size = path.stat().st_size
+    try:
+        if not path.is_file():
+            return f"{name} is missing"
+        size = path.stat().st_size
+    except OSError as error:  # a name that is too long, for example
+        return f"{name[:80]} cannot be read: {error.strerror or error}"
     return None if size == num_bytes else f"{name} has {size:,} bytes instead of {num_bytes:,}"
 
 
