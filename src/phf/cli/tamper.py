@@ -76,7 +76,7 @@ def tamper(
     from phf.tamper.page import to_json
     from phf.tamper.plan import learning_rate_of
     from phf.tamper.run import plan_test, run_test
-    from phf.tamper.settings import NUM_STEPS, TamperSettings
+    from phf.tamper.settings import NUM_STEPS, TamperSettings, measured_steps
 
     settings = TamperSettings(
         dataset=dataset,
@@ -91,7 +91,8 @@ def tamper(
     test = plan_test(model_folders, resolved, settings, baseline)
     say(
         f"{len(test.tamperings)} finetunings of {settings.num_steps} steps, at a learning rate of "
-        f"{learning_rate_of(resolved, settings):g} (--learning-rate), in {output}"
+        f"{learning_rate_of(resolved, settings):g} (--learning-rate), each sampled "
+        f"{len(measured_steps(settings.num_steps))} times, in {output}"
     )
     say(
         "They make the models worse on purpose. "
