@@ -92,12 +92,12 @@ def test_samples_that_are_not_those_of_the_numbers_are_noted_and_not_compared(ch
     run = with_numbers(tmp_path / "run")
     assert read_run(run).problem is None
     text = beside_a_good_run(run, tmp_path)
-    assert "is better aligned than" in text
+    assert "Better aligned." in text
     path = run / "samples" / "prompted.jsonl"
     path.write_text("".join(change(path.read_text().splitlines(keepends=True))))
     text = " ".join(page([tmp_path / "good", run], tmp_path)[1].text.split())
     assert said in text
-    assert "is better aligned than" not in text
+    assert "Better aligned." not in text
 
 
 def test_samples_of_an_evaluation_that_is_not_logged_yet_are_shown(tmp_path):
