@@ -428,6 +428,10 @@ def test_another_job_on_the_folder_is_refused(corpus, tmp_path):
     (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
     with pytest.raises(OutputError, match="was not made by phf annotate"):
         annotate([corpus], SCORER, None, tmp_path / "mine")
+    (tmp_path / "mine" / "job.json").write_text('{"model": "of phf refresh or phf redteam"}')
+    with pytest.raises(OutputError, match="was not made by phf annotate"):
+        annotate([corpus], SCORER, None, tmp_path / "mine")
+    assert "of phf refresh" in (tmp_path / "mine" / "job.json").read_text()
 
 
 def test_an_unfinished_dataset_is_not_taken_for_a_whole_one(corpus, tmp_path):

@@ -230,6 +230,10 @@ def test_other_folders_and_other_settings_are_refused(refreshed, run, tmp_path):
         refresh_run(run, folder, SETTINGS, QUIET, ["training.weight_decay=0.3"])
     with pytest.raises(OutputError, match=r"was not made by phf refresh"):
         refresh_run(run, run, SETTINGS, QUIET)
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "job.json").write_text('{"sources": ["an annotation"]}')
+    with pytest.raises(OutputError, match=r"was not made by phf refresh"):
+        refresh_run(run, tmp_path / "dataset", SETTINGS, QUIET)
     (folder / "rounds/01/round.json").rename(tmp_path / "round.json")
     (folder / "rounds/01/round.json").write_text('{"round": 1}')
     try:

@@ -82,7 +82,7 @@ def test_a_start_that_failed_is_taken_over_by_another_configuration(config, tmp_
         train(changed, run_dir)
 
 
-@pytest.mark.parametrize("name", ["evaluation.json", "replay.json", "pool.jsonl", "manifest.json"])
+@pytest.mark.parametrize("name", ["evaluation.json", "replay.json", "pool.jsonl", "manifest.json", "study.json"])
 def test_the_folder_of_another_command_is_not_taken_over(config, name, tmp_path):
     folder_of(tmp_path, metrics_jsonl=STEP_0)
     (tmp_path / name).write_text("{}")
@@ -91,6 +91,10 @@ def test_the_folder_of_another_command_is_not_taken_over(config, name, tmp_path)
     with pytest.raises(OutputError, match="was not written by phf train"):
         train(config, tmp_path)
     assert (tmp_path / "metrics.jsonl").read_text() == STEP_0
+    (tmp_path / "metrics.jsonl").unlink()  # of a dataset or a study, in which nothing looks like a run
+    with pytest.raises(OutputError, match=f"was not written by phf train: it has {name}"):
+        train(config, tmp_path)
+    assert not (tmp_path / "config.yaml").exists()
 
 
 def test_a_refused_resume_names_the_keys_that_differ(config, tmp_path):

@@ -40,11 +40,12 @@ def claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
     """The folder belongs to one job, and to one process of it at a time."""
     path = output / JOB
     job = {**settings, "directory": without_surrogates(os.getcwd())}
-    if not path.is_file() and not is_unused(output):
+    has_begun = any(output.glob("shard-*.parquet")) or any(output.glob(f"{PIECES}/*.json"))
+    # other commands have a job.json, too
+    if not has_begun and not is_unused(output) and not (path.is_file() and _is_only_begun(output)):
         raise OutputError(f"{output} is not empty and was not made by phf annotate. Choose another folder.")
     with only_job(output):
-        # a job that has finished nothing loses nothing
-        if not any(output.glob("shard-*.parquet")) and not any(output.glob(f"{PIECES}/*.json")):
+        if not has_begun:  # a job that has finished nothing loses nothing
             write_json_atomic(path, job)
         of_folder = _read_job(path)
         changed = _differences(of_folder, settings)
@@ -64,6 +65,12 @@ def claimed(output: Path, settings: dict[str, Any]) -> Iterator[None]:
             yield
         finally:
             _delete_partial(output)  # of workers that died
+
+
+def _is_only_begun(output: Path) -> bool:
+    """Whether a folder without finished work holds nothing but what an annotation writes before that."""
+    names = [path.name for path in output.iterdir()]
+    return all(name in (JOB, MANIFEST, PIECES) or name.startswith((".", "shard-")) for name in names)
 
 
 def finished(output: Path, settings: dict[str, Any], *, check_content: bool = False) -> Manifest | None:

@@ -167,7 +167,7 @@ def job_of(start: Start, settings: RefreshSettings) -> dict[str, Any]:
 def refuse_others(output: Path) -> None:
     """Raises `OutputError` for a folder with something other than a refresh, without leaving even a lock in it."""
     is_new = is_unused(output) or [path.name for path in output.iterdir() if path.name != LOCK] == [START]
-    if not (output / JOB).is_file() and not is_new:
+    if not ((output / JOB).is_file() and (output / START).is_file()) and not is_new:
         raise OutputError(f"{output} is not empty and was not made by {COMMAND}. Choose another with --output.")
 
 

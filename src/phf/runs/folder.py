@@ -29,6 +29,9 @@ OF_OTHER_VERBS = (
     "pool.jsonl",
     "job.json",
     "manifest.json",
+    "study.json",
+    "tamper.json",
+    "audit.json",
 )
 """Files by which a folder is known to be of another command than `phf train`, `phf annotate` among them."""
 OF_A_START = (METRICS, SPIKES, INSPECTED, STREAM_INDEX, SAMPLES, TRACKERS, PROVENANCE, "tokenizer", CONFIG)
@@ -57,14 +60,19 @@ def _is_of_a_step(line: bytes) -> bool:
     return numbers.get("step") != 0
 
 
+def refuse_folder_of_others(run_dir: Path) -> None:
+    """Raises `OutputError` for the folder of another command."""
+    other = next((name for name in OF_OTHER_VERBS if (run_dir / name).exists()), None)
+    if other is not None:
+        raise OutputError(f"{run_dir} was not written by phf train: it has {other}. {ADVICE}")
+
+
 def clear_failed_start(run_dir: Path) -> None:
     """Remove what a run left that ended before its first step, so that another may have its name.
 
     Raises `OutputError` for the folder of another command.
     """
-    other = next((name for name in OF_OTHER_VERBS if (run_dir / name).exists()), None)
-    if other is not None:
-        raise OutputError(f"{run_dir} was not written by phf train: it has {other}. {ADVICE}")
+    refuse_folder_of_others(run_dir)
     for name in OF_A_START:
         path = run_dir / name
         if path.is_dir() and not path.is_symlink():

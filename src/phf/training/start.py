@@ -7,7 +7,13 @@ from pathlib import Path
 from phf.config import Config
 from phf.errors import ConfigError, OutputError
 from phf.runs.data import describe_data, is_same_data
-from phf.runs.folder import clear_failed_start, has_steps, is_started, refuse_other_configuration
+from phf.runs.folder import (
+    clear_failed_start,
+    has_steps,
+    is_started,
+    refuse_folder_of_others,
+    refuse_other_configuration,
+)
 from phf.runs.reader import read_provenance
 from phf.runs.writer import RunWriter
 from phf.sampling.division import all_processes
@@ -37,7 +43,9 @@ def refuse_unknown(run_dir: Path) -> None:
 
 
 def refuse_started(run_dir: Path, resume: bool) -> bool:
-    """Whether the folder contains steps of a run; an error if it does and is not to be resumed."""
+    """Whether the folder contains steps of a run; an error if it does and is not to be resumed, or is of another command."""
+    if not is_started(run_dir):
+        refuse_folder_of_others(run_dir)
     has_run = is_started(run_dir) and has_steps(run_dir)
     if has_run and not resume:
         raise OutputError(
@@ -81,7 +89,8 @@ def open_run_dir(config: Config, run_dir: Path, resume: bool, announce: Callable
 
     Raises `CheckpointError` where every checkpoint is damaged, or the one to resume from belongs to another run.
     """
-    if is_started(run_dir) and not refuse_started(run_dir, resume):
+    has_steps_of_run = refuse_started(run_dir, resume)
+    if is_started(run_dir) and not has_steps_of_run:
         clear_failed_start(run_dir)
         announce(f"The run in {run_dir} ended before its first step: starting from the beginning")
     checkpoint = None
