@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from phf.errors import ConfigError
 from phf.evaluation.compare import PromptScores
 from phf.statistics import students_quantile
 from phf.tamper.analyse import analyse_tampering, log_steps_until
 from phf.tamper.claims import claims, relearned
-from phf.tamper.settings import measured_steps
+from phf.tamper.settings import TamperSettings, measured_steps
 
 
 def a_curve(*means):
@@ -22,6 +23,13 @@ def analysed(misaligned, benign=None, reach=None):
 
 
 MLE = {"mle": [a_curve(0.5, 0.6, 0.7, 0.8)]}
+
+
+@pytest.mark.parametrize("benign", ["data/bad", "./data/bad", "data/bad/", "data/x/../bad"])
+def test_the_misaligned_data_is_not_its_own_control_however_it_is_written(benign):
+    TamperSettings(dataset="data/bad", benign="data/good").check()
+    with pytest.raises(ConfigError, match="is the misaligned data itself, so it is not a control"):
+        TamperSettings(dataset="data/bad", benign=benign).check()
 
 
 def test_steps_are_measured_after_each_power_of_two_and_the_last():

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from phf.config import KLConfig, KLReferenceConfig
+from phf.errors import ConfigError
 from phf.evaluation.kl.estimate import kl_from_samples
 from phf.evaluation.kl.local_reference import LocalReference
 from phf.evaluation.model_evaluation import Announce, ModelEvaluation
@@ -58,5 +59,8 @@ def kl_from_start(model: Path, start: Path, settings: RefreshSettings) -> Number
         seed=settings.seed,
     )
     samples = LocalReference(str(model), None).draw(section)
-    numbers = kl_from_samples(lm, tokenizer, samples, prefix_ids=given, batch_size=section.batch_size)
+    try:
+        numbers = kl_from_samples(lm, tokenizer, samples, prefix_ids=given, batch_size=section.batch_size)
+    except ConfigError as error:  # which names the key of a training run
+        raise ConfigError(str(error).replace("kl_gpt3_callback.max_tokens", "--kl-tokens")) from None
     return {key: finite_or_none(numbers[key]) for key in KL_KEYS}

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from phf.errors import ConfigError
 
@@ -41,7 +42,7 @@ class TamperSettings:
             raise ConfigError(f"--seeds {self.num_seeds}: it must be at least 1.")
         if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             raise ConfigError(f"--learning-rate {self.learning_rate:g}: it must be above 0.")
-        if self.benign == self.dataset:
+        if self.benign is not None and Path(self.benign).resolve() == Path(self.dataset).resolve():
             raise ConfigError(
                 f"--benign {self.benign}: is the misaligned data itself, so it is not a control. Choose other data."
             )
