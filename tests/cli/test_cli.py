@@ -256,7 +256,7 @@ def test_dry_run_prints_configuration_and_arithmetic_and_writes_nothing(config_f
         == Config.model_validate(yaml.safe_load(config_file.read_text())).training.model_extra
     )
     assert arithmetic == (
-        "4 steps x 4 blocks x 32 tokens = 512 tokens; 2 blocks per device x 2 accumulation x 1 processes; 0 tokens seen before"
+        "4 steps x 4 blocks x 32 tokens = 512 tokens; 2 blocks per device x 2 accumulation x 1 process; 0 tokens seen before"
     )
     assert re.fullmatch(r"The data has about [\d,]+ tokens .* so 512 tokens are 0\.\d+ epochs", epochs)
     assert re.fullmatch(r"Training [\d,]+ parameters takes about .* (seconds|minutes) here, .*measured.*", duration)

@@ -133,12 +133,13 @@ def _show_result(numbers: dict[str, float], run_dir: Path) -> None:
 
 
 def _show_arithmetic(arithmetic: Any) -> None:
+    processes = f"{arithmetic.world_size} process{'es' * (arithmetic.world_size > 1)}"
     divided = (
         f"{arithmetic.per_device_train_batch_size} blocks per device x {arithmetic.gradient_accumulation_steps} accumulation "
-        f"x {arithmetic.world_size} processes"
+        f"x {processes}"
     )
     if arithmetic.finds_micro_batch:
-        divided = f"as many blocks per device as fit x {arithmetic.world_size} processes"
+        divided = f"as many blocks per device as fit x {processes}"
     say(
         f"{arithmetic.max_steps:,} steps x {arithmetic.effective_batch_size:,} blocks x {arithmetic.seq_length:,} tokens = "
         f"{arithmetic.max_steps * arithmetic.tokens_per_step:,} tokens; "

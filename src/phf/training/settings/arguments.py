@@ -173,7 +173,7 @@ def training_arguments(
         if given > arithmetic.per_device_train_batch_size:
             warnings.append(
                 f"training.per_device_train_batch_size is {given}, but a step has {arithmetic.effective_batch_size} blocks "
-                f"for {world_size} processes: {arithmetic.per_device_train_batch_size} are used."
+                f"for {world_size} process{'es' * (world_size > 1)}: {arithmetic.per_device_train_batch_size} are used."
             )
         arguments = TrainingArguments(**settings)
         warms_up = arguments.lr_scheduler_type != "constant"
