@@ -22,11 +22,17 @@
     if (heads?.length !== 1 || rows.length < FEWEST || spans) continue;
     const cells = [...heads[0].cells];
     cells.forEach((head, column) => {
-      const button = document.createElement("button");
-      button.type = "button";
+      const button = document.createElement("span"); // a real button is not printed where the head is repeated
+      button.role = "button";
+      button.tabIndex = 0;
       button.className = "sort";
       button.append(...head.childNodes);
       head.append(button);
+      button.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        button.click();
+      });
       button.addEventListener("click", () => {
         const order = NEXT[head.ariaSort ?? "none"];
         for (const cell of cells) cell.removeAttribute("aria-sort");
