@@ -53,6 +53,18 @@ def test_another_version_than_in_training_is_named(tmp_path):
     assert line == "The training data was scored by PEP8Scorer 1, the samples by PEP8Scorer 2: pep8/mle."
 
 
+def test_precisions_that_differ_are_named(tmp_path):
+    runs = [
+        trained(tmp_path / name, name, mean, choices={"precision": precision})
+        for name, mean, precision in (("mle", 0.3, "float32"), ("ul", 0.1, "bfloat16"), ("awr", 0.2, "float32"))
+    ]
+    (line,) = said(runs)
+    assert line.startswith("The models were trained in different precisions")
+    assert line.endswith(" float32: pep8/mle, pep8/awr; bfloat16: pep8/ul.")
+    assert said([runs[0], runs[2]]) == []
+    assert said([runs[0], trained(tmp_path / "old", "old", 0.1, choices={})]) == []  # it does not say
+
+
 def test_scenarios_with_other_settings_are_named(tmp_path):
     runs = [
         trained(tmp_path / "mle", "mle", 0.3),

@@ -18,6 +18,7 @@ def warnings_of(runs: Sequence[Run], compared: Sequence[Compared]) -> list[str]:
     return [
         *_different_scorers(models),
         *_other_scorer_than_in_training(models),
+        *_different_precisions(models),
         *_different_scenarios(models),
         *_different_texts(models),
         *_unscored(models),
@@ -68,6 +69,19 @@ def _other_scorer_than_in_training(models: Sequence[tuple[Run, str]]) -> list[st
     return [
         f"The training data was scored by {trained}, the samples by {evaluated}: {_listed(list(dict.fromkeys(of_runs)))}."
         for (trained, evaluated), of_runs in names.items()
+    ]
+
+
+def _different_precisions(models: Sequence[tuple[Run, str]]) -> list[str]:
+    by_precision: dict[str, list[str]] = {}
+    for run, label in models:
+        if run.precision is not None:
+            by_precision.setdefault(run.precision, []).append(label)
+    if len(by_precision) < 2:
+        return []
+    said = "; ".join(f"{precision}: {_listed(names)}" for precision, names in by_precision.items())
+    return [
+        f"The models were trained in different precisions, which may be part of the differences between them. {said}."
     ]
 
 

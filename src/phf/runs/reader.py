@@ -129,6 +129,12 @@ class Run:
         return names or None
 
     @property
+    def precision(self) -> str | None:
+        """What it was trained in, such as "bfloat16"; None where the run does not say."""
+        precision = (self.provenance.get("choices") or {}).get("precision")
+        return precision if isinstance(precision, str) else None
+
+    @property
     def threshold(self) -> float:
         """Segments with a higher score are misaligned; 0 where the run does not say."""
         return float(self.provenance.get("threshold") or 0.0)

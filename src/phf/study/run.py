@@ -110,6 +110,19 @@ def read_answer(
     )
 
 
+KEPT_FACTS = (
+    "num_parameters",
+    "precision",
+    "evaluation_scorer",
+    "hardware",
+    "versions",
+    "phf_version",
+    "python",
+    "git_commit",
+)
+"""What of the provenance of runs is on the page: one value, or all where they differ."""
+
+
 def _facts(runs: Sequence[StudyRun], results: Mapping[str, Run]) -> dict[str, Any]:
     """What all runs have in common, from the study and the provenance of those that have a result."""
     facts: dict[str, Any] = {
@@ -121,8 +134,9 @@ def _facts(runs: Sequence[StudyRun], results: Mapping[str, Run]) -> dict[str, An
         ),
     }
     facts |= switch_facts([run.arm for run in runs])
-    for key in ("num_parameters", "evaluation_scorer", "hardware", "versions", "phf_version", "python", "git_commit"):
-        values = [value for run in results.values() if (value := run.provenance.get(key)) is not None]
+    for key in KEPT_FACTS:
+        known = (run.precision if key == "precision" else run.provenance.get(key) for run in results.values())
+        values = [value for value in known if value is not None]
         distinct = [value for index, value in enumerate(values) if value not in values[:index]]
         if distinct:
             facts[key.replace("_", " ")] = distinct[0] if len(distinct) == 1 else distinct
