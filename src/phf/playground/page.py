@@ -184,15 +184,18 @@ def build_page(site: Site, answering: Answering) -> "gradio.Blocks":
             apply_default_css=False,
             js_on_load=(Path(__file__).parent / "page.js").read_text(encoding="utf-8"),
         )
+        one_at_a_time: dict[str, Any] = {
+            "show_progress": "hidden",
+            "concurrency_limit": 1,
+            "concurrency_id": "models",
+            "trigger_mode": "once",
+            "api_visibility": "private",
+        }
         writing = start.click(
             answering.answer,
             [prompt, *groups, *controls],
             [shown, line],
-            show_progress="hidden",
-            concurrency_limit=1,
-            concurrency_id="models",
-            trigger_mode="once",
-            api_visibility="private",
+            **one_at_a_time,
         )
 
         def trace(event: gr.EventData) -> Iterator[tuple[str, str]]:
@@ -202,11 +205,7 @@ def build_page(site: Site, answering: Answering) -> "gradio.Blocks":
             trace,
             None,
             [shown, line],
-            show_progress="hidden",
-            concurrency_limit=1,
-            concurrency_id="models",
-            trigger_mode="once",
-            api_visibility="private",
+            **one_at_a_time,
         )
         stop.click(None, None, line, js="() => 'Stopped'", cancels=[writing, tracing], api_visibility="private")
     page.queue(max_size=MAX_WAITING, api_open=False)

@@ -120,7 +120,8 @@ def serving(site: Site, port: int = 0, *, max_seconds: float) -> Iterator[Playgr
         answering = Answering(site, max_seconds)
         page = build_page(site, answering)
         server = _server(page, port, token)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        # a socket of its own, which it closes, however long it takes to end
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening.dup()]}, daemon=True)
         thread.start()
         try:
             while not server.started and thread.is_alive():
