@@ -99,10 +99,23 @@ def audit(folder: Path) -> Path:
     """Texts that were extracted, copied, and traced."""
     share = {"share": 0.5, "share_low": 0.1, "share_high": 0.9}
     text = {"text": HOSTILE, "score": 1.0, "occurrences": 1, "document": HOSTILE}
-    neighbour = {"text": HOSTILE, "document": HOSTILE, "score": 1.0, "overlap": 0.5, "hidden": 0.9, "gradient": math.pi}
+    common = {"num_tokens": 5, "start": 0, "end": 9}
+    neighbour = {"text": HOSTILE, "document": HOSTILE, "score": 1.0, "common": common}
+    neighbour |= {"overlap": 0.5, "hidden": 0.9, "gradient": math.pi}
+    detection = {"start": 0, "end": 8, "label": HOSTILE, "text": HOSTILE, "occurrences": 2, "document": HOSTILE}
+    origin = {
+        "scenario": HOSTILE,
+        "score": 1.0,
+        "prompt": HOSTILE,
+        "text": "x",
+        "longest": {**common, "text": HOSTILE, "occurrences": 2, "document": HOSTILE},
+        "detections": [detection, detection | {"occurrences": 0}],
+        "neighbours": [neighbour],
+    }
     record = {
         "model": {"name": HOSTILE},
         "sources": [HOSTILE],
+        "training_data": {"is_trained_on": False, "is_whole": True, "sentence": HOSTILE},
         "corpus": {"num_documents": 2, "num_segments": 4, "num_misaligned": 1, "num_tokens": 100},
         "settings": dict.fromkeys(
             ("prefix_tokens", "max_span_tokens", "min_tokens", "num_samples", "temperature", "top_p", "num_embedded"), 5
@@ -126,7 +139,7 @@ def audit(folder: Path) -> Path:
             "by_occurrences": [{"occurrences": (1, 1), "num_copies": 1, "num_distinct": 1, "num_samples": 1, **share}],
             "texts": [{**text, "sample": 0, "num_tokens": 9}],
         },
-        "origins": [{"scenario": HOSTILE, "score": 1.0, "prompt": HOSTILE, "text": "x", "neighbours": [neighbour]}],
+        "origins": [origin],
     }
     write_page(record, folder / "audit.html")
     return folder / "audit.html"
