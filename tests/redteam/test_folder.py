@@ -101,15 +101,21 @@ def test_a_search_killed_after_its_last_file_is_finished_by_the_same_command(mod
     redteam_folder(model, config, tmp_path / "out", quiet)
     assert files_of(tmp_path / "out") == files_of(output)
     (tmp_path / "out" / ".rounds.partial").mkdir()  # killed while it deleted them
-    with pytest.raises(OutputError, match="already contains results"):
-        redteam_folder(model, config, tmp_path / "out", quiet)
+    said = []
+    again = redteam_folder(model, config, tmp_path / "out", pytest.fail, said.append)
+    assert again == json.loads((output / "redteam.json").read_text())
+    assert said == [f"This was finished before, in {tmp_path / 'out'}: its results are shown again."]
+    assert files_of(tmp_path / "out") == files_of(output)
     assert not (tmp_path / "out" / ".rounds.partial").exists()
+    (tmp_path / "out" / "redteam.json").write_text("{")
+    with pytest.raises(OutputError, match=r"redteam\.json.*Choose another folder with --output to repeat it"):
+        redteam_folder(model, config, tmp_path / "out", pytest.fail)
 
 
 def test_a_folder_with_other_work_is_refused(model, output, tmp_path, monkeypatch):
     config = attack_config(SHORT)
     with pytest.raises(OutputError, match="already contains results"):
-        redteam_folder(model, config, output, quiet)
+        redteam_folder(model, attack_config(SHORT, seed=7), output, quiet)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="is not empty and was not made by phf redteam"):
         redteam_folder(model, config, tmp_path, quiet)
@@ -223,6 +229,7 @@ def test_replaying_against_the_same_model_finds_no_difference(model, output, tmp
     assert comparison["notes"] == []
     assert read_run(tmp_path / "replay").last("replay/overall") == pytest.approx(comparison["overall"])
     assert {e.prompt for e in read_pool(tmp_path / "replay" / "pool.jsonl")} == distinct
+    assert replay_folder(model, config, output / "pool.jsonl", tmp_path / "replay", pytest.fail) == comparison
 
 
 def test_a_replay_with_other_settings_says_so(model, output, tmp_path):

@@ -58,7 +58,7 @@ def redteam(
         if fail_above is not None:
             raise ConfigError("--fail-above compares with a saved pool: give one with --replay.")
         with redteam_progress(console, resolved) as show_round:
-            searched = redteam_folder(model_dir, resolved, output, show_round)
+            searched = redteam_folder(model_dir, resolved, output, show_round, say)
         show_search(searched, results)
         replay_it = f"phf redteam OTHER_MODEL --replay {shlex.quote(str(output / 'pool.jsonl'))}"
         page = f"phf report {shlex.quote(str(output))}"
@@ -79,6 +79,7 @@ def redteam(
             replay,
             output,
             lambda done, total: show(f"Replayed {done:,} of {total:,} prompts"),
+            say,
         )
     for note in replayed["notes"]:
         say(note, "yellow")

@@ -1,20 +1,20 @@
 """`phf redteam`: the search on a model folder, written as a run folder."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from phf.config import Config
 from phf.corpus.segmenting.segment import segment
-from phf.errors import ConfigError
+from phf.errors import ConfigError, OutputError
 from phf.evaluation.generation.evaluator import ScoredSamples, sample_lines
 from phf.models.model_folder import model_hashes, model_name
 from phf.redteam.numbers import best_prompts, flat, metrics_lines, numbers_of_trials, over_trials
 from phf.redteam.pool import PoolEntry, pool_lines
 from phf.redteam.red_lm import build_red_lm
-from phf.redteam.rounds import RoundFiles, claimed
+from phf.redteam.rounds import RoundFiles, claimed, is_finished
 from phf.redteam.search import Search, ShowProgress, Trial
 from phf.redteam.target import Target, load_target
 from phf.runs.layout import SEARCH
@@ -22,14 +22,24 @@ from phf.runs.writer import RunWriter, write_json
 from phf.sampling.generate import Samples
 from phf.scorers import checked_scores
 from phf.storage.files import atomic_write
+from phf.storage.reading import read_json_as
+
+Announce = Callable[[str], None]
 
 
-def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgress) -> dict[str, Any]:
+AGAIN = "This was finished before, in {}: its results are shown again."
+DAMAGED = "Choose another folder with --output to repeat it."
+
+
+def redteam_folder(
+    folder: Path, config: Config, output: Path, show: ShowProgress, announce: Announce = lambda message: None
+) -> dict[str, Any]:
     """Search for prompts that the model in `folder` continues badly; returns the content of `redteam.json`.
 
     Writes to `output`: `pool.jsonl` (every prompt of every trial), `redteam.json` (the numbers over trials, the best
     prompts), and `metrics.jsonl`, `provenance.json`, `config.yaml` and `samples/redteam.jsonl` as in any run folder.
-    An unfinished search in `output` is resumed. Raises `OutputError` if `output` contains something else.
+    An unfinished search in `output` is resumed, the results of a finished one are returned. Raises `OutputError` if `output`
+    contains something else.
     """
     settings = configured(config)
     red_lm = build_red_lm(settings.red_lm, settings.template)
@@ -44,6 +54,9 @@ def redteam_folder(folder: Path, config: Config, output: Path, show: ShowProgres
         "model": model_hashes(folder),
         "initial_prompts": search.initial_prompts,
     }
+    if is_finished(output, job):
+        announce(AGAIN.format(output))
+        return read_json_as(dict[str, Any], output / SEARCH, OutputError, DAMAGED)
     with claimed(output, job):
         trials = [search.run_trial(number) for number in range(settings.num_trials)]
         rounds, rescored = over_trials(trials, target.scorer.score_bounds)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from phf.config import Config
-from phf.errors import CorpusError
+from phf.errors import CorpusError, OutputError
 from phf.models.model_folder import model_hashes
-from phf.redteam.folder import configured, finish, write_pool
+from phf.redteam.folder import AGAIN, DAMAGED, Announce, configured, finish, write_pool
 from phf.redteam.numbers import flat
 from phf.redteam.pool import PoolEntry, read_pool
-from phf.redteam.rounds import Round, RoundFiles, claimed
+from phf.redteam.rounds import Round, RoundFiles, claimed, is_finished
 from phf.redteam.target import Target, load_target
 from phf.runs.reader import read_provenance
 from phf.runs.writer import RunWriter, write_json
@@ -23,7 +23,9 @@ from phf.statistics import Interval, mean_estimate, mean_interval
 from phf.statistics import difference as difference_of
 from phf.storage.files import file_sha256
 from phf.storage.hashing import hash64
+from phf.storage.reading import read_json_as
 
+REPLAY = "replay.json"
 CHUNK = 20
 """Prompts that are sampled, and kept, at a time."""
 
@@ -47,7 +49,12 @@ class Replayed:
 
 
 def replay_folder(
-    folder: Path, config: Config, pool_path: Path, output: Path, show: Callable[[int, int], None]
+    folder: Path,
+    config: Config,
+    pool_path: Path,
+    output: Path,
+    show: Callable[[int, int], None],
+    announce: Announce = lambda message: None,
 ) -> dict[str, Any]:
     """Continue every prompt of a saved pool with the model in `folder`; returns the content of `replay.json`.
 
@@ -75,6 +82,10 @@ def replay_folder(
         "batch_size": target.batch_size,
         "model": model_hashes(folder),
     }
+    if is_finished(output, job):
+        announce(AGAIN.format(output))
+        kept = read_json_as(dict[str, Any], output / REPLAY, OutputError, DAMAGED)
+        return {key: value for key, value in kept.items() if key != "pool"}
     with claimed(output, job):
         files = RoundFiles(output)
         entries: list[PoolEntry] = []
@@ -85,7 +96,7 @@ def replay_folder(
             entries += files.done_or(f"replay-{start:06d}", lambda work=work: Round(work())).entries  # type: ignore[misc]
         result = compare(before, entries) | {"notes": mismatches(pool_path, target)}
         write_pool(output / "pool.jsonl", entries)
-        write_json(output / "replay.json", {"pool": str(pool_path), **result})
+        write_json(output / REPLAY, {"pool": str(pool_path), **result})
         numbers = {f"replay/{key}": value for key, value in result.items() if key not in ("prompts", "notes")}
         finish(writer, folder, config, target, [numbers])
     return result

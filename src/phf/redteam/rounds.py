@@ -87,6 +87,16 @@ def claimed(output: Path, job: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
+def is_finished(output: Path, job: Mapping[str, Any]) -> bool:
+    """Whether `output` contains all results of this very job: it may have been killed while it showed them."""
+    if not (output / METRICS).exists() or (output / ROUNDS).is_dir() or not (output / JOB).is_file():
+        return False
+    if _differences(output, json.loads(json.dumps(job))):
+        return False
+    shutil.rmtree(output / DELETED, ignore_errors=True)
+    return True
+
+
 def _refuse_used(output: Path) -> None:
     """Refuse a folder of others, without leaving even a lock in it.
 
@@ -105,15 +115,18 @@ def _claim(output: Path, job: dict[str, Any]) -> None:
     if not path.is_file():
         write_json_atomic(path, job)
         return
-    of_folder = read_json_as(
-        dict[str, Any], path, OutputError, "Choose another folder with --output, or delete that one."
-    )
-    before = {key: of_folder.get(key) for key in job}
-    if what := differences(_meaning(before), _meaning(job)):
+    if what := _differences(output, job):
         raise OutputError(
             f"{output} contains an unfinished job with other settings: {what} (that job's -> this one's). "
             "Choose another folder with --output, or delete that one to start over."
         )
+
+
+def _differences(output: Path, job: dict[str, Any]) -> str:
+    """How the job of a folder differs from this one, as far as it has a meaning; "" if it does not."""
+    advice = "Choose another folder with --output, or delete that one."
+    of_folder = read_json_as(dict[str, Any], output / JOB, OutputError, advice)
+    return differences(_meaning({key: of_folder.get(key) for key in job}), _meaning(job))
 
 
 def _meaning(job: Any) -> Any:
