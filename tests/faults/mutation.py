@@ -65,7 +65,7 @@ def mutated(value: Any, rng: random.Random) -> Any:
     """The value, changed in place where it can be, with one thing in it replaced, deleted, added or repeated."""
     places = list(_places(value))
     if not places:
-        return rng.choice(VALUES)
+        return _any(rng)
     holder, key = rng.choice(places)
     kind = rng.random()
     if kind < 0.65:
@@ -73,9 +73,9 @@ def mutated(value: Any, rng: random.Random) -> Any:
     elif kind < 0.85:
         del holder[key]
     elif isinstance(holder, dict):
-        holder[rng.choice(("x", "", "name", "\0", "class_name", str(key) + "s"))] = rng.choice(VALUES)
+        holder[rng.choice(("x", "", "name", "\0", "class_name", str(key) + "s"))] = _any(rng)
     else:
-        holder.insert(rng.randrange(len(holder) + 1), rng.choice((holder[key], rng.choice(VALUES))))
+        holder.insert(rng.randrange(len(holder) + 1), rng.choice((holder[key], _any(rng))))
     return value
 
 
@@ -90,6 +90,11 @@ def _other(value: Any, rng: random.Random) -> Any:
             return rng.choice((value * 2, value[::-1], value[:-1], dict(enumerate(map(str, value))), str(value), {}))
         if isinstance(value, dict):
             return rng.choice((list(value.items()), list(value), str(value), {}, [value]))
+    return _any(rng)
+
+
+def _any(rng: random.Random) -> Any:
+    """A copy, since it may be changed in its place: `VALUES` are the same for every case, and none may contain itself."""
     return copy.deepcopy(rng.choice(VALUES))
 
 
