@@ -35,6 +35,18 @@ FILES = (META, "ids.bin", "segments.bin", "documents.bin", "document_ids.bin")
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+class AlteredExample(TypedDict):
+    """`Altered`, in meta.json of a store."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    document: _Count
+    id: str
+    before: str
+    after: str
+    is_kept_whole: bool
+
+
 class StoreMeta(TypedDict):
     """meta.json of a store."""
 
@@ -48,7 +60,7 @@ class StoreMeta(TypedDict):
     """Documents that have the id of an earlier one."""
     ids_dtype: Literal["uint16", "uint32"]
     segments_dtype: Literal["uint8", "uint16", "uint32"]
-    altered: list[dict[str, Any]]
+    altered: list[AlteredExample]
     """Examples of documents that the tokenizer changes."""
     made_of: dict[str, Any]
     """For people: sources, tokenizer, tokenization."""
