@@ -97,7 +97,10 @@ class TokenStore:
     @cached_property
     def altered(self) -> list[Altered]:
         """Examples of documents that the tokenizer changes, in the order of the corpus."""
-        return [Altered(**example) for example in self.meta["altered"]]
+        return [
+            Altered(one["document"], one["id"], one["before"], one["after"], one["is_kept_whole"])
+            for one in self.meta["altered"]
+        ]
 
     @property
     def columns(self) -> list[str]:
