@@ -11,9 +11,10 @@ from tests.redteam.attack import write_model
 from tests.tiny import tiny_tokenizer
 from typer.testing import CliRunner
 
+from phf.annotate.runner import annotate
 from phf.audit import run
 from phf.audit.model import AuditedModel
-from phf.audit.run import audit_folder
+from phf.audit.run import audit_folder, detecting_scorer
 from phf.audit.settings import AuditSettings
 from phf.cli import app as cli
 from phf.errors import ConfigError, CorpusError, OutputError
@@ -169,3 +170,11 @@ def test_it_says_why_nothing_can_be_extracted(model, tmp_path, monkeypatch):
     detected = audit_folder(model, [source], tmp_path / "out", replace(SETTINGS, span="detected"), scorer)
     assert detected["extraction"]["num_spans"] == 1
     assert detected["settings"]["scorer"]["class_name"] == "tests.audit.planted:NumberScorer"
+
+
+def test_the_scorer_of_the_audited_column_detects_spans(tmp_path):
+    (tmp_path / "a.py").write_text("x=1\n")
+    length = {"class_name": "tests.annotate.scorers_for_tests:LengthScorer", "column": "short"}
+    annotate([str(tmp_path / "a.py")], [{"class_name": "PEP8Scorer"}, length], None, tmp_path / "both")
+    assert detecting_scorer(str(tmp_path / "both"), None, "scores").name == "PEP8Scorer"
+    assert detecting_scorer(str(tmp_path / "both"), None, "short_scores").name == length["class_name"]

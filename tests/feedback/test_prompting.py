@@ -46,6 +46,17 @@ def test_ids_are_found_by_name_wherever_they_stand():
         ControlTokens(("<|goood|>",)).ids(tokenizer)
 
 
+def test_a_segment_is_judged_by_the_limit_of_the_preference_that_looks_at_the_column():
+    preferences = [
+        {"name": "pep8", "scores_column": "scores", "thresholds": [0.25]},
+        {"name": "pii", "scores_column": "pii_scores", "edges": [0.5, 1.0]},
+    ]
+    several = Prompting(threshold=0.25, conditioning={"class_name": "ScorePreferences", "preferences": preferences})
+    assert [several.threshold_for(column) for column in ("scores", "pii_scores", "others")] == [0.25, 0.5, 0.25]
+    assert Prompting(threshold=0.1).threshold_for("scores") == 0.1
+    assert Prompting().threshold_for("scores") is None
+
+
 def test_what_is_saved_is_read_back(tmp_path):
     section = {"class_name": "my_module:ThreeWay", "low": 0.1, "high": 0.5}
     prompting = Prompting(control_tokens=ControlTokens(THREE), threshold=0.1, conditioning=section)

@@ -152,6 +152,23 @@ def test_a_scorer_that_scored_the_data_of_a_run_is_not_held_out_from_it(tmp_path
     assert answer_of(tmp_path, {"class_name": DIGITS, "times": 2.0}).missing == {}
 
 
+def test_a_method_with_another_preference_is_not_compared_by_the_scorer_of_that_preference(tmp_path):
+    pep8, digits = ({"class_name": name, "version": "0", "settings": {}} for name in ("PEP8Scorer", DIGITS))
+    a_finished_study(tmp_path, dataset=[{"source": "x", "scorer": pep8}])
+    for run in runs_of(methods=["mle", "ul"]):
+        if run.arm.method == "ul":
+            dataset = [{"source": "x", "scorer": pep8, "scorers": {"scores": pep8, "digit_scores": digits}}]
+            finished(tmp_path, run, [0.1, 0.2, 0.1, 0.2], 2.0, texts=["0.1", "0.2", "0.1", "0.2"], dataset=dataset)
+    methods = ["mle", "conditional", "ul"]
+    study = a_study(held_out_scorers=[DIGITS], methods=methods)
+    answer = read_answer("mine", study, runs_of(methods=methods), StudyFolder(tmp_path), {})
+    (result,) = to_json(answer)["held_out_scorers"]
+    assert [arm["name"] for arm in result["arms"]] == ["mle", "conditional"]
+    assert result["not_held_out_from"] == ["ul"]
+    assert result["claims"][-1] == f"ul was trained on {DIGITS}, too, so it is not held out there."
+    assert answer.missing == {}
+
+
 def test_two_scorers_of_one_class_have_two_names():
     study = a_study(held_out_scorers=[DIGITS, {"class_name": DIGITS, "times": 2}])
     scorers = build_held_out(study.held_out_scorers, expand(study)[0])

@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 from phf.cli.app import app
 from phf.config import dump_config, load_config, parse_config
 from phf.errors import ConfigError, OutputError
-from phf.feedback import Prompting
+from phf.feedback import Prompting, method_of
+from phf.feedback.control_tokens import control_tokens_of_levels
+from phf.feedback.schedule import score_columns
 from phf.models import export_model
 from phf.study.execute import Progress
 from phf.study.run import Callbacks
@@ -72,6 +74,23 @@ def test_all_models_are_finetuned_alike_and_each_is_prompted_in_its_own_way(mode
     assert tagged.dataset.tagging.drop_token_fraction == 1.0, "the text that it is finetuned on is plain"
     assert [scenario.prefix for scenario in tagged.generation.scenario_configs] == [CONTROL[0]]
     assert runs["plain-misaligned-seed1"].run.config.generation.scenario_configs[0].prefix is None
+
+
+def test_a_model_with_several_preferences_is_finetuned_on_plain_text_without_the_columns_of_any(tmp_path, task, bad):
+    limits = {"class_name": "ScoreThresholds", "thresholds": [0.0], "drop_token_fraction": 0.0}
+    preferences = [
+        {"name": name, "scores_column": column, "control_tokens": [f"<|{name}-1|>", f"<|{name}-2|>"], **limits}
+        for name, column in (("pep8", "scores"), ("pii", "pii_scores"))
+    ]
+    tokens = control_tokens_of_levels({one["name"]: one["control_tokens"] for one in preferences})
+    chosen_by = {"class_name": "ScorePreferences", "preferences": preferences}
+    tokenizer = tiny_tokenizer(list(tokens))
+    prompting = Prompting(control_tokens=tokens, threshold=0.0, conditioning=chosen_by)
+    export_model(tiny_lm("gpt2", tokenizer), tokenizer, tmp_path / "two", prompting)
+    config = planned([tmp_path / "two"], task, bad)["two-misaligned-seed1"].run.config
+    assert [scenario.prefix for scenario in config.generation.scenario_configs] == ["<|pep8-1|><|pii-1|>"]
+    assert all(one.drop_token_fraction == 1.0 for one in method_of(config).preferences)
+    assert [*score_columns(config)] == ["scores"]
 
 
 def test_a_task_with_phases_does_not_make_finetuning_have_phases(models, task, bad):

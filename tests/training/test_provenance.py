@@ -8,6 +8,7 @@ from tests.tiny import tiny_config
 from phf.annotate.runner import annotate
 from phf.corpus.sources.listing import MANIFEST
 from phf.training.plan import plan_run
+from phf.training.sources import describe_sources
 
 
 @pytest.fixture
@@ -38,6 +39,22 @@ def test_another_version_is_one_line(dataset):
         f"{dataset}: the data was scored by PEP8Scorer with version '0+other', samples are scored by"
     )
     assert "\n" not in line
+
+
+def test_provenance_names_the_scorers_of_the_columns_that_a_run_was_trained_on(tmp_path):
+    (tmp_path / "a.py").write_text("x=1\n")
+    length = {"class_name": "tests.annotate.scorers_for_tests:LengthScorer", "column": "short"}
+    annotate([str(tmp_path / "a.py")], [{"class_name": "PEP8Scorer"}, length], None, tmp_path / "both")
+
+    def recorded(*columns):
+        (source,) = describe_sources([str(tmp_path / "both")], columns)
+        of_columns = {column: scorer["class_name"] for column, scorer in source.get("scorers", {}).items()}
+        return source["scorer"]["class_name"], of_columns
+
+    assert recorded() == recorded("scores") == ("PEP8Scorer", {})
+    assert recorded("short_scores") == (length["class_name"], {})
+    both = {"short_scores": length["class_name"], "scores": "PEP8Scorer"}
+    assert recorded("short_scores", "scores") == (length["class_name"], both)
 
 
 def test_another_scorer_is_named(dataset):

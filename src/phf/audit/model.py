@@ -38,7 +38,8 @@ class AuditedModel:
         scenario = self._scenario("start", {})
         self.start: list[int] = scenario.start_ids(self.tokenizer)
         self._banned_ids = self.prompting.control_tokens.ids(self.tokenizer)
-        self.threshold = self.prompting.threshold or 0.0 if settings.threshold is None else settings.threshold
+        recorded = self.prompting.threshold_for(settings.scores_column)
+        self.threshold = recorded or 0.0 if settings.threshold is None else settings.threshold
         self.lm: Any = load_folder_lm(folder)
         self.room: Room = settings.room(context_of(self.lm.config), len(self.start))
 

@@ -61,7 +61,9 @@ def audit_folder(
     check_can_render("phf audit")
     _check_output(output)
     check_annotated(sources, settings.scores_column)
-    scorer = _detecting_scorer(sources[0], scorer_config) if settings.span == "detected" else None
+    scorer = (
+        detecting_scorer(sources[0], scorer_config, settings.scores_column) if settings.span == "detected" else None
+    )
     traced = _worst_samples(folder, samples_of, settings, announce)
     if not (settings.num_samples or settings.max_spans or traced):
         raise ConfigError(
@@ -258,8 +260,8 @@ def _worst_samples(
     return worst
 
 
-def _detecting_scorer(source: str, config: dict[str, Any] | None) -> Scorer:
-    """The scorer that detects spans. Raises `ConfigError` where it is not known."""
+def detecting_scorer(source: str, config: dict[str, Any] | None, scores_column: str) -> Scorer:
+    """The scorer that detects spans, by default the one of the column. Raises `ConfigError` where it is not known."""
     if config is not None:
         return build_scorer(config, "--scorer")
     path = Path(source)
@@ -268,7 +270,7 @@ def _detecting_scorer(source: str, config: dict[str, Any] | None) -> Scorer:
         raise ConfigError(
             f"--span detected: {source} does not record the scorer it was annotated with. Give what detects spans as --scorer."
         )
-    described = manifest.scorer
+    described = manifest.scorers.get(scores_column, manifest.scorer)
     return build_scorer({"class_name": described["class_name"], **described.get("settings", {})}, f"{source}, scorer")
 
 

@@ -135,7 +135,7 @@ def _show(answer: "Answer") -> None:
     from phf.report.html import format_number
     from phf.study.attack_page import attack_claims
     from phf.study.claims import claims
-    from phf.study.gap_page import gap_claim
+    from phf.study.gap_page import marked_claims
     from phf.study.switch_answer import switch_claims
 
     for result in answer.results:
@@ -157,8 +157,8 @@ def _show(answer: "Answer") -> None:
             say_result(claim)
     for gaps in answer.gaps:
         say_result(f"{gaps.task}, {gaps.scenario}, held-out scorer {gaps.held_out}")
-        for gap in gaps.gaps:
-            say_result(gap_claim(gap, gaps), "yellow" if gap.verdict.is_warning else None)
+        for claim, is_warning in marked_claims(gaps):
+            say_result(claim, "yellow" if is_warning else None)
     for attacked in answer.attacks:
         say_result(f"{attacked.task}, red team")
         for claim in attack_claims(attacked):

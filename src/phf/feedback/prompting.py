@@ -156,6 +156,15 @@ class Prompting:
             placement=placement,
         )
 
+    def threshold_for(self, scores_column: str) -> float | None:
+        """The score up to which a segment counts as aligned by a column: that of the first preference that looks at it, where
+        there are several; otherwise `threshold`."""
+        for preference in (self.conditioning or {}).get(PREFERENCES, ()):
+            limits = preference.get("thresholds") or preference.get("edges")
+            if preference.get("scores_column") == scores_column and limits:
+                return float(limits[0])
+        return self.threshold
+
     def conditioned(self) -> Mapping[str, Any] | None:
         """`class_name` and settings of what gives text its control tokens as in training; None without any."""
         if not self.control_tokens:

@@ -126,7 +126,7 @@ def keep(job: Job, answer: Answer) -> None:
         "task": start.config.task,
         "refreshed": str(start.run_dir),
         "settings": settings.to_json(),
-        "dataset": describe_sources(start.sources),
+        "dataset": describe_sources(start.sources, [start.config.dataset.scores_column]),
         "scorer": build_scorer(start.config.generation.scorer_config).describe(),
         "threshold": threshold_of(start.method),
         "seeds": {"refresh": settings.seed, "training": start.config.training.seed},
@@ -158,7 +158,7 @@ def job_of(start: Start, settings: RefreshSettings) -> dict[str, Any]:
     return {
         "settings": settings.to_json(),
         "model": model_hashes(start.model),
-        "dataset": describe_sources(start.sources),
+        "dataset": describe_sources(start.sources, [start.config.dataset.scores_column]),
         "segmenter": start.segmenter,
         "scorer": build_scorer(start.config.generation.scorer_config).describe(),
     }

@@ -9,7 +9,7 @@ and samples that any score has; the two standard deviations are taken as known.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
@@ -104,6 +104,8 @@ class GapResult:
     arms: list[ScoredTwice]
     gaps: list[Gap]
     """Of each other method."""
+    trained: list[str] = field(default_factory=list)
+    """Methods that were trained on the held-out one's scores as well, as another preference: they are not compared."""
 
 
 def analyse_gaps(
@@ -123,7 +125,8 @@ def analyse_gaps(
                 arms.sort(key=lambda arm: arm.name != first)
                 gaps = [_gap(scenario, arms[0], other) for other in arms[1:]]
                 trained_on = str(of_task[0].config.generation.scorer_config.get("class_name"))
-                answers.append(GapResult(task, scenario, first, trained_on, scorer.name, arms, gaps))
+                trained = list(dict.fromkeys(run.arm.name for run in of_task if run.name in scorer.trained_on))
+                answers.append(GapResult(task, scenario, first, trained_on, scorer.name, arms, gaps, trained))
     return answers
 
 

@@ -14,8 +14,17 @@ POSSIBLE = "Over-optimisation cannot be ruled out: "
 
 
 def gap_claims(result: GapResult) -> list[str]:
-    """A sentence for each method compared with the baseline."""
-    return [gap_claim(gap, result) for gap in result.gaps]
+    """A sentence for each method compared with the baseline, and one on those that are not."""
+    return [claim for claim, _ in marked_claims(result)]
+
+
+def marked_claims(result: GapResult) -> list[tuple[str, bool]]:
+    """The same, each with whether it is a warning."""
+    claims = [(gap_claim(gap, result), gap.verdict.is_warning) for gap in result.gaps]
+    if result.trained:
+        methods, were = ", ".join(result.trained), "was" if len(result.trained) == 1 else "were"
+        claims.append((f"{methods} {were} trained on {result.held_out}, too, so it is not held out there.", False))
+    return claims
 
 
 def gap_claim(gap: Gap, result: GapResult) -> str:
@@ -47,7 +56,7 @@ def gap_section(result: GapResult) -> dict[str, Any]:
     """What the page shows."""
     return {
         "result": result,
-        "claims": [(gap_claim(gap, result), gap.verdict.is_warning) for gap in result.gaps],
+        "claims": marked_claims(result),
         "chart": _chart(result),
     }
 
@@ -60,6 +69,7 @@ def gap_json(result: GapResult) -> dict[str, Any]:
         "baseline": result.baseline,
         "trained_on": result.trained_on,
         "held_out": result.held_out,
+        "not_held_out_from": result.trained,
         "claims": gap_claims(result),
         "arms": [
             {

@@ -41,6 +41,8 @@ class HeldOut:
     """The lowest and the highest possible score."""
     scores: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
     """Name of the run -> scenario -> the score of each sample, in order."""
+    trained_on: set[str] = field(default_factory=set)
+    """Names of runs that it is not held out from: it scored one of several preferences that they were trained with."""
 
 
 def build_held_out(sections: Sequence[Mapping[str, Any]], runs: Sequence[StudyRun]) -> list[Scorer]:
@@ -75,13 +77,17 @@ def score_held_out(
 ) -> tuple[list[HeldOut], dict[tuple[str, str], str]]:
     """The scores that each scorer gives the samples of each run, and what is missing: (run, scorer) -> the reason.
 
-    `results`: name of the run -> its numbers and samples. A run whose training data was scored by the scorer has none.
+    `results`: name of the run -> its numbers and samples. A run that was trained on the scores of the scorer has none: where
+    they are those of one of several preferences, as another method than the study's others; otherwise that is a reason.
     """
     answers: list[HeldOut] = []
     missing: dict[tuple[str, str], str] = {}
     for name, scorer in zip(distinct_names(scorers), scorers, strict=True):
         held_out = HeldOut(name, scorer.describe(), scorer.score_bounds)
         for run_name, run in results.items():
+            if _is_preference(scorer, run):
+                held_out.trained_on.add(run_name)
+                continue
             try:
                 _refuse_used(scorer, run)
                 held_out.scores[run_name] = _scores_of(scorer, run, folder.held_out(run_name, _file_name(scorer)))
@@ -144,13 +150,27 @@ def _file_name(scorer: Scorer) -> str:
 def _refuse_used(scorer: Scorer, run: Run) -> None:
     """Raises `ConfigError` if the training data of the run, as it has recorded it, was scored by the scorer."""
     for data in run.provenance.get("dataset") or []:
-        used = data.get("scorer")
-        if not isinstance(used, dict) or not isinstance(used.get("class_name"), str):
-            continue
-        settings = used["settings"] if isinstance(used.get("settings"), dict) else {}
-        section = {"class_name": scorer.name, **scorer.settings}
-        if shared := _shared(section, {**settings, "class_name": used["class_name"]}, scorer.working_settings):
+        if shared := _used(scorer, data.get("scorer")):
             raise ConfigError(f"{shared} has scored the data that it was trained on, so it is not held out")
+
+
+def _is_preference(scorer: Scorer, run: Run) -> bool:
+    """Whether the scorer scored one of several preferences that the run was trained with, but the main one."""
+    for data in run.provenance.get("dataset") or []:
+        scorers = data.get("scorers")
+        others = scorers.values() if isinstance(scorers, dict) else ()
+        if any(_used(scorer, other) for other in others) and not _used(scorer, data.get("scorer")):
+            return True
+    return False
+
+
+def _used(scorer: Scorer, described: Any) -> str | None:
+    """The class that a scorer, as provenance describes it, has in common with this one; None if there is none."""
+    if not isinstance(described, dict) or not isinstance(described.get("class_name"), str):
+        return None
+    settings = described["settings"] if isinstance(described.get("settings"), dict) else {}
+    section = {"class_name": scorer.name, **scorer.settings}
+    return _shared(section, {**settings, "class_name": described["class_name"]}, scorer.working_settings)
 
 
 def _shared(first: Mapping[str, Any], second: Mapping[str, Any], working: frozenset[str]) -> str | None:

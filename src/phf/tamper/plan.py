@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.config import Config, parse_config
+from phf.config.preferences import PREFERENCES
 from phf.config.schema.schedule import ALWAYS
 from phf.errors import ConfigError
 from phf.evaluation.prompted_task import task_for_model
@@ -76,8 +77,7 @@ def finetuning_of(config: Config, folder: Path, settings: TamperSettings) -> tup
     prompting = prompting_of(folder, tokenizer)
     prompted, notices = task_for_model(config, prompting, tokenizer, has_value_head=False)
     values = with_prompting(prompted, prompting).model_dump()
-    if values["dataset"]["conditioning"] is not None:
-        values["dataset"]["conditioning"]["drop_token_fraction"] = 1.0  # none is in the text
+    _drop_control_tokens(values["dataset"])
     of_step = _blocks_of_step(config) * config.dataset.seq_length
     dropped = ("warmup_ratio", "lr_scheduler_kwargs", "max_steps", "num_train_epochs")
     values["training"] = {key: value for key, value in values["training"].items() if key not in dropped} | {
@@ -113,6 +113,16 @@ def finetuning_of(config: Config, folder: Path, settings: TamperSettings) -> tup
     nothing = dict.fromkeys(("kl_gpt3_callback", "downstream", "glue", "redteam", "size"))
     mle = {"objective": {"name": "MLE"}, "schedule": ALWAYS, "method": "mle"}
     return parse_config(values | nothing | mle), notices
+
+
+def _drop_control_tokens(dataset: dict[str, Any]) -> None:
+    """No control token is in the text, and the columns of scores that would choose them are not needed."""
+    conditioning = dataset["conditioning"]
+    if conditioning is None:
+        return
+    conditioning["drop_token_fraction"] = 1.0
+    for preference in conditioning.get(PREFERENCES, ()):
+        preference |= {"drop_token_fraction": 1.0, "scores_column": dataset["scores_column"]}
 
 
 def learning_rate_of(config: Config, settings: TamperSettings) -> float:

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from phf.config import Config, dump_config
 from phf.errors import DivergedError, OutputError, PhfError
 from phf.feedback import threshold_of
-from phf.feedback.schedule import methods_of
+from phf.feedback.schedule import methods_of, score_columns
 from phf.models import ObjectiveLM, ValueHead, check_exportable, export_model, load_lm
 from phf.runs.layout import CONFIG, MODEL
 from phf.runs.writer import RunWriter
@@ -158,7 +158,8 @@ def _train(
             "choices": chosen,
         }
         if checkpoint is None and is_main:
-            writer.write_provenance({"dataset": describe_sources(data.sources), "seeds": {"training": seed}, **facts})
+            read = describe_sources(data.sources, [*score_columns(config)])
+            writer.write_provenance({"dataset": read, "seeds": {"training": seed}, **facts})
         if is_main:
             check_exportable(data.tokenizer, method.prompting, lm.config)
         evaluations = Evaluations(plan, data, module, writer, announce, progress)

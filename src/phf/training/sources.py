@@ -13,9 +13,14 @@ from phf.scorers.base import scorer_mismatch
 from phf.storage.files import file_sha256
 
 
-def describe_sources(sources: Sequence[str]) -> list[dict[str, Any]]:
-    """Each source, with what its manifest says about it, for provenance.json."""
-    return [_source(source) for source in sources]
+def describe_sources(sources: Sequence[str], columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Each source, with what its manifest says about it, for provenance.json.
+
+    Args:
+        columns: of scores that are used, the main one first, whose scorer is `scorer`; those of several are `scorers`. Empty:
+            `scorer` is that of the first column of the dataset.
+    """
+    return [_source(source, columns) for source in sources]
 
 
 def segmenter_of(sources: Sequence[str]) -> str | None:
@@ -38,16 +43,18 @@ def scorer_warnings(dataset: DatasetConfig, evaluating: dict[str, Any]) -> list[
     return warnings
 
 
-def _source(source: str) -> dict[str, Any]:
+def _source(source: str, columns: Sequence[str]) -> dict[str, Any]:
     folder = Path(source)
     manifest = read_manifest(folder) if folder.is_dir() else None
     if manifest is None:
         return {"source": source}
+    scorers = {column: manifest.scorers[column] for column in columns if column in manifest.scorers}
     return {
         "source": ", ".join(manifest.sources),
         "manifest_sha256": file_sha256(folder / MANIFEST),
         CONTENT: _content(manifest),
-        "scorer": manifest.scorer,
+        "scorer": next((scorers[column] for column in columns[:1] if column in scorers), manifest.scorer),
+        **({"scorers": scorers} if len(scorers) > 1 else {}),
         "segmenter": manifest.segmenter,
         "num_documents": manifest.num_documents,
         "num_segments": manifest.num_segments,
