@@ -67,15 +67,6 @@ def test_streams_whose_columns_are_not_known_beforehand(monkeypatch, tmp_path):
     assert ids("user/name") == ["name:0", "name:1"]
 
 
-def test_columns_of_saved_datasets_that_are_not_asked_for(tmp_path):
-    datasets.Dataset(pa.table(COLUMNS)).save_to_disk(str(tmp_path / "saved"))
-    assert [document.text for document in read(tmp_path / "saved")[0]] == ["a", "b"]
-    put(tmp_path / "damaged" / "state.json", "{}")
-    put(tmp_path / "damaged" / "dataset_info.json", "{}")
-    with pytest.raises(CorpusError, match="damaged: is not a readable folder of a saved dataset"):
-        read(tmp_path / "damaged")
-
-
 @pytest.mark.parametrize(
     ("source", "hint"),
     [

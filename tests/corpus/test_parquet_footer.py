@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.corpus.corpora import read, texts
+from tests.corpus.parquet_footers import I64, first_chunk, first_group, metadata, rewrite
 
 from phf.corpus.formats import parquet_footer
 from phf.corpus.formats.parquet_footer import (
@@ -19,18 +20,17 @@ from phf.corpus.formats.parquet_footer import (
     PATH,
     ROW_GROUPS,
     UNCOMPRESSED,
-    ColumnSize,
+    ColumnChunk,
     RowGroup,
     read_footer,
     row_groups,
 )
 from phf.corpus.formats.parquet_rows import group_sizes
 from phf.corpus.formats.stored import StoredFile
-from phf.corpus.formats.thrift import INTEGERS, LIST, MAX_DEPTH, STRUCT, ThriftError, read_struct, struct_bytes
+from phf.corpus.formats.thrift import LIST, MAX_DEPTH, STRUCT, ThriftError, read_struct
 from phf.errors import CorpusError
 
 CRYPTO, SIZE_STATISTICS, REPETITION_HISTOGRAM = 8, 16, 2
-I64 = INTEGERS[-1]
 
 
 @pytest.fixture
@@ -39,27 +39,6 @@ def path(tmp_path):
     table = pa.table({"text": [f"x = {i}" for i in range(50)], "tags": [["a", "b"][: i % 3] for i in range(50)]})
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=30)
     return tmp_path / "a.parquet"
-
-
-def rewrite(path, change):
-    """Write another footer: `change` gets the one that there is."""
-    with path.open("rb") as file:
-        footer, start = read_footer(file)
-    change(footer)
-    content = struct_bytes(footer)
-    path.write_bytes(path.read_bytes()[:start] + content + struct.pack("<I", len(content)) + MAGIC)
-
-
-def first_group(footer):
-    return footer[ROW_GROUPS][1][1][0]
-
-
-def first_chunk(footer):
-    return first_group(footer)[COLUMNS][1][1][0]
-
-
-def metadata(footer):
-    return first_chunk(footer)[CHUNK_METADATA][1]
 
 
 def longer_histogram(footer):
@@ -119,9 +98,18 @@ def test_row_groups_are_those_that_pyarrow_reads(path):
     whole = pq.read_metadata(path)
     expected = []
     for group in map(whole.row_group, range(whole.num_row_groups)):
-        columns = map(group.column, range(group.num_columns))
-        sizes = [ColumnSize(c.path_in_schema, c.total_uncompressed_size, c.total_compressed_size) for c in columns]
-        expected.append(RowGroup(group.num_rows, sizes))
+        chunks = [
+            ColumnChunk(
+                path=column.path_in_schema,
+                num_bytes=column.total_uncompressed_size,
+                compressed_bytes=column.total_compressed_size,
+                num_values=column.num_values,
+                codec=["UNCOMPRESSED", "SNAPPY"].index(column.compression),
+                start=min(column.dictionary_page_offset, column.data_page_offset),
+            )
+            for column in map(group.column, range(group.num_columns))
+        ]
+        expected.append(RowGroup(group.num_rows, chunks))
     assert [group.num_rows for group in groups] == [30, 20]
     assert [column.path for column in groups[0].columns] == ["text", "tags.list.element"]
     assert groups == expected

@@ -1,5 +1,6 @@
 """Corpora in columnar files: most of the damage is where a file describes itself."""
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import feather, orc
 from tests.faults.formats import Format, read_corpus
-from tests.faults.mutation import damaged
+from tests.faults.mutation import damaged, mutated_json
 
 NUM_ROWS = 50
 
@@ -78,11 +79,30 @@ def one_table(name: str, write: Callable[[Path], None]) -> dict[str, Any]:
     return {"prepare": lambda folder: write(folder / name), "write": write_damaged}
 
 
+STATE = {"_data_files": [{"filename": "a.arrow"}], "_fingerprint": "0a", "_format_columns": None, "_split": "train"}
+
+
+def saved(folder: Path) -> None:
+    """What `datasets.save_to_disk` writes."""
+    stream(folder / "a.arrow")
+    (folder / "state.json").write_text(json.dumps(STATE))
+    (folder / "dataset_info.json").write_text("{}")
+
+
+def damage_saved(folder: Path, rng: random.Random) -> None:
+    saved(folder)
+    if rng.random() < 0.4:
+        (folder / "state.json").write_bytes(mutated_json(STATE, rng))
+    else:
+        (folder / "a.arrow").write_bytes(flipped((folder / "a.arrow").read_bytes(), rng))
+
+
 TABLE_FORMATS = (
     Format("a corpus of Parquet with lists and structures", **one_table("a.parquet", parquet), read=read_corpus),
     Format("a corpus of Parquet with an index of pages", **one_table("a.parquet", paged), read=read_corpus),
     Format("a corpus of an Arrow file", **one_table("a.arrow", arrow), read=read_corpus),
     Format("a corpus of an Arrow stream", **one_table("a.arrow", stream), read=read_corpus),
     Format("a corpus of Feather", **one_table("a.feather", compressed), read=read_corpus),
+    Format("a saved dataset", saved, damage_saved, read=read_corpus),
     Format("a corpus of ORC", **one_table("a.orc", of_orc), read=read_corpus),
 )

@@ -24,11 +24,8 @@ SHORT = {
     "two run folders, made into a page": 4,
     "the record of a round of a refresh, made into a page": 10,
     "the held-out scores of a study": 15,
-    "a corpus of ORC": 2,
 }
 """Format -> number of cases of the short form, where one takes longer; 40 of the others."""
-FULL = {"a corpus of ORC": 1_000}
-"""Format -> number of cases of the full form, where one starts a process; 10,000 of the others."""
 ALL = (*FORMATS, *RESULT_FORMATS, *TABLE_FORMATS)
 
 
@@ -38,7 +35,7 @@ def test_a_damaged_file_is_an_error_with_its_reason(form, tmp_path, counts):
     folder.mkdir()
     form.prepare(folder)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    number = num_cases(FULL.get(form.name, 10_000), SHORT.get(form.name, 40))
+    number = num_cases(10_000, SHORT.get(form.name, 40))
     refused = 0
     for seed in range(number):
         form.write(folder, random.Random(f"{form.name} {seed}"))

@@ -1,21 +1,24 @@
-"""Tables whose readers crash on damage, read by a process of their own: ORC, and Feather files of version 1.
+"""Tables whose readers crash on damage, read by a process of their own: Arrow and Feather, and ORC.
 
 pyarrow, and the ORC library in it, believe what such a file says about itself. Of damaged files of Feather's version 1, which
-pandas wrote until 2020, every third crashed the process (pyarrow 26), and now and again one of ORC. What comes from the other
-process is a stream of Arrow, whose layout is checked.
+pandas wrote until 2020, every third crashed the process (pyarrow 26), and now and again one of Arrow and ORC. What comes
+from the other process is a stream of Arrow that is valid.
 
-The other process writes a line of JSON with the names of the columns and the number of rows; it gets one with the columns
-to read; and it writes them.
+`table_process` is that process: it is started with the first such file, and ends with this one.
 """
 
+import atexit
 import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import BufferedRWPair
 from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -25,39 +28,36 @@ from phf.corpus.formats.stored import StoredFile, is_url
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Kind = Literal["orc", "feather"]
-BATCH_ROWS = 4096
-"""Rows that are sent at a time."""
+Kind = Literal["arrow", "orc"]
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Of the other process, which forks: it has no threads."""
 MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)
 """In the reason of a library that got no memory."""
-REFUSED = 3
-"""Exit status for a file that pyarrow refuses; the reason is on standard error."""
 
 
 class IsolatedTable:
     """A file that another process reads. Raises `ValueError` with the reason if that process refuses it, or crashes."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", errors: IO[bytes], max_bytes: int) -> None:
-        self._process, self._errors = process, errors
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._stdin, self._stdout = process.stdin, process.stdout
+    def __init__(self, stream: BufferedRWPair, errors: IO[bytes], max_bytes: int) -> None:
+        self._stream, self._errors = stream, errors
         self.max_bytes = max_bytes
-        described = self._stdout.readline()
+        described = stream.readline()
         if not described.endswith(b"\n"):
             self._check_end()
         values: dict[str, Any] = json.loads(described)
         self.names: list[str] = values["names"]
         self.num_rows: int = values["num_rows"]
+        """0: not known."""
 
     def batches(self, columns: Sequence[str]) -> "Iterator[pa.RecordBatch]":
         """The rows, in order. All of them, if no error is raised."""
         import pyarrow as pa
 
-        with suppress(BrokenPipeError), self._stdin:
-            self._stdin.write(json.dumps(columns).encode() + b"\n")
+        with suppress(BrokenPipeError):
+            self._stream.write(json.dumps(columns).encode() + b"\n")
+            self._stream.flush()
         try:
-            with pa.ipc.open_stream(self._stdout) as reader:
+            with pa.ipc.open_stream(self._stream) as reader:
                 yield from reader
         except (pa.ArrowException, OSError):
             self._check_end()
@@ -65,14 +65,21 @@ class IsolatedTable:
         self._check_end()
 
     def _check_end(self) -> None:
-        self._stdout.close()  # it may be waiting for more to be read
-        status = self._process.wait()
-        if status == 0:
-            return
+        """Wait for the end of the process, and raise an error if it is not a good one."""
+        with suppress(ConnectionError):
+            while self._stream.read(2**16):
+                pass
         self._errors.seek(0)
-        lines = self._errors.read().decode("utf-8", "replace").strip().splitlines() or [""]
-        reason = "the process that read it crashed" if status < 0 else lines[-1]
-        if status < 0 or MEMORY.search(reason):
+        last = self._errors.read().rpartition(b"\n")[2]
+        try:
+            reason = json.loads(last)
+            has_crashed = False
+        except ValueError:
+            reason = "the process that read it crashed"
+            has_crashed = True
+        if reason is None:
+            return
+        if has_crashed or MEMORY.search(reason):
             reason += (
                 f". It may use {self.max_bytes:,} bytes of memory; if that is too little for this file, set the environment "
                 f"variable {RATIO_VARIABLE} to a larger number than {max_ratio():,}"
@@ -84,83 +91,66 @@ class IsolatedTable:
 def isolated(kind: Kind, file: StoredFile, content: BinaryIO) -> Iterator[IsolatedTable]:
     """Read `file`; `content`: of it, if it is at a URL. It is then copied to this machine for as long as it is read."""
     with TemporaryFile() as errors, NamedTemporaryFile() as copy:
-        path = file.location
-        if is_url(path):
+        path = os.path.abspath(file.location)
+        if is_url(file.location):
             content.seek(0)
             shutil.copyfileobj(content, copy)
             copy.flush()
             path = copy.name
         max_bytes = min(FREE_BYTES + max_ratio() * os.stat(path).st_size, 2**62)
-        with subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", __name__, kind, path, str(max_bytes)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            process_group=0,  # Ctrl-C in a terminal is for this process
-        ) as process:
-            yield IsolatedTable(process, errors, max_bytes)
+        with _forker.connect(errors) as connection, connection.makefile("rwb") as stream:
+            stream.write(json.dumps([kind, path, max_bytes]).encode() + b"\n")
+            stream.flush()
+            yield IsolatedTable(stream, errors, max_bytes)
 
 
-class _Orc:
-    def __init__(self, path: str) -> None:
-        from pyarrow import orc
+class _Forker:
+    """The process that forks one for each file."""
 
-        self._file = orc.ORCFile(path)
-        self.schema, self.num_rows = self._file.schema, self._file.nrows
+    def __init__(self) -> None:
+        self._starting = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._requests: socket.socket | None = None
 
-    def tables(self, columns: list[str]) -> "Iterator[pa.Table]":
-        import pyarrow as pa
+    def connect(self, errors: IO[bytes]) -> socket.socket:
+        """A connection to a new process that will read a file."""
+        ours, its = socket.socketpair()
+        with its, self._starting:
+            descriptors = [its.fileno(), errors.fileno()]
+            if self._requests is not None:
+                with suppress(ConnectionError):  # somebody may have killed it
+                    socket.send_fds(self._requests, [b"\0"], descriptors)
+                    return ours
+                self.end()
+            socket.send_fds(self._start(), [b"\0"], descriptors)
+            return ours
 
-        for number in range(self._file.nstripes):
-            stripe = self._file.read_stripe(number, columns=columns)
-            yield stripe if isinstance(stripe, pa.Table) else pa.Table.from_batches([stripe])
+    def _start(self) -> socket.socket:
+        self._requests, its = socket.socketpair()
+        with its:
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", "phf.corpus.formats.table_process"],
+                stdin=its.fileno(),
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, **ENVIRONMENT},
+                process_group=0,  # Ctrl-C in a terminal is for this process
+            )
+        return self._requests
 
+    def end(self) -> None:
+        """End the process, if there is one."""
+        if self._requests is not None and self._process is not None:
+            with suppress(OSError):  # it has ended already
+                self._requests.shutdown(socket.SHUT_RDWR)
+            self._requests.close()
+            self._process.wait()
+            self._requests = None
 
-class _Feather:
-    def __init__(self, path: str) -> None:
-        from pyarrow import feather
-
-        self._table = feather.read_table(path)
-        self.schema, self.num_rows = self._table.schema, len(self._table)
-
-    def tables(self, columns: list[str]) -> "Iterator[pa.Table]":
-        yield self._table.select(columns)
-
-
-def main(kind: str, path: str, max_bytes: str) -> None:
-    """Read a file for another process, until it has what it wants of it or goes away."""
-    import resource  # Windows has none
-
-    import pyarrow as pa
-
-    limit, most = int(max_bytes), resource.getrlimit(resource.RLIMIT_DATA)[1]
-    resource.setrlimit(resource.RLIMIT_DATA, (limit if most == resource.RLIM_INFINITY else min(limit, most), most))
-    output = sys.stdout.buffer
-    try:
-        opened = _Orc(path) if kind == "orc" else _Feather(path)
-        described = {"names": opened.schema.names, "num_rows": opened.num_rows}
-        output.write(json.dumps(described).encode() + b"\n")
-        output.flush()
-        asked = sys.stdin.buffer.readline()
-        if not asked:
-            return
-        columns = json.loads(asked)
-        writer = None
-        for table in opened.tables(columns):
-            writer = writer or pa.ipc.new_stream(output, table.schema)
-            writer.write_table(table, max_chunksize=BATCH_ROWS)
-            output.flush()
-        if writer is None:  # no stripes
-            types = {field.name: field for field in opened.schema}
-            writer = pa.ipc.new_stream(output, pa.schema([types[name] for name in columns]))
-        writer.close()
-        output.flush()
-    except BrokenPipeError:
-        os._exit(0)
-    except (pa.ArrowException, MemoryError, OSError, ValueError) as error:
-        sys.stderr.write("\n" + str(error).partition("\n")[0])
-        sys.exit(REFUSED)
+    def forget(self) -> None:
+        """Leave the process to the one that this one was forked from."""
+        self._starting, self._requests = threading.Lock(), None
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+_forker = _Forker()
+os.register_at_fork(after_in_child=_forker.forget)
+atexit.register(_forker.end)

@@ -24,13 +24,14 @@ TYPE = 1
 # RowGroup, ColumnChunk and ColumnMetaData
 COLUMNS, GROUP_ROWS = 1, 3
 CHUNK_METADATA = 3
-PATH, UNCOMPRESSED, COMPRESSED = 3, 6, 7
+PATH, CODEC, NUM_VALUES, UNCOMPRESSED, COMPRESSED, DATA_PAGE, DICTIONARY_PAGE = 3, 4, 5, 6, 7, 9, 11
+CHUNK = (PATH, CODEC, NUM_VALUES, UNCOMPRESSED, COMPRESSED, DATA_PAGE, DICTIONARY_PAGE)
 
 SIZES = {
     SCHEMA: {TYPE: None},
     ROW_GROUPS: {
         GROUP_ROWS: None,
-        COLUMNS: {CHUNK_METADATA: {PATH: None, UNCOMPRESSED: None, COMPRESSED: None}},
+        COLUMNS: {CHUNK_METADATA: dict.fromkeys(CHUNK)},
     },
 }
 """What `row_groups` needs of a footer."""
@@ -38,21 +39,25 @@ MAX_FOOTER_BYTES = 2**26
 """Reading one takes about half a second per megabyte; that of 20,000 column chunks has 0.8 MB."""
 
 
-class ColumnSize(NamedTuple):
-    """What a column takes in a row group."""
+class ColumnChunk(NamedTuple):
+    """A column in a row group."""
 
     path: str
     """Of the value that is stored, such as "texts.list.element"."""
     num_bytes: int
     """Before compression."""
     compressed_bytes: int
+    num_values: int
+    codec: int
+    start: int
+    """Place of its first page in the file."""
 
 
 class RowGroup(NamedTuple):
     """A row group according to the footer."""
 
     num_rows: int
-    columns: list[ColumnSize]
+    columns: list[ColumnChunk]
 
 
 def read_footer(file: BinaryIO, wanted: Wanted | None = None) -> tuple[Struct, int]:
@@ -79,7 +84,7 @@ def row_groups(file: BinaryIO) -> list[RowGroup]:
     num_columns = sum(TYPE in element for element in _structs(footer, SCHEMA))
     groups = []
     for group in _structs(footer, ROW_GROUPS):
-        columns = [_column_size(chunk) for chunk in _structs(group, COLUMNS)]
+        columns = [_column_chunk(chunk) for chunk in _structs(group, COLUMNS)]
         if len(columns) != num_columns:  # one would be read as another
             raise ThriftError(f"its footer is damaged: a row group has {len(columns):,} of {num_columns:,} columns")
         groups.append(RowGroup(_count(group, GROUP_ROWS), columns))
@@ -88,23 +93,35 @@ def row_groups(file: BinaryIO) -> list[RowGroup]:
 
 def check_sizes(groups: Sequence[RowGroup], name: str) -> None:
     """Raises `CorpusError` for a Parquet file with a column that expands too far; its pages are held in memory."""
-    limit = max_ratio()
     for group in groups:
-        for path, num_bytes, compressed_bytes in group.columns:
-            if num_bytes > MAX_LINE_BYTES and num_bytes > limit * max(compressed_bytes, 1):
-                raise CorpusError(
-                    f"{name}: its column '{visible(path)}' expands to more than {limit:,} times its size. If that is right, "
-                    f"set the environment variable {RATIO_VARIABLE} to a larger number."
-                )
+        for chunk in group.columns:
+            check_size(chunk.path, chunk.num_bytes, chunk.compressed_bytes, name)
 
 
-def _column_size(chunk: Struct) -> ColumnSize:
+def check_size(path: str, num_bytes: int, compressed_bytes: int, name: str) -> None:
+    """Raises `CorpusError` for a column of a file that expands too far."""
+    if num_bytes > MAX_LINE_BYTES and num_bytes > (limit := max_ratio()) * max(compressed_bytes, 1):
+        raise CorpusError(
+            f"{name}: its column '{visible(path)}' expands to more than {limit:,} times its size. If that is right, "
+            f"set the environment variable {RATIO_VARIABLE} to a larger number."
+        )
+
+
+def _column_chunk(chunk: Struct) -> ColumnChunk:
     metadata = _field(chunk, CHUNK_METADATA, (STRUCT,))
     kind, path = _field(metadata, PATH, (LIST,))
     if path and kind != BINARY:
         raise ThriftError("its footer is damaged: the path of a column is not text")
     written = b".".join(path).decode("utf-8", "replace")
-    return ColumnSize(written, _count(metadata, UNCOMPRESSED), _count(metadata, COMPRESSED))
+    start, dictionary = _count(metadata, DATA_PAGE), DICTIONARY_PAGE in metadata and _count(metadata, DICTIONARY_PAGE)
+    return ColumnChunk(
+        path=written,
+        num_bytes=_count(metadata, UNCOMPRESSED),
+        compressed_bytes=_count(metadata, COMPRESSED),
+        num_values=_count(metadata, NUM_VALUES),
+        codec=_count(metadata, CODEC),
+        start=dictionary if 0 < dictionary < start else start,  # some files say 0 where there is none
+    )
 
 
 def _structs(fields: Struct, number: int) -> list[Struct]:

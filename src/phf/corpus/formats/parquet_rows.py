@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from phf.corpus.formats.parquet_footer import check_sizes, row_groups
+from phf.corpus.formats.parquet_pages import check_pages
 from phf.corpus.formats.stored import StoredFile
 from phf.errors import CorpusError
 
@@ -105,9 +106,9 @@ class ParquetRows:
         self._table = pq.ParquetFile(file.location, pre_buffer=False, buffer_size=BUFFER_BYTES)
         self.names: list[str] = self._table.schema_arrow.names
         with open(file.location, "rb") as content:
-            groups = row_groups(content)
-        check_sizes(groups, file.location)
-        self._rows_before = [0, *accumulate(group.num_rows for group in groups)]
+            self._groups = row_groups(content)
+        check_sizes(self._groups, file.location)
+        self._rows_before = [0, *accumulate(group.num_rows for group in self._groups)]
         self._columns: list[str] = []
         self._group = -1
         self._batches: Iterator[pa.RecordBatch] = iter(())
@@ -132,6 +133,8 @@ class ParquetRows:
     def _batch_with(self, row: int) -> "pa.RecordBatch":
         group = bisect_right(self._rows_before, row) - 1
         if group != self._group or row < self._first_row:
+            with open(self._file.location, "rb") as content:
+                check_pages(content, [self._groups[group]], self._columns, self._file.location)
             self._group, self._first_row = group, self._rows_before[group]
             self._batches = self._table.iter_batches(BATCH_ROWS, [group], columns=self._columns, use_threads=False)
             self._batch = self._next_batch()

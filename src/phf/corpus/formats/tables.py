@@ -1,13 +1,14 @@
 """Rows of columnar files (Parquet, Arrow and Feather, ORC): only the requested columns are read."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from phf.corpus.formats.isolated import Kind, isolated
 from phf.corpus.formats.jsonlines import ReadProgress
 from phf.corpus.formats.parquet_footer import check_sizes, row_groups
+from phf.corpus.formats.parquet_pages import check_pages
 from phf.corpus.formats.parquet_rows import BATCH_ROWS, RowSpan, opened_rows
 from phf.corpus.formats.row_policy import BadRowError, Choose, Chosen, OnBad
 from phf.corpus.formats.stored import StoredFile, is_url
@@ -16,7 +17,6 @@ from phf.errors import CorpusError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FEATHER_V1 = b"FEA1"
 KIND_NAMES = {"parquet": "Parquet", "arrow": "Arrow", "orc": "ORC"}
 
 
@@ -35,12 +35,10 @@ def table_rows(
     """
     import pyarrow as pa
 
-    # Arrow reads a local file by itself, without calling Python for every piece of it
-    place: Any = content if is_url(file.location) else file.location
-    readers: dict[str, Callable[..., _Batches]] = {
-        "parquet": partial(_parquet, place, span=span),
-        "arrow": partial(_arrow, place),
-        "orc": partial(_isolated, "orc"),
+    readers: dict[str, Callable[..., Batches]] = {
+        "parquet": partial(_parquet, span=span),
+        "arrow": partial(isolated_batches, "arrow"),
+        "orc": partial(isolated_batches, "orc"),
     }
     row = first = 0 if span is None else span.start
     try:
@@ -142,11 +140,11 @@ def _spelled(element: Any) -> Any:
         return str(getattr(element, "value", None))
 
 
-_Batches = Iterator[tuple["pa.RecordBatch", Chosen, int]]
+Batches = Iterator[tuple["pa.RecordBatch", Chosen, int]]
 """Batches, the columns to take of them, and the number of rows in all of them (0: not known)."""
 
 
-def _parquet(place: Any, choose: Choose, file: StoredFile, content: BinaryIO, span: RowSpan | None) -> _Batches:
+def _parquet(choose: Choose, file: StoredFile, content: BinaryIO, span: RowSpan | None) -> Batches:
     import pyarrow.parquet as pq
 
     if span is not None:
@@ -155,66 +153,25 @@ def _parquet(place: Any, choose: Choose, file: StoredFile, content: BinaryIO, sp
         for batch in rows.batches(span, [*chosen.strict, *chosen.lenient]):
             yield batch, chosen, span.stop - span.start
         return
-    with pq.ParquetFile(place) as table:
-        check_sizes(row_groups(content), file.location)
+    # Arrow reads a local file by itself, without calling Python for every piece of it
+    with pq.ParquetFile(content if is_url(file.location) else file.location) as table:
+        groups = row_groups(content)
+        check_sizes(groups, file.location)
         file.check_rows(table.metadata.num_rows)
         chosen = _chosen(choose, table.schema_arrow.names, file)
         columns = [*chosen.strict, *chosen.lenient]
+        if not is_url(file.location):  # there, each page would be a request
+            check_pages(content, groups, columns, file.location)
         for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=columns):
             yield batch, chosen, table.metadata.num_rows
 
 
-def _arrow(place: Any, choose: Choose, file: StoredFile, content: BinaryIO) -> _Batches:
-    """Arrow IPC files and streams (`datasets` writes streams), and Feather files of both versions."""
-    import pyarrow as pa
-
-    opened = pa.memory_map(place) if isinstance(place, str) else pa.PythonFile(place, mode="r")
-    magic = opened.read(6)
-    opened.seek(0)
-    if magic.startswith(FEATHER_V1):
-        yield from _isolated("feather", choose, file, content)
-    elif magic == b"ARROW1":
-        yield from _ipc(pa.ipc.open_file(opened), choose, file)
-    else:
-        yield from _ipc(pa.ipc.open_stream(opened), choose, file)
-
-
-def _ipc(reader: "pa.RecordBatchFileReader | pa.RecordBatchStreamReader", choose: Choose, file: StoredFile) -> _Batches:
-    import pyarrow as pa
-
-    with reader:
-        chosen = _chosen(choose, reader.schema.names, file)
-        is_file = isinstance(reader, pa.RecordBatchFileReader)
-        for batch in map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader:
-            validate(batch, chosen)
-            yield from ((piece, chosen, 0) for piece in _cut([batch]))
-
-
-def validate(batch: "pa.RecordBatch | pa.Table", chosen: Chosen) -> None:
-    """Validate what a file says about its own layout, which Arrow trusts: a wrong offset would crash the process.
-
-    Whether text is UTF-8 is checked row by row. Raises `pyarrow.ArrowInvalid`.
-    """
-    import pyarrow as pa
-
-    for name in (*chosen.strict, *chosen.lenient):
-        column = batch.column(name)
-        try:
-            column.validate(full=True)
-        except pa.ArrowInvalid as error:
-            leaf = getattr(column.type, "value_type", column.type)
-            is_text = pa.types.is_string(leaf) or pa.types.is_large_string(leaf) or pa.types.is_string_view(leaf)
-            if not (is_text and "UTF8" in str(error)):
-                raise
-
-
-def _isolated(kind: Kind, choose: Choose, file: StoredFile, content: BinaryIO) -> _Batches:
+def isolated_batches(kind: Kind, choose: Choose, file: StoredFile, content: BinaryIO) -> Batches:
     """Files of which damaged ones may crash the process that reads them."""
     with isolated(kind, file, content) as table:
         chosen = _chosen(choose, table.names, file)
         for batch in table.batches([*chosen.strict, *chosen.lenient]):
-            validate(batch, chosen)
-            yield from ((piece, chosen, table.num_rows) for piece in _cut([batch]))
+            yield batch, chosen, table.num_rows
 
 
 def _chosen(choose: Choose, names: list[str], file: StoredFile) -> Chosen:
@@ -226,9 +183,3 @@ def _chosen(choose: Choose, names: list[str], file: StoredFile) -> Chosen:
     if repeated is not None:
         raise CorpusError(f"{file.location}: has several columns called '{repeated}'.")
     return chosen
-
-
-def _cut(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
-    """Small batches as views of large ones, which need no additional memory."""
-    for batch in batches:
-        yield from (batch.slice(start, BATCH_ROWS) for start in range(0, batch.num_rows, BATCH_ROWS))

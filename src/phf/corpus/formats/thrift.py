@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 BOOLEANS = (1, 2)
-BYTE, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = 3, 7, 8, 9, 10, 11, 12
+BYTE, DOUBLE, BINARY, LIST, SET, MAP, STRUCT, UUID = 3, 7, 8, 9, 10, 11, 12, 13
 INTEGERS = (4, 5, 6)
-MAX_DEPTH = 32
-"""Structures and lists within each other; a Parquet footer has about ten."""
+MAX_DEPTH = 64
+"""Structures and lists within each other, as in Thrift's own library; a Parquet footer has about ten."""
 
 Struct = dict[int, tuple[int, Any]]
 """Number of a field -> its type and value."""
@@ -33,13 +33,19 @@ def read_struct(content: bytes, wanted: Wanted | None = None) -> Struct:
 
     What is not `wanted` is skipped, and takes no memory.
     """
-    return _Reader(content).struct(0, wanted)
+    return read_struct_at(content, wanted)[0]
+
+
+def read_struct_at(content: bytes, wanted: Wanted | None = None) -> tuple[Struct, int]:
+    """(the structure with which the bytes begin, its length in bytes); see `read_struct`."""
+    reader = _Reader(content)
+    return reader.struct(0, wanted), reader.at
 
 
 class _Reader:
     def __init__(self, content: bytes) -> None:
         self._content = content
-        self._at = 0
+        self.at = 0
 
     def struct(self, depth: int, wanted: Wanted | None) -> Struct:
         if depth > MAX_DEPTH:
@@ -74,6 +80,8 @@ class _Reader:
                 for _ in range(count)
             )
             return kinds, _kept(elements, wanted)
+        if kind == UUID:
+            return self._take(16)
         if kind == DOUBLE:
             return self._take(8)
         if kind == BYTE or kind in BOOLEANS:  # booleans in a list
@@ -84,7 +92,7 @@ class _Reader:
         """The number of elements of a list, each of which takes a byte at least."""
         if depth > MAX_DEPTH:
             raise ThriftError(f"values are nested more than {MAX_DEPTH} deep")
-        if count > len(self._content) - self._at:
+        if count > len(self._content) - self.at:
             raise ThriftError("a list is longer than what follows")
         return count
 
@@ -104,16 +112,16 @@ class _Reader:
                 raise ThriftError("a number has more than 64 bits")
 
     def _byte(self) -> int:
-        if self._at >= len(self._content):
+        if self.at >= len(self._content):
             raise ThriftError("it ends in the middle of a value")
-        self._at += 1
-        return self._content[self._at - 1]
+        self.at += 1
+        return self._content[self.at - 1]
 
     def _take(self, count: int) -> bytes:
-        if count > len(self._content) - self._at:
+        if count > len(self._content) - self.at:
             raise ThriftError("it ends in the middle of a value")
-        self._at += count
-        return self._content[self._at - count : self._at]
+        self.at += count
+        return self._content[self.at - count : self.at]
 
 
 def _kept(elements: Iterator[Any], wanted: Wanted | None) -> list[Any]:

@@ -30,11 +30,12 @@ from phf.corpus.formats.row_policy import (
 )
 from phf.corpus.formats.stored import is_url
 from phf.corpus.sources import python_code
-from phf.corpus.sources.hub_datasets import hub_rows, saved_rows
+from phf.corpus.sources.hub_datasets import hub_rows
 from phf.corpus.sources.listing import Listing, is_saved_dataset, is_text, list_source
 from phf.corpus.sources.parts import Part, list_corpus
 from phf.corpus.sources.python_code import is_python_source
 from phf.corpus.sources.rows import LineSpan, Record, read_file, read_span
+from phf.corpus.sources.saved_datasets import saved_rows
 from phf.errors import CorpusError
 from phf.storage.reading import parse_json, without_surrogates
 

@@ -1,4 +1,4 @@
-"""Datasets read with the `datasets` library: folders that it saved, and names on the Hugging Face Hub."""
+"""Datasets on the Hugging Face Hub, read with the `datasets` library."""
 
 import difflib
 import glob
@@ -6,13 +6,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from phf.corpus.formats.kinds import kind_by_name
-from phf.corpus.formats.row_policy import Choose, Chosen, OnBad, ReadNotes
+from phf.corpus.formats.row_policy import Choose, Chosen, OnBad
 from phf.corpus.formats.stored import reaching
-from phf.corpus.formats.tables import BATCH_ROWS, batch_rows, validate
+from phf.corpus.formats.table_layout import validate
+from phf.corpus.formats.tables import BATCH_ROWS, batch_rows
 from phf.errors import CorpusError
 from phf.storage.hub import offline_where_unreachable
 
@@ -44,27 +44,6 @@ def parse_hub_name(source: str) -> HubName:
     if not is_explicit and (hint := _looks_local(match["name"])):
         raise CorpusError(f"There is no file, folder or glob here called '{source}'{hint}.")
     return HubName(match["name"], config, split or "train", revision)
-
-
-def saved_rows(source: str, choose: Choose, bad: OnBad, notes: ReadNotes) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(row from 0, column -> value) of a folder that `datasets` saved; of several splits, the one called train."""
-    import datasets
-
-    try:
-        loaded = datasets.load_from_disk(source)
-    except (OSError, ValueError, KeyError, TypeError, datasets.exceptions.DatasetsError) as error:
-        raise CorpusError(f"{source}: is not a readable folder of a saved dataset: {_first_line(error)}") from error
-    if isinstance(loaded, datasets.DatasetDict):
-        if "train" not in loaded:
-            raise CorpusError(
-                f"{source}: has the splits {', '.join(loaded)}, but no train. Give the folder of one split, e.g. "
-                f"{Path(source) / next(iter(loaded), 'train')}."
-            )
-        for split in loaded:
-            if split != "train":
-                notes.leave_out(str(Path(source) / split), "splits other than train of a saved dataset")
-        loaded = loaded["train"]
-    yield from _rows(loaded, source, choose, bad)
 
 
 def hub_rows(source: str, choose: Choose, bad: OnBad) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -109,7 +88,7 @@ def _rows(dataset: Any, source: str, choose: Choose, bad: OnBad) -> Iterator[tup
     for batch in dataset.with_format("arrow").iter(batch_size=BATCH_ROWS):
         chosen = _chosen(batch.column_names, choose, source)
         try:
-            validate(batch, chosen)
+            validate(batch, [*chosen.strict, *chosen.lenient])
         except pa.ArrowInvalid as error:
             raise CorpusError(f"{source}: is damaged after row {row}: {_first_line(error)}") from error
         yield from batch_rows(batch, chosen, source, row, bad)
