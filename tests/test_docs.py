@@ -1,7 +1,5 @@
 """The documents are true: Python in them runs, commands and YAML are accepted, links lead somewhere."""
 
-import ast
-import functools
 import importlib
 import itertools
 import re
@@ -26,7 +24,7 @@ PAGES = [*DOCS, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHAN
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NAME = re.compile(r"# ([\w-]+\.(?:py|yml))\n")
 COMMANDS = get_command(app).commands
-REFUSAL = re.compile(r"raise (?:Config|Corpus|Scorer|Objective|Method|Checkpoint|Model|Output|Server)Error\(")
+SITE = ROOT / "docs/site"
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -42,12 +40,12 @@ def write_named_files(page: Path) -> None:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Words of every `phf ...` in a shell block or between backticks, `phf` itself left out."""
+    """Words of every `phf ...` in a shell block or between backticks, `phf` itself and messages with `…` left out."""
     text = page.read_text(encoding="utf-8")
     lines = [line for code in blocks(page, "sh", "bash", "console") for line in code.replace("\\\n", " ").splitlines()]
     lines += re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
     matches = (re.match(r"(?:\$ )?(?:\w+=\S* )*(?:\S*/)?phf (.*)", line.strip()) for line in lines)
-    return [shlex.split(match[1], comments=True) for match in matches if match]
+    return [shlex.split(match[1], comments=True) for match in matches if match and "…" not in match[1]]
 
 
 def values_of(option: str, words: list[str]) -> list[str]:
@@ -170,63 +168,55 @@ def test_every_page_is_in_the_navigation_of_the_site_once():
     assert sorted(pages_of(nav)) == sorted(page.name for page in DOCS), "add the page to `nav` in mkdocs.yml"
 
 
-def test_generated_pages_are_current(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "docs/site"))
-    before = set(sys.modules)
-    generated = {name: page() for name, page in importlib.import_module("generate").PAGES.items()}
-    for name in {"generate", "commands", "configuration", "cells"} - before:
-        del sys.modules[name]
+@pytest.fixture(scope="module")
+def site():
+    """The scripts that write pages, by name."""
+    names = {path.stem for path in SITE.glob("*.py")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SITE))
+        yield importlib.import_module
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def test_generated_pages_are_current(site):
+    generated = {name: page() for name, page in site("generate").PAGES.items()}
     stale = [name for name, text in generated.items() if (ROOT / "docs" / name).read_text(encoding="utf-8") != text]
     assert stale == [], "write them again: python docs/site/generate.py"
 
 
-@functools.cache
-def texts_of_the_source() -> dict[str, str]:
-    """Room -> the texts in its code, a line of their own each; what is inserted into one is a single \x00."""
-    texts: dict[str, list[str]] = {}
-    for path in (ROOT / "src/phf").rglob("*.py"):
-        of_room = texts.setdefault(path.relative_to(ROOT / "src/phf").parts[0], [])
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            match node:
-                case ast.JoinedStr(values=parts):
-                    pieces = (part.value if isinstance(part, ast.Constant) else "\0" for part in parts)
-                    of_room.append("".join(pieces))
-                case ast.Constant(value=str(text)):
-                    of_room.append(text)
-    return {room: "\n".join(text.replace("\n", " ") for text in of_room) for room, of_room in texts.items()}
+def test_every_message_is_in_troubleshooting(site):
+    """What this page explains is found by `docs/site/source_messages.py`; tests/test_docs_messages.py tests that."""
+    messages, rows = site("source_messages").messages(), site("explanations").rows()
+    assert len(messages) > 900
+    assert len(rows) > 400
+    row_of = site("explanations").explained([message.text for message in messages], rows)
+    unexplained = [
+        f"{message.module}:{message.line}: {message.text}" for message in messages if row_of[message.text] is None
+    ]
+    advice = "quote them in a row of docs/troubleshooting.md, then run python docs/site/generate.py"
+    assert unexplained == [], advice
 
 
-def quoted_messages() -> list[str]:
-    """The messages in the tables of the page on troubleshooting."""
-    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8").partition("## No message")[0]
-    cells = re.findall(r"^\| (`.*?`(?:, `.*?`)?)(?: \(a warning\))? \| ", page, re.MULTILINE)
-    return [message.replace("\\|", "|") for cell in cells for message in re.findall(r"`([^`]+)`", cell)]
+def test_every_row_of_troubleshooting_is_about_messages_of_the_source(site):
+    explanations = site("explanations")
+    texts, rows = [message.text for message in site("source_messages").messages()], explanations.rows()
+    quotations = [quotation for row in rows for quotation in row.quotations]
+    advice = "remove it from docs/troubleshooting.md, or quote the message as it is now; then run python docs/site/generate.py"
+    nowhere = [quotation for quotation in quotations if not any(explanations.occurs(quotation, text) for text in texts)]
+    assert nowhere == [], advice
+    explained = set(explanations.explained(texts, rows).values())
+    assert [row.quotations for row in rows if row not in explained] == [], "others are about the same: " + advice
 
 
-def occurs(message: str, texts: str) -> bool:
-    """Whether the parts of a message between its ellipses follow each other in one of the texts."""
-    parts = list(filter(None, message.split("…")))
-    is_there = all(part in texts for part in parts)
-    return is_there and (len(parts) == 1 or bool(re.search(".*?".join(map(re.escape, parts)), texts)))
-
-
-def test_messages_in_troubleshooting_are_those_of_the_source():
-    everywhere = "\n".join(texts_of_the_source().values())
-    messages = quoted_messages()
-    assert len(messages) > 100
-    assert [message for message in messages if not occurs(message, everywhere)] == []
-    assert not occurs("is a Git LFS pointer, and not the data", everywhere)
-
-
-def test_every_room_that_refuses_something_is_in_troubleshooting():
-    messages = quoted_messages()
-    raising = {
-        path.relative_to(ROOT / "src/phf").parts[0]
-        for path in (ROOT / "src/phf").rglob("*.py")
-        if REFUSAL.search(path.read_text(encoding="utf-8"))
-    }
-    texts = texts_of_the_source()
-    assert [room for room in sorted(raising) if not any(occurs(message, texts[room]) for message in messages)] == []
+def test_no_row_of_troubleshooting_is_about_everything(site):
+    explanations = site("explanations")
+    texts, rows = [message.text for message in site("source_messages").messages()], explanations.rows()
+    counts = {row.quotations: sum(explanations.explains(row, text) for text in texts) for row in rows}
+    assert [quotations for quotations, count in counts.items() if count > len(texts) / 10] == []
+    short = [quotation for row in rows for quotation in row.quotations if len(re.findall(r"[A-Za-z]+", quotation)) < 2]
+    assert short == [], "quote two words at least"
+    assert [row.quotations for row in rows if len(row.why) < 10 or not row.remedy] == []
 
 
 def test_the_checks_can_fail(tmp_path):

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import commands
 import configuration
+import messages
 
 DOCS = Path(__file__).parents[1]
-PAGES = {"configuration.md": configuration.page, "commands.md": commands.page}
+PAGES = {"configuration.md": configuration.page, "commands.md": commands.page, "messages.md": messages.page}
 """Name of a page -> the function that makes its text."""
 
 if __name__ == "__main__":

@@ -55,6 +55,15 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     return "".join(parts)
 
 
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """The contents of the page of all messages are its groups; in tables of messages (style.css), these may be long."""
+    if page.file.src_uri == "messages.md":
+        for title in page.toc:
+            for group in title.children:
+                group.children.clear()
+    return f'<div class="of-messages">{html}</div>' if page.file.src_uri == "troubleshooting.md" else html
+
+
 def on_post_page(output: str, page: Any, config: Any) -> str:
     """The theme's search, which opens like a dialog, has a name for screen readers."""
     return output.replace(

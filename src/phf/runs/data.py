@@ -18,7 +18,7 @@ def is_same_data(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[st
 
 def describe_data(dataset: Sequence[Mapping[str, Any]]) -> str:
     """For people: '5,027 documents of emails.jsonl (annotation 3fa9c1d2)'."""
-    return ", ".join(map(_describe, dataset)) or "no recorded data"
+    return ", ".join(map(_describe, dataset)) or "unknown data"
 
 
 def _is_same_source(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:

@@ -186,7 +186,7 @@ def _records(source: str, tree: Tree, options: ReadOptions) -> Listing | None:
         else:
             listing.notes.leave_out(name, EMPTY if not file.num_bytes else kinds[name][1])
     listing.is_deep = any("/" in file.name for file in listing.files)
-    listing.warnings = [*_split_warning(source, listing.files, in_folder), *_format_warning(source, listing.files)]
+    listing.warnings = [*_split_warnings(source, listing.files, in_folder), *_format_warnings(source, listing.files)]
     return listing
 
 
@@ -235,7 +235,7 @@ def _records_below(source: str, tree: Tree, records: Sequence[tuple[str, StoredF
     )
 
 
-def _split_warning(source: str, files: Sequence[ListedFile], in_folder: bool) -> list[str]:
+def _split_warnings(source: str, files: Sequence[ListedFile], in_folder: bool) -> list[str]:
     splits: Counter[str] = Counter()
     names: dict[str, str] = {}
     for file in files:
@@ -255,7 +255,7 @@ def _split_warning(source: str, files: Sequence[ListedFile], in_folder: bool) ->
     return [f"{source}: all of its splits are read: {counts} files. To read one, give its files, e.g. '{pattern}'."]
 
 
-def _format_warning(source: str, files: Sequence[ListedFile]) -> list[str]:
+def _format_warnings(source: str, files: Sequence[ListedFile]) -> list[str]:
     kinds = Counter(file.kind for file in files)
     if len(kinds) < 2:
         return []
