@@ -78,6 +78,8 @@ def test_a_damaged_file_of_it_is_named(saved):
             {"_data_files": [{"filename": "../a.arrow"}]},
             r"'\.\./a\.arrow', which is not the name of a file in the folder",
         ),
+        ({"_data_files": [{"filename": "\ud800"}]}, "which is not the name of a file in the folder"),
+        ({"_data_files": [{"filename": "a\0"}]}, "which is not the name of a file in the folder"),
         ({"_data_files": [], "_indices_data_files": [{}]}, "save it again after flatten_indices"),
     ],
 )

@@ -10,7 +10,7 @@ from phf.corpus.formats.row_policy import Choose, OnBad, ReadNotes
 from phf.corpus.formats.stored import StoredFile, reading
 from phf.corpus.formats.tables import batch_rows, isolated_batches
 from phf.errors import CorpusError
-from phf.storage.reading import read_json_as
+from phf.storage.reading import read_json_as, without_surrogates
 
 DICT, STATE = "dataset_dict.json", "state.json"
 
@@ -70,8 +70,8 @@ def _data_files(source: str, notes: ReadNotes) -> list[Path]:
             "it with that version, and save it again after flatten_indices()."
         )
     names = [file["filename"] for file in state["_data_files"]]
-    if outside := [name for name in names if Path(name).name != name]:
+    if wrong := [name for name in names if Path(name).name != name or "\0" in name or name != without_surrogates(name)]:
         raise CorpusError(
-            f"{folder / STATE}: '_data_files' has {outside[0]!r}, which is not the name of a file in the folder."
+            f"{folder / STATE}: '_data_files' has {wrong[0]!r}, which is not the name of a file in the folder."
         )
     return [folder / name for name in names]
