@@ -246,10 +246,13 @@ def test_dry_run_prints_configuration_and_arithmetic_and_writes_nothing(config_f
         "train", "--config", config_file, "--dry-run", "--override", "training.seed=7", "dataset.seq_length=32"
     )
     assert result.exit_code == 0, result.output
-    lines = result.stdout.splitlines()
+    (tmp_path / "planned.yml").write_text(result.stdout)  # as > planned.yml does
+    assert phf("train", "--config", tmp_path / "planned.yml", "--dry-run").stdout == result.stdout
+    (tmp_path / "planned.yml").unlink()
+    printed = Config.model_validate(yaml.safe_load(result.stdout))
+    lines = result.stderr.splitlines()
     place = next(number for number, line in enumerate(lines) if " steps x " in line)
-    text, arithmetic, (epochs, duration) = "\n".join(lines[:place]), lines[place], lines[place + 1 :]
-    printed = Config.model_validate(yaml.safe_load(text))
+    arithmetic, (epochs, duration) = lines[place], lines[-2:]
     assert (printed.training.seed, printed.dataset.seq_length) == (7, 32)
     assert (
         printed.training.model_extra
@@ -317,7 +320,12 @@ def test_train_evaluate_report_end_to_end(run_dir, corpus, tmp_path):
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["output"] == str(page)
     html = page.read_text()
-    for text in ("conditional, unconditional", "tiny, prompted", "Resolved configuration", "Provenance"):
+    for text in (
+        "conditional, unconditional",
+        "tiny, measured in evaluation, prompted",
+        "Resolved configuration",
+        "Provenance",
+    ):
         assert text in html
     again = phf("evaluate", run_dir / "model", *task, kwargs, *chosen, "--json")
     assert again.exit_code == 0

@@ -47,6 +47,7 @@ def evaluate(
     from phf.cli.working import working
     from phf.evaluation.run import chosen_parts, evaluate_folders
     from phf.models.model_folder import find_model, model_name, processes
+    from phf.runs.layout import run_of_model
 
     folders = [find_model(folder) for folder in folders]
     resolved = load_for_models(folders, task, config, [*overrides, *preferring(prefer)])
@@ -66,6 +67,9 @@ def evaluate(
     results.print(numbers_table(evaluation.numbers, results.width))
     for comparison in evaluation.comparisons:
         say_result(comparison.describe())
-    say_next(f"Samples and numbers are in {output}", (f"phf report {shlex.quote(str(output))}", "a page of them"))
+    trained = [run for folder in folders if (run := run_of_model(folder)) is not None]
+    on_page = " ".join(shlex.quote(str(path)) for path in [*trained, output])
+    what = "a page of them and of the training" if trained else "a page of them"
+    say_next(f"Samples and numbers are in {output}", (f"phf report {on_page}", what))
     comparisons = [comparison.to_json() for comparison in evaluation.comparisons]
     answer({"output": output, "models": evaluation.numbers, "comparisons": comparisons})

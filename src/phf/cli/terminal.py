@@ -59,6 +59,11 @@ def speak(*, quiet: bool = False, as_json: bool = False) -> None:
             os.environ.setdefault(name, "1")
 
 
+def messages_aside() -> None:
+    """From now on progress and messages go to standard error: the result is a file of its own."""
+    console.move(stderr=True, quiet=console.quiet)
+
+
 def say(message: str, style: str | None = None) -> None:
     """One message, literally: no markup, and no additional line breaks in text that a reader may copy."""
     is_problem = style in PROBLEMS

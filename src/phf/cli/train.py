@@ -10,9 +10,8 @@ import typer
 
 from phf.cli.for_scripts import answer
 from phf.cli.options import Method, MoreOverrides, Overrides, Task, load
-from phf.cli.terminal import console, errors, numbers_table, quiet, results, say, say_next, say_result
+from phf.cli.terminal import console, messages_aside, numbers_table, quiet, results, say, say_next, say_result
 from phf.errors import ConfigError
-from phf.text import visible_text
 
 if TYPE_CHECKING:
     from phf.cli.progress import TrainingProgress
@@ -34,6 +33,8 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate, print the plan, and stop.")] = False,
 ) -> None:
     """Train a model with a method on a task."""
+    if dry_run:
+        messages_aside()
     resolved = load(task, method, config, [*(override or []), *(more or [])], size=size)
     name = run_name or _run_name(resolved)
     quiet()
@@ -58,12 +59,12 @@ def train(
         return
     if dry_run:
         expected = outlook(plan)
-        say_result(dump_config(resolved))
+        say_result(dump_config(resolved).rstrip())  # valid as a file, if standard output is one
         for note in percentile_notes(resolved):
             say(note)
         _show_arithmetic(plan.arithmetic)
         for line in plan.choices.lines(plan.arithmetic.world_size):
-            errors.print(visible_text(line), markup=False, soft_wrap=True)
+            say(line)
         for note in expected.notes:
             say(note)
         for warning in expected.warnings:

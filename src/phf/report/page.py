@@ -11,6 +11,7 @@ from phf.errors import ConfigError, CorpusError
 from phf.report import samples
 from phf.report.charts import Chart
 from phf.report.curves import redteam_curves, training_curves
+from phf.report.evaluations import evaluated_in, with_evaluations
 from phf.report.export import check_can_export, export
 from phf.report.figures import sample_charts, trade_offs
 from phf.report.html import SCRIPTS, check_can_render, render
@@ -57,7 +58,8 @@ def write_report(
 ) -> list[str]:
     """Write the page for these runs atomically; returns a notice for each folder that was skipped.
 
-    Folders of `phf audit` among them say where samples of the runs come from.
+    Folders of `phf audit` among them say where samples of the runs come from. What `phf evaluate` measured of a run's model
+    is shown as of that run; see `with_evaluations`.
     Every text in it is escaped. `baseline`: the method or run that the others are compared with; None: MLE, or the first;
     `samples_mb`: megabytes of samples in the page; of more, a part is in it; None: as many as keep the page below about 6;
     `export_to`: a folder for each figure as CSV, SVG and PNG, and each table as CSV.
@@ -72,6 +74,7 @@ def write_report(
     runs, notices = find_runs(run_dirs)
     origins, unused = read_origins(audits, runs)
     notices += unused
+    runs, origins = with_evaluations(runs, origins)
     parts = parts_of(runs, baseline)
     page = render(
         resources.files("phf.report") / "report.html.j2",
@@ -161,6 +164,7 @@ def _tables(part: Part) -> dict[str, Any]:
     return {
         "rows": rows,
         "seeds": over_seeds(part.runs),
+        "evaluated": [(run.name, names) for run in models if (names := evaluated_in(run))],
         "has_tag_gain": any(row["tag_gain"][0] is not None for row in rows),
         "others": other_scorers(part.runs),
         "redteam": redteam_rows(part.runs),

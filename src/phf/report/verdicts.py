@@ -13,6 +13,7 @@ from phf.errors import ConfigError
 from phf.evaluation.compare import Comparison, PromptScores, choose_baseline, compare, over_seeds
 from phf.evaluation.power import Needed, needed_of
 from phf.feedback import best_token_of
+from phf.report.evaluations import evaluated_in
 from phf.report.methods import have_same_held_out_text, scenario_settings, scores_of
 from phf.report.tables import labels, seed_groups
 from phf.runs.reader import Run
@@ -81,7 +82,7 @@ def chosen_baseline(runs: Sequence[Run], baseline: str | None = None) -> str:
     Raises `ConfigError` for a name that is none of these.
     """
     called = labels(runs)
-    folders = {run.name: label for run, label in zip(runs, called, strict=True)}
+    folders = {name: label for run, label in zip(runs, called, strict=True) for name in (*evaluated_in(run), run.name)}
     if baseline is not None and baseline not in called:
         baseline = folders.get(baseline, baseline)
     return choose_baseline(seed_groups(runs), called, baseline)
