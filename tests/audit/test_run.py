@@ -154,7 +154,7 @@ def test_a_raw_corpus_is_refused(model, tmp_path):
 
 def test_a_folder_with_something_else_is_left_alone(model, corpus, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match=r"notes\.txt, for example"):
+    with pytest.raises(OutputError, match=r"not made by phf audit: it has notes\.txt"):
         audit_folder(model, [corpus], tmp_path, SETTINGS)
 
 

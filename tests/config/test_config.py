@@ -6,6 +6,7 @@ import yaml
 from phf.config import Config, dump_config, load_config, parse_config, shipped_files
 from phf.config.files import SHIPPED
 from phf.errors import ConfigError
+from phf.study.schema import shipped_studies
 
 TASK = """
 dataset: {datasets: [python-stdlib]}
@@ -44,6 +45,23 @@ def test_every_shipped_pair_loads_and_survives_its_dump(task, method, tmp_path):
 def test_a_dumped_configuration_of_a_task_without_sizes_is_a_task_too(tmp_path):
     (tmp_path / "task.yml").write_text(dump_config(load_config(task="pep8", method="mle")[0]))
     assert load_config(task=str(tmp_path / "task.yml"))[0].size is None
+
+
+def test_a_method_on_top_of_a_whole_configuration_is_refused(tmp_path):
+    whole = tmp_path / "task.yml"
+    whole.write_text(dump_config(load_config(task="pep8", method="conditional")[0]))
+    with pytest.raises(
+        ConfigError, match=r"with the method conditional, whose settings would stay under --method mle\..*--config"
+    ):
+        load_config(task=str(whole), method="mle")
+    assert load_config(config=whole)[0].method == "conditional"
+
+
+def test_what_a_shipped_file_says_of_itself_on_its_first_line_is_whole():
+    described = [*shipped_files().values(), shipped_studies()]
+    for name, summary in (item for names in described for item in names.items()):
+        assert summary.endswith("."), f"{name}: {summary}"
+        assert not summary.startswith("phf "), name
 
 
 def test_a_bare_name_is_the_pretraining_task():

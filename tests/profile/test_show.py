@@ -74,6 +74,26 @@ def test_output_goes_where_it_is_told(dataset, tmp_path):
     assert (tmp_path / "elsewhere" / "profile.json").is_file()
     assert not (dataset / "profile.json").exists()
     assert "use --output" in profile(dataset / "a.parquet")
+    profile(dataset, "--output", tmp_path / "elsewhere")  # its own folder is written again
+    profile(dataset, "--output", dataset)  # the default, written out
+
+
+@pytest.mark.parametrize("mistake", ["a folder of others", "a file"])
+def test_output_that_belongs_to_others_is_refused_before_anything_is_read(dataset, tmp_path, mistake, monkeypatch):
+    monkeypatch.setattr("phf.profile.measure.profile_dataset", lambda *_, **__: pytest.fail("was read"))
+    monkeypatch.setattr("phf.profile.estimate.estimate_corpus", lambda *_, **__: pytest.fail("was read"))
+    taken = tmp_path / "mine"
+    if mistake == "a file":
+        taken.write_text("mine")
+    else:
+        taken.mkdir()
+        (taken / "config.yaml").write_text("mine")
+    for more in ((), ("--estimate", "--scorer", "PEP8Scorer")):
+        result = CliRunner().invoke(app, ["profile", str(dataset), "--output", str(taken), *more])
+        assert result.exit_code == 2
+        said = "is a file, not a folder" if mistake == "a file" else "was not made by phf profile: it has config.yaml"
+        assert said in " ".join(result.output.split())
+    assert taken.is_file() or [path.name for path in taken.iterdir()] == ["config.yaml"]
 
 
 def test_without_matplotlib_everything_but_the_chart_is_there(dataset, monkeypatch):

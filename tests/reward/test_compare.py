@@ -200,6 +200,12 @@ def test_on_the_command_line(tmp_path):
     assert "Calibration of" in result.output
     for_scripts = phf("reward", path, "--compare", shares, "--compare", numbers, "--json")
     assert json.loads(for_scripts.stdout)["agreement"] == written
+    again = phf("reward", path, "--compare", numbers, "--output", tmp_path / "out")
+    assert again.exit_code == 0, "its own folder is written again"
+    refused = phf("reward", path, "--compare", numbers, "--output", tmp_path)
+    assert refused.exit_code == 2
+    assert "is not empty and was not made by phf reward --compare: it has labels.jsonl" in refused.output
+    assert not (tmp_path / "agreement.json").exists()
     assert "[" not in result.output.replace(str(tmp_path), "").partition("Order as people")[2]
 
 

@@ -16,6 +16,7 @@ from phf.storage.files import (
     atomic_write,
     is_unused,
     only_job,
+    refuse_others,
     write_json_atomic,
     write_text_atomic,
 )
@@ -31,6 +32,20 @@ def test_a_folder_is_held_while_the_block_runs(tmp_path):
     with only_job(folder):  # and free again
         (folder / "result.json").write_text("{}")
     assert [path.name for path in folder.glob("[!.]*")] == ["result.json"]
+
+
+def test_a_folder_of_others_is_refused_and_an_unused_or_own_one_is_not(tmp_path):
+    refuse_others(tmp_path / "new", ["a.json"], "phf x")
+    refuse_others(tmp_path, ["a.json"], "phf x")
+    (tmp_path / files.LOCK).touch()
+    refuse_others(tmp_path, ["a.json"], "phf x")
+    (tmp_path / "b.json").touch()
+    with pytest.raises(OutputError, match=r"was not made by phf x: it has b\.json\. Choose another with --output"):
+        refuse_others(tmp_path, ["a.json"], "phf x")
+    (tmp_path / "a.json").touch()
+    refuse_others(tmp_path, ["a.json"], "phf x")
+    with pytest.raises(OutputError, match="is a file, not a folder"):
+        refuse_others(tmp_path / "a.json", ["a.json"], "phf x")
 
 
 def test_a_job_that_ends_before_it_writes_leaves_no_folder(tmp_path):

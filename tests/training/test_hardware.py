@@ -47,7 +47,7 @@ def source(tmp_path_factory):
         ({}, GPU, architecture(256, dtype="bfloat16"), None, "that of the weights, bfloat16"),
         ({"bf16": False}, GPU, WIDE, None, "float32"),
         ({"fp16": False}, GPU, WIDE, None, "float32"),
-        ({"bf16": True}, OLD_CPU, NARROW, None, "bfloat16"),
+        ({"bf16": True}, OLD_CPU, NARROW, None, "bfloat16"),  # with AVX-512, where it is not much slower
         ({"fp16": True}, GPU, WIDE, None, "float16"),
         ({"fp16": True}, NEW_CPU, WIDE, None, "float32"),
         ({"deepspeed": {}}, GPU, WIDE, None, "that of its configuration"),
@@ -65,6 +65,7 @@ def test_precision_is_that_of_the_configuration_then_of_the_run_then_of_the_devi
     applied, hardware, model, recorded, expected, monkeypatch
 ):
     monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    monkeypatch.setattr("phf.training.hardware.cpu_has_bfloat16", lambda: True)
     choices = choose(applied, model, hardware, recorded=recorded)
     assert choices.precision.shown == expected
     chosen = {key: choices.arguments[key] for key in ("bf16", "fp16") if key in choices.arguments}
@@ -72,6 +73,13 @@ def test_precision_is_that_of_the_configuration_then_of_the_run_then_of_the_devi
     assert chosen == ({} if applied or key is None else {key: True})
     if not applied and recorded is None and "weights" not in expected:
         assert "training.bf16" in choices.precision.why  # what to set for another
+
+
+def test_bfloat16_is_not_recorded_where_autocast_would_be_switched_off(monkeypatch):
+    monkeypatch.setattr("phf.training.hardware.cpu_has_bfloat16", lambda: False)
+    assert choose({"bf16": True}, WIDE, OLD_CPU).precision.shown == "float32"
+    assert "AVX-512" in choose({"bf16": True}, WIDE, OLD_CPU).precision.why
+    assert choose({"bf16": True}, WIDE, GPU).precision.shown == "bfloat16"
 
 
 @pytest.mark.parametrize(("mixed", "expected"), [("bf16", "bfloat16"), ("fp16", "float16"), ("no", "float32")])

@@ -19,14 +19,14 @@ from phf.audit.spans import AuditedSpan, CorpusTexts, choose_spans, why_no_spans
 from phf.audit.training_data import TrainingData, check_annotated, compare_with_training, corpus_of
 from phf.audit.verbatim import Copy, find_copies
 from phf.corpus.manifest import read_manifest
-from phf.errors import ConfigError, CorpusError, OutputError
+from phf.errors import ConfigError, CorpusError
 from phf.models.model_folder import model_hashes, model_name
 from phf.report.html import check_can_render
 from phf.runs.layout import run_of_model
 from phf.runs.reader import read_run
 from phf.runs.writer import finite_or_none, write_json
 from phf.scorers import Scorer, build_scorer
-from phf.storage.files import LOCK, only_job
+from phf.storage.files import only_job, refuse_others
 from phf.text import masked
 from phf.tokens.prepare import store_of
 from phf.tokens.store import TokenStore
@@ -59,7 +59,7 @@ def audit_folder(
     """
     settings.check()
     check_can_render("phf audit")
-    _check_output(output)
+    refuse_others(output, [RECORD], "phf audit")
     check_annotated(sources, settings.scores_column)
     scorer = (
         detecting_scorer(sources[0], scorer_config, settings.scores_column) if settings.span == "detected" else None
@@ -272,13 +272,3 @@ def detecting_scorer(source: str, config: dict[str, Any] | None, scores_column: 
         )
     described = manifest.scorers.get(scores_column, manifest.scorer)
     return build_scorer({"class_name": described["class_name"], **described.get("settings", {})}, f"{source}, scorer")
-
-
-def _check_output(output: Path) -> None:
-    """Raises `OutputError` for a folder that holds something else."""
-    if output.is_dir() and not (output / RECORD).is_file():
-        others = sorted(path.name for path in output.iterdir() if path.name != LOCK)
-        if others:
-            raise OutputError(
-                f"{output} holds something else ({others[0]}, for example). Choose another folder with --output."
-            )

@@ -41,7 +41,10 @@ def profile(
     ] = None,
     sample: Annotated[int, typer.Option(min=2, help="With --estimate: documents to score.")] = 200,
     text_column: Annotated[str | None, typer.Option(help="With --estimate: column of the text.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for the files; default: the dataset's own.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the files, new or of an earlier profile; default: the dataset's own."),
+    ] = None,
     export: Export = None,
 ) -> None:
     """See the scores of an annotated dataset, or what annotating a corpus will cost."""
@@ -57,7 +60,7 @@ def profile(
     from phf.cli.working import working
     from phf.corpus.formats.row_policy import ReadOptions
     from phf.profile.estimate import estimate_corpus
-    from phf.profile.files import write_estimate, write_profile
+    from phf.profile.files import check_output, write_estimate, write_profile
     from phf.profile.measure import LEVELS, profile_dataset
     from phf.profile.show import show_estimate, show_profile
     from phf.report.export import check_can_export
@@ -66,6 +69,7 @@ def profile(
     if estimate:
         if scorer is None:
             raise ConfigError("--estimate needs --scorer; see phf list scorers.")
+        check_output(output)
         with working(console, "Scoring a sample"):
             prediction = estimate_corpus(dataset, scorer_section(scorer), segment, sample, ReadOptions(text_column))
         show_estimate(prediction, results)
@@ -76,6 +80,7 @@ def profile(
         return
     if level not in (None, *LEVELS):
         raise ConfigError(f"--level {level}: it must be document or segment.")
+    check_output(output, dataset)
     check_can_export("phf profile", export)
     with working(console, "Reading") as show:
         profiled = profile_dataset(

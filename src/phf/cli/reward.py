@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 OF_TRAINING = ("base", "epochs", "learning_rate", "batch_size", "max_length", "eval_fraction", "curve", "seed")
 """Options without effect with --compare."""
+AGREEMENT = "agreement.json"
+"""What --compare writes."""
 
 
 def reward(
@@ -130,8 +132,10 @@ def _compare(labels: "Labels", scorers: list[str], output: Path | None) -> None:
     from phf.reward.seen import unseen
     from phf.reward.show_agreement import agreement_json, show_agreements, warnings_of_agreement
     from phf.scorers import build_scorer
-    from phf.storage.files import write_json_atomic, writing
+    from phf.storage.files import refuse_others, write_json_atomic, writing
 
+    if output is not None:
+        refuse_others(output, [AGREEMENT], "phf reward --compare")
     sections = [scorer_section(scorer) for scorer in scorers]
     usable, notes = unseen(sections, labels)
     judged_once(usable)  # raises for labels that say nothing, before anything is scored
@@ -143,7 +147,7 @@ def _compare(labels: "Labels", scorers: list[str], output: Path | None) -> None:
         say(warning, "yellow")
     record = agreement_json(agreements, usable, notes)
     if output is not None:
-        path = output / "agreement.json"
+        path = output / AGREEMENT
         with writing(path):
             output.mkdir(parents=True, exist_ok=True)
             write_json_atomic(path, record)

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from phf.config.derive import derive
-from phf.config.layers import apply_override, merge, origin_of
+from phf.config.layers import apply_override, merge, origin_of, refuse_second_method
 from phf.config.named import CONDITIONING, KeyPath, named_problems
 from phf.config.phases import is_schedule
 from phf.config.preferences import with_preferences
@@ -74,6 +74,7 @@ def load_config(
         assert task is not None
         task_file = find_task(task)
         sections = read_sections(task_file)
+        refuse_second_method(sections, task_file, method)
         chosen, layers = size_layers(sections, task_file, Path(str(SHIPPED)), size)
         layers.append((_label(task_file), sections))
         names |= {"task": task, **({} if chosen is None else {"size": chosen})}

@@ -1,6 +1,7 @@
 """Layers of plain values, merged: a task under a method under the overrides of a command, with the origin of each value."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from phf.config.named import KeyPath, name_key
@@ -86,3 +87,14 @@ def _item(target: Any, key: str, override: str, parents: list[str]) -> Any:
 
 def _is_index(key: str) -> bool:
     return key.isascii() and key.isdecimal() and len(key) < 10
+
+
+def refuse_second_method(sections: Mapping[str, Any], task_file: Path, method: str | None) -> None:
+    """Raises `ConfigError` for a method on top of the whole configuration of a run: what that run's own method sets, and the
+    other does not mention, would stay."""
+    own = sections.get("method")
+    if method is not None and own is not None:
+        raise ConfigError(
+            f"{task_file} is the whole configuration of a run with the method {own}, whose settings would stay under --method "
+            f"{method}. Give it as --config, without --method, or the task's own file as --task."
+        )

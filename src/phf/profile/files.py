@@ -9,8 +9,17 @@ from phf.profile.chart import write_chart
 from phf.profile.estimate import Estimate
 from phf.profile.measure import Profile
 from phf.runs.writer import write_json
+from phf.storage.files import refuse_others
 
 PROFILE, CHART, ESTIMATE = "profile.json", "profile.png", "estimate.json"
+
+
+def check_output(output: Path | None, source: str | None = None) -> None:
+    """Raises `OutputError` for a folder that holds something other than a profile or an estimate, unless it is the dataset's
+    own, which is where the profile of `source` goes by default."""
+    own = None if source is None else _own_folder(source)
+    if output is not None and (own is None or output.resolve() != own.resolve()):
+        refuse_others(output, [PROFILE, ESTIMATE], "phf profile")
 
 
 def write_profile(profile: Profile, output: Path | None) -> tuple[Path | None, str | None]:

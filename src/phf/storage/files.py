@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,6 +155,18 @@ def acquire_if_supported(lock: "BaseFileLock", timeout: float | None = None) -> 
 def is_unused(folder: Path) -> bool:
     """Whether nothing has written to `folder` yet: it does not exist, or contains only the remains of a killed job."""
     return not folder.is_dir() or all(path.name == LOCK or path.suffix == ".partial" for path in folder.iterdir())
+
+
+def refuse_others(folder: Path, own: Collection[str], command: str) -> None:
+    """Raises `OutputError` for a folder that holds something, but none of the files `own`, which `command` writes."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, not a folder. Choose another with --output.")
+    if is_unused(folder) or any((folder / name).is_file() for name in own):
+        return
+    example = min(path.name for path in folder.iterdir() if path.name != LOCK)
+    raise OutputError(
+        f"{folder} is not empty and was not made by {command}: it has {example}. Choose another with --output."
+    )
 
 
 def apply_umask(folder: Path) -> None:

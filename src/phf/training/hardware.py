@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from phf.models.bfloat16 import cpu_multiplies_bfloat16
+from phf.models.bfloat16 import cpu_has_bfloat16, cpu_multiplies_bfloat16
 from phf.models.building.architecture import Architecture
 from phf.models.context import text_config
 from phf.runs.provenance import cpu_name
@@ -132,6 +132,8 @@ def _precision(
     for key, name in (("bf16", BFLOAT16), ("fp16", FLOAT16)):
         if applied.get(key) and key == "fp16" and hardware.device == "cpu":
             return Choice(None, FLOAT32, "training.fp16 needs a GPU")
+        if applied.get(key) and key == "bf16" and hardware.device == "cpu" and not cpu_has_bfloat16():
+            return Choice(None, FLOAT32, "training.bf16 needs a GPU or a CPU with AVX-512")
         if applied.get(key):
             return Choice(None, name, f"training.{key}")
     for key in ("bf16", "fp16"):
