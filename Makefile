@@ -34,7 +34,7 @@ lint: $(DEV)
 docs: $(DEV)
 	$(BIN)/python docs/site/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "build/docs/index.html (with its search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs)"
+	@echo "build/docs/index.html"
 
 format: $(DEV)
 	$(BIN)/ruff check --fix .

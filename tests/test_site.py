@@ -118,3 +118,23 @@ def test_the_search_finds_an_error_message(address, open_page):
     page.locator("input.md-search__input").click()
     page.keyboard.type("divided into bins")
     expect(page.locator(".md-search-result__item", has_text="Troubleshooting").first).to_be_visible(timeout=30_000)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_search_works_on_pages_opened_from_disk(site, chromium):
+    context = chromium.new_context(offline=True)
+    page = context.new_page()
+    faults = []
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda asked: None if asked.url.startswith(site.as_uri()) else faults.append(asked.url))
+    page.goto((site / "tutorial.html").as_uri())
+    page.locator("input.md-search__input").click()
+    page.keyboard.type("divided into bins")
+    found = page.locator(".md-search-result__item", has_text="Troubleshooting").first
+    expect(found).to_be_visible(timeout=30_000)
+    found.locator("a").first.click()
+    expect(page.locator("h1")).to_contain_text("Troubleshooting")
+    context.close()
+    assert faults == []
