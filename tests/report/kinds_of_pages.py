@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from tests.report.test_evaluations import evaluated, trained
+from tests.report.test_origins import THERE, make_audit, origin
 from tests.study.test_attacks import attacked
 from tests.study.test_gap import an_arm
 from tests.study.test_switch_answer import answer_of
@@ -18,6 +20,7 @@ from phf.profile.measure import profile_dataset
 from phf.refresh.answer import Answer
 from phf.refresh.answer import write_answer as write_refresh
 from phf.refresh.settings import RefreshSettings
+from phf.report.page import write_report
 from phf.report.profile_page import export_profile, write_profile_page
 from phf.study.folder import StudyFolder
 from phf.study.gap import GapResult, _gap
@@ -29,6 +32,17 @@ from phf.tamper.page import write_answer as write_tamper
 
 HOSTILE = "<script>alert(1)</script> \x1b[31m"
 SHOWN = "<script>alert(1)</script> \\x1b[31m"
+
+
+def report(folder: Path, export_to: Path | None = None) -> Path:
+    """Two runs and another task's; one of them evaluated, and evaluated again with other settings; an audit of its samples."""
+    mle, other = trained(folder / "mle", "mle", name=HOSTILE), trained(folder / "conditional")
+    evaluation = evaluated(mle, folder / "evaluate-mle", method="mle", scores=[0.2, 0.4, 0.1])
+    worst = evaluated(other, folder / "evaluate-worst", "generation.prefer=worst")
+    audit = make_audit(folder / "audit", origin("y=2\n", 0, [THERE]), name="evaluate-mle")
+    paths = [mle, other, evaluation, worst, audit, folder / HOSTILE.replace("/", "")]
+    write_report(paths, folder / "report.html", export_to=export_to)
+    return folder / "report.html"
 
 
 def study(folder: Path, export_to: Path | None = None) -> Path:
@@ -159,4 +173,4 @@ def profile(folder: Path, export_to: Path | None = None) -> Path:
     return folder / "profile.html"
 
 
-WITH_FIGURES = [study, tamper, refresh, profile]
+WITH_FIGURES = [report, study, tamper, refresh, profile]

@@ -34,8 +34,8 @@ def make(folder, method, samples, **numbers):
     return make_run(folder, method, sum(scores) / len(scores), samples=samples, **numbers)
 
 
-def trained(folder, method="conditional", score=0.3, **numbers):
-    make(folder, method, [sample(["x = 1\n"], [score])], **numbers)
+def trained(folder, method="conditional", score=0.3, name=None, **numbers):
+    make(folder, name or method, [sample(["x = 1\n"], [score])], **numbers)
     (folder / "config.yaml").write_text(config_of(method))
     change(folder, task="pep8/quickstart", scorer={"class_name": "PEP8Scorer"})
     return folder

@@ -11,6 +11,7 @@ from phf.audit.training_data import TrainingData, compare_with_training, corpus_
 from phf.feedback import Prompting
 from phf.sampling.scenarios import GenerationScenario
 from phf.tokens.prepare import store_of
+from phf.workers.activity import activity
 
 NUM_EMBEDDED = 2000
 """Segments that are compared by hidden states, drawn at random. They are embedded when the playground starts."""
@@ -29,8 +30,10 @@ def open_data(
     folder: Path, lm: Any, tokenizer: Any, prompting: Prompting, sources: Sequence[str], scores_column: str
 ) -> ModelData:
     """The annotated sources for the model in `folder`, encoded now if necessary; some segments are embedded."""
-    data = compare_with_training(folder, sources)
-    store = store_of(corpus_of(folder, tokenizer, data, scores_column))
+    with activity("comparing the dataset with the training data"):
+        data = compare_with_training(folder, sources)
+    with activity("encoding the dataset"):
+        store = store_of(corpus_of(folder, tokenizer, data, scores_column))
     start = GenerationScenario(name="start", num_samples=1, prefix=prompting.prefix).start_ids(tokenizer)
     last_layer = LastLayer(lm, start, BATCH_SIZE)
     finder = finder_of(store, data, tokenizer, last_layer, scores_column=scores_column, num_embedded=NUM_EMBEDDED)
