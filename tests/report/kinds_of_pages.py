@@ -51,8 +51,8 @@ def study(folder: Path, export_to: Path | None = None) -> Path:
     (result,) = answer.results
     generator = np.random.default_rng(0)
     arms = []
-    for name, trained, held_out in (("mle", 0.0, 0.0), (HOSTILE, -1.0, 0.5)):
-        seeds = [[list(generator.normal(mean, 1, 50)) for _ in range(2)] for mean in (trained, held_out)]
+    for name, of_training, held_out in (("mle", 0.0, 0.0), (HOSTILE, -1.0, 0.5)):
+        seeds = [[list(generator.normal(mean, 1, 50)) for _ in range(2)] for mean in (of_training, held_out)]
         arm = an_arm(name, *seeds)
         arms.append(replace(arm, trained_score=over_seeds(arm.trained), held_out_score=over_seeds(arm.held_out)))
     gap = GapResult(result.task, result.scenario, "mle", "PEP8Scorer", HOSTILE, arms, [_gap("s", *arms)])
