@@ -132,9 +132,9 @@ def test_the_search_works_on_pages_opened_from_disk(site, chromium):
     page.goto((site / "tutorial.html").as_uri())
     page.locator("input.md-search__input").click()
     page.keyboard.type("divided into bins")
-    found = page.locator(".md-search-result__item", has_text="Troubleshooting").first
-    expect(found).to_be_visible(timeout=30_000)
-    found.locator("a").first.click()
+    result = page.locator(".md-search-result__item", has_text="Troubleshooting").first
+    expect(result).to_be_visible(timeout=30_000)
+    result.locator("a").first.click()
     expect(page.locator("h1")).to_contain_text("Troubleshooting")
     context.close()
     assert faults == []

@@ -28,7 +28,7 @@ def with_evaluations(runs: Sequence[Run], origins: Sequence[Origins]) -> tuple[l
     origins are known, stays beside the run, under a name that says whose model it is of. Of several that are alike the
     newest counts.
     """
-    whole, found, taken = list(runs), list(origins), set[int]()
+    whole, traced, taken = list(runs), list(origins), set[int]()
     evaluations = [number for number, run in enumerate(runs) if "model" in run.provenance]
     for number in sorted(evaluations, key=lambda number: str(runs[number].provenance.get("started"))):
         evaluation = runs[number]
@@ -38,13 +38,13 @@ def with_evaluations(runs: Sequence[Run], origins: Sequence[Origins]) -> tuple[l
         loses_origins = bool(evaluation.samples and origins[own] and not origins[number])
         if _is_alike(evaluation, runs[own]) and not loses_origins:
             whole[own] = _taken_in(whole[own], evaluation)
-            found[own] = origins[number] or found[own]
+            traced[own] = origins[number] or traced[own]
             taken.add(number)
         else:
             method = f"{runs[own].name}, measured in {evaluation.name}"
             whole[number] = replace(evaluation, provenance={**evaluation.provenance, "method": method})
     kept = [number for number in range(len(runs)) if number not in taken]
-    return [whole[number] for number in kept], [found[number] for number in kept]
+    return [whole[number] for number in kept], [traced[number] for number in kept]
 
 
 def evaluated_in(run: Run) -> list[str]:
