@@ -104,11 +104,12 @@ def test_an_answer_ends_at_its_size_compressed_or_not(answer, monkeypatch):
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
 
 
-def test_a_compressed_answer_is_read():
+@pytest.mark.parametrize("encoding", ["gzip", "GZip", "x-gzip"])
+def test_a_compressed_answer_is_read(encoding):
     body = gzip.compress(ANSWER)
 
     def answer(send, stopped):
-        send(head("Content-Encoding: gzip", f"Content-Length: {len(body)}") + body)
+        send(head(f"Content-Encoding: {encoding}", f"Content-Length: {len(body)}") + body)
 
     with raw_server(answer) as url:
         assert complete(url) == ["ok"]

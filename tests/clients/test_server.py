@@ -1,10 +1,12 @@
 """The client of OpenAI-compatible servers: what it asks, and every way in which a server can fail."""
 
+import base64
 import json
 import logging
 import socket
 import sys
 import traceback
+from urllib.parse import quote
 
 import pytest
 from tests.clients.fake_server import fake_server, text_choices
@@ -150,6 +152,15 @@ def test_the_key_is_masked_in_whatever_a_server_quotes(status):
     with fake_server(lambda *_: answer) as fake, pytest.raises(ServerError, match=r"you sent \*\*\*") as error:
         complete(client(fake, api_key_env="PHF_TEST_KEY", max_retries=0))
     assert "secret" not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_key_that_a_server_quotes_in_parts_is_masked_too():
+    half = len(KEY) // 2
+    encoded = base64.b64encode(KEY.encode()).decode()
+    answer = (400, f"you sent {KEY[:half]}\n{KEY[half:]}, encoded {quote(KEY, safe='')} or {encoded}")
+    with fake_server(lambda *_: answer) as fake, pytest.raises(ServerError) as error:
+        complete(client(fake, api_key_env="PHF_TEST_KEY", max_retries=0))
+    assert not any(form[i : i + 8] in str(error.value) for form in (KEY, encoded) for i in range(len(form) - 7))
 
 
 def test_a_model_the_server_lacks_and_a_refused_request_are_not_asked_for_again():

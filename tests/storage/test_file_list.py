@@ -6,7 +6,7 @@ import json
 import pytest
 
 from phf.errors import OutputError
-from phf.storage.file_list import FILE_LIST, damaged_files, write_file_list
+from phf.storage.file_list import FILE_LIST, damaged_files, unlisted_files, write_file_list
 
 
 @pytest.fixture
@@ -84,3 +84,19 @@ def test_a_name_that_no_file_can_have_is_a_problem_not_an_error(tmp_path):
     (tmp_path / FILE_LIST).write_text(json.dumps({"files": {"x" * 1000: {"bytes": 1, "sha256": ""}}}))
     (problem,) = damaged_files(tmp_path)
     assert problem == f"{'x' * 80} cannot be read: File name too long"
+
+
+@pytest.mark.parametrize("name", ["../beside.txt", "/dev/zero", "part/../../beside.txt"])
+def test_a_list_that_leads_out_of_the_folder_is_damage(folder, name):
+    (folder.parent / "beside.txt").write_text("b")
+    path = folder / FILE_LIST
+    listed = json.loads(path.read_text())
+    listed["files"][name] = listed["files"]["b.txt"]
+    path.write_text(json.dumps(listed))
+    assert damaged_files(folder) == [f"files.json names {name}, which is not in the folder"]
+
+
+def test_what_is_not_on_the_list_is_found(folder):
+    (folder / "notes.txt").write_text("mine")
+    (folder / "empty").mkdir()
+    assert unlisted_files(folder) == ["empty", "notes.txt"]

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from phf.errors import ConfigError, SecretError
-from phf.storage.secrets import is_name_of_variable, is_secret, redacted, refuse_secrets
+from phf.storage.secrets import is_name_of_variable, is_secret, redacted, refuse_secrets, without_parts
 
 SECRETS = [
     "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEfGh",
@@ -105,3 +105,11 @@ def test_a_key_where_the_name_of_its_variable_belongs_is_not_shown():
 
 def test_text_without_its_secrets():
     assert redacted(f"a={SECRETS[0]}, b") == "a=***, b"
+
+
+def test_parts_of_a_secret_are_not_shown_either():
+    key = "sk-secret0Key1234567890abcdefXYZ"
+    text = f"\0 it was {key[:14]}\n{key[14:]}, or {key[5:15]}; {key[:6]} is left"
+    assert without_parts(text, [key]) == f"\0 it was ***\n***, or ***; {key[:6]} is left"
+    assert without_parts("", [key]) == ""
+    assert without_parts(text, ["short"]) == text

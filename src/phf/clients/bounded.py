@@ -34,7 +34,7 @@ def bounded_client(client_class: Any, seconds: float, max_bytes: int) -> Any:
         def __init__(self, response: Any) -> None:
             self._stream, self._deadline = response.stream, response.request.extensions[DEADLINE]
             # otherwise the library would decompress it, without a limit
-            self._is_gzip = response.headers.pop("content-encoding", "") in ("gzip", "x-gzip")
+            self._is_gzip = response.headers.pop("content-encoding", "").strip().lower() in ("gzip", "x-gzip")
 
         def __iter__(self) -> Iterator[bytes]:
             num_bytes = 0

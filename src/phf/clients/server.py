@@ -4,14 +4,17 @@ Answers are checked field by field: servers differ in what they leave out, and n
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from phf.clients.address import address, key_of
 from phf.clients.bounded import bounded_client
 from phf.errors import CorpusError, MissingExtraError, ServerError
 from phf.storage.reading import parse_json
+from phf.storage.secrets import without_parts
 from phf.text import visible
 
 NO_KEY = "none"
@@ -233,7 +236,8 @@ class CompletionsServer:
         if status == 404:
             advice = "Does base_url end as the server expects (often in /v1), and does it serve a model of that name?"
         elif status == 429 or status >= 500:
-            advice = f"There were {self.max_retries + 1} attempts. Wait and try again, or look at the server's own log."
+            times = "was 1 attempt" if self.max_retries == 0 else f"were {self.max_retries + 1} attempts"
+            advice = f"There {times}. Wait and try again, or look at the server's own log."
         else:
             advice = "The server does not support this request, or not with these values."
         return ServerError(f"{where}: answered with status {status}: {self.shown(body)}. {advice}", status)
@@ -249,8 +253,9 @@ class CompletionsServer:
     def shown(self, text: str) -> str:
         """Text of the server for a message: truncated, without the key, safe for a terminal."""
         if self._key != NO_KEY:
-            for key in (self._key, json.dumps(self._key)[1:-1]):
+            for key in (self._key, json.dumps(self._key)[1:-1], quote(self._key, safe="")):
                 text = text.replace(key, "***")
+            text = without_parts(text[: 10 * BODY_CHARS], (self._key, b64encode(self._key.encode()).decode()))
         return visible(text.strip(), BODY_CHARS)
 
     def _without_key(self, value: Any) -> Any:

@@ -1,5 +1,6 @@
 """What a run folder holds before a run begins in it: nothing, a start that failed, or steps that must not be lost."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from phf.runs.layout import (
     EVALUATION,
     INSPECTED,
     METRICS,
+    MODEL,
     PROVENANCE,
     SAMPLES,
     SEARCH,
@@ -58,6 +60,20 @@ def _is_of_a_step(line: bytes) -> bool:
     except CorpusError:
         return b'"step": 0,' not in line  # truncated, or not ours: not to be lost
     return numbers.get("step") != 0
+
+
+def refuse_other_kinds(run_dir: Path) -> None:
+    """Raises `OutputError` for what is not a file where a run writes one, such as a FIFO, on which it would wait for a reader;
+    and for what is not a folder of its own where a run makes one."""
+    for name in (METRICS, SPIKES, INSPECTED, STREAM_INDEX, TRACKERS, CONFIG, PROVENANCE):
+        path = run_dir / name
+        if os.path.lexists(path) and not path.is_file():
+            raise OutputError(f"{path} is not a regular file, which a run writes there. Remove it. {ADVICE}")
+    for name in (SAMPLES, MODEL, "tokenizer", "unfinished"):
+        path = run_dir / name
+        is_replaced = name in (MODEL, "unfinished")
+        if os.path.lexists(path) and (not path.is_dir() or (is_replaced and path.is_symlink())):
+            raise OutputError(f"{path} is not a folder of its own, which a run makes there. Remove it. {ADVICE}")
 
 
 def refuse_folder_of_others(run_dir: Path) -> None:

@@ -92,12 +92,12 @@ class RunWriter:
         kept = [line for line in before if not line.startswith(start) and line.endswith("\n")]
         write_text_atomic(path, "".join(kept) + added)
 
-    def cut_after(self, step: int) -> None:
+    def cut_after(self, step: int) -> dict[Path, int]:
         """Drop the lines of metrics, spikes, inspections and samples past `step`, or cut off: a resumed run writes them
-        again."""
+        again. -> how many damaged lines of each file were dropped too; nothing writes these again."""
         logs = [self.folder / name for name in (METRICS, SPIKES, INSPECTED)]
-        for path in [*logs, *sorted((self.folder / SAMPLES).glob("*.jsonl"))]:
-            cut_after_step(path, step)
+        paths = [*logs, *sorted((self.folder / SAMPLES).glob("*.jsonl"))]
+        return {path: number for path in paths if (number := cut_after_step(path, step))}
 
 
 STEP_OF_LINE = re.compile(rb'\{"step": (\d+),.*\n', re.DOTALL)
@@ -123,20 +123,24 @@ def finite_or_none(values: Any) -> Any:
     return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
-def cut_after_step(path: Path, step: int) -> None:
-    """Drop the lines of a JSON Lines file that are past `step`, or cut off."""
+def cut_after_step(path: Path, step: int) -> int:
+    """Drop the lines of a JSON Lines file that are past `step`, or cut off; -> the number of others that cannot be read."""
     if not path.is_file():
-        return
-    kept = []
+        return 0
+    kept, num_damaged = [], 0
     for line in read_bytes(path, OutputError).splitlines(keepends=True):
         try:
             values = typed(dict[str, Any], parse_json(line, str(path)), str(path), CorpusError)
         except CorpusError:
+            num_damaged += line.endswith(b"\n")  # else a process was killed while it wrote the line
             continue
-        if line.endswith(b"\n") and isinstance(values.get("step"), int) and values["step"] <= step:
+        if not isinstance(values.get("step"), int):
+            num_damaged += 1
+        elif line.endswith(b"\n") and values["step"] <= step:
             kept.append(line)
     with atomic_write(path) as partial:
         partial.write_bytes(b"".join(kept))
+    return num_damaged
 
 
 def _metrics_line(step: int, tokens_seen: int, numbers: Mapping[str, float | None]) -> str:

@@ -5,7 +5,7 @@ It is written last, so a folder without one was not finished.
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from phf.errors import OutputError, PhfError
 from phf.storage.content import content_sha256
@@ -53,6 +53,8 @@ def damaged_files(folder: Path, names: Collection[str] | None = None) -> list[st
         return [str(error).removeprefix(f"{folder}/").rstrip(".")]
     if not listed:
         return [f"{FILE_LIST} names no files"]
+    if outside := [name for name in listed if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts]:
+        return [f"{FILE_LIST} names {outside[0][:80]}, which is not in the folder"]
     if names is not None:
         if unlisted := [name for name in names if name not in listed]:
             return [f"{FILE_LIST} does not name {name}" for name in unlisted]
@@ -65,6 +67,12 @@ def damaged_files(folder: Path, names: Collection[str] | None = None) -> list[st
         _problem(name, digest, facts["sha256"]) for (name, facts), digest in zip(listed.items(), actual, strict=True)
     ]
     return list(filter(None, problems))
+
+
+def unlisted_files(folder: Path) -> list[str]:
+    """Names in `folder` of files and subfolders that the list, which `damaged_files` has found sound, does not name."""
+    listed = {PurePosixPath(name).parts[0] for name in read_json_as(FileList, folder / FILE_LIST, PhfError)["files"]}
+    return sorted(path.name for path in folder.iterdir() if path.name not in {*listed, FILE_LIST})
 
 
 def _size_problem(path: Path, name: str, num_bytes: int) -> str | None:

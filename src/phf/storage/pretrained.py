@@ -267,6 +267,8 @@ def first_sentence(error: Exception) -> str:
     first = lines[0] if lines else type(error).__name__
     if isinstance(error, StrictDataclassError) and len(lines) > 1:  # its first line only names the field
         first = lines[1].removeprefix("TypeError: ").removeprefix("ValueError: ")
+    if first.endswith(":") and len(lines) > 1:
+        first = f"{first} {lines[1]}"
     if isinstance(error, KeyError):
         first = f"it does not know {first}"
     return first if first.endswith((".", "!", "?")) else f"{first}."

@@ -5,7 +5,8 @@ hashes, revisions, paths and texts are none of these.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 from phf.errors import SecretError
@@ -51,6 +52,8 @@ _OPAQUE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_.-]{16,}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 KEY_PREFIXES = ("hf_", "sk_", "gsk_", "nvapi_", "xai_")
 """Keys of providers that could be names of environment variables begin like this; those with other characters cannot be."""
+PART_CHARS = 8
+"""Of a secret that are not shown on their own either; fewer may be a word of the text."""
 LONGEST_WORD = 20
 """Characters without an underscore in the name of an environment variable that is not written in capitals."""
 
@@ -67,6 +70,18 @@ def redacted(text: str) -> str:
     for shape in (_SHAPES, _IN_URL):
         text = shape.sub("***", text)
     return text
+
+
+def without_parts(text: str, secrets: Iterable[str]) -> str:
+    """The text with *** for every part of at least `PART_CHARS` characters of a secret, as a server quotes one across lines."""
+    hidden = bytearray(len(text))
+    for secret in secrets:
+        for start in range(len(secret) - PART_CHARS + 1):
+            part, at = secret[start : start + PART_CHARS], -1
+            while (at := text.find(part, at + 1)) >= 0:
+                hidden[at : at + PART_CHARS] = b"\1" * PART_CHARS
+    runs = groupby(zip(text, hidden, strict=True), key=lambda pair: pair[1])
+    return "".join("***" if is_part else "".join(letter for letter, _ in run) for is_part, run in runs)
 
 
 def is_name_of_variable(text: str) -> bool:

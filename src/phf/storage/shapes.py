@@ -243,6 +243,8 @@ class TrainerState(TypedDict):
 
     global_step: Count
     log_history: list[dict[str, Any]]
+    train_batch_size: Count
+    stateful_callbacks: dict[str, dict[str, Any]]
 
 
 class RoundFile(TypedDict):

@@ -22,7 +22,7 @@ from phf.runs.writer import RunWriter
 from phf.sampling.agreement import check_same_folder, check_same_start
 from phf.sampling.division import Division, all_processes
 from phf.sampling.peers import lost_peers
-from phf.storage.files import only_job
+from phf.storage.files import FULL, only_job
 from phf.tokens.locate import documents_in
 from phf.tokens.views import Blocks
 from phf.training.callbacks import EvaluationsAtEnd, InspectionCallback, LogCallback
@@ -257,9 +257,10 @@ def _train(
             raise unused_in_a_step(trainer.state.global_step + 1) from error
         if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in FULL_DISK_SIGNS):
             raise
-        reason = getattr(error, "strerror", None) or error
+        reason, number = getattr(error, "strerror", None) or error, getattr(error, "errno", None)
+        remedy = "Make room" if number is None or number in FULL else "Repair that"
         raise OutputError(
-            f"The run folder {run_dir} cannot be written: {reason}. Make room, then run again with --resume."
+            f"The run folder {run_dir} cannot be written: {reason}. {remedy}, then run again with --resume."
         ) from error
     if preemption.stopped_by:
         raise preemption.ending(run_dir, trainer.state.global_step, not plan.arguments.save_only_model)

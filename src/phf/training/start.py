@@ -13,7 +13,9 @@ from phf.runs.folder import (
     is_started,
     refuse_folder_of_others,
     refuse_other_configuration,
+    refuse_other_kinds,
 )
+from phf.runs.layout import METRICS
 from phf.runs.reader import read_provenance
 from phf.runs.writer import RunWriter
 from phf.sampling.division import all_processes
@@ -46,6 +48,7 @@ def refuse_started(run_dir: Path, resume: bool) -> bool:
     """Whether the folder contains steps of a run; an error if it does and is not to be resumed, or is of another command."""
     if not is_started(run_dir):
         refuse_folder_of_others(run_dir)
+    refuse_other_kinds(run_dir)
     has_run = is_started(run_dir) and has_steps(run_dir)
     if has_run and not resume:
         raise OutputError(
@@ -108,7 +111,11 @@ def open_run_dir(config: Config, run_dir: Path, resume: bool, announce: Callable
             else f"No complete checkpoint in {run_dir}: starting from the beginning"
         )
         # without a checkpoint even the lines of step 0 are written again
-        RunWriter(run_dir).cut_after(step if checkpoint is not None else -1)
+        damaged = RunWriter(run_dir).cut_after(step if checkpoint is not None else -1)
+        for path, number in damaged.items() if checkpoint else ():
+            announce(f"{path}: {number:,} damaged line{'s are' if number > 1 else ' is'} left out")
+        if checkpoint and not (run_dir / METRICS).is_file():
+            announce(f"{run_dir / METRICS} is missing: the log begins after step {step:,}")
     else:
         RunWriter(run_dir).write_config(config)
     return checkpoint

@@ -1,13 +1,14 @@
 """A run continues from the newest checkpoint that is as it was written, and says what is wrong with newer ones."""
 
 import json
+import os
 import shutil
 
 import pytest
 from tests.tiny import tiny_config, tiny_corpus
 
 from phf.config import dump_config
-from phf.errors import CheckpointError
+from phf.errors import CheckpointError, OutputError
 from phf.storage.file_list import damaged_files, write_file_list
 from phf.training.checkpoints.find import last_checkpoint, refuse_checkpoint_of_another_run, sound_checkpoint
 from phf.training.run import train
@@ -176,3 +177,88 @@ def test_folders_that_are_called_like_checkpoints_are_left_alone(tmp_path):
     (tmp_path / "checkpoint-3").write_text("a file")
     assert last_checkpoint(tmp_path) is None
     assert sound_checkpoint(tmp_path, pytest.fail) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["scaler.pt", "rng_state_1.pth", "optimizer.bin", "model.safetensors.index.json", "adapter_model.safetensors"],
+)
+def test_files_that_were_added_are_named_and_the_checkpoint_before_is_used(run_dir, name):
+    """Trainer reads whatever it finds: a scaler that is not of this run, the weights of an adapter."""
+    shutil.copy(run_dir / "checkpoint-4" / "scheduler.pt", run_dir / "checkpoint-4" / name)
+    said = []
+    assert sound_checkpoint(run_dir, said.append) == run_dir / "checkpoint-2"
+    assert f"checkpoint-4 is damaged: {name} was added to it, or is missing in files.json" in said[0]
+
+
+def test_a_folder_that_was_added_is_named(run_dir):
+    (run_dir / "checkpoint-4" / "pytorch_model_fsdp_0").mkdir()
+    said = []
+    assert sound_checkpoint(run_dir, said.append) == run_dir / "checkpoint-2"
+    assert "pytorch_model_fsdp_0 was added" in said[0]
+
+
+def test_notes_beside_the_files_of_a_checkpoint_are_no_damage(run_dir):
+    for name in ("notes.txt", ".DS_Store", "._model.safetensors", "README.md"):
+        (run_dir / "checkpoint-4" / name).write_text("mine")
+    assert sound_checkpoint(run_dir, pytest.fail) == run_dir / "checkpoint-4"
+
+
+def test_weights_that_the_list_does_not_name_are_not_trusted(run_dir):
+    path = run_dir / "checkpoint-4" / "files.json"
+    listed = json.loads(path.read_text())
+    del listed["files"]["model.safetensors"]
+    path.write_text(json.dumps(listed))
+    said = []
+    assert sound_checkpoint(run_dir, said.append) == run_dir / "checkpoint-2"
+    assert "model.safetensors was added to it, or is missing in files.json" in said[0]
+
+
+def test_a_state_without_what_resuming_needs_is_damage(config, run_dir):
+    for step in (2, 4):
+        state = run_dir / f"checkpoint-{step}" / "trainer_state.json"
+        state.write_text(json.dumps({"global_step": step, "log_history": []}))
+        write_file_list(state.parent)
+    with pytest.raises(CheckpointError, match="files that resuming needs are missing"):
+        train(config, run_dir, resume=True)
+
+
+def test_a_damaged_log_is_reported_when_a_run_resumes(config, run_dir):
+    log = run_dir / "metrics.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("{broken\n" + "".join(lines[1:]))
+    shutil.rmtree(run_dir / "checkpoint-4")
+    said = []
+    train(config, run_dir, resume=True, announce=said.append)
+    assert f"{log}: 1 damaged line is left out" in said
+
+
+def test_a_log_that_is_gone_is_reported_when_a_run_resumes(config, run_dir):
+    (run_dir / "metrics.jsonl").unlink()
+    shutil.rmtree(run_dir / "checkpoint-4")
+    said = []
+    train(config, run_dir, resume=True, announce=said.append)
+    assert f"{run_dir / 'metrics.jsonl'} is missing: the log begins after step 2" in said
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "spikes.jsonl"])
+def test_a_log_that_would_wait_for_a_reader_is_refused(config, run_dir, name):
+    (run_dir / name).unlink(missing_ok=True)
+    os.mkfifo(run_dir / name)
+    with pytest.raises(OutputError, match=f"{name} is not a regular file"):
+        train(config, run_dir, resume=True)
+
+
+@pytest.mark.parametrize("name", ["model", "unfinished"])
+def test_a_link_where_a_run_replaces_a_folder_is_refused_before_training(config, run_dir, name):
+    (run_dir.parent / "elsewhere").mkdir()
+    (run_dir / name).symlink_to(run_dir.parent / "elsewhere")
+    with pytest.raises(OutputError, match=f"{name} is not a folder of its own"):
+        train(config, run_dir, resume=True)
+    assert (run_dir.parent / "elsewhere").is_dir()
+
+
+def test_a_file_where_a_run_makes_a_folder_is_refused_before_training(config, run_dir):
+    (run_dir / "model").write_text("mine")
+    with pytest.raises(OutputError, match="model is not a folder of its own"):
+        train(config, run_dir, resume=True)

@@ -12,7 +12,7 @@ from phf.config import Config
 from phf.config.meaning import configuration_differences
 from phf.errors import CheckpointError, ConfigError, CorpusError
 from phf.runs.layout import CONFIG
-from phf.storage.file_list import FILE_LIST, damaged_files
+from phf.storage.file_list import FILE_LIST, damaged_files, unlisted_files
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import TrainerState
 from phf.training.checkpoints.unlisted import unreadable_files
@@ -27,6 +27,10 @@ PARTS = (
     ("scheduler.pt", "global_step*"),
 )
 """Files that a checkpoint needs for resuming, each in one of these forms: plain, FSDP or DeepSpeed."""
+
+
+READ = (".safetensors", ".bin", ".pt", ".pth", ".json", ".distcp")
+"""Ends of the names of the files that resuming may read. Folders are of FSDP or DeepSpeed."""
 
 
 def last_checkpoint(run_dir: Path, before: float = math.inf) -> Path | None:
@@ -117,9 +121,16 @@ def _is_finished(path: Path) -> bool:
     return set(state) <= {field.name for field in fields(transformers.TrainerState)}
 
 
+def _added(path: Path) -> list[str]:
+    """Files that resuming might read, but that were not written with the checkpoint: a phrase for each."""
+    names = [name for name in unlisted_files(path) if not name.startswith(".")]
+    added = [name for name in names if name.endswith(READ) or (path / name).is_dir()]
+    return [f"{name} was added to it, or is missing in {FILE_LIST}" for name in added]
+
+
 def _problems(path: Path) -> list[str]:
     if (path / FILE_LIST).is_file():
-        problems = damaged_files(path)
+        problems = damaged_files(path) or _added(path)
     elif promises_list(path):
         problems = [f"{FILE_LIST}, the list of its files, is missing"]
     else:

@@ -17,7 +17,16 @@ def reading_checkpoint(checkpoint: str | None) -> Iterator[None]:
     """Turns what libraries raise for a file that they cannot read, or that does not fit, into `CheckpointError`."""
     try:
         yield
-    except (SafetensorError, pickle.UnpicklingError, EOFError, OSError, ValueError, LookupError, RuntimeError) as error:
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        EOFError,
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        RuntimeError,
+    ) as error:
         if isinstance(error, PhfError | torch.OutOfMemoryError) or is_lost_peer(error):
             raise
         raise CheckpointError(
