@@ -1,5 +1,8 @@
 """Configuration: the files as people write them, and what is said about their mistakes."""
 
+import os
+import time
+
 import pytest
 import yaml
 
@@ -264,3 +267,19 @@ def test_a_credential_is_refused_in_files_and_overrides_and_not_shown(load):
     with pytest.raises(ConfigError, match=r"task\.yml: 'model\.model_kwargs\.token' looks like a credential") as error:
         load(TASK.replace("{model_type: gpt2}", f"{{model_type: gpt2, model_kwargs: {{token: {secret}}}}}"))
     assert secret not in str(error.value)
+
+
+def test_a_file_of_thousands_of_unknown_keys_is_refused_in_seconds(tmp_path):
+    (tmp_path / "task.yml").write_text("".join(f"a{i}: 1\n" for i in range(8000)))
+    start = time.process_time()
+    with pytest.raises(ConfigError, match="unknown key 'a0'"):
+        load_config(task=str(tmp_path / "task.yml"), method="mle")
+    assert time.process_time() - start < 30
+
+
+def test_a_task_that_is_a_folder_or_a_silent_fifo_says_so(tmp_path):
+    (tmp_path / "folder.yml").mkdir()
+    os.mkfifo(tmp_path / "fifo.yml")
+    for name, message in (("folder.yml", "cannot be read: Is a directory"), ("fifo.yml", "contains no sections")):
+        with pytest.raises(ConfigError, match=message):
+            load_config(task=str(tmp_path / name), method="mle")

@@ -1,6 +1,7 @@
 """A dataset is what its manifest lists, or it is not read by anything."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -83,6 +84,21 @@ def add_other_records(folder):
     put(folder / "more.jsonl")
 
 
+def manifest_becomes_a_fifo(folder):
+    (folder / MANIFEST).unlink()
+    os.mkfifo(folder / MANIFEST)
+
+
+def manifest_becomes_a_folder(folder):
+    (folder / MANIFEST).unlink()
+    (folder / MANIFEST).mkdir()
+
+
+def manifest_becomes_a_broken_link(folder):
+    (folder / MANIFEST).unlink()
+    (folder / MANIFEST).symlink_to("nowhere.json")
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -94,6 +110,9 @@ def add_other_records(folder):
         (leave_pointer, f"{SHARD}: is a Git LFS pointer"),
         (add, "holds 1 file of records that manifest.json does not list, such as shard-00009-000000.parquet"),
         (add_other_records, "does not list, such as more.jsonl"),
+        (manifest_becomes_a_fifo, "manifest.json is not a regular file"),
+        (manifest_becomes_a_folder, "manifest.json is not a regular file"),
+        (manifest_becomes_a_broken_link, "manifest.json is not a regular file"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

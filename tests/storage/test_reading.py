@@ -2,11 +2,14 @@
 
 import json
 import os
+import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from phf.errors import ConfigError, CorpusError, OutputError
+from phf.storage import reading
 from phf.storage.reading import parse_json, read_bytes, read_json, read_json_as, read_json_lines_as, read_text, typed
 from phf.storage.shapes import Metrics, Number
 
@@ -119,3 +122,29 @@ def test_lines_are_named_and_a_last_one_that_was_cut_off_may_be_left_out(tmp_pat
     assert noted == [1]
     with pytest.raises(CorpusError, match="line 3: is not valid JSON"):
         list(read_json_lines_as(Metrics, path, CorpusError))
+
+
+def test_a_fifo_without_a_writer_is_empty_and_does_not_hang(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "OPENING_SECONDS", 0.1)
+    os.mkfifo(tmp_path / "fifo")
+    assert read_bytes(tmp_path / "fifo", CorpusError, max_bytes=100) == b""
+    with pytest.raises(CorpusError, match="fifo: is a FIFO, not a regular file"):
+        read_bytes(tmp_path / "fifo", CorpusError)
+
+
+def test_what_a_command_writes_into_a_fifo_is_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with subprocess.Popen(["sh", "-c", "printf 'a: '; sleep 0.2; printf 1"], stdout=subprocess.PIPE) as command:
+        assert read_bytes(Path(f"/dev/fd/{command.stdout.fileno()}"), CorpusError, max_bytes=100) == b"a: 1"
+    later = subprocess.Popen(["sh", "-c", f"sleep 0.2; printf 12345 > {tmp_path}/fifo"])
+    with later, pytest.raises(CorpusError, match="is larger than 4 bytes"):
+        read_bytes(tmp_path / "fifo", CorpusError, max_bytes=4)
+
+
+def test_a_command_that_writes_nothing_into_a_fifo_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "FIFO_SECONDS", 0.1)
+    os.mkfifo(tmp_path / "fifo")
+    writer = os.open(tmp_path / "fifo", os.O_RDWR)
+    with pytest.raises(CorpusError, match=r"cannot be read: nothing was written to it for 0\.1 seconds"):
+        read_bytes(tmp_path / "fifo", CorpusError, max_bytes=4)
+    os.close(writer)

@@ -23,6 +23,7 @@ SECRETS = [
     "-----BEGIN " + "RSA PRIVATE KEY-----\nMIIE",
     "https://user:" + "hunter2@example.org/data",
     "https://bucket.example.org/a.parquet?X-Amz-Signature=" + "0123456789abcdef",
+    "https://example.org/a.jsonl#access_token=" + "0123456789abcdef",
 ]
 HARMLESS = [
     "d3b07384d113edec49eaa6238ad5ff00",
@@ -113,3 +114,8 @@ def test_parts_of_a_secret_are_not_shown_either():
     assert without_parts(text, [key]) == f"\0 it was ***\n***, or ***; {key[:6]} is left"
     assert without_parts("", [key]) == ""
     assert without_parts(text, ["short"]) == text
+
+
+def test_an_argument_of_a_command_is_named_by_its_place():
+    with pytest.raises(SecretError, match=r"^phf annotate: 'argument 2' holds a user name or password"):
+        refuse_secrets(["corpus", "https://user:" + "hunter2@example.org/data"], "phf annotate")

@@ -223,7 +223,7 @@ def find_method(method: str, task_file: Path) -> Path:
 def _find(name: str, shipped_name: str, known: list[str], kind: str) -> Path:
     if name.endswith((".yml", ".yaml")):
         path = Path(name)
-        if not path.is_file():
+        if not path.exists():
             raise ConfigError(f"--{kind} {name}: there is no such file.")
         return path
     shipped = Path(str(SHIPPED)) / shipped_name

@@ -18,7 +18,9 @@ def merge(base: Any, update: Any, origin: str, origins: dict[KeyPath, str], at: 
     A section that names another class replaces the one below it, whose settings are those of that class.
     """
     if not isinstance(update, dict):
-        _set_origin(origins, at, origin)
+        if isinstance(base, dict | list):  # else nothing is below it, and looking for that takes long in a large file
+            _set_origin(origins, at, origin)
+        origins[at] = origin
         return update
     key = name_key(at)
     if isinstance(base, dict) and key in base and base[key] != update.get(key, base[key]):

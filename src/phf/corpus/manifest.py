@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from phf.corpus.formats.stored import REMEDY
-from phf.corpus.shards import MANIFEST, OWN_HASH, check_manifest, manifest_sha256
+from phf.corpus.shards import MANIFEST, OWN_HASH, check_manifest, manifest_path, manifest_sha256
 from phf.errors import CorpusError
 from phf.storage.files import write_json_atomic
 from phf.storage.reading import read_json, read_json_as, typed
@@ -51,8 +51,8 @@ class Manifest:
 
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of an annotated dataset's folder; None if it has none (unfinished, or not ours)."""
-    path = folder / MANIFEST
-    if not path.is_file():
+    path = manifest_path(folder)
+    if path is None:
         return None
     from phf.storage.shapes import ManifestParts  # with pydantic, a tenth of what a worker needs to start
 

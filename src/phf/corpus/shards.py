@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -20,14 +21,24 @@ OWN_HASH = "sha256"
 """Key of a manifest under which it has the hash of everything else in it; those of earlier versions have none."""
 
 
+def manifest_path(folder: Path) -> Path | None:
+    """The manifest in `folder`; None if there is none. Raises `CorpusError` for a folder, FIFO or broken link in its place."""
+    path = folder / MANIFEST
+    if path.is_file():
+        return path
+    if os.path.lexists(path):
+        raise CorpusError(f"{path} is not a regular file. {REMEDY}")
+    return None
+
+
 def listed_shards(folder: Path, *, alone: bool = True) -> list[StoredFile] | None:
     """The shards that the manifest of `folder` lists, in order; None for a folder without a manifest of ours.
 
     Raises `CorpusError` where a shard is missing or not as large as it was, and, if they are to be `alone`, where there are
     other files of records.
     """
-    path = folder / MANIFEST
-    if not path.is_file() or (shards := _shards_of(read_json(path, CorpusError, REMEDY), str(path))) is None:
+    path = manifest_path(folder)
+    if path is None or (shards := _shards_of(read_json(path, CorpusError, REMEDY), str(path))) is None:
         return None
     there = {name: StoredFile.local(folder / name) for name in _names(shards) if (folder / name).is_file()}
     files = [_checked(str(folder), shard, there) for shard in shards]

@@ -7,7 +7,10 @@ caller's class that names file, line and key.
 import codecs
 import json
 import math
+import os
+import select
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
@@ -23,6 +26,8 @@ ErrorType = Callable[[str], PhfError]
 MAX_DEPTH = 100
 """Maximum nesting of mappings and lists: Python can parse slightly more, but then cannot write, compare or show it."""
 INTEGERS = range(-(2**63), 2**64)
+FIFO_SECONDS, OPENING_SECONDS = 60.0, 2.0
+"""How long the command that writes into a FIFO may be silent, and how long one is waited for that opens it."""
 ENDLESS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFCHR: "a device",
@@ -48,13 +53,45 @@ def read_bytes(path: Path, error: ErrorType, advice: str = "", max_bytes: int = 
     if max_bytes < 0 and (kind := endless(path)) is not None:
         raise error(sentence(f"{path}: is {kind}, not a regular file", advice))
     try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1 if max_bytes >= 0 else -1)
+        if path.is_fifo():
+            content = _read_fifo(path, max_bytes + 1)
+        else:
+            with path.open("rb") as file:
+                content = file.read(max_bytes + 1 if max_bytes >= 0 else -1)
     except (OSError, ValueError) as problem:  # ValueError: a NUL character in the name
         reason = getattr(problem, "strerror", None) or problem
         raise error(sentence(f"{path}: cannot be read: {reason}", advice)) from problem
     if 0 <= max_bytes < len(content):
         raise error(sentence(f"{path}: is larger than {max_bytes:,} bytes", advice))
+    return content
+
+
+def _read_fifo(path: Path, num_bytes: int) -> bytes:
+    """What a command writes into a FIFO, at most `num_bytes`; nothing if none opens it.
+
+    Raises `TimeoutError` for a command that opens it and then writes nothing for long.
+    """
+    content = b""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        last = time.monotonic()
+        while len(content) < num_bytes:
+            waited = time.monotonic() - last
+            try:
+                part = os.read(descriptor, num_bytes - len(content))
+            except BlockingIOError:  # a command has opened it
+                if waited > FIFO_SECONDS:
+                    raise TimeoutError(f"nothing was written to it for {FIFO_SECONDS:g} seconds") from None
+                select.select([descriptor], [], [], 1)
+                continue
+            if not part and (content or waited > OPENING_SECONDS):
+                break
+            if part:
+                content, last = content + part, time.monotonic()
+            else:
+                time.sleep(0.02)
+    finally:
+        os.close(descriptor)
     return content
 
 

@@ -37,7 +37,7 @@ _IN_TEXT = re.compile(
 )
 _IN_URL = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]*:[^\s/?#@]+@"
-    r"|[?&](?:x-amz-signature|x-goog-signature|sig|signature|token|access_token|api[_-]?key|key|password)=[^\s&]{8,}",
+    r"|[?&#](?:x-amz-signature|x-goog-signature|sig|signature|token|access_token|api[_-]?key|key|password)=[^\s&]{8,}",
     re.IGNORECASE,
 )
 _NAMES = re.compile(
@@ -108,7 +108,7 @@ def _problems(value: Any, path: str, key: str) -> Iterator[tuple[str, str]]:
             yield from _problems(item, f"{path}.{inner}" if path else str(inner), str(inner))
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _problems(item, f"{path}.{number}", key)
+            yield from _problems(item, f"{path}.{number}" if path else f"argument {number + 1}", key)
     elif isinstance(value, str) and value.strip():
         if key.endswith("_env"):
             if not is_name_of_variable(value):

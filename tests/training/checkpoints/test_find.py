@@ -198,7 +198,7 @@ def test_a_folder_that_was_added_is_named(run_dir):
     assert "pytorch_model_fsdp_0 was added" in said[0]
 
 
-def test_notes_beside_the_files_of_a_checkpoint_are_no_damage(run_dir):
+def test_notes_beside_the_files_of_a_checkpoint_are_not_damage(run_dir):
     for name in ("notes.txt", ".DS_Store", "._model.safetensors", "README.md"):
         (run_dir / "checkpoint-4" / name).write_text("mine")
     assert sound_checkpoint(run_dir, pytest.fail) == run_dir / "checkpoint-4"
