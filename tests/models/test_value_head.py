@@ -8,7 +8,7 @@ from tests.tiny import PLAIN, tiny_lm, tiny_tokenizer
 
 from phf.errors import ConfigError
 from phf.models import ValueHead, export_model, load_value_head
-from phf.models.value_head import VALUE_HEAD_FILE
+from phf.models.value_head import VALUE_HEAD_FILE, stored_value_head
 
 
 class Intruder:
@@ -49,3 +49,10 @@ def test_a_file_that_is_not_a_head_of_this_model_is_reported_and_not_run(lm, tmp
     for wrong in (ValueHead(17).state_dict(), {"weight": torch.zeros(1)}, [1, 2], {"linear.weight": Intruder()}):
         torch.save(wrong, path)
         expect_refusal()
+
+
+@pytest.mark.parametrize("content", [b"junk", b"\x80\x02q", b"", b"\x80\x02}j", b"PK\x03\x04junk"])
+def test_a_value_head_of_any_damage_is_one_error(content, tmp_path):
+    (tmp_path / VALUE_HEAD_FILE).write_bytes(content)
+    with pytest.raises(ConfigError, match=r"value_head\.pt is not a value head of this model"):
+        stored_value_head(str(tmp_path), 8)

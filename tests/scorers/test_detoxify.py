@@ -161,7 +161,7 @@ def test_checkpoints_that_are_almost_right(change, message, scorer, tiny_bert, t
         scorer(checkpoint=path).score_texts(["a"])
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"PK\x03\x04junk"])
+@pytest.mark.parametrize("content", [b"", b"{}", b"junk", b"PK\x03\x04junk"])
 def test_files_of_another_kind_are_refused_without_advice_to_run_them(content, scorer, tmp_path):
     (tmp_path / "other.ckpt").write_bytes(content)
     with pytest.raises(ConfigError, match="cannot be read as tensors and plain values") as raised:

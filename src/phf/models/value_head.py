@@ -1,36 +1,24 @@
 """The value head of advantage-weighted regression."""
 
-import pickle
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ConfigDict
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from phf.errors import ConfigError
 from phf.storage.hub import stored_file
-from phf.storage.pretrained import RELEASED_WEIGHT, check_finite, first_sentence
+from phf.storage.pretrained import RELEASED_WEIGHT, UNREADABLE_TENSORS, check_finite, first_sentence
 from phf.storage.reading import read_json_as
 
 VALUE_HEAD_FILE = "value_head.pt"
 """Name of the file next to the weights of an exported model that has a value head."""
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """Files of weights in the order in which transformers looks for them."""
-UNREADABLE = (
-    pickle.UnpicklingError,
-    EOFError,
-    OSError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-)
-"""Raised by torch's reader for a file of another kind, and by `load_state_dict` for other tensors."""
 
 
 class ValueHead(nn.Module):
@@ -110,7 +98,7 @@ def stored_value_head(name: str, width: int, revision: str | None = None) -> Val
     head = ValueHead(width)
     try:
         head.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except UNREADABLE as error:
+    except UNREADABLE_TENSORS as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(f"{path} is not a value head of this model: {first} Export the model again.") from error
     return head
@@ -138,5 +126,5 @@ def _tensor(path: Path) -> Tensor | None:
         with suppress(RuntimeError):  # a file of torch before 1.6 cannot be mapped
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True).get(RELEASED_WEIGHT)
         return torch.load(path, map_location="cpu", weights_only=True).get(RELEASED_WEIGHT)
-    except (*UNREADABLE, SafetensorError) as error:
+    except UNREADABLE_TENSORS as error:
         raise ConfigError(f"{path} cannot be read: {first_sentence(error)}") from error

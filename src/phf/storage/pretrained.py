@@ -41,6 +41,8 @@ UNREADABLE = (
     struct.error,
 )
 """Raised by transformers for files that are damaged, or of another kind than their names say."""
+UNREADABLE_TENSORS = (*UNREADABLE, AssertionError)
+"""Raised by `torch.load` for such files, whose reader asserts what it expects, and by `load_state_dict` for other tensors."""
 ADVICE = "Give a local folder or check the network."
 FOLDER_KEYS = ("model.path_or_name", "tokenizer.path_or_name", "kl_gpt3_callback.reference.path_or_name")
 """Keys that `--override` can set to a local folder."""
@@ -77,7 +79,7 @@ def read_pretrained(load: Callable[..., Any], name: str, key: str, *, advice: st
             return load(name, trust_remote_code=False, **settings)
     except Exception as error:
         # the tokenizers library raises plain Exception
-        if not isinstance(error, UNREADABLE) and type(error) is not Exception:
+        if not isinstance(error, UNREADABLE_TENSORS) and type(error) is not Exception:
             raise
         revision = f" (revision {settings['revision']})" if settings.get("revision") else ""
         if advice is ADVICE:

@@ -9,7 +9,7 @@ import torch
 
 from phf.errors import ConfigError, MissingExtraError
 from phf.scorers.transformer.sequence_classifier import SequenceClassifierScorer, checkpoint_hash
-from phf.storage.pretrained import check_finite, without_progress_bar
+from phf.storage.pretrained import UNREADABLE_TENSORS, check_finite, without_progress_bar
 
 ModelType = Literal["original", "unbiased", "multilingual", "original-small", "unbiased-small"]
 TOXICITY = ("toxicity", "toxic")
@@ -133,7 +133,7 @@ def _read(path: Path) -> dict[str, Any]:
     """A checkpoint in Detoxify's format. Only tensors and plain values are read: a file cannot run code."""
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, ValueError) as error:
+    except UNREADABLE_TENSORS as error:
         # torch's own message about other data says how to load it anyway
         reason = "it is something else." if isinstance(error, pickle.UnpicklingError) else _first_line(error)
         raise ConfigError(

@@ -1,15 +1,13 @@
 """Errors of libraries while a checkpoint is read: they are about the checkpoint, not about the disk it is written to."""
 
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from safetensors import SafetensorError
 
 from phf.errors import CheckpointError, PhfError
 from phf.sampling.peers import is_lost_peer
-from phf.storage.pretrained import first_sentence
+from phf.storage.pretrained import UNREADABLE_TENSORS, first_sentence
 
 
 @contextmanager
@@ -17,16 +15,7 @@ def reading_checkpoint(checkpoint: str | None) -> Iterator[None]:
     """Turns what libraries raise for a file that they cannot read, or that does not fit, into `CheckpointError`."""
     try:
         yield
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        EOFError,
-        OSError,
-        ValueError,
-        TypeError,
-        LookupError,
-        RuntimeError,
-    ) as error:
+    except UNREADABLE_TENSORS as error:
         if isinstance(error, PhfError | torch.OutOfMemoryError) or is_lost_peer(error):
             raise
         raise CheckpointError(
