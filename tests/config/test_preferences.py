@@ -1,6 +1,7 @@
 """Several preferences in a configuration: written out in full, asked for by level, and refused where they make no sense."""
 
 import json
+import re
 
 import pytest
 from tests.tiny import tiny_config
@@ -39,6 +40,23 @@ def test_a_request_has_the_tokens_of_its_levels_in_the_order_of_the_preferences(
 @pytest.mark.parametrize(("level", "prefix"), [("best", "<|a|>"), ("worst", "<|b|>"), ("2", "<|b|>"), ("none", "")])
 def test_the_only_preference_of_a_model_needs_no_name(level, prefix):
     assert prefix_of(level, {"": LEVELS["pep8"]}) == prefix
+
+
+@pytest.mark.parametrize(
+    ("request_", "meant"),
+    [("1", "<|5|>"), ("2", "<|none|>"), ("none", "no control token"), ("3", None), ("best", "<|5|>"), ("5", "<|1|>")],
+)
+def test_a_level_that_is_also_the_name_of_another_token_is_refused(request_, meant):
+    """Of stars, for example, of which 5 are the best: level 1 is not the token 1."""
+    stars = {"": ["<|5|>", "<|none|>", "<|3|>", "<|2|>", "<|1|>", "<|best|>"]}
+    if meant is None:
+        assert prefix_of(request_, stars) == f"<|{request_}|>"
+        return
+    with pytest.raises(
+        LevelError, match=rf"'{request_}' is {re.escape(meant)} as a level, .* Write the whole control token"
+    ):
+        prefix_of(request_, stars)
+    assert prefix_of(f"<|{request_}|>", stars) == f"<|{request_}|>"
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,31 @@ def test_a_scenario_that_starts_with_a_merged_token_is_refused(tmp_path):
     resolved(quantiles(source, 5, **{"generation.scenario_configs.0.prefix": "<|quantile4|>"}))
 
 
+def test_a_phase_whose_tokens_the_last_one_has_merged_is_refused(tmp_path):
+    """Nine segments of ten have the same score, but all documents have different averages."""
+    documents = [AnnotatedDocument(str(i), ["x\n"] * 10, [0.0] * 9 + [i / 60]) for i in range(60)]
+    write_shard(tmp_path / "shard.parquet", documents)
+
+    def phases(*placements):
+        section = {"kind": "quantiles", "num_bins": 5}
+        methods = [
+            {
+                "name": placement,
+                "dataset": {"conditioning": {**section, "placement": placement}},
+                "objective": {"name": "MLE"},
+            }
+            for placement in placements
+        ]
+        return tiny_config(str(tmp_path), None, schedule=[{"until": 0.5, **methods[0]}, methods[1]])
+
+    with pytest.raises(
+        ConfigError, match=r"bins of 'on_change' were merged.*<\|quantile1\|>, <\|quantile5\|>, but 'before_doc"
+    ):
+        resolved(phases("before_document", "on_change"))
+    config, _ = resolved(phases("on_change", "before_document"))
+    assert len(config.dataset.conditioning.control_tokens) == 5, "all that either has"
+
+
 def test_a_plan_needs_no_data(tenths):
     method = tentative_method_of(quantiles(tenths, 5))
     assert len(method.control_tokens) == 5

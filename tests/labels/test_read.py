@@ -35,6 +35,8 @@ def test_scale_and_sign_of_foreign_ratings_are_asked_for(tmp_path):
         read_labels(source, scale=Scale(0, 10))
     (label,) = read_labels(source, scale=Scale(0, 10), higher_is_worse=False).labels
     assert label.badness == pytest.approx(0.2)
+    empty = write(tmp_path / "empty.jsonl", {"text": "t", "rating": 8, "scale": None, "higher_is_worse": None})
+    assert read_labels(empty, scale=Scale(0, 10), higher_is_worse=False).labels == [label], "as in a column of Parquet"
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet", "json"])

@@ -74,11 +74,17 @@ def ambiguous(levels: Levels) -> tuple[str, str] | None:
 
 
 def _token(level: str, name: str, tokens: Sequence[str]) -> str:
+    if level in tokens:
+        return level
     known = {BEST: tokens[0], WORST: tokens[-1], NONE: ""}
     known |= {str(number): token for number, token in enumerate(tokens, 1)}
-    known |= {token.removeprefix("<|").removesuffix("|>"): token for token in tokens} | {
-        token: token for token in tokens
-    }
+    called = {token.removeprefix("<|").removesuffix("|>"): token for token in tokens}
+    if level in known and called.get(level, known[level]) != known[level]:
+        raise LevelError(
+            f"{level!r} is {known[level] or 'no control token'} as a level, but there is a control token {called[level]}, too. "
+            "Write the whole control token, or another level"
+        )
+    known |= called
     if level not in known:
         of = f" of {name}" if name else ""
         raise LevelError(

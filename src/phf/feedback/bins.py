@@ -7,6 +7,7 @@ from phf.config import ConditioningConfig, Config
 from phf.config.preferences import CONDITIONING, PREFERENCES, preferences_of
 from phf.config.quantiles import CLASS_NAME
 from phf.errors import ConfigError, CorpusError
+from phf.feedback.control_tokens import ControlTokens
 from phf.feedback.method import control_tokens_of
 
 EDGES = "edges"
@@ -39,6 +40,25 @@ def merged_bins(config: Config) -> tuple[Config, str | None]:
     whole = {**values, PREFERENCES: merged, "control_tokens": tokens} if several else merged[0]
     dataset = config.dataset.model_copy(update={"conditioning": ConditioningConfig.model_validate(whole)})
     return config.model_copy(update={"dataset": dataset}), ". ".join(sentences)
+
+
+def check_tokens_of_phases(config: Config, configs: Sequence[Config]) -> None:
+    """Raises `ConfigError` for a phase with a control token that the model, which has those of the last phase, lacks because
+    bins of that phase were merged.
+
+    Args:
+        config: with a schedule.
+        configs: of its phases, merged.
+    """
+    tagged = [(phase.name, control_tokens_of(own.dataset)) for phase, own in zip(config.schedule, configs, strict=True)]
+    last, kept = next((pair for pair in reversed(tagged) if pair[1]), ("", ControlTokens()))
+    for name, tokens in tagged:
+        if any(token not in kept for token in tokens):
+            raise ConfigError(
+                f"schedule: bins of '{last}' were merged, because many scores of the training data are equal, so that it has the "
+                f"control tokens {', '.join(kept)}, but '{name}' has {', '.join(tokens)}: a model has one set of control tokens. "
+                "Choose fewer bins (num_bins), thresholds that are numbers, or the same placement in both."
+            )
 
 
 def _each(values: Mapping[str, Any], several: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Mapping[str, Any]]]:

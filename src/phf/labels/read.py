@@ -113,7 +113,7 @@ def _label(record: Record, scale: Scale | None, higher_is_worse: bool | None, pa
     own = Scale.of(values["scale"], f"{where}: 'scale'") if values.get("scale") is not None else scale
     if own is None:
         raise ConfigError(f"{where}: the rating has no 'scale'. Give it with --scale, such as --scale 1-5.")
-    is_worse = values.get("higher_is_worse", higher_is_worse)
+    is_worse = values["higher_is_worse"] if values.get("higher_is_worse") is not None else higher_is_worse
     if is_worse is None:
         raise ConfigError(
             f"{where}: the rating has no 'higher_is_worse'. Say what a high rating means: --higher-is worse or "

@@ -8,7 +8,7 @@ from typing import Any
 from phf.config import Config
 from phf.corpus.sources.documents import AnnotatedDocument
 from phf.feedback import control_tokens_of
-from phf.feedback.bins import merged_bins
+from phf.feedback.bins import check_tokens_of_phases, merged_bins
 from phf.feedback.objectives import Objective
 from phf.feedback.schedule import first_with_same_view, phase_configs, with_phase_configs
 from phf.feedback.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds, with_thresholds
@@ -140,6 +140,8 @@ def resolve_percentiles(config: Config, announce: Announce) -> tuple[Config, dic
             key = f"schedule.{number}.dataset.conditioning" if config.schedule else "dataset.conditioning"
             announce(f"{key}: {merged}")
             percentiles[key] = merged
+    if config.schedule:
+        check_tokens_of_phases(config, configs)
     return with_phase_configs(config, configs), percentiles
 
 
