@@ -55,8 +55,8 @@ def check_tokens_of_phases(config: Config, configs: Sequence[Config]) -> None:
     for name, tokens in tagged:
         if any(token not in kept for token in tokens):
             raise ConfigError(
-                f"schedule: bins of '{last}' were merged, because many scores of the training data are equal, so that it has the "
-                f"control tokens {', '.join(kept)}, but '{name}' has {', '.join(tokens)}: a model has one set of control tokens. "
+                f"schedule: bins of '{last}' were merged, because many scores of the training data are equal, and left "
+                f"{', '.join(kept)}. But '{name}' has the control tokens {', '.join(tokens)}, and a model has one set of them. "
                 "Choose fewer bins (num_bins), thresholds that are numbers, or the same placement in both."
             )
 
