@@ -13,6 +13,7 @@ from phf.corpus.dataset import write_shard
 from phf.corpus.sources.documents import AnnotatedDocument
 from phf.tokens import view_index
 from phf.tokens.building import build_store_with
+from phf.tokens.layout import hidden_of
 from phf.tokens.streaming import StreamingBlocks
 from phf.tokens.views import Blocks
 
@@ -56,6 +57,31 @@ def test_each_placement_puts_control_tokens_where_it_says(placement, first, seco
     assert scores[where] == np.float32(0.3)
     if placement == "after_segment":
         assert scores[[0, 1, 1 + len(A)]].tolist() == [np.float32(0.1)] * 3  # EOS and tag are of the first segment
+
+
+@pytest.mark.parametrize(
+    ("placement", "ids", "hidden"),
+    [
+        ("before_segment", [BAD, *B, BAD, *D, GOOD, *A], [1] * (1 + len(B)) + [2] * (1 + len(D)) + [0] * (1 + len(A))),
+        ("on_change", [BAD, *B, *D, GOOD, *A], [0, *[1] * len(B), *[2] * len(D), 0, *[0] * len(A)]),
+        ("before_document", [BAD, *B, *D, *A], [0, *[1] * len(B), *[2] * len(D), *[0] * len(A)]),
+        ("after_segment", [*B, BAD, *D, BAD, *A, GOOD], [1] * (1 + len(B)) + [2] * (1 + len(D)) + [0] * (1 + len(A))),
+    ],
+)
+def test_a_token_that_speaks_for_later_segments_is_not_hidden_from_them(placement, ids, hidden):
+    """The first two segments are hidden; what the third one, or the second, is about must be seen."""
+    document = AnnotatedDocument("1", ["b =  2\n", "d = 4\n", "a = 1\n"], [0.5, 0.5, 0.0])
+    method = replace(conditional(0.1, placement=placement), hidden_threshold=0.1)
+    settings = settings_for(TOKENIZER, method=method)
+    all_ids, scores, _ = packed([document], TOKENIZER, method=method)
+    assert all_ids.tolist() == [0, *ids]
+    width = {"before_segment": 1, "on_change": 0, "before_document": 0, "after_segment": 1}[placement]
+    second = 2 + len(B)  # behind EOS, and behind the control token of the first segment or in front of it
+    starts = np.zeros(len(all_ids), bool)
+    starts[[0, second, second + len(D) + width]] = True
+    found = hidden_of(all_ids, scores, starts, settings)
+    numbers = {number: place for place, number in enumerate(dict.fromkeys(found[found > 0].tolist()), start=1)}
+    assert [numbers.get(number, 0) for number in found.tolist()] == [0, *hidden]
 
 
 def test_of_several_preferences_each_changes_by_itself_and_is_averaged_by_itself(tmp_path):

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from phf.config import Placement
 from phf.feedback.hiding import hidden_numbers
 from phf.feedback.placement import at_openings, changes, levels_before
 from phf.storage.hashing import hash64, splitmix64, uniform
 from phf.tokens.view_settings import ViewCounts, ViewSettings
 
 NO_CONTROL = -1
+BEYOND_SEGMENT: tuple[Placement, ...] = ("on_change", "before_document")
+"""Placements whose control tokens say something about the segments behind the one that they precede, too."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,9 @@ def hidden_of(ids: np.ndarray, scores: np.ndarray, starts: np.ndarray, settings:
     """The `hidden_numbers` of a block, of a method that hides segments; all arrays are [seq_length], `starts` of bool."""
     threshold = settings.method.hidden_threshold
     assert threshold is not None
-    return hidden_numbers(scores, starts, np.isin(ids, settings.opening), threshold)
+    # a control token that also speaks for later segments is not hidden from them
+    visible = [*settings.opening, *(settings.control_ids if settings.method.placement in BEYOND_SEGMENT else ())]
+    return hidden_numbers(scores, starts, np.isin(ids, visible), threshold)
 
 
 def document_positions(starts: np.ndarray, seq_length: int) -> np.ndarray:
