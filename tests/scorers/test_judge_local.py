@@ -2,10 +2,12 @@
 are text."""
 
 import math
+import shutil
 
 import pytest
 import torch
 from tests.tiny import tiny_lm, tiny_tokenizer
+from transformers import AutoTokenizer
 
 from phf.errors import ConfigError
 from phf.scorers import build_scorer
@@ -145,6 +147,18 @@ def test_weights_are_part_of_the_version_and_names_are_not(continuing, chatting,
     assert judge(tmp_path / "link", is_chat=False).version == judge(continuing).version
     assert judge(chatting).version != judge(continuing).version
     assert judge(continuing).precision == "float32 on cpu"
+
+
+def test_another_chat_template_or_tokenizer_is_another_judge(chatting, continuing, tmp_path):
+    same, folder = shutil.copytree(chatting, tmp_path / "same"), shutil.copytree(chatting, tmp_path / "changed")
+    assert judge(same).version == judge(chatting).version
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = TEMPLATE.replace("{{ m.content }}", "Be strict. {{ m.content }}")
+    tokenizer.save_pretrained(folder)
+    assert judge(folder).version != judge(chatting).version
+    assert judge(folder, is_chat=False).version == judge(chatting, is_chat=False).version
+    AutoTokenizer.from_pretrained(continuing).save_pretrained(folder)
+    assert judge(folder, is_chat=False).version != judge(chatting, is_chat=False).version
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ Prompts of equal length are run together, so that no position is padding and eve
 gives it alone.
 """
 
+import hashlib
 import inspect
+import json
 import math
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
@@ -76,8 +78,15 @@ class LocalJudge(Judge):
         self._model: Any = None
 
     def identity(self) -> dict[str, Any]:
-        """The weights, and how they are asked; the same folder under another name is the same judge."""
-        return {"weights": self._version, "is_chat": self._is_chat}
+        """The weights, how they are asked, and what makes tokens of a prompt; the same folder under another name is the same
+        judge."""
+        template = self._tokenizer.chat_template if self._is_chat else None
+        reading = json.dumps([self._plain.to_str(), template], sort_keys=True).encode("utf-8", "surrogatepass")
+        return {
+            "weights": self._version,
+            "is_chat": self._is_chat,
+            "tokenizer": hashlib.sha256(reading).hexdigest()[:12],
+        }
 
     def judge(self, texts: Sequence[str]) -> Generator[tuple[int, Judgement], None, None]:
         """See `Judge`. The longest prompts come first: they need the most memory."""
