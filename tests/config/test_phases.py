@@ -111,6 +111,7 @@ def test_a_permission_in_the_file_of_a_phases_method_is_ignored(tmp_path):
         ("[{until: 0.5, method: mle}, {until: 0.9, method: ul}]", "no phase follows, so nothing would be trained"),
         ("[{until: 0.5, method: mle}, {until: 1.5, method: ul}]", "until is 1.5, which is after the end of the run"),
         ("[{until: 100, method: mle}, {method: ul}]", "which is after the end of the run"),
+        ("[{until: 1, method: mle}, {method: ul}]", "schedule.1: the phase before ends at 1, the end of the run"),
         ("[{until: 0, method: mle}, {method: ul}]", "until is 0; it must be greater than 0"),
         ("[{until: -1, method: mle}, {method: ul}]", "until is -1; it must be greater than 0"),
         ("[{until: yes, method: mle}, {method: ul}]", "until is True; it must be a share"),

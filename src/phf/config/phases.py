@@ -113,6 +113,10 @@ def _until(phase: Mapping[str, Any], where: str, start: float, *, is_last: bool)
         raise ConfigError(
             f"{where}.from is {begins:g}, but {before}: {fault}. Leave `from` out, or set it to {start:g}."
         )
+    if start == 1:
+        raise ConfigError(
+            f"{where}: the phase before ends at 1, the end of the run, so nothing is left. Remove one of the two."
+        )
     if phase.get("until") is None:
         if not is_last:
             raise ConfigError(f"{where}: has no `until`. Only the last phase may leave it out: it lasts until the end.")
