@@ -1,13 +1,14 @@
 """The data of a run: annotated sources, a tokenizer, and blocks of tokens to train and evaluate on."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from phf.config import Config
 from phf.corpus.sources.documents import AnnotatedDocument
-from phf.feedback import control_tokens_of
+from phf.feedback import ControlTokens, control_tokens_of
 from phf.feedback.bins import check_tokens_of_phases, merged_bins
 from phf.feedback.objectives import Objective
 from phf.feedback.schedule import first_with_same_view, phase_configs, with_phase_configs
@@ -75,6 +76,8 @@ def prepare_data(
     tokenizer = load_tokenizer(config.tokenizer, config.model, corpus, control_tokens, tokenizer_dir)
     check_tokenizer(tokenizer)
     views = _views(config, tokenizer, sources, announce, encoded)
+    for sentence in unlearned_tokens(views, control_tokens):
+        announce(sentence)
     evaluation = held_out_blocks(config, tokenizer, sources, announce)
     return RunData(sources, tokenizer, views, evaluation, control_tokens.ids(tokenizer))
 
@@ -92,6 +95,29 @@ def _views(
         else:
             views.append(stored_blocks(own, tokenizer, sources, view_settings(own, tokenizer)))
     return views
+
+
+def unlearned_tokens(views: Sequence[Blocks | StreamingBlocks], control_tokens: ControlTokens) -> list[str]:
+    """A sentence for each control token that no segment has in any phase, which is not known of a stream.
+
+    A preference whose tokens are all left out on purpose has none.
+    """
+    counts: Counter[str] = Counter()
+    for view in views:
+        if not isinstance(view, Blocks):
+            return []
+        method = view.settings.method
+        counts.update(dict(zip(method.control_tokens, view.counts.num_tagged_segments, strict=True)))
+        counts.update(
+            {name: 1 for one in method.preferences if one.drop_token_fraction == 1 for name in one.control_tokens}
+        )
+    best = {tokens[0] for tokens in control_tokens.levels.values()}
+    return [
+        f"Warning: no segment of the training data has the control token {name}, so the model cannot learn it"
+        f"{', although texts start from it' if name in best else ''}. phf profile shows the scores; set another threshold."
+        for name in control_tokens
+        if not counts[name]
+    ]
 
 
 def tokenizer_texts(
