@@ -13,7 +13,7 @@ from phf.tokens.view_settings import ViewCounts, ViewSettings
 
 NO_CONTROL = -1
 BEYOND_SEGMENT: tuple[Placement, ...] = ("on_change", "before_document")
-"""Placements whose control tokens say something about the segments behind the one that they precede, too."""
+"""Placements whose control tokens say something about segments after the one that they precede, too."""
 
 
 @dataclass(frozen=True)
