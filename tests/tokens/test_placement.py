@@ -79,9 +79,9 @@ def test_a_token_that_speaks_for_later_segments_is_not_hidden_from_them(placemen
     second = 2 + len(B)  # behind EOS, and behind the control token of the first segment or in front of it
     starts = np.zeros(len(all_ids), bool)
     starts[[0, second, second + len(D) + width]] = True
-    found = hidden_of(all_ids, scores, starts, settings)
-    numbers = {number: place for place, number in enumerate(dict.fromkeys(found[found > 0].tolist()), start=1)}
-    assert [numbers.get(number, 0) for number in found.tolist()] == [0, *hidden]
+    segments = hidden_of(all_ids, scores, starts, settings)
+    numbers = {number: place for place, number in enumerate(dict.fromkeys(segments[segments > 0].tolist()), start=1)}
+    assert [numbers.get(number, 0) for number in segments.tolist()] == [0, *hidden]
 
 
 def test_of_several_preferences_each_changes_by_itself_and_is_averaged_by_itself(tmp_path):
