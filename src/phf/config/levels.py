@@ -81,8 +81,8 @@ def _token(level: str, name: str, tokens: Sequence[str]) -> str:
     called = {token.removeprefix("<|").removesuffix("|>"): token for token in tokens}
     if level in known and called.get(level, known[level]) != known[level]:
         raise LevelError(
-            f"{level!r} is {known[level] or 'no control token'} as a level, but there is a control token {called[level]}, too. "
-            "Write the whole control token, or another level"
+            f"{short(repr(level))} is a level of the model and the name of another control token: {known[level] or NONE}, or "
+            f"{called[level]}. Write the whole control token, or another level"
         )
     known |= called
     if level not in known:
