@@ -138,3 +138,17 @@ def test_the_search_works_on_pages_opened_from_disk(site, chromium):
     expect(page.locator("h1")).to_contain_text("Troubleshooting")
     context.close()
     assert faults == []
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_a_pasted_message_leads_to_its_explanation(address, open_page):
+    page = open_page(f"{address}/messages.html")
+    field, shown = page.get_by_label("Paste a message"), page.locator(".all-messages h3:visible")
+    field.fill("data/emails.csv, line 17: has 5 fields, but the file has 4 columns.")
+    expect(shown).to_have_count(1)
+    expect(shown).to_contain_text("fields, but the file has … columns")
+    assert_accessible(page)
+    field.fill("")
+    expect(page.locator(".all-messages h2:visible").first).to_be_visible()
+    expect(shown).not_to_have_count(1)

@@ -56,12 +56,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
-    """The contents of the page of all messages are its groups; in tables of messages (style.css), these may be long."""
+    """Pages of messages are marked for messages.js and style.css; the contents of the one of all are its groups only."""
     if page.file.src_uri == "messages.md":
         for title in page.toc:
             for group in title.children:
                 group.children.clear()
-    return f'<div class="of-messages">{html}</div>' if page.file.src_uri == "troubleshooting.md" else html
+    kind = {"messages.md": "all-messages", "troubleshooting.md": "of-messages"}.get(page.file.src_uri)
+    return f'<div class="{kind}">{html}</div>' if kind else html
 
 
 def on_post_page(output: str, page: Any, config: Any) -> str:

@@ -8,8 +8,8 @@ from explanations import Row
 
 INTRODUCTION = """# Messages
 
-Every error and warning of `phf`, with its reason and what to do. Put a few words of yours into the search field of the site,
-or into the search of your browser. `…` stands for what differs from case to case: names, numbers, or the message of a library.
+Every error and warning of `phf`, with its reason and what to do. On the site, paste yours into the field below; elsewhere,
+search for a few words of it. `…` stands for what differs from case to case: names, numbers, or the message of a library.
 They are grouped as in [troubleshooting](troubleshooting.md), which has the same reasons in short tables, and says how to read
 a message. This page is generated from the source (`python docs/site/generate.py`).
 """

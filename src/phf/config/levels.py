@@ -58,7 +58,7 @@ def prefix_of(request: str, levels: Levels) -> str:
         if name not in levels:
             raise LevelError(f"there is no preference {short(repr(name))}. {_known(levels)} {WRITTEN}")
         if name in seen:
-            raise LevelError(f"{name or 'the level'} is named twice")
+            raise LevelError(f"{name or 'the level'} is named twice; give it once")
         seen.add(name)
         chosen[name] = _token(level, name, levels[name])
     return "".join(chosen.values())
