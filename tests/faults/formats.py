@@ -200,16 +200,23 @@ def configuration() -> dict[str, Any]:
     return values
 
 
-def prepare_run(folder: Path) -> None:
+def short_configuration() -> dict[str, Any]:
+    """Less of it, where reading it is most of a case."""
+    values = json.loads(json.dumps(configuration()))
+    del values["redteam"], values["generation"]["metrics_configs"]
+    return dict(values)
+
+
+def prepare_run(folder: Path, config: dict[str, Any] | None = None) -> None:
     (folder / "samples").mkdir(exist_ok=True)
     (folder / "metrics.jsonl").write_bytes(lines(LINE, {**LINE, "step": 20}))
     (folder / "samples" / "unconditional.jsonl").write_bytes(lines(SAMPLE, {**SAMPLE, "step": 20}))
     (folder / "provenance.json").write_text(json.dumps(PROVENANCE))
-    (folder / "config.yaml").write_text(yaml.safe_dump(configuration()))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config or configuration()))
 
 
-def write_run(folder: Path, rng: random.Random) -> None:
-    prepare_run(folder)
+def write_run(folder: Path, rng: random.Random, config: dict[str, Any] | None = None) -> None:
+    prepare_run(folder, config)
     kind = rng.randrange(4)
     if kind == 0:
         (folder / "metrics.jsonl").write_bytes(mutated_lines([LINE, {**LINE, "step": 20}], rng))
@@ -218,7 +225,7 @@ def write_run(folder: Path, rng: random.Random) -> None:
     elif kind == 2:
         (folder / "provenance.json").write_bytes(mutated_json(PROVENANCE, rng))
     else:
-        (folder / "config.yaml").write_bytes(mutated_yaml(configuration(), rng))
+        (folder / "config.yaml").write_bytes(mutated_yaml(config or configuration(), rng))
 
 
 def read_run_folder(folder: Path) -> None:

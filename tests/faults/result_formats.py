@@ -13,6 +13,7 @@ from tests.faults.formats import (
     one_file,
     one_file_of_lines,
     prepare_run,
+    short_configuration,
     write_run,
 )
 from tests.faults.mutation import mutated_json
@@ -103,7 +104,7 @@ class Letters(Scorer):
 def prepare_runs(folder: Path) -> None:
     for name in ("a", "b"):
         (folder / name).mkdir(exist_ok=True)
-        prepare_run(folder / name)
+        prepare_run(folder / name, short_configuration())
     (folder / "b" / "provenance.json").write_text(json.dumps({**PROVENANCE, "method": "conditional"}))
 
 
@@ -208,7 +209,12 @@ def read_models(folder: Path) -> None:
 
 
 RESULT_FORMATS = (
-    Format("two run folders, made into a page", prepare_runs, lambda f, rng: write_run(f / "a", rng), make_page),
+    Format(
+        "two run folders, made into a page",
+        prepare_runs,
+        lambda folder, rng: write_run(folder / "a", rng, short_configuration()),
+        make_page,
+    ),
     Format(
         "the record of a round of a refresh, made into a page",
         **one_file("round.json", {"round": 1, "numbers": NUMBERS, "samples": COUNTS, "training": FACTS}),

@@ -189,7 +189,10 @@ def test_annotation(program, tmp_path, counts):
 
     phases = {"scoring": "out/job.json", "scoring the rest": "out/shard-*", "ending": "out/manifest.json"}
     kills, when = killed(Job(arguments, result, phases), num_cases(40, 2), tmp_path, random.Random(0))
-    counts["`phf annotate`, killed once or twice while it ran, then run again"] = (kills, f"all files identical; {when}")
+    counts["`phf annotate`, killed once or twice while it ran, then run again"] = (
+        kills,
+        f"all files identical; {when}",
+    )
 
 
 def test_training(program, tmp_path, counts):

@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import math
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -31,6 +32,23 @@ def render(template: Traversable, styles: Sequence[str] = (), scripts: Sequence[
             script runs in the page, whatever else it contains: its policy names the hash of each.
         values: what the template uses.
     """
+    code = [_file_of_this_folder(name) for name in scripts]
+    return _compiled(template.read_text(encoding="utf-8")).render(
+        style="".join(_file_of_this_folder(name) for name in ("style.css", "charts.css", *styles)),
+        scripts=code,
+        policy=_policy(code),
+        **values,
+    )
+
+
+@cache
+def _compiled(template: str) -> Any:
+    """Once: compiling takes longer than making a small page."""
+    return _environment().from_string(template)
+
+
+@cache
+def _environment() -> Any:
     from jinja2 import Environment, FunctionLoader
 
     environment = Environment(
@@ -40,13 +58,7 @@ def render(template: Traversable, styles: Sequence[str] = (), scripts: Sequence[
     environment.filters["visible"] = visible_text
     environment.filters["plain"] = plain
     environment.filters["svg"] = draw  # escapes what it is given
-    code = [_file_of_this_folder(name) for name in scripts]
-    return environment.from_string(template.read_text(encoding="utf-8")).render(
-        style="".join(_file_of_this_folder(name) for name in ("style.css", "charts.css", *styles)),
-        scripts=code,
-        policy=_policy(code),
-        **values,
-    )
+    return environment
 
 
 def _policy(scripts: Sequence[str]) -> str:
