@@ -21,9 +21,7 @@ SHORT = {
     "an override": 10,
     "a run folder, read for a report": 6,
     "evaluation.json": 8,
-    "two run folders, made into a page": 4,
-    "the record of a round of a refresh, made into a page": 10,
-    "the held-out scores of a study": 15,
+    "two run folders, made into a page": 10,
 }
 """Format -> number of cases of the short form, where one takes longer; 40 of the others."""
 ALL = (*FORMATS, *RESULT_FORMATS, *TABLE_FORMATS)
