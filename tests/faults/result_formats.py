@@ -123,7 +123,7 @@ def refuse_scripts(page: Path) -> None:
 
 
 def make_refresh_page(folder: Path) -> None:
-    record = read_record(folder)
+    record = read_record(folder, 1)
     assert record is not None
     answer = Answer("n", "r", "unconditional", RefreshSettings(), [START, record], None, folder)
     write_answer(answer, folder)

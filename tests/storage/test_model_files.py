@@ -71,3 +71,15 @@ def test_settings_that_are_not_a_mapping_are_one_error(content, folder):
 
 def test_implementations_of_transformers_are_not_code_of_a_hub():
     assert not [*named_code({"attn_implementation": "sdpa", "_attn_implementation": None, "a": "b/c", "x": ["d/e"]})]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"n_layer": 1001}, {"text_config": {"num_hidden_layers": 1e30}}, {"num_labels": 10**9}]
+)
+def test_more_than_can_be_built_is_refused_before_it_is(settings, folder):
+    (folder / "config.json").write_text(json.dumps({"model_type": "gpt2", **settings}))
+    with pytest.raises(ConfigError, match=r"^KEY: '(n_layer|num_hidden_layers|num_labels)' is .*config\.json") as error:
+        check_model_files(folder, "KEY")
+    assert "at most" in str(error.value)
+    (folder / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_layer": 1000, "layers": True}))
+    check_model_files(folder, "KEY")

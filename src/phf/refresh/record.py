@@ -1,8 +1,9 @@
 """round.json: what a finished round made, from which the refresh continues and the answer is written."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from phf.errors import OutputError
@@ -26,7 +27,7 @@ class SampleCounts(TypedDict):
     """The scorer's reasons -> number of segments."""
     cut_off: Count
     """Samples that the model did not end itself."""
-    score: list[Number | None]
+    score: Annotated[list[Number | None], Field(min_length=3, max_length=3)]
     """Mean over the scored samples of the mean score of their segments, with its 95% interval."""
 
 
@@ -64,10 +65,17 @@ class RoundRecord(TypedDict):
     training: TrainingFacts | None
 
 
-def read_record(folder: Path) -> RoundRecord | None:
+def read_record(folder: Path, number: int) -> RoundRecord | None:
     """The record of a round that has finished; None of one that has not. Raises `OutputError` for one that is damaged."""
     path = folder / ROUND
-    return read_json_as(RoundRecord, path, OutputError, ADVICE) if path.is_file() else None
+    if not path.is_file():
+        return None
+    record: RoundRecord = read_json_as(RoundRecord, path, OutputError, ADVICE)
+    if record["round"] != number:
+        raise OutputError(f"{path}: 'round' is {record['round']}; {number} was expected. {ADVICE}")
+    if number and (record["samples"] is None or record["training"] is None):
+        raise OutputError(f"{path}: 'samples' or 'training' is null, which only those of the start are. {ADVICE}")
+    return record
 
 
 def write_record(folder: Path, record: RoundRecord) -> None:

@@ -78,7 +78,7 @@ def tokens_per_step(start: Start, settings: RefreshSettings, output: Path) -> in
 def measured_start(job: Job) -> RoundRecord:
     """Round 0: the start as it is measured by the same means as what becomes of it."""
     folder = job.folder(0)
-    if (finished := read_record(folder)) is not None:
+    if (finished := read_record(folder, 0)) is not None:
         return finished
     job.callbacks.doing(job.name(0), "measuring the model of the run")
     model = opened(job.model(0), job.name(0), job.start, folder / "evaluation", job.callbacks.announce)
@@ -95,7 +95,7 @@ def measured_start(job: Job) -> RoundRecord:
 def finished_round(job: Job, number: int, before: RoundRecord) -> RoundRecord:
     """The record of a round, which is made now as far as it is missing. `before`: that of the round before."""
     folder, name = job.folder(number), job.name(number)
-    if (finished := read_record(folder)) is not None:
+    if (finished := read_record(folder, number)) is not None:
         return finished
     samples, training = _prepared(job, number, before)
     _trained(job, number, training)

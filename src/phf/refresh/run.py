@@ -33,7 +33,8 @@ from phf.runs.layout import MODEL, SAMPLES
 from phf.runs.writer import RunWriter
 from phf.scorers import build_scorer
 from phf.storage.files import LOCK, is_unused, only_job, write_json_atomic, write_text_atomic, writing
-from phf.storage.reading import read_json_as
+from phf.storage.reading import read_json_as, read_json_lines_as
+from phf.storage.shapes import Sample
 from phf.training.sources import describe_sources
 
 JOB, START = "job.json", "start.yaml"
@@ -119,7 +120,8 @@ def keep(job: Job, answer: Answer) -> None:
     for number in shown:
         evaluation = job.folder(number) / "evaluation"
         for path in sorted((evaluation / SAMPLES).glob("*.jsonl")):
-            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            advice = f"Delete {evaluation.parent} to repeat the round."
+            lines = [line for _, line in read_json_lines_as(Sample, path, OutputError, advice)]
             writer.write_samples(path.stem, number, ({k: v for k, v in line.items() if k != "step"} for line in lines))
     facts = {
         "method": method,

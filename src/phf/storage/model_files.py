@@ -1,5 +1,6 @@
 """The files of a model folder, before transformers opens them: regular files, and none that names code of others to be run."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,14 @@ MAX_CONFIG_BYTES = 20_000_000
 SETTINGS = ("config.json", "generation_config.json", "tokenizer_config.json", "adapter_config.json")
 IMPLEMENTATIONS = ("attn_implementation", "experts_implementation", "attn_implementation_internal", "custom_generate")
 """Keys, without a leading underscore, whose value names an implementation; with a slash it is code of a repository."""
+
+MOST = (
+    (re.compile(r"layers?$|^depths?$"), 1_000),
+    (re.compile(r"^(n|num)_(\w+_)?(blocks?|experts|codebooks|quantizers|stages|groups)$"), 10_000),
+    (re.compile(r"^num_labels$"), 100_000),
+)
+"""Keys of a configuration that say how many of something are built, one by one, and the most that are: 1,000 layers take
+several seconds, without their weights."""
 
 
 def check_model_files(folder: Path, key: str) -> None:
@@ -41,6 +50,11 @@ def check_settings(path: Path, key: str) -> None:
         raise ConfigError(f"{key}: {error} Restore it, or choose another folder.") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{key}: {path} is not a JSON mapping. Restore it, or choose another folder.")
+    for name, number, most in _too_many(values) if path.name == "config.json" else ():
+        raise ConfigError(
+            f"{key}: '{visible(name, 80)}' is {number:.6g} in {path}, which may be at most {most:,}. Restore it, or choose "
+            "another folder."
+        )
     for name, value in named_code(values):
         raise ConfigError(
             f"{key}: '{name}' is '{visible(value, 80)}' in {path}: code from the Hub is never run. Remove that key."
@@ -60,6 +74,20 @@ def named_code(settings: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(settings, list):
         for value in settings:
             yield from named_code(value)
+
+
+def _too_many(settings: Any) -> Iterator[tuple[str, int | float, int]]:
+    """(key, value, most) of each number, at any depth, of things that would take too long to build."""
+    if isinstance(settings, dict):
+        for key, value in settings.items():
+            most = next((most for names, most in MOST if names.search(key)), None)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if most is not None and is_number and value > most:
+                yield key, value, most
+            yield from _too_many(value)
+    elif isinstance(settings, list):
+        for value in settings:
+            yield from _too_many(value)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -132,20 +132,32 @@ def load_model(
         )
     if (Path(name) / "adapter_config.json").is_file():
         raise ConfigError(_adapter(key, name))
-    model, info = read_pretrained(
-        auto_class.from_pretrained,
-        name,
-        key,
-        advice=advice,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # otherwise the names appear only in a log
-        **settings,
-    )
-    if getattr(model, "_hf_peft_config_loaded", False):
-        raise ConfigError(_adapter(key, name))
-    _check_weights(model, info, name, key, missing_advice, has_new_head, may_leave_out)
-    if "device_map" not in settings:
+
+    def read(**more: Any) -> Any:
+        model, info = read_pretrained(
+            auto_class.from_pretrained,
+            name,
+            key,
+            advice=advice,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # otherwise the names appear only in a log
+            **settings,
+            **more,
+        )
+        if getattr(model, "_hf_peft_config_loaded", False):
+            raise ConfigError(_adapter(key, name))
+        unused = _check_weights(model, info, name, key, missing_advice, has_new_head, may_leave_out)
+        return model, unused
+
+    if "device_map" in settings:
+        model, unused = read()
+    else:
+        read(device_map="meta")  # weights of other shapes are refused before they take memory
+        model, unused = read()
         check_finite(model, f"{key}: the weights in '{name}'")
+    if unused:
+        named = _and_more([visible(weight) for weight in unused])
+        logger.warning("%s: %s in '%s', but not in %s: left out.", key, named, visible(name), type(model).__name__)
     return model
 
 
@@ -157,8 +169,11 @@ def _check_weights(
     missing_advice: str,
     has_new_head: bool,
     may_leave_out: bool,
-) -> None:
-    """`info`: `missing_keys`, `unexpected_keys` and `mismatched_keys` of `from_pretrained(output_loading_info=True)`."""
+) -> list[str]:
+    """The weights that the model has no place for, and that may be left out.
+
+    `info`: `missing_keys`, `unexpected_keys` and `mismatched_keys` of `from_pretrained(output_loading_info=True)`.
+    """
     base = f"{model.base_model_prefix}."
     is_wrapped = model.base_model is not model
 
@@ -213,10 +228,7 @@ def _check_weights(
             f"{key}: {_and_more(left_out)} in '{name}', but not in the model that its configuration describes, which "
             "would be cut. Repair its config.json."
         )
-    unused = [weight for weight in unused if weight != RELEASED_WEIGHT and not weight.endswith(OLD_BUFFERS)]
-    if unused:
-        named = _and_more([visible(weight) for weight in unused])
-        logger.warning("%s: %s in '%s', but not in %s: left out.", key, named, visible(name), type(model).__name__)
+    return [weight for weight in unused if weight != RELEASED_WEIGHT and not weight.endswith(OLD_BUFFERS)]
 
 
 @torch.no_grad()

@@ -121,19 +121,23 @@ def measured_model(job: Job, folder: StudyFolder) -> Any:
     return (
         _read(output / JOB).get("model")
         if job.command == REDTEAM
-        else _read(output / EVALUATION).get("job", {}).get("model")
+        else _mapping(_read(output / EVALUATION).get("job")).get("model")
     )
 
 
 def _measured(output: Path) -> set[str]:
     """The finished parts of an evaluation."""
-    return set(_read(output / EVALUATION).get("parts", ()))
+    return set(_mapping(_read(output / EVALUATION).get("parts")))
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> dict[str, Any]:
     """The mapping in a JSON file; empty for what cannot be read."""
     try:
         value = parse_json(path.read_bytes(), str(path))
     except (CorpusError, OSError):
         return {}
+    return _mapping(value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
