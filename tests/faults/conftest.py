@@ -18,10 +18,17 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.faults)
 
 
+class Counts(dict[str, tuple[int, str]]):
+    """What was done -> (number of cases, what came of them). In the full form a row is written as soon as it is counted, so that
+    it is not lost to a test that fails, or crashes the process, later."""
+
+    def __setitem__(self, what: str, row: tuple[int, str]) -> None:
+        super().__setitem__(what, row)
+        if FULL:
+            write_counts({what: row})
+
+
 @pytest.fixture(scope="session")
 def counts():
-    """What was done -> (number of cases, what came of them). Written into docs/reliability.md by the full form."""
-    counted: dict[str, tuple[int, str]] = {}
-    yield counted
-    if FULL:
-        write_counts(counted)
+    """For the table in docs/reliability.md."""
+    return Counts()
