@@ -19,8 +19,8 @@ def pytest_collection_modifyitems(items):
 
 
 class Counts(dict[str, tuple[int, str]]):
-    """What was done -> (number of cases, what came of them). In the full form a row is written as soon as it is counted, so that
-    it is not lost to a test that fails, or crashes the process, later."""
+    """What was done -> (number of cases, what came of them). In the full form each row is written at once, so that it
+    is not lost to a test that fails, or crashes the process, later."""
 
     def __setitem__(self, what: str, row: tuple[int, str]) -> None:
         super().__setitem__(what, row)
