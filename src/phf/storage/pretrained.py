@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,21 +134,14 @@ def load_model(
     if (Path(name) / "adapter_config.json").is_file():
         raise ConfigError(_adapter(key, name))
 
+    # with mismatched sizes, since otherwise the names appear only in a log
+    load = partial(auto_class.from_pretrained, output_loading_info=True, ignore_mismatched_sizes=True)
+
     def read(**more: Any) -> Any:
-        model, info = read_pretrained(
-            auto_class.from_pretrained,
-            name,
-            key,
-            advice=advice,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # otherwise the names appear only in a log
-            **settings,
-            **more,
-        )
+        model, info = read_pretrained(load, name, key, advice=advice, **settings, **more)
         if getattr(model, "_hf_peft_config_loaded", False):
             raise ConfigError(_adapter(key, name))
-        unused = _check_weights(model, info, name, key, missing_advice, has_new_head, may_leave_out)
-        return model, unused
+        return model, _check_weights(model, info, name, key, missing_advice, has_new_head, may_leave_out)
 
     if "device_map" in settings:
         model, unused = read()
@@ -162,15 +156,9 @@ def load_model(
 
 
 def _check_weights(
-    model: Any,
-    info: dict[str, Any],
-    name: str,
-    key: str,
-    missing_advice: str,
-    has_new_head: bool,
-    may_leave_out: bool,
+    model: Any, info: dict[str, Any], name: str, key: str, missing_advice: str, has_new_head: bool, may_leave_out: bool
 ) -> list[str]:
-    """The weights that the model has no place for, and that may be left out.
+    """The weights left out because the model has no place for them.
 
     `info`: `missing_keys`, `unexpected_keys` and `mismatched_keys` of `from_pretrained(output_loading_info=True)`.
     """
