@@ -87,11 +87,11 @@ class Job:
 
     def phase(self, folder: Path, since: float) -> str:
         """What it does, by what it has written since a time."""
-        found = "starting"
+        latest = "starting"
         for phase, pattern in self.phases.items():
             if any(is_newer(path, since) for path in folder.glob(pattern)):
-                found = phase
-        return found
+                latest = phase
+        return latest
 
 
 def is_newer(path: Path, since: float) -> bool:
