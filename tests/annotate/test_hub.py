@@ -13,8 +13,8 @@ from phf.annotate import hub
 from phf.annotate.hub import dataset_card, push_dataset
 from phf.annotate.runner import annotate
 from phf.cli.app import app
-from phf.errors import ConfigError, CorpusError, OutputError
-from phf.storage.hub_upload import hub_errors
+from phf.errors import ConfigError, CorpusError, OutputError, SecretError
+from phf.storage.hub_upload import check_repository, hub_errors
 
 TOKEN = "hf_a_secret_that_is_never_shown"
 
@@ -197,6 +197,12 @@ def test_the_real_client_refuses_a_wrong_name_before_any_request(dataset, monkey
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with pytest.raises(ConfigError, match=r"--push-to-hub a/b/c: is not the name of a repository"):
         push_dataset(dataset, "a/b/c")
+
+
+def test_a_name_with_a_password_in_it_is_not_shown():
+    with pytest.raises(SecretError, match=r"^training\.hub_model_id is not the name of a repository") as caught:
+        check_repository("user:" + "hunter2@example.org", "training.hub_model_id")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_page_of_html_with_status_200_is_one_line(dataset, monkeypatch):

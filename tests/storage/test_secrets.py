@@ -5,7 +5,14 @@ import re
 import pytest
 
 from phf.errors import ConfigError, SecretError
-from phf.storage.secrets import is_name_of_variable, is_secret, redacted, refuse_secrets, without_parts
+from phf.storage.secrets import (
+    is_name_of_variable,
+    is_secret,
+    redacted,
+    refuse_secrets,
+    refuse_secrets_of_command,
+    without_parts,
+)
 
 SECRETS = [
     "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEfGh",
@@ -119,3 +126,33 @@ def test_parts_of_a_secret_are_not_shown_either():
 def test_an_argument_of_a_command_is_named_by_its_place():
     with pytest.raises(SecretError, match=r"^phf annotate: 'argument 2' holds a user name or password"):
         refuse_secrets(["corpus", "https://user:" + "hunter2@example.org/data"], "phf annotate")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["env", f"HF_TOKEN={SECRETS[0]}"],
+        ["srun", f"--export=ALL,WANDB_API_KEY={'0123abcd' * 5}", "--gpus", "1"],
+        ["sh", "-c", f'HF_TOKEN={SECRETS[0]} exec "$@"', "-"],
+        ["submit", "--password", "hunter2"],
+        ["submit", "--url", "https://user:" + "hunter2@example.org/"],
+    ],
+)
+def test_a_secret_among_the_words_of_a_command_is_refused(command):
+    with pytest.raises(SecretError, match=r"^--launcher: ") as error:
+        refuse_secrets_of_command(command, "--launcher")
+    assert not any(secret in str(error.value) for secret in (SECRETS[0], "hunter2", "0123abcd"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["srun", "--gpus", "1", "--export=ALL,OMP_NUM_THREADS=1"],
+        ["sh", "-c", 'HF_TOKEN=$(cat token) exec "$@"', "-"],
+        ["env", "CUDA_VISIBLE_DEVICES=0", "nice", "-n", "10"],
+        ["docker", "run", "-e", "HF_TOKEN", "image:1@sha256:0123456789abcdef0123456789abcdef"],
+    ],
+)
+def test_words_of_a_command_that_are_no_secrets_are_accepted(command):
+    refuse_secrets_of_command(command, "--launcher")

@@ -10,6 +10,7 @@ import typer
 from phf.cli.for_scripts import MISSING_RUNS, answer
 from phf.cli.terminal import say, say_next
 from phf.errors import ConfigError
+from phf.storage.secrets import refuse_secrets_of_command
 
 if TYPE_CHECKING:
     from phf.study.plan import StudyRun
@@ -24,11 +25,14 @@ Launcher = Annotated[
 
 
 def words_of(launcher: str | None) -> list[str]:
-    """The words of --launcher. Raises `ConfigError` for one that a shell would not accept."""
+    """The words of --launcher. Raises `ConfigError` for one that a shell would not accept, or that holds a secret."""
+    refuse_secrets_of_command((launcher or "").split(), "--launcher")  # before an error shows it
     try:
-        return shlex.split(launcher or "")
+        words = shlex.split(launcher or "")
     except ValueError as error:
         raise ConfigError(f"--launcher {launcher}: {error}.") from None
+    refuse_secrets_of_command(words, "--launcher")
+    return words
 
 
 def places_for(words: Sequence[str], processes: int | None) -> "Callable[[Sequence[StudyRun]], list[dict[str, str]]]":

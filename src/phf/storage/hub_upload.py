@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
 
-from phf.errors import ConfigError, OutputError
+from phf.errors import ConfigError, OutputError, SecretError
 from phf.storage.hub import NOT_OF_THE_HUB
+from phf.storage.secrets import ADVICE, has_login
 
 TOKEN = "HF_TOKEN"
 PUSH_TO_HUB = "--push-to-hub"
@@ -24,9 +25,15 @@ def write_token(option: str = PUSH_TO_HUB) -> str:
 
 
 def check_repository(repo_id: str, option: str = PUSH_TO_HUB) -> None:
-    """Raises `ConfigError` if `repo_id` cannot be the name of a repository. The Hub is not asked."""
+    """Raises `ConfigError` if `repo_id` cannot be the name of a repository; one that has a password in it is not shown.
+    The Hub is not asked."""
     from huggingface_hub.utils import validate_repo_id
 
+    if has_login(repo_id):
+        raise SecretError(
+            f"{option} is not the name of a repository, and holds a user name and password; {ADVICE} "
+            "The name of a repository is OWNER/NAME."
+        )
     with hub_errors(repo_id, "", option):
         validate_repo_id(repo_id)
 

@@ -5,8 +5,8 @@ hashes, revisions, paths and texts are none of these.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
 from typing import Any
 
 from phf.errors import SecretError
@@ -48,8 +48,12 @@ _NAMES = re.compile(
 """Keys that hold a secret, and nothing else."""
 _TOKEN = re.compile(r"(?:^|[._-])token$", re.IGNORECASE)
 """Keys that may hold a secret, or a token of a text."""
+_ASSIGNMENT = re.compile(r"([\w.-]+)=(?=([^\s,;]+))")
+"""Name and value, of which several may be in one word: --export=ALL,HF_TOKEN=..."""
 _OPAQUE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_.-]{16,}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LOGIN = re.compile(r"[^\s/:@]+:[^\s:@]+@")
+"""User name and password, as before the host of an address without a scheme."""
 KEY_PREFIXES = ("hf_", "sk_", "gsk_", "nvapi_", "xai_")
 """Keys of providers that could be names of environment variables begin like this; those with other characters cannot be."""
 PART_CHARS = 8
@@ -63,6 +67,11 @@ def is_secret(text: str) -> bool:
     if len(text.split()) > 1:
         return _IN_TEXT.search(text) is not None
     return (_SHAPES.search(text) or _IN_URL.search(text) or _IN_TEXT.search(text)) is not None
+
+
+def has_login(text: str) -> bool:
+    """Whether a text has, like user:password@host, a password in it: only for what cannot hold both signs, such as a name."""
+    return _LOGIN.search(text) is not None
 
 
 def redacted(text: str) -> str:
@@ -96,6 +105,16 @@ def refuse_secrets(values: Any, where: str) -> None:
     """Raises `SecretError`, which names the key and does not show its value, for the first secret among plain values."""
     for key, problem in _problems(values, "", ""):
         raise SecretError(f"{where}: {key}{problem}; {ADVICE}")
+
+
+def refuse_secrets_of_command(words: Sequence[str], where: str) -> None:
+    """As `refuse_secrets`, for the words of a command: also a variable (HF_TOKEN=...) or option (--password ...) that is
+    called after a secret. A value that begins with $ is one that a shell reads from elsewhere."""
+    options = [(word, value) for word, value in pairwise(words) if word.startswith("-") and not value.startswith("-")]
+    for name, value in [*options, *(pair for word in words for pair in _ASSIGNMENT.findall(word))]:
+        if not value.startswith("$"):
+            refuse_secrets({name.lstrip("-"): value}, where)
+    refuse_secrets([part for word in words for part in word.split()], where)
 
 
 def _problems(value: Any, path: str, key: str) -> Iterator[tuple[str, str]]:
