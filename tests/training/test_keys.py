@@ -71,6 +71,18 @@ def test_a_key_that_states_the_actual_behaviour_causes_no_warning(key):
         ({"adam_beta2": 1.0}, r"adam_beta2 is 1\.0: it must be at least 0 and below 1"),
         ({"save_total_limit": 0}, "save_total_limit is 0: it must be at least 1"),
         ({"dataloader_num_workers": -1}, "dataloader_num_workers is -1"),
+        ({"dataloader_num_workers": 2**31}, "dataloader_num_workers is 2147483648: it must be at most 1024"),
+        ({"dataloader_prefetch_factor": 2**31, "dataloader_num_workers": 1}, "prefetch_factor is .* at most 65536"),
+        ({"dataloader_multiprocessing_context": "foo"}, r"context is 'foo': it must be one of .*spawn"),
+        ({"dataloader_multiprocessing_context": "spawn", "dataloader_num_workers": 0}, "has no use without processes"),
+        ({"gradient_checkpointing_kwargs": "foo"}, r"gradient_checkpointing_kwargs is 'foo': it must be a mapping"),
+        ({"activation_checkpointing_kwargs": "[1]"}, r"activation_checkpointing_kwargs is \[1\]: it must be a mapping"),
+        ({"activation_checkpointing_kwargs": {"a": 1}}, r"has no argument 'a'\. Known: use_reentrant"),
+        ({"activation_checkpointing_kwargs": {"use_reentrant": 1}}, "use_reentrant is 1: it must be true or false"),
+        ({"lr_scheduler_kwargs": "foo"}, r"training\.lr_scheduler_kwargs is 'foo': it must be a mapping"),
+        ({"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"num_cycles": "x"}}, "transformers rejects this"),
+        ({"optim_args": "foo"}, r"training\.optim_args is 'foo': it must be NAME=VALUE"),
+        ({"optim_args": "a=1,b=2=3"}, r"training\.optim_args is 'a=1,b=2=3': it must be NAME=VALUE"),
         ({"log_level": "loud"}, "log_level is 'loud': it must be one of debug"),
         ({"fp16": "perhaps"}, r"training\.fp16 is 'perhaps'"),
         ({"save_strategy": "never"}, r"training\.save_strategy: transformers rejects this: never is not a valid"),
@@ -96,6 +108,22 @@ def test_a_bad_key_or_value_is_refused_by_name(settings, message):
         arguments(**settings)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"activation_checkpointing_kwargs": {"use_reentrant": False, "determinism_check": "none"}},
+        {"activation_checkpointing_kwargs": '{"use_reentrant": true}'},
+        {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": '{"num_cycles": 0.4}'},
+        {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {}},
+        {"optim_args": "beta1=0.9, beta2=0.95"},
+        {"optim_args": ""},
+        {"dataloader_num_workers": 2, "dataloader_multiprocessing_context": "spawn"},
+    ],
+)
+def test_arguments_that_are_passed_on_are_accepted(settings):
+    assert arguments(**settings)[2] == []
 
 
 @pytest.mark.parametrize("tracker", sorted(keys.TRACKERS))

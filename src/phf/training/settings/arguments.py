@@ -150,6 +150,11 @@ def training_arguments(
         "disable_tqdm": True,
         "logging_nan_inf_filter": False,  # it would log the mean of earlier losses, or 0.0, for one that is not finite
     }
+    if settings.get("dataloader_multiprocessing_context") and settings.get("dataloader_num_workers", 1) == 0:
+        raise ConfigError(
+            "training.dataloader_multiprocessing_context has no use without processes that load data: set "
+            "training.dataloader_num_workers to at least 1, or leave it out."
+        )
     check_launcher()
     if settings.get("ddp_backend") != "gloo":
         check_devices(0 if settings.get("use_cpu") else torch.accelerator.device_count())
@@ -192,7 +197,16 @@ def training_arguments(
         return arguments, arithmetic, warnings
     except ConfigError:
         raise
-    except (ValueError, TypeError, ImportError, RuntimeError, AttributeError, LookupError, OSError) as error:
+    except (
+        ValueError,
+        TypeError,
+        ImportError,
+        RuntimeError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        OSError,
+    ) as error:
         reason = first_sentence(error)
         blamed = [key for key, value in extra.items() if key in reason or (isinstance(value, str) and value in reason)]
         where = f"training.{blamed[0]}" if len(blamed) == 1 else "training"
@@ -207,10 +221,13 @@ def _check_optimizer(arguments: TrainingArguments) -> None:
         Trainer.get_optimizer_cls_and_kwargs(arguments)
     elif importlib.util.find_spec(package.replace("-", "_")) is None:
         raise ConfigError(f"training.optim is '{arguments.optim}', whose package is missing: pip install {package}")
-    get_scheduler(
+    schedule = get_scheduler(
         arguments.lr_scheduler_type,
         torch.optim.SGD([parameter], lr=1.0),
         num_warmup_steps=arguments.get_warmup_steps(arguments.max_steps),
         num_training_steps=arguments.max_steps,
         scheduler_specific_kwargs=arguments.lr_scheduler_kwargs,
     )
+    for step in (arguments.max_steps // 2, arguments.max_steps):  # a wrong argument is used only after the warm-up
+        for multiplier in getattr(schedule, "lr_lambdas", ()):
+            multiplier(step)

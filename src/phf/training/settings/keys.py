@@ -10,6 +10,7 @@ import importlib.util
 import math
 from collections.abc import Iterable
 from enum import Enum
+from multiprocessing import get_all_start_methods
 from typing import Any, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -19,6 +20,7 @@ from phf.config import TrainingConfig
 from phf.config.trainer import IGNORED
 from phf.errors import ConfigError
 from phf.storage.hub_upload import check_repository
+from phf.training.settings.keywords import KEYWORDS, check_keywords, check_optim_args
 from phf.training.settings.sharding import check_sharding
 
 SAME_AS_OURS: dict[str, Any] = {
@@ -71,11 +73,14 @@ AT_LEAST = {
     "neftune_noise_alpha": 0,
     "torch_empty_cache_steps": 1,
 }
+AT_MOST = {"dataloader_num_workers": 1024, "dataloader_prefetch_factor": 65_536}
+"""Numbers of processes that are started, and of batches that each prepares ahead: more would end in a lack of memory."""
 ABOVE_ZERO = ("logging_steps", "save_steps")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical", "passive")
 CHOICES = {
     "log_level": LOG_LEVELS,
     "log_level_replica": LOG_LEVELS,
+    "dataloader_multiprocessing_context": tuple(get_all_start_methods()),
     "ddp_backend": ("nccl", "gloo", "mpi", "xccl", "hccl", "cncl", "mccl", "ccl"),
 }
 HUB_STRATEGIES = ("end", "every_save", "all_checkpoints")
@@ -178,6 +183,12 @@ def _check_range(key: str, value: Any) -> None:
         return
     if key in AT_LEAST and value < AT_LEAST[key]:
         raise ConfigError(f"training.{key} is {value}: it must be at least {AT_LEAST[key]}.")
+    if key in AT_MOST and value > AT_MOST[key]:
+        raise ConfigError(f"training.{key} is {value}: it must be at most {AT_MOST[key]}.")
+    if key in KEYWORDS:
+        check_keywords(key, value)
+    if key == "optim_args":
+        check_optim_args(value)
     if key in CHOICES and value not in CHOICES[key]:
         raise ConfigError(f"training.{key} is '{value}': it must be one of {', '.join(CHOICES[key])}.")
     if key in SHARES and not 0 <= value < 1:
