@@ -1,5 +1,8 @@
 """Datasets of the Hub by name, and what is said of names that are nobody's."""
 
+import os
+import socket
+
 import pyarrow as pa
 import pytest
 from tests.corpus.corpora import ids, put, read
@@ -118,3 +121,16 @@ def test_the_name_of_a_missing_file_is_not_looked_up(tmp_path, monkeypatch):
         CorpusError, match=r"called 'emails\.jsonl', which is the name of a file and not of a dataset of the Hub\.$"
     ):
         parse_hub_name("emails.jsonl")
+
+
+@pytest.mark.parametrize("kind", ["pipe.jsonl", "socket.jsonl", "loop.jsonl", "broken.jsonl", "/dev/null", "pipe"])
+def test_what_is_neither_file_nor_folder_is_said_to_be_so(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket.jsonl")
+        os.mkfifo("pipe.jsonl")
+        os.mkfifo("pipe")
+        os.symlink("loop.jsonl", "loop.jsonl")
+        os.symlink("nowhere.jsonl", "broken.jsonl")
+        with pytest.raises(CorpusError, match=rf"^{kind}: is neither a file nor a folder, but a pipe"):
+            parse_hub_name(kind)

@@ -33,9 +33,14 @@ class HubName(NamedTuple):
 def parse_hub_name(source: str) -> HubName:
     """The parts of the name of a Hub dataset; the split is `train` unless named.
 
-    Raises `CorpusError` for an invalid name, and for one that is more likely a missing file or folder; the message lists
-    similar names.
+    Raises `CorpusError` for an invalid name, for what is here but neither file nor folder, and for a name that is more likely
+    a missing file or folder; the message lists similar names.
     """
+    if os.path.lexists(source) and not os.path.isfile(source) and not os.path.isdir(source):
+        raise CorpusError(
+            f"{source}: is neither a file nor a folder, but a pipe, a socket, a device or a link that leads nowhere. A corpus "
+            "is read more than once: write it into a file."
+        )
     match = _NAME.fullmatch(source)
     if match is None:
         raise CorpusError(f"There is no file, folder or glob here called '{source}'{_nearby(source)}.")
