@@ -5,9 +5,11 @@ import time
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from phf.config import Config, dump_config, load_config, parse_config, shipped_files
 from phf.config.files import SHIPPED
+from phf.config.schema.model import TokenizerConfig
 from phf.errors import ConfigError
 from phf.study.schema import shipped_studies
 
@@ -283,3 +285,9 @@ def test_a_task_that_is_a_folder_or_a_silent_fifo_says_so(tmp_path):
     for name, message in (("folder.yml", "cannot be read: Is a directory"), ("fifo.yml", "contains no sections")):
         with pytest.raises(ConfigError, match=message):
             load_config(task=str(tmp_path / name), method="mle")
+
+
+@pytest.mark.parametrize("size", [299, 2**31])
+def test_a_vocabulary_that_cannot_be_trained_is_refused_before_the_corpus_is_read(size):
+    with pytest.raises(ValidationError, match=r"train_from_corpus\n.* or equal to"):
+        TokenizerConfig(train_from_corpus=size)

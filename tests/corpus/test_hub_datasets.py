@@ -124,7 +124,7 @@ def test_the_name_of_a_missing_file_is_not_looked_up(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["pipe.jsonl", "socket.jsonl", "loop.jsonl", "broken.jsonl", "/dev/null", "pipe"])
-def test_what_is_neither_file_nor_folder_is_said_to_be_so(kind, tmp_path, monkeypatch):
+def test_what_is_neither_file_nor_folder_is_named_as_such(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("socket.jsonl")

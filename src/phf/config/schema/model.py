@@ -12,8 +12,8 @@ class TokenizerConfig(Section):
 
     path_or_name: str | None = None
     """Folder or Hub name."""
-    train_from_corpus: int | None = Field(default=None, ge=300)
-    """Train a byte-level BPE of this vocabulary size on the corpus instead."""
+    train_from_corpus: int | None = Field(default=None, ge=300, le=4_000_000)
+    """Train a byte-level BPE of this vocabulary size on the corpus instead: memory is taken for the whole size at once."""
     max_train_chars: int | None = Field(default=50_000_000, ge=1)
     """Train it on about this many characters, of documents chosen by the hashes of their ids; on all of a smaller corpus.
     None: on all of any corpus."""
