@@ -1,6 +1,6 @@
 """What is shown of text that means to hide."""
 
-from phf.text import masked, visible, visible_text
+from phf.text import counted, masked, visible, visible_text
 
 
 def test_visible_shows_what_would_not_be_seen_and_cuts():
@@ -15,3 +15,8 @@ def test_messages_and_samples_keep_their_lines_and_backslashes():
 
 def test_every_letter_and_digit_is_masked():
     assert masked("Ana Müller, +49 (30) 1234\n") == "••• ••••••, +•• (••) ••••\n"
+
+
+def test_a_noun_agrees_with_its_count():
+    assert [counted(count, "segment") for count in (0, 1, 2000)] == ["0 segments", "1 segment", "2,000 segments"]
+    assert [counted(count, "has", "have") for count in (1, 2)] == ["1 has", "2 have"]

@@ -42,6 +42,11 @@ def table_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(escaped)} |"
 
 
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """`count` with its noun: "1 document", "2,000 documents"; `plural` where that is not the noun and an s."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def _escaped(character: str, keep: str) -> str:
     if character not in keep and (character == "\\" or unicodedata.category(character) in UNSEEN):
         return character.encode("unicode_escape").decode("ascii")

@@ -206,6 +206,15 @@ def test_a_mistake_is_one_message_and_status_2(arguments, message, corpus, tmp_p
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_the_score_of_a_file_s_name_says_how_to_score_the_file(tmp_path):
+    file = tmp_path / "a module.py"
+    file.write_text("x=1\n")
+    result = phf("score", str(file), "--scorer", "PEP8Scorer")
+    assert result.exit_code == 0
+    assert f"the score of its name; for that of its text: phf score - --scorer ... < '{file}'" in result.output
+    assert "is a file" not in phf("score", "x = 1\n" * 1000, "--scorer", "PEP8Scorer").output
+
+
 def test_a_text_that_looks_like_an_override_is_not_blamed():
     result = phf("score", "class_name=1", "--scorer", "{class_name: [}")
     assert result.exit_code == 2

@@ -49,7 +49,7 @@ def test_lone_surrogates_are_shown_and_written_as_replacement_characters(tmp_pat
 
 def test_numbers_by_hand_and_the_files(dataset):
     output = profile(dataset, "--percentile", 50, "--level", "document", "--threshold", 0.25)
-    assert "1 documents, 2 segments" in output
+    assert "1 document, 2 segments" in output
     assert "Characters are counted instead of tokens" in output
     row = next(line for line in output.splitlines() if line.startswith("at or below"))
     assert row.split()[3:] == ["100.00%", "50.00%", f"{5 / (5 + len(HOSTILE)):.2%}"]  # the average is 0.25
@@ -153,7 +153,7 @@ def test_backslashes_of_names_are_escaped_once(dataset):
 
 def test_documents_without_text_are_counted_whether_they_have_a_score_or_not(tmp_path):
     write_shard(tmp_path / "a.parquet", [AnnotatedDocument("a", [""], [0.0]), AnnotatedDocument("b", ["b"], [None])])
-    assert "1 have no score at all; 1 documents are empty" in profile(tmp_path)
+    assert "1 document has one, 1 has no score at all; 1 document is empty" in profile(tmp_path)
 
 
 def test_scores_that_differ_in_late_digits_have_distinct_bins(tmp_path):

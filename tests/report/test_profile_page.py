@@ -39,8 +39,8 @@ def test_the_numbers_are_on_the_page(tmp_path):
 def test_what_is_missing_is_said_first(tmp_path):
     rows = [*documents(), AnnotatedDocument("u", ["u"], [None]), AnnotatedDocument("e", [], []), documents()[0]]
     text = " ".join(page_of(tmp_path, rows)[1].text.split())
-    assert "1 segments are unscored, 1 documents have such a segment" in text
-    assert "documents are empty." in text
+    assert "1 segment is unscored, 1 document has such a segment" in text
+    assert "1 document is empty." in text
     assert "8 documents repeat an earlier one." in text
 
 

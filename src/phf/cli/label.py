@@ -9,6 +9,7 @@ import typer
 from phf.cli.for_scripts import answer
 from phf.cli.terminal import console, quiet, say, say_next, say_result
 from phf.errors import ConfigError, MissingExtraError
+from phf.text import counted
 
 if TYPE_CHECKING:
     from phf.labels.journal import Journal
@@ -63,7 +64,8 @@ def label(
     parsed = Scale.parse(scale)
     with working(console, "Choosing segments"):
         session = prepare_session(journal, dataset, annotator, kind, choose, columns, count, parsed, segment, seed)
-    say(f"{len(session.questions):,} questions, {session.num_done:,} answered by {annotator}. Labels are in {output}")
+    questions = counted(len(session.questions), "question")
+    say(f"{questions}, {session.num_done:,} answered by {annotator}. Labels are in {output}")
     try:
         if session.current is None:
             pass
@@ -113,8 +115,8 @@ def _show_agreement(journal: "Journal") -> list[dict[str, Any]]:
     if not agreements:
         say_result("There are no labels yet.")
     for of_kind in agreements:
-        annotators = "1 annotator" if len(of_kind.annotators) == 1 else f"{len(of_kind.annotators):,} annotators"
-        questions = "1 question" if of_kind.num_common == 1 else f"{of_kind.num_common:,} questions"
+        annotators = counted(len(of_kind.annotators), "annotator")
+        questions = counted(of_kind.num_common, "question")
         who = f"{of_kind.kind}: {annotators}, {questions} in common"
         if of_kind.alpha is None:
             say_result(f"{who}; Krippendorff's alpha is not defined: {of_kind.reason}.")

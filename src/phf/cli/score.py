@@ -1,5 +1,7 @@
 """`phf score`: the score of one text, segment by segment."""
 
+import os
+import shlex
 import sys
 from typing import Annotated
 
@@ -8,7 +10,7 @@ import typer
 from phf.cli import completion
 from phf.cli.for_scripts import answer
 from phf.cli.options import scorer_section
-from phf.cli.terminal import quiet, results
+from phf.cli.terminal import quiet, results, say
 from phf.errors import ConfigError
 
 
@@ -33,6 +35,13 @@ def score(
 
     if segment is not None:
         segmenter(segment)
+    if os.path.isfile(text):  # Path.is_file raises an error for a text too long for a name
+        quoted = shlex.quote(text)
+        say(
+            f"{quoted} is a file here, and this is the score of its name; for that of its text: phf score - --scorer ... "
+            f"< {quoted}",
+            "yellow",
+        )
     if text == "-":
         try:
             text = sys.stdin.buffer.read().decode("utf-8")

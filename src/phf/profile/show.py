@@ -13,7 +13,7 @@ from phf.profile.estimate import Estimate
 from phf.profile.histogram import Bin, labels
 from phf.profile.measure import Level, Profile
 from phf.statistics import Interval
-from phf.text import visible
+from phf.text import counted, visible
 
 BAR_WIDTH, LEAST_BAR_WIDTH = 40, 10
 TEXT_WIDTH = 16
@@ -80,12 +80,15 @@ def _head(profile: Profile) -> Iterator[str]:
     all_segments = segments.scored.plus(segments.unscored)
     tokens = "" if all_segments.tokens is None else f", {all_segments.tokens:,} tokens"
     yield (
-        f"{documents.scored.count + documents.unscored.count:,} documents, {all_segments.count:,} segments, "
+        f"{counted(documents.scored.count + documents.unscored.count, 'document')}, "
+        f"{counted(all_segments.count, 'segment')}, "
         f"{all_segments.characters:,} characters{tokens}"
     )
     yield (
-        f"Unscored: {segments.unscored.count:,} segments; {profile.num_partly_unscored_documents:,} documents have one, "
-        f"{documents.unscored.count:,} have no score at all; {profile.num_empty_documents:,} documents are empty"
+        f"Unscored: {counted(segments.unscored.count, 'segment')}; "
+        f"{counted(profile.num_partly_unscored_documents, 'document has', 'documents have')} one, "
+        f"{counted(documents.unscored.count, 'has', 'have')} no score at all; "
+        f"{counted(profile.num_empty_documents, 'document is', 'documents are')} empty"
     )
     if profile.unscored_reasons and profile.num_scorers > 1:
         yield f"  Reasons, over all {profile.num_scorers} columns of scores:"

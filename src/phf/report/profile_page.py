@@ -12,7 +12,7 @@ from phf.report.charts import Chart, Point, Series
 from phf.report.export import export
 from phf.report.html import check_can_render, render
 from phf.storage.files import write_text_atomic
-from phf.text import visible_text
+from phf.text import counted, visible_text
 
 PAGE = "profile.html"
 MOST_GROUPS = 100
@@ -143,8 +143,9 @@ def _warnings(profile: Profile) -> list[str]:
         reasons = "; ".join(f"{count:,}: {visible_text(reason)}" for reason, count in profile.unscored_reasons.items())
         over = f" over all {profile.num_scorers} columns of scores" if profile.num_scorers > 1 else ""
         said.append(
-            f"{segments.unscored.count:,} segments are unscored, {profile.num_partly_unscored_documents:,} documents have "
-            f"such a segment, {documents.unscored.count:,} have no score at all."
+            f"{counted(segments.unscored.count, 'segment is', 'segments are')} unscored, "
+            f"{counted(profile.num_partly_unscored_documents, 'document has', 'documents have')} such a segment, "
+            f"{counted(documents.unscored.count, 'has', 'have')} no score at all."
             + (f" Reasons{over}: {reasons}." if reasons else "")
         )
     for name, level in profile.levels.items():
@@ -153,10 +154,11 @@ def _warnings(profile: Profile) -> list[str]:
                 f"Quantiles of {name}s are estimated from {level.num_sampled:,} of {level.scored.count:,} scores."
             )
     if profile.num_empty_documents:
-        said.append(f"{profile.num_empty_documents:,} documents are empty.")
+        said.append(f"{counted(profile.num_empty_documents, 'document is', 'documents are')} empty.")
     if profile.num_duplicate_documents:
         about = "" if profile.is_duplicate_count_exact else "about "
-        said.append(f"{about}{profile.num_duplicate_documents:,} documents repeat an earlier one.".capitalize())
+        repeating = counted(profile.num_duplicate_documents, "document repeats", "documents repeat")
+        said.append(f"{about}{repeating} an earlier one.".capitalize())
     return said
 
 

@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from phf.scorers.explain import Explanation
-from phf.text import visible
+from phf.text import counted, visible
 
 SHOWN_CHARS = 300
 """Characters shown of a segment, or of a detection."""
@@ -28,10 +28,9 @@ def show_explanation(explanation: Explanation, console: Console) -> None:
 def _summary(explanation: Explanation) -> str:
     mean = explanation.avg_score
     score = "no score" if mean is None else f"mean score {mean:.4g}"
-    count = len(explanation.segments)
     return (
         f"{explanation.scorer['class_name']} ({explanation.scorer['version']}), {explanation.segmenter}: "
-        f"{count:,} segment{'' if count == 1 else 's'}, {score}"
+        f"{counted(len(explanation.segments), 'segment')}, {score}"
     )
 
 
