@@ -7,6 +7,7 @@ import time
 import pytest
 from tests.faults.counts import num_cases
 from tests.faults.formats import FORMATS
+from tests.faults.model_formats import MODEL_FORMATS
 from tests.faults.result_formats import RESULT_FORMATS
 from tests.faults.table_formats import TABLE_FORMATS
 
@@ -21,10 +22,12 @@ SHORT = {
     "an override": 10,
     "a run folder, read for a report": 6,
     "evaluation.json": 8,
+    "config.json of a model": 10,
+    "generation_config.json of a model": 10,
     "two run folders, made into a page": 10,
 }
 """Format -> number of cases of the short form, where one takes longer; 40 of the others."""
-ALL = (*FORMATS, *RESULT_FORMATS, *TABLE_FORMATS)
+ALL = (*FORMATS, *MODEL_FORMATS, *RESULT_FORMATS, *TABLE_FORMATS)
 
 
 @pytest.mark.parametrize("form", ALL, ids=lambda form: form.name.replace(" ", "-"))

@@ -107,8 +107,15 @@ def test_a_search_killed_after_its_last_file_is_finished_by_the_same_command(mod
     assert said == [f"This was finished before, in {tmp_path / 'out'}: its results are shown again."]
     assert files_of(tmp_path / "out") == files_of(output)
     assert not (tmp_path / "out" / ".rounds.partial").exists()
-    (tmp_path / "out" / "redteam.json").write_text("{")
-    with pytest.raises(OutputError, match=r"redteam\.json.*Choose another folder with --output to repeat it"):
+    damages = ({"rounds": [{}]}, {"rescored": {"best": "x"}}, {"rejected": [1]}, {"prompts": [{"prompt": 1}]})
+    for content in ("{", *(json.dumps(again | damage) for damage in damages)):
+        (tmp_path / "out" / "redteam.json").write_text(content)
+        with pytest.raises(OutputError, match=r"redteam\.json.*Choose another folder with --output to repeat it"):
+            redteam_folder(model, config, tmp_path / "out", pytest.fail)
+    job = json.loads((tmp_path / "out" / "job.json").read_text())
+    job["redteam"]["red_lm"]["class_name"] = [1]
+    (tmp_path / "out" / "job.json").write_text(json.dumps(job))
+    with pytest.raises(OutputError, match="already contains results"):
         redteam_folder(model, config, tmp_path / "out", pytest.fail)
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+import zipfile
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from phf.errors import ConfigError, CorpusError, OutputError
 from phf.storage import cache
 from phf.tokens import building, encoding_processes, joining, pieces
 from phf.tokens.building import add_scores, build_store
-from phf.tokens.encoded import DOCUMENT, Encoder
+from phf.tokens.encoded import DOCUMENT, Encoder, encode_documents
 from phf.tokens.joining import Joining
 from phf.tokens.store import open_store, score_file
 from phf.tokens.tokenizer import prepare_tokenizer
@@ -271,6 +272,42 @@ def test_damaged_pieces_of_an_interrupted_build_are_encoded_again(keeps, tokeniz
         half = len(old) // 2
         path.write_bytes(old[:half] if keeps == "the first half" else old[:200] + bytes([old[200] ^ 1]) + old[201:])
     assert content(build_store(corpus, tmp_path / "stores")) == whole
+
+
+@pytest.mark.parametrize(
+    ("member", "array"),
+    [
+        ("altered", np.frombuffer(b'[{"x": 1}]', np.uint8)),
+        ("altered", np.frombuffer(b"1", np.uint8)),
+        ("ids", np.zeros(3, np.uint16)),
+        ("lengths", np.array(3, np.uint32)),
+        ("scores", np.zeros(1, "<U3")),
+    ],
+)
+def test_a_piece_with_parts_that_do_not_belong_together_is_not_used(member, array, tokenizer, tmp_path):
+    files = pieces.PieceFiles(tmp_path)
+    encoded = encode_documents([AnnotatedDocument("d", ["x = 1\n"], [0.0])], tokenizer)
+    files.write_bytes(0, 0, encoded.to_bytes())
+    intact = dict(np.load(files.path(0, 0)))
+    assert files.read(0, 0) is not None
+    np.savez(files.path(0, 0), **{**intact, member: array})
+    assert files.read(0, 0) is None
+
+
+@pytest.mark.parametrize("shape", [b"(999999999999999,)", b"('a',)", b"(True,)", b"(((("])
+def test_a_piece_whose_header_says_another_size_is_not_used(shape, tokenizer, tmp_path):
+    files = pieces.PieceFiles(tmp_path)
+    encoded = encode_documents([AnnotatedDocument("d", ["x = 1\n"], [0.0])], tokenizer)
+    files.write_bytes(0, 0, encoded.to_bytes())
+    with zipfile.ZipFile(files.path(0, 0)) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    old = b"(1,), }" + b" " * 20
+    assert members["scores.npy"].count(old) == 1
+    members["scores.npy"] = members["scores.npy"].replace(old, (shape + b", }").ljust(len(old)))
+    with zipfile.ZipFile(files.path(0, 0), "w") as file:
+        for name, content_of_member in members.items():
+            file.writestr(name, content_of_member)
+    assert files.read(0, 0) is None
 
 
 def test_a_piece_that_cannot_be_read_back_is_named(tokenizer, tmp_path, monkeypatch):

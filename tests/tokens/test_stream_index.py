@@ -2,6 +2,7 @@
 
 import json
 import logging
+import zlib
 from itertools import chain, islice
 
 import numpy as np
@@ -165,6 +166,9 @@ def damaged_contents(content):
     yield "a missing line", b"".join([*lines[:2], *lines[3:]])
     yield "swapped lines", b"".join([*lines[:2], lines[3], lines[2], *lines[4:]])
     yield "a lost checksum", b"".join([lines[0], lines[1][9:], *lines[2:]])
+    for what, line in {"a piece of other types": b'{"part": "x"}\n', "a number": b"1\n", "no JSON": b"{\n"}.items():
+        checksum = zlib.crc32(line, zlib.crc32(lines[0][9:]))
+        yield f"{what} with its checksum", lines[0] + b"%08x " % checksum + line
     yield "zeros at the end", content[:-200] + bytes(200)
     for place in range(0, len(content), len(content) // 20):
         is_end = place > len(content) // 2  # which has pieces without a token

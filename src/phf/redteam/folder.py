@@ -16,6 +16,7 @@ from phf.redteam.pool import PoolEntry, pool_lines
 from phf.redteam.red_lm import build_red_lm
 from phf.redteam.rounds import RoundFiles, claimed, is_finished
 from phf.redteam.search import Search, ShowProgress, Trial
+from phf.redteam.shapes import SearchResult
 from phf.redteam.target import Target, load_target
 from phf.runs.layout import SEARCH
 from phf.runs.writer import RunWriter, write_json
@@ -56,7 +57,7 @@ def redteam_folder(
     }
     if is_finished(output, job):
         announce(AGAIN.format(output))
-        return read_json_as(dict[str, Any], output / SEARCH, OutputError, DAMAGED)
+        return dict(read_json_as(SearchResult, output / SEARCH, OutputError, DAMAGED))
     with claimed(output, job):
         trials = [search.run_trial(number) for number in range(settings.num_trials)]
         rounds, rescored = over_trials(trials, target.scorer.score_bounds)

@@ -16,6 +16,7 @@ from phf.redteam.folder import AGAIN, DAMAGED, Announce, configured, finish, wri
 from phf.redteam.numbers import flat
 from phf.redteam.pool import PoolEntry, read_pool
 from phf.redteam.rounds import Round, RoundFiles, claimed, is_finished
+from phf.redteam.shapes import ReplayResult
 from phf.redteam.target import Target, load_target
 from phf.runs.reader import read_provenance
 from phf.runs.writer import RunWriter, write_json
@@ -84,7 +85,7 @@ def replay_folder(
     }
     if is_finished(output, job):
         announce(AGAIN.format(output))
-        kept = read_json_as(dict[str, Any], output / REPLAY, OutputError, DAMAGED)
+        kept = read_json_as(ReplayResult, output / REPLAY, OutputError, DAMAGED)
         return {key: value for key, value in kept.items() if key != "pool"}
     with claimed(output, job):
         files = RoundFiles(output)

@@ -126,7 +126,7 @@ class Registry:
             arguments = self._arguments(name) if isinstance(name, str) else None
         except ConfigError:
             return dict(section)
-        target = self.entries[name][0] if name in self.entries else name
+        target = self.entries[name][0] if isinstance(name, str) and name in self.entries else name
         first = next((known for known, (other, _) in self.entries.items() if other == target), name)
         if arguments is not None:
             settings = arguments.with_defaults(settings)

@@ -2,6 +2,9 @@
 
 import io
 import json
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -123,15 +126,41 @@ class EncodedDocuments:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "EncodedDocuments":
-        """Raises `ValueError`, `KeyError` or a `zipfile.BadZipFile` for content that is damaged."""
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            fields: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+        """Raises `ValueError` for content that is damaged: it cannot be read, or its parts do not belong together."""
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise TypeError
             altered = tuple(Altered(**example) for example in json.loads(arrays["altered"].tobytes()))
-            fields |= {
-                name: {file.removeprefix(prefix): arrays[file] for file in arrays.files if file.startswith(prefix)}
-                for name, prefix in _MORE.items()
-            }
-            return cls(**fields, document_ids=arrays["document_ids"].tobytes(), altered=altered)
+            fields: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+            document_ids = arrays["document_ids"].tobytes()
+        except _UNREADABLE as error:
+            raise ValueError from error
+        for name, prefix in _MORE.items():
+            fields[name] = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+        encoded = cls(**fields, document_ids=document_ids, altered=altered)
+        encoded._check()
+        return encoded
+
+    def _check(self) -> None:
+        """Raises `ValueError` for arrays of other types than they are described to have, or of lengths that do not fit."""
+        per_segment, per_document = [self.scores, *self.more_scores.values()], [self.avg_scores]
+        per_document += self.more_averages.values()
+        fits = (
+            self.ids.ndim == self.lengths.ndim == self.documents.ndim == 1
+            and self.ids.dtype in (np.uint16, np.uint32)
+            and self.lengths.dtype == np.uint32
+            and self.documents.dtype == DOCUMENT
+            and all(array.dtype == np.float32 for array in (*per_segment, *per_document))
+            and all(array.shape == self.lengths.shape for array in per_segment)
+            and all(array.shape == self.documents.shape for array in per_document)
+            and self.lengths.sum(dtype=np.int64) == len(self.ids)
+            and all([*map(type, vars(example).values())] == [int, str, str, str, bool] for example in self.altered)
+        )
+        totals = {"num_tokens": self.ids.size, "num_segments": self.lengths.size, "id_bytes": len(self.document_ids)}
+        if not fits or any(self.documents[key].sum(dtype=np.int64) != total for key, total in totals.items()):
+            raise ValueError
 
     @classmethod
     def joined(cls, parts: Sequence["EncodedDocuments"]) -> "EncodedDocuments":
@@ -157,6 +186,11 @@ class EncodedDocuments:
         )
 
 
+_UNREADABLE = (
+    *(OSError, ValueError, LookupError, TypeError, EOFError, MemoryError, OverflowError, RuntimeError),
+    *(SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+"""Raised by NumPy for a file that is damaged, whose headers it parses as Python and whose sizes it takes as they are."""
 _ARRAYS = ("ids", "lengths", "scores", "avg_scores", "documents")
 _MORE = {"more_scores": "scores of ", "more_averages": "averages of "}
 """Mapping by column -> what its arrays are called in a file, before the column."""

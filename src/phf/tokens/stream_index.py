@@ -16,6 +16,7 @@ from typing import Any
 
 from phf.errors import OutputError
 from phf.storage.files import write_text_atomic
+from phf.storage.reading import parse_json
 from phf.tokens.cutting import PackedChunk, PackingState
 from phf.tokens.pieces import PieceStart
 
@@ -126,15 +127,20 @@ class StreamIndex:
             if written != b"%08x" % checksum or not content.endswith(b"\n"):
                 self.problem = f"{file} is damaged or incomplete from line {number + 1} on"
                 return
-            values = json.loads(content)
+            try:
+                values = parse_json(content, f"{file}, line {number + 1}", OutputError)
+                piece = _adapter().validate_python(values) if number and values != {"is_complete": True} else None
+            except ValueError:  # pydantic's errors are such too
+                self.problem = f"{file} is damaged or incomplete from line {number + 1} on"
+                return
             if number == 0 and values != self._header:
                 self.problem = f"{file} is of another corpus, tokenizer or version of phf"
                 return
             self._checksum = checksum
-            if "is_complete" in values:
-                self.is_complete = True
+            if piece is not None:
+                self.pieces.append(piece)
             elif number:
-                self.pieces.append(_adapter().validate_python(values))
+                self.is_complete = True
         self._is_as_known = bool(lines)
         self.problem = None if self.is_complete else f"{file} ends there"
 
