@@ -194,6 +194,14 @@ def test_a_task_without_the_section_says_how_to_add_it():
         configured(config)
 
 
+def test_the_command_says_so_too(model, tmp_path):
+    task = tmp_path / "mine.yml"
+    task.write_text(dump_config(attack_config(SHORT).model_copy(update={"redteam": None})))
+    result = redteam(model, "--task", task)
+    assert result.exit_code == 2
+    assert "has no section redteam" in result.stderr
+
+
 def test_difference_of_two_means_by_hand():
     """then 0, 1: mean 0.5, variance 0.5; now 1, 3: mean 2, variance 2: 1.5 +- t sqrt(0.25 + 1), with t of Welch's degrees
     of freedom, 1.25^2 / (0.25^2 + 1^2) = 1.4706."""

@@ -47,10 +47,12 @@ def working(console: Console, title: str) -> Iterator[Callable[[str], None]]:
 @contextmanager
 def redteam_progress(console: Console, config: "Config") -> Iterator[Callable[[int, int, float | None], None]]:
     """The rounds of all trials, with the best mean score of the trial so far, the time left and the current activity: a bar,
-    or in a log a line every `SECONDS_BETWEEN_LINES`."""
-    assert config.redteam is not None
-    a_trial = config.redteam.num_rounds + 2  # with the initial round and the rescoring
-    total = config.redteam.num_trials * a_trial
+    or in a log a line every `SECONDS_BETWEEN_LINES`. Raises `ConfigError` for a task that has no section `redteam`."""
+    from phf.redteam.folder import configured
+
+    settings = configured(config)
+    a_trial = settings.num_rounds + 2  # with the initial round and the rescoring
+    total = settings.num_trials * a_trial
     rounds = _Rounds(total)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(16), MofNCompleteColumn(), TimeElapsedColumn())
     with Bars(*columns, console=console, transient=True) if shows_bars(console) else nullcontext() as bars:
