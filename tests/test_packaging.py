@@ -56,7 +56,7 @@ def installed(wheel, tmp_path_factory):
         command = [folder / "bin" / words[0], *map(str, words[1:])]
         process = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert process.returncode == 0, process.stderr
-        return process.stdout
+        return process.stdout + process.stderr
 
     return run
 

@@ -138,11 +138,12 @@ def test_one_batch_of_eight_is_eight_batches_of_one(corpus, tmp_path):
 
 
 def test_a_cut_off_checkpoint_is_passed_over(tmp_path):
+    state = {"global_step": 2, "log_history": [], "train_batch_size": 1, "stateful_callbacks": {}}
     for step in (2, 4):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()
         for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json"):
-            (folder / name).write_text('{"global_step": 2, "log_history": []}')
+            (folder / name).write_text(json.dumps(state))
     (tmp_path / "checkpoint-4" / "trainer_state.json").write_text('{"global_st')
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
     (tmp_path / "checkpoint-2" / "optimizer.pt").unlink()

@@ -10,7 +10,6 @@ import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,21 +132,19 @@ def load_model(
         )
     if (Path(name) / "adapter_config.json").is_file():
         raise ConfigError(_adapter(key, name))
-
-    # with mismatched sizes, since otherwise the names appear only in a log
-    load = partial(auto_class.from_pretrained, output_loading_info=True, ignore_mismatched_sizes=True)
-
-    def read(**more: Any) -> Any:
-        model, info = read_pretrained(load, name, key, advice=advice, **settings, **more)
-        if getattr(model, "_hf_peft_config_loaded", False):
-            raise ConfigError(_adapter(key, name))
-        return model, _check_weights(model, info, name, key, missing_advice, has_new_head, may_leave_out)
-
-    if "device_map" in settings:
-        model, unused = read()
-    else:
-        read(device_map="meta")  # weights of other shapes are refused before they take memory
-        model, unused = read()
+    model, info = read_pretrained(
+        auto_class.from_pretrained,
+        name,
+        key,
+        advice=advice,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # otherwise the names appear only in a log
+        **settings,
+    )
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise ConfigError(_adapter(key, name))
+    unused = _check_weights(model, info, name, key, missing_advice, has_new_head, may_leave_out)
+    if "device_map" not in settings:
         check_finite(model, f"{key}: the weights in '{name}'")
     if unused:
         named = _and_more([visible(weight) for weight in unused])
