@@ -20,8 +20,8 @@ MOST = (
     (re.compile(r"^(n|num)_(\w+_)?(blocks?|experts|codebooks|quantizers|stages|groups)$"), 10_000),
     (re.compile(r"^num_labels$"), 100_000),
 )
-"""Keys of a configuration that say how many of something are built, one by one, and the most that are: 1,000 layers take
-several seconds, without their weights."""
+"""Keys of a configuration that say how many of something are built, one by one, and the most that are: more would be built for
+minutes, even without their weights."""
 
 
 def check_model_files(folder: Path, key: str) -> None:
