@@ -23,7 +23,7 @@ sweep: $(DEV)
 
 # Damage, kills and hostile files, all cases of each kind; the counts go into docs/reliability.md.
 faults: $(DEV)
-	PHF_FAULTS=full $(BIN)/python -m pytest -m faults tests/faults
+	PHF_FAULTS=full $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m faults tests/faults
 
 lint: $(DEV)
 	$(BIN)/ruff check .

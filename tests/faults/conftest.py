@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from tests.faults.counts import FULL, write_counts
 
+SHARING = {"test_checkpoints", "test_datasets", "test_models"}
+"""Files whose tests share what they damage: `make faults` runs each of them in one process, all other tests in any."""
+
 
 def pytest_collection_modifyitems(items):
     """Mark the tests of this folder."""
@@ -16,6 +19,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.is_relative_to(folder):
             item.add_marker(pytest.mark.faults)
+            if item.path.stem in SHARING:
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 class Counts(dict[str, tuple[int, str]]):

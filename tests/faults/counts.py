@@ -1,6 +1,7 @@
 """How many cases are tried, and the table in docs/reliability.md of how many were."""
 
 import datetime
+import fcntl
 import os
 import platform
 from collections.abc import Mapping
@@ -18,8 +19,16 @@ def num_cases(full: int, short: int) -> int:
 
 
 def write_counts(counted: Mapping[str, tuple[int, str]]) -> None:
-    """Write the rows of what was counted between the two markers of the page; rows of other tests stay."""
-    page = PAGE.read_text(encoding="utf-8")
+    """Write the rows of what was counted between the two markers of the page; rows of other tests, and processes, stay."""
+    with PAGE.open("r+", encoding="utf-8") as page:
+        fcntl.flock(page, fcntl.LOCK_EX)
+        content = _with_rows(page.read(), counted)
+        page.seek(0)
+        page.write(content)
+        page.truncate()
+
+
+def _with_rows(page: str, counted: Mapping[str, tuple[int, str]]) -> str:
     (before, table), after = page.split(BEGIN), page.split(END)[1]
     rows = dict(row.strip("| ").split(" | ", 1) for row in table.split(END)[0].splitlines() if row.startswith("| "))
     day, python = datetime.date.today(), platform.python_version()
@@ -27,4 +36,4 @@ def write_counts(counted: Mapping[str, tuple[int, str]]) -> None:
     head = ["| what was done | cases | outcome | when |", "|---|---|---|---|"]
     rows.pop("what was done", None)
     lines = [*head, *(f"| {what} | {rest} |" for what, rest in sorted(rows.items()))]
-    PAGE.write_text(before + BEGIN + "\n" + "\n".join(lines) + "\n" + END + after, encoding="utf-8")
+    return before + BEGIN + "\n" + "\n".join(lines) + "\n" + END + after

@@ -36,18 +36,26 @@ class Slow(Scorer):
         time.sleep(0.002 * len(texts))
         return [text.count("e") / max(len(text), 1) for text in texts]
 
+def slow(function):
+    def slowly(*arguments, **settings):
+        time.sleep(0.05)
+        answer = function(*arguments, **settings)
+        time.sleep(0.05)
+        return answer
+    return slowly
+
 if __name__ == "__main__":
     from phf.cli.app import main
+    from phf.training.checkpoints import write
     from phf.training.preemption import Preemption
+    from phf.training.trainer import ObjectiveTrainer
 
-    on_step_end = Preemption.on_step_end
-    def slow(self, *arguments, **settings):
-        time.sleep(0.1)
-        on_step_end(self, *arguments, **settings)
-    Preemption.on_step_end = slow
+    Preemption.on_step_end = slow(Preemption.on_step_end)
+    ObjectiveTrainer._save_optimizer_and_scheduler = slow(ObjectiveTrainer._save_optimizer_and_scheduler)
+    write.write_file_list = slow(write.write_file_list)
     main()
 """
-"""`phf`, with a scorer and with steps that take their time; named `program`, so that the scorer is `program:Slow`."""
+"""`phf`, with a scorer, steps and checkpoints that take their time; named `program`, so that the scorer is `program:Slow`."""
 TIMED = re.compile(r"per_second|seconds_left|utilization|memory|wait_share|^started$")
 """Keys of what differs from run to run."""
 
@@ -61,12 +69,14 @@ class Job:
         result: folder in which it ran -> what must be the same.
         phases: what it does -> pattern of files that it has written by then, in their order.
         again: more arguments for a run that was begun.
+        short: one of the phases, in which every second case is killed, because moments drawn from the whole time would miss it.
     """
 
     arguments: list[str]
     result: Callable[[Path], Any]
     phases: Mapping[str, str]
     again: tuple[str, ...] = ()
+    short: str | None = None
 
     def start(self, folder: Path, cache: Path) -> Forked:
         again = self.again if (folder / "run" / "config.yaml").exists() else ()
@@ -93,6 +103,16 @@ class Job:
                 latest = phase
         return latest
 
+    def wait_for_short(self, folder: Path, process: Forked, since: float, draw: random.Random) -> None:
+        """Wait until what `short` names has begun for the first, second or third time, and a moment more."""
+        assert self.short is not None
+        begun: set[Path] = set()
+        times = draw.randint(1, 3)
+        while process.poll() is None and len(begun) < times:
+            begun |= {path for path in folder.glob(self.phases[self.short]) if is_newer(path, since)}
+            time.sleep(0.002)
+        time.sleep(draw.uniform(0, 0.25))
+
 
 def is_newer(path: Path, since: float) -> bool:
     try:
@@ -102,7 +122,7 @@ def is_newer(path: Path, since: float) -> bool:
 
 
 def killed(job: Job, kills: int, tmp_path: Path, draw: random.Random) -> tuple[int, str]:
-    """Kill a command, once or twice before it may finish, until so many kills have met it running. Returns their number, and
+    """Kill a command, twice or once before it may finish, until so many kills have met it running. Returns their number, and
     what it did then. In a third of the cases its cache is empty, in the full form."""
     (tmp_path / "first").mkdir()
     # so that what all processes are forked from is not started within the time of the first one
@@ -123,9 +143,12 @@ def killed(job: Job, kills: int, tmp_path: Path, draw: random.Random) -> tuple[i
         folder.mkdir()
         cache = filled if is_filled else folder / "cache"
         longest = seconds[-1 if is_filled else 0]
-        for _ in range(1 + number % 2):
+        for attempt in range(2 - number % 2):
             moment, since, start = draw.uniform(0, longest), time.time(), time.monotonic()
             process = job.start(folder, cache)
+            if job.short is not None and attempt == 0 and number % 2 == 0:
+                job.wait_for_short(folder, process, since, draw)
+                moment = 0
             try:
                 assert process.wait(timeout=moment) == 0, (folder / "output.txt").read_text()[-3000:]
             except subprocess.TimeoutExpired:
@@ -135,7 +158,7 @@ def killed(job: Job, kills: int, tmp_path: Path, draw: random.Random) -> tuple[i
                     seconds[-1 if is_filled else 0] = time.monotonic() - start
                 break
             met[job.phase(folder, since)] += 1
-            longest = max(longest - moment, longest / 3)
+            longest = max(longest - (time.monotonic() - start), longest / 3)
         job.finish(folder, cache)
         assert job.result(folder) == wholes[0], folder
         shutil.rmtree(folder)
@@ -210,10 +233,10 @@ def test_training(program, tmp_path, counts):
         "tokenizing": "cache/tokens/*",
         "loading": "run/provenance.json",
         "training": "run/metrics.jsonl",
-        "saving a checkpoint": "run/unfinished/*",
+        "writing a checkpoint": "run/unfinished/*",
         "exporting": "run/model*",
     }
-    job = Job(arguments, result_of_run, phases, again=("--resume",))
+    job = Job(arguments, result_of_run, phases, again=("--resume",), short="writing a checkpoint")
     kills, when = killed(job, num_cases(40, 1), tmp_path, random.Random(1))
     outcome = f"weights, log and samples identical; {when}"
     counts["`phf train`, killed once or twice while it ran, then resumed"] = (kills, outcome)
