@@ -110,6 +110,16 @@ def test_other_settings_stay_beside_the_run_under_a_name_that_says_whose_model_i
     assert labels(runs) == ["conditional", "a, measured in b"]
 
 
+@pytest.mark.parametrize(("trained_with", "evaluated_with"), [("mle", "conditional"), ("conditional", "filtering")])
+def test_the_method_of_the_configuration_that_it_was_evaluated_with_does_not_matter(
+    tmp_path, trained_with, evaluated_with
+):
+    run = trained(tmp_path / "a", trained_with)  # of several models, phf evaluate takes the configuration of the first
+    evaluation = evaluated(run, tmp_path / "b", method=evaluated_with, score=0.1)
+    (one,) = shown(run, evaluation)
+    assert (one.method, one.last("generation/unconditional/score")) == (trained_with, 0.1)
+
+
 def test_an_evaluation_of_another_model_is_left_alone(tmp_path):
     run, other = trained(tmp_path / "a"), trained(tmp_path / "c", "mle")
     elsewhere = evaluated(other, tmp_path / "of-c")

@@ -8,6 +8,7 @@ from typing import Any
 from phf.config import saved_config
 from phf.config.meaning import meaning_of
 from phf.errors import ConfigError
+from phf.feedback import Prompting, control_tokens_of, with_prompting
 from phf.report.origins import Origins
 from phf.runs.layout import CONFIG, MODEL
 from phf.runs.reader import Run
@@ -74,14 +75,21 @@ def _is_alike(evaluation: Run, run: Run) -> bool:
 
 
 def _measured(config_text: str) -> dict[str, Any] | None:
-    """What a configuration says about what is measured; None for one that cannot be read."""
+    """What a configuration says about what is measured; None for one that cannot be read.
+
+    Its method is not part of that: `phf evaluate` measures every model with the control tokens that the model was trained with,
+    from its own best one where a scenario names none or the best one of the configuration's method.
+    """
     try:
-        meaning = meaning_of(saved_config(config_text, CONFIG), ("dataset", "generation"))
+        config = saved_config(config_text, CONFIG)
+        meaning = meaning_of(with_prompting(config, Prompting()), ("dataset", "generation"))
+        best = control_tokens_of(config.dataset).best
     except ConfigError:
         return None
     generation = meaning["generation"]
     scenarios = [
         {key: value for key, value in scenario.items() if key not in COUNTS}
+        | {"prefix": None if scenario["prefix"] == best else scenario["prefix"]}
         for scenario in generation["scenario_configs"]
     ]
     kept = {key: generation[key] for key in ("scorer_config", "prefer")}
