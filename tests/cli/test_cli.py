@@ -183,6 +183,8 @@ def test_a_mistake_in_an_override_is_the_overrides(override, message):
         (["annotate", "CORPUS", "--scorer", "PEP8", "--output", "OUT"], "Did you mean 'PEP8Scorer'?"),
         (["annotate", "CORPUS", "--scorer", "PEP8Scorer", "--output", "OUT", "--segment", "line"], "'lines'"),
         (["evaluate", "CORPUS", "--task", "pep8"], "is not a model folder: it has no config.json."),
+        (["evaluate", "no/such*", "--task", "pep8"], "no/such* is not a model folder: nothing has that name."),
+        (["report", "no/such*"], "no/such* is not a run folder: nothing has that name."),
         (["evaluate", "training.seed=1", "--task", "pep8"], "training.seed=1: is not a model folder."),
         (["report", "CORPUS"], "is not a run folder: it has no metrics.jsonl."),
         (
@@ -261,7 +263,8 @@ def test_dry_run_prints_configuration_and_arithmetic_and_writes_nothing(config_f
     printed = Config.model_validate(yaml.safe_load(result.stdout))
     lines = result.stderr.splitlines()
     place = next(number for number, line in enumerate(lines) if " steps x " in line)
-    arithmetic, (epochs, duration) = lines[place], lines[-2:]
+    arithmetic, (epochs, duration, following) = lines[place], lines[-3:]
+    assert following == "Next: the same command without --dry-run  (the training)"
     assert (printed.training.seed, printed.dataset.seq_length) == (7, 32)
     assert (
         printed.training.model_extra

@@ -129,7 +129,9 @@ def test_what_a_model_without_a_gpu_takes_is_not_divided_by_cores(tmp_path):
         outputs.append(CliRunner().invoke(app, arguments).output)
     assert "n processes take 1/n of it, given n cores" in outputs[0]
     assert "its model uses all cores by itself" in outputs[1]
-    assert all("1 documents, 1 characters\n" in output for output in outputs)  # not 0.0 million
+    for output in outputs:
+        assert "on disk, 1 document, 1 character\n" in output  # not 0.0 million
+        assert "Sample: 1 document, 1 character, 1 segment, " in output
 
 
 RATED = {

@@ -87,6 +87,8 @@ def test_every_find_is_named():
         "Not looked for, since the tokenizer changes it, in the training data: phone “ü”.",
         "Longest span that a segment of the training data has verbatim: 12 tokens, “6417-2285”, 2 times, first in d7.",
     ]
+    first, _ = said_of({**origin(detections=[detection(5, " ", 3, "d7")]), "data": DATA}).sentences
+    assert first == "In the training data: phone white space, 3 times, first in d7."
     (sentence,) = said_of({**origin(longest=None), "data": DATA}).sentences
     assert sentence.endswith("verbatim: fewer than 4 tokens.")
 

@@ -106,10 +106,19 @@ def test_phf_score_shows_segments_spans_and_the_mean():
     assert "2 segments, mean score 0.125" in lines[3]
 
 
+def test_phf_score_shows_spaces_that_were_found_and_what_scores_a_corpus():
+    result = phf("x = 1  ", "--scorer", "PEP8Scorer", "--segment", "lines")
+    lines = [line.strip() for line in result.output.splitlines()]
+    assert lines[1:3] == ['W291 at 5-6: " "', 'W292 at 6-7: " "']
+    assert lines[-1] == (
+        "Next: phf annotate CORPUS --scorer PEP8Scorer --segment lines --output FOLDER  (a whole corpus)"
+    )
+
+
 def test_phf_score_speaks_json_in_ascii():
     result = phf("é=1", "--scorer", "PEP8Scorer", "--segment", "document", "--json")
-    assert result.output.isascii()
-    output = json.loads(result.output)
+    assert result.stdout.isascii()
+    output = json.loads(result.stdout)
     assert output["scorer"]["class_name"] == "PEP8Scorer"
     assert output["segments"] == [
         {

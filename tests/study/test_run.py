@@ -108,8 +108,11 @@ def test_dry_run_lists_the_runs_and_writes_nothing(tmp_path, monkeypatch):
         app, ["study", "mine.yml", "--dry-run", "--seeds", "1", "--override", "training.adam_beta2=0.9"]
     )
     assert result.exit_code == 0, result.output
-    assert [line.partition(":")[0] for line in result.output.splitlines()[-3:-1]] == NAMES[:2]
-    assert result.output.splitlines()[-1] == "2 runs, in runs/mine"
+    assert [line.partition(":")[0] for line in result.output.splitlines()[-4:-2]] == NAMES[:2]
+    assert result.output.splitlines()[-2:] == [
+        "2 runs, in runs/mine",
+        "Next: the same command without --dry-run  (trains what is not finished, and answers)",
+    ]
     assert not (tmp_path / "runs").exists()
 
 

@@ -10,7 +10,7 @@ import typer
 from phf.cli import completion
 from phf.cli.for_scripts import answer
 from phf.cli.options import scorer_section
-from phf.cli.terminal import quiet, results, say
+from phf.cli.terminal import quiet, results, say, say_next
 from phf.errors import ConfigError
 
 
@@ -49,4 +49,7 @@ def score(
             raise ConfigError(f"Standard input is not UTF-8: {error}.") from error
     explanation = explain(build_scorer(scorer_section(scorer), "--scorer"), text, segment)
     show_explanation(explanation, results)
+    cut = "" if segment is None else f" --segment {shlex.quote(segment)}"
+    annotate = f"phf annotate CORPUS --scorer {shlex.quote(scorer)}{cut} --output FOLDER"
+    say_next(None, (annotate, "a whole corpus"))
     answer(explanation.as_dict())

@@ -12,7 +12,8 @@ from phf.cli import completion
 from phf.cli.for_scripts import answer
 from phf.cli.options import Export, MoreOverrides, Overrides, say_exported, scorer_section
 from phf.cli.side_by_side import Launcher, Processes, end_with_answer, places_for, words_of
-from phf.cli.terminal import console, quiet, results, say, say_result, shown
+from phf.cli.terminal import console, quiet, results, say, say_next, say_result, shown
+from phf.text import counted
 
 if TYPE_CHECKING:
     from phf.study.page import Answer
@@ -127,7 +128,8 @@ def _list_runs(
         what = f"{num_tokens(job.config):,.0f} tokens{after}" if job.command == TRAIN else f"phf {job.command}"
         say_result(f"{job.run.name}: {what}{done}")
         planned.append({"run": job.run.name, "command": job.command, "is_finished": bool(done)})
-    say_result(f"{len(runs)} runs, in {output_dir}")
+    say_result(f"{counted(len(runs), 'run')}, in {output_dir}")
+    say_next(None, ("the same command without --dry-run", "trains what is not finished, and answers"))
     answer({"output": output_dir, "jobs": planned})
 
 

@@ -69,6 +69,7 @@ def train(
             say(note)
         for warning in expected.warnings:
             say(warning, "yellow")
+        say_next(None, ("the same command without --dry-run", "the training"))
         arithmetic = plan.arithmetic
         num_tokens = arithmetic.max_steps * arithmetic.tokens_per_step
         plain = resolved.model_dump(mode="json")

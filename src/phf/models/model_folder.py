@@ -1,5 +1,6 @@
 """A folder with a Hugging Face causal LM, for evaluation and red teaming."""
 
+import os
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -36,9 +37,8 @@ LONGEST_WAIT = timedelta(days=1)
 def check_model_folder(folder: Path) -> None:
     """Raises `CorpusError` for a folder without a model."""
     if not (folder / "config.json").is_file():
-        raise CorpusError(
-            f"{folder} is not a model folder: it has no config.json. Give the model folder of a run, or any other."
-        )
+        what = "it has no config.json" if os.path.lexists(folder) else "nothing has that name"
+        raise CorpusError(f"{folder} is not a model folder: {what}. Give the model folder of a run, or any other.")
 
 
 def find_model(path: Path) -> Path:

@@ -51,14 +51,14 @@ def show_estimate(estimate: Estimate, console: Console) -> None:
     lines = [
         f"{visible(estimate.source)} with {_scorer(estimate.scorer)}, "
         f"cut into {'documents' if estimate.segmenter == 'document' else estimate.segmenter}, on {device}",
-        f"Corpus: {_bytes(corpus['num_bytes'])} on disk, {about}{corpus['num_documents']:,.0f} documents, "
+        f"Corpus: {_bytes(corpus['num_bytes'])} on disk, {about}{counted(round(corpus['num_documents']), 'document')}, "
         f"{about}{_characters(corpus['num_characters'])}",
         "All of it was read."
         if is_whole
         else f"Read: {corpus['share_read']:.2%} of it, from the start of {corpus['num_parts_read']:.0f} of "
         f"{corpus['num_parts']:.0f} files; the rest is assumed to be similar.",
-        f"Sample: {estimate.num_sampled:,} documents, {estimate.num_sampled_chars:,} characters, "
-        f"{estimate.num_segments:,} segments, {estimate.num_unscored_segments:,} unscored",
+        f"Sample: {counted(estimate.num_sampled, 'document')}, {counted(estimate.num_sampled_chars, 'character')}, "
+        f"{counted(estimate.num_segments, 'segment')}, {estimate.num_unscored_segments:,} unscored",
         f"Time: {_hours(estimate.process_hours)} of one process; {_sharing(estimate)}",
         f"Processor time of all threads: {_hours(estimate.cpu_hours)}",
         *_usage(estimate),
@@ -281,7 +281,7 @@ def _hours(hours: Interval) -> str:
 
 
 def _characters(number: float) -> str:
-    return f"{number / 1e6:,.1f} million characters" if number >= 1e6 else f"{number:,.0f} characters"
+    return f"{number / 1e6:,.1f} million characters" if number >= 1e6 else counted(round(number), "character")
 
 
 def _bytes(number: float) -> str:

@@ -54,7 +54,7 @@ def said_of(origin: Mapping[str, Any]) -> Said:
             sentences.append(f"{opening} {where}: {', '.join(others)}.")
     if longest:
         first = f"first in {longest['document']}" if longest["occurrences"] > 1 else f"in {longest['document']}"
-        span = f"“{_shortened(longest['text'])}”, {_times(longest['occurrences'])}, {first}"
+        span = f"{_quoted(longest['text'])}, {_times(longest['occurrences'])}, {first}"
         sentences.append(f"Longest span that a segment of {where} has verbatim: {length}, {span}.")
     else:
         sentences.append(f"Longest span that a segment of {where} has verbatim: {length}.")
@@ -148,13 +148,14 @@ def _copied(one: Mapping[str, Any], where: str) -> str:
 
 
 def _named(one: Mapping[str, Any]) -> str:
-    return f"{one['label']} “{_shortened(one['text'])}”"
+    return f"{one['label']} {_quoted(one['text'])}"
 
 
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count:,} times"
 
 
-def _shortened(text: str) -> str:
+def _quoted(text: str) -> str:
+    """On one line, shortened."""
     line = " ".join(text.split())
-    return line if len(line) <= 120 else line[:120] + "…"
+    return f"“{line if len(line) <= 120 else line[:120] + '…'}”" if line else "white space"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -203,9 +204,8 @@ def _training_of(provenance: Mapping[str, Any]) -> Training | None:
 def read_run(folder: Path) -> Run:
     """Read one run folder."""
     if not (folder / METRICS).is_file():
-        raise CorpusError(
-            f"{folder} is not a run folder: it has no metrics.jsonl. Give a folder that phf train or phf evaluate wrote."
-        )
+        what = "it has no metrics.jsonl" if os.path.lexists(folder) else "nothing has that name"
+        raise CorpusError(f"{folder} is not a run folder: {what}. Give a folder that phf train or phf evaluate wrote.")
     notes: list[str] = []
     metrics = []
     for where, line in _lines(Metrics, folder / METRICS, notes):

@@ -15,14 +15,18 @@ def show_explanation(explanation: Explanation, console: Console) -> None:
         score = "unscored" if segment.score is None else f"{segment.score:.4g}"
         _print(console, f"{score:>9}  {visible(segment.text, SHOWN_CHARS)}")
         for span in segment.spans:
-            detected = segment.text[span.start : span.end]
+            detected = _visible_ends(segment.text[span.start : span.end])
             place = f"{segment.start + span.start}-{segment.start + span.end}"
-            _print(
-                console, f"{'':9}    {visible(span.label, SHOWN_CHARS)} at {place}: {visible(detected, SHOWN_CHARS)}"
-            )
+            _print(console, f"{'':9}    {visible(span.label, SHOWN_CHARS)} at {place}: {detected}")
     for reason, count in explanation.unscored.items():
         _print(console, f"Unscored: {count:,} segments, {visible(reason, SHOWN_CHARS)}", "yellow")
     _print(console, _summary(explanation))
+
+
+def _visible_ends(detected: str) -> str:
+    """For a terminal; in quotation marks if it begins or ends with spaces, which would not be seen."""
+    text = visible(detected, SHOWN_CHARS)
+    return text if text and text == text.strip() else f'"{text}"'
 
 
 def _summary(explanation: Explanation) -> str:

@@ -42,6 +42,8 @@ def parse_hub_name(source: str) -> HubName:
             "is read more than once: write it into a file."
         )
     match = _NAME.fullmatch(source)
+    if match is None and glob.has_magic(source):
+        raise CorpusError(f"Nothing here matches the glob '{source}'{_nearby(source)}.")
     if match is None:
         raise CorpusError(f"There is no file, folder or glob here called '{source}'{_nearby(source)}.")
     config, split, revision = match["config"], match["split"], match["revision"]
