@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Column, Table
+from rich.cells import cell_len, set_cell_size
 
 from phf.cli.for_scripts import answer, for_scripts, is_open
 from phf.cli.group import Group
-from phf.cli.terminal import results, say, say_result, shown
+from phf.cli.terminal import say, say_result
 from phf.errors import ConfigError, OutputError
+from phf.text import visible_text
 
 if TYPE_CHECKING:
     from phf.storage.cache_entries import Entry, Pruned
@@ -101,12 +102,19 @@ def _show_entries(listed: "list[Entry]") -> None:
     from phf.storage.sizes import age_text, size_text
 
     now = time.time()
-    table = Table("kind", "size", "last used", "in use", Column("made from, and its name", overflow="fold"))
+    rows = [("kind", "size", "last used", "in use")]
     for entry in listed:
-        source = "an earlier version of phf" if entry.record is None else entry.record["source"]
-        cells = (entry.kind, size_text(entry.size), age_text(now - entry.last_used), IN_USE[entry.is_in_use])
-        table.add_row(*map(shown, cells), f"{shown(source)}\n[dim]{shown(entry.name)}[/]")
-    results.print(table)
+        age = age_text(now - entry.last_used)
+        rows.append((visible_text(entry.kind), size_text(entry.size), age, IN_USE[entry.is_in_use]))
+    widths = [max(cell_len(row[number]) for row in rows) for number in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        cells = (set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
+        say_result("  ".join(cells).rstrip(), None if number else "bold")
+        if number:  # in lines of their own, so that names and paths are whole
+            entry = listed[number - 1]
+            source = "an earlier version of phf" if entry.record is None else entry.record["source"]
+            say_result(f"    made from {source}")
+            say_result(f"    {entry.name}", "dim")
 
 
 def _entries(count: int) -> str:

@@ -44,7 +44,7 @@ def list_(
     for kind in names if what is None else [what or ""]:
         if what is None:
             say_result(kind)
-        table = Table(show_header=False, box=None, padding=(0, 1, 0, 0 if what else 2))
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0 if what else 2), pad_edge=False)
         for name, summary in names[kind].items():
             table.add_row(f"[bold]{shown(name)}[/]", shown(summary))
         results.print(table)

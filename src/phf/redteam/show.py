@@ -43,7 +43,7 @@ def show_search(numbers: Mapping[str, Any], console: Console) -> None:
         console.print(f"{text}: {_interval(rescored, key)}")
     rejected = ", ".join(f"{escape(reason)} {count:,}" for reason, count in numbers["rejected"].items())
     unscored = sum(values["num_unscored"] for values in numbers["rounds"])
-    console.print(f"Continuations unscored: {unscored:,}. Proposals left out: {rejected or 'none'}.")
+    console.print(f"Continuations unscored: {unscored:,}. Proposals left out: {rejected or 'none'}.", soft_wrap=True)
     prompts = Table(Column("sampled again", no_wrap=True), "first", "own score", Column("prompt", overflow="fold"))
     for row in numbers["prompts"][:SHOWN_PROMPTS]:
         prompts.add_row(
@@ -62,7 +62,8 @@ def show_replay(numbers: Mapping[str, Any], console: Console) -> None:
         f"Now - then over {numbers['num_prompts']:,} prompts: {_interval(numbers, 'overall')}; "
         f"then {_number(numbers['then'])}, now {_number(numbers['now'])}. Worse individually: {numbers['num_worse']:,}, "
         f"better: {numbers['num_better']:,}, left out: {numbers['num_left_out']:,}, "
-        f"continuations unscored: {numbers['num_unscored']:,}."
+        f"continuations unscored: {numbers['num_unscored']:,}.",
+        soft_wrap=True,
     )
 
 

@@ -1,5 +1,9 @@
-"""The rounds of a refresh as one table for the terminal."""
+"""The rounds of a refresh as a table for the terminal."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -11,26 +15,42 @@ from phf.text import visible_text
 
 
 def show_refresh(answer: Answer, console: Console) -> None:
-    """One row for each round, and what became of it all."""
-    scores = [f"score,\n{escape(visible_text(score_name(key)))}" for key in answer.score_keys]
-    titles = [
-        "round",
-        "KL from start\n(nats)",
-        *scores,
-        "held-out loss\n(nats/token)",
-        "samples\ntrained on",
-        "left out",
-    ]
-    table = Table(*(Column(title, overflow="fold") for title in titles))
-    for record in answer.records:
-        values = row(answer, record)
-        samples = values["samples"]
-        used = "" if samples is None else f"{samples['used']:,} of {samples['drawn']:,}"
-        mark = " (result)" if values["is_result"] else ""
-        cells = [values["kl"], *values["scores"].values(), values["loss"]]
-        table.add_row(f"{values['name']}{mark}", *map(_interval, cells), used, escape(values["left_out"]))
-    console.print(table)
+    """One row for each round, in as many tables as the width makes necessary, and what became of it all."""
+    rows = [row(answer, record) for record in answer.records]
+    rounds = ["round", *(f"{values['name']}\n(result)" if values["is_result"] else values["name"] for values in rows)]
+    columns = [["KL from start\n(nats)", *(_interval(values["kl"]) for values in rows)]]
+    for key in answer.score_keys:
+        name = f"score,\n{escape(visible_text(score_name(key)))}"
+        columns.append([name, *(_interval(values["scores"][key]) for values in rows)])
+    columns.append(["held-out loss\n(nats/token)", *(_interval(values["loss"]) for values in rows)])
+    columns.append(["samples\ntrained on", *map(_used, rows)])
+    columns.append(["left out", *(escape(values["left_out"]) for values in rows)])
+    for together in _parts(rounds, columns, console.width):
+        table = Table(*(Column(title, overflow="fold") for title, *_ in together))
+        for cells in list(zip(*together, strict=True))[1:]:
+            table.add_row(*cells)
+        console.print(table)
     console.print(answer.verdict, soft_wrap=True, markup=False)
+
+
+def _parts(first: list[str], columns: list[list[str]], width: int) -> list[list[list[str]]]:
+    """The columns of each table: `first`, and the next ones as far as they fit without breaking a line."""
+    parts = [[first]]
+    for column in columns:
+        if len(parts[-1]) > 1 and _width([*parts[-1], column]) > width:
+            parts.append([first])
+        parts[-1].append(column)
+    return parts
+
+
+def _width(columns: list[list[str]]) -> int:
+    """Of a table with borders."""
+    return 1 + sum(3 + max(cell_len(line) for cell in column for line in cell.split("\n")) for column in columns)
+
+
+def _used(values: Mapping[str, Any]) -> str:
+    samples = values["samples"]
+    return "" if samples is None else f"{samples['used']:,} of {samples['drawn']:,}"
 
 
 def notes_of(answer: Answer) -> list[str]:
