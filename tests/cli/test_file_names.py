@@ -19,6 +19,7 @@ def phf(*arguments):
     "arguments",
     [
         ["annotate", "fine.py", "--scorer", "PEP8Scorer", "--output", BAD],
+        ["annotate", "fine.py", "--scorer", "PEP8Scorer", "-o", BAD],
         ["annotate", f"{BAD}.py", "--scorer", "PEP8Scorer", "--output", "out"],
         ["train", "--config", f"{BAD}.yaml"],
         ["train", "--task", "pep8", "--output-dir", BAD],

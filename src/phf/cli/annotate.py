@@ -49,7 +49,7 @@ def annotate(
             autocompletion=completion.scorers,
         ),
     ],
-    output: Annotated[Path, typer.Option(help="Folder for the annotated dataset.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the annotated dataset.")],
     segment: Annotated[
         str | None,
         typer.Option(help="lines, sentences (or sentences:de, ...) or document; default: the first scorer's own."),

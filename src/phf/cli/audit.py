@@ -17,7 +17,9 @@ def audit(
         Path, typer.Argument(help="A run folder, or the folder of a Hugging Face causal LM, e.g. runs/<name>/model.")
     ],
     dataset: Annotated[list[str], typer.Option(help="Annotated dataset; repeat it for several.")],
-    output: Annotated[Path | None, typer.Option(help="Folder for the results; default: runs/audit-<name>.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the results; default: runs/audit-<name>.")
+    ] = None,
     scores_column: Annotated[str, typer.Option(help="Column of scores.")] = "scores",
     threshold: Annotated[
         float | None,

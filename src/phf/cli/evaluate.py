@@ -31,7 +31,11 @@ def evaluate(
     glue: Annotated[bool, typer.Option("--glue", help="Also finetune on GLUE.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for the results; default: runs/evaluate-<name>, or runs/evaluate for several."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for the results; default: runs/evaluate-<name>, or runs/evaluate for several.",
+        ),
     ] = None,
     baseline: Annotated[
         str | None,

@@ -15,7 +15,7 @@ def refuse_undecodable(command: str, arguments: Sequence[str]) -> None:
     Files of a corpus may have any name: existing ones that `phf annotate` is given, as well as those in folders.
     """
     for number, argument in enumerate(arguments):
-        is_read = command == "annotate" and arguments[number - 1] != "--output" and Path(argument).exists()
+        is_read = command == "annotate" and arguments[number - 1] not in ("--output", "-o") and Path(argument).exists()
         if _is_undecodable(argument) and not is_read:
             raise ConfigError(f"phf {command} {argument}: is not UTF-8. {RENAME}")
     for what, folder in (("The folder of the command", _here()), ("PHF_CACHE", os.environ.get("PHF_CACHE", ""))):

@@ -20,7 +20,9 @@ def label(
     annotator: Annotated[
         str | None, typer.Option(help="Who judges; a name or a number, written with each label.")
     ] = None,
-    output: Annotated[Path, typer.Option(help="File of labels, to which answers are appended.")] = Path("labels.jsonl"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File of labels, to which answers are appended.")
+    ] = Path("labels.jsonl"),
     kind: Annotated[
         Literal["ratings", "pairs"], typer.Option(help="Rate one segment, or choose the better of two.")
     ] = "ratings",

@@ -43,7 +43,9 @@ def profile(
     text_column: Annotated[str | None, typer.Option(help="With --estimate: column of the text.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for the files, new or of an earlier profile; default: the dataset's own."),
+        typer.Option(
+            "--output", "-o", help="Folder for the files, new or of an earlier profile; default: the dataset's own."
+        ),
     ] = None,
     export: Export = None,
 ) -> None:

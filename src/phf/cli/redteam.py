@@ -31,7 +31,10 @@ def redteam(
     override: Overrides = None,
     prefer: Prefer = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default: runs/redteam-<name> or runs/replay-<name>.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Folder for the results; default: runs/redteam-<name> or runs/replay-<name>."
+        ),
     ] = None,
     replay: Annotated[
         Path | None, typer.Option(help="Instead of searching, continue the prompts of this saved pool.jsonl.")

@@ -17,7 +17,8 @@ def refresh(
     more: MoreOverrides = None,
     override: Overrides = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the rounds and the result; default: runs/refresh-<name>.")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for the rounds and the result; default: runs/refresh-<name>."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of sampling, scoring and training.")] = 4,
     samples: Annotated[int, typer.Option(min=1, help="Texts sampled in each round.")] = 1024,

@@ -34,7 +34,9 @@ def reward(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the reward model, which must not exist; default: reward. With --compare: of its numbers."
+            "--output",
+            "-o",
+            help="Folder of the reward model, which must not exist; default: reward. With --compare: of its numbers.",
         ),
     ] = None,
     compare: Annotated[

@@ -53,7 +53,9 @@ def tamper(
         str | None,
         typer.Option(help="Model or method that the others are compared with; default: MLE, or the first."),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder for the finetunings and the answer.")] = Path("runs/tamper"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the finetunings and the answer.")] = Path(
+        "runs/tamper"
+    ),
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the finetuned models, which are worse on purpose.")
     ] = False,
