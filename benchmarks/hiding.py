@@ -1,17 +1,19 @@
-"""What hiding segments costs a training step: the attention mask against plain causal attention, alternating in one run.
+"""What hiding segments costs a training step: as `phf` does it and with a plain attention mask, against causal attention.
 
-    python benchmarks/hiding.py [--rounds 5] [--device cuda] [--blocks 4] [--vocabulary 8192]
+    python benchmarks/hiding.py                                   # GPT-2 of 4 layers of width 256, float32
+    python benchmarks/hiding.py --device cuda --vocabulary 50257 --blocks 16 --layers 12 --width 768 --compile
 
-The model is GPT-2 with 4 layers of width 256; a step is forward + backward on blocks of 1,024 tokens, in segments of 16 of
-which every fourth is hidden. "mle" has no mask; "nothing hidden" has one that hides nothing, whose loss must be that of "mle";
-"hiding" has the mask of the segments, and their targets; "hiding, at once" computes what is above the diagonal too, as on a
-GPU, and must have the same loss. Peak memory is the largest resident size of a fresh process that runs two such steps, or on a
-GPU the memory of its tensors. Set OMP_NUM_THREADS=1 on a CPU, whose own time is counted.
+A step is forward + backward on blocks of 1,024 tokens, in segments of 16 of which every fourth is hidden; on a GPU in bfloat16.
+"mle" has no mask; "nothing hidden" hides nothing, with the loss of "mle"; "hiding" has hidden segments, and their targets;
+"hiding, mask" gives the kernel a mask, from which it computes what is above the diagonal too, with the same loss. All alternate
+in one run. Peak memory is the largest resident size of a fresh process that runs two such steps, or on a GPU the most that all
+tensors take during a step. Set OMP_NUM_THREADS=1 on a CPU, whose own time is counted.
 """
 
 import argparse
 import statistics
 import time
+from dataclasses import dataclass
 
 import torch
 from rich.console import Console
@@ -21,57 +23,79 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from machine import describe_machine, measure_peak
 from phf.feedback.objectives import IGNORE_INDEX, MLE
-from phf.models.building import masked_attention
-from phf.models.building.hiding import follows_hidden
+from phf.models.building import hiding, masked_attention
 from phf.models.module import ObjectiveLM
 
-SEQ, WIDTH, LAYERS, SEGMENT = 1024, 256, 4, 16
-NAMES = ("mle", "nothing hidden", "hiding", "hiding, at once")
-ROWS = {"hiding, at once": SEQ}
-"""Queries of a part of attention, where that is not the usual number."""
-USUAL_ROWS = masked_attention.ROWS
+SEQ, SEGMENT, HEAD = 1024, 16, 64
+NAMES = ("mle", "nothing hidden", "hiding", MASK := "hiding, mask")
+USUAL = masked_attention.ROWS, hiding.BY_NUMBERS
+"""Queries of a part of attention, and devices on which there is no mask."""
 
 
-def build(vocabulary: int, device: str) -> ObjectiveLM:
+@dataclass(frozen=True)
+class Size:
+    """What is measured."""
+
+    vocabulary: int
+    blocks: int
+    layers: int
+    width: int
+    device: str
+    compiled: bool
+
+
+def build(size: Size) -> ObjectiveLM:
     torch.manual_seed(0)
     config = GPT2Config(
-        n_layer=LAYERS, n_embd=WIDTH, n_head=4, vocab_size=vocabulary, n_positions=SEQ, bos_token_id=0, eos_token_id=0
+        n_layer=size.layers,
+        n_embd=size.width,
+        n_head=size.width // HEAD,
+        vocab_size=size.vocabulary,
+        n_positions=SEQ,
+        bos_token_id=0,
+        eos_token_id=0,
     )
     config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
-    return ObjectiveLM(GPT2LMHeadModel(config), MLE()).to(device).train()
+    module = ObjectiveLM(GPT2LMHeadModel(config), MLE()).to(size.device).train()
+    if size.compiled:
+        module.compile_trunk()
+        module.compile_head()
+    return module
 
 
-def inputs_of(name: str, vocabulary: int, blocks: int, device: str) -> dict[str, Tensor]:
+def inputs_of(name: str, size: Size) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    ids = torch.randint(vocabulary, (blocks, SEQ), generator=generator).to(device)
+    blocks, device = size.blocks, size.device
+    ids = torch.randint(size.vocabulary, (blocks, SEQ), generator=generator).to(device)
     if name == "mle":
         return {"input_ids": ids}
     segments = torch.arange(SEQ, device=device) // SEGMENT
     hidden = torch.where(segments % 4 == 3, segments, 0).expand(blocks, -1).int()
     if name == "nothing hidden":
         return {"input_ids": ids, "hidden": torch.zeros_like(hidden)}
-    return {"input_ids": ids, "hidden": hidden, "labels": ids.masked_fill(follows_hidden(hidden), IGNORE_INDEX)}
+    return {"input_ids": ids, "hidden": hidden, "labels": ids.masked_fill(hiding.follows_hidden(hidden), IGNORE_INDEX)}
 
 
 def step(name: str, module: ObjectiveLM, inputs: dict[str, Tensor], device: str) -> tuple[float, float]:
     """(seconds, loss); on a CPU, the seconds of the processor, which other programs disturb less."""
-    masked_attention.ROWS = ROWS.get(name, USUAL_ROWS)
+    masked_attention.ROWS, hiding.BY_NUMBERS = (SEQ, ()) if name == MASK else USUAL
     module.zero_grad(set_to_none=True)
     if device == "cuda":
         torch.cuda.synchronize()
     clock = time.perf_counter if device == "cuda" else time.process_time
     start = clock()
-    loss = module(**inputs)["loss"]
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
+        loss = module(**inputs)["loss"]
     loss.backward()
     if device == "cuda":
         torch.cuda.synchronize()
     return clock() - start, float(loss.detach())
 
 
-def two_steps(name: str, vocabulary: int, blocks: int, device: str) -> None:
-    module, inputs = build(vocabulary, device), inputs_of(name, vocabulary, blocks, device)
+def two_steps(name: str, size: Size) -> None:
+    module, inputs = build(size), inputs_of(name, size)
     for _ in range(2):
-        step(name, module, inputs, device)
+        step(name, module, inputs, size.device)
 
 
 def main() -> None:
@@ -80,27 +104,38 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--vocabulary", type=int, default=8192)
-    arguments = parser.parse_args()
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--compile", action="store_true", help="as training does on a GPU")
+    given = parser.parse_args()
     console = Console(width=120)
     console.print(describe_machine())
-    size = (arguments.vocabulary, arguments.blocks, arguments.device)
-    module = build(arguments.vocabulary, arguments.device)
-    inputs = {name: inputs_of(name, *size) for name in NAMES}
-    losses = {name: step(name, module, inputs[name], arguments.device)[1] for name in NAMES}  # and warms up
-    assert abs(losses["nothing hidden"] - losses["mle"]) < 1e-4 * losses["mle"]
+    size = Size(given.vocabulary, given.blocks, given.layers, given.width, given.device, given.compile)
+    module = build(size)
+    inputs = {name: inputs_of(name, size) for name in NAMES}
+    for name in NAMES:
+        step(name, module, inputs[name], size.device)  # warms up, and compiles
+    losses = {name: step(name, module, inputs[name], size.device)[1] for name in NAMES}
+    rounding = 1e-5 if size.device == "cpu" else 1e-3
+    assert abs(losses["nothing hidden"] - losses["mle"]) < rounding * losses["mle"]
+    assert abs(losses["hiding"] - losses[MASK]) < rounding * losses["hiding"]
     assert losses["hiding"] != losses["mle"]
-    assert abs(losses["hiding"] - losses["hiding, at once"]) < 1e-5 * losses["hiding"]
+    peaks: dict[str, int] = {}
     seconds: dict[str, list[float]] = {name: [] for name in NAMES}
-    for number in range(arguments.rounds):
+    for number in range(given.rounds):
         for name in NAMES if number % 2 else NAMES[::-1]:
-            seconds[name].append(step(name, module, inputs[name], arguments.device)[0])
+            if size.device == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+            seconds[name].append(step(name, module, inputs[name], size.device)[0])
+            if size.device == "cuda":
+                peaks[name] = torch.cuda.max_memory_allocated()
     table = Table("step", "tokens/s", "speed against mle", "peak memory")
     for name in NAMES:
         ratios = [plain / own for plain, own in zip(seconds["mle"], seconds[name], strict=True)]
-        peak = measure_peak(two_steps, name, *size)
+        peak = peaks[name] if size.device == "cuda" else measure_peak(two_steps, name, size)
         table.add_row(
             name,
-            f"{arguments.blocks * SEQ / statistics.median(seconds[name]):,.0f}",
+            f"{size.blocks * SEQ / statistics.median(seconds[name]):,.0f}",
             f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
             f"{peak / 2**20:,.0f} MiB",
         )
