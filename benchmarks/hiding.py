@@ -28,8 +28,8 @@ from phf.models.module import ObjectiveLM
 
 SEQ, SEGMENT, HEAD = 1024, 16, 64
 NAMES = ("mle", "nothing hidden", "hiding", MASK := "hiding, mask")
-USUAL = masked_attention.ROWS, hiding.BY_NUMBERS
-"""Queries of a part of attention, and devices on which there is no mask."""
+USUAL = masked_attention.ROWS, hiding.added_to_logits
+"""Queries of a part of attention, and what makes a mask into what a kernel of a GPU takes."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Size:
     width: int
     device: str
     compiled: bool
+
+
+def as_it_is(mask: Tensor, dtype: torch.dtype, lowest: float) -> Tensor:
+    """A mask of bool, for attention as transformers has it."""
+    return mask
 
 
 def build(size: Size) -> ObjectiveLM:
@@ -78,7 +83,7 @@ def inputs_of(name: str, size: Size) -> dict[str, Tensor]:
 
 def step(name: str, module: ObjectiveLM, inputs: dict[str, Tensor], device: str) -> tuple[float, float]:
     """(seconds, loss); on a CPU, the seconds of the processor, which other programs disturb less."""
-    masked_attention.ROWS, hiding.BY_NUMBERS = (SEQ, ()) if name == MASK else USUAL
+    masked_attention.ROWS, hiding.added_to_logits = (SEQ, as_it_is) if name == MASK else USUAL
     module.zero_grad(set_to_none=True)
     if device == "cuda":
         torch.cuda.synchronize()

@@ -10,7 +10,6 @@ from phf.config import ModelConfig
 from phf.errors import ConfigError
 from phf.feedback.objectives import IGNORE_INDEX, MLE
 from phf.models import ObjectiveLM
-from phf.models.building import hiding
 from phf.models.building.build import check_architecture
 from phf.models.building.hiding import check_hiding, follows_hidden, visibility
 
@@ -58,14 +57,9 @@ def nll_one_by_one(lm, ids, labels, positions):
 
 
 @pytest.mark.parametrize("positions", [None, POSITIONS], ids=["packed", "documents apart"])
-@pytest.mark.parametrize("implementation", ["sdpa", "eager", "by numbers"])
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 @pytest.mark.parametrize("model_type", ["gpt2", "llama"])
-def test_losses_and_gradients_are_those_of_each_token_read_after_what_it_may_see(
-    model_type, implementation, positions, monkeypatch
-):
-    if implementation == "by numbers":
-        monkeypatch.setattr(hiding, "BY_NUMBERS", ("cpu",))
-        implementation = "sdpa"
+def test_losses_and_gradients_are_those_of_each_token_read_after_what_it_may_see(model_type, implementation, positions):
     lm = build(model_type, LLAMA if model_type == "llama" else TINY_MODELS["gpt2"], implementation)
     ids, labels = batch()
     apart = nll_one_by_one(lm, ids, labels, positions)

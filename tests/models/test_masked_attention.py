@@ -1,5 +1,6 @@
-"""Attention in parts, or by the numbers of hidden segments: the same losses and gradients as from the whole mask, with fewer
-products."""
+"""Attention below the diagonal: the same losses and gradients as from the whole mask, with fewer products."""
+
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,6 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from phf.feedback.objectives import MLE
 from phf.models import ObjectiveLM
 from phf.models.building import hiding, masked_attention
-from phf.models.building.masked_attention import attention_by_numbers
 
 
 @pytest.fixture
@@ -73,104 +73,136 @@ def test_dropout_and_recomputed_activations_have_the_whole_mask(shapes):
     torch.testing.assert_close(recomputed, gradients, rtol=1e-9, atol=1e-12)
 
 
-@pytest.fixture
-def by_numbers(monkeypatch):
-    """Segments are hidden by their numbers, as on a GPU; the masks that transformers' own attention is given from now on."""
-    masks = []
-    original = masked_attention.WHOLE
-
-    def recorded(module, query, key, value, attention_mask, **settings):
-        masks.append(attention_mask)
-        return original(module, query, key, value, attention_mask, **settings)
-
-    monkeypatch.setattr(masked_attention, "WHOLE", recorded)
-    monkeypatch.setattr(hiding, "BY_NUMBERS", ("cpu",))
-    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "sdpa", recorded)
-    yield masks
-    ALL_ATTENTION_FUNCTIONS["sdpa"] = original
-
-
-GROUPED = {**LLAMA, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4}
-
-
-@pytest.mark.parametrize("head", ["chunked", "dense"])
-@pytest.mark.parametrize(("model_type", "size"), [("gpt2", TINY_MODELS["gpt2"]), ("llama", LLAMA), ("llama", GROUPED)])
-def test_numbers_give_the_losses_and_gradients_of_the_mask(model_type, size, head, by_numbers, monkeypatch):
-    lm = build(model_type, size)
-    loss, gradients = loss_and_gradients(lm, head=head)
-    assert by_numbers
-    assert not any(torch.is_tensor(mask) for mask in by_numbers)
-    monkeypatch.setattr(hiding, "BY_NUMBERS", ())
-    expected, gradients_of_mask = loss_and_gradients(lm, head=head)
-    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
-    torch.testing.assert_close(gradients, gradients_of_mask, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("scaling", [None, 0.01, 1.0])
-def test_what_is_hidden_has_no_weight_in_any_precision(dtype, scaling):
-    seq, heads, width = 1024, 2, 16
+def states_of(heads, key_heads, seq, width, dtype, device="cpu"):
+    """Queries, keys and values, the mask that hides every third pair of tokens, and what is added to logits for it."""
     draw = torch.Generator().manual_seed(0)
-    query, key, value = (
-        torch.randn(1, heads, seq, width, generator=draw, dtype=torch.float64).to(dtype) for _ in range(3)
+    sizes = (heads, key_heads, key_heads)
+    states = [torch.randn(2, n, seq, width, generator=draw, dtype=torch.float64).to(device, dtype) for n in sizes]
+    segments = torch.arange(seq, device=device) // 2
+    mask = hiding.visibility(torch.where(segments % 3 == 2, segments, 0).expand(2, -1))
+    return states, mask, hiding.added_to_logits(mask, dtype, -torch.inf)
+
+
+def causal_kernel(called):
+    """Stands for a kernel of a GPU: leaves out by itself what is above the diagonal."""
+
+    def kernel(query, key, value, bias, dropout, scale):
+        called.append((bias.shape, dropout, scale))
+        is_above = torch.ones(bias.shape[-2:], dtype=torch.bool).triu(1)
+        bias = bias.masked_fill(is_above, -torch.inf)
+        return torch.nn.functional.scaled_dot_product_attention(query, key, value, bias, dropout, scale=scale)
+
+    return kernel
+
+
+@pytest.mark.parametrize("key_heads", [1, 2, 4])
+@pytest.mark.parametrize("scaling", [None, 0.3])
+def test_a_kernel_of_a_gpu_is_given_what_gives_the_output_of_the_mask(key_heads, scaling):
+    (query, key, value), mask, bias = states_of(4, key_heads, 24, 16, torch.bfloat16)
+    module, called = SimpleNamespace(num_key_value_groups=4 // key_heads, is_causal=True), []
+    settings = {"scaling": scaling, "sliding_window": None}
+    output, weights = masked_attention.causal_attention(
+        causal_kernel(called), module, query, key, value, bias, **settings
     )
-    segments = 1 + torch.arange(seq)  # every token is a segment, every other one hidden, up to the largest number
-    numbers = torch.where(segments % 2 == 0, segments + 1, 0).int().view(1, 1, 1, seq)
-    module = torch.nn.Module()
-    output = attention_by_numbers(module, query, key, value, numbers, scaling=scaling)[0]
-    mask = hiding.visibility(numbers[:, 0, 0])
-    expected = masked_attention.WHOLE(
-        module, query.double(), key.double(), value.double(), mask, scaling=scaling or width**-0.5
-    )[0]
-    tolerance = {torch.float64: 1e-12, torch.float32: 1e-5}.get(dtype, 0.05)
-    torch.testing.assert_close(output.double(), expected, rtol=tolerance, atol=tolerance)
-    hidden = numbers.flatten().nonzero().flatten()
-    value[:, :, hidden] += 1000
-    changed = attention_by_numbers(module, query, key, value, numbers, scaling=scaling)[0]
-    visible = (numbers.flatten() == 0).nonzero().flatten()
-    assert torch.equal(changed[:, visible], output[:, visible])
-    assert not torch.equal(changed[:, hidden], output[:, hidden]), "their own segment sees them"
+    expected, _ = masked_attention.WHOLE(module, query, key, value, mask, **settings)
+    torch.testing.assert_close(output, expected, rtol=0, atol=0.02)
+    assert weights is None
+    assert output.is_contiguous()
+    assert called == [((2, 4, 24, 24), 0.0, scaling or 0.25)]
 
 
-def test_recomputed_activations_and_documents_that_are_kept_apart_have_a_mask(by_numbers):
-    lm = build("gpt2", {**TINY_MODELS["gpt2"], "attn_pdrop": 0.0}).train()
-    loss, gradients = loss_and_gradients(lm)
-    assert not any(torch.is_tensor(mask) for mask in by_numbers)
-    lm.gradient_checkpointing_enable()
-    by_numbers.clear()
-    of_recomputed, recomputed = loss_and_gradients(lm)
-    assert all(mask.shape == (2, 1, 12, 12) for mask in by_numbers[-4:])
-    torch.testing.assert_close(of_recomputed, loss, rtol=1e-12, atol=0)
-    torch.testing.assert_close(recomputed, gradients, rtol=1e-9, atol=1e-12)
-    lm.gradient_checkpointing_disable()
-    by_numbers.clear()
-    loss_and_gradients(lm, POSITIONS)
-    assert all(torch.is_tensor(mask) for mask in by_numbers[-2:])
+@pytest.mark.parametrize(
+    ("seq", "width", "dtype", "is_bias"),
+    [
+        (24, 16, torch.float32, True),
+        (24, 12, torch.bfloat16, True),
+        (24, 136, torch.bfloat16, True),
+        (23, 16, torch.bfloat16, True),
+        (24, 16, torch.bfloat16, False),
+    ],
+    ids=["single precision", "width", "wide", "length", "mask of bool"],
+)
+def test_what_a_kernel_of_a_gpu_does_not_take_is_computed_as_ever(seq, width, dtype, is_bias):
+    states, mask, bias = states_of(2, 2, seq, width, dtype)
+    module, called = SimpleNamespace(is_causal=True), []
+    given = bias if is_bias else mask
+    output, _ = masked_attention.causal_attention(causal_kernel(called), module, *states, given)
+    assert torch.equal(output, masked_attention.WHOLE(module, *states, given)[0])
+    assert not called
 
 
-def test_heads_too_wide_for_a_flash_kernel_have_a_mask(by_numbers, monkeypatch):
-    lm = build("llama", LLAMA)
-    loss, gradients = loss_and_gradients(lm)
-    monkeypatch.setattr(masked_attention, "WIDEST", 8)
-    by_numbers.clear()
-    of_mask, gradients_of_mask = loss_and_gradients(lm)
-    assert all(mask.shape == (2, 1, 12, 12) for mask in by_numbers[-2:])
-    torch.testing.assert_close(of_mask, loss, rtol=1e-12, atol=0)
-    torch.testing.assert_close(gradients_of_mask, gradients, rtol=1e-9, atol=1e-12)
+def test_a_kernel_that_is_missing_or_ignores_half_of_what_it_is_told_is_not_used():
+    works = masked_attention._works.__wrapped__
+    sdpa = torch.nn.functional.scaled_dot_product_attention
+
+    def missing(*arguments):
+        raise RuntimeError("No available kernel.")
+
+    def only_causal(query, key, value, bias, dropout, scale):
+        return sdpa(query, key, value, is_causal=True, scale=scale)
+
+    def only_masked(query, key, value, bias, dropout, scale):
+        return sdpa(query, key, value, bias, scale=scale)
+
+    device = torch.device("cpu")
+    kernels = (causal_kernel([]), missing, only_causal, only_masked)
+    assert [works(kernel, device) for kernel in kernels] == [True, False, False, False]
 
 
-def test_a_model_that_takes_a_mask_but_no_numbers_gets_a_mask(by_numbers):
-    lm = build("gpt2", TINY_MODELS["gpt2"])
-    expected, _ = loss_and_gradients(lm)
-    forward = lm.transformer.forward
+@pytest.mark.gpu
+@pytest.mark.parametrize("kernel", [masked_attention._cudnn, masked_attention._cutlass], ids=["cudnn", "cutlass"])
+@pytest.mark.parametrize(("seq", "width"), [(1024, 64), (520, 128), (64, 24)])
+def test_kernels_of_a_gpu_give_the_outputs_and_gradients_of_the_mask(kernel, seq, width):
+    states, mask, bias = states_of(4, 4, seq, width, torch.bfloat16, "cuda")
+    module = SimpleNamespace(is_causal=True)
+    results = {}
+    for name in ("kernel", "mask", "double"):
+        own = [state.to(torch.float64 if name == "double" else state.dtype).requires_grad_() for state in states]
+        if name == "kernel":
+            output, _ = masked_attention.causal_attention(kernel, module, *own, bias)
+        else:
+            output, _ = masked_attention.WHOLE(module, *own, mask)
+        output.square().sum().backward()
+        results[name] = [tensor.detach().double() for tensor in (output, *(state.grad for state in own))]
+    for own, of_mask, exact in zip(results["kernel"], results["mask"], results["double"], strict=True):
+        error, usual = (own - exact).norm() / exact.norm(), (of_mask - exact).norm() / exact.norm()
+        assert error < 0.01
+        assert error < 2 * usual
 
-    def masks_only(*arguments, attention_mask=None, **settings):
-        if attention_mask is not None and attention_mask.dtype != torch.bool:
-            raise ValueError("masks are of bool")
-        return forward(*arguments, attention_mask=attention_mask, **settings)
 
-    lm.transformer.forward = masks_only
-    by_numbers.clear()
-    loss, _ = loss_and_gradients(lm)
-    assert all(mask.dtype == torch.bool for mask in by_numbers[-2:])
-    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
+@pytest.mark.gpu
+@pytest.mark.parametrize("is_compiled", [False, True])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_training_on_a_gpu_hides_as_with_a_mask(is_compiled, dropout, monkeypatch):
+    size = {"n_embd": 128, "n_layer": 2, "n_head": 2, "n_positions": 64, "attn_pdrop": dropout, "resid_pdrop": 0.0}
+    lm = build("gpt2", {**size, "embd_pdrop": 0.0}).float().cuda().train()
+    module = ObjectiveLM(lm, MLE())
+    if is_compiled:
+        module.compile_trunk()
+    ids = torch.randint(0, 120, (8, 64), generator=torch.Generator().manual_seed(1)).cuda()
+    hidden = torch.where(torch.arange(64) // 8 % 2 == 1, torch.arange(64) // 8, 0).int().expand(8, -1).cuda()
+    called = []
+    for name in ("_cudnn", "_cutlass"):
+        original = getattr(masked_attention, name)
+
+        def recorded(*arguments, original=original):
+            called.append(original)
+            return original(*arguments)
+
+        monkeypatch.setattr(masked_attention, name, recorded)
+    losses = []
+    for kernels in (True, False):
+        if not kernels:
+            monkeypatch.setattr(hiding, "added_to_logits", lambda mask, dtype, lowest: mask)
+        lm.zero_grad()
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            loss = module(ids, hidden=hidden)["loss"]
+        loss.backward()
+        losses.append(float(loss.detach()))
+        if kernels:
+            gradients = {name: parameter.grad.clone() for name, parameter in lm.named_parameters()}
+    assert called
+    assert losses[0] == pytest.approx(losses[1], rel=0.05 if dropout else 2e-3)
+    for name, parameter in lm.named_parameters():
+        if not dropout and gradients[name].norm() > 1e-4:
+            assert (parameter.grad - gradients[name]).norm() < 0.03 * gradients[name].norm()

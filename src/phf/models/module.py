@@ -15,8 +15,7 @@ from phf.feedback.objectives.logs import LogTotals, Total
 from phf.models.bfloat16 import usable_autocast
 from phf.models.building.activations import fuse_gelu
 from phf.models.building.documents import one_document_per_row
-from phf.models.building.hiding import is_numbers
-from phf.models.building.masked_attention import hiding
+from phf.models.building.masked_attention import below_diagonal
 from phf.models.building.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
 from phf.models.head import chunked_loss, chunked_nll
 from phf.models.hooks import inputs_of, outputs_of
@@ -154,10 +153,9 @@ class ObjectiveLM(nn.Module):
             hidden: [batch, seq], the number of the segment, from 1, of tokens that only their own segment sees; 0 for others.
                 None: nothing is hidden. Raises `ConfigError` for a model that cannot hide text.
         """
-        recomputes = hidden is not None and self.is_gradient_checkpointing
-        arguments = self._sight.arguments(self.lm, position_ids, hidden, self._states, recomputes)
+        arguments = self._sight.arguments(self.lm, position_ids, hidden, self._states)
         with usable_autocast(input_ids.device.type):
-            with one_document_per_row(position_ids is None), self._hiding(arguments):
+            with one_document_per_row(position_ids is None), self._below_diagonal(arguments):
                 states, logits, own = self._trunk(input_ids, self.model_loss, arguments)
             values = None if self.value_head is None else self.value_head(states)
             if logits is None:
@@ -232,16 +230,17 @@ class ObjectiveLM(nn.Module):
         return given[0] if given else None, output.logits, own
 
     def _states(self, input_ids: Tensor, arguments: dict[str, Any]) -> Tensor:
-        with self._hiding(arguments):
+        with self._below_diagonal(arguments):
             states, logits, _ = self._trunk(input_ids, self.model_loss, arguments)
         return states if logits is None else logits
 
-    def _hiding(self, arguments: dict[str, Any]) -> AbstractContextManager[None]:
-        """Attention without what a mask costs, unless it is a mask for layers that are compiled or computed again."""
+    def _below_diagonal(self, arguments: dict[str, Any]) -> AbstractContextManager[None]:
+        """Masked attention without what is above the diagonal, unless parts would be compiled or it is computed again."""
         mask = arguments.get("attention_mask")
-        if mask is not None and not is_numbers(mask) and (self._compiled is not None or self.is_gradient_checkpointing):
+        is_parts = mask is not None and mask.device.type == "cpu"
+        if (is_parts and self._compiled is not None) or self.is_gradient_checkpointing:
             mask = None
-        return hiding(mask)
+        return below_diagonal(mask)
 
     @torch.no_grad()
     def _keeps_chunks(self) -> bool:

@@ -1,8 +1,7 @@
 """Hiding segments from what follows them: how a model is run for it, and whether it does, determined by a test run.
 
 Each token sees what is visible among the tokens before it, and those of its own segment. This takes an attention mask for each
-block, [seq, seq], that neither flash kernels nor restarting positions can express; or, on a GPU, the numbers of its hidden
-segments in the place of the mask, from which `phf.models.building.masked_attention` makes what a flash kernel can do.
+block, [seq, seq], that neither flash kernels nor restarting positions can express.
 """
 
 from collections.abc import Callable
@@ -28,8 +27,6 @@ Run = Callable[[Tensor, Tensor | None], Tensor]
 """ids [rows, length], hidden [rows, length] or None -> hidden states or logits [rows, length, width]."""
 KERNELS = ("sdpa", "eager")
 """Implementations of attention in transformers that take a mask of any kind."""
-BY_NUMBERS = ("cuda",)
-"""Devices on which segments are hidden by their numbers."""
 WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window")
 """Settings of attention that does not reach back to the start of a text: the given mask replaces its own."""
 PATTERN = (0, 0, 1, 1, 1, 0, 2, 2, 0, 0, 3, 4, 4, 0)
@@ -52,33 +49,25 @@ def visibility(hidden: Tensor, position_ids: Tensor | None = None) -> Tensor:
     return is_seen.unsqueeze(1)
 
 
-def takes_numbers(lm: Any, hidden: Tensor, position_ids: Tensor | None) -> bool:
-    """Whether numbers may take the place of a mask: where a mask costs a flash kernel, and documents need none."""
-    kernel = text_config(lm.config)._attn_implementation
-    return hidden.device.type in BY_NUMBERS and kernel == "sdpa" and position_ids is None
-
-
-def is_numbers(mask: Tensor) -> bool:
-    """Whether what was given as a mask has the numbers of hidden segments, int32 [batch, 1, 1, seq]."""
-    return mask.dtype == torch.int32
-
-
-def hiding_arguments(
-    lm: Any, hidden: Tensor | None, position_ids: Tensor | None = None, by_numbers: bool = False
-) -> dict[str, Any]:
-    """Arguments of `forward` that hide segments; see `visibility`. None for `hidden`: nothing is hidden.
-
-    `by_numbers`: numbers instead of a mask, for a model that is run within `phf.models.building.masked_attention.hiding`.
-    """
+def hiding_arguments(lm: Any, hidden: Tensor | None, position_ids: Tensor | None = None) -> dict[str, Any]:
+    """Arguments of `forward` that hide segments; see `visibility`. None for `hidden`: nothing is hidden."""
     if hidden is None:
         return {}
-    if by_numbers:
-        return {"attention_mask": hidden.to(torch.int32)[:, None, None]}
     mask = visibility(hidden, position_ids)
     if text_config(lm.config)._attn_implementation == "eager":
         dtype = lm.get_input_embeddings().weight.dtype
-        mask = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
+        return {"attention_mask": added_to_logits(mask, dtype, torch.finfo(dtype).min)}
+    device = mask.device.type
+    if device == "cuda":  # where every layer would make this from a mask of bool
+        is_mixed = torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if is_mixed else lm.get_input_embeddings().weight.dtype
+        return {"attention_mask": added_to_logits(mask, dtype, -torch.inf)}
     return {"attention_mask": mask}
+
+
+def added_to_logits(mask: Tensor, dtype: torch.dtype, lowest: float) -> Tensor:
+    """0 where a token is seen, and `lowest` where it is not, of the same shape."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, lowest)
 
 
 def follows_hidden(hidden: Tensor) -> Tensor:
