@@ -157,7 +157,8 @@ def test_kernels_of_a_gpu_give_the_outputs_and_gradients_of_the_mask(kernel, seq
     module = SimpleNamespace(is_causal=True)
     results = {}
     for name in ("kernel", "mask", "double"):
-        own = [state.to(torch.float64 if name == "double" else state.dtype).requires_grad_() for state in states]
+        dtype = torch.float64 if name == "double" else torch.bfloat16
+        own = [state.detach().clone().to(dtype).requires_grad_() for state in states]
         if name == "kernel":
             output, _ = masked_attention.causal_attention(kernel, module, *own, bias)
         else:
