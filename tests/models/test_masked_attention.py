@@ -131,7 +131,7 @@ def test_what_a_kernel_of_a_gpu_does_not_take_is_computed_as_ever(seq, width, dt
     assert not called
 
 
-def test_a_kernel_that_is_missing_or_ignores_half_of_what_it_is_told_is_not_used():
+def test_a_kernel_that_is_missing_or_ignores_the_mask_or_the_diagonal_is_not_used():
     works = masked_attention._works.__wrapped__
     sdpa = torch.nn.functional.scaled_dot_product_attention
 

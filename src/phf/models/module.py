@@ -235,12 +235,9 @@ class ObjectiveLM(nn.Module):
         return states if logits is None else logits
 
     def _below_diagonal(self, arguments: dict[str, Any]) -> AbstractContextManager[None]:
-        """Masked attention without what is above the diagonal, unless parts would be compiled or it is computed again."""
-        mask = arguments.get("attention_mask")
-        is_parts = mask is not None and mask.device.type == "cpu"
-        if (is_parts and self._compiled is not None) or self.is_gradient_checkpointing:
-            mask = None
-        return below_diagonal(mask)
+        """Masked attention without what is above the diagonal, unless it is computed again in the backward pass."""
+        mask = None if self.is_gradient_checkpointing else arguments.get("attention_mask")
+        return below_diagonal(mask, self._compiled is not None)
 
     @torch.no_grad()
     def _keeps_chunks(self) -> bool:

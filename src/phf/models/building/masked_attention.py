@@ -1,8 +1,8 @@
 """Attention under a mask that hides segments, without the half of the products above the diagonal, which no mask lets through.
 
 A kernel that is given a mask computes all of them; without one, it knows that attention is causal. On a CPU, queries are
-therefore taken in parts, each with the keys up to its last one. On a GPU there are kernels that can be told both, though not
-by `scaled_dot_product_attention`.
+therefore taken in parts, each with the keys up to its last one. On a GPU there are kernels that take both, though not from
+`scaled_dot_product_attention`.
 """
 
 import functools
@@ -31,12 +31,13 @@ Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, float, float], Tensor]
 
 
 @contextmanager
-def below_diagonal(mask: Tensor | None) -> Iterator[None]:
+def below_diagonal(mask: Tensor | None, is_compiled: bool) -> Iterator[None]:
     """While it lasts, models whose attention is `sdpa` compute masked attention only where it is causal.
 
     Args:
         mask: that they are given, which must be causal: bool on a CPU, or what is added to logits on a GPU. For None nothing
             changes.
+        is_compiled: whether the model is, whose compiler would not gain from parts.
 
     What the backward pass computes again is computed outside of this.
     """
@@ -44,15 +45,15 @@ def below_diagonal(mask: Tensor | None) -> Iterator[None]:
         yield
         return
     try:
-        ALL_ATTENTION_FUNCTIONS[SDPA] = _attention_on(mask.device)
+        ALL_ATTENTION_FUNCTIONS[SDPA] = _attention_on(mask.device, is_compiled)
         yield
     finally:
         ALL_ATTENTION_FUNCTIONS[SDPA] = WHOLE  # not what was there before: another thread may have been in here
 
 
-def _attention_on(device: torch.device) -> Callable[..., tuple[Tensor, None]]:
+def _attention_on(device: torch.device, is_compiled: bool) -> Callable[..., tuple[Tensor, None]]:
     if device.type == "cpu":
-        return attention_in_parts
+        return WHOLE if is_compiled else attention_in_parts
     if device.type != "cuda":
         return WHOLE
     is_hopper = torch.cuda.get_device_capability(device)[0] == HOPPER
