@@ -334,7 +334,7 @@ def test_train_evaluate_report_end_to_end(run_dir, corpus, tmp_path):
     html = page.read_text()
     for text in (
         "conditional, unconditional",
-        "tiny, measured in evaluation, prompted",
+        "tiny (measured in evaluation), prompted",
         "Resolved configuration",
         "Provenance",
     ):

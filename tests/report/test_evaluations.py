@@ -107,7 +107,7 @@ def test_other_settings_stay_beside_the_run_under_a_name_that_says_whose_model_i
     first, second = runs = shown(run, evaluation)
     assert first.last("generation/unconditional/score") == 0.3
     assert second.last("generation/unconditional/score") == 0.2
-    assert labels(runs) == ["conditional", "a, measured in b"]
+    assert labels(runs) == ["conditional", "a (measured in b)"]
 
 
 @pytest.mark.parametrize(("trained_with", "evaluated_with"), [("mle", "conditional"), ("conditional", "filtering")])

@@ -42,7 +42,7 @@ def with_evaluations(runs: Sequence[Run], origins: Sequence[Origins]) -> tuple[l
             traced[own] = origins[number] or traced[own]
             taken.add(number)
         else:
-            method = f"{runs[own].name}, measured in {evaluation.name}"
+            method = f"{runs[own].name} (measured in {evaluation.name})"
             whole[number] = replace(evaluation, provenance={**evaluation.provenance, "method": method})
     kept = [number for number in range(len(runs)) if number not in taken]
     return [whole[number] for number in kept], [traced[number] for number in kept]
