@@ -1,7 +1,9 @@
 """Untrusted text made safe for a terminal and a page: nothing in it can move the cursor, change a colour or be invisible."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len
 
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Unicode categories that are shown as escapes: controls, directions and joiners, surrogates, unassigned, separators."""
@@ -42,9 +44,25 @@ def table_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(escaped)} |"
 
 
+def tables_that_fit(first: Sequence[str], columns: Sequence[Sequence[str]], width: int) -> list[list[Sequence[str]]]:
+    """The columns of each of as many tables with borders as `width` makes necessary: `first`, and the next ones as far as
+    they fit without breaking a line of their titles and cells."""
+    tables = [[first]]
+    for column in columns:
+        if len(tables[-1]) > 1 and _bordered([*tables[-1], column]) > width:
+            tables.append([first])
+        tables[-1].append(column)
+    return tables
+
+
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """`count` with its noun: "1 document", "2,000 documents"; `plural` where that is not the noun and an s."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def _bordered(columns: Sequence[Sequence[str]]) -> int:
+    """Width of a table of these, in cells of a terminal."""
+    return 1 + sum(3 + max(cell_len(line) for cell in column for line in cell.split("\n")) for column in columns)
 
 
 def _escaped(character: str, keep: str) -> str:

@@ -34,7 +34,9 @@ def test_labels_from_the_terminal_and_their_agreement(dataset, tmp_path):  # noq
     assert "4 questions in common; Krippendorff's alpha 1.000" in other.output
     assert [json.loads(line)["annotator"] for line in path.read_text().splitlines()] == ["ann"] * 4 + ["bob"] * 4
     report = ("label", dataset, "--output", path, "--report")
-    assert "alpha 1.000" in phf(*report).output
+    shown = phf(*report).output
+    assert "alpha 1.000" in shown
+    assert shown.splitlines()[-1].startswith("Next: phf reward ")
     assert json.loads(phf(*report, "--json").stdout)["agreement"][0]["alpha"] == 1
 
 

@@ -93,6 +93,16 @@ def test_numbers_of_many_models_are_whole_in_80_columns():
     assert printed(numbers_table(columns, 400), 400).count(key) == 1
 
 
+def test_words_of_the_names_of_columns_are_not_broken():
+    cells = {"after 0": "0.04681", "steps to relearn": "reached by 1 of 2"}
+    names = [
+        f"my-task-pep8-{method}, {data} data" for data in ("misaligned", "benign") for method in ("mle", "conditional")
+    ]
+    written = printed(columns_table(dict.fromkeys(names, cells), 80, "steps"), 80)
+    assert max(map(len, written.splitlines())) <= 80
+    assert written.count("my-task-pep8-conditional,") == 2
+
+
 def test_a_column_that_a_row_lacks_is_empty_and_long_names_are_folded():
     cells = {"a": {"x" * 100: "1", "other": "2"}, HOSTILE: {"other": "3"}}
     written = printed(columns_table(cells, 40, "steps"), 40)

@@ -57,7 +57,9 @@ def label(
 
     journal = Journal(output)
     if report:
-        answer({"output": output, "agreement": _show_agreement(journal)})
+        agreements = _show_agreement(journal)
+        say_next(None, _next(output))
+        answer({"output": output, "agreement": agreements})
         return
     if annotator is None or not annotator.strip():
         raise ConfigError("--annotator is missing: labels of different people are compared, so each needs a name.")
@@ -84,13 +86,15 @@ def label(
     finally:
         say(f"{session.num_done:,} of {len(session.questions):,} questions are answered.")
         agreements = _show_agreement(journal)
-    say_next(
-        f"Labels are in {output}", (f"phf reward {shlex.quote(str(output))} --base MODEL", "a reward model of them")
-    )
+    say_next(f"Labels are in {output}", _next(output))
     num_questions = len(session.questions)
     answer(
         {"output": output, "num_questions": num_questions, "num_answered": session.num_done, "agreement": agreements}
     )
+
+
+def _next(output: Path) -> tuple[str, str]:
+    return f"phf reward {shlex.quote(str(output))} --base MODEL", "a reward model of them"
 
 
 def _columns(choose: str, scores_column: str, other_column: str | None) -> tuple[str, ...]:

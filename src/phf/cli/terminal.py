@@ -34,7 +34,7 @@ results = Stream()
 errors = Stream(stderr=True)
 
 LEAST_OF_A_COLUMN = 12
-"""Characters of a name that are not broken."""
+"""Characters that the names of rows leave for a column."""
 BORDERS = 3
 """Characters between two columns."""
 BARS_OF_LIBRARIES = ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
@@ -123,7 +123,8 @@ def columns_table(columns: Mapping[str, Mapping[str, str]], width: int, title: s
     space = width - 1 - first - BORDERS
     tables: list[dict[str, int]] = [{}]
     for name, cells in columns.items():
-        least = max([len(cell) for cell in cells.values()] + [min(len(name), LEAST_OF_A_COLUMN)])
+        words = [min(len(word), space - BORDERS) for word in shown(name).split()]
+        least = max([len(cell) for cell in cells.values()] + words + [0])
         if tables[-1] and sum(tables[-1].values()) + least + BORDERS * (len(tables[-1]) + 1) > space:
             tables.append({})
         tables[-1][name] = least

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -11,7 +10,7 @@ from rich.table import Column, Table
 from phf.refresh.answer import Answer, row, score_name
 from phf.report.html import format_number
 from phf.statistics import Interval
-from phf.text import visible_text
+from phf.text import tables_that_fit, visible_text
 
 
 def show_refresh(answer: Answer, console: Console) -> None:
@@ -25,27 +24,12 @@ def show_refresh(answer: Answer, console: Console) -> None:
     columns.append(["held-out loss\n(nats/token)", *(_interval(values["loss"]) for values in rows)])
     columns.append(["samples\ntrained on", *map(_used, rows)])
     columns.append(["left out", *(escape(values["left_out"]) for values in rows)])
-    for together in _parts(rounds, columns, console.width):
+    for together in tables_that_fit(rounds, columns, console.width):
         table = Table(*(Column(title, overflow="fold") for title, *_ in together))
         for cells in list(zip(*together, strict=True))[1:]:
             table.add_row(*cells)
         console.print(table)
     console.print(answer.verdict, soft_wrap=True, markup=False)
-
-
-def _parts(first: list[str], columns: list[list[str]], width: int) -> list[list[list[str]]]:
-    """The columns of each table: `first`, and the next ones as far as they fit without breaking a line."""
-    parts = [[first]]
-    for column in columns:
-        if len(parts[-1]) > 1 and _width([*parts[-1], column]) > width:
-            parts.append([first])
-        parts[-1].append(column)
-    return parts
-
-
-def _width(columns: list[list[str]]) -> int:
-    """Of a table with borders."""
-    return 1 + sum(3 + max(cell_len(line) for cell in column for line in cell.split("\n")) for column in columns)
 
 
 def _used(values: Mapping[str, Any]) -> str:

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from phf.labels.label import Labels
 from phf.reward.compare import Agreement
 from phf.statistics import Interval
-from phf.text import visible
+from phf.text import tables_that_fit, visible
 
 CHANCE = 0.5
 NAMES = ("path_or_name", "model", "label")
@@ -31,17 +32,20 @@ def show_agreements(agreements: Sequence[Agreement], labels: Labels, console: Co
     names = [_name(agreement) for agreement in agreements]
     has_ratings = labels.kind == "ratings"
     console.print(f"Labels: {len(labels.labels):,} {labels.kind}", soft_wrap=True)
-    columns = ["scorer", "texts" if has_ratings else "pairs", "order as people"]
-    columns += ["against the first"] if len(agreements) > 1 else []
-    columns += ["score - rating", "calibration error"] if has_ratings else []
-    table = Table(*(Column(title, overflow="fold") for title in columns))
-    for name, agreement in zip(names, agreements, strict=True):
-        cells = [name, f"{agreement.num_scored:,}", _interval(agreement.order)]
-        cells += [_interval(agreement.difference, "+.3f")] if len(agreements) > 1 else []
-        if has_ratings:
-            cells += [_interval(agreement.bias, "+.3f"), "–" if agreement.ece is None else f"{agreement.ece:.3f}"]
-        table.add_row(*cells)
-    console.print(table)
+    scorers = ["scorer", *(escape(name).replace(" ", "\n", 1) for name in names)]
+    columns = [["texts" if has_ratings else "pairs", *(f"{agreement.num_scored:,}" for agreement in agreements)]]
+    columns.append(["order as people", *(_in_two_lines(agreement.order) for agreement in agreements)])
+    if len(agreements) > 1:
+        columns.append(["against the first", *(_in_two_lines(one.difference, "+.3f") for one in agreements)])
+    if has_ratings:
+        columns.append(["score - rating", *(_in_two_lines(agreement.bias, "+.3f") for agreement in agreements)])
+        errors = ("–" if agreement.ece is None else f"{agreement.ece:.3f}" for agreement in agreements)
+        columns.append(["calibration error", *errors])
+    for together in tables_that_fit(scorers, columns, console.width):
+        table = Table(*(Column(title, overflow="fold") for title, *_ in together))
+        for cells in list(zip(*together, strict=True))[1:]:
+            table.add_row(*cells)
+        console.print(table)
     for name, agreement in zip(names, agreements, strict=True):
         if agreement.calibration is not None:
             _show_calibration(name, agreement, console)
@@ -65,7 +69,9 @@ def warnings_of_agreement(agreements: Sequence[Agreement]) -> list[str]:
 
 
 def _show_calibration(name: str, agreement: Agreement, console: Console) -> None:
-    table = Table("from", "to", "texts", "mean score", "mean rating", title=f"Calibration of {name} (0 good, 1 bad)")
+    table = Table(
+        "from", "to", "texts", "mean score", "mean rating", title=f"Calibration of {escape(name)} (0 good, 1 bad)"
+    )
     for row in agreement.calibration or ():
         if row.count:
             table.add_row(
@@ -78,6 +84,11 @@ def _name(agreement: Agreement) -> str:
     scorer = agreement.scorer
     settings = scorer.get("settings", {})
     return visible(" ".join([scorer["class_name"], *(str(settings[key]) for key in NAMES if key in settings)]))
+
+
+def _in_two_lines(interval: Interval, form: str = ".3f") -> str:
+    """For a narrow column."""
+    return _interval(interval, form).replace(" (", "\n(")
 
 
 def _interval(interval: Interval, form: str = ".3f") -> str:
