@@ -253,9 +253,9 @@ def test_a_run_that_was_stopped_before_its_first_evaluation_has_a_row_of_dashes(
 
 def test_a_folder_that_is_not_a_run_is_reported(tmp_path):
     (tmp_path / "folder").mkdir()
-    for folder in (tmp_path / "folder", tmp_path / "nowhere"):
-        with pytest.raises(CorpusError, match=r"is not a run folder: it has no metrics\.jsonl\. Give a folder"):
-            write_report([folder], tmp_path / "report.html")
+    for name, what in (("folder", r"it has no metrics\.jsonl"), ("nowhere", "nothing has that name")):
+        with pytest.raises(CorpusError, match=rf"is not a run folder: {what}\. Give a folder"):
+            write_report([tmp_path / name], tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
 
 
