@@ -191,5 +191,5 @@ def test_a_hub_model_is_found_by_name_and_revision(tmp_path, monkeypatch):
         with pytest.raises(CorpusError, match=rf"^{missing} is not a folder here.*give a local folder"):
             find_model(Path(missing))
     (tmp_path / "someone").mkdir()
-    with pytest.raises(CorpusError, match="it has no config"):
+    with pytest.raises(CorpusError, match="nothing has that name"):
         find_model(Path("someone/hungry_saha@halfway"))
