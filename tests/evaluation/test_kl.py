@@ -149,6 +149,29 @@ def test_a_character_that_was_cut_in_half_is_not_charged():
     assert kl_from_samples(lm, tokenizer, [nothing], prefix_ids=[0])[NATS] == 0.0
 
 
+def test_bytes_that_are_no_text_are_unscored_by_their_text():
+    """The reference drew the bytes, and not the character that replaces them."""
+    tokenizer = tiny_tokenizer()
+    lm = tiny_lm("gpt2", tokenizer).eval()
+    samples = [by_hand(text, is_ended=True, text_logprob=-3.0) for text in ("ab", "a\ufffdb")]
+    numbers = kl_from_samples(lm, tokenizer, samples, prefix_ids=[0])
+    assert numbers[NATS] == kl_from_samples(lm, tokenizer, samples[:1], prefix_ids=[0])[NATS]
+    assert (numbers["kl/num_samples"], numbers["kl/num_unscored"]) == (2, 1)
+
+
+@pytest.mark.parametrize("shown", ["a\ufffd\ufffdb", "a\ufffdb", "ab"])
+def test_bytes_that_are_no_text_are_scored_by_the_same_tokens_however_they_are_shown(shown):
+    tokenizer = tiny_tokenizer()
+    lm = tiny_lm("gpt2", tokenizer).eval()
+    a, first, b = (tokenizer.get_vocab()[token] for token in ("a", "\u00c3", "b"))  # 0xC3 begins a character
+    ids = [a, first, first, b]
+    assert tokenizer.decode(ids) == "a\ufffd\ufffdb"
+    sample = ReferenceSample(text=shown, is_ended=False, ids=ids, logprobs=[-1.0] * 4, text_logprob=-9.0)
+    numbers = kl_from_samples(lm, tokenizer, [sample], prefix_ids=[0])
+    assert numbers[NATS] == pytest.approx(-4.0 - sum_of_logprobs(lm, [0, *ids], 1), rel=1e-5)
+    assert numbers["kl/num_unscored"] == 0
+
+
 def test_another_vocabulary_is_scored_by_the_text_however_its_ids_look(tmp_path):
     """The reference's ids exist in the model's tokenizer too, but mean something else there."""
     letters_only, merged = letters(), tiny_tokenizer(vocab_size=290)

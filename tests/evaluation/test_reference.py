@@ -167,17 +167,22 @@ START, PER_TOKEN = "<|endoftext|>", -2.0
 
 
 class LetterServer:
-    """Serves a model that cuts text into letters, gives each -2 nats and its end -3, and always says "ab" or "abc".
+    """Serves a model that cuts text into letters, gives each -2 nats and its end -3, and always says "ab" or "abc" (`texts`).
 
     `ab` is ended by the model and `abc` cut. With `has_bos` its tokenizer puts `<s>` in front of every prompt itself.
     """
 
-    def __init__(self, has_bos=False, knows_more_fields=True, sampled=PER_TOKEN, says_end=True, on_empty=400):
+    texts = ("ab", "abc")
+
+    def __init__(
+        self, has_bos=False, knows_more_fields=True, sampled=PER_TOKEN, says_end=True, on_empty=400, fails_to_echo=None
+    ):
         self.has_bos = has_bos
         self.on_empty = on_empty
         self.knows_more_fields = knows_more_fields
         self.sampled = sampled
         self.says_end = says_end
+        self.fails_to_echo = fails_to_echo
         self.num_drawn = 0
 
     def __call__(self, path, body):
@@ -186,6 +191,8 @@ class LetterServer:
         if not body.get("echo"):
             return 200, {"choices": [self.sample(i, body) for i in range(body["n"])]}
         of_prompts = [self.tokens(prompt) for prompt in body["prompt"]]
+        if self.fails_to_echo in body["prompt"]:
+            return 500, {"error": {"message": "", "type": "InternalServerError"}}
         if not all(of_prompts):
             return self.on_empty, {"error": "The decoder prompt cannot be empty"}
         return 200, {
@@ -206,7 +213,7 @@ class LetterServer:
     def sample(self, index, body):
         is_ended = self.num_drawn % 2 == 0
         self.num_drawn += 1
-        text = "ab" if is_ended else "abc"
+        text = self.texts[0] if is_ended else self.texts[1]
         with_end = is_ended and self.says_end
         tokens, scores = [*text, *[START] * with_end], [self.sampled] * len(text) + [-3.0] * with_end
         ids = {"token_ids": [ord(letter) for letter in text] + [0] * with_end} if self.knows_more_fields else {}
@@ -250,6 +257,20 @@ def test_a_tokenizer_that_starts_documents_by_itself_is_given_the_empty_prompt(t
         samples = reference_samples(served(fake), tmp_path)
         assert {body["prompt"][0] for _, body in fake.asked if not body.get("echo")} == {""}
     assert {sample.text_logprob for sample in samples} == {-7.0, -6.0}
+
+
+def test_a_server_that_cannot_echo_the_empty_text_is_not_asked_to(tmp_path, monkeypatch):
+    """vLLM samples from it, if its tokenizer starts documents by itself, but fails to return it."""
+    monkeypatch.setattr("openai._base_client.time.sleep", lambda seconds: None)
+    server = LetterServer(has_bos=True, fails_to_echo="")
+    with fake_server(server) as fake:
+        samples = reference_samples(served(fake), tmp_path)
+        assert {body["prompt"][0] for _, body in fake.asked if not body.get("echo")} == {""}
+    assert {sample.text_logprob for sample in samples} == {-7.0, -6.0}
+    server.texts = ("", "abc")
+    with fake_server(server) as fake:
+        samples = reference_samples(served(fake), tmp_path / "some empty")
+    assert {(sample.text, sample.text_logprob) for sample in samples} == {("", -3.0), ("abc", -6.0)}
 
 
 def test_a_server_that_fails_on_the_empty_prompt_is_asked_for_the_next_start(tmp_path, monkeypatch):

@@ -42,4 +42,4 @@ def test_a_served_model_writes_prompts_that_the_target_completes(url, served_nam
     new = [entry for entry in pool if entry.round > 0]
     assert new
     assert len({entry.prompt for entry in pool}) == len(pool)
-    assert all(len(entry.completions) == 4 for entry in new)
+    assert all(len(entry.continuations) == 4 for entry in new)

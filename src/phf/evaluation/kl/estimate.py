@@ -17,7 +17,7 @@ import numpy as np
 from phf.config import KLConfig
 from phf.corpus.segmenting.segment import segment
 from phf.evaluation.kl.logprob import EndedRow, Row, banned_ids, ended_logprobs
-from phf.evaluation.kl.reference import ReferenceSample
+from phf.evaluation.kl.reference import REPLACEMENT, ReferenceSample
 from phf.evaluation.kl.reference_samples import reference_samples
 from phf.models.vocabulary import end_ids
 from phf.sampling.division import ALONE, Division
@@ -76,15 +76,18 @@ def kl_from_samples(
     Returns:
         `kl/nats_per_sequence`, with its 95% interval `_low`, `_high`; >= 0 except for sampling error. It grows
         with the length of samples. `kl/nats_per_character`: all nats / all characters. `kl/num_samples`: samples;
-        `kl/num_unscored`: those that one of two different tokenizers cannot spell, left out of the rest.
+        `kl/num_unscored`: those that one of two different tokenizers cannot spell, or whose bytes are not text, left out of
+        the rest.
     """
     rows = _same_tokens(tokenizer, samples)
     if rows is not None:
         reference: list[float | None] = [sum(sample.logprobs) for sample in samples]
         texts = [sample.text for sample in samples]
     else:
-        reference = [sample.text_logprob for sample in samples]
         texts = [sample.shared_text for sample in samples]
+        # bytes that are no text were drawn; what replaces them was not
+        is_text = [REPLACEMENT not in text for text in texts]
+        reference = [sample.text_logprob if is_text[i] else None for i, sample in enumerate(samples)]
         rows = _encode(tokenizer, texts, by_line=bool(repeated_ids))
     ends = end_ids(model, tokenizer)
     cannot_spell = {tokenizer.unk_token_id} - {None, *ends}
@@ -119,15 +122,22 @@ def kl_from_samples(
 
 
 def _same_tokens(tokenizer: Any, samples: Sequence[ReferenceSample]) -> list[list[int]] | None:
-    """The drawn ids, if they decode to the text of every sample with this tokenizer too."""
+    """The drawn ids, if they decode to the text of every sample with this tokenizer too.
+
+    Bytes that are not UTF-8 are left out of the comparison: servers show them in other ways, or not yet at the end.
+    """
     drawn = [sample.ids for sample in samples]
     rows = [ids for ids in drawn if ids is not None]
     used = {i for ids in rows for i in ids}
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     if len(rows) < len(drawn) or not used <= set(tokenizer.get_vocab().values()) - special:
         return None
-    texts = (tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in rows)
-    return rows if all(text == sample.text for text, sample in zip(texts, samples, strict=True)) else None
+    texts = [tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in rows]
+    is_same = all(
+        text.replace(REPLACEMENT, "") == sample.text.replace(REPLACEMENT, "")
+        for text, sample in zip(texts, samples, strict=True)
+    )
+    return rows if is_same else None
 
 
 def _encode(tokenizer: Any, texts: Sequence[str], *, by_line: bool) -> list[list[int]]:

@@ -60,7 +60,10 @@ class ServedReference:
         for begin in range(0, len(drawn), section.batch_size):
             batch = [_with_end(continuation, server) for continuation in drawn[begin : begin + section.batch_size]]
             texts = [start.prompt + shared_text(text, is_ended) for text, is_ended, _ in batch]
-            echoed = [_behind_start(logprobs, start, server) for logprobs in server.token_logprobs(texts)]
+            not_empty = [text for text in texts if text]
+            scored = iter(server.token_logprobs(not_empty) if not_empty else ())
+            of_texts = [next(scored) if text else TokenLogprobs(start.tokens, [], None) for text in texts]
+            echoed = [_behind_start(logprobs, start, server) for logprobs in of_texts]
             echoes += echoed
             samples += [
                 _sample(*parts, echo, continuation)
@@ -78,10 +81,11 @@ def find_start(server: CompletionsServer, prompt: str | None) -> Start:
     refusals = []
     for start in STARTS if prompt is None else (prompt,):
         try:
-            alone, probe = server.token_logprobs([start])[0], server.token_logprobs([start + PROBE])[0]
+            probe = server.token_logprobs([start + PROBE])[0]
+            # vLLM fails on an empty text: its tokens are those in front of the probe
+            alone = server.token_logprobs([start])[0] if start else probe
         except ServerError as error:
-            fails_on_empty = not start and prompt is None and error.status == 500  # vLLM, if no token is added
-            if error.status not in REFUSED and not fails_on_empty:
+            if error.status not in REFUSED:
                 raise
             refusals.append(str(error))
             continue
@@ -90,8 +94,8 @@ def find_start(server: CompletionsServer, prompt: str | None) -> Start:
                 f"{where}: returns no log-probabilities of a prompt, from which KL is computed: it ignores `echo` or "
                 f"`logprobs`, as llama.cpp's server does. {LOCAL_INSTEAD}."
             )
-        tokens, rest = alone.tokens, probe.tokens[len(alone.tokens) :]
-        if probe.tokens[: len(tokens)] != tokens or "".join(rest).translate(SPACES).strip() != PROBE:
+        tokens = alone.tokens if start else _in_front(probe.tokens)
+        if probe.tokens[: len(tokens)] != tokens or not _spell_probe(probe.tokens[len(tokens) :]):
             raise ServerError(
                 f"{where}: the tokens it returns for a known text do not spell it: {visible(repr(probe.tokens), 200)}. "
                 f"{LOCAL_INSTEAD}."
@@ -107,6 +111,16 @@ def find_start(server: CompletionsServer, prompt: str | None) -> Start:
         f"{LOCAL_INSTEAD}."
     )
     raise ServerError(f"{where}: no prompt was found that a document can start from. {' '.join(refusals)} {advice}")
+
+
+def _spell_probe(tokens: list[str]) -> bool:
+    return "".join(tokens).translate(SPACES).strip() == PROBE
+
+
+def _in_front(tokens: list[str]) -> list[str]:
+    """Those that the server's tokenizer puts in front of the probe."""
+    counts = [count for count in range(len(tokens)) if _spell_probe(tokens[count:])]
+    return tokens[: max(counts, default=0)]
 
 
 def accepted_settings(server: CompletionsServer, start: Start) -> dict[str, Any]:
