@@ -149,7 +149,7 @@ def test_a_character_that_was_cut_in_half_is_not_charged():
     assert kl_from_samples(lm, tokenizer, [nothing], prefix_ids=[0])[NATS] == 0.0
 
 
-def test_bytes_that_are_no_text_are_unscored_by_their_text():
+def test_bytes_that_are_not_text_are_unscored_by_their_text():
     """The reference drew the bytes, and not the character that replaces them."""
     tokenizer = tiny_tokenizer()
     lm = tiny_lm("gpt2", tokenizer).eval()
@@ -160,7 +160,7 @@ def test_bytes_that_are_no_text_are_unscored_by_their_text():
 
 
 @pytest.mark.parametrize("shown", ["a\ufffd\ufffdb", "a\ufffdb", "ab"])
-def test_bytes_that_are_no_text_are_scored_by_the_same_tokens_however_they_are_shown(shown):
+def test_bytes_that_are_not_text_are_scored_by_the_same_tokens_however_they_look(shown):
     tokenizer = tiny_tokenizer()
     lm = tiny_lm("gpt2", tokenizer).eval()
     a, first, b = (tokenizer.get_vocab()[token] for token in ("a", "\u00c3", "b"))  # 0xC3 begins a character

@@ -85,7 +85,7 @@ def kl_from_samples(
         texts = [sample.text for sample in samples]
     else:
         texts = [sample.shared_text for sample in samples]
-        # bytes that are no text were drawn; what replaces them was not
+        # bytes that are not text were drawn; what replaces them was not
         is_text = [REPLACEMENT not in text for text in texts]
         reference = [sample.text_logprob if is_text[i] else None for i, sample in enumerate(samples)]
         rows = _encode(tokenizer, texts, by_line=bool(repeated_ids))
