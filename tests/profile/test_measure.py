@@ -10,7 +10,7 @@ from phf.annotate.runner import annotate
 from phf.corpus.dataset import write_shard
 from phf.corpus.duplicates import DuplicateCounter, hash_of_text
 from phf.corpus.sources.documents import AnnotatedDocument
-from phf.errors import CorpusError
+from phf.errors import ConfigError, CorpusError
 from phf.profile.histogram import histogram
 from phf.profile.measure import profile_dataset
 from phf.tokens.tokenizer import train_tokenizer
@@ -127,7 +127,7 @@ def test_tokens_are_counted_with_a_tokenizer(dataset, tmp_path_factory):
     segments = profile.levels["segment"]
     assert (segments.at_or_below.tokens, segments.scored.tokens, segments.unscored.tokens) == (12, 17, 5)
     assert {group.name: group.num_tokens_above for group in profile.groups}["web"] == 2
-    with pytest.raises(CorpusError, match="--tokenizer: 'no/such/folder' cannot be loaded"):
+    with pytest.raises(ConfigError, match="--tokenizer: 'no/such/folder' cannot be loaded"):
         profile_dataset(dataset, tokenizer="no/such/folder")
 
 

@@ -1,5 +1,6 @@
 """ClassifierScorer against the model called by hand, one window at a time."""
 
+import json
 import random
 import shutil
 
@@ -195,6 +196,14 @@ def test_a_folder_that_lacks_something_says_what(scorer, tiny_bert, tmp_path):
         ConfigError, match=r"classifier\.weight and 1 more are not in .*trained for sequence classification"
     ):
         scorer(path_or_name=headless).score_texts(["a"])
+
+
+def test_a_tokenizer_with_tokens_that_the_model_lacks_is_an_error_in_one_line(scorer, tiny_bert, tmp_path):
+    shutil.copytree(tiny_bert, tmp_path / "a")
+    path = tmp_path / "a" / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "cls_token": "another"}))
+    with pytest.raises(ConfigError, match=r"the model cannot be run: index out of range.* does not fit its weights"):
+        scorer(path_or_name=str(tmp_path / "a")).score_texts(["a"])
 
 
 def test_weights_saved_from_inside_a_wrapper_are_refused(scorer, tiny_bert, tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from tokenizers import AddedToken
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from phf.config import ModelConfig, TokenizerConfig
 from phf.errors import CheckpointError, ConfigError, OutputError
@@ -28,7 +28,9 @@ from phf.models.context import text_config
 from phf.models.prompting import open_as_exported
 from phf.models.vocabulary import num_rows as num_rows_of_logits
 from phf.storage.file_list import FILE_LIST, damaged_files, write_file_list
-from phf.storage.pretrained import UNREADABLE, load_model, read_pretrained
+from phf.storage.loading_errors import UNREADABLE
+from phf.storage.pretrained import load_model
+from phf.storage.saved_tokenizer import read_tokenizer
 from phf.tokens.document_start import document_start, open_documents_with
 from phf.tokens.tokenizer import prepare_tokenizer, train_tokenizer
 
@@ -154,10 +156,7 @@ def fitted_architecture(
 
 def pretrained_tokenizer(name: str, key: str, **settings: Any) -> Any:
     """The tokenizer in a folder or on the Hub. Raises `ConfigError` naming `key` if there is none."""
-    tokenizer = read_pretrained(AutoTokenizer.from_pretrained, name, key, **settings)
-    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-        # the class that transformers falls back to for a model folder without tokenizer files
-        raise ConfigError(f"{key}: '{name}' contains no tokenizer. Choose a folder that has one, or save one there.")
+    tokenizer = read_tokenizer(name, key, **settings)
     _mark_special_tokens(tokenizer)
     return tokenizer
 

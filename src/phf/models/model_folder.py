@@ -19,8 +19,9 @@ from phf.runs.layout import CONFIG, EVALUATION, run_of_model
 from phf.storage.file_list import FILE_LIST
 from phf.storage.files import file_sha256
 from phf.storage.hub import NOT_OF_THE_HUB, offline_where_unreachable
+from phf.storage.loading_errors import first_sentence, is_unreachable
 from phf.storage.model_files import check_model_files
-from phf.storage.pretrained import first_sentence, is_unreachable, without_progress_bar
+from phf.storage.pretrained import without_progress_bar
 from phf.storage.reading import read_json_as
 from phf.tokens.tokenizer import prepare_tokenizer
 from phf.workers.launcher import check_devices, check_launcher, check_visible_gpus

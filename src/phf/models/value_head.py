@@ -12,7 +12,8 @@ from typing_extensions import TypedDict
 
 from phf.errors import ConfigError
 from phf.storage.hub import stored_file
-from phf.storage.pretrained import RELEASED_WEIGHT, UNREADABLE_TENSORS, check_finite, first_sentence
+from phf.storage.loading_errors import UNREADABLE_TENSORS, first_sentence
+from phf.storage.pretrained import RELEASED_WEIGHT, check_finite
 from phf.storage.reading import read_json_as
 
 VALUE_HEAD_FILE = "value_head.pt"

@@ -135,7 +135,8 @@ def profile_dataset(
             file.
         tokenizer: folder or Hub name, to count tokens; None: characters stand for them.
 
-    Raises `CorpusError` for a dataset that is not annotated, or without documents, or without the key `by`.
+    Raises `CorpusError` for a dataset that is not annotated, or without documents, or without the key `by`, `ConfigError` for
+    a tokenizer that cannot be used.
     """
     encoder = None if tokenizer is None else _encoder(tokenizer)
     folder = Path(source)
@@ -221,17 +222,10 @@ def _percentile(distribution: Distribution, percentile: float, amount: Callable[
 
 
 def _encoder(tokenizer: str) -> "PlainEncoder":
-    from transformers import AutoTokenizer
-
+    from phf.storage.saved_tokenizer import read_tokenizer
     from phf.tokens.tokenizer import PlainEncoder
 
-    try:
-        return PlainEncoder(AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False))
-    except (OSError, ValueError) as error:
-        first = str(error).partition("\n")[0]
-        raise CorpusError(
-            f"--tokenizer: '{tokenizer}' cannot be loaded: {first} Give a local folder or check the network."
-        ) from error
+    return PlainEncoder(read_tokenizer(tokenizer, "--tokenizer"))
 
 
 def _num_tokens(batch: Sequence[AnnotatedDocument], encoder: "PlainEncoder") -> np.ndarray:

@@ -7,42 +7,24 @@ transformers initialises weights that a checkpoint lacks at random, with only a 
 import logging
 import pickle
 import re
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from phf.errors import ConfigError
 from phf.storage.file_list import FILE_LIST, damaged_files
 from phf.storage.hub import offline_where_unreachable
+from phf.storage.loading_errors import UNREADABLE_TENSORS, first_sentence
 from phf.storage.model_files import check_model_files
+from phf.storage.model_sizes import check_size
 from phf.text import visible
 
 logger = logging.getLogger(__name__)
 
-UNREADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ImportError,
-    EOFError,
-    SafetensorError,
-    StrictDataclassError,
-    pickle.UnpicklingError,
-    struct.error,
-)
-"""Raised by transformers for files that are damaged, or of another kind than their names say."""
-UNREADABLE_TENSORS = (*UNREADABLE, AssertionError)
-"""Raised by `torch.load` for such files, whose reader asserts what it expects, and by `load_state_dict` for other tensors."""
 ADVICE = "Give a local folder or check the network."
 FOLDER_KEYS = ("model.path_or_name", "tokenizer.path_or_name", "kl_gpt3_callback.reference.path_or_name")
 """Keys that `--override` can set to a local folder."""
@@ -53,15 +35,6 @@ WRAPPERS = (*INNER_WRAPPERS, "lm", "model", "base_model", "pretrained_model", "p
 """Prefixes of the names of all weights if a model was saved as part of another module."""
 HEADS = ("score", "classifier", "classification_head", "logits_proj", "sequence_summary", "pooler", "lm_head")
 """Names of heads in models whose trunk is not a separate module."""
-NETWORK_ERRORS = (
-    "LocalEntryNotFoundError",
-    "OfflineModeIsEnabled",
-    "ConnectError",
-    "ConnectTimeout",
-    "ReadTimeout",
-    "URLError",
-)
-"""Names of the errors of huggingface_hub, datasets and their HTTP libraries without a network."""
 RELEASED_WEIGHT = "value_head.head.weight"
 """Name of the value head among the weights of a checkpoint of the released system; `phf.models.value_head` reads it."""
 OLD_BUFFERS = ("attn.masked_bias", "attention.masked_bias")
@@ -123,7 +96,7 @@ def load_model(
 
     Raises `ConfigError` with the names of weights that are missing, have another shape, are not finite, or are in the
     checkpoint under a name that the model does not know, for an adapter (LoRA) without its base model, and for a model that we
-    have exported and whose files are not what they were then.
+    have exported and whose files are not what they were then; see also `check_size`.
     """
     if (Path(name) / FILE_LIST).is_file() and (problems := damaged_files(Path(name))):
         raise ConfigError(
@@ -132,6 +105,9 @@ def load_model(
         )
     if (Path(name) / "adapter_config.json").is_file():
         raise ConfigError(_adapter(key, name))
+    if "device_map" not in settings:
+        with without_warnings():  # from_pretrained repeats them
+            check_size(auto_class, name, key, settings)
     model, info = read_pretrained(
         auto_class.from_pretrained,
         name,
@@ -247,30 +223,6 @@ def _adapter(key: str, name: str) -> str:
         f"{key}: '{name}' is an adapter (LoRA), not a model. Merge it into its base model (merge_and_unload of peft), "
         "save that with its tokenizer, and give that folder."
     )
-
-
-def is_unreachable(error: BaseException | None) -> bool:
-    """Whether an error comes from a Hub that cannot be reached, rather than from what is or is not there."""
-    while error is not None:
-        if isinstance(error, ConnectionError) or type(error).__name__ in NETWORK_ERRORS:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def first_sentence(error: Exception) -> str:
-    """The informative part of an error of transformers, as one sentence."""
-    if isinstance(error, pickle.UnpicklingError):  # torch's own message says how to load it anyway
-        return "its weights are damaged or contain more than tensors, and data that could run code is not read."
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    first = lines[0] if lines else type(error).__name__
-    if isinstance(error, StrictDataclassError) and len(lines) > 1:  # its first line only names the field
-        first = lines[1].removeprefix("TypeError: ").removeprefix("ValueError: ")
-    if first.endswith(":") and len(lines) > 1:
-        first = f"{first} {lines[1]}"
-    if isinstance(error, KeyError):
-        first = f"it does not know {first}"
-    return first if first.endswith((".", "!", "?")) else f"{first}."
 
 
 @contextmanager

@@ -129,8 +129,13 @@ class StreamIndex:
                 return
             try:
                 values = parse_json(content, f"{file}, line {number + 1}", OutputError)
-                piece = _adapter().validate_python(values) if number and values != {"is_complete": True} else None
+                piece = None
+                if number and values != {"is_complete": True}:
+                    piece = _adapter().validate_json(content, strict=True)
+                is_next = piece is None or (piece.before.num_tokens == self.num_tokens and piece.num_tokens >= 0)
             except ValueError:  # pydantic's errors are such too
+                is_next = False
+            if not is_next:
                 self.problem = f"{file} is damaged or incomplete from line {number + 1} on"
                 return
             if number == 0 and values != self._header:

@@ -167,6 +167,8 @@ class StreamingBlocks:
                 for _ in chunks:
                     if index.num_tokens >= end:
                         return 0, first
+        if index.is_complete and index.num_tokens < seq_length:  # no stream ends so early
+            raise _OtherPieceError
         return divmod(first, index.num_tokens // seq_length) if index.is_complete else (0, first)
 
     def _blocks(self, first: int, index: StreamIndex) -> Iterator[Block]:

@@ -17,7 +17,7 @@ def ray_cluster(address: str | None, feature: str, setting: str) -> Iterator[Any
     """The module `ray`, connected to a cluster while the block runs: the one at `address`, or one of this machine.
 
     A connection that the caller has is used, and kept. `feature` and `setting`, for errors: what needs Ray, and where the
-    address is set. Raises `MissingExtraError`, or `ConfigError` where there is no cluster.
+    address is set. Raises `MissingExtraError`, or `ConfigError` where there is no cluster, and none starts.
     """
     try:
         import ray
@@ -32,6 +32,12 @@ def ray_cluster(address: str | None, feature: str, setting: str) -> Iterator[Any
                 ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
         except ConnectionError as error:
             raise _no_cluster(address, setting, error) from error
+        except Exception as error:
+            if type(error) is not Exception:  # which Ray raises where a process of its cluster has not started in time
+                raise
+            raise ConfigError(
+                f"{feature}: Ray has not started: {error} Run again when the machine is less busy, or do without Ray."
+            ) from error
     try:
         yield ray
     finally:

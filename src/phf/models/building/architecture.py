@@ -14,8 +14,9 @@ from phf.config import ModelConfig
 from phf.errors import ConfigError
 from phf.models.context import text_config
 from phf.registry.names import did_you_mean
+from phf.storage.loading_errors import UNREADABLE, first_sentence
 from phf.storage.model_files import named_code
-from phf.storage.pretrained import UNREADABLE, first_sentence, read_pretrained
+from phf.storage.pretrained import read_pretrained
 
 KEY = "model.path_or_name"
 DTYPES = {

@@ -17,7 +17,8 @@ from phf.models.building.documents import check_document_attention, strengthen
 from phf.models.building.hiding import check_hiding
 from phf.models.building.probe import own_loss
 from phf.models.context import context_of, text_config
-from phf.storage.pretrained import UNREADABLE, first_sentence, load_model
+from phf.storage.loading_errors import UNREADABLE, first_sentence
+from phf.storage.pretrained import load_model
 
 PROBED_PARAMETERS = 1_000_000_000
 """Models up to this size are built an extra time before the data is read, to check whether they are causal."""

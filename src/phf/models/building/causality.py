@@ -10,7 +10,7 @@ from torch import Tensor
 
 from phf.errors import ConfigError
 from phf.models.context import context_of, text_config
-from phf.storage.pretrained import UNREADABLE, first_sentence
+from phf.storage.loading_errors import UNREADABLE, first_sentence
 
 LENGTHS = (2, 18)
 """Tokens of the probes. In short texts a visible token has the most weight; long ones show long-distance effects."""

@@ -24,7 +24,7 @@ from phf.models.building.causality import (
     undisturbed,
 )
 from phf.models.context import text_config
-from phf.storage.pretrained import first_sentence
+from phf.storage.loading_errors import first_sentence
 
 LENGTHS: tuple[tuple[int, ...], ...] = ((5, 1, 8, 4), (3, 9, 6))
 """Tokens of the documents of the probe, by row."""

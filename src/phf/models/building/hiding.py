@@ -21,7 +21,7 @@ from phf.models.building.causality import (
 )
 from phf.models.building.documents import largest_change, probe_ids
 from phf.models.context import text_config
-from phf.storage.pretrained import first_sentence
+from phf.storage.loading_errors import first_sentence
 
 Run = Callable[[Tensor, Tensor | None], Tensor]
 """ids [rows, length], hidden [rows, length] or None -> hidden states or logits [rows, length, width]."""

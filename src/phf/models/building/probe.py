@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 
 from phf.errors import ConfigError
 from phf.feedback.objectives import IGNORE_INDEX
-from phf.storage.pretrained import UNREADABLE, without_warnings
+from phf.storage.loading_errors import UNREADABLE
+from phf.storage.pretrained import without_warnings
 
 PROBE_TOLERANCE = 1e-4
 """Relative difference up to which the last hidden state counts as the input of the output embedding (float32)."""

@@ -20,9 +20,10 @@ from phf.errors import ConfigError
 from phf.scorers.judge.answer import SPACES, Judgement, expected_rating, rating_in
 from phf.scorers.judge.judge import Asking, Judge
 from phf.scorers.judge.prompt import Prompt
-from phf.scorers.transformer.classifier import ADVICE, KEY, model_version, saved_tokenizer
+from phf.scorers.transformer.classifier import ADVICE, KEY, model_version
 from phf.scorers.transformer.sequence_classifier import BATCH_TOKENS, longest_input, usable_device
 from phf.storage.pretrained import load_model, read_pretrained
+from phf.storage.saved_tokenizer import read_tokenizer
 from phf.text import visible
 
 SAID_CHARS = 300
@@ -61,7 +62,7 @@ class LocalJudge(Judge):
         self._path_or_name, self._asking, self._revision = path_or_name, asking, revision
         config = read_pretrained(AutoConfig.from_pretrained, path_or_name, KEY, advice=ADVICE, revision=revision)
         self._version = model_version(path_or_name, config)
-        self._tokenizer = saved_tokenizer(path_or_name, revision)
+        self._tokenizer = read_tokenizer(path_or_name, KEY, advice=ADVICE, revision=revision)
         if not self._tokenizer.is_fast:
             raise ConfigError(
                 f"{KEY}: {type(self._tokenizer).__name__} cannot read text without its special tokens; a fast tokenizer is "

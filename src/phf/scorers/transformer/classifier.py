@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from phf.errors import ConfigError
 from phf.registry.names import did_you_mean
 from phf.scorers.transformer.sequence_classifier import SequenceClassifierScorer, checkpoint_hash
 from phf.storage.pretrained import load_model, read_pretrained
+from phf.storage.saved_tokenizer import read_tokenizer
 
 KEY = "scorer_config.path_or_name"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -63,7 +64,7 @@ class ClassifierScorer(SequenceClassifierScorer):
 
     def load(self, dtype: torch.dtype) -> tuple[Any, Any]:
         """See `SequenceClassifierScorer.load`."""
-        tokenizer = saved_tokenizer(self.path_or_name, self.revision)
+        tokenizer = read_tokenizer(self.path_or_name, KEY, advice=ADVICE, revision=self.revision)
         model = load_model(
             AutoModelForSequenceClassification,
             self.path_or_name,
@@ -102,15 +103,6 @@ def label_index(label: int | str | bool | None, names: dict[int, str]) -> int:
         if name == label:
             return index
     raise ConfigError(f"scorer_config.label is {label!r}; the model has no such output. {known}")
-
-
-def saved_tokenizer(path_or_name: str, revision: str | None) -> Any:
-    """The tokenizer of a scorer's model. Raises `ConfigError` if it has none."""
-    tokenizer = read_pretrained(AutoTokenizer.from_pretrained, path_or_name, KEY, advice=ADVICE, revision=revision)
-    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-        # the class that transformers falls back to for a model folder without tokenizer files
-        raise ConfigError(f"{KEY}: '{path_or_name}' contains no tokenizer. Save the model's tokenizer there.")
-    return tokenizer
 
 
 def model_version(path_or_name: str, config: Any) -> str:

@@ -9,7 +9,8 @@ import torch
 
 from phf.errors import ConfigError, MissingExtraError
 from phf.scorers.transformer.sequence_classifier import SequenceClassifierScorer, checkpoint_hash
-from phf.storage.pretrained import UNREADABLE_TENSORS, check_finite, without_progress_bar
+from phf.storage.loading_errors import UNREADABLE_TENSORS
+from phf.storage.pretrained import check_finite, without_progress_bar
 
 ModelType = Literal["original", "unbiased", "multilingual", "original-small", "unbiased-small"]
 TOXICITY = ("toxicity", "toxic")

@@ -19,6 +19,7 @@ import torch
 from phf.errors import ConfigError, ScorerError
 from phf.scorers.base import SegmentScorer
 from phf.storage.files import file_sha256
+from phf.storage.loading_errors import UNREADABLE, first_sentence
 from phf.storage.reading import without_surrogates
 
 OVERLAP = 8
@@ -127,6 +128,11 @@ class SequenceClassifierScorer(SegmentScorer, ABC):
             raise ConfigError(
                 f"{self.name}: {self.device} ran out of memory on {inputs['input_ids'].numel():,} tokens. "
                 f"Lower batch_tokens (now {self.batch_tokens:,})."
+            ) from error
+        except UNREADABLE as error:
+            raise ConfigError(
+                f"{self.name}: the model cannot be run: {first_sentence(error)} Its config.json or its tokenizer does not fit "
+                "its weights. Restore them, or choose another model."
             ) from error
 
     def _pad_id(self, model: Any, windows: dict[str, list[Any]], batch: list[int]) -> int:

@@ -7,7 +7,7 @@ import torch
 
 from phf.errors import CheckpointError, PhfError
 from phf.sampling.peers import is_lost_peer
-from phf.storage.pretrained import UNREADABLE_TENSORS, first_sentence
+from phf.storage.loading_errors import UNREADABLE_TENSORS, first_sentence
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from phf.config import TrainingConfig
 from phf.config.trainer import DEFAULTS
 from phf.errors import ConfigError
 from phf.models.bfloat16 import cpu_has_bfloat16
-from phf.storage.pretrained import first_sentence
+from phf.storage.loading_errors import first_sentence
 from phf.training.settings.keys import check_accelerator, check_keys
 from phf.workers.launcher import check_devices, check_launcher, check_visible_gpus
 

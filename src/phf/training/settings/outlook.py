@@ -22,7 +22,7 @@ from phf.models.building.build import build_lm
 from phf.models.load import fitted_architecture
 from phf.profile.estimate import read_sample
 from phf.storage.hub_upload import write_token
-from phf.storage.pretrained import is_unreachable
+from phf.storage.loading_errors import is_unreachable
 from phf.tokens.tokenizer import PlainEncoder
 from phf.training.settings.arguments import Arithmetic
 from phf.training.settings.preflight import check_with_tokenizer, preflight

@@ -10,7 +10,7 @@ from phf.config import Config, ScenarioConfig
 from phf.errors import PhfError
 from phf.sampling.prompts import missing_released_prompts
 from phf.scorers import build_scorer
-from phf.storage.pretrained import is_unreachable
+from phf.storage.loading_errors import is_unreachable
 
 NOT_CHECKED = "Not checked, the run would stop here"
 STAND_IN = {"class_name": "phf.training.settings.reach:UnreachedScorer"}
