@@ -80,21 +80,38 @@ def one_table(name: str, write: Callable[[Path], None]) -> dict[str, Any]:
 
 
 STATE = {"_data_files": [{"filename": "a.arrow"}], "_fingerprint": "0a", "_format_columns": None, "_split": "train"}
+INFO = {
+    "description": "",
+    "features": {"text": {"dtype": "string", "_type": "Value"}},
+    "splits": {"train": {"num_bytes": 1}},
+}
+SPLITS = {"splits": ["train", "test"]}
 
 
 def saved(folder: Path) -> None:
-    """What `datasets.save_to_disk` writes."""
-    stream(folder / "a.arrow")
-    (folder / "state.json").write_text(json.dumps(STATE))
-    (folder / "dataset_info.json").write_text("{}")
+    """What `datasets.save_to_disk` writes of a dataset with splits."""
+    (folder / "train").mkdir(exist_ok=True)
+    (folder / "dataset_dict.json").write_text(json.dumps(SPLITS))
+    stream(folder / "train" / "a.arrow")
+    (folder / "train" / "state.json").write_text(json.dumps(STATE))
+    (folder / "train" / "dataset_info.json").write_text(json.dumps(INFO))
 
 
 def damage_saved(folder: Path, rng: random.Random) -> None:
     saved(folder)
-    if rng.random() < 0.4:
-        (folder / "state.json").write_bytes(mutated_json(STATE, rng))
-    else:
-        (folder / "a.arrow").write_bytes(flipped((folder / "a.arrow").read_bytes(), rng))
+    chosen = rng.random()
+    if chosen < 0.5:
+        content = (folder / "train" / "a.arrow").read_bytes()
+        (folder / "train" / "a.arrow").write_bytes(rng.choice((damaged, flipped))(content, rng))
+        return
+    name, values = (
+        ("train/state.json", STATE)
+        if chosen < 0.8
+        else ("dataset_dict.json", SPLITS)
+        if chosen < 0.9
+        else ("train/dataset_info.json", INFO)
+    )
+    (folder / name).write_bytes(mutated_json(values, rng))
 
 
 TABLE_FORMATS = (

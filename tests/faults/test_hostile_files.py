@@ -7,6 +7,7 @@ import time
 import pytest
 from tests.faults.counts import num_cases
 from tests.faults.formats import FORMATS
+from tests.faults.kept_formats import KEPT_FORMATS
 from tests.faults.model_formats import MODEL_FORMATS
 from tests.faults.result_formats import RESULT_FORMATS
 from tests.faults.table_formats import TABLE_FORMATS
@@ -17,6 +18,12 @@ SLOWEST = 60.0
 """Seconds that a case may take."""
 MOST_MEMORY = 2**20
 """KiB by which the cases of a format may raise the peak of the process."""
+LONG = {
+    "config.json of a model": 5_000,
+    "generation_config.json of a model": 3_000,
+    "the folder of a reward model": 3_000,
+}
+"""Format -> number of cases of the full form, where each loads a model; 10,000 of the others."""
 SHORT = {
     "a configuration": 6,
     "an override": 10,
@@ -25,9 +32,15 @@ SHORT = {
     "config.json of a model": 10,
     "generation_config.json of a model": 10,
     "two run folders, made into a page": 10,
+    "the folder of a reward model": 10,
+    "tokenizer.json of a model": 10,
+    "tokenizer_config.json of a model": 10,
+    "the record of an audit, made into a page": 10,
+    "GLUE, tasks and KL of an evaluation, made into a page": 6,
+    "the index of a stream": 10,
 }
 """Format -> number of cases of the short form, where one takes longer; 40 of the others."""
-ALL = (*FORMATS, *MODEL_FORMATS, *RESULT_FORMATS, *TABLE_FORMATS)
+ALL = (*FORMATS, *MODEL_FORMATS, *RESULT_FORMATS, *TABLE_FORMATS, *KEPT_FORMATS)
 
 
 @pytest.mark.parametrize("form", ALL, ids=lambda form: form.name.replace(" ", "-"))
@@ -36,7 +49,7 @@ def test_a_damaged_file_is_an_error_with_its_reason(form, tmp_path, counts):
     folder.mkdir()
     form.prepare(folder)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    number = num_cases(10_000, SHORT.get(form.name, 40))
+    number = num_cases(LONG.get(form.name, 10_000), SHORT.get(form.name, 40))
     refused = 0
     for seed in range(number):
         form.write(folder, random.Random(f"{form.name} {seed}"))
