@@ -69,7 +69,7 @@ class Job:
         result: folder in which it ran -> what must be the same.
         phases: what it does -> pattern of files that it has written by then, in their order.
         again: more arguments for a run that was begun.
-        short: one of the phases, in which every second case is killed, because moments drawn from the whole time would miss it.
+        short: one of the phases, in which every third case is killed, because moments drawn from the whole time would miss it.
     """
 
     arguments: list[str]
@@ -139,14 +139,14 @@ def killed(job: Job, kills: int, tmp_path: Path, draw: random.Random) -> tuple[i
     met: Counter[str] = Counter()
     number = 0
     while met.total() < kills:
-        folder, is_filled = tmp_path / str(number), not FULL or number % 3 != 0
+        folder, is_filled = tmp_path / str(number), not FULL or number % 3 != 1
         folder.mkdir()
         cache = filled if is_filled else folder / "cache"
         longest = seconds[-1 if is_filled else 0]
         for attempt in range(2 - number % 2):
             moment, since, start = draw.uniform(0, longest), time.time(), time.monotonic()
             process = job.start(folder, cache)
-            if job.short is not None and attempt == 0 and number % 2 == 0:
+            if job.short is not None and attempt == 0 and number % 3 == 0:
                 job.wait_for_short(folder, process, since, draw)
                 moment = 0
             try:
