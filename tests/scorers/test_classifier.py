@@ -206,6 +206,20 @@ def test_a_tokenizer_with_tokens_that_the_model_lacks_is_an_error_in_one_line(sc
         scorer(path_or_name=str(tmp_path / "a")).score_texts(["a"])
 
 
+def test_a_label_without_a_name_and_a_length_with_a_fraction_are_read(scorer, tiny_bert, tmp_path):
+    shutil.copytree(tiny_bert, tmp_path / "a")
+    for name, changes in {
+        "config.json": {"id2label": {"0": None, "1": 2, "2": "c"}, "label2id": {}},
+        "tokenizer_config.json": {"model_max_length": 12.5},
+    }.items():
+        path = tmp_path / "a" / name
+        path.write_text(json.dumps({**json.loads(path.read_bytes()), **changes}))
+    with pytest.raises(ConfigError, match="the model has no such output"):
+        scorer(path_or_name=str(tmp_path / "a"), label="d")
+    scores = scorer(path_or_name=str(tmp_path / "a"), label="c").score_texts(["a " * 50])
+    assert scores[0] is not None
+
+
 def test_weights_saved_from_inside_a_wrapper_are_refused(scorer, tiny_bert, tmp_path):
     folder = shutil.copytree(tiny_bert, tmp_path / "wrapped")
     weights = load_file(folder / "model.safetensors")

@@ -42,6 +42,13 @@ def test_a_model_is_loaded_with_its_own_size_and_with_a_new_head(tmp_path):
     load_model(AutoModelForSequenceClassification, str(tmp_path), "MODEL_DIR", has_new_head=True, num_labels=3)
 
 
+def test_an_id_that_no_tensor_can_hold_is_an_error_in_one_line(tmp_path):
+    tiny_lm("gpt2", tiny_tokenizer()).save_pretrained(tmp_path)
+    configured(tmp_path, vocab_size=10**30)
+    with pytest.raises(ConfigError, match="MODEL_DIR"):
+        load_model(AutoModelForCausalLM, str(tmp_path), "MODEL_DIR")
+
+
 def test_the_size_is_that_of_the_model_that_is_built():
     config = BertConfig(
         vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, is_decoder=True

@@ -15,6 +15,7 @@ UNREADABLE = (
     AttributeError,
     ImportError,
     EOFError,
+    ArithmeticError,
     SafetensorError,
     StrictDataclassError,
     pickle.UnpicklingError,

@@ -17,7 +17,7 @@ SMALL_BYTES = 2**29
 """In float32; a model that takes no more is not looked at."""
 TIMES = 4
 """A model may be so many times as large as its files, at a byte a value: heads and buffers, for example, are not in them."""
-NOT_BUILT = (*UNREADABLE, ZeroDivisionError, AssertionError)
+NOT_BUILT = (*UNREADABLE, AssertionError)
 """Raised by transformers for a model that cannot be built, or not without memory."""
 
 

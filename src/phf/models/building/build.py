@@ -35,7 +35,7 @@ def build_lm(architecture: Architecture, where: str = "model") -> PreTrainedMode
         lm = AutoModelForCausalLM.from_config(
             copy.deepcopy(architecture.config), dtype=architecture.dtype, **architecture.arguments
         )
-    except (*UNREADABLE, ZeroDivisionError, AssertionError) as error:
+    except (*UNREADABLE, AssertionError) as error:
         keys = [f"model.model_kwargs.{key}" for key, value in architecture.arguments.items() if _is_about(error, value)]
         where = keys[0] if keys else where
         raise ConfigError(f"{where}: transformers cannot build this model: {first_sentence(error)}") from error

@@ -92,7 +92,7 @@ def label_index(label: int | str | bool | None, names: dict[int, str]) -> int:
         raise ConfigError(
             f"scorer_config.label is {label}, because YAML reads yes, no, on and off as booleans; quote it."
         )
-    known = did_you_mean(str(label or ""), names.values())
+    known = did_you_mean(str(label or ""), map(str, names.values()))
     if label is None:
         if len(names) > 1:
             raise ConfigError(f"scorer_config.label is missing: the model has {len(names)} outputs. {known}")

@@ -197,7 +197,7 @@ def longest_input(model: Any, tokenizer: Any) -> int:
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             limits.append(module.num_embeddings - module.padding_idx - 1)  # RoBERTa counts positions from there
     # a model without positions of its own gives -1 (XLNet), and its tokenizer a limit that is never reached
-    return min([limit for limit in limits if limit is not None and 0 < limit < NO_LIMIT], default=512)
+    return int(min([limit for limit in limits if limit is not None and 1 <= limit < NO_LIMIT], default=512))
 
 
 @lru_cache
