@@ -91,6 +91,17 @@ def test_settings_are_parsed_and_completed_by_defaults(module):
     assert METRICS.canonical({"class_name": "SelfBlEU", "n": 5}) == METRICS.canonical({"class_name": "SelfBLEU"})
 
 
+@pytest.mark.parametrize("value", [float("nan"), "nan", True])
+@pytest.mark.parametrize("annotation", ["float", "float | None"])
+def test_what_is_not_a_number_is_none_for_a_setting_either(module, value, annotation):
+    module(
+        "phf_number", f"class Own:\n    def __init__(self, a: {annotation}, b: bool = True, c: 'int | bool' = 1): ...\n"
+    )
+    ((key, problem),) = from_source("phf_number:Own").problems({"a": value, "b": True}, "Own")
+    assert key == "a"
+    assert "Input should be a number, not" in problem
+
+
 def test_annotations_that_are_texts_are_read_and_not_evaluated(module):
     module(
         "phf_postponed",

@@ -6,6 +6,7 @@ again when the class is called.
 
 import ast
 import inspect
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -221,9 +222,13 @@ def _type_problem(value: Any, annotation: Any) -> str | None:
     from pydantic import ValidationError
 
     try:
-        _parsed(value, annotation)
+        parsed = _parsed(value, annotation)
     except ValidationError as error:
         return str(error.errors()[0]["msg"])
+    if isinstance(parsed, float) and math.isnan(parsed):
+        return "Input should be a number, not NaN"
+    if isinstance(value, bool) and annotation is not ANY and type(parsed) in (int, float):
+        return "Input should be a number, not yes or no"
     return None
 
 

@@ -83,9 +83,10 @@ def _add_control_tokens(tokenizer: "PreTrainedTokenizerBase", control_tokens: "C
     vocabulary, known = tokenizer.get_vocab(), set(special_ids(tokenizer))
     for token in control_tokens:
         if token in vocabulary and vocabulary[token] not in known:
+            name = f" '{tokenizer.name_or_path}'" if tokenizer.name_or_path else ""  # trained here: it has none
             raise ConfigError(
-                f"The control token '{token}' is an ordinary word of the tokenizer '{tokenizer.name_or_path}': "
-                "text could produce it. Choose another name for it."
+                f"The control token '{token}' is an ordinary word of the tokenizer{name}: text could produce it. Choose "
+                "another name for it."
             )
         if token == tokenizer.eos_token:
             raise ConfigError(f"The control token '{token}' is the EOS token of the tokenizer. Choose another name.")
