@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from phf.storage import cache
 from phf.tokens import building, encoding_processes, joining, pieces
 from phf.tokens.building import add_scores, build_store
 from phf.tokens.encoded import DOCUMENT, Encoder, encode_documents
-from phf.tokens.joining import Joining
+from phf.tokens.joining import Joining, _created
 from phf.tokens.store import open_store, score_file
 from phf.tokens.tokenizer import prepare_tokenizer
 from phf.tokens.views import Blocks
@@ -433,3 +434,11 @@ def test_a_changed_corpus_is_another_store(source, tokenizer, tmp_path):
     second = build_store(corpus_for(tokenizer, source), tmp_path / "stores")
     assert second.folder != first.folder
     assert second.document_ids([0]) == ["new"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_is_full_when_a_file_of_a_store_is_closed_is_an_error_with_a_remedy(tmp_path):
+    (tmp_path / "ids.bin").symlink_to("/dev/full")
+    refused = pytest.raises(OutputError, match=r"ids\.bin.*No space left on device\. Make room")
+    with refused, _created(tmp_path / "ids.bin") as file:
+        file.write(b"buffered")

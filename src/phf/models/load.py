@@ -31,6 +31,7 @@ from phf.storage.file_list import FILE_LIST, damaged_files, write_file_list
 from phf.storage.loading_errors import UNREADABLE
 from phf.storage.pretrained import load_model
 from phf.storage.saved_tokenizer import read_tokenizer
+from phf.storage.saving import os_errors
 from phf.tokens.document_start import document_start, open_documents_with
 from phf.tokens.tokenizer import prepare_tokenizer, train_tokenizer
 
@@ -83,7 +84,8 @@ def _trained(corpus: Callable[[], Iterable[str]], vocab_size: int, saved: Path |
         partial = saved.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            tokenizer.save_pretrained(partial)
+            with os_errors():
+                tokenizer.save_pretrained(partial)
             write_file_list(partial)
             partial.rename(saved)
         except OSError as error:

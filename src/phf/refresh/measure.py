@@ -58,8 +58,8 @@ def kl_from_start(model: Path, start: Path, settings: RefreshSettings) -> Number
         max_tokens=most,
         seed=settings.seed,
     )
-    samples = LocalReference(str(model), None).draw(section)
     try:
+        samples = LocalReference(str(model), None).draw(section)
         numbers = kl_from_samples(lm, tokenizer, samples, prefix_ids=given, batch_size=section.batch_size)
     except ConfigError as error:  # which names the key of a training run
         raise ConfigError(str(error).replace("kl_gpt3_callback.max_tokens", "--kl-tokens")) from None

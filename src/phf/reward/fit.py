@@ -21,9 +21,10 @@ from phf.evaluation.seeding import seeded
 from phf.labels.label import Label, Rating
 from phf.reward.settings import RewardSettings
 from phf.scorers.transformer.sequence_classifier import longest_input, looks_at_the_end, padded
-from phf.storage.files import apply_umask
+from phf.storage.files import apply_umask, writing
 from phf.storage.pretrained import load_model, without_progress_bar, without_warnings
 from phf.storage.reading import without_surrogates
+from phf.storage.saving import os_errors
 
 CENTRING = 0.01
 """Weight of the squared sum of a pair's outputs in its loss."""
@@ -81,9 +82,10 @@ def fit(base: Path, tokenizer: Any, labels: Sequence[Label], settings: RewardSet
         loss = trainer.train().training_loss
         if not math.isfinite(loss) or not all(bool(p.isfinite().all()) for p in model.parameters()):
             raise DivergedError("The reward model's loss or weights are not finite: lower --learning-rate.")
-        model.save_pretrained(folder)
-        apply_umask(folder)
-        tokenizer.save_pretrained(folder)
+        with writing(folder), os_errors():
+            model.save_pretrained(folder)
+            apply_umask(folder)
+            tokenizer.save_pretrained(folder)
     return num_cut
 
 

@@ -140,11 +140,14 @@ def _created(path: Path) -> Iterator[BinaryIO]:
     """A new file whose content is on the disk, not only in its queue, when the block ends."""
     with output_errors(path):
         file = path.open("wb")
-    with file:
+    try:
         yield file
         with output_errors(path):
             file.flush()
             os.fsync(file.fileno())
+    finally:
+        with output_errors(path):  # closing writes what is buffered, and fails as writing did
+            file.close()
 
 
 @contextmanager

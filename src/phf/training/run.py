@@ -23,6 +23,7 @@ from phf.sampling.agreement import check_same_folder, check_same_start
 from phf.sampling.division import Division, all_processes
 from phf.sampling.peers import lost_peers
 from phf.storage.files import FULL, only_job
+from phf.storage.saving import os_errors
 from phf.tokens.locate import documents_in
 from phf.tokens.views import Blocks
 from phf.training.callbacks import EvaluationsAtEnd, InspectionCallback, LogCallback
@@ -245,7 +246,7 @@ def _train(
         measure_device(meter, plan.arguments, lm, announce)
     try:
         resumed_from = None if checkpoint is None else step_of(checkpoint)
-        with trackers.open(is_main, resumed_from), remembering_signals() as preemption.requests:
+        with trackers.open(is_main, resumed_from), remembering_signals() as preemption.requests, os_errors():
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         trainer.spiked(trainer.spikes.settle())
     except WorkInterrupted as interruption:  # an evaluation before the first step of this command

@@ -18,6 +18,7 @@ from phf.models.value_head import ValueHead
 from phf.models.vocabulary import end_ids
 from phf.storage.file_list import write_file_list
 from phf.storage.files import apply_umask
+from phf.storage.saving import os_errors
 from phf.tokens.document_start import document_start
 
 CERTAIN = 10_000.0
@@ -39,9 +40,10 @@ def export_model(
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         lm.generation_config = generation_config(tokenizer, prompting, end_ids(lm, tokenizer))
-        lm.save_pretrained(partial)
+        with os_errors():
+            lm.save_pretrained(partial)
+            save_tokenizer(tokenizer, prompting, partial)
         apply_umask(partial)
-        save_tokenizer(tokenizer, prompting, partial)
         if value_head is not None:
             weights = io.BytesIO()  # on a full disk, torch.save raises errors other than OSError
             torch.save(value_head.state_dict(), weights)
