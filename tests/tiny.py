@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from phf.config import Config, ModelConfig, load_config
@@ -77,6 +78,19 @@ def tiny_lm(model_type: str, tokenizer: Any, seed: int = 0, **settings: Any) -> 
     """A random model of this architecture with room for every token of `tokenizer`."""
     config = ModelConfig(model_type=model_type, config_kwargs={**TINY_MODELS[model_type], **settings})
     return load_lm(config, tokenizer, 32, seed, ControlTokens(tuple(tokenizer.extra_special_tokens)))
+
+
+def tiny_reference(folder: Path) -> str:
+    """A folder with a random model and its tokenizer, whose samples are text: it draws no bytes above ASCII."""
+    tokenizer = tiny_tokenizer()
+    lm = tiny_lm("gpt2", tokenizer, seed=1)
+    with torch.no_grad():
+        is_ascii = torch.tensor([tokenizer.decode([i]).isascii() for i in range(lm.config.vocab_size)])
+        lm.transformer.wte.weight[:, 0] = torch.where(is_ascii, 0.0, -40.0)
+        lm.transformer.ln_f.weight[0], lm.transformer.ln_f.bias[0] = 0.0, 1.0
+    for part in (lm, tokenizer):
+        part.save_pretrained(folder)
+    return str(folder)
 
 
 def tiny_corpus(folder: Path) -> str:

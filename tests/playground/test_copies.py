@@ -66,7 +66,7 @@ def test_phf_score_gives_the_segments_the_same_scores(site, tmp_path):
     assert piped == text
     result = CliRunner().invoke(cli.app, [*shlex.split(scoring)[1:], "--json"], input=piped)
     assert result.exit_code == 0, result.output
-    scores = [segment["score"] for segment in json.loads(result.output)["segments"]]
+    scores = [segment["score"] for segment in json.loads(result.stdout)["segments"]]
     assert scores == site.scorer.score_document(["x=1\n", "'quoted' %s \\n\x1b\u202e€\n"])
     assert as_score_command(replace(site, scorer=None), text) is None
 

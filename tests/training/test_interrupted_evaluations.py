@@ -8,7 +8,7 @@ import time
 
 import pytest
 from tests.ranks import run_ranks
-from tests.tiny import tiny_config, tiny_corpus, tiny_lm, tiny_tokenizer
+from tests.tiny import tiny_config, tiny_corpus, tiny_reference
 
 from phf.config import dump_config
 from phf.evaluation.held_out import loss
@@ -28,10 +28,8 @@ PARTS = {"samples": (generate, "sample_batch"), "held-out": (loss, "predicted_to
 def make_config(tmp_path_factory):
     """A function from changes to a configuration with samples, held-out loss and KL at steps 4, 8 and 12 (samples and loss at
     0 too), and dropout, so that the random state matters."""
-    reference, tokenizer = tmp_path_factory.mktemp("reference"), tiny_tokenizer()
-    for part in (tiny_lm("gpt2", tokenizer, seed=1), tokenizer):
-        part.save_pretrained(reference)
-    kl = {"reference": {"path_or_name": str(reference)}, "num_samples": 4, "max_tokens": 8, "batch_size": 2}
+    reference = tiny_reference(tmp_path_factory.mktemp("reference"))
+    kl = {"reference": {"path_or_name": reference}, "num_samples": 4, "max_tokens": 8, "batch_size": 2}
     changes = {
         "model.config_kwargs.resid_pdrop": 0.1,
         "training.save_steps": 100,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.ranks import run_ranks
-from tests.tiny import tiny_config, tiny_corpus, tiny_lm, tiny_tokenizer
+from tests.tiny import tiny_config, tiny_corpus, tiny_reference
 
 from phf.config import dump_config
 from phf.training.run import train
@@ -86,10 +86,8 @@ def runs(tmp_path_factory):
     """-> (folder of the runs of one process, of two processes, configuration of each method, what two processes said)"""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     corpus = tiny_corpus(tmp_path_factory.mktemp("corpus"))
-    reference, tokenizer = tmp_path_factory.mktemp("reference"), tiny_tokenizer()
-    for part in (tiny_lm("gpt2", tokenizer, seed=1), tokenizer):
-        part.save_pretrained(reference)
-    configs = {method: config_of(method, corpus, str(reference)) for method in METHODS}
+    reference = tiny_reference(tmp_path_factory.mktemp("reference"))
+    configs = {method: config_of(method, corpus, reference) for method in METHODS}
     for method, config in configs.items():
         train(config, one / method)
     ranks = train_in_two([(config, two / method, False) for method, config in configs.items()], two)
