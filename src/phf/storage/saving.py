@@ -17,8 +17,8 @@ def os_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        found = OS_ERROR.search(str(error))
-        if found is None or type(error) not in (Exception, SafetensorError):  # tokenizers has no class of its own
+        match = OS_ERROR.search(str(error))
+        if match is None or type(error) not in (Exception, SafetensorError):  # tokenizers has no class of its own
             raise
-        number = int(found[1])
+        number = int(match[1])
         raise OSError(number, os.strerror(number)) from error
