@@ -37,7 +37,7 @@ def test_the_page_of_commands_has_every_command_and_option(generated):
     page = generated["commands.md"]
     assert "| `--resume` |  | Continue from the last complete checkpoint. |" in page
     assert "| `--workers N` |" in page
-    assert "| `--output PATH` | required |" in page
+    assert "| `--output PATH`, `-o PATH` | required |" in page
     assert "### `phf cache prune`" in page
 
 

@@ -249,7 +249,7 @@ def test_the_command_shows_one_table(refreshed, run):
     result = CliRunner().invoke(cli.app, ["refresh", str(run), "--output", str(folder), *options])
     assert result.exit_code == 0, result.output
     shown = " ".join(result.output.split())
-    assert "2 (result)" in shown
+    assert "(result)" in shown
     assert answer.verdict in shown
     for_scripts = CliRunner().invoke(cli.app, ["refresh", str(run), "--output", str(folder), *options, "--json"])
     assert json.loads(for_scripts.stdout)["refresh"]["verdict"] == answer.verdict
