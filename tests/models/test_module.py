@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from phf.errors import ConfigError
 from phf.feedback.objectives import AWR, IGNORE_INDEX, MLE, Unlikelihood
-from phf.models import ObjectiveLM, ValueHead
+from phf.models import ObjectiveLM, ValueHead, chunked_loss, targets
 from phf.models.building.probe import has_plain_linear_head
 
 WIDTH = 16
@@ -60,6 +60,37 @@ def test_chunked_equals_dense_in_loss_logs_and_gradients(model_type, name, batch
     assert ("value_head.linear.weight" in dense_grads) == (name == "AWR")
     for key, grad in dense_grads.items():
         torch.testing.assert_close(chunked_grads[key], grad, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["MLE", "Unlikelihood", "AWR"])
+def test_tokens_that_stay_among_the_targets_change_neither_loss_nor_logs_nor_gradients(name, batch, monkeypatch):
+    """As on a GPU, which does not wait for their number."""
+    batch = {**batch, "token_scores": batch["token_scores"].clone()}
+    batch["token_scores"][0, 9:] = torch.tensor([1.0, torch.nan, 0.0])  # of what is not a target
+    of_ways = []
+    for keeps in (False, True):
+        monkeypatch.setattr(targets, "keeps_rows", lambda device, keeps=keeps: keeps)
+        model = module("gpt2", OBJECTIVES[name], "chunked")
+        output = model(**batch)
+        output["loss"].backward()
+        of_ways.append((output, {key: p.grad for key, p in model.named_parameters() if p.grad is not None}))
+    (left_out, grads), (kept, kept_grads) = of_ways
+    torch.testing.assert_close(kept["loss"], left_out["loss"], rtol=1e-12, atol=0)
+    assert kept["totals"].keys() == left_out["totals"].keys()
+    for key, total in left_out["totals"].items():
+        assert kept["totals"][key].count == total.count
+        torch.testing.assert_close(kept["totals"][key].value, total.value, rtol=1e-12, atol=0)
+    assert kept_grads.keys() == grads.keys()
+    for key, grad in grads.items():
+        torch.testing.assert_close(kept_grads[key], grad, rtol=1e-9, atol=1e-14)
+
+
+def test_tokens_that_stay_among_the_targets_leave_all_shapes_as_they_are(batch, monkeypatch):
+    monkeypatch.setattr(targets, "keeps_rows", lambda device: True)
+    model, rows = module("gpt2", MLE(), "chunked"), []
+    monkeypatch.setattr(targets, "chunked_loss", lambda **given: rows.append(given["hidden"]) or chunked_loss(**given))
+    model(**batch)
+    assert rows[0].shape == (2 * 11, WIDTH)
 
 
 @pytest.mark.parametrize(("model_type", "head"), [("gpt2", "chunked"), ("llama", "chunked"), ("gemma2", "dense")])

@@ -48,7 +48,7 @@ def source(tmp_path_factory):
 
 
 @pytest.mark.parametrize("compiles", [False, True])
-@pytest.mark.parametrize("method", ["mle", "ul", "awr", "rwr"])
+@pytest.mark.parametrize("method", ["mle", "ul", "awr", "rwr", "hiding"])
 def test_no_step_waits_for_the_gpu(method, compiles, source, tmp_path, monkeypatch):
     make = training.ObjectiveTrainer
     monkeypatch.setattr(SyncIsAnError, "num_steps", 0)

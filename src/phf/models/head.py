@@ -54,6 +54,7 @@ def chunked_loss(
     values: Tensor | None,
     objective: Objective,
     num_items: Tensor | int,
+    is_target: Tensor | None = None,
     chunk_tokens: int | None = None,
     compiled: TurnIntoDifference | None = None,
 ) -> LossOutput:
@@ -62,20 +63,25 @@ def chunked_loss(
     Args:
         hidden: [tokens, width] last hidden state at the positions that predict `targets`.
         weight: [vocab, width] of the output embedding, without bias.
-        targets: [tokens] token ids, none ignored.
+        targets: [tokens] token ids, all in the vocabulary.
         scores: [tokens], NaN where unscored.
         values: [tokens] or None.
         objective: any `Objective`.
         num_items: divisor of the summed loss; see `Objective.__call__`.
+        is_target: [tokens] bool, False for tokens without loss, which are not counted or logged either; None: all have one.
+            Not for an objective that has statistics of the batch, which must be given its targets alone.
         chunk_tokens: tokens whose logits exist at once; None chooses by device and vocabulary.
         compiled: `turn_into_difference` after `torch.compile`, which needs less memory and reads
             it less often; None: not compiled.
 
     Under autocast the matrix products run in the autocast dtype; softmax, loss and the weight's gradient stay float32.
     """
+    assert is_target is None or not objective.has_batch_statistics
     totals = LogTotals()
     token_loss = objective.bind(scores, values)
-    total = _ChunkedHead.apply(hidden, weight, targets, scores, values, token_loss, totals, chunk_tokens, compiled)
+    total = _ChunkedHead.apply(
+        hidden, weight, targets, scores, values, is_target, token_loss, totals, chunk_tokens, compiled
+    )
     return LossOutput(total / num_items, totals.means(), totals.totals)
 
 
@@ -179,6 +185,7 @@ class _ChunkedHead(torch.autograd.Function):
         targets: Tensor,
         scores: Tensor,
         values: Tensor | None,
+        is_target: Tensor | None,
         token_loss: TokenLoss,
         totals: LogTotals,
         chunk_tokens: int | None,
@@ -194,8 +201,10 @@ class _ChunkedHead(torch.autograd.Function):
         for start in chunks.starts:
             span = chunks.span(start)
             log_odds, difference = chunks.log_odds_and_difference(start)
-            value = None if values is None else values[span]
-            loss, grad_log_odds, grad_value = _token_gradients(token_loss, log_odds, scores[span], value, totals)
+            value, counts = (None if tensor is None else tensor[span] for tensor in (values, is_target))
+            loss, grad_log_odds, grad_value = _token_gradients(
+                token_loss, log_odds, scores[span], value, counts, totals
+            )
             total += loss
             if grad_values is not None:
                 grad_values[span] = 0 if grad_value is None else grad_value
@@ -218,7 +227,7 @@ class _ChunkedHead(torch.autograd.Function):
         (grad_output,) = grad_outputs
         saved = [None if grad is None else grad.mul_(grad_output.to(grad.dtype)) for grad in ctx.saved_tensors]
         grad_hidden, grad_weight, grad_values = saved
-        return grad_hidden, grad_weight, None, None, grad_values, None, None, None, None
+        return grad_hidden, grad_weight, None, None, grad_values, *[None] * 5
 
 
 def _even_chunks(num_tokens: int, most: int) -> int:
@@ -250,7 +259,12 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 
 
 def _token_gradients(
-    token_loss: TokenLoss, log_odds: Tensor, scores: Tensor, values: Tensor | None, totals: LogTotals
+    token_loss: TokenLoss,
+    log_odds: Tensor,
+    scores: Tensor,
+    values: Tensor | None,
+    is_target: Tensor | None,
+    totals: LogTotals,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Summed loss of a chunk and its derivatives with respect to the targets' log odds and to values, each `[rows]`."""
     with torch.enable_grad():
@@ -262,9 +276,9 @@ def _token_gradients(
         nll, log_one_minus_p = losses_of_log_odds(log_odds)
         both = takes_log_one_minus_p(token_loss)
         losses, token_logs = called(token_loss, nll, scores, values, log_one_minus_p if both else None)
-        loss = losses.sum()
+        loss = losses.sum() if is_target is None else torch.where(is_target, losses, 0.0).sum()
         grads = torch.autograd.grad(loss, leaves, allow_unused=True)
-    totals.add_nll(nll)
-    totals.add_tokens(token_logs)
+    totals.add_nll(nll, is_target)
+    totals.add_tokens(token_logs, is_target)
     grad_log_odds = torch.zeros_like(log_odds) if grads[0] is None else grads[0]
     return loss.detach(), grad_log_odds, grads[1] if len(grads) > 1 else None

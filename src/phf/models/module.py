@@ -9,18 +9,18 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from phf.errors import ConfigError
-from phf.feedback.objectives import IGNORE_INDEX, LossOutput, Objective
-from phf.feedback.objectives.base import of_targets, select_targets, target_positions
+from phf.feedback.objectives import IGNORE_INDEX, Objective
 from phf.feedback.objectives.logs import LogTotals, Total
 from phf.models.bfloat16 import usable_autocast
 from phf.models.building.activations import fuse_gelu
 from phf.models.building.documents import one_document_per_row
 from phf.models.building.masked_attention import below_diagonal
 from phf.models.building.probe import ModelLoss, has_plain_linear_head, own_loss, probing, takes_argument
-from phf.models.head import chunked_loss, chunked_nll
+from phf.models.head import chunked_nll
 from phf.models.hooks import inputs_of, outputs_of
 from phf.models.log_odds import TurnIntoDifference, turn_into_difference
 from phf.models.sight import Sight
+from phf.models.targets import loss_of_batch
 from phf.models.tied import save_tied_weights_once
 from phf.models.value_head import ValueHead
 
@@ -160,7 +160,17 @@ class ObjectiveLM(nn.Module):
             values = None if self.value_head is None else self.value_head(states)
             if logits is None:
                 assert states is not None
-                output = self._chunked(states, input_ids, labels, token_scores, values, num_items_in_batch)
+                output = loss_of_batch(
+                    hidden=states,
+                    weight=self._head_weight(),
+                    input_ids=input_ids,
+                    labels=labels,
+                    token_scores=token_scores,
+                    values=values,
+                    objective=self.objective,
+                    num_items=num_items_in_batch,
+                    compiled=self._compiled_difference if self.training else None,
+                )
             else:
                 output = self.objective(
                     logits=logits,
@@ -261,30 +271,6 @@ class ObjectiveLM(nn.Module):
                 f"{type(self.lm).__name__} has no output layer that sees every position once, which a value head needs. "
                 "Choose an objective without values, or another model."
             )
-
-    def _chunked(
-        self,
-        hidden: Tensor,
-        input_ids: Tensor,
-        labels: Tensor | None,
-        token_scores: Tensor | None,
-        values: Tensor | None,
-        num_items: Tensor | int | None,
-    ) -> LossOutput:
-        is_target = None if labels is None else target_positions(labels)
-        targets = of_targets((input_ids if labels is None else labels)[:, 1:], is_target)
-        like = torch.empty_like(targets, dtype=torch.promote_types(hidden.dtype, torch.float32))
-        scores, values = select_targets(token_scores, values, is_target, like)
-        return chunked_loss(
-            hidden=of_targets(hidden[:, :-1], is_target),
-            weight=self._head_weight(),
-            targets=targets,
-            scores=scores,
-            values=values,
-            objective=self.objective,
-            num_items=max(targets.numel(), 1) if num_items is None else num_items,
-            compiled=self._compiled_difference if self.training else None,
-        )
 
     def _head_weight(self) -> Tensor:
         return self.lm.get_output_embeddings().weight

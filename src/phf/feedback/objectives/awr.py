@@ -66,6 +66,10 @@ class AWR(Objective):
             return -scores - self._clipped(values).detach()
         return -scores
 
+    @property
+    def has_batch_statistics(self) -> bool:
+        return self.normalize_advantage or type(self).bind is not AWR.bind
+
     def bind(self, scores: Tensor, values: Tensor | None) -> TokenLoss:
         if not self.normalize_advantage:
             return self.token_loss

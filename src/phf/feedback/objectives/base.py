@@ -70,6 +70,11 @@ class Objective:
         """The `token_loss` to use for one batch, given all its scores and values (for batch statistics)."""
         return self.token_loss
 
+    @property
+    def has_batch_statistics(self) -> bool:
+        """Whether `bind` looks at the targets of a batch, and so must be given nothing else."""
+        return type(self).bind is not Objective.bind
+
     def distributions(self, scores: Tensor, values: Tensor | None) -> dict[str, Tensor]:
         """What the targets of a micro-batch are weighted by, whose distribution an inspection logs (`training.inspect_steps`):
         name -> [tokens], NaN for a target to leave out. Nothing by default.

@@ -28,15 +28,21 @@ class LogTotals:
     def __init__(self, totals: dict[str, Total] | None = None) -> None:
         self.totals: dict[str, Total] = dict(totals or {})
 
-    def add_nll(self, nll: Tensor) -> None:
-        """Add -log p of `[tokens]` as `lm_loss`. A NaN among them is not left out: the mean is then NaN."""
+    def add_nll(self, nll: Tensor, is_target: Tensor | None = None) -> None:
+        """Add -log p of `[tokens]` as `lm_loss`, of all or of some. A NaN among them is not left out: the mean is then NaN."""
         nll = nll.detach()
-        self._add("lm_loss", Total(nll.sum(dtype=_sum_dtype(nll)), count_of(nll)))
+        if is_target is None:
+            count = count_of(nll)
+        else:
+            nll, count = torch.where(is_target, nll, 0.0), is_target.sum()
+        self._add("lm_loss", Total(nll.sum(dtype=_sum_dtype(nll)), count))
 
-    def add_tokens(self, token_logs: dict[str, Tensor]) -> None:
-        """Add `[tokens]` tensors, without the tokens that are NaN."""
+    def add_tokens(self, token_logs: dict[str, Tensor], is_target: Tensor | None = None) -> None:
+        """Add `[tokens]` tensors, of all or of some, without the tokens that are NaN."""
         for name, tensor in token_logs.items():
             tensor = tensor.detach()
+            if is_target is not None:
+                tensor = torch.where(is_target, tensor, torch.nan)
             is_number = ~tensor.isnan()
             if name.endswith("_max"):
                 value = tensor.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf).amax()
