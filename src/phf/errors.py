@@ -4,6 +4,9 @@ Every message says what was found, where (file, line, key) and what to do. The c
 traceback. Our own broken invariants are `assert`s instead.
 """
 
+AGAIN = "run the same command again (phf train: with --resume)"
+"""What continues training that was ended, whichever command trains."""
+
 
 class PhfError(ValueError):
     """Base class of everything that a user can fix."""

@@ -258,9 +258,11 @@ def test_folders_without_a_model_say_what_they_are(tmp_path):
     (tmp_path / "run" / "checkpoint-2").mkdir(parents=True)
     (tmp_path / "run" / "config.yaml").write_text("")
     (tmp_path / "run" / "checkpoint-2" / "trainer_state.json").write_text("{}")
-    with pytest.raises(CorpusError, match=r"is a checkpoint, which training resumes from.*--run-name run --resume"):
+    with pytest.raises(CorpusError, match=r"is a checkpoint, which training resumes from.*--run-name run --output-dir"):
         find_model(tmp_path / "run" / "checkpoint-2")
-    with pytest.raises(CorpusError, match="is a run that has exported no model yet"):
+    with pytest.raises(
+        CorpusError, match=f"is a run that has exported no model yet.*--output-dir {tmp_path} --resume, or"
+    ):
         find_model(tmp_path / "run")
     with pytest.raises(CorpusError, match=r"is not a model folder: it has no config\.json"):
         find_model(tmp_path)

@@ -97,7 +97,7 @@ def test_the_step_is_saved_and_its_evaluation_is_made_by_the_resumed_run(
 ):
     run_dir = tmp_path / "run"
     steps = signal_in(monkeypatch, part, step)
-    with pytest.raises(StoppedError, match=f"Stopped by SIGTERM after step {step}: .*/checkpoint-{step}. Add --resume"):
+    with pytest.raises(StoppedError, match=f"Stopped by SIGTERM after step {step}: .*/checkpoint-{step}. To continue"):
         train(config, run_dir)
     assert [path.name for path in run_dir.glob("checkpoint-*")] == [f"checkpoint-{step}"]
     assert not (run_dir / "model").exists()
@@ -113,7 +113,7 @@ def test_the_step_is_saved_and_its_evaluation_is_made_by_the_resumed_run(
 def test_a_run_whose_first_evaluation_is_interrupted_begins_again(config, whole, tmp_path, monkeypatch):
     run_dir = tmp_path / "run"
     signal_in(monkeypatch, "held-out", 0)
-    with pytest.raises(StoppedError, match=f"Stopped by SIGTERM before the first step: {run_dir}. Add --resume"):
+    with pytest.raises(StoppedError, match=f"Stopped by SIGTERM before the first step: {run_dir}. To begin again"):
         train(config, run_dir)
     assert not list(run_dir.glob("checkpoint-*"))
     train(config, run_dir, resume=True)
@@ -135,7 +135,7 @@ def test_an_evaluation_may_be_interrupted_again(config, whole, tmp_path, monkeyp
     for part, resume in (("held-out", False), ("kl", True)):
         with monkeypatch.context() as patched:
             signal_in(patched, part, 4)
-            with pytest.raises(StoppedError, match=r"after step 4: .*/checkpoint-4\. Add --resume"):
+            with pytest.raises(StoppedError, match=r"after step 4: .*/checkpoint-4\. To continue"):
                 train(config, run_dir, resume=resume)
     train(config, run_dir, resume=True)
     assert_same(run_dir, whole)

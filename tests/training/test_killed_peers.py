@@ -56,7 +56,7 @@ def test_the_others_end_within_a_minute_and_say_so(where, rank, config, tmp_path
     assert ranks[rank].status == -9
     assert survivor.status == 2
     assert "Another process of this job has ended, or cannot be reached" in survivor.stderr
-    assert "phf train with --resume" in survivor.stderr
+    assert "phf train: with --resume" in survivor.stderr
     assert seconds < 60
     for checkpoint in (tmp_path / "run").glob("checkpoint-*"):
         assert damaged_files(checkpoint) == []

@@ -13,7 +13,7 @@ from tests.ranks import run_ranks
 from tests.tiny import tiny_config, tiny_corpus
 
 from phf.config import dump_config
-from phf.errors import ConfigError, OutputError
+from phf.errors import AGAIN, ConfigError, OutputError
 from phf.storage.file_list import damaged_files
 from phf.training import preemption
 from phf.training.callbacks import LogCallback
@@ -83,7 +83,7 @@ def stop_at(step, signum=signal.SIGTERM):
 def test_the_step_is_saved_and_the_resumed_run_is_the_same(config, whole, tmp_path, sent, nothing_ignored):
     run_dir, said = tmp_path / "run", []
     with pytest.raises(
-        StoppedError, match=f"Stopped by {sent} after step 4: .*/checkpoint-4. Add --resume to continue"
+        StoppedError, match=f"Stopped by {sent} after step 4: .*/checkpoint-4. To continue, run the same command again"
     ):
         train(config, run_dir, show=stop_at(3, getattr(signal, sent)), announce=said.append)
     assert f"{sent}: saving step 4 in a checkpoint, then stopping" in said
@@ -157,7 +157,7 @@ def test_a_run_that_ends_early_for_another_reason_is_not_exported(config, whole,
     with monkeypatch.context() as patch:
         patch.setattr(LogCallback, "on_step_end", ends)
         with pytest.raises(
-            OutputError, match=r"Training ended after step 3 of \d+, so .* has no model yet. Run again with"
+            OutputError, match=r"Training ended after step 3 of \d+, so .* has no model yet. To continue from"
         ):
             train(config, tmp_path / "run")
     assert not (tmp_path / "run" / "model").exists()
@@ -278,7 +278,7 @@ def test_the_command_says_what_it_saved_and_ends_with_its_own_status(config, who
     (checkpoint,) = (tmp_path / "run").glob("checkpoint-*")
     step = int(checkpoint.name.partition("-")[2])
     assert f"SIGTERM: saving step {step} in a checkpoint, then stopping" in said
-    assert errors == f"Stopped by SIGTERM after step {step}: {checkpoint}. Add --resume to continue.\n"
+    assert errors == f"Stopped by SIGTERM after step {step}: {checkpoint}. To continue, {AGAIN}.\n"
     train(config, tmp_path / "run", resume=True)
     assert losses(tmp_path / "run") == losses(whole)
 

@@ -84,7 +84,7 @@ def _trained(corpus: Callable[[], Iterable[str]], vocab_size: int, saved: Path |
         partial = saved.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            with os_errors():
+            with os_errors(partial):
                 tokenizer.save_pretrained(partial)
             write_file_list(partial)
             partial.rename(saved)

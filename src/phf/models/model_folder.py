@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from phf.errors import CorpusError
 from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer
-from phf.runs.layout import CONFIG, EVALUATION, run_of_model
+from phf.runs.layout import CONFIG, EVALUATION, resume_command, run_of_model
 from phf.storage.file_list import FILE_LIST
 from phf.storage.files import file_sha256
 from phf.storage.hub import NOT_OF_THE_HUB, offline_where_unreachable
@@ -58,14 +58,12 @@ def find_model(path: Path) -> Path:
     if (path / "trainer_state.json").is_file():
         raise CorpusError(
             f"{path} is a checkpoint, which training resumes from; it contains no exported model. Finish the run with "
-            f"phf train --config {path.parent / 'config.yaml'} --run-name {path.parent.name} --resume, then evaluate "
-            f"{path.parent}."
+            f"{resume_command(path.parent)}, then evaluate {path.parent}."
         )
     is_training = (path / "config.yaml").is_file() and not (path / EVALUATION).is_file()
     if is_training and not (path / "model").exists():
         raise CorpusError(
-            f"{path} is a run that has exported no model yet. Finish it with phf train --config {path / 'config.yaml'} "
-            f"--run-name {path.name} --resume, or choose another."
+            f"{path} is a run that has exported no model yet. Finish it with {resume_command(path)}, or choose another."
         )
     check_model_folder(path)
     return path

@@ -82,7 +82,7 @@ def fit(base: Path, tokenizer: Any, labels: Sequence[Label], settings: RewardSet
         loss = trainer.train().training_loss
         if not math.isfinite(loss) or not all(bool(p.isfinite().all()) for p in model.parameters()):
             raise DivergedError("The reward model's loss or weights are not finite: lower --learning-rate.")
-        with writing(folder), os_errors():
+        with writing(folder), os_errors(folder):
             model.save_pretrained(folder)
             apply_umask(folder)
             tokenizer.save_pretrained(folder)

@@ -19,6 +19,7 @@ from phf.runs.layout import (
     SPIKES,
     STREAM_INDEX,
     TRACKERS,
+    resume_command,
 )
 from phf.storage.reading import parse_json, read_bytes, typed
 from phf.storage.shapes import Metrics
@@ -108,6 +109,6 @@ def refuse_other_configuration(run_dir: Path, config: Config) -> None:
     if differing:
         raise ConfigError(
             f"{path} is not the configuration of this command, so resuming would mix two runs. They differ in: {differing} "
-            f"(the run's -> this command's). Resume the run with: phf train --config {path} --run-name {run_dir.name} "
-            "--resume; or choose another --run-name."
+            f"(the run's -> this command's). Resume the run with: {resume_command(run_dir)}; or choose "
+            "another --run-name."
         )

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from torch.distributed import DistError
 from torch.distributed.distributed_c10d import _get_default_store
 
-from phf.errors import PeerError
+from phf.errors import AGAIN, PeerError
 
 SIGNS = ("closed by peer", "reset by peer", "gloo", "NCCL", "TCPStore", "Broken pipe", "Timed out waiting")
 """Messages of torch's RuntimeError when a process that it waits for has ended."""
@@ -64,7 +64,7 @@ def lost_peers(num_processes: int) -> Iterator[None]:
         if num_processes < 2 or not is_lost_peer(error):
             raise
         first = next(iter(str(error).splitlines()), "")
-        kept = "What is finished is kept; run again to continue, phf train with --resume."
+        kept = f"What is finished is kept; to continue, {AGAIN}."
         if "timed out" in first.lower() or "timeout" in first.lower():
             raise PeerError(
                 f"Another process of this job did not respond in time: {first} If it is still running, it took longer "

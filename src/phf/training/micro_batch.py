@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from phf.errors import ConfigError
+from phf.errors import AGAIN, ConfigError
 from phf.models.module import ObjectiveLM
 from phf.training.plan import Plan
 
@@ -116,7 +116,7 @@ def out_of_memory(plan: Plan, step: int) -> ConfigError:
     )
     return ConfigError(
         f"Out of memory at step {step:,}, with {size} blocks of {plan.arithmetic.seq_length:,} tokens per device. {advice}, "
-        "or choose a smaller model. Checkpoints are kept: add --resume to continue from the last one."
+        f"or choose a smaller model. Checkpoints are kept: to continue from the last one, {AGAIN}."
     )
 
 

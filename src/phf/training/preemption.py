@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback
 
-from phf.errors import OutputError
+from phf.errors import AGAIN, OutputError
 from phf.workers.interruption import Requests, StoppedError
 
 
@@ -126,9 +126,9 @@ class Preemption(TrainerCallback):
         """What ends the program; at step 0 there is no checkpoint."""
         if not step:
             return StoppedError(
-                f"Stopped by {_name(self.stopped_by)} before the first step: {run_dir}. Add --resume to begin again."
+                f"Stopped by {_name(self.stopped_by)} before the first step: {run_dir}. To begin again, {AGAIN}."
             )
-        advice = "Add --resume to continue." if is_resumable else "It has weights only (training.save_only_model)."
+        advice = f"To continue, {AGAIN}." if is_resumable else "It has weights only (training.save_only_model)."
         return StoppedError(
             f"Stopped by {_name(self.stopped_by)} after step {step:,}: {run_dir}/checkpoint-{step}. {advice}"
         )
@@ -137,8 +137,8 @@ class Preemption(TrainerCallback):
 def unfinished(run_dir: Path, step: int, max_steps: int) -> OutputError:
     """The error of a run that ended without having been asked to, so that its model is not exported as a finished one."""
     return OutputError(
-        f"Training ended after step {step:,} of {max_steps:,}, so {run_dir} has no model yet. Run again with --resume to "
-        "continue from its last checkpoint."
+        f"Training ended after step {step:,} of {max_steps:,}, so {run_dir} has no model yet. To continue from its last "
+        f"checkpoint, {AGAIN}."
     )
 
 

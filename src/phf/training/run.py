@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import gather_object
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
 from phf.config import Config, dump_config
-from phf.errors import DivergedError, OutputError, PhfError
+from phf.errors import AGAIN, DivergedError, OutputError, PhfError
 from phf.feedback import threshold_of
 from phf.feedback.schedule import methods_of, score_columns
 from phf.models import ObjectiveLM, ValueHead, check_exportable, export_model, load_lm
@@ -23,7 +22,6 @@ from phf.sampling.agreement import check_same_folder, check_same_start
 from phf.sampling.division import Division, all_processes
 from phf.sampling.peers import lost_peers
 from phf.storage.files import FULL, only_job
-from phf.storage.saving import os_errors
 from phf.tokens.locate import documents_in
 from phf.tokens.views import Blocks
 from phf.training.callbacks import EvaluationsAtEnd, InspectionCallback, LogCallback
@@ -54,8 +52,6 @@ from phf.workers.interruption import WorkInterrupted, remembering_signals
 
 Show = Callable[[int, int, dict[str, float]], None]
 """Called with (step, max_steps, numbers) whenever numbers are logged, and occasionally with none in between."""
-FULL_DISK_SIGNS = ("PytorchStreamWriter", "inline_container", "iostream error")
-"""Messages of torch.save's RuntimeError when the disk is full."""
 
 
 def train(
@@ -246,22 +242,22 @@ def _train(
         measure_device(meter, plan.arguments, lm, announce)
     try:
         resumed_from = None if checkpoint is None else step_of(checkpoint)
-        with trackers.open(is_main, resumed_from), remembering_signals() as preemption.requests, os_errors():
+        with trackers.open(is_main, resumed_from), remembering_signals() as preemption.requests:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         trainer.spiked(trainer.spikes.settle())
     except WorkInterrupted as interruption:  # an evaluation before the first step of this command
         preemption.interrupted(interruption.signum)
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise out_of_memory(plan, trainer.state.global_step + 1) from error
         if is_unused(error):
             raise unused_in_a_step(trainer.state.global_step + 1) from error
-        if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in FULL_DISK_SIGNS):
+        if not isinstance(error, OSError):
             raise
-        reason, number = getattr(error, "strerror", None) or error, getattr(error, "errno", None)
-        remedy = "Make room" if number is None or number in FULL else "Repair that"
+        remedy = "Make room" if error.errno in FULL else "Repair that"
         raise OutputError(
-            f"The run folder {run_dir} cannot be written: {reason}. {remedy}, then run again with --resume."
+            f"The run folder {run_dir} cannot be written: {error.strerror or error}. Checkpoints are kept. "
+            f"{remedy}, then {AGAIN}."
         ) from error
     if preemption.stopped_by:
         raise preemption.ending(run_dir, trainer.state.global_step, not plan.arguments.save_only_model)

@@ -28,6 +28,7 @@ from transformers.integrations.neftune import activate_neftune, deactivate_neftu
 
 from phf.errors import DivergedError
 from phf.feedback.objectives.logs import LogTotals, merged
+from phf.storage.saving import os_errors
 from phf.training.checkpoints.reading import reading_checkpoint
 from phf.training.checkpoints.window import load_window, save_window
 from phf.training.checkpoints.write import CheckpointWriter
@@ -193,7 +194,7 @@ class ObjectiveTrainer(Trainer):
         self.check_weights()
         self._is_saving = True
         try:
-            with self.checkpoints.cleaning_up():
+            with self.checkpoints.cleaning_up(), os_errors(self.checkpoints.run_dir):
                 super()._save_checkpoint(model, trial)
                 self.accelerator.wait_for_everyone()  # for the files of the others
                 self.checkpoints.finish(self.state.global_step)

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from phf.errors import ConfigError
+from phf.errors import AGAIN, ConfigError
 from phf.models import ObjectiveLM
 from phf.sampling.division import Division
 from phf.training.micro_batch import trial
@@ -63,5 +63,5 @@ def unused_in_a_step(step: int) -> ConfigError:
     """The error that ends a run whose model left out a parameter in a step, but not when it was tried."""
     return ConfigError(
         f"At step {step:,} a parameter of the model got no gradient, as where layers or experts are left out in some steps. "
-        "Set training.ddp_find_unused_parameters: true, and add --resume to continue from the last checkpoint."
+        f"Set training.ddp_find_unused_parameters: true. To continue from the last checkpoint, {AGAIN}."
     )

@@ -40,7 +40,7 @@ def export_model(
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         lm.generation_config = generation_config(tokenizer, prompting, end_ids(lm, tokenizer))
-        with os_errors():
+        with os_errors(partial):
             lm.save_pretrained(partial)
             save_tokenizer(tokenizer, prompting, partial)
         apply_umask(partial)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from phf.errors import OutputError
 from phf.runs.layout import CONFIG
 from phf.storage.file_list import write_file_list
 from phf.storage.files import apply_umask, sync_file, write_text_atomic
@@ -49,23 +48,20 @@ class CheckpointWriter:
     def finish(self, step: int) -> None:
         """List the files of the checkpoint of `step`, which all processes have written, and move it to its place.
 
-        Then older ones beyond `limit` are set aside, for `cleaning_up` to delete. Raises `OutputError` if the run folder cannot
-        be written.
+        Then older ones beyond `limit` are set aside, for `cleaning_up` to delete. Raises `OSError` or `OutputError` if the run
+        folder cannot be written.
         """
         if not self.is_main:
             return
         name = f"checkpoint-{step}"
         written, place = self.unfinished / name, self.run_dir / name
         write_text_atomic(written / CONFIG, self.configuration, sync=False)
-        try:
-            apply_umask(written)
-            write_file_list(written)
-            if place.exists():  # of a run that was resumed from an earlier one
-                place.rename(self.unfinished / f"replaced-{step}")
-            written.rename(place)
-            self._set_oldest_aside(place)
-        except OSError as error:
-            raise OutputError(f"{place} cannot be written: {error.strerror or error}.") from error
+        apply_umask(written)
+        write_file_list(written)
+        if place.exists():  # of a run that was resumed from an earlier one
+            place.rename(self.unfinished / f"replaced-{step}")
+        written.rename(place)
+        self._set_oldest_aside(place)
 
     def _set_oldest_aside(self, newest: Path) -> None:
         """Move the oldest checkpoints to where they are deleted: at no time is one of them half there."""
