@@ -8,10 +8,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
-class FakeServer:
-    """`answer(path, body)` returns (status, object or raw text); every request is kept in `asked`."""
+BREAK = object()
+"""Instead of an answer: the connection is closed in the middle of one."""
 
-    def __init__(self, answer: Callable[[str, dict[str, Any]], tuple[int, Any]]) -> None:
+
+class FakeServer:
+    """`answer(path, body)` returns (status, object or raw text) and perhaps headers; every request is kept in `asked`."""
+
+    def __init__(self, answer: Callable[[str, dict[str, Any]], tuple[Any, ...]]) -> None:
         self.answer = answer
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.keys: list[str | None] = []
@@ -20,7 +24,7 @@ class FakeServer:
 
 
 @contextmanager
-def fake_server(answer: Callable[[str, dict[str, Any]], tuple[int, Any]]) -> Iterator[FakeServer]:
+def fake_server(answer: Callable[[str, dict[str, Any]], tuple[Any, ...]]) -> Iterator[FakeServer]:
     """Serve in a thread until the block ends."""
     fake = FakeServer(answer)
 
@@ -29,12 +33,20 @@ def fake_server(answer: Callable[[str, dict[str, Any]], tuple[int, Any]]) -> Ite
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             fake.asked.append((self.path, body))
             fake.keys.append(self.headers["Authorization"])
-            status, answer = fake.answer(self.path, body)
+            status, answer, *headers = fake.answer(self.path, body)
+            if answer is BREAK:
+                self.send_response(status)
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
+                self.wfile.write(b'{"choices": [')
+                return
             data = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
             try:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
+                for name, value in (headers[0] if headers else {}).items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
             except BrokenPipeError:

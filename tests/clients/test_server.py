@@ -86,6 +86,14 @@ def test_retries_are_bounded(status, naps):
     assert "\x1b" not in str(error.value)
 
 
+def test_a_server_that_asks_to_wait_for_long_is_not_asked_again_and_says_so(naps):
+    busy = (429, {"error": "busy"}, {"Retry-After": "3600"})
+    with fake_server(lambda path, body: busy) as fake:
+        with pytest.raises(ServerError, match=r"There was 1 attempt\. The server asks to wait \(Retry-After: 3600\)\."):
+            complete(client(fake, max_retries=2))
+        assert len(fake.asked) == 1
+
+
 def test_a_slow_server_is_not_waited_for_longer_than_told(naps):
     def slow(path, body):
         fake.stopped.wait(5)

@@ -9,7 +9,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from tests.clients.fake_server import fake_server, text_choices
+from tests.clients.fake_server import BREAK, fake_server, text_choices
 
 from phf.clients.reply import Reply
 from phf.errors import ConfigError, OutputError, ServerError
@@ -178,6 +178,19 @@ def test_a_server_that_is_down_ends_the_job_and_what_was_answered_is_kept():
     with pytest.raises(ServerError, match=r"cannot be reached .*Start the server"):
         judge(fake).score_texts(texts)
     assert judge(fake).score_texts(texts[:30]) == [0.25] * 10 + [0.5] * 20
+
+
+def test_a_connection_that_breaks_off_for_one_text_leaves_that_one_unscored():
+    with fake_server(lambda path, body: (200, BREAK) if text_of(body) == "bad" else rated(4)) as fake:
+        scorer = judge(fake)
+        assert scorer.score_texts(["a", "bad", "b"]) == [1.0, None, 1.0]
+        assert scorer.unscored == {"the judge's server: the connection broke off": 1}
+
+
+def test_connections_that_always_break_off_end_the_job():
+    with fake_server(lambda path, body: (200, BREAK)) as fake:
+        with pytest.raises(ServerError, match=r"20 texts in a row.*broke off the connection .*after 1 attempt\."):
+            judge(fake).score_texts([str(i) for i in range(40)])
 
 
 def test_answers_that_came_before_an_error_are_kept():

@@ -7,7 +7,15 @@ import random
 import pytest
 
 from phf.errors import ConfigError
-from phf.scorers.judge.answer import CUT, NO_ANSWER, NOT_A_RATING, OFF_SCALE, expected_rating, rating_in
+from phf.scorers.judge.answer import (
+    CUT,
+    NO_ANSWER,
+    NO_PROBABILITIES,
+    NOT_A_RATING,
+    OFF_SCALE,
+    expected_rating,
+    rating_in,
+)
 from phf.scorers.judge.prompt import defused, prompt_of
 from phf.scorers.judge.rubric import read_rubric
 
@@ -191,6 +199,7 @@ def test_ordinary_text_is_shown_as_it_is():
         (' {"rating": 4.5, "why": "rude"}\n', 4.5),
         ('```json\n{"rating": 1}\n```', 1),
         ('<think>Is it {"rating": 1}? No.</think>\n{"rating": 5}', 5),
+        ('Is it {"rating": 1}? No.</think>\n{"rating": 5}', 5),  # <think> is part of some chat templates
     ],
 )
 def test_an_answer_is_a_json_object_with_a_rating(reply, rating):
@@ -203,6 +212,8 @@ def test_an_answer_is_a_json_object_with_a_rating(reply, rating):
         ("", NO_ANSWER),
         ("  \n", NO_ANSWER),
         ("<think>hm</think>", NO_ANSWER),
+        ('<think>It is {"rating": 1}', NOT_A_RATING),
+        ('hm</think> Sure: {"rating": 1}', NOT_A_RATING),
         ("I would say 4.", NOT_A_RATING),
         ('The text says {"rating": 1}, but it is {"rating": 5}.', NOT_A_RATING),
         ('Sure: {"rating": 1}', NOT_A_RATING),
@@ -232,6 +243,11 @@ def test_an_answer_that_was_cut_off_says_so():
     assert rating_in('{"rating": ', RUBRIC, is_cut=True).reason == CUT
     assert rating_in("Let me see", RUBRIC, is_cut=True).reason == CUT
     assert rating_in('{"rating": 3}', RUBRIC, is_cut=True).rating == 3
+
+
+@pytest.mark.parametrize("logprobs", [[("1", 0.0), ("5", 0.0)], [("1", 0.0009), ("5", 0.0001)], [("1", -0.1), ("5", -0.1)]])
+def test_numbers_that_are_not_probabilities_are_no_expected_rating(logprobs):
+    assert expected_rating(logprobs, RUBRIC, 0.5)[:2] == (None, NO_PROBABILITIES)
 
 
 def test_the_expected_rating_is_the_mean_by_the_probabilities_of_the_ratings():

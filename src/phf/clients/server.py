@@ -12,15 +12,14 @@ from urllib.parse import quote
 
 from phf.clients.address import address, key_of
 from phf.clients.bounded import bounded_client
+from phf.clients.failures import connection_error, status_error
 from phf.errors import CorpusError, MissingExtraError, ServerError
 from phf.storage.reading import parse_json
 from phf.storage.secrets import without_parts
-from phf.text import visible
+from phf.text import counted, visible
 
 NO_KEY = "none"
 """The key for a local server that does not ask for one; the client insists on a key."""
-UNREACHABLE = "cannot be reached"
-"""`ServerError.reason` where no connection to the server was possible."""
 MAX_ANSWER_BYTES = 2**25
 """Of one answer, decompressed: dozens of times what the longest ones take, such as log-probabilities of hundreds of samples."""
 SHORTEST_SECRET = 8
@@ -63,7 +62,8 @@ class CompletionsServer:
             used without a key, and any other server is an error.
         timeout: seconds to wait for one answer, until it is complete.
         max_retries: how often a request is sent again after 408, 409, 429, a 5xx, a timeout or a broken connection,
-            waiting 0.5 s, 1 s, ... at most 8 s, or as long as the server asks (`Retry-After`, at most 2 minutes).
+            waiting 0.5 s, 1 s, ... at most 8 s, or as long as the server asks (`Retry-After`). If it asks for more than 2 minutes,
+            the request is not sent again.
 
     Every method raises `ServerError`. Neither it nor an answer holds the key, even if the server repeats it.
     """
@@ -201,18 +201,14 @@ class CompletionsServer:
             content: bytes = self._client.post(f"/{path}", body=body, cast_to=bytes)
         except openai.APITimeoutError:
             raise ServerError(
-                f"{where}: no answer within {self.timeout:g} seconds, after {self.max_retries + 1} attempts. "
+                f"{where}: no answer within {self.timeout:g} seconds, after {counted(self.max_retries + 1, 'attempt')}. "
                 "Is the server overloaded? Restart it, or request less at a time.",
                 reason=f"no answer within {self.timeout:g} seconds",
             ) from None
         except openai.APIConnectionError as error:
-            raise ServerError(
-                f"{where}: cannot be reached ({self.shown(str(error.__cause__ or error))}), after "
-                f"{self.max_retries + 1} attempts. Start the server, or correct base_url.",
-                reason=UNREACHABLE,
-            ) from None
+            raise connection_error(where, error.__cause__ or error, self.max_retries, self.shown) from None
         except openai.APIStatusError as error:
-            raise self._refused(where, error.status_code, error.response.text) from None
+            raise status_error(where, error.response, self.api_key_env, self.max_retries, self.shown) from None
         text = content.decode("utf-8", "replace")
         if len(content) > MAX_ANSWER_BYTES:
             raise self.malformed(path, f"it is longer than {MAX_ANSWER_BYTES:,} bytes. Request less at a time")
@@ -224,23 +220,6 @@ class CompletionsServer:
         if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
             raise self.malformed(path, f"it has no list of choices: {self.shown(text)}")
         return answer
-
-    def _refused(self, where: str, status: int, body: str) -> ServerError:
-        if status in (401, 403):
-            # the server's message is left out: it may quote part of the key
-            return ServerError(
-                f"{where}: refused the key (status {status}). Set the environment variable {self.api_key_env} to a key of "
-                "that server, or choose another variable in api_key_env.",
-                status,
-            )
-        if status == 404:
-            advice = "Does base_url end as the server expects (often in /v1), and does it serve a model of that name?"
-        elif status == 429 or status >= 500:
-            times = "was 1 attempt" if self.max_retries == 0 else f"were {self.max_retries + 1} attempts"
-            advice = f"There {times}. Wait and try again, or look at the server's own log."
-        else:
-            advice = "The server does not support this request, or not with these values."
-        return ServerError(f"{where}: answered with status {status}: {self.shown(body)}. {advice}", status)
 
     def malformed(self, path: str, reason: str) -> ServerError:
         """The error for an answer that cannot be used, because of `reason`."""

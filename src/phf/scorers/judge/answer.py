@@ -12,9 +12,13 @@ from phf.scorers.judge.rubric import Rubric
 NOT_A_RATING = "the judge's answer is not a rating"
 OFF_SCALE = "the judge's rating is not on the scale"
 NO_ANSWER = "the judge did not answer"
+NO_PROBABILITIES = "the judge's log-probabilities are not those of one distribution"
+MOST_MASS = 1.01
+"""Of all ratings together: 1, and what servers round."""
 CUT = "the judge's answer was cut off (max_tokens)"
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
-_THINKING = re.compile(r"\A\s*<think>.*</think>", re.DOTALL)
+_THINKING = re.compile(r"\A.*</think>", re.DOTALL)
+"""The beginning of a judge's own thoughts may be part of its chat template, and so missing."""
 _CONTINUED = re.compile(r"\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*\}")
 SPACES = "\u0120\u2581 \n"
 """How tokenizers spell a space before a word, and white space itself."""
@@ -77,6 +81,8 @@ def expected_rating(logprobs: Iterable[tuple[str, float]], rubric: Rubric, least
     total = math.fsum(mass.values())
     if not total or total < least:
         return Judgement(None, NOT_A_RATING)
+    if total > MOST_MASS:  # such as 0 for each token, of a server that does not compute them
+        return Judgement(None, NO_PROBABILITIES)
     return Judgement(math.fsum(rating * share for rating, share in mass.items()) / total)
 
 

@@ -13,7 +13,7 @@ from phf.scorers.judge.rubric import Rubric
 from phf.storage.hashing import hash64
 from phf.storage.reading import without_surrogates
 
-FORMAT = 1
+FORMAT = 2
 """Part of every score's version: change it whenever a prompt, or the reading of an answer, changes."""
 ANSWER_KEY = "rating"
 _SPECIAL = re.compile(r"<(?=[/|\uff5c\w<!])|\[(?=/?\w+\])|[|\uff5c](?=>)")

@@ -6,8 +6,9 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any, TypeVar
 
+from phf.clients.failures import UNREACHABLE
 from phf.clients.reply import Messages, Reply, ask
-from phf.clients.server import UNREACHABLE, CompletionsServer
+from phf.clients.server import CompletionsServer
 from phf.errors import ConfigError, ServerError
 from phf.scorers.judge.answer import Judgement, expected_rating, rating_in
 from phf.scorers.judge.judge import Asking, Judge
