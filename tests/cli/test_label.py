@@ -40,6 +40,15 @@ def test_labels_from_the_terminal_and_their_agreement(dataset, tmp_path):  # noq
     assert json.loads(phf(*report, "--json").stdout)["agreement"][0]["alpha"] == 1
 
 
+def test_names_that_differ_only_in_case_are_announced(dataset, tmp_path):  # noqa: F811
+    options = ("--output", tmp_path / "labels.jsonl", "--count", "2", "--terminal")
+    assert "two annotators" not in phf("label", dataset, "--annotator", "Ann", *options, typed="1\n5\n").output
+    again = " ".join(phf("label", dataset, "--annotator", "ann", *options, typed="1\n5\n").output.split())
+    assert again.count("'Ann' and 'ann' count as two annotators") == 1
+    report = phf("label", dataset, "--output", tmp_path / "labels.jsonl", "--report").output
+    assert "'Ann' and 'ann' count as two annotators" in " ".join(report.split())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

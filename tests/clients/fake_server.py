@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-
 BREAK = object()
 """Instead of an answer: the connection is closed in the middle of one."""
 

@@ -3,7 +3,7 @@
 import pytest
 
 from phf.errors import CorpusError
-from phf.labels.agreement import agreement
+from phf.labels.agreement import agreement, alike
 from phf.labels.journal import Entry
 
 # Krippendorff's own example (Computing Krippendorff's Alpha-Reliability, 2011, section C; without the fourth observer)
@@ -78,3 +78,9 @@ def test_a_rating_that_does_not_say_which_end_is_bad_is_refused(meaning):
 
 def test_no_labels_have_no_agreement():
     assert agreement([]) == []
+
+
+def test_names_that_may_be_one_person_are_found():
+    names = ["ann", "Ann", "bob", " bob  b", "Bob B", "cy", "\uff43y", "ann"]
+    assert alike(names) == [(" bob  b", "Bob B"), ("Ann", "ann"), ("cy", "\uff43y")]
+    assert alike(["ann", "anna"]) == []

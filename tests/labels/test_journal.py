@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,25 @@ def test_an_incomplete_last_line_is_replaced(session, tmp_path):
     asked.answer(asked.current.key, 2)
     assert path.read_bytes().startswith(whole)
     assert [line["rating"] for line in lines(tmp_path)] == [4, 2]
+
+
+def test_a_whole_last_line_without_its_newline_is_kept(session, tmp_path):
+    session().answer(session().current.key, 4)
+    path = tmp_path / "labels.jsonl"
+    path.write_bytes(path.read_bytes().removesuffix(b"\n"))  # as some editors write it
+    asked = session()
+    assert asked.num_done == 1
+    asked.answer(asked.current.key, 2)
+    assert [line["rating"] for line in lines(tmp_path)] == [4, 2]
+
+
+@pytest.mark.parametrize("spell", ["{}/", "{}/.", "{}/../{name}"])
+def test_labels_are_of_a_dataset_however_its_place_is_written(session, tmp_path, dataset, spell):
+    written = spell.format(dataset, name=Path(dataset).name)
+    line = {"text": "x", "rating": 1, "annotator": "ann", "dataset": written, "id": "nowhere", "segment": 3}
+    (tmp_path / "labels.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(CorpusError, match=r"line 1: labels segment 3 of document 'nowhere'"):
+        session()
 
 
 def test_labels_of_segments_that_the_dataset_lacks_are_refused(session, tmp_path, dataset):

@@ -7,9 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from phf.errors import ConfigError, CorpusError
-from phf.labels.label import Pair, Rating
+from phf.labels.label import Pair, Rating, place_of
 from phf.labels.read import read_labels
 from phf.labels.scale import Scale
+from phf.labels.split import connected
 
 RATED = {"text": "t", "rating": 2, "scale": [1, 5], "higher_is_worse": True}
 
@@ -23,7 +24,7 @@ def test_ratings_become_shares_of_the_scale_of_which_one_is_the_worst(tmp_path):
     better = {**RATED, "higher_is_worse": False, "annotator": "ann", "id": "d1", "dataset": "data"}
     read = read_labels(write(tmp_path / "l.jsonl", RATED, better))
     assert read.kind == "ratings"
-    assert read.labels == [Rating("t", 0.25, None, None), Rating("t", 0.75, "ann", "data\nd1")]
+    assert read.labels == [Rating("t", 0.25, None, None), Rating("t", 0.75, "ann", f"{place_of('data')}\nd1")]
     assert read.annotators == ["ann"]
 
 
@@ -56,6 +57,38 @@ def test_pairs_are_read_in_any_format(tmp_path, kind):
     ]
 
 
+def test_ratings_are_read_from_a_table_of_text_as_from_json(tmp_path):
+    path = tmp_path / "l.csv"
+    path.write_text(
+        "text,rating,scale,higher_is_worse,annotator,id,skipped\n"
+        'a,2,"[1, 5]",TRUE,7,x,\n'
+        "b,4.5,1-5,false,8,,false\n"
+        "c,,,,8,,True\n"
+    )
+    read = read_labels([str(path)])
+    assert [(label.badness, label.annotator) for label in read.labels] == [(0.25, "7"), (0.125, "8")]
+    assert read.labels[1].document is None, "the cell is empty"
+    assert read.left_out == {"skipped by the annotator": 1}
+
+
+def test_ties_and_reversed_scores_in_a_table_of_text_are_noticed(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("chosen,rejected,score_chosen,score_rejected\na,b,9,10\nc,d,5,5.0\ne,f,10,9\ng,h,,\n")
+    with pytest.raises(CorpusError, match="'score_chosen' is 9, below 'score_rejected', 10"):
+        read_labels([str(path)])
+    read = read_labels([str(path)], on_error="skip")
+    assert [label.chosen for label in read.labels] == ["e", "g"]
+    assert read.left_out == {"not a usable label": 1, "tie": 1}
+
+
+def test_a_dataset_is_one_however_its_place_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["corpus", "corpus/", "./corpus", str(tmp_path / "corpus"), "other"]
+    lines = [{**RATED, "text": name, "dataset": name, "id": "d"} for name in names]
+    labels = read_labels(write(tmp_path / "l.jsonl", *lines)).labels
+    assert connected(labels).tolist() == [0, 0, 0, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -66,7 +99,9 @@ def test_pairs_are_read_in_any_format(tmp_path, kind):
         ({"rating": 1}, "'text' is missing"),
         ({**RATED, "text": " "}, "'text' is ' '; it must be text, and not empty"),
         ({**RATED, "rating": 6}, "'rating' is 6; a number from 1 to 5"),
-        ({**RATED, "rating": "2"}, "'rating' is '2'; a number from 1 to 5"),
+        ({**RATED, "rating": "two"}, "'rating' is 'two'; a number from 1 to 5"),
+        ({**RATED, "rating": "2/5"}, "'rating' is '2/5'; a number from 1 to 5"),
+        ({**RATED, "rating": "6"}, "'rating' is 6; a number from 1 to 5"),
         ({**RATED, "rating": True}, "'rating' is True"),
         ({**RATED, "rating": float("nan")}, "'rating' is nan"),
         ({**RATED, "rating": None}, "'rating' is None"),
@@ -78,7 +113,7 @@ def test_pairs_are_read_in_any_format(tmp_path, kind):
             "'score_chosen' is 1000",
         ),
         ({**RATED, "higher_is_worse": "no"}, "'higher_is_worse' is 'no'; true or false"),
-        ({**RATED, "annotator": 7}, "'annotator' is 7; text was expected"),
+        ({**RATED, "annotator": [7]}, r"'annotator' is \[7\]; text was expected"),
     ],
 )
 def test_a_bad_label_is_refused_with_its_line_or_left_out_and_counted(tmp_path, row, message):

@@ -188,9 +188,9 @@ def test_a_connection_that_breaks_off_for_one_text_leaves_that_one_unscored():
 
 
 def test_connections_that_always_break_off_end_the_job():
-    with fake_server(lambda path, body: (200, BREAK)) as fake:
-        with pytest.raises(ServerError, match=r"20 texts in a row.*broke off the connection .*after 1 attempt\."):
-            judge(fake).score_texts([str(i) for i in range(40)])
+    message = r"20 texts in a row.*broke off the connection .*after 1 attempt\."
+    with fake_server(lambda path, body: (200, BREAK)) as fake, pytest.raises(ServerError, match=message):
+        judge(fake).score_texts([str(i) for i in range(40)])
 
 
 def test_answers_that_came_before_an_error_are_kept():

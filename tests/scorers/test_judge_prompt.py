@@ -245,8 +245,10 @@ def test_an_answer_that_was_cut_off_says_so():
     assert rating_in('{"rating": 3}', RUBRIC, is_cut=True).rating == 3
 
 
-@pytest.mark.parametrize("logprobs", [[("1", 0.0), ("5", 0.0)], [("1", 0.0009), ("5", 0.0001)], [("1", -0.1), ("5", -0.1)]])
-def test_numbers_that_are_not_probabilities_are_no_expected_rating(logprobs):
+@pytest.mark.parametrize(
+    "logprobs", [[("1", 0.0), ("5", 0.0)], [("1", 0.0009), ("5", 0.0001)], [("1", -0.1), ("5", -0.1)]]
+)
+def test_numbers_that_are_not_probabilities_give_no_expected_rating(logprobs):
     assert expected_rating(logprobs, RUBRIC, 0.5)[:2] == (None, NO_PROBABILITIES)
 
 

@@ -57,6 +57,7 @@ def label(
 
     journal = Journal(output)
     if report:
+        _warn_of_alike(journal)
         agreements = _show_agreement(journal)
         say_next(None, _next(output))
         answer({"output": output, "agreement": agreements})
@@ -70,6 +71,7 @@ def label(
         session = prepare_session(journal, dataset, annotator, kind, choose, columns, count, parsed, segment, seed)
     questions = counted(len(session.questions), "question")
     say(f"{questions}, {session.num_done:,} answered by {annotator}. Labels are in {output}")
+    _warn_of_alike(journal, annotator)
     try:
         if session.current is None:
             pass
@@ -107,6 +109,19 @@ def _columns(choose: str, scores_column: str, other_column: str | None) -> tuple
     if other_column is not None:
         raise ConfigError("--other-column has an effect only with --choose disagreement. Leave it out.")
     return (scores_column,) if choose == "quantiles" else ()
+
+
+def _warn_of_alike(journal: "Journal", *annotators: str) -> None:
+    """Of names in the file, and of who is to be asked, that may be one person."""
+    from phf.labels.agreement import alike
+
+    known = [name for entry in journal.entries() if isinstance(name := entry.values.get("annotator"), str)]
+    for one, other in alike([*known, *annotators]):
+        say(
+            f"{one!r} and {other!r} count as two annotators, but differ only in case or spaces. If they are one person, write "
+            "the name as in the file.",
+            "yellow",
+        )
 
 
 def _show_agreement(journal: "Journal") -> list[dict[str, Any]]:

@@ -62,8 +62,8 @@ class CompletionsServer:
             used without a key, and any other server is an error.
         timeout: seconds to wait for one answer, until it is complete.
         max_retries: how often a request is sent again after 408, 409, 429, a 5xx, a timeout or a broken connection,
-            waiting 0.5 s, 1 s, ... at most 8 s, or as long as the server asks (`Retry-After`). If it asks for more than 2 minutes,
-            the request is not sent again.
+            waiting 0.5 s, 1 s, ... at most 8 s, or as long as the server asks (`Retry-After`). If it asks for more than 2
+            minutes, the request is not sent again.
 
     Every method raises `ServerError`. Neither it nor an answer holds the key, even if the server repeats it.
     """

@@ -1,7 +1,8 @@
 """How much annotators agree: Krippendorff's alpha, by NLTK."""
 
+import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from phf.errors import CorpusError, MissingExtraError
@@ -49,6 +50,18 @@ def agreement(entries: Sequence[Entry]) -> list[Agreement]:
         else:
             answers["pairs"][annotator, question_key(texts)] = float(texts[0] == min(texts))
     return [_of_kind(kind, of_kind) for kind, of_kind in answers.items()]
+
+
+def alike(annotators: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of names that differ only in case or white space, and so may be one person, whose agreement with
+    themselves would count as that of two people."""
+    first: dict[str, str] = {}
+    pairs = []
+    for name in sorted(set(annotators)):
+        other = first.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), name)
+        if other != name:
+            pairs.append((other, name))
+    return pairs
 
 
 def _of_kind(kind: str, answers: dict[tuple[str, str], float]) -> Agreement:

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from filelock import FileLock
 
 from phf.errors import CorpusError
+from phf.labels.label import place_of
 from phf.labels.questions import Kind, Question, Segment, question_key
 from phf.labels.scale import Scale
 from phf.storage.files import acquire_if_supported, append_atomic, last_line, writing
-from phf.storage.reading import read_json_lines_as, short
+from phf.storage.reading import is_whole, read_json_lines_as, short
 
 Answer = int | str
 """A rating; or `first`, `second` or `skip`."""
@@ -71,11 +72,14 @@ class Journal:
                     pass
 
     def append(self, values: dict[str, Any]) -> None:
-        """Add a line; it is on disk when this returns. An incomplete last line is removed. Raises `OutputError`."""
+        """Add a line; it is on disk when this returns. An incomplete last line is removed; one that lacks nothing but its
+        newline gets that. Raises `OutputError`."""
         line = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         with self._locked():
             tail = last_line(self.path)
-            if tail and not tail.endswith(b"\n"):
+            if tail and not tail.endswith(b"\n") and is_whole(tail):
+                line = b"\n" + line
+            elif tail and not tail.endswith(b"\n"):
                 with writing(self.path), self.path.open("r+b") as file:
                     file.truncate(self.path.stat().st_size - len(tail))
             append_atomic(self.path, line)
@@ -161,7 +165,7 @@ class KnownPlaces:
     def __init__(self, entries: Sequence[Entry], dataset: str) -> None:
         self._missing: dict[tuple[str, str, str], str] = {}
         for entry in entries:
-            if entry.values.get("dataset") == dataset:
+            if place_of(entry.values.get("dataset")) == place_of(dataset):
                 places = entry.values.get("places", [entry.values])
                 if not isinstance(places, list):
                     raise CorpusError(f"{entry.where}: 'places' is {short(repr(places))}; a list was expected.")

@@ -1,8 +1,10 @@
 """What a label is: a rating of one text, or a choice between two."""
 
+import os
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +70,8 @@ class Labels:
     def annotators(self) -> list[str]:
         """Those who are known, sorted."""
         return sorted({label.annotator for label in self.labels if label.annotator is not None})
+
+
+def place_of(dataset: Any) -> str:
+    """What a dataset is compared by: `corpus`, `corpus/`, `./corpus` and its absolute path are one; "" where none is named."""
+    return os.path.abspath(str(dataset)) if dataset not in (None, "") else ""

@@ -8,9 +8,10 @@ from typing import Any, Literal
 from phf.corpus.formats.row_policy import Chosen
 from phf.corpus.sources.documents import Record, read_records
 from phf.errors import ConfigError, CorpusError
-from phf.labels.label import Label, Labels, Pair, Rating
+from phf.labels.label import Label, Labels, Pair, Rating, place_of
 from phf.labels.preferences import SCORE_COLUMNS, Part, is_tie, preference
 from phf.labels.scale import Scale
+from phf.labels.spelling import spelled_out
 from phf.storage.reading import short
 
 FORMS = "A pair has 'chosen' and 'rejected'; a rating has 'text' and 'rating'"
@@ -90,7 +91,7 @@ def _columns(names: Sequence[str]) -> Chosen:
 
 def _label(record: Record, scale: Scale | None, higher_is_worse: bool | None, part: Part) -> Label | str:
     """The label of a row; or, as text, why there is none although the row is right."""
-    values, where = record.values, record.where
+    values, where = spelled_out(record.values), record.where
     if values.get("skipped") is True:
         return "skipped by the annotator"
     annotator = _optional_text(values, "annotator", where)
@@ -127,13 +128,15 @@ def _label(record: Record, scale: Scale | None, higher_is_worse: bool | None, pa
 
 def _document(values: Mapping[str, Any]) -> str | None:
     """Identifies a document across datasets; None for a label without `id`."""
-    if values.get("id") is None:
+    if values.get("id") in (None, ""):
         return None
-    return f"{values.get('dataset', '')}\n{values['id']}"
+    return f"{place_of(values.get('dataset'))}\n{values['id']}"
 
 
 def _optional_text(values: Mapping[str, Any], key: str, where: str) -> str | None:
     value = values.get(key)
+    if type(value) is int:  # the number of an annotator
+        return str(value)
     if value is not None and not isinstance(value, str):
         raise CorpusError(f"{where}: '{key}' is {short(repr(value))}; text was expected.")
     return value or None

@@ -22,6 +22,7 @@ from phf.runs.writer import finite_or_none
 from phf.scorers import Scorer
 from phf.scorers.base import fitted_reasons
 from phf.statistics import UNKNOWN, Interval, influence_estimate, mean_interval
+from phf.text import counted
 
 LEAST_SCORED = 2
 """Labels whose texts have a score, below which nothing is measured."""
@@ -106,7 +107,7 @@ def judged_once(labels: Labels) -> Sequence[Label]:
     means = {text: fmean(rating.badness for rating in ratings) for text, ratings in of_text.items()}
     if len(set(means.values())) == 1:
         raise CorpusError(
-            f"The ratings of all {len(means)} texts are equal, so none is worse. Label texts that differ."
+            f"The ratings of {counted(len(means), 'text')} are equal, so none is worse. Label texts that differ."
         )
     return [Rating(text, means[text], None, ratings[0].document) for text, ratings in of_text.items()]
 

@@ -118,12 +118,22 @@ def read_json_lines_as(
     `cut_off`: called, instead of an error, if an interruption left an incomplete last line.
     """
     lines = read_bytes(path, error, advice).splitlines(keepends=True)
-    if cut_off is not None and lines and not lines[-1].endswith(b"\n"):
+    if cut_off is not None and lines and not is_whole(lines[-1]):
         cut_off()
         lines.pop()
     for number, line in enumerate(lines, start=1):
         where = f"{path}, line {number}"
         yield where, typed(shape, parse_json(line, where, error, advice, finite=True), where, error, advice)
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether the last line of a JSON Lines file of objects is complete: also without the newline, as editors leave it."""
+    if line.endswith(b"\n"):
+        return True
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def decode(content: bytes, where: str, error: ErrorType, advice: str = "") -> str:
