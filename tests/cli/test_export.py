@@ -46,3 +46,23 @@ def test_mistakes_end_with_a_message(checkpoint, tmp_path, monkeypatch):
         assert result.exit_code == 2
         assert message in " ".join(result.stderr.split())
     assert not Path("out").exists()
+
+
+def test_an_export_that_is_interrupted_at_its_card_is_not_there(checkpoint, tmp_path, monkeypatch):
+    from phf.models.exporting import convert
+
+    def interrupt(*_):
+        assert (tmp_path / ".out.partial" / "model.safetensors").is_file()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(convert, "write_card", interrupt)
+    assert export(checkpoint, tmp_path / "out").exit_code == 130
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
+
+
+def test_an_output_that_cannot_be_made_is_found_before_the_model_is_loaded(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr("phf.models.exporting.convert.pretrained_lm", lambda *_, **__: pytest.fail("was loaded"))
+    (tmp_path / "file").write_text("")
+    result = export(checkpoint, tmp_path / "file" / "out")
+    assert result.exit_code == 2
+    assert "file is a file, not a folder" in result.stderr.replace("\n", "")

@@ -148,3 +148,9 @@ def test_a_pipe_in_place_of_the_labels_is_refused(tmp_path):
     os.mkfifo(tmp_path / "labels.jsonl")
     with pytest.raises(CorpusError, match="is a FIFO, not a regular file"):
         Journal(tmp_path / "labels.jsonl").entries()
+
+
+def test_a_link_to_a_folder_that_is_not_there_is_found_before_anybody_is_asked(tmp_path):
+    (tmp_path / "labels.jsonl").symlink_to(tmp_path / "nowhere" / "labels.jsonl")
+    with pytest.raises(OutputError, match=r"is a link to .*nowhere/labels\.jsonl, which does not exist"):
+        Journal(tmp_path / "labels.jsonl").check_writable()

@@ -78,22 +78,28 @@ def test_output_goes_where_it_is_told(dataset, tmp_path):
     profile(dataset, "--output", dataset)  # the default, written out
 
 
-@pytest.mark.parametrize("mistake", ["a folder of others", "a file"])
+@pytest.mark.parametrize("mistake", ["a folder of others", "a file", "a folder below a file"])
 def test_output_that_belongs_to_others_is_refused_before_anything_is_read(dataset, tmp_path, mistake, monkeypatch):
     monkeypatch.setattr("phf.profile.measure.profile_dataset", lambda *_, **__: pytest.fail("was read"))
     monkeypatch.setattr("phf.profile.estimate.estimate_corpus", lambda *_, **__: pytest.fail("was read"))
     taken = tmp_path / "mine"
-    if mistake == "a file":
+    if mistake != "a folder of others":
         taken.write_text("mine")
+        taken = taken if mistake == "a file" else taken / "out"
     else:
         taken.mkdir()
         (taken / "config.yaml").write_text("mine")
     for more in ((), ("--estimate", "--scorer", "PEP8Scorer")):
         result = CliRunner().invoke(app, ["profile", str(dataset), "--output", str(taken), *more])
         assert result.exit_code == 2
-        said = "is a file, not a folder" if mistake == "a file" else "was not made by phf profile: it has config.yaml"
+        said = (
+            "is a file, not a folder"
+            if mistake != "a folder of others"
+            else "was not made by phf profile: it has config.yaml"
+        )
         assert said in " ".join(result.output.split())
-    assert taken.is_file() or [path.name for path in taken.iterdir()] == ["config.yaml"]
+    assert mistake != "a folder of others" or [path.name for path in taken.iterdir()] == ["config.yaml"]
+    assert mistake == "a folder of others" or (tmp_path / "mine").read_text() == "mine"
 
 
 def test_without_matplotlib_everything_but_the_chart_is_there(dataset, monkeypatch):

@@ -13,6 +13,7 @@ from phf.labels.split import divide
 from phf.reward.run import train_reward
 from phf.reward.settings import RewardSettings
 from phf.scorers import build_scorer
+from phf.storage.files import new_folder
 
 FAST = ("--learning-rate", "0.005", "--epochs", "4")
 
@@ -95,6 +96,8 @@ def test_few_equal_or_existing_is_refused_before_training(pairs_file, tiny_base,
     (tmp_path / "there").mkdir()
     with pytest.raises(OutputError, match="there exists"):
         train(pairs_file, "there")
+    with new_folder(tmp_path / "held"), pytest.raises(OutputError, match="/held is being written by another job"):
+        train(pairs_file, "held")
     assert not (tmp_path / "out").exists()
 
 

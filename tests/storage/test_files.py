@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import time
 
 import pytest
 import torch
@@ -14,9 +15,12 @@ from phf.storage import files
 from phf.storage.files import (
     apply_umask,
     atomic_write,
+    claimed_folder,
     is_unused,
+    new_folder,
     only_job,
     refuse_others,
+    remove_remains,
     write_json_atomic,
     write_text_atomic,
 )
@@ -153,3 +157,119 @@ def test_json_with_a_lone_surrogate_is_written_and_read_again(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == value
     write_json_atomic(tmp_path / "a.json", {"ä": 1})
     assert "ä" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+def test_a_device_is_never_replaced_by_a_file(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "devices").mkdir()
+    (tmp_path / "devices" / "stdout").symlink_to(tmp_path / "text")  # as of a shell that writes into a file
+    (tmp_path / "text").write_text("before")
+    monkeypatch.setattr(files, "DEVICES", tmp_path / "devices")
+    for path in (tmp_path / "pipe", tmp_path / "devices" / "stdout", tmp_path / "devices" / "null"):
+        with pytest.raises(OutputError, match=f"{path.name} cannot be written: it is a device, not a file"):
+            write_text_atomic(path, "page")
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "devices" / "stdout").is_symlink()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["devices", "pipe", "stdout", "text"]
+
+
+def test_what_stands_in_the_way_of_a_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "circle").symlink_to("circle")
+    for path, reason in (
+        (tmp_path / "file", "file is a file, not a folder"),
+        (tmp_path / "file" / "a" / "b", "file is a file, not a folder"),
+        (tmp_path / "link", "link is a link to .*/nowhere, which does not exist"),
+        (tmp_path / "link" / "a", "link is a link to .*/nowhere, which does not exist"),
+        (tmp_path / "circle", "circle is a link to circle, which does not exist"),
+    ):
+        with pytest.raises(OutputError, match=f"{path} cannot be written: .*{reason}. Choose another"), only_job(path):
+            pass
+
+
+def test_a_new_folder_is_there_as_a_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "deep" / "new"
+
+    def interrupted():
+        with new_folder(folder) as partial:
+            (partial / "half").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(folder.parent.iterdir()) == []
+    with new_folder(folder) as partial:
+        (partial / "inner").mkdir()
+        (partial / "inner" / "a").write_text("whole")
+        assert not folder.exists()
+    assert [path.name for path in folder.parent.iterdir()] == ["new"]
+    assert [path.name for path in folder.iterdir()] == ["inner"]
+    with pytest.raises(OutputError, match=r"new exists\. Choose another folder, or remove it"), new_folder(folder):
+        pytest.fail("was begun")
+
+
+def test_a_new_folder_has_nothing_of_a_killed_process(tmp_path):
+    left = tmp_path / ".new.partial"
+    (left / "inner").mkdir(parents=True)
+    (left / "inner" / "b").write_text("half")
+    (left / "c").write_text("half")
+    (left / files.LOCK).touch()
+    with new_folder(tmp_path / "new") as partial:
+        (partial / "a").write_text("whole")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["new", "new/a"]
+
+
+def test_two_processes_do_not_make_the_same_new_folder(tmp_path):
+    folder = tmp_path / "new"
+    refused = pytest.raises(OutputError, match=r"/new is being written by another job")
+    with new_folder(folder) as partial:
+        (partial / "a").write_text("first")
+        with refused, new_folder(folder):
+            pytest.fail("was begun")
+        assert (partial / "a").read_text() == "first"
+    assert (folder / "a").read_text() == "first"
+    folder.rename(tmp_path / "old")
+
+    def make():
+        with new_folder(folder) as partial:
+            (partial / "a").write_text("second")
+            folder.mkdir()
+            (folder / "b").write_text("of another program")
+
+    with pytest.raises(OutputError, match="new cannot be written: Directory not empty"):
+        make()
+    assert [path.name for path in folder.iterdir()] == ["b"]
+
+
+def test_a_link_to_nowhere_is_in_the_way_of_a_new_folder(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match="link exists"), new_folder(tmp_path / "link"):
+        pass
+
+
+def test_unfinished_files_of_killed_commands_are_removed_after_an_hour(tmp_path):
+    names = [".a[1].html.0123abcd.partial", ".a1.html.0123abcd.partial", ".b.csv.89abcdef.partial", ".mine.partial"]
+    for name in names:
+        (tmp_path / name).write_text("half")
+    remove_remains(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4, "another command may be writing them"
+    for name in names:
+        os.utime(tmp_path / name, (0, time.time() - 2 * files.KILLED_SECONDS))
+    remove_remains(tmp_path, "a[1].html")
+    assert sorted(path.name for path in tmp_path.iterdir()) == names[1:]
+    with only_job(tmp_path):
+        assert sorted(path.name for path in tmp_path.iterdir()) == [files.LOCK, ".mine.partial"]
+
+
+def test_a_folder_that_is_claimed_is_checked_and_held(tmp_path):
+    with claimed_folder(None, ["a.json"], "phf x"):
+        pass
+    folder = tmp_path / "out"
+    with claimed_folder(folder, ["a.json"], "phf x"):
+        with pytest.raises(OutputError, match="written by another job"), claimed_folder(folder, ["a.json"], "phf x"):
+            pytest.fail("was begun")
+        (folder / "b.json").write_text("")
+    with pytest.raises(OutputError, match="was not made by phf x"), claimed_folder(folder, ["a.json"], "phf x"):
+        pytest.fail("was begun")
+    assert files.LOCK not in [path.name for path in tmp_path.iterdir()]

@@ -26,9 +26,10 @@ logger = logging.getLogger(__name__)
 def check_apart(sources: Sequence[str], output: Path) -> None:
     """Output must not be inside a folder of text: it would be read as part of it, and change the job."""
     for folder in map(Path, sources):
-        if not folder.is_dir() or not output.resolve().is_relative_to(folder.resolve()):
+        within, place = Path(os.path.realpath(folder)), Path(os.path.realpath(output))  # of links in a circle, too
+        if not folder.is_dir() or not place.is_relative_to(within):
             continue
-        is_hidden = any(name[0] == "." for name in output.resolve().relative_to(folder.resolve()).parts)
+        is_hidden = any(name[0] == "." for name in place.relative_to(within).parts)
         if not is_hidden and (listing := list_source(str(folder))) is not None and listing.is_deep:
             raise OutputError(
                 f"{output} is inside the corpus {folder}, so it would be read as part of it. Choose another folder."

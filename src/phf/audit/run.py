@@ -69,8 +69,8 @@ def audit_folder(
         raise ConfigError(
             "--num-samples 0 and --max-spans 0 leave nothing to do, since there are no samples to trace. Raise one of them."
         )
-    model = AuditedModel(folder, settings, prefer)
     with only_job(output):
+        model = AuditedModel(folder, settings, prefer)
         data = compare_with_training(folder, sources)
         if data.is_trained_on is False:
             announce(data.sentence)

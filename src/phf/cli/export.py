@@ -1,5 +1,6 @@
 """`phf export`: a model of any origin as a plain safetensors folder with its control tokens and value head."""
 
+import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,6 @@ import typer
 from phf.cli.for_scripts import answer
 from phf.cli.options import Prefer, finite
 from phf.cli.terminal import console, quiet, say, say_next
-from phf.errors import ConfigError
 
 
 def export(
@@ -60,14 +60,11 @@ def export(
 
     nothing = "Nothing was exported. Run the same command again, or leave --push-to-hub out."
     repository = None if push_to_hub is None else ModelRepository(push_to_hub, kept=nothing)
-    name = output.resolve().name if repository is None else repository.repo_id
+    name = Path(os.path.realpath(output)).name if repository is None else repository.repo_id
     facts = card_facts(name, license_, language or [], evaluation or [])
     folder = find_model(model)
     with working(console, "Exporting"):
-        try:
-            prompting, has_head = export_folder(folder, output, threshold, tag_every_segment, facts, prefer)
-        except OSError as error:
-            raise ConfigError(f"{output} cannot be written: {error.strerror or error}.") from error
+        prompting, has_head = export_folder(folder, output, threshold, tag_every_segment, facts, prefer)
     tokens = ", ".join(prompting.control_tokens)
     starts = "" if prefer is None else f"; texts start with {prompting.prefix or 'none of them'}"
     say(f"Control tokens: {tokens or 'none'}{starts}; value head: {'yes' if has_head else 'no'}")

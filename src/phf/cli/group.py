@@ -1,5 +1,6 @@
 """The group of the commands: their order, options given twice, and how a mistake or an interruption ends."""
 
+import errno
 import re
 import signal
 from typing import Any
@@ -24,12 +25,13 @@ KEPT = {
     "evaluate": f"Finished parts are kept. {AGAIN}",
     "redteam": f"Finished rounds are kept. {AGAIN}",
     "refresh": f"Finished rounds and checkpoints are kept. {AGAIN}",
-    "audit": "Nothing was written, but an encoded corpus is kept. Run the same command again.",
+    "audit": "An encoded corpus is kept. Run the same command again.",
     "quickstart": f"Finished work is kept. {AGAIN}",
     "study": f"Finished runs and checkpoints are kept. {AGAIN}",
     "tamper": f"Finished finetunings, and checkpoints of the others, are kept. {AGAIN}",
     "label": "Every answer is saved. Run the same command again to continue.",
-    "reward": "Nothing was written. Run the same command again.",
+    "reward": "The output is whole if it is there; if not, run the same command again.",
+    "export": "The output is whole if it is there; if not, run the same command again.",
     "profile": "Run the same command again.",
     "report": "Run the same command again.",
     "playground": "The page is closed.",
@@ -44,6 +46,20 @@ OF_AN_AGENT = re.compile(r"^--(\w+(?:\.\w+)+=)")
 ALONE = ("annotate", "label", "playground", "reward", "redteam", "audit", "refresh", "quickstart", "study", "tamper")
 """The commands that run in one process, whose children they start themselves."""
 
+RENAME, ASK = "Give another path, or a shorter one.", "Give another path, or change who may read and write it."
+MAKE_ROOM, RAISE = "Make room, or give another path.", "Raise the limit (ulimit -n), and run again."
+REFUSED = {
+    errno.ENAMETOOLONG: RENAME,
+    errno.ELOOP: RENAME,
+    errno.EACCES: ASK,
+    errno.EPERM: ASK,
+    errno.EROFS: ASK,
+    errno.ENOSPC: MAKE_ROOM,
+    errno.EDQUOT: MAKE_ROOM,
+    errno.EMFILE: RAISE,
+    errno.ENFILE: RAISE,
+}
+"""What an operating system refuses wherever a file is looked for, read or written -> what to do: no defects of `phf`."""
 ARGUMENTS = "phf.arguments"
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """A mistake in the command line; typer has no public name for the class."""
@@ -114,6 +130,13 @@ class Commands(Group):
                     show_error(message)
                 answer_error(message, error.exit_status, arguments)
                 raise typer.Exit(error.exit_status) from None
+            except OSError as error:
+                if error.errno not in REFUSED:
+                    raise
+                message = _refusal(error)
+                show_error(message)
+                answer_error(message, PhfError.exit_status, arguments)
+                raise typer.Exit(PhfError.exit_status) from None
             except KeyboardInterrupt as error:
                 show_interruption(error, ctx.invoked_subcommand or "")
                 answer_error(_ending(error, ctx.invoked_subcommand or ""), exit_status(error), arguments)
@@ -131,6 +154,12 @@ def _parsed(ctx: Any, name: str | None, command: Any, arguments: list[str]) -> t
     parser = command.make_parser(command.context_class(command, info_name=name, parent=ctx))
     options, _, parameters = parser.parse_args(args=list(arguments))
     return options, parameters
+
+
+def _refusal(error: OSError) -> str:
+    """What the operating system refused."""
+    what = "A file" if error.filename is None else str(error.filename)
+    return f"{what} cannot be used: {error.strerror}. {REFUSED[error.errno or 0]}"
 
 
 def _ending(error: KeyboardInterrupt, command: str) -> str:

@@ -62,7 +62,7 @@ def profile(
     from phf.cli.working import working
     from phf.corpus.formats.row_policy import ReadOptions
     from phf.profile.estimate import estimate_corpus
-    from phf.profile.files import check_output, write_estimate, write_profile
+    from phf.profile.files import claimed, write_estimate, write_profile
     from phf.profile.measure import LEVELS, profile_dataset
     from phf.profile.show import show_estimate, show_profile
     from phf.report.export import check_can_export
@@ -71,41 +71,43 @@ def profile(
     if estimate:
         if scorer is None:
             raise ConfigError("--estimate needs --scorer; see phf list scorers.")
-        check_output(output)
-        with working(console, "Scoring a sample"):
-            prediction = estimate_corpus(dataset, scorer_section(scorer), segment, sample, ReadOptions(text_column))
-        show_estimate(prediction, results)
-        path = None if output is None else write_estimate(prediction, output)
+        with claimed(output):
+            with working(console, "Scoring a sample"):
+                prediction = estimate_corpus(dataset, scorer_section(scorer), segment, sample, ReadOptions(text_column))
+            show_estimate(prediction, results)
+            path = None if output is None else write_estimate(prediction, output)
         annotate = f"phf annotate {shlex.quote(dataset)} --scorer {shlex.quote(scorer)} --output FOLDER"
         say_next(None if path is None else f"Written to {path}", (annotate, "the whole corpus"))
         answer({"output": path, "estimate": prediction.to_json()})
         return
     if level not in (None, *LEVELS):
         raise ConfigError(f"--level {level}: it must be document or segment.")
-    check_output(output, dataset)
     check_can_export("phf profile", export)
-    with working(console, "Reading") as show:
-        profiled = profile_dataset(
-            dataset,
-            scores_column=scores_column,
-            threshold=threshold,
-            percentiles=percentile or (),
-            levels=LEVELS if level is None else (level,),
-            by=by,
-            tokenizer=tokenizer,
-            progress=lambda documents, chars: show(f"Read {documents:,} documents, {chars / 1e6:,.1f} M characters"),
-        )
-    show_profile(profiled, results)
-    folder, note = write_profile(profiled, output)
-    try:
-        if folder is not None:
-            write_profile_page(profiled, folder)
-    except MissingExtraError as error:
-        note = note or str(error)
-    if note is not None:
-        say(note, "yellow")
-    if export is not None:
-        export_profile(profiled, export)
+    with claimed(output, dataset):
+        with working(console, "Reading") as show:
+            profiled = profile_dataset(
+                dataset,
+                scores_column=scores_column,
+                threshold=threshold,
+                percentiles=percentile or (),
+                levels=LEVELS if level is None else (level,),
+                by=by,
+                tokenizer=tokenizer,
+                progress=lambda documents, chars: show(
+                    f"Read {documents:,} documents, {chars / 1e6:,.1f} M characters"
+                ),
+            )
+        show_profile(profiled, results)
+        folder, note = write_profile(profiled, output)
+        try:
+            if folder is not None:
+                write_profile_page(profiled, folder)
+        except MissingExtraError as error:
+            note = note or str(error)
+        if note is not None:
+            say(note, "yellow")
+        if export is not None:
+            export_profile(profiled, export)
     say_exported(export)
     override = shlex.quote(f"dataset.datasets=[{json.dumps(dataset, ensure_ascii=False)}]")
     say_next(

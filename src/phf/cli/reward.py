@@ -88,6 +88,7 @@ def reward(
     from phf.labels.read import read_labels
     from phf.labels.scale import Scale
     from phf.reward.settings import RewardSettings, parse_shares
+    from phf.storage.files import claimed_folder
 
     settings = RewardSettings(
         epochs, learning_rate, batch_size, max_length, eval_fraction, parse_shares(curve, "--curve"), seed
@@ -103,7 +104,8 @@ def reward(
             on_error=on_error,
         )
     if compare:
-        _compare(read, compare, output)
+        with claimed_folder(output, [AGREEMENT], "phf reward --compare"):
+            _compare(read, compare, output)
     else:
         assert base is not None
         _train(labels, read, Path(base), output or Path("reward"), settings)
@@ -134,10 +136,8 @@ def _compare(labels: "Labels", scorers: list[str], output: Path | None) -> None:
     from phf.reward.seen import unseen
     from phf.reward.show_agreement import agreement_json, show_agreements, warnings_of_agreement
     from phf.scorers import build_scorer
-    from phf.storage.files import refuse_others, write_json_atomic, writing
+    from phf.storage.files import write_json_atomic
 
-    if output is not None:
-        refuse_others(output, [AGREEMENT], "phf reward --compare")
     sections = [scorer_section(scorer) for scorer in scorers]
     usable, notes = unseen(sections, labels)
     judged_once(usable)  # raises for labels that say nothing, before anything is scored
@@ -150,9 +150,7 @@ def _compare(labels: "Labels", scorers: list[str], output: Path | None) -> None:
     record = agreement_json(agreements, usable, notes)
     if output is not None:
         path = output / AGREEMENT
-        with writing(path):
-            output.mkdir(parents=True, exist_ok=True)
-            write_json_atomic(path, record)
+        write_json_atomic(path, record)
         say(f"Written to {path}")
     say_next(None, ("phf annotate CORPUS --scorer SCORER --output FOLDER", "a corpus that the best of them scores"))
     answer({"output": output, "agreement": record})

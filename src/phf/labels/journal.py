@@ -1,6 +1,7 @@
 """The file that labels are appended to, and the state of an annotator's session."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -67,7 +68,7 @@ class Journal:
     def check_writable(self) -> None:
         """Raises `OutputError` where answers could not be saved, before anybody is asked."""
         with self._locked():
-            if self.path.exists():
+            if os.path.lexists(self.path):
                 with writing(self.path), self.path.open("ab"):
                     pass
 

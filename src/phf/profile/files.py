@@ -1,6 +1,8 @@
 """Where a profile is written."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from phf.corpus.sources.listing import is_saved_dataset
@@ -9,17 +11,20 @@ from phf.profile.chart import write_chart
 from phf.profile.estimate import Estimate
 from phf.profile.measure import Profile
 from phf.runs.writer import write_json
-from phf.storage.files import refuse_others
+from phf.storage.files import claimed_folder
 
 PROFILE, CHART, ESTIMATE = "profile.json", "profile.png", "estimate.json"
 
 
-def check_output(output: Path | None, source: str | None = None) -> None:
-    """Raises `OutputError` for a folder that holds something other than a profile or an estimate, unless it is the dataset's
-    own, which is where the profile of `source` goes by default."""
+@contextmanager
+def claimed(output: Path | None, source: str | None = None) -> Iterator[None]:
+    """Hold the folder, if there is one, while the block runs. Raises `OutputError` where it cannot be written, or holds
+    something other than a profile or an estimate, unless it is the dataset's own, which is where the profile of `source` goes
+    by default."""
     own = None if source is None else _own_folder(source)
-    if output is not None and (own is None or output.resolve() != own.resolve()):
-        refuse_others(output, [PROFILE, ESTIMATE], "phf profile")
+    is_own = output is not None and own is not None and os.path.realpath(output) == os.path.realpath(own)
+    with nullcontext() if is_own else claimed_folder(output, [PROFILE, ESTIMATE], "phf profile"):
+        yield
 
 
 def write_profile(profile: Profile, output: Path | None) -> tuple[Path | None, str | None]:

@@ -12,7 +12,7 @@ from phf.errors import MissingExtraError
 from phf.report.charts import Chart
 from phf.report.png import write_png
 from phf.report.svg import standalone
-from phf.storage.files import write_text_atomic, writing
+from phf.storage.files import remove_remains, write_text_atomic, writing
 from phf.text import visible
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
@@ -28,6 +28,7 @@ def check_can_export(command: str, to: Path | None) -> None:
         raise MissingExtraError(f"{command} --export", "matplotlib", "report")
     with writing(to):
         to.mkdir(parents=True, exist_ok=True)
+    remove_remains(to)
 
 
 def export(

@@ -22,7 +22,7 @@ from phf.report.tables import measures, other_scorers, over_seeds, redteam_rows,
 from phf.report.verdicts import Verdict, chosen_baseline, compared, model_verdicts
 from phf.report.warnings import warnings_of
 from phf.runs.reader import Run, find_runs
-from phf.storage.files import write_text_atomic
+from phf.storage.files import remove_remains, write_text_atomic
 
 MODELS_ACROSS = 5
 """Runs beside one another in a table, as far as a page of 1,000 pixels has room."""
@@ -68,6 +68,7 @@ def write_report(
     check_can_render("phf report")
     samples.check_samples_mb(samples_mb)
     check_can_export("phf report", export_to)
+    remove_remains(output.parent, output.name)
     audits, run_dirs = find_audits(run_dirs)
     if audits and not run_dirs:
         raise CorpusError(f"{audits[0]} says where samples of a run come from. Give the folder of that run too.")

@@ -1,7 +1,6 @@
 """`phf reward`: labels and a base model -> the folder of a reward model, with its numbers in `reward.json`."""
 
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import phf
 from phf.corpus.sources.documents import fingerprint
-from phf.errors import CorpusError, OutputError
+from phf.errors import CorpusError
 from phf.labels.label import Label, Labels
 from phf.labels.split import Division, divide
 from phf.models.load import pretrained_tokenizer
@@ -18,8 +17,10 @@ from phf.reward.measure import Quality, quality
 from phf.reward.seen import write_trained_on
 from phf.reward.settings import REWARD_FILE, RewardSettings
 from phf.scorers import build_scorer
-from phf.storage.files import write_json_atomic, writing
+from phf.storage.files import new_folder, write_json_atomic, writing
 
+SMALLER = "smaller"
+"""Folder of a model of the learning curve, inside that of the result while it is made."""
 MIN_LABELS = 10
 """Fewer cannot be divided into labels to learn from and labels to measure with."""
 FEW_HELD_OUT = 50
@@ -57,25 +58,23 @@ def train_reward(
     Raises `OutputError` if `output` exists, `CorpusError` for labels that cannot be learned from, `ConfigError` for a base or
     settings that cannot be used.
     """
-    if output.exists():
-        raise OutputError(f"{output} exists. Choose another folder with --output, or remove it.")
     settings.check()
     check_labels(labels)
     division = divide(labels.labels, settings.eval_fraction, settings.seed)
-    tokenizer = pretrained_tokenizer(str(base), KEY)
-    length = length_limit(load_base(base, tokenizer), tokenizer, settings)
-    with writing(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent)
-    with scratch:
-        work = Path(scratch.name)
+    with new_folder(output) as folder:
+        tokenizer = pretrained_tokenizer(str(base), KEY)
+        length = length_limit(load_base(base, tokenizer), tokenizer, settings)
         curve = []
-        for number, count in enumerate(sizes := _curve_sizes(len(division.train), settings.curve)):
+        sizes = _curve_sizes(len(division.train), settings.curve)
+        for number, count in enumerate(sizes):
             show(f"Training on {count:,} labels (model {number + 1} of {len(sizes)})")
-            folder = work / str(count)
-            num_cut = fit(base, tokenizer, _of(labels, division.train[:count]), settings, folder)
-            measured = _measure(folder, labels, division)
+            is_result = count == sizes[-1]
+            trained = folder if is_result else folder / SMALLER
+            num_cut = fit(base, tokenizer, _of(labels, division.train[:count]), settings, trained)
+            measured = _measure(trained, labels, division)
             curve.append({"num_labels": count, **_without_calibration(measured)})
+            if not is_result:
+                shutil.rmtree(trained)
         with writing(output):
             record = {
                 "phf_version": phf.__version__,
@@ -92,7 +91,6 @@ def train_reward(
             }
             write_json_atomic(folder / REWARD_FILE, record)
             write_trained_on(folder, _of(labels, division.train))
-            shutil.move(folder, output)
     return record
 
 

@@ -1,6 +1,7 @@
 """Files that are either complete or absent: written under a temporary name and renamed."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -8,8 +9,9 @@ import re
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,13 @@ NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 """Errors of file systems without locks, such as some network file systems."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """Errors of a full disk, or of a quota that is used up."""
+IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.ENOENT}
+"""Errors of a path on which something other than a folder stands."""
+DEVICES = Path("/dev")
+KILLED_SECONDS = 3600.0
+"""An unfinished file that has not been written to for this long belongs to no process any more."""
 
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.partial", re.DOTALL)
 SURROGATE = re.compile(r"[\ud800-\udfff]")
 BLOCK_BYTES = 65_536
 """Read at once to find the last line of a file."""
@@ -35,12 +43,15 @@ def atomic_write(path: Path, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; it becomes `path` when the block ends without an error.
 
     `sync`: wait until it is on disk; False: the caller uses `sync_file` when it matters, since a machine that loses power may
-    leave it truncated. Raises `OutputError` naming `path` when the disk is full or the folder cannot be written.
+    leave it truncated. Raises `OutputError` naming `path` when the disk is full or the folder cannot be written, and for a
+    device, whose place a file would take if the superuser writes it.
     """
     # only a name: the block creates the file. One that is there and is truncated is written to disk by ext4 as soon as it is
     # closed, and deleting it waits for that
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     with writing(path):
+        if path.parent.absolute() == DEVICES or (path.exists() and not (path.is_file() or path.is_dir())):
+            raise OutputError(f"{path} cannot be written: it is a device, not a file. Choose another path.")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
@@ -110,11 +121,47 @@ def write_json_atomic(path: Path, value: Any, sync: bool = True) -> None:
     write_text_atomic(path, text + "\n", sync)
 
 
+def remove_remains(folder: Path, name: str | None = None) -> None:
+    """Delete unfinished files of `atomic_write` that killed commands have left in `folder`.
+
+    `name`: of what they were to become; None for any. Those of the last hour stay: another command may be writing them.
+    """
+    for partial in folder.glob(f".{'*' if name is None else glob.escape(name)}.*.partial"):
+        with suppress(OSError):  # removed by another process, or not ours to remove
+            if UNFINISHED.fullmatch(partial.name) and time.time() - partial.lstat().st_mtime > KILLED_SECONDS:
+                partial.unlink()
+
+
 @contextmanager
-def only_job(folder: Path) -> Iterator[None]:
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder that becomes `folder` when the block ends without an error: it is there as a whole, or not at all.
+
+    Meanwhile other processes that would make it are refused. What a killed one has left is removed. Raises `OutputError` if
+    `folder` exists or cannot be written.
+    """
+    exists = OutputError(f"{folder} exists. Choose another folder, or remove it.")
+    if os.path.lexists(folder):
+        raise exists
+    partial = folder.with_name(f".{folder.name}.partial")
+    with only_job(partial, folder):
+        try:
+            if os.path.lexists(folder):  # made by another process since then
+                raise exists
+            _empty(partial)
+            yield partial
+            with writing(folder):
+                (partial / LOCK).unlink(missing_ok=True)
+                partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def only_job(folder: Path, of: Path | None = None) -> Iterator[None]:
     """Hold `folder` against other jobs while the block runs. Raises `OutputError` if another one holds it.
 
-    On a file system without locks nothing is held. A folder to which the block wrote nothing is removed.
+    `of`: what the message names instead. On a file system without locks nothing is held. A folder to which the block wrote
+    nothing is removed.
     """
     from filelock import FileLock, Timeout  # workers have no use for it
 
@@ -125,10 +172,11 @@ def only_job(folder: Path) -> Iterator[None]:
         acquire_if_supported(lock)
     except Timeout as error:
         raise OutputError(
-            f"{folder} is being written by another job. Wait for it, or choose another folder."
+            f"{of or folder} is being written by another job. Wait for it, or choose another folder."
         ) from error
     except OSError as error:
-        raise _output_error(folder, error) from error
+        raise _output_error(of or folder, error) from error
+    remove_remains(folder)
     try:
         yield
     finally:
@@ -169,6 +217,20 @@ def refuse_others(folder: Path, own: Collection[str], command: str) -> None:
     )
 
 
+@contextmanager
+def claimed_folder(folder: Path | None, own: Collection[str], command: str) -> Iterator[None]:
+    """Hold a folder to which `command` writes the files `own` at its end; None holds nothing.
+
+    Raises `OutputError` at once for one that cannot be written, that another process holds, or that has something else in it.
+    """
+    if folder is None:
+        yield
+        return
+    refuse_others(folder, own, command)
+    with only_job(folder):
+        yield
+
+
 def apply_umask(folder: Path) -> None:
     """Give the weights in a folder the permissions of any new file: safetensors writes them for their owner alone."""
     probe = folder / f".{secrets.token_hex(4)}.partial"  # asking for the umask itself would change it for a moment
@@ -190,7 +252,26 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+
+
+def _in_the_way(path: Path) -> str | None:
+    """What stands where `path`, or a folder that it is in, would be; None if nothing does."""
+    first = next((place for place in (path, *path.parents) if os.path.lexists(place)), None)
+    if first is None or os.path.isdir(first):
+        return None
+    if first.is_symlink() and not os.path.exists(first):
+        return f"{first} is a link to {os.readlink(first)}, which does not exist"
+    return f"{first} is a file, not a folder"
+
+
 def _output_error(path: Path, error: OSError) -> OutputError:
-    reason = error.strerror or str(error)
+    reason = _in_the_way(path) if error.errno in IN_THE_WAY else None
+    reason = reason or error.strerror or str(error)
     advice = "Make room or choose another folder" if error.errno in FULL else "Choose another folder"
     return OutputError(f"{path} cannot be written: {reason}. {advice}; finished files are kept.")

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import torch
 
-from phf.errors import ConfigError, OutputError
+from phf.errors import ConfigError
 from phf.feedback import PROMPTING_FILE, Prompting
 from phf.models.exporting.card import CardFacts, write_card
 from phf.models.exporting.card_results import check_evaluations
-from phf.models.exporting.export import export_model
+from phf.models.exporting.export import write_model
 from phf.models.exporting.exported_tokenizer import check_exportable
 from phf.models.load import pretrained_lm
 from phf.models.model_folder import load_folder_tokenizer
 from phf.models.prompting import prompting_of
 from phf.models.value_head import has_value_head, load_value_head
+from phf.storage.files import new_folder
 from phf.storage.pretrained import without_progress_bar
 
 
@@ -34,22 +35,20 @@ def export_folder(
     model card says besides what is recorded. `prefer`: the level of each preference that its texts start with; None: as now.
     Raises `OutputError` for an output that exists, `ConfigError` for a model that cannot be loaded or exported.
     """
-    if output.exists():
-        raise OutputError(f"{output} exists. Choose another folder, or remove it.")
     facts = CardFacts(output.name) if facts is None else facts
-    check_evaluations(facts.evaluations, folder)
-    tokenizer = load_folder_tokenizer(folder)
-    prompting = _with_settings(prompting_of(folder, tokenizer), folder, threshold, tags_every_segment)
-    if prefer is not None and not prompting.control_tokens:
-        raise ConfigError(f"{folder} has no control tokens, so --prefer has no effect.")
-    prompting = prompting.preferring(prefer, "--prefer")
-    lm = pretrained_lm(str(folder), "MODEL", torch.device("cpu"), dtype="auto")
-    check_exportable(tokenizer, prompting, lm.config)
-    value_head = load_value_head(folder, lm) if has_value_head(folder) else None
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with without_progress_bar():
-        export_model(lm, tokenizer, output, prompting, value_head)
-    write_card(output, facts, folder)
+    with new_folder(output) as partial:
+        check_evaluations(facts.evaluations, folder)
+        tokenizer = load_folder_tokenizer(folder)
+        prompting = _with_settings(prompting_of(folder, tokenizer), folder, threshold, tags_every_segment)
+        if prefer is not None and not prompting.control_tokens:
+            raise ConfigError(f"{folder} has no control tokens, so --prefer has no effect.")
+        prompting = prompting.preferring(prefer, "--prefer")
+        lm = pretrained_lm(str(folder), "MODEL", torch.device("cpu"), dtype="auto")
+        check_exportable(tokenizer, prompting, lm.config)
+        value_head = load_value_head(folder, lm) if has_value_head(folder) else None
+        with without_progress_bar():
+            write_model(lm, tokenizer, partial, prompting, value_head, output)
+        write_card(partial, facts, folder)
     return prompting, value_head is not None
 
 

@@ -2,7 +2,8 @@
 
 import io
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,38 +29,63 @@ CERTAIN = 10_000.0
 def export_model(
     lm: PreTrainedModel, tokenizer: Any, folder: Path, prompting: Prompting, value_head: ValueHead | None = None
 ) -> None:
-    """Write `folder` atomically; its tokenizer, read back with plain transformers, must behave as described here.
+    """Write `folder` atomically, in place of one that is there; see `write_model`.
 
-    The tokenizer puts the document start (EOS, or the BOS of a pretrained model) and the control tokens that `prompting`
-    starts with in front of every prompt and every conversation; `generate()` without a prompt starts the same way; the
-    generation config bans what `prompting` bans, which is saved too. The value head goes into `value_head.pt` next to the
-    weights. Raises `OutputError` if the model cannot be written, or not in a form that behaves this way.
+    Only for one process at a time: `new_folder` is for folders that several may want.
     """
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        with _writing_model(folder):
+            partial.mkdir(parents=True)
+        write_model(lm, tokenizer, partial, prompting, value_head, folder)
+        with _writing_model(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+            partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_model(
+    lm: PreTrainedModel,
+    tokenizer: Any,
+    folder: Path,
+    prompting: Prompting,
+    value_head: ValueHead | None = None,
+    named: Path | None = None,
+) -> None:
+    """Write a model into `folder`; its tokenizer, read back with plain transformers, must behave as described here.
+
+    The tokenizer puts the document start (EOS, or the BOS of a pretrained model) and the control tokens that `prompting`
+    starts with in front of every prompt and every conversation; `generate()` without a prompt starts the same way; the
+    generation config bans what `prompting` bans, which is saved too. The value head goes into `value_head.pt` next to the
+    weights. `named`: the folder that messages name, if `folder` is only going to be it. Raises `OutputError` if the model
+    cannot be written, or not in a form that behaves this way.
+    """
+    with _writing_model(named or folder):
         lm.generation_config = generation_config(tokenizer, prompting, end_ids(lm, tokenizer))
-        with os_errors(partial):
-            lm.save_pretrained(partial)
-            save_tokenizer(tokenizer, prompting, partial)
-        apply_umask(partial)
+        with os_errors(folder):
+            lm.save_pretrained(folder)
+            save_tokenizer(tokenizer, prompting, folder)
+        apply_umask(folder)
         if value_head is not None:
             weights = io.BytesIO()  # on a full disk, torch.save raises errors other than OSError
             torch.save(value_head.state_dict(), weights)
-            (partial / "value_head.pt").write_bytes(weights.getvalue())
-        prompting.save(partial, tokenizer.convert_ids_to_tokens(document_start(tokenizer)))
-        write_file_list(partial, [path for path in sorted(partial.iterdir()) if _is_silent(path)])
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
+            (folder / "value_head.pt").write_bytes(weights.getvalue())
+        prompting.save(folder, tokenizer.convert_ids_to_tokens(document_start(tokenizer)))
+        write_file_list(folder, [path for path in sorted(folder.iterdir()) if _is_silent(path)])
+
+
+@contextmanager
+def _writing_model(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(
             f"The model cannot be written to {folder}: {reason}. Make room or choose another one."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _is_silent(path: Path) -> bool:
