@@ -95,6 +95,14 @@ class ObjectiveTrainer(Trainer):
         finally:
             deactivate_neftune(lm, handle)
 
+    def set_initial_training_values(self, args: Any, dataloader: DataLoader) -> Any:
+        """Called by Trainer for (epochs, steps of each, ...): a run is one epoch, so that none follows on its last step.
+
+        Of a stream Trainer would begin another, where a run is resumed that has made all steps.
+        """
+        _, *others = super().set_initial_training_values(args, dataloader)
+        return (1, *others)
+
     def get_train_dataloader(self) -> DataLoader:
         loader = super().get_train_dataloader()
         if loader.num_workers:

@@ -27,6 +27,9 @@ PROBES = (
     "line\r\nend",
 )
 """Texts that the tokenizer must encode to the same tokens after it is read back."""
+OF_LOADING = ("is_local", "local_files_only")
+"""What transformers adds to the settings of a tokenizer that it reads, and would save with it: a run that was resumed, whose
+tokenizer is read from its folder, would give other files than one that trained its tokenizer and went through."""
 GENERIC_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Tokenizer classes that use tokenizer.json unchanged; others build their own tokenizer from its vocabulary."""
 OWN_CLASS = {"AutoTokenizer": [None, "tokenizer_class.PreTrainedTokenizerFast"]}
@@ -89,6 +92,8 @@ def _with_prefix(tokenizer: Any, prefix: list[int], control_token: str) -> Any:
     """A copy of the tokenizer that starts every text, and every conversation, with the prefix."""
     start = "".join(tokenizer.convert_ids_to_tokens(document_start(tokenizer)))
     exported = copy.deepcopy(tokenizer)
+    for key in OF_LOADING:
+        exported.init_kwargs.pop(key, None)
     open_documents_with(exported, prefix)
     with_prefix(exported, start, control_token)
     return exported
