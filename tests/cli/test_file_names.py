@@ -119,3 +119,26 @@ def test_a_file_that_phf_itself_misses_is_a_defect(tmp_path, monkeypatch):
 
     monkeypatch.setattr("phf.report.page.write_report", miss)
     assert isinstance(phf("report", tmp_path).exception, FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["train", "--task", "pep8/quickstart", "--method", "mle"], ["list"], ["annotate", "a"], ["cache"]]
+)
+def test_a_folder_that_was_removed_is_a_mistake(arguments, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    result = phf(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: The folder that the command was started in was removed.")
+
+
+def test_processes_that_may_not_be_started_are_a_mistake_too(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", "/root/bin/python")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    result = phf("annotate", "python-stdlib", "--scorer", "PEP8Scorer", "--output", "out", "--workers", "1")
+    assert result.exit_code == 2
+    assert "Error: /root/bin/python cannot be used: Permission denied." in result.stderr

@@ -16,7 +16,7 @@ from phf.errors import ConfigError, OutputError
 from phf.storage import cache, cache_locks
 from phf.storage.cache import entry_path, keep_entry, made_once, opened_entry, size_limit, trim
 from phf.storage.cache_entries import entries, prune, remove
-from phf.storage.cache_locks import is_in_use, lock_of, record_of
+from phf.storage.cache_locks import cache_root, is_in_use, lock_of, record_of
 
 DAY = 86_400
 
@@ -368,3 +368,14 @@ def test_the_folder_is_that_of_the_environment(monkeypatch):
     assert cache.cache_root() == Path("~/.cache/phf").expanduser()
     monkeypatch.setenv("PHF_CACHE", "~/mine")
     assert cache.cache_root() == Path("~/mine").expanduser()
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    def unknown(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("PHF_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    with pytest.raises(ConfigError, match=r"is not known: no home folder\. Set PHF_CACHE"):
+        cache_root()

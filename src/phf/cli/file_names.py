@@ -10,7 +10,8 @@ RENAME = "Rename it, or give another one."
 
 
 def refuse_undecodable(command: str, arguments: Sequence[str]) -> None:
-    """Raises `ConfigError` for an argument that is not UTF-8, a folder that the command would work in, or that of the cache.
+    """Raises `ConfigError` for an argument that is not UTF-8, a folder that the command would work in, or that of the cache;
+    and for a folder that is no longer there.
 
     Files of a corpus may have any name: existing ones that `phf annotate` is given, as well as those in folders.
     """
@@ -26,8 +27,10 @@ def refuse_undecodable(command: str, arguments: Sequence[str]) -> None:
 def _here() -> str:
     try:
         return os.getcwd()
-    except FileNotFoundError:  # it was removed
-        return ""
+    except FileNotFoundError:  # libraries cannot even be loaded
+        raise ConfigError(
+            "The folder that the command was started in was removed. Change to another one with cd, and run again."
+        ) from None
 
 
 def _is_undecodable(name: str) -> bool:

@@ -3,6 +3,7 @@
 import errno
 import re
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -109,6 +110,8 @@ class Commands(Group):
         except KeyboardInterrupt as error:
             show_interruption(error, args[0] if args else "")
             raise typer.Exit(exit_status(error)) from None
+        except OSError as error:
+            raise _refused(error, ctx.meta[ARGUMENTS]) from None
 
     def invoke(self, ctx: Any) -> Any:
         arguments = ctx.meta[ARGUMENTS]
@@ -131,12 +134,7 @@ class Commands(Group):
                 answer_error(message, error.exit_status, arguments)
                 raise typer.Exit(error.exit_status) from None
             except OSError as error:
-                if error.errno not in REFUSED:
-                    raise
-                message = _refusal(error)
-                show_error(message)
-                answer_error(message, PhfError.exit_status, arguments)
-                raise typer.Exit(PhfError.exit_status) from None
+                raise _refused(error, arguments) from None
             except KeyboardInterrupt as error:
                 show_interruption(error, ctx.invoked_subcommand or "")
                 answer_error(_ending(error, ctx.invoked_subcommand or ""), exit_status(error), arguments)
@@ -156,10 +154,15 @@ def _parsed(ctx: Any, name: str | None, command: Any, arguments: list[str]) -> t
     return options, parameters
 
 
-def _refusal(error: OSError) -> str:
-    """What the operating system refused."""
+def _refused(error: OSError, arguments: Sequence[str]) -> typer.Exit:
+    """The end of a command to which the operating system refused something, when that is shown. Raises another error."""
+    if error.errno not in REFUSED:
+        raise error
     what = "A file" if error.filename is None else str(error.filename)
-    return f"{what} cannot be used: {error.strerror}. {REFUSED[error.errno or 0]}"
+    message = f"{what} cannot be used: {error.strerror}. {REFUSED[error.errno]}"
+    show_error(message)
+    answer_error(message, PhfError.exit_status, arguments)
+    return typer.Exit(PhfError.exit_status)
 
 
 def _ending(error: KeyboardInterrupt, command: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from phf.errors import ConfigError
 from phf.storage.files import NO_LOCKS
 
 try:
@@ -28,10 +29,12 @@ class NoLocksError(Exception):
 
 
 def cache_root() -> Path:
-    """`$PHF_CACHE`, else `phf` in `$XDG_CACHE_HOME` or `~/.cache`."""
-    return Path(
-        os.environ.get("PHF_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "phf"
-    ).expanduser()
+    """`$PHF_CACHE`, else `phf` in `$XDG_CACHE_HOME` or `~/.cache`. Raises `ConfigError` for a user without a home."""
+    root = Path(os.environ.get("PHF_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "phf")
+    try:
+        return root.expanduser()
+    except RuntimeError:  # a number of a user that is not known, as in containers, and no $HOME
+        raise ConfigError(f"The folder of the cache, {root}, is not known: no home folder. Set PHF_CACHE.") from None
 
 
 def record_of(path: Path) -> Path:
