@@ -12,6 +12,8 @@ from tests.labels.conftest import dataset  # noqa: F401
 from typer.testing import CliRunner
 
 from phf.cli import app as cli
+from phf.cli.label import label
+from phf.errors import ConfigError
 
 
 def phf(*arguments, typed=""):
@@ -95,3 +97,19 @@ def test_the_page_is_served_until_it_is_interrupted(dataset, tmp_path):  # noqa:
     assert "1 of 100 questions are answered" in rest
     assert "Every answer is saved" in rest
     assert json.loads((tmp_path / "l.jsonl").read_text())["rating"] == 4
+
+
+@pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
+def test_a_terminal_that_is_closed_is_found_before_the_dataset_is_read(closed, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, closed, None)
+    with pytest.raises(ConfigError, match="--terminal needs standard input, output and error"):
+        label("missing", annotator="a", output=tmp_path / "labels.jsonl", terminal=True)
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_typed_in_another_encoding_is_a_mistake(dataset, tmp_path):  # noqa: F811
+    options = ("--annotator", "a", "--terminal", "--output", tmp_path / "labels.jsonl")
+    result = phf("label", dataset, *options, typed=b"\xff\n")
+    assert result.exit_code == 2
+    assert "What was typed is not UTF-8." in result.stderr

@@ -20,7 +20,7 @@ from phf.training.callbacks import LogCallback
 from phf.training.plan import plan_run
 from phf.training.preemption import Agreement, Preemption
 from phf.training.run import train
-from phf.workers.interruption import Requests, StoppedError, Terminated
+from phf.workers.interruption import Requests, StoppedError, Terminated, output_closed
 
 QUIET = {"generation.run_on_train_start": False, "generation.run_on_train_end": False, "dataset.eval_fraction": 0.0}
 SLOW_STEPS = """
@@ -95,6 +95,21 @@ def test_the_step_is_saved_and_the_resumed_run_is_the_same(config, whole, tmp_pa
     assert losses(run_dir) == losses(whole)
     for name in ("model/model.safetensors", "model/value_head.pt"):
         assert (run_dir / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_run_whose_output_is_not_read_any_more_is_saved(config, whole, tmp_path):
+    """A scheduler stops all of `phf train | tee log`, and `tee` may be the first to end."""
+    output = os.open(os.devnull, os.O_WRONLY)
+
+    def show(shown_step, max_steps, numbers):
+        if shown_step == 3:
+            output_closed(output)
+
+    with pytest.raises(StoppedError, match="Stopped by SIGPIPE after step 4"):
+        train(config, tmp_path / "run", show=show)
+    os.close(output)
+    train(config, tmp_path / "run", resume=True)
+    assert losses(tmp_path / "run") == losses(whole)
 
 
 def test_a_run_that_is_asked_to_stop_at_its_end_is_exported_when_resumed(config, whole, tmp_path):

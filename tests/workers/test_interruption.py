@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from tests.forked import Forked
 from typer.testing import CliRunner
 
 from phf.cli import app as cli
@@ -49,7 +51,13 @@ IN_A_LIBRARY = "hashlib.pbkdf2_hmac('sha256', b'a', b'b', 2 * 10**9)"
 
 def waiting(grace=600, work="time.sleep(600)", cleanup="pass"):
     code = WAITING.format(grace=grace, work=work, cleanup=cleanup)
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout.readline() == "ready\n"
     return process
 
@@ -227,6 +235,43 @@ def test_what_hangs_after_saving_is_ended():
     assert process.wait(timeout=60) == 143
 
 
+def test_an_output_that_nobody_reads_ends_a_program_once(tmp_path):
+    saved = str(tmp_path / "saved")
+    cleanup = f"interruption.output_closed(1); print('saving', flush=True); open({saved!r}, 'w')"
+    process = waiting(work="sys.stdin.readline(); interruption.output_closed(1)", cleanup=cleanup)
+    assert process.communicate("go\n", timeout=60) == ("", ""), "what is printed then goes nowhere"
+    assert process.returncode == 141
+    assert Path(saved).exists()
+
+
+@pytest.mark.parametrize("sent", ["SIGPIPE", "SIGTERM"])
+def test_an_output_that_nobody_reads_does_not_keep_a_program_from_saving_its_state(sent):
+    code = f"""
+import os, signal, sys
+from phf.workers.interruption import StoppedError, ending_on_signals, exit_status, output_closed, remembering_signals
+
+with ending_on_signals():
+    try:
+        with remembering_signals() as requests:
+            if {sent!r} == "SIGTERM":  # to the program that reads, too
+                os.kill(os.getpid(), signal.SIGTERM)
+            try:
+                print("saving", flush=True)
+            except BrokenPipeError:
+                output_closed(1)
+            print("saved", flush=True)
+        raise StoppedError(signal.Signals(requests.first).name)
+    except KeyboardInterrupt as error:
+        print(error, file=sys.stderr)
+        sys.exit(exit_status(error))
+"""
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (75, f"{sent}\n")
+
+
 def test_without_a_command_line_the_handlers_are_as_before():
     code = """
 import os, signal, time
@@ -266,6 +311,7 @@ def test_annotation_ends_with_its_workers_a_message_and_a_status(workers, tmp_pa
     [
         (Terminated, 143, "Ended by SIGTERM"),
         (Terminated(signal.SIGUSR1), 138, "Ended by SIGUSR1"),
+        (Terminated(signal.SIGPIPE), 141, "Ended, since the program that reads the output has ended"),
         (KeyboardInterrupt, 130, "Interrupted"),
     ],
 )
@@ -285,3 +331,30 @@ def test_every_command_says_what_is_kept(arguments, kept, error, status, how, mo
     monkeypatch.setattr("phf.cli.train.load", interrupted)
     result = CliRunner().invoke(cli.app, arguments)
     assert (result.exit_code, result.stderr) == (status, f"{how}. {kept}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["list"], ""),
+        (["list", "--json"], ""),
+        (["report", "run", "--quiet"], None),
+        (
+            ["profile", "a.jsonl"],
+            "Ended, since the program that reads the output has ended. Run the same command again.\n",
+        ),
+    ],
+)
+def test_a_command_whose_output_is_not_read_to_its_end(arguments, said, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"texts": ["a"], "scores": [0.5]}) + "\n")
+    read, write = os.pipe()
+    os.close(read)
+    with Forked(
+        [sys.executable, "-m", "phf", *arguments], cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True
+    ) as process:
+        os.close(write)
+        _, told = process.communicate(timeout=60)
+    if said is None:
+        assert process.returncode == 2, "a mistake stays one"
+    else:
+        assert (process.returncode, told) == (141, said)

@@ -1,6 +1,7 @@
 """Names of files that are not UTF-8: Linux has them, but tables, weights and JSON cannot hold them."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,10 +19,15 @@ def refuse_undecodable(command: str, arguments: Sequence[str]) -> None:
     for number, argument in enumerate(arguments):
         is_read = command == "annotate" and arguments[number - 1] not in ("--output", "-o") and Path(argument).exists()
         if _is_undecodable(argument) and not is_read:
-            raise ConfigError(f"phf {command} {argument}: is not UTF-8. {RENAME}")
+            raise ConfigError(f"phf {command} {argument}: is not UTF-8. {_advice()}")
     for what, folder in (("The folder of the command", _here()), ("PHF_CACHE", os.environ.get("PHF_CACHE", ""))):
         if _is_undecodable(folder):
-            raise ConfigError(f"{what}, {folder}, is not UTF-8. {RENAME}")
+            raise ConfigError(f"{what}, {folder}, is not UTF-8. {_advice()}")
+
+
+def _advice() -> str:
+    encoding = sys.getfilesystemencoding()
+    return RENAME if encoding == "utf-8" else f"Python expects {encoding} here: unset PYTHONUTF8, or set it to 1."
 
 
 def _here() -> str:

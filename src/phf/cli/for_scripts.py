@@ -28,6 +28,7 @@ STATUSES = {
     129: "ended by SIGHUP; finished work is kept",
     130: "ended by Ctrl-C (SIGINT); finished work is kept",
     138: "ended by SIGUSR1; finished work is kept",
+    141: "ended because the program that reads the output has ended, as `head` does; finished work is kept",
     143: "ended by SIGTERM; finished work is kept",
 }
 """Exit status -> what it means."""

@@ -16,7 +16,7 @@ from phf.cli.for_scripts import answer_error, answering
 from phf.cli.terminal import errors, show_error, shown
 from phf.errors import PhfError, SecretError
 from phf.storage.secrets import refuse_secrets
-from phf.workers.interruption import StoppedError, Terminated, exit_status
+from phf.workers.interruption import SIGPIPE, StoppedError, Terminated, exit_status, output_closed
 from phf.workers.launcher import check_alone, rank, shows
 
 AGAIN = "Run the same command again to continue."
@@ -95,7 +95,7 @@ class Group(TyperGroup):
 
 class Commands(Group):
     """The commands. A user's mistake ends in one message and its status; an interruption in a message and 130, 143 for SIGTERM,
-    138 for SIGUSR1, 129 for SIGHUP, or 75 if its state was saved because of the signal."""
+    138 for SIGUSR1, 129 for SIGHUP, 141 for a closed output, or 75 if its state was saved because of the signal."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         ctx.meta[ARGUMENTS] = tuple(args)
@@ -133,6 +133,8 @@ class Commands(Group):
                     show_error(message)
                 answer_error(message, error.exit_status, arguments)
                 raise typer.Exit(error.exit_status) from None
+            except BrokenPipeError:  # of the JSON object, which is not written by a console
+                raise typer.Exit(exit_status(_unread())) from None
             except OSError as error:
                 raise _refused(error, arguments) from None
             except KeyboardInterrupt as error:
@@ -143,7 +145,8 @@ class Commands(Group):
 
 def show_interruption(error: KeyboardInterrupt, command: str) -> None:
     """Say what ended a command, and what is kept; only one process of a launcher does."""
-    if rank() == 0:
+    is_unread = isinstance(error, Terminated) and error.signum == SIGPIPE
+    if rank() == 0 and not (is_unread and command not in KEPT):  # as `phf list | head` is meant to end
         errors.print(shown(_ending(error, command)), soft_wrap=True)
 
 
@@ -154,11 +157,20 @@ def _parsed(ctx: Any, name: str | None, command: Any, arguments: list[str]) -> t
     return options, parameters
 
 
+def _unread() -> KeyboardInterrupt:
+    """What ends a command whose output is not read any more."""
+    try:
+        output_closed(1)
+    except KeyboardInterrupt as error:
+        return error
+    return Terminated(SIGPIPE)
+
+
 def _refused(error: OSError, arguments: Sequence[str]) -> typer.Exit:
     """The end of a command to which the operating system refused something, when that is shown. Raises another error."""
     if error.errno not in REFUSED:
         raise error
-    what = "A file" if error.filename is None else str(error.filename)
+    what = "A file, or standard output," if error.filename is None else str(error.filename)
     message = f"{what} cannot be used: {error.strerror}. {REFUSED[error.errno]}"
     show_error(message)
     answer_error(message, PhfError.exit_status, arguments)
@@ -170,4 +182,6 @@ def _ending(error: KeyboardInterrupt, command: str) -> str:
     if isinstance(error, StoppedError):
         return str(error)
     how = f"Ended by {signal.Signals(error.signum).name}" if isinstance(error, Terminated) else "Interrupted"
+    if isinstance(error, Terminated) and error.signum == SIGPIPE:
+        how = "Ended, since the program that reads the output has ended"
     return f"{how}. {KEPT.get(command, AGAIN)}"

@@ -1,6 +1,7 @@
 """`phf label`: people judge segments of a dataset, on a page or in the terminal."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -64,6 +65,10 @@ def label(
         return
     if annotator is None or not annotator.strip():
         raise ConfigError("--annotator is missing: labels of different people are compared, so each needs a name.")
+    if terminal and None in (sys.stdin, sys.stdout, sys.stderr):
+        raise ConfigError(
+            "--terminal needs standard input, output and error, of which one is closed. Keep them open, or leave it out."
+        )
     annotator = annotator.strip()  # " ann" and "ann" are one person
     columns = _columns(choose, scores_column, other_column)
     parsed = Scale.parse(scale)

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 import phf
 from phf.text import visible_text
+from phf.workers.interruption import output_closed
 
 
 class Stream(Console):
@@ -25,6 +26,10 @@ class Stream(Console):
     def move(self, *, stderr: bool, quiet: bool) -> None:
         """Start again: whether there are colours depends on where it writes."""
         Stream.__init__(self, stderr=stderr, quiet=quiet)
+
+    def on_broken_pipe(self) -> None:
+        """The program that reads the output has ended: work that can be saved is saved."""
+        output_closed(self.file.fileno())
 
 
 console = Stream()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.text import Text
 
+from phf.errors import CorpusError
 from phf.labels.journal import Session
 from phf.labels.page import buttons, parse_answer, title
 from phf.text import visible_text
@@ -15,7 +16,7 @@ QUIT = "q"
 def ask_in_terminal(session: Session, console: Console, read_line: Callable[[], str]) -> None:
     """Ask until all questions are answered, or the annotator types `q` or ends the input.
 
-    `read_line`: returns what was typed, or raises `EOFError` at the end.
+    `read_line`: returns what was typed, or raises `EOFError` at the end. Raises `CorpusError` for what cannot be decoded.
     """
     choices = ", ".join(
         button.label if button.label.startswith(button.value) else f"{button.key}: {button.label}"
@@ -35,6 +36,8 @@ def ask_in_terminal(session: Session, console: Console, read_line: Callable[[], 
                 typed = read_line().strip().lower()
             except EOFError:
                 return
+            except UnicodeDecodeError as error:
+                raise CorpusError("What was typed is not UTF-8. Set the encoding of the terminal to UTF-8.") from error
             if typed == QUIT:
                 return
             answer = parse_answer(session, typed)

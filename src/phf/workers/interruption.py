@@ -22,11 +22,13 @@ GRACE_SECONDS = 20.0
 """Seconds to finish the current work. A call into a library, or to another process, may never return."""
 SAME_SECONDS = 1.0
 """Signals that come together are one: a terminal and a launcher may both send theirs."""
+SIGPIPE = getattr(signal, "SIGPIPE", signal.SIGTERM)
+"""As which counts that nobody reads the output any more."""
 SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, SIGUSR1 or SIGHUP, raised where Ctrl-C raises `KeyboardInterrupt`: what cleans up then does so now."""
+    """A signal of `ASKING`, or a closed output, raised where Ctrl-C raises `KeyboardInterrupt`: what cleans up does so then."""
 
     def __init__(self, signum: int = signal.SIGTERM) -> None:
         super().__init__()
@@ -149,6 +151,20 @@ def interruptible(asked_elsewhere: Callable[[], int]) -> Iterator[None]:
         requests.interrupts = False
 
 
+def output_closed(descriptor: int) -> None:
+    """Called when a program that reads this output has ended: from now on it goes nowhere, and the program is asked to stop as
+    if it had got SIGPIPE, unless it is stopping already. Other threads than the main one only go on."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    _to_nowhere(descriptor)
+    if _requests is not None:
+        _requests.receive(SIGPIPE, None)
+    elif _handler is None:
+        raise Terminated(SIGPIPE)
+    else:
+        _handler(SIGPIPE, None)
+
+
 class _RaiseOnce:
     """Handler that raises the first signal; others come while things are put in order."""
 
@@ -159,6 +175,10 @@ class _RaiseOnce:
         if not self.raised:
             self.raised = True
             raise KeyboardInterrupt if signum == signal.SIGINT else Terminated(signum)
+
+
+_handler: _RaiseOnce | None = None
+"""That of the block of `ending_on_signals` that is running."""
 
 
 @contextmanager
@@ -176,7 +196,8 @@ def ending_on_signals(before_it: Callable[[int, Any], None] | None = None) -> It
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    raise_once = _RaiseOnce()
+    global _handler
+    _handler = raise_once = _RaiseOnce()
     ours = (signal.SIG_DFL, signal.default_int_handler, before_it)  # not where the caller has it ignored
     handlers = {signum: handler for signum in STOP if (handler := signal.getsignal(signum)) in ours}
     for signum in handlers:
@@ -185,6 +206,7 @@ def ending_on_signals(before_it: Callable[[int, Any], None] | None = None) -> It
     try:
         yield
     finally:
+        _handler = None
         signal.set_wakeup_fd(before)
         for signum, handler in handlers.items():
             signal.signal(signum, handler)
@@ -242,6 +264,10 @@ def _leave_closed_terminal() -> None:
             termios.tcgetattr(descriptor)
         except termios.error as error:
             if error.args[0] == errno.EIO:
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, descriptor)
-                os.close(nowhere)
+                _to_nowhere(descriptor)
+
+
+def _to_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
