@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import re
 import subprocess
 import sys
@@ -438,3 +439,25 @@ def test_annotate_names_the_next_commands(corpus, tmp_path):
     output = tmp_path / "a b"
     shown = phf("annotate", corpus, "--scorer", "PEP8Scorer", "--output", output, "--workers", 1).output
     assert f"Next: phf profile '{output}'" in shown
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "12", "20", "40", "x"])
+def test_nothing_of_a_list_is_lost_in_a_narrow_terminal(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    whole = phf("list").output
+    monkeypatch.setenv("COLUMNS", columns)
+    narrow = phf("list").output
+    assert sorted(filter(str.isalnum, narrow)) == sorted(filter(str.isalnum, whole))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_characters_that_the_output_cannot_show_are_escaped(encoding, tmp_path):
+    """`Forked` has the streams of the process that it is forked from, so this is one of its own."""
+    result = subprocess.run(
+        [sys.executable, "-m", "phf", "score", "x='\u6f22'", "--scorer", "PEP8Scorer"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert b"x='\\u6f22'" in result.stdout

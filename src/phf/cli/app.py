@@ -24,7 +24,7 @@ from phf.cli.reward import reward
 from phf.cli.score import score
 from phf.cli.study import study
 from phf.cli.tamper import tamper
-from phf.cli.terminal import plain_warnings, say
+from phf.cli.terminal import plain_warnings, say, show_any_character
 from phf.cli.train import train
 from phf.workers.interruption import ending_on_signals, exit_status
 from phf.workers.launcher import ending_with_launcher
@@ -81,6 +81,7 @@ app.add_typer(cache, name="cache")
 def main(before_it: Callable[[int, Any], None] | None = None) -> None:
     """Run the command of the command line. `before_it`: handler of signals that the caller has set."""
     try:
+        show_any_character()
         with ending_on_signals(before_it), ending_with_launcher(), plain_warnings():
             app()
     except KeyboardInterrupt as error:  # in the moments before and after the command

@@ -45,6 +45,8 @@ def list_(
         if what is None:
             say_result(kind)
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0 if what else 2), pad_edge=False)
+        for _ in range(2):
+            table.add_column(overflow="fold")  # no name is cut
         for name, summary in names[kind].items():
             table.add_row(f"[bold]{shown(name)}[/]", shown(summary))
         results.print(table)

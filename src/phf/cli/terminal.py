@@ -1,7 +1,9 @@
 """Output: results and messages to standard output, mistakes to standard error; for scripts as `speak` says."""
 
+import io
 import math
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,12 +18,17 @@ import phf
 from phf.text import visible_text
 from phf.workers.interruption import output_closed
 
+NARROWEST, WIDTH = 10, 80
+"""Columns below which a width means nothing, and the width then."""
+
 
 class Stream(Console):
     """A console whose place can change: everybody holds the same one."""
 
     def __init__(self, *, stderr: bool = False, quiet: bool = False) -> None:
         super().__init__(highlight=False, emoji=False, stderr=stderr, quiet=quiet)
+        if self.width < NARROWEST:  # as COLUMNS=0 says where the width is not known: nothing would be shown
+            self.width = WIDTH
 
     def move(self, *, stderr: bool, quiet: bool) -> None:
         """Start again: whether there are colours depends on where it writes."""
@@ -48,6 +55,13 @@ PROBLEMS = ("yellow", "bold red")
 """Styles of what the user should not miss: `--quiet` does not silence it."""
 problems: list[str] = []
 """What was said in such a style since the command began."""
+
+
+def show_any_character() -> None:
+    """Standard output and error show characters that their encoding lacks, as escapes, instead of raising an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def speak(*, quiet: bool = False, as_json: bool = False) -> None:
