@@ -370,7 +370,7 @@ def test_the_folder_is_that_of_the_environment(monkeypatch):
     assert cache.cache_root() == Path("~/mine").expanduser()
 
 
-def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+def test_a_user_without_a_home_learns_what_to_set(monkeypatch):
     def unknown(path):
         raise RuntimeError("Could not determine home directory.")
 

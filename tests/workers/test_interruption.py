@@ -235,7 +235,7 @@ def test_what_hangs_after_saving_is_ended():
     assert process.wait(timeout=60) == 143
 
 
-def test_an_output_that_nobody_reads_ends_a_program_once(tmp_path):
+def test_an_unread_output_ends_a_program_once(tmp_path):
     saved = str(tmp_path / "saved")
     cleanup = f"interruption.output_closed(1); print('saving', flush=True); open({saved!r}, 'w')"
     process = waiting(work="sys.stdin.readline(); interruption.output_closed(1)", cleanup=cleanup)
@@ -245,7 +245,7 @@ def test_an_output_that_nobody_reads_ends_a_program_once(tmp_path):
 
 
 @pytest.mark.parametrize("sent", ["SIGPIPE", "SIGTERM"])
-def test_an_output_that_nobody_reads_does_not_keep_a_program_from_saving_its_state(sent):
+def test_an_unread_output_does_not_keep_a_program_from_saving_its_state(sent):
     code = f"""
 import os, signal, sys
 from phf.workers.interruption import StoppedError, ending_on_signals, exit_status, output_closed, remembering_signals

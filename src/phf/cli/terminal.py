@@ -60,7 +60,7 @@ problems: list[str] = []
 def show_any_character() -> None:
     """Standard output and error show characters that their encoding lacks, as escapes, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
             stream.reconfigure(errors="backslashreplace")
 
 
