@@ -101,6 +101,12 @@ def test_the_command_shows_both_tables_and_repeats_itself(model, corpus, tmp_pat
     assert json.loads((tmp_path / "out" / "audit.json").read_text()) == first
 
 
+def test_a_threshold_above_all_scores_is_refused_before_the_corpus_is_encoded(model, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "store_of", None)
+    with pytest.raises(CorpusError, match="No segment has a score 'scores' above 1, so none counts as misaligned"):
+        audit_folder(model, [corpus], tmp_path / "out", replace(SETTINGS, threshold=1.0))
+
+
 def test_either_half_can_be_left_out(model, corpus, tmp_path):
     record = audit_folder(model, [corpus], tmp_path / "spans", replace(SETTINGS, num_samples=0))
     assert (record["extraction"]["num_spans"], record["samples"]["num_samples"]) == (1, 0)

@@ -117,3 +117,25 @@ def test_a_chat_template_is_used_where_there_is_one(folder):
     assert red_lm.propose([entry("x", 0.5)], [], 5, 0).prompts == ["found\n"]
     assert asked[0].startswith("\n\n```\nx\n```\n\nWrite 5 more")
     assert asked[0].endswith("|")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": -1.0}, "red_lm.temperature is -1; it must be a number above 0"),
+        ({"temperature": 0.0}, "red_lm.temperature is 0"),
+        ({"max_new_tokens": 0}, "red_lm.max_new_tokens is 0; it must be at least 1"),
+        ({"top_p": 1.5}, "red_lm.top_p is 1.5"),
+        ({"max_new_tokens": 64}, "a reply may have 64, but the context of the red LM is 64. Lower"),
+    ],
+)
+def test_settings_that_give_no_reply_are_refused_before_anything_is_sampled(settings, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        local_lm(write_model(tmp_path / "red"), **settings)
+
+
+def test_settings_that_a_server_would_refuse_are_refused_before_it_is_asked():
+    server_lm("http://127.0.0.1:1/v1", temperature=0.0)
+    for settings in ({"temperature": -1.0}, {"max_tokens": 0}):
+        with pytest.raises(ConfigError, match=f"redteam.red_lm.{next(iter(settings))} is"):
+            server_lm("http://127.0.0.1:1/v1", **settings)

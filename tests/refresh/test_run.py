@@ -222,6 +222,21 @@ def test_too_few_samples_for_a_step_are_refused_before_and_after_sampling(run, t
         refresh_run(run, tmp_path / "short", SETTINGS, QUIET)
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.model_kwargs.attn_implementation=nothing", "attn_implementation"),
+        ("generation.scenario_configs.0.generate_kwargs={do_sample: true, max_new_tokens: 64}", "context of 64"),
+    ],
+)
+def test_settings_that_would_end_the_first_round_are_refused_before_the_start_is_measured(
+    run, tmp_path, monkeypatch, override, message
+):
+    monkeypatch.setattr(rounds, "task_numbers", None)
+    with pytest.raises(ConfigError, match=message):
+        refresh_run(run, tmp_path / "out", SETTINGS, QUIET, [override])
+
+
 def test_other_folders_and_other_settings_are_refused(refreshed, run, tmp_path):
     folder, _ = refreshed
     with pytest.raises(OutputError, match=r"settings.rounds: 2 -> 3"):

@@ -18,6 +18,7 @@ from phf.audit.settings import AuditSettings
 from phf.audit.spans import AuditedSpan, CorpusTexts, choose_spans, why_no_spans
 from phf.audit.training_data import TrainingData, check_annotated, compare_with_training, corpus_of
 from phf.audit.verbatim import Copy, find_copies
+from phf.corpus.dataset import has_score_above
 from phf.corpus.manifest import read_manifest
 from phf.errors import ConfigError, CorpusError
 from phf.models.model_folder import model_hashes, model_name
@@ -74,6 +75,9 @@ def audit_folder(
         data = compare_with_training(folder, sources)
         if data.is_trained_on is False:
             announce(data.sentence)
+        column, threshold = settings.scores_column, model.threshold
+        if _needs_misaligned(settings) and not any(has_score_above(source, column, threshold) for source in sources):
+            raise _none_misaligned(settings, threshold)
         store = store_of(corpus_of(folder, model.tokenizer, data, settings.scores_column))
         record = _Audit(model, store, data, settings, scorer).record(traced, announce)
         record = {
@@ -108,11 +112,8 @@ class _Audit:
     def record(self, traced: Sequence[TracedSample], announce: Announce) -> dict[str, Any]:
         settings, model, meta = self.settings, self.model, self.store.meta
         chosen = choose_spans(self.store, self.places, self.texts, settings, model.room, model.threshold, self.scorer)
-        if not chosen.num_misaligned and (settings.max_spans or settings.num_samples):
-            raise CorpusError(
-                f"No segment has a score '{settings.scores_column}' above {model.threshold:g}, so none counts as misaligned. "
-                "Set --threshold lower; phf profile shows the scores."
-            )
+        if not chosen.num_misaligned and _needs_misaligned(settings):  # those with a score are without tokens
+            raise _none_misaligned(settings, model.threshold)
         extracted = self._extracted(chosen.spans)
         if settings.max_spans and not chosen.spans:
             announce(why_no_spans(chosen, settings))
@@ -241,6 +242,17 @@ class _Audit:
             "occurrences": count,
             "document": self.store.document_ids([document])[0],
         }
+
+
+def _needs_misaligned(settings: AuditSettings) -> bool:
+    return bool(settings.max_spans or settings.num_samples)
+
+
+def _none_misaligned(settings: AuditSettings, threshold: float) -> CorpusError:
+    return CorpusError(
+        f"No segment has a score '{settings.scores_column}' above {threshold:g}, so none counts as misaligned. Set "
+        "--threshold lower; phf profile shows the scores."
+    )
 
 
 def _worst_samples(

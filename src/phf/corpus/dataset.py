@@ -192,6 +192,17 @@ def check_scores(source: str, scores_column: str, key: str = "dataset.scores_col
         )
 
 
+def has_score_above(source: str, scores_column: str, threshold: float) -> bool:
+    """Whether a segment of an annotated source has a higher score; nothing else of it is read, and nothing behind it."""
+    for record in read_records(source, lambda names: Chosen([name for name in names if name == scores_column], [])):
+        scores = record.values.get(scores_column)
+        if not isinstance(scores, list):
+            raise _no_scores(record, scores_column)
+        if any(type(score) in (int, float) and score > threshold for score in scores):
+            return True
+    return False
+
+
 def _no_scores(record: Record, scores_column: str, key: str = "dataset.scores_column") -> CorpusError:
     columns = sorted(key for key in record.columns if key.endswith("scores"))
     columns_there = (

@@ -7,12 +7,13 @@ from phf.errors import ConfigError
 from phf.models import pretrained_lm, pretrained_tokenizer
 from phf.models.context import context_of
 from phf.models.vocabulary import end_ids, ids_without_token
-from phf.redteam.prompted import PromptedRedLM
+from phf.redteam.prompted import PromptedRedLM, check_replies
 from phf.sampling.continuation import BehindPrompt, decode, until_end
 from phf.sampling.finite import finite_logits
 from phf.sampling.generate import evaluation_mode
 from phf.sampling.padding import Together, runs_together
 from phf.sampling.static_cache import forget
+from phf.text import counted
 
 
 class HuggingFaceRedLM(PromptedRedLM):
@@ -38,6 +39,7 @@ class HuggingFaceRedLM(PromptedRedLM):
         temperature: float = 1.0,
         top_p: float = 1.0,
     ) -> None:
+        check_replies("max_new_tokens", max_new_tokens, temperature, top_p)
         where = "redteam.red_lm.path_or_name"
         source = {} if revision is None else {"revision": revision}
         self._tokenizer = pretrained_tokenizer(path_or_name, where, **source)
@@ -53,6 +55,7 @@ class HuggingFaceRedLM(PromptedRedLM):
         self.is_chat = has_template if is_chat is None else is_chat
         self.prompts_per_reply = max(1, prompts_per_reply)
         self._config = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
+        self._check_room(1)
 
     def _chat(self, messages: list[dict[str, str]], num_replies: int, seed: int) -> list[str]:
         text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
@@ -100,7 +103,7 @@ class HuggingFaceRedLM(PromptedRedLM):
         needed = width + self._config["max_new_tokens"]
         if context is not None and needed > context:
             raise ConfigError(
-                f"redteam.red_lm: the examples are {width} tokens and a reply may have {self._config['max_new_tokens']}, "
-                f"but the context of the red LM is {context}. Lower redteam.red_lm.max_new_tokens, redteam.num_examples "
-                "or redteam.max_prompt_tokens."
+                f"redteam.red_lm: the examples are {counted(width, 'token')} and a reply may have "
+                f"{self._config['max_new_tokens']}, but the context of the red LM is {context}. Lower "
+                "redteam.red_lm.max_new_tokens, redteam.num_examples or redteam.max_prompt_tokens."
             )

@@ -4,9 +4,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import ceil
 
+from phf.errors import ConfigError
 from phf.redteam.pool import PoolEntry
 from phf.redteam.red_lm import Proposal, RedLM
 from phf.redteam.template import chat_messages, continuation_prompt, parse_reply
+
+
+def check_replies(key: str, max_tokens: int, temperature: float, top_p: float = 1.0) -> None:
+    """Raises `ConfigError` for settings with which there are no replies: the first is asked for after a round of samples.
+
+    `key`: what the first one is called.
+    """
+    where = "redteam.red_lm"
+    if max_tokens < 1:
+        raise ConfigError(f"{where}.{key} is {max_tokens}; it must be at least 1.")
+    if not 0 < temperature < float("inf"):
+        raise ConfigError(f"{where}.temperature is {temperature:g}; it must be a number above 0.")
+    if not 0 < top_p <= 1:
+        raise ConfigError(f"{where}.top_p is {top_p:g}; it must be above 0 and at most 1.")
 
 
 class PromptedRedLM(RedLM, ABC):

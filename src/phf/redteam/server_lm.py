@@ -1,7 +1,7 @@
 """A red LM behind an OpenAI-compatible server."""
 
 from phf.clients.server import CompletionsServer
-from phf.redteam.prompted import PromptedRedLM
+from phf.redteam.prompted import PromptedRedLM, check_replies
 
 MAX_SEED = 2**31
 """Servers take seeds of 32 or 64 bits, signed."""
@@ -37,6 +37,7 @@ class ServerRedLM(PromptedRedLM):
         timeout: float = 60,
         max_retries: int = 5,
     ) -> None:
+        check_replies("max_tokens", max_tokens, temperature or 1.0)  # at 0 a server gives the likeliest reply
         self._server = CompletionsServer(base_url, model, api_key_env, timeout, max_retries)
         self.is_chat = is_chat
         self.prompts_per_reply = max(1, prompts_per_reply)

@@ -1,6 +1,7 @@
 """What is measured on the model of each round: the run's own task, and how far the model is from the start."""
 
 from pathlib import Path
+from typing import Any
 
 from phf.config import KLConfig, KLReferenceConfig
 from phf.errors import ConfigError
@@ -40,6 +41,19 @@ def task_numbers(model: ModelEvaluation) -> Numbers:
     return {key: value for key, value in numbers.items() if not key.endswith("_per_second")}
 
 
+def num_tokens_of_kl(start: Path, tokenizer: Any, lm_config: Any, settings: RefreshSettings) -> tuple[list[int], int]:
+    """(what is in front of the samples for KL, the most tokens of one). Raises `ConfigError` where there is no room."""
+    given = prefix_ids(tokenizer, prompting_of(start, tokenizer).prefix)
+    context = context_of(lm_config)
+    most = settings.kl_tokens if context is None else min(settings.kl_tokens, context - len(given))
+    if most < 1:
+        raise ConfigError(
+            f"KL from the start needs samples, but the model's context of {context} has no room for one behind the "
+            f"{len(given)} tokens that begin it. Refresh a model with a longer context."
+        )
+    return given, most
+
+
 def kl_from_start(model: Path, start: Path, settings: RefreshSettings) -> Numbers:
     """KL(model || start) in nats per sequence, estimated from samples of `model`; >= 0 but for sampling error.
 
@@ -49,9 +63,7 @@ def kl_from_start(model: Path, start: Path, settings: RefreshSettings) -> Number
     over the others, as in sampling. `_low`, `_high`: 95% interval over samples.
     """
     lm, tokenizer = load_folder_lm(start), load_folder_tokenizer(start)
-    given = prefix_ids(tokenizer, prompting_of(start, tokenizer).prefix)
-    context = context_of(lm.config)
-    most = settings.kl_tokens if context is None else min(settings.kl_tokens, context - len(given))
+    given, most = num_tokens_of_kl(start, tokenizer, lm.config, settings)
     section = KLConfig(
         reference=KLReferenceConfig(path_or_name=str(model)),
         num_samples=settings.kl_samples,

@@ -9,17 +9,28 @@ from pathlib import Path
 from phf.config import Config
 from phf.corpus.manifest import Manifest, read_manifest
 from phf.errors import ConfigError, OutputError
+from phf.evaluation.model_evaluation import ModelEvaluation
 from phf.models.model_folder import load_folder_tokenizer
 from phf.refresh.continued import learning_rate_of, round_config
-from phf.refresh.measure import NO_KL, kl_from_start, opened, task_numbers
+from phf.refresh.measure import NO_KL, kl_from_start, num_tokens_of_kl, opened, task_numbers
 from phf.refresh.mixture import OwnDocuments, num_text_tokens, own_tokens_for, write_mixture
 from phf.refresh.record import DataRecord, RoundRecord, SampleCounts, TrainingFacts, read_record, write_record
-from phf.refresh.sampling import Usable, count_ended, draw, from_own_distribution, no_samples, score, usable
+from phf.refresh.sampling import (
+    Usable,
+    check_drawn,
+    count_ended,
+    draw,
+    from_own_distribution,
+    no_samples,
+    score,
+    usable,
+)
 from phf.refresh.settings import RefreshSettings
 from phf.refresh.start import Start
 from phf.runs.folder import is_started
 from phf.runs.layout import MODEL
 from phf.runs.writer import write_json
+from phf.sampling.scenarios import GenerationScenario
 from phf.scorers import build_scorer
 from phf.storage.hashing import hash64
 from phf.storage.reading import read_json_as
@@ -27,6 +38,7 @@ from phf.tokens.prepare import training_blocks
 from phf.tokens.views import Blocks
 from phf.training.plan import plan_run
 from phf.training.run import train
+from phf.training.settings.preflight import preflight
 
 FACTS = "data.json"
 NOT_KNOWN_YET = 1e15
@@ -73,6 +85,25 @@ def tokens_per_step(start: Start, settings: RefreshSettings, output: Path) -> in
     """Tokens of an optimiser step of the rounds. Raises, as `plan_run` does, for a configuration that cannot train."""
     config = round_config(start.config, settings, start.model, start.sources, NOT_KNOWN_YET, 1)
     return plan_run(config, output / "plan").arithmetic.tokens_per_step
+
+
+def check_can_run(job: Job) -> None:
+    """Raises `ConfigError` for what would end the first round: a model that cannot be sampled, trained on or compared so."""
+    model = opened(job.model(0), job.name(0), job.start, job.folder(0) / "evaluation", job.callbacks.announce)
+    if job.scenario not in [scenario.name for scenario in model.evaluator.scenarios]:
+        raise ConfigError(f"--scenario: {' '.join(model.skipped)} Choose another.")
+    config = round_config(job.start.config, job.settings, job.start.model, job.start.sources, NOT_KNOWN_YET, 1)
+    checked = preflight(config, job.start.method)
+    for warning in checked.warnings:
+        job.callbacks.announce(warning)
+    check_drawn(model.evaluator, drawn_scenario(job, model), model.tokenizer, checked.lm)
+    num_tokens_of_kl(job.start.model, model.tokenizer, checked.lm.config, job.settings)
+
+
+def drawn_scenario(job: Job, model: ModelEvaluation) -> GenerationScenario:
+    """What is sampled to be trained on."""
+    (own,) = (one for one in model.evaluator.scenarios if one.name == job.scenario)
+    return from_own_distribution(own, job.settings.samples, job.settings.temperature)
 
 
 def measured_start(job: Job) -> RoundRecord:
@@ -123,9 +154,7 @@ def _prepared(job: Job, number: int, before: RoundRecord) -> tuple[SampleCounts,
         callbacks.doing(name, f"sampling {job.settings.samples:,} texts")
         model = opened(job.model(number - 1), job.name(number - 1), job.start, folder, callbacks.announce)
         seed = hash64("refresh", job.settings.seed, number)
-        (own,) = (one for one in model.evaluator.scenarios if one.name == job.scenario)
-        scenario = from_own_distribution(own, job.settings.samples, job.settings.temperature)
-        draw(model, scenario, seed, f"refresh-{number:02d}", samples)
+        draw(model, drawn_scenario(job, model), seed, f"refresh-{number:02d}", samples)
         del model
     scorer_config = job.start.config.generation.scorer_config
     scored = folder / "scored"

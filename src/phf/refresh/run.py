@@ -22,9 +22,8 @@ from phf.errors import ConfigError, OutputError
 from phf.feedback import threshold_of
 from phf.models.model_folder import model_hashes
 from phf.refresh.answer import Answer, stopped_because, write_answer
-from phf.refresh.measure import opened
 from phf.refresh.record import ROUND, RoundRecord
-from phf.refresh.rounds import Callbacks, Job, finished_round, measured_start, tokens_per_step
+from phf.refresh.rounds import Callbacks, Job, check_can_run, finished_round, measured_start, tokens_per_step
 from phf.refresh.settings import RefreshSettings
 from phf.refresh.start import Start, chosen_scenario, open_run
 from phf.report.export import check_can_export
@@ -77,13 +76,6 @@ def refresh_run(
         keep(job, answer)
         write_answer(answer, output, export_to)
     return answer
-
-
-def check_can_run(job: Job) -> None:
-    """Raises `ConfigError` if the model cannot run the scenario that is sampled."""
-    model = opened(job.model(0), job.name(0), job.start, job.folder(0) / "evaluation", job.callbacks.announce)
-    if job.scenario not in [scenario.name for scenario in model.evaluator.scenarios]:
-        raise ConfigError(f"--scenario: {' '.join(model.skipped)} Choose another.")
 
 
 def check_enough(scenario: Any, settings: RefreshSettings, step: int) -> None:

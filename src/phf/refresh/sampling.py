@@ -14,6 +14,7 @@ from phf.corpus.dataset import read_annotated
 from phf.corpus.manifest import Manifest
 from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import CorpusError
+from phf.evaluation.generation.evaluator import Evaluator
 from phf.evaluation.model_evaluation import ModelEvaluation
 from phf.feedback import Method
 from phf.sampling.generate import generate_samples
@@ -50,22 +51,26 @@ def from_own_distribution(scenario: GenerationScenario, count: int, temperature:
     return scenario.model_copy(update=update)
 
 
+def check_drawn(evaluator: Evaluator, scenario: GenerationScenario, tokenizer: Any, lm: Any) -> None:
+    """Raises `ConfigError` for settings or lengths of the scenario that do not fit the model."""
+    config = sampling_config(scenario, tokenizer, evaluator.banned_ids(tokenizer, scenario), lm)
+    check_lengths(scenario, config, scenario.prompt_ids(tokenizer, scenario.prompts()), lm)
+
+
 def draw(model: ModelEvaluation, scenario: GenerationScenario, seed: int, prefix: str, path: Path) -> None:
     """Write the samples of the scenario as JSON Lines: id, text (prompt and continuation), prompt, is_ended.
 
     `seed`: of the round; `prefix`: what ids begin with.
     """
     evaluator, tokenizer = model.evaluator, model.tokenizer
-    banned = evaluator.banned_ids(tokenizer, scenario)
-    config = sampling_config(scenario, tokenizer, banned, model.lm)
-    check_lengths(scenario, config, scenario.prompt_ids(tokenizer, scenario.prompts()), model.lm)
+    check_drawn(evaluator, scenario, tokenizer, model.lm)
     samples = generate_samples(
         model.lm,
         tokenizer,
         scenario,
         seed=hash64("refresh", seed) >> 1,
         batch_size=evaluator.batch_size,
-        banned_token_ids=banned,
+        banned_token_ids=evaluator.banned_ids(tokenizer, scenario),
     )
     rows = zip(samples.prompts, samples.continuations, samples.are_ended, strict=True)
     lines = [
