@@ -51,6 +51,18 @@ def test_what_a_dataset_is_to_a_model(described, tmp_path, sources, is_trained_o
     assert says in data.sentence
 
 
+@pytest.mark.parametrize("recorded", [["a"], ["a", "b"], []])
+def test_data_that_is_given_more_often_than_it_was_trained_on_is_refused(described, tmp_path, recorded):
+    model = model_of(tmp_path / "run", [described[name] for name in recorded])
+    with pytest.raises(CorpusError, match="a and a are the same data, so each text would be counted 2 times"):
+        compare_with_training(model, ["a", "b", "a"])
+
+
+def test_data_that_was_trained_on_twice_may_be_given_twice(described, tmp_path):
+    model = model_of(tmp_path / "run", [described["a"], described["a"]])
+    assert compare_with_training(model, ["a", "a"]).is_whole
+
+
 def test_other_data_is_named_next_to_what_was_trained_on(described, tmp_path):
     data = compare_with_training(model_of(tmp_path / "run", [described["a"]]), ["b"])
     assert data.is_trained_on is False

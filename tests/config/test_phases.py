@@ -152,7 +152,7 @@ def test_methods_that_need_different_models_are_refused_with_those_that_can_be_p
         ("{key: objective.alpha, from: 1, to: 2, steps: 3}", "unknown key 'steps'. Did you mean 'stages'"),
         ("{key: objective.alpha, from: 1, to: p2, stages: 3}", "moves from 1 to 'p2'; both must be numbers"),
         ("{key: objective.alpha, from: .inf, to: 2, stages: 3}", "both must be numbers"),
-        ("{key: objective.alfa, from: 1, to: 2, stages: 3}", "objective.alfa is not a setting of Unlikelihood"),
+        ("{key: objective.alfa, from: 1, to: 2, stages: 3}", "schedule.0.anneal: objective.alfa is not a setting of"),
         ("{key: training.learning_rate, from: 1, to: 2, stages: 3}", "which is not a number that 'ul' has"),
         ("{key: objective.name.x, from: 1, to: 2, stages: 3}", "objective.name.x"),
         ("{key: 3, from: 1, to: 2, stages: 3}", "key is 3; it must be a key"),

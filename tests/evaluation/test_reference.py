@@ -72,6 +72,19 @@ def test_samples_follow_the_whole_distribution_of_the_model(folder, tmp_path):
         assert drawn.count(token) / 2000 == pytest.approx(p, abs=4 * (p * (1 - p) / 2000) ** 0.5)
 
 
+def test_bytes_that_need_more_tokens_as_text_than_fit_are_scored_by_their_tokens(tmp_path):
+    tokenizer = tiny_tokenizer()
+    lm = tiny_lm("gpt2", tokenizer, n_positions=32)
+    for part in (lm, tokenizer):
+        part.save_pretrained(tmp_path / "lm")
+    samples = reference_samples(section(tmp_path / "lm", max_tokens=31), tmp_path / "cache")
+    assert None in [sample.text_logprob for sample in samples], "replaced bytes have more tokens"
+    own = LocalReference(str(tmp_path / "lm"), None)
+    numbers = kl_from_samples(lm.eval(), tokenizer, own.draw(section(tmp_path / "lm", max_tokens=31)), prefix_ids=[0])
+    assert numbers["kl/nats_per_sequence"] == pytest.approx(0, abs=1e-3)
+    assert numbers["kl/num_unscored"] == 0
+
+
 def test_samples_are_drawn_once_and_whatever_they_depend_on_draws_others(folder, tmp_path, draws):
     torch.manual_seed(1)
     expected = torch.rand(1)

@@ -226,6 +226,15 @@ def test_options_that_do_not_fit_are_refused(arguments, message, tmp_path):
     assert message in " ".join(result.output.split())
 
 
+def test_a_scorer_with_the_opposite_order_has_its_own_warning(tmp_path):
+    rows = [{"chosen": f"1 {i}", "rejected": f"0 {i}"} for i in range(40)]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = phf("reward", tmp_path / "labels.jsonl", "--compare", f"{__name__}:Numbers")
+    said = " ".join(result.output.split())
+    assert "its order is the opposite of people's on these labels" in said
+    assert "distinguished from chance" not in said
+
+
 def test_a_scorer_not_better_than_chance_is_reported(tmp_path):
     rows = [{"chosen": f"{i % 2} {i}", "rejected": f"{(i + 1) % 2} {i}"} for i in range(40)]
     (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

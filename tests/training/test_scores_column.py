@@ -65,3 +65,11 @@ def test_reading_and_profiling_say_the_same(tmp_path):
     with pytest.raises(CorpusError, match="--scores-column"):
         profile_dataset(source)
     assert len(list(read_annotated(source, "pii_scores"))) == 4
+
+
+@pytest.mark.parametrize("value", [None, "high", 0.5])
+def test_a_column_without_lists_is_shown_with_its_value(tmp_path, value):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"texts": ["x"], "scores": [0], "pii_scores": value}) + "\n")
+    with pytest.raises(CorpusError, match=rf"line 1: 'pii_scores' is {value!r}; a list with a score or null for each"):
+        list(read_annotated(str(path), "pii_scores"))

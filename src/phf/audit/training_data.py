@@ -75,12 +75,14 @@ def check_annotated(sources: Sequence[str], scores_column: str) -> None:
 def compare_with_training(folder: Path, sources: Sequence[str]) -> TrainingData:
     """What is known of `sources` and the model in `folder`.
 
-    By the hashes that provenance records, so a copy of the dataset counts as the dataset.
+    By the hashes that provenance records, so a copy of the dataset counts as the dataset. Raises `CorpusError` for one that is
+    given more often than it was trained on, of which every occurrence would be counted as often.
     """
     path, run = own_task(folder), run_of_model(folder)
     dataset = None if path is None else load_config(config=path, for_models=True)[0].dataset
     recorded: list[Mapping[str, Any]] = [] if run is None else list(read_provenance(run).get("dataset") or [])
     given = describe_sources(sources)
+    _refuse_repeated(sources, given, recorded)
     is_listed = dataset is not None and list(sources) == dataset.datasets
     if not recorded:
         says = "The model records no training data, so whether it was trained on this dataset is not known."
@@ -104,6 +106,18 @@ def compare_with_training(folder: Path, sources: Sequence[str]) -> TrainingData:
         f"{describe_data(given)}. What is found here may be alike without being where a text comes from."
     )
     return TrainingData(tuple(sources), False, says, dataset, is_listed)
+
+
+def _refuse_repeated(
+    sources: Sequence[str], given: Sequence[Mapping[str, Any]], recorded: Sequence[Mapping[str, Any]]
+) -> None:
+    for source, one in zip(sources, given, strict=True):
+        same = [other for other, another in zip(sources, given, strict=True) if is_same_data([one], [another])]
+        if len(same) > max(1, sum(is_same_data([one], [other]) for other in recorded)):
+            raise CorpusError(
+                f"--dataset: {' and '.join(same)} are the same data, so each text would be counted {len(same)} times. Give it "
+                f"once, as {source}."
+            )
 
 
 def _is_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -125,6 +125,8 @@ def _merged(
             apply_override(values, move, origins)
         except ConfigError as error:
             raise ConfigError(str(error).replace("--override", f"{phase.where}.anneal:", 1)) from None
+        for path in [path for path, origin in origins.items() if origin == f"--override {move}"]:
+            origins[path] = f"{phase.where}.anneal"
     for override in overrides:
         if override.partition("=")[0].strip().partition(".")[0] != KEY:
             apply_override(values, override, origins)

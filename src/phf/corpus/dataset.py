@@ -167,7 +167,12 @@ def _scores(record: Record, texts: list[Any], column: str) -> list[Any]:
     """The scores of a record's segments, validated."""
     scores = record.values.get(column)
     if not isinstance(scores, list):
-        raise _no_scores(record, column)
+        if column not in record.columns:
+            raise _no_scores(record, column)
+        raise CorpusError(
+            f"{record.where}: '{column}' is {reprlib.repr(scores)}; a list with a score or null for each of its texts was "
+            "expected."
+        )
     if not _are_plain(texts, scores):
         _check(record, texts, scores, column)
     return scores

@@ -62,10 +62,19 @@ def show_agreements(agreements: Sequence[Agreement], labels: Labels, console: Co
 def warnings_of_agreement(agreements: Sequence[Agreement]) -> list[str]:
     """What the user should know before a scorer is used."""
     return [
-        f"{_name(agreement)}: its order cannot be distinguished from chance on these labels."
+        f"{_name(agreement)}: its order {_problem(agreement.order)}"
         for agreement in agreements
         if not agreement.order.low > CHANCE
     ]
+
+
+def _problem(order: Interval) -> str:
+    if order.high < CHANCE:
+        return (
+            "is the opposite of people's on these labels. Its high scores are good ones, or --higher-is or higher_is_worse of "
+            "the labels is wrong."
+        )
+    return "cannot be distinguished from chance on these labels."
 
 
 def _show_calibration(name: str, agreement: Agreement, console: Console) -> None:

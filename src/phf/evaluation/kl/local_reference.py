@@ -1,5 +1,6 @@
 """A reference LM in a local folder or from the Hub, run in this process."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,20 +60,21 @@ class LocalReference:
         texts = [tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids, _ in drawn]
         shared = [shared_text(text, is_ended) for text, (_, is_ended) in zip(texts, drawn, strict=True)]
         encoded = [ids.tolist() for ids in encode_plain(tokenizer, shared)]
-        rows = [
-            EndedRow(after_prefix(start, ids), is_ended)
-            for texts in ([ids for ids, _ in drawn], encoded)
-            for ids, (_, is_ended) in zip(texts, drawn, strict=True)
-        ]
-        logprobs = ended_logprobs(model, rows, ends=ends, banned_ids=banned, batch_size=section.batch_size)
         cannot_spell = {tokenizer.unk_token_id} - {None, *ends}
+        # text that was not drawn as it is spelled may need more tokens: in place of bytes that are not text, for example
+        room = (context_of(model.config) or sys.maxsize) - len(start)
+        spelled = [i for i, ids in enumerate(encoded) if len(ids) <= room and not cannot_spell & {*ids}]
+        rows = [EndedRow(after_prefix(start, ids), is_ended) for ids, is_ended in drawn]
+        rows += [EndedRow(after_prefix(start, encoded[i]), drawn[i][1]) for i in spelled]
+        logprobs = ended_logprobs(model, rows, ends=ends, banned_ids=banned, batch_size=section.batch_size)
+        text_logprobs = dict(zip(spelled, logprobs[len(drawn) :], strict=True))
         return [
             ReferenceSample(
                 text=text,
                 is_ended=is_ended,
                 ids=ids,
                 logprobs=logprobs[i].tolist(),
-                text_logprob=None if cannot_spell & {*encoded[i]} else float(logprobs[len(drawn) + i].sum()),
+                text_logprob=float(text_logprobs[i].sum()) if i in text_logprobs else None,
             )
             for i, (text, (ids, is_ended)) in enumerate(zip(texts, drawn, strict=True))
         ]

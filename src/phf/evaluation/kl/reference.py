@@ -25,7 +25,8 @@ class ReferenceSample:
     logprobs: list[float]
     """log p of each token as drawn, nats; that of the end comes last, if there is one."""
     text_logprob: float | None
-    """log p of `shared_text` as the reference's tokenizer encodes it, and of the end, nats; None if it cannot spell it."""
+    """log p of `shared_text` as the reference's tokenizer encodes it, and of the end, nats; None if it cannot spell
+    it within its context."""
 
     @property
     def shared_text(self) -> str:
