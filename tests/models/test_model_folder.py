@@ -5,8 +5,8 @@ import shutil
 import pytest
 from tests.redteam.attack import write_model
 
-from phf.errors import CorpusError
-from phf.models.model_folder import check_model_folder, model_hashes, model_name
+from phf.errors import ConfigError, CorpusError
+from phf.models.model_folder import check_model_folder, model_hashes, model_name, model_names
 
 
 def test_a_model_is_known_by_the_content_of_its_files(tmp_path):
@@ -29,3 +29,14 @@ def test_a_model_of_a_run_has_the_name_of_the_run(tmp_path):
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(CorpusError, match=r"is not a model folder: it has no config\.json"):
         check_model_folder(tmp_path)
+
+
+def test_names_of_models_are_different_whatever_their_folders_are_called(tmp_path):
+    folders = [tmp_path / place for place in ("x/a", "y/a", "x/a-1", "x/b", "run/model", "z/a")]
+    assert model_names(folders) == ["a-7", "a-2", "a-1", "b", "run", "a-6"]
+
+
+def test_a_model_that_is_given_twice_is_refused(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    with pytest.raises(ConfigError, match="link is given 2 times"):
+        model_names([tmp_path / "link", tmp_path / "b", tmp_path / "a"])

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import count
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from accelerate import PartialState
 from huggingface_hub import snapshot_download
 from transformers.utils import logging as transformers_logging
 
-from phf.errors import CorpusError
+from phf.errors import ConfigError, CorpusError
 from phf.models import open_as_exported, pretrained_lm, pretrained_tokenizer
 from phf.runs.layout import CONFIG, EVALUATION, resume_command, run_of_model
 from phf.storage.file_list import FILE_LIST
@@ -112,9 +113,23 @@ def model_name(folder: Path) -> str:
 
 
 def model_names(folders: Sequence[Path]) -> list[str]:
-    """A name for each model: its folder's, or that of the run whose `model` it is; numbered if they repeat."""
-    names = [model_name(folder) for folder in folders]
-    return [name if names.count(name) == 1 else f"{name}-{i + 1}" for i, name in enumerate(names)]
+    """A name for each model: its folder's, or that of the run whose `model` it is; numbered if they repeat.
+
+    Raises `ConfigError` for a model that is given more than once.
+    """
+    places = [folder.resolve() for folder in folders]
+    for folder, place in zip(folders, places, strict=True):
+        if (times := places.count(place)) > 1:
+            raise ConfigError(f"The model {folder} is given {times} times. Give it once.")
+    written = [model_name(folder) for folder in folders]
+    names, taken = [], set(written)
+    for number, name in enumerate(written, 1):
+        if written.count(name) > 1:
+            free = (n for n in count(number, len(written)) if f"{name}-{n}" not in taken)
+            name = f"{name}-{next(free)}"
+            taken.add(name)
+        names.append(name)
+    return names
 
 
 def processes() -> PartialState:
