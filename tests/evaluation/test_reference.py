@@ -115,11 +115,19 @@ def cut(text):
 
 def without_one(text):
     content = json.loads(text)
+    del content["sha256"]  # as an earlier version wrote it
     return json.dumps(content | {"samples": content["samples"][1:]})
+
+
+def with_another_probability(text):
+    content = json.loads(text)
+    content["samples"][0]["logprobs"][0] += 1
+    return json.dumps(content)
 
 
 def of_another_seed(text):
     content = json.loads(text)
+    del content["sha256"]
     return json.dumps(content | {"key": content["key"] | {"seed": 3}})
 
 
@@ -130,6 +138,7 @@ def of_another_seed(text):
         (lambda text: "", r"is damaged or cut off"),
         (lambda text: "[]", r"is damaged or cut off"),
         (lambda text: '{"key": 1, "samples": [{"text": 1}]}', r"is damaged or cut off"),
+        (with_another_probability, r"is damaged or cut off"),
         (without_one, r"contains 19 samples instead of 20"),
         (of_another_seed, r"was made from another reference or with other settings"),
     ],

@@ -17,6 +17,7 @@ from phf.feedback import method_of, threshold_of
 from phf.feedback.objectives import MLE
 from phf.feedback.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds
 from phf.profile.measure import profile_dataset
+from phf.storage.cache import cache_root
 from phf.training.data import percentile_notes, prepare_data, resolve_percentiles
 from phf.training.plan import plan_run
 from phf.training.run import train
@@ -120,6 +121,19 @@ def test_a_plan_tells_the_number_once_it_is_known(dataset, tmp_path):
     resolve_thresholds(config, [dataset])
     assert percentile_notes(config) == [f"{FILTER}: p90 = 0.18"]
     assert f"{FILTER}: p90 = 0.18" in CliRunner().invoke(app, arguments).output
+
+
+def test_a_number_that_was_damaged_in_the_cache_is_computed_again(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("PHF_CACHE", str(tmp_path))
+    config = tiny_config(dataset, "filtering", **{FILTER: "p90"})
+    first = resolve_thresholds(config, [dataset])
+    (path,) = (cache_root() / "thresholds").iterdir()
+    whole = path.read_text()
+    assert "0.18" in whole
+    path.write_text(whole.replace("0.18", "0.58"))
+    assert cached_thresholds(config) == {FILTER: None}
+    assert resolve_thresholds(config, [dataset]) == first
+    assert path.read_text() == whole
 
 
 def test_other_data_is_another_number(dataset, tmp_path):

@@ -4,8 +4,10 @@ import json
 import logging
 import re
 import socket
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +17,7 @@ from phf.clients.reply import Reply
 from phf.errors import ConfigError, OutputError, ServerError
 from phf.scorers import build_scorer
 from phf.scorers.judge import served
+from phf.scorers.judge.kept import hash_of
 from phf.storage.cache import cache_root
 
 RUBRIC = {"question": "How rude is the text?", "scale": [0, 4], "higher_is_worse": True}
@@ -345,6 +348,33 @@ def test_a_cache_that_cannot_be_used_says_what_to_do(tmp_path):
         with pytest.raises(OutputError, match=r"judgements\.sqlite cannot be read or written: .* cache: false"):
             judge(fake).score_texts(["a"])
         assert judge(fake, cache=False).score_texts(["a"]) == [0.25]
+
+
+def test_a_rating_that_was_damaged_in_the_cache_is_asked_for_again():
+    with fake_server(by_length) as fake:
+        assert judge(fake).score_texts(["a", "bb"]) == [0.25, 0.5]
+        (file,) = cache_root().rglob("judgements.sqlite")
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE hashed_judgements SET rating = rating + 1 WHERE text = ?", [hash_of("a")])
+        again = judge(fake)
+        assert again.score_texts(["a", "bb"]) == [0.25, 0.5]
+        assert again.usage.num_requests == 1
+        whole = judge(fake)
+        assert whole.score_texts(["a", "bb"]) == [0.25, 0.5]
+        assert whole.usage.num_requests == 0
+
+
+def test_ratings_of_earlier_versions_have_no_hash_and_are_used():
+    with fake_server(by_length) as fake:
+        judge(fake).score_texts(["bb"])
+        (file,) = cache_root().rglob("judgements.sqlite")
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("CREATE TABLE judgements (text BLOB PRIMARY KEY, rating REAL NOT NULL) WITHOUT ROWID")
+            connection.execute("INSERT INTO judgements SELECT text, rating FROM hashed_judgements")
+            connection.execute("DELETE FROM hashed_judgements")
+        scorer = judge(fake)
+        assert scorer.score_texts(["bb", "a"]) == [0.5, 0.25]
+        assert scorer.usage.num_requests == 1
 
 
 def test_a_part_of_a_composite_counts_its_usage_and_takes_its_device():

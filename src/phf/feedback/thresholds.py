@@ -7,7 +7,7 @@ neither the seed nor the method nor the held-out share changes it.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from phf.feedback.method import Method, control_tokens_of, method_of, placement_
 from phf.feedback.schedule import phase_configs, with_phase_configs
 from phf.scorers import build_scorer
 from phf.storage.cache import entry_path, opened_entry, using
-from phf.storage.files import write_json_atomic
-from phf.storage.reading import read_json_as
+from phf.storage.reading import typed
+from phf.storage.sealed import read_sealed, write_sealed
 
 LEVELS = {
     "dataset.filter_threshold": "document",
@@ -200,7 +200,9 @@ def _cached(path: Path) -> Resolved | None:
     """None where the file is damaged: it is rebuilt."""
     try:
         with using(path):
-            return read_json_as(Resolved, path, CorpusError, finite=True)
+            content = read_sealed(path, [field.name for field in fields(Resolved)], CorpusError)
+            resolved: Resolved = typed(Resolved, content, str(path), CorpusError)
+            return resolved
     except CorpusError:
         return None
 
@@ -223,7 +225,7 @@ def resolve_thresholds(config: Config, sources: Sequence[str]) -> dict[str, Reso
             with opened_entry(
                 _cache_path(config, key, percentile), f"{key} of {', '.join(config.dataset.datasets)}"
             ) as path:
-                write_json_atomic(path, vars(resolved))
+                write_sealed(path, vars(resolved))
     return {key: resolved for key, resolved in by_key.items() if resolved is not None}
 
 

@@ -13,8 +13,8 @@ from phf.evaluation.kl.local_reference import LocalReference
 from phf.evaluation.kl.reference import Reference, ReferenceSample
 from phf.evaluation.kl.served_reference import ServedReference
 from phf.storage.cache import opened_entry, using
-from phf.storage.files import atomic_write
-from phf.storage.reading import read_json_as, typed
+from phf.storage.reading import typed
+from phf.storage.sealed import read_sealed, write_sealed
 
 FORMAT = 2
 
@@ -57,15 +57,16 @@ def reference_samples(
     samples = reference.draw(section)
     assert len(samples) == section.num_samples
     source = f"{section.num_samples:,} samples of {name}, {section.max_tokens:,} tokens, seed {section.seed}"
-    with opened_entry(path, source), atomic_write(path) as partial:
-        partial.write_text(json.dumps({"key": key, "samples": [asdict(sample) for sample in samples]}))
+    with opened_entry(path, source):
+        write_sealed(path, {"key": key, "samples": [asdict(sample) for sample in samples]})
     return samples
 
 
 def load_samples(path: Path, key: dict[str, Any]) -> list[ReferenceSample]:
     """The samples kept in `path`. Raises `ValueError` with the reason if it is damaged or has another `key`."""
     try:
-        content = read_json_as(dict[str, Any], path, CorpusError, finite=True)
+        # a server may have been paid for those of an earlier version, which have no hash
+        content = read_sealed(path, ("key", "samples"), CorpusError, needs_hash=False)
         lines = typed(list[dict[str, Any]], content.get("samples"), str(path), CorpusError)
         samples = [typed(ReferenceSample, line, str(path), CorpusError) for line in lines]
     except CorpusError as error:
