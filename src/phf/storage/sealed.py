@@ -32,7 +32,7 @@ def read_sealed(path: Path, keys: Collection[str], error: ErrorType, *, needs_ha
     if written is None and not needs_hash:
         return content
     if written != _hash_of(content):
-        raise error(f"{path}: was changed since it was written: its content has another hash than it says")
+        raise error(f"{path}: was changed since it was written")
     return content
 
 
