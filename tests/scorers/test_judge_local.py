@@ -184,3 +184,44 @@ def test_a_model_whose_numbers_are_not_finite_leaves_texts_unscored(continuing, 
     monkeypatch.setattr(model.lm_head, "weight", torch.nn.Parameter(torch.full_like(model.lm_head.weight, math.nan)))
     assert scorer.score_texts(["a"]) == [None]
     assert scorer.unscored == {"the judge's probabilities are not finite": 1}
+
+
+def thinking(chatting, folder, template):
+    """The same model with a template that ends in `template`."""
+    shutil.copytree(chatting, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = TEMPLATE + template
+    tokenizer.save_pretrained(folder)
+    return {"path_or_name": str(folder), "rubric": RUBRIC, "cache": False, "device": "cpu"}
+
+
+def test_a_template_that_begins_the_answer_with_thoughts_leaves_no_first_token_to_rate_by(chatting, tmp_path):
+    opened = thinking(chatting, tmp_path / "opened", "<think>\n<|assistant|>")
+    with pytest.raises(
+        ConfigError, match=r"begin with its thoughts \(<think>\).*enable_thinking: false.*method: answer"
+    ):
+        build_scorer({"class_name": "JudgeScorer", "method": "logprobs", **opened})
+    closed = thinking(chatting, tmp_path / "closed", "<think>\n\n</think>\n\n<|assistant|>")
+    assert build_scorer({"class_name": "JudgeScorer", "method": "logprobs", "min_probability": 0, **closed})
+
+
+def test_nothing_in_the_thoughts_of_a_judge_is_its_answer(chatting, tmp_path):
+    opened = thinking(chatting, tmp_path / "opened", "<think>\n<|assistant|>")
+    closed = thinking(chatting, tmp_path / "closed", "<think>\n\n</think>\n\n<|assistant|>")
+    scores = [build_scorer({"class_name": "JudgeScorer", **one}).score_texts(["a"]) for one in (opened, closed)]
+    assert scores == [[None], [0.75]]
+
+
+def test_the_end_of_thoughts_is_kept_where_it_is_a_special_token(chatting, tmp_path):
+    shutil.copytree(chatting, tmp_path / "judge")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "judge")
+    user, end = (tokenizer.convert_tokens_to_ids(token) for token in ("<|user|>", "<|end|>"))
+    path = tmp_path / "judge" / "tokenizer.json"
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        path = tmp_path / "judge" / name
+        path.write_text(path.read_text().replace("<|end|>", "</think>"))
+    asking = Asking(read_rubric(RUBRIC), "answer", 8, 0.5, {})
+    judge = LocalJudge(str(tmp_path / "judge"), asking, False, None, "cpu", None)
+    ids = tokenizer("so", add_special_tokens=False)["input_ids"]
+    assert judge._decoded([*ids, end, user, *ids]) == "so</think>so"
+    assert judge._decoded(ids) == "so"

@@ -259,3 +259,17 @@ def test_the_expected_rating_is_the_mean_by_the_probabilities_of_the_ratings():
     assert judged.rating == pytest.approx((1 * 0.2 + 5 * 0.6 + 2 * 0.1) / 0.9)
     assert expected_rating(logprobs, RUBRIC, 0.95)[:2] == (None, NOT_A_RATING)
     assert expected_rating([("6", 0.0), ("I", -1.0)], RUBRIC, 0.0).reason == NOT_A_RATING
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_cut", "expected"),
+    [
+        ('{"rating": 1}', False, (None, NO_ANSWER)),  # a thought, after which it stopped
+        ('{"rating": 1}', True, (None, CUT)),
+        ('{"rating": 1}</think>{"rating": 4}', False, (4.0, "")),
+        ('It may be {"rating": 1}', True, (None, CUT)),
+    ],
+)
+def test_no_rating_is_taken_from_thoughts_that_the_prompt_has_begun(reply, is_cut, expected):
+    judged = rating_in(reply, RUBRIC, is_cut=is_cut, begins_in_thoughts=True)
+    assert (judged.rating, judged.reason) == expected

@@ -31,6 +31,9 @@ SECRETS = [
     "https://user:" + "hunter2@example.org/data",
     "https://bucket.example.org/a.parquet?X-Amz-Signature=" + "0123456789abcdef",
     "https://example.org/a.jsonl#access_token=" + "0123456789abcdef",
+    "https://example.org/api/prompts?code=" + "aB3dE5gH7jK9mN1pQ3sT5vW7==",
+    "https://example.org/a?client_secret=" + "0123456789abcdef",
+    "https://example.org/a?subscription-key=" + "0123456789abcdef",
 ]
 HARMLESS = [
     "d3b07384d113edec49eaa6238ad5ff00",
@@ -44,6 +47,7 @@ HARMLESS = [
     "codeparrot/codeparrot-small",
     "s3://bucket/path/to/a.parquet",
     "https://example.org/a?revision=0123456789abcdef",
+    "https://example.org/a?code=python-3.11&zipcode=10115",
     "hf://datasets/a/b@refs%2Fconvert%2Fparquet/data.parquet",
     "<|aligned|>",
     "<|endoftext|>",

@@ -39,11 +39,21 @@ OwnTask = Annotated[
 ResolvedTask = Annotated[
     Path | None, typer.Option("--config", help="A resolved configuration (config.yaml of a run), instead of --task.")
 ]
+
+
+def said(option: typer.CallbackParam, value: str | None) -> str | None:
+    """The value of an option, unless it is blank, as of a variable that is not set: it would ask for nothing, silently."""
+    if value is not None and not value.strip():
+        raise ConfigError(f"{option.opts[0]} is empty. Say what is wanted, or leave it out.")
+    return value
+
+
 Prefer = Annotated[
     str | None,
     typer.Option(
+        callback=said,
         help="Level of each preference that texts start with: pep8=best,pii=worst. For a model with one preference: best, "
-        "worst, none, or a number from 1."
+        "worst, none, or a number from 1.",
     ),
 ]
 Export = Annotated[Path | None, typer.Option(help="Folder for each figure as CSV, SVG and PNG, and each table as CSV.")]

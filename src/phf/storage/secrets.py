@@ -37,7 +37,9 @@ _IN_TEXT = re.compile(
 )
 _IN_URL = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]*:[^\s/?#@]+@"
-    r"|[?&#](?:x-amz-signature|x-goog-signature|sig|signature|token|access_token|api[_-]?key|key|password)=[^\s&]{8,}",
+    r"|[?&#](?:x-amz-signature|x-goog-signature|sig|signature|token|access_token|api[_-]?key|key|password"
+    r"|passwd|pwd|secret|client_secret|auth|jwt|(?:access|subscription)[_-]?key|x-amz-security-token|x-goog-credential)=[^\s&]{8,}"
+    r"|[?&#]code=(?=[^\s&]*[0-9])[^\s&]{16,}",  # of a function of Azure, for example; a short one may be of a language
     re.IGNORECASE,
 )
 _NAMES = re.compile(

@@ -17,7 +17,8 @@ MOST_MASS = 1.01
 """Of all ratings together: 1, and what servers round."""
 CUT = "the judge's answer was cut off (max_tokens)"
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
-_THINKING = re.compile(r"\A.*</think>", re.DOTALL)
+END_OF_THOUGHTS = "</think>"
+_THINKING = re.compile(rf"\A.*{END_OF_THOUGHTS}", re.DOTALL)
 """The beginning of a judge's own thoughts may be part of its chat template, and so missing."""
 _CONTINUED = re.compile(r"\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*\}")
 SPACES = "\u0120\u2581 \n"
@@ -37,7 +38,9 @@ class Judgement(NamedTuple):
     """The beginning of an answer that is not a rating, safe for a terminal."""
 
 
-def rating_in(reply: str, rubric: Rubric, *, is_continued: bool = False, is_cut: bool = False) -> Judgement:
+def rating_in(
+    reply: str, rubric: Rubric, *, is_continued: bool = False, is_cut: bool = False, begins_in_thoughts: bool = False
+) -> Judgement:
     """The rating that a whole reply consists of: a JSON object, perhaps in a code block or after a judge's own thoughts.
 
     Prose around it is not an answer, even if it contains one: it may be a quotation of the text that is judged.
@@ -45,7 +48,10 @@ def rating_in(reply: str, rubric: Rubric, *, is_continued: bool = False, is_cut:
     Args:
         is_continued: the reply continues the beginning of an answer, up to the number.
         is_cut: the reply ended because it was too long.
+        begins_in_thoughts: the prompt ended inside of the judge's thoughts, so all before `</think>` is none of the answer.
     """
+    if begins_in_thoughts and END_OF_THOUGHTS not in reply:
+        return Judgement(None, CUT if is_cut else NO_ANSWER)
     reply = _THINKING.sub("", reply).strip()
     if not reply:
         return Judgement(None, CUT if is_cut else NO_ANSWER)

@@ -8,6 +8,7 @@ import hashlib
 import inspect
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from phf.errors import ConfigError
-from phf.scorers.judge.answer import SPACES, Judgement, expected_rating, rating_in
+from phf.scorers.judge.answer import END_OF_THOUGHTS, SPACES, Judgement, expected_rating, rating_in
 from phf.scorers.judge.judge import Asking, Judge
 from phf.scorers.judge.prompt import Prompt
 from phf.scorers.transformer.classifier import ADVICE, KEY, model_version
@@ -30,6 +31,8 @@ SAID_CHARS = 300
 """Of an answer that is not a rating, for a message."""
 TOO_LONG = "longer than the judge's context"
 NOT_FINITE = "the judge's probabilities are not finite"
+OPEN_THOUGHTS = re.compile(r"<think>(?!.*</think>)", re.DOTALL)
+"""At the end of a chat template: the judge's reply begins inside of its thoughts."""
 PLACE = "\ue000judged\ue000"
 """Stands for the prompt while a chat template is applied; of the private use area, so that no template contains it."""
 
@@ -77,6 +80,13 @@ class LocalJudge(Judge):
         self._plain.no_truncation()
         self._plain.encode_special_tokens = True
         self._model: Any = None
+        self._begins_in_thoughts = self._is_chat and OPEN_THOUGHTS.search(self._around()[1]) is not None
+        if self._begins_in_thoughts and asking.method == "logprobs":
+            raise ConfigError(
+                f"{KEY}: the chat template of '{path_or_name}' lets the judge begin with its thoughts (<think>), so the first "
+                "token is not a rating. Set chat_template_kwargs: {enable_thinking: false} if the template has it, or use "
+                "method: answer with enough max_tokens for the thoughts."
+            )
 
     def identity(self) -> dict[str, Any]:
         """The weights, how they are asked, and what makes tokens of a prompt; the same folder under another name is the same
@@ -87,6 +97,7 @@ class LocalJudge(Judge):
             "weights": self._version,
             "is_chat": self._is_chat,
             "tokenizer": hashlib.sha256(reading).hexdigest()[:12],
+            **({"begins_in_thoughts": True} if self._begins_in_thoughts else {}),
         }
 
     def judge(self, texts: Sequence[str]) -> Generator[tuple[int, Judgement], None, None]:
@@ -116,14 +127,7 @@ class LocalJudge(Judge):
         start = end = ""
         opening: list[int] = []
         if self._is_chat:
-            messages = [{"role": "user", "content": PLACE}]
-            settings = self._asking.template_settings
-            whole = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **settings)
-            start, place, end = whole.partition(PLACE)
-            if not place or PLACE in end:
-                raise ConfigError(
-                    f"{KEY}: the chat template of '{self._path_or_name}' does not contain the user's message once."
-                )
+            start, end = self._around()
         else:
             opening = [i for i in tokenizer("")["input_ids"] if i == tokenizer.bos_token_id]
         outer = [
@@ -131,6 +135,18 @@ class LocalJudge(Judge):
             for part in (start + prompt.before, prompt.after + end)
         ]
         return [*opening, *outer[0], *self._plain.encode(prompt.text, add_special_tokens=False).ids, *outer[1]]
+
+    def _around(self) -> tuple[str, str]:
+        """What the chat template puts before the user's message, and behind it."""
+        messages = [{"role": "user", "content": PLACE}]
+        settings = self._asking.template_settings
+        whole = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **settings)
+        start, place, end = whole.partition(PLACE)
+        if not place or PLACE in end:
+            raise ConfigError(
+                f"{KEY}: the chat template of '{self._path_or_name}' does not contain the user's message once."
+            )
+        return start, end
 
     @torch.inference_mode()
     def _judgements(self, model: Any, rows: torch.Tensor) -> Iterator[Judgement]:
@@ -188,12 +204,24 @@ class LocalJudge(Judge):
         judgements = []
         for answer in answers[:, width:].tolist():
             length = next((place for place, i in enumerate(answer) if i in ends), len(answer))
-            text = self._tokenizer.decode(answer[:length], skip_special_tokens=True)
             is_cut = length == self._asking.max_tokens
-            judged = rating_in(text, self._asking.rubric, is_continued=not self._is_chat, is_cut=is_cut)
+            text = self._decoded(answer[:length])
+            judged = rating_in(
+                text,
+                self._asking.rubric,
+                is_continued=not self._is_chat,
+                is_cut=is_cut,
+                begins_in_thoughts=self._begins_in_thoughts,
+            )
             said = "" if judged.rating is not None else visible(text, SAID_CHARS)
             judgements.append(judged._replace(prompt_tokens=width, completion_tokens=length, said=said))
         return judgements
+
+    def _decoded(self, answer: list[int]) -> str:
+        """The text of an answer without special tokens, but with the end of thoughts, which may be one."""
+        end = self._tokenizer.get_vocab().get(END_OF_THOUGHTS)
+        texts = [self._tokenizer.decode(part, skip_special_tokens=True) for part in _parts(answer, end)]
+        return END_OF_THOUGHTS.join(texts)
 
     def _ready(self) -> Any:
         if self._model is None:
@@ -209,6 +237,18 @@ def _end_ids(model: Any, tokenizer: Any) -> list[int]:
     own = getattr(model.generation_config, "eos_token_id", None)
     ids = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
     return [i for i in dict.fromkeys(ids) if i is not None]
+
+
+def _parts(ids: list[int], separator: int | None) -> Iterator[list[int]]:
+    """`ids` between occurrences of `separator`; at least one part."""
+    part: list[int] = []
+    for i in ids:
+        if i == separator:
+            yield part
+            part = []
+        else:
+            part.append(i)
+    yield part
 
 
 def _cut(items: list[Any], size: int) -> Iterator[list[Any]]:
