@@ -100,17 +100,17 @@ def test_a_name_that_is_too_long_is_a_mistake(arguments, tmp_path, monkeypatch):
 
 def test_what_the_operating_system_refuses_is_said_in_one_line_and_in_json(tmp_path, monkeypatch):
     def refuse(*_, **__):
-        raise PermissionError(errno.EACCES, "Permission denied", "/root/thesis")
+        raise PermissionError(errno.EACCES, "Permission denied", "/srv/thesis")
 
     monkeypatch.setattr("phf.report.page.write_report", refuse)
     result = phf("report", tmp_path)
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
-        "Error: /root/thesis cannot be used: Permission denied. Give another path, or change who may read and write it."
+        "Error: /srv/thesis cannot be used: Permission denied. Give another path, or change who may read and write it."
     ]
     answer = json.loads(phf("report", tmp_path, "--json").stdout)
     assert answer["exit_status"] == 2
-    assert answer["error"].startswith("/root/thesis cannot be used: Permission denied.")
+    assert answer["error"].startswith("/srv/thesis cannot be used: Permission denied.")
 
 
 def test_a_file_that_phf_itself_misses_is_a_defect(tmp_path, monkeypatch):
@@ -135,10 +135,10 @@ def test_a_folder_that_was_removed_is_a_mistake(arguments, tmp_path, monkeypatch
 
 def test_processes_that_may_not_be_started_are_a_mistake_too(tmp_path, monkeypatch):
     def refuse(*_, **__):
-        raise PermissionError(errno.EACCES, "Permission denied", "/root/bin/python")
+        raise PermissionError(errno.EACCES, "Permission denied", "/usr/bin/python")
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("subprocess.Popen", refuse)
     result = phf("annotate", "python-stdlib", "--scorer", "PEP8Scorer", "--output", "out", "--workers", "1")
     assert result.exit_code == 2
-    assert "Error: /root/bin/python cannot be used: Permission denied." in result.stderr
+    assert "Error: /usr/bin/python cannot be used: Permission denied." in result.stderr

@@ -6,7 +6,7 @@ import pytest
 from tests.redteam.attack import write_model
 
 from phf.errors import ConfigError, CorpusError
-from phf.models.model_folder import check_model_folder, model_hashes, model_name, model_names
+from phf.models.model_folder import check_distinct, check_model_folder, model_hashes, model_name, model_names
 
 
 def test_a_model_is_known_by_the_content_of_its_files(tmp_path):
@@ -39,4 +39,5 @@ def test_names_of_models_are_different_whatever_their_folders_are_called(tmp_pat
 def test_a_model_that_is_given_twice_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "a")
     with pytest.raises(ConfigError, match="link is given 2 times"):
-        model_names([tmp_path / "link", tmp_path / "b", tmp_path / "a"])
+        check_distinct([tmp_path / "link", tmp_path / "b", tmp_path / "a"])
+    check_distinct([tmp_path / "b", tmp_path / "a"])

@@ -12,7 +12,7 @@ from phf.evaluation.downstream.tasks import check_downstream
 from phf.evaluation.glue.tasks import check_glue
 from phf.evaluation.model_evaluation import Announce, ModelEvaluation
 from phf.feedback import Prompting
-from phf.models.model_folder import find_model, model_names
+from phf.models.model_folder import check_distinct, find_model, model_names
 from phf.registry.names import did_you_mean
 from phf.runs.seeds import Group, group_by_seed
 from phf.runs.writer import write_json
@@ -102,6 +102,7 @@ def evaluate_folders(
         if "glue" in parts:
             check_glue((config.glue or GlueConfig()).tasks)
         folders = [find_model(folder) for folder in folders]
+        check_distinct(folders)
         names = model_names(folders)
         outputs = [output / name for name in names] if len(folders) > 1 else [output]
         thresholds = [Prompting.load(folder).threshold for folder in folders]

@@ -266,7 +266,8 @@ def _token_gradients(
     is_target: Tensor | None,
     totals: LogTotals,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Summed loss of a chunk and its derivatives with respect to the targets' log odds and to values, each `[rows]`."""
+    """Summed loss of a chunk and its derivatives with respect to the targets' log odds and to values, each `[rows]`, 0 where
+    `is_target` is False."""
     with torch.enable_grad():
         log_odds = log_odds.detach().requires_grad_()
         leaves = [log_odds]

@@ -112,15 +112,16 @@ def model_name(folder: Path) -> str:
     return folder.parent.name if folder.name == "model" else folder.name
 
 
-def model_names(folders: Sequence[Path]) -> list[str]:
-    """A name for each model: its folder's, or that of the run whose `model` it is; numbered if they repeat.
-
-    Raises `ConfigError` for a model that is given more than once.
-    """
+def check_distinct(folders: Sequence[Path]) -> None:
+    """Raises `ConfigError` for a model that is given more than once, where it would be compared with itself."""
     places = [folder.resolve() for folder in folders]
     for folder, place in zip(folders, places, strict=True):
         if (times := places.count(place)) > 1:
             raise ConfigError(f"The model {folder} is given {times} times. Give it once.")
+
+
+def model_names(folders: Sequence[Path]) -> list[str]:
+    """A name for each model: its folder's, or that of the run whose `model` it is; numbered if they repeat."""
     written = [model_name(folder) for folder in folders]
     names, taken = [], set(written)
     for number, name in enumerate(written, 1):

@@ -7,7 +7,7 @@ from pathlib import Path
 from phf.config import Config
 from phf.errors import ConfigError
 from phf.evaluation.compare import PromptScores, choose_baseline
-from phf.models.model_folder import model_hashes, model_names
+from phf.models.model_folder import check_distinct, model_hashes, model_names
 from phf.report.export import check_can_export
 from phf.report.html import check_can_render
 from phf.runs.reader import Run, read_samples
@@ -54,6 +54,7 @@ def plan_test(
 ) -> TamperTest:
     """The test of these models. Raises `ConfigError` for settings that contradict one another or the task."""
     settings.check()
+    check_distinct(folders)
     names = model_names(folders)
     groups = group_by_seed(names, [Training.of_model(folder) for folder in folders])
     first = choose_baseline(groups, names, baseline)
