@@ -35,3 +35,11 @@ def test_serious_faults_of_accessibility_are_found(open_page, tmp_path):
 def test_a_page_wider_than_the_window_is_found(open_page, tmp_path):
     with pytest.raises(AssertionError, match=r"390 pixels wide, dark: wider than the window"):
         assert_accessible(open_page(write(tmp_path, "<div style='width: 600px'>Wide</div>")))
+
+
+def test_colours_that_a_script_changes_are_judged_once_they_have_changed(open_page, tmp_path):
+    colours = "main { color: #222; background: #fff } .dark main { color: #fff; background: #222 }"
+    colours += "main, main * { transition: color 1s }"  # one after the other: what is inherited changes twice
+    media = "matchMedia('(prefers-color-scheme: dark)')"
+    script = f"{media}.onchange = (event) => document.body.classList.toggle('dark', event.matches)"
+    assert_accessible(open_page(write(tmp_path, f"<style>{colours}</style><script>{script}</script>")))
