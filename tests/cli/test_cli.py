@@ -193,6 +193,7 @@ def test_a_mistake_in_an_override_is_the_overrides(override, message):
             "--time-limit inf:",
         ),
         (["profile", "CORPUS", "--threshold", "inf"], "--threshold inf: it must be a finite number."),
+        (["profile", "CORPUS", "--threshold", "1e39"], "--threshold 1e+39: no score can be compared with it"),
         (["redteam", "CORPUS", "--replay", "pool.jsonl", "--fail-above", "nan"], "--fail-above nan:"),
         (["profile", "CORPUS", "--sample", "3"], "--sample has an effect only with --estimate."),
         (["profile", "CORPUS", "--estimate", "--by", "x"], "--by has no effect with --estimate. Leave it out."),

@@ -65,6 +65,7 @@ def test_one_threshold_is_conditional_training():
     ("tokens", "thresholds", "message"),
     [
         (TOKENS, [0.5, 0.1], "thresholds must be one or more numbers in ascending order"),
+        (TOKENS, [0.5, 0.500000001], r"thresholds 0.5 and 0.500000001 are the same in float32"),
         (TOKENS, [], "thresholds must be one or more numbers in ascending order"),
         (TOKENS, [0.5], "1 thresholds divide the scores among 2 control tokens, but control_tokens has 3"),
         (["a"], [0.1], "1 thresholds divide the scores among 2 control tokens, but control_tokens has 1"),

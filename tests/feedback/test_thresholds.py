@@ -97,6 +97,32 @@ def test_anything_else_is_refused_with_an_example(dataset, method, key, wrong):
         tiny_config(dataset, method, **{key: wrong})
 
 
+@pytest.mark.parametrize("beyond", [1e39, "-1e39"])
+@pytest.mark.parametrize(
+    ("method", "key"), [("mle", FILTER), ("mle", "dataset.hidden_threshold"), ("conditional", TAG), ("ul", OBJECTIVE)]
+)
+def test_a_number_that_no_stored_score_can_have_is_refused(dataset, method, key, beyond):
+    with pytest.raises(ConfigError, match=rf"{key}.*float32, which ends at 3\.4e38"):
+        tiny_config(dataset, method, **{key: beyond})
+
+
+def test_phases_whose_percentiles_are_one_number_are_named(dataset):
+    anneal = {"key": TAG, "from": "p50", "to": "p10", "stages": 3}
+    said = []
+    config = tiny_config(
+        dataset, None, schedule=[{"until": 0.5, "method": "conditional", "anneal": anneal}, {"method": "ul"}]
+    )
+    resolve_percentiles(config, said.append)
+    (sentence,) = [line for line in said if line.startswith("schedule:")]
+    assert all(f"'conditional (threshold {name})'" in sentence for name in ("p50", "p30", "p10"))
+    assert "'ul'" not in sentence
+    moving = {**anneal, "from": "p100"}
+    said.clear()
+    config = tiny_config(dataset, None, schedule=[{"method": "conditional", "anneal": {**moving, "stages": 2}}])
+    resolve_percentiles(config, said.append)
+    assert not [line for line in said if line.startswith("schedule:")]
+
+
 @pytest.mark.parametrize(("given", "read"), [(0, 0.0), ("1e-3", 0.001), (5e-4, 5e-4), ("p0", "p0"), ("p99.5", "p99.5")])
 def test_numbers_and_percentiles_are_read(dataset, given, read):
     assert tiny_config(dataset, **{FILTER: given}).dataset.filter_threshold == read

@@ -8,7 +8,7 @@ import typer
 
 from phf.cli import completion
 from phf.cli.for_scripts import answer
-from phf.cli.options import Prefer, finite, scorer_section
+from phf.cli.options import Prefer, finite, score, scorer_section
 from phf.cli.terminal import console, quiet, results, say, say_next
 
 
@@ -23,7 +23,7 @@ def audit(
     scores_column: Annotated[str, typer.Option(help="Column of scores.")] = "scores",
     threshold: Annotated[
         float | None,
-        typer.Option(callback=finite, help="Segments with a higher score are misaligned; default: the model's, or 0."),
+        typer.Option(callback=score, help="Segments with a higher score are misaligned; default: the model's, or 0."),
     ] = None,
     span: Annotated[
         Literal["segment", "detected"],

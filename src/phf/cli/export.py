@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from phf.cli.for_scripts import answer
-from phf.cli.options import Prefer, finite
+from phf.cli.options import Prefer, score
 from phf.cli.terminal import console, quiet, say, say_next
 
 
@@ -22,9 +22,7 @@ def export(
     output: Annotated[Path, typer.Argument(help="Folder to write; it must not exist.")],
     threshold: Annotated[
         float | None,
-        typer.Option(
-            callback=finite, help="Score up to which a segment counted as aligned when the model was trained."
-        ),
+        typer.Option(callback=score, help="Score up to which a segment counted as aligned when the model was trained."),
     ] = None,
     tag_every_segment: Annotated[
         bool | None,

@@ -69,6 +69,15 @@ def finite(option: typer.CallbackParam, value: float | None) -> float | None:
     return value
 
 
+def score(option: typer.CallbackParam, value: float | None) -> float | None:
+    """The value of an option that scores are compared with."""
+    from phf.config.percentile import BEYOND, LARGEST
+
+    if (value := finite(option, value)) is not None and abs(value) > LARGEST:
+        raise ConfigError(f"{option.opts[0]} {value:g}: {BEYOND}.")
+    return value
+
+
 def say_exported(to: Path | None) -> None:
     """Where the files of --export are."""
     if to is not None:

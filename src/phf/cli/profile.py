@@ -9,7 +9,7 @@ import typer
 
 from phf.cli import completion
 from phf.cli.for_scripts import answer
-from phf.cli.options import Export, finite, say_exported, scorer_section
+from phf.cli.options import Export, say_exported, score, scorer_section
 from phf.cli.terminal import console, quiet, results, say, say_next
 from phf.errors import ConfigError, MissingExtraError
 
@@ -21,7 +21,7 @@ def profile(
     ctx: typer.Context,
     dataset: Annotated[str, typer.Argument(help="Annotated dataset; with --estimate, a raw corpus.")],
     scores_column: Annotated[str, typer.Option(help="Column that holds the scores.")] = "scores",
-    threshold: Annotated[float, typer.Option(callback=finite, help="Show what is on each side of this score.")] = 0.0,
+    threshold: Annotated[float, typer.Option(callback=score, help="Show what is on each side of this score.")] = 0.0,
     percentile: Annotated[
         list[float] | None,
         typer.Option(min=0, max=100, help="Show the threshold of this percentile; repeat it for more."),

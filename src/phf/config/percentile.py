@@ -8,7 +8,10 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 _PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)")
+LARGEST = (2 - 2.0**-23) * 2.0**127
+"""The largest number of float32, in which scores are stored."""
 WANTED = "write a number, or a percentile of the training data from p0 to p100, such as p5 or p99.5"
+BEYOND = "no score can be compared with it: scores are stored in float32, which ends at 3.4e38; write a smaller number"
 
 
 def percentile_of(threshold: Any) -> float | None:
@@ -25,7 +28,7 @@ def number(threshold: float | str) -> float:
 
 
 def parse_threshold(threshold: Any) -> Any:
-    """The threshold as a finite float, a percentile ("p5") or None. Raises `ValueError` for anything else."""
+    """The threshold as a float in the range of float32, a percentile ("p5") or None. Raises `ValueError` for anything else."""
     if threshold is None or percentile_of(threshold) is not None:
         return threshold
     try:
@@ -34,6 +37,8 @@ def parse_threshold(threshold: Any) -> Any:
         value = math.nan
     if not math.isfinite(value):
         raise PydanticCustomError("threshold", WANTED)  # type: ignore[arg-type]
+    if abs(value) > LARGEST:
+        raise PydanticCustomError("threshold", BEYOND)  # type: ignore[arg-type]
     return value
 
 

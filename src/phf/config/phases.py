@@ -176,8 +176,20 @@ def _between(first: Any, last: Any, count: int, where: str) -> Sequence[float | 
             "the training data such as p90."
         )
     start, step = ends[0], (ends[1] - ends[0]) / (count - 1)
+    if not math.isfinite(step):
+        raise ConfigError(
+            f"{where} moves from {start:g} to {ends[1]:g}, which are too far apart for a number to be between them. Choose "
+            "numbers nearer to each other."
+        )
     numbers = [float(f"{start + step * index:.9g}") for index in range(count)]
-    return [f"p{number:g}" for number in numbers] if are_percentiles else numbers
+    values = [f"p{number:g}" for number in numbers] if are_percentiles else numbers
+    if len(set(values)) < count:
+        raise ConfigError(
+            f"{where} moves from {short(repr(first))} to {short(repr(last))} in {count} stages, of which some would have the "
+            "same value, so nothing would move between them. Choose values further apart or fewer stages, or leave `anneal` "
+            "out."
+        )
+    return values
 
 
 def _number(value: Any) -> float | None:

@@ -36,6 +36,12 @@ class ScoreThresholds:
         numbers = [number(threshold) for threshold in thresholds]
         if not numbers or sorted(numbers) != numbers:
             raise ConfigError(f"thresholds must be one or more numbers in ascending order, not {thresholds}.")
+        for low, high in pairwise(numbers):
+            if low < high and np.float32(low) == np.float32(high):
+                raise ConfigError(
+                    f"thresholds {low!r} and {high!r} are the same in float32, in which scores are stored, so no score is "
+                    "between them. Choose numbers further apart."
+                )
         self.alignment_threshold = numbers[0]
         self.num_tokens = len(numbers) + 1
         self._thresholds = np.array(numbers, np.float32)

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from phf.config import Config, DatasetConfig
@@ -124,6 +125,25 @@ def first_with_same_view(config: Config) -> list[int]:
     """For each phase, the number of the first one that makes the same of the corpus."""
     views = [_of_view(own.dataset) for own in phase_configs(config)]
     return [views.index(view) for view in views]
+
+
+def phases_that_became_same(config: Config, configs: Sequence[Config]) -> list[str]:
+    """A sentence for each row of phases that differ as written, with percentiles, and do not with numbers in their place.
+
+    Args:
+        config: with percentiles.
+        configs: of its phases, with numbers.
+    """
+    sentences = []
+    rows = zip(config.schedule, phase_configs(config), configs, strict=False)
+    for _, group in groupby(rows, lambda row: (row[2].dataset, row[2].objective)):
+        phases, written, _ = zip(*group, strict=True)
+        if any((own.dataset, own.objective) != (written[0].dataset, written[0].objective) for own in written):
+            sentences.append(
+                f"schedule: {', '.join(repr(phase.name) for phase in phases)} are the same, because many scores of the "
+                "training data are equal: nothing changes from one to the next"
+            )
+    return sentences
 
 
 def _of_view(dataset: DatasetConfig) -> dict[str, Any]:

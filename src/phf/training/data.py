@@ -11,7 +11,12 @@ from phf.corpus.sources.documents import AnnotatedDocument
 from phf.feedback import ControlTokens, control_tokens_of
 from phf.feedback.bins import check_tokens_of_phases, merged_bins
 from phf.feedback.objectives import Objective
-from phf.feedback.schedule import first_with_same_view, phase_configs, with_phase_configs
+from phf.feedback.schedule import (
+    first_with_same_view,
+    phase_configs,
+    phases_that_became_same,
+    with_phase_configs,
+)
 from phf.feedback.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds, with_thresholds
 from phf.models import load_tokenizer
 from phf.storage.hashing import hash64, sample_by_hash
@@ -156,6 +161,7 @@ def resolve_percentiles(config: Config, announce: Announce) -> tuple[Config, dic
         announce(
             f"{key}: {threshold.describe()}, of the training data's {threshold.num_scores:,} {threshold.level} scores"
         )
+    written = config
     config = with_thresholds(config, {key: threshold.threshold for key, threshold in resolved.items()})
     percentiles = {key: threshold.describe() for key, threshold in resolved.items()}
     configs = []
@@ -168,6 +174,8 @@ def resolve_percentiles(config: Config, announce: Announce) -> tuple[Config, dic
             percentiles[key] = merged
     if config.schedule:
         check_tokens_of_phases(config, configs)
+        for sentence in phases_that_became_same(written, configs):
+            announce(sentence)
     return with_phase_configs(config, configs), percentiles
 
 
