@@ -11,10 +11,10 @@ All train the same GPT-2 on the same random text. "plain" is what one would writ
 blocks as a dataset, and `Trainer` with its defaults; "trl" is `SFTTrainer` with packing, in its own environment. The others
 are `phf train` with its shipped methods, which choose everything by themselves except precision.
 
-Each contender is a separate process, in which training pauses at the end of steps: in each round each contender in turn
-makes one step and then the steps that are measured. Ratios are of one round; the table has their median, smallest and
-largest. Peak memory is the largest resident size of the process or, on a GPU, of its tensors. "waiting" is the share of time
-in which the loop waits for a batch. Finally `phf mle` runs alone, with a clock around the parts of its steps.
+Each contender is a separate process, or several (`--processes`), in which training pauses at the end of steps: in each round
+each contender in turn makes one step and then the steps that are measured. Ratios are of one round; the table has their
+median, smallest and largest. Peak memory is the largest resident size of a process or, on a GPU, of its tensors. "waiting" is
+the share of time in which the loop waits for a batch. Finally `phf mle` runs alone, with a clock around the parts of its steps.
 """
 
 import argparse
@@ -33,6 +33,7 @@ import torch
 
 from machine import describe_machine
 from tables import markdown_table, write_section
+from train_contender import MEASURED
 from train_task import BEYOND, METHODS, Shape, prepare
 
 HERE = Path(__file__).parent
@@ -56,7 +57,7 @@ class Contender:
 
     def __init__(self, python: str, case: Case, work: Path, shape: Shape, device: str, split: bool = False) -> None:
         self.case = case
-        self.log = work / f"{'-'.join(case)}.log"
+        self.log = Path(tempfile.mkstemp(".log", "-".join(case), work)[1])
         settings = {"contender": case[0], "precision": case[1], "work": str(work), "shape": asdict(shape)}
         settings["split"] = split
         hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
@@ -112,12 +113,13 @@ def measure(
         prepare(work, shape, CORPUS_TOKENS[arguments.device], methods)
         for cases in groups:
             contenders = []
-            for case in cases:
+            for case in cases * arguments.processes:
                 python = arguments.trl if case[0] == "trl" else sys.executable
                 contenders.append(Contender(python, case, work, shape, arguments.device))
             for _ in range(arguments.rounds):
-                for contender in contenders:
-                    rounds[contender.case].append(contender.run(arguments.steps))
+                measured = [(contender.case, contender.run(arguments.steps)) for contender in contenders]
+                for case in cases:
+                    rounds[case].append(together([one for of, one in measured if of == case]))
             for contender in contenders:
                 contender.end()
             for case in cases:
@@ -126,6 +128,12 @@ def measure(
                     split[case[1]] = [alone.run(arguments.steps) for _ in range(SPLIT_ROUNDS)]
                     alone.end()
     return rounds, split
+
+
+def together(measured: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the processes of one contender measured in a round, as one: their times added, the largest of their memory."""
+    times = {name: sum(one[name] for one in measured) for name in MEASURED}
+    return {**measured[0], **times, **{name: max(one[name] for one in measured) for name in ("resident", "gpu")}}
 
 
 def summary(rounds: dict[Case, list[dict[str, float]]], shape: Shape, steps: int, clock: str) -> list[dict[str, Any]]:
@@ -213,7 +221,10 @@ def main() -> None:
     parser.add_argument("--seq-length", type=int)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, help="of each contender in a round")
+    parser.add_argument("--steps", type=int, help="of each process in a round")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="of each contender; two of the same differ by as much as 7%% on a CPU"
+    )
     parser.add_argument(
         "--clock", choices=["wall", "cpu"], default="wall", help="cpu: where others use the machine too"
     )
@@ -247,11 +258,12 @@ def main() -> None:
         machine += f"; {versions}"
     rounds, split = measure(chosen_groups(arguments), arguments, shape)
     clock = "seconds" if arguments.clock == "wall" else "cpu_seconds"
-    rows = summary(rounds, shape, arguments.steps, clock)
+    rows = summary(rounds, shape, arguments.steps * arguments.processes, clock)
+    each = f" in each of {arguments.processes} processes" if arguments.processes > 1 else ""
     about = (
         f"{machine}. GPT-2 of {shape.num_layers} layers x {shape.width}, vocabulary {shape.vocabulary:,}, "
         f"{shape.batch_size} x {shape.seq_length:,} tokens per step, dropout {shape.dropout:g}; medians of {arguments.rounds} "
-        f"alternating rounds of {arguments.steps} steps (smallest and largest in brackets), {arguments.clock} time."
+        f"alternating rounds of {arguments.steps} steps{each} (smallest and largest in brackets), {arguments.clock} time."
     )
     parts = table_of_shares(split) if split else ""
     print(f"\n{table(rows)}\n\n{parts}\n\n{about}\nMeasured in {time.perf_counter() - started:.0f} s.")

@@ -72,6 +72,12 @@ def test_ratios_of_training_are_of_one_round(scripts):
     )
 
 
+def test_processes_of_one_contender_count_together(scripts):
+    one = {"seconds": 1.0, "cpu_seconds": 3.0, "waited": 0.25, "resident": 5, "gpu": 0, "parts": {}}
+    both = scripts.train.together([one, {**one, "cpu_seconds": 4.0, "resident": 7}])
+    assert both == {"seconds": 2.0, "cpu_seconds": 7.0, "waited": 0.5, "resident": 7, "gpu": 0, "parts": {}}
+
+
 @pytest.mark.slow
 def test_a_contender_reports_each_measurement_and_the_parts_of_its_steps(scripts, tmp_path, monkeypatch):
     contender, shape = scripts.train_contender, scripts.train.Shape(1, 16, 1, 300, 2, 64, 0.0)

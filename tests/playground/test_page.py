@@ -112,9 +112,12 @@ def test_a_closed_tab_and_the_button_stop_the_models(playground, open_page):
         assert playground.answering.num_running == 1
         page.get_by_role("button", name="Stop").click()
         wait_for(lambda: playground.answering.num_running == 0)
-        page.get_by_role("button", name="Write").click()
-        page.wait_for_function("document.querySelector('#status').innerText.startsWith('Writing')")
-        wait_for(lambda: playground.answering.num_running == 1)
+
+        def writes_again():
+            page.get_by_role("button", name="Write").click()  # is ignored until the page knows that the last one ended
+            return playground.answering.num_running == 1
+
+        wait_for(writes_again)
         page.close()
         wait_for(lambda: playground.answering.num_running == 0)
 
