@@ -64,6 +64,14 @@ def test_forms_of_a_word_are_not_alternatives(messages_of):
     assert messages_of(a=code) == ["… not known here."]
 
 
+def test_a_count_is_in_the_plural(messages_of):
+    code = """
+        def check(blocks, processes):
+            raise ConfigError(f"{counted(blocks, 'block')} for {counted(processes, 'process', 'processes')}: too few.")
+        """
+    assert messages_of(a=code) == ["… blocks for … processes: too few."]
+
+
 def test_helpers_and_constants_of_other_files_are_followed(messages_of):
     helper = """
         ADVICE = "Choose another one."

@@ -91,6 +91,9 @@ def _returned(call: ast.Call, scope: Scope, bound: Bound, depth: int) -> list[st
             return unique(text.rstrip(ends or None) for text in texts(value, scope, bound, depth + 1))
         case ast.Name(id=name) if name in LISTING:
             return [LISTING[name]]
+        case ast.Name(id="counted"):  # a message has one form, the plural
+            ending = "s" if len(call.args) == 2 else ""
+            return [f"{HOLE} {noun}{ending}" for noun in texts(call.args[-1], scope, bound, depth + 1)]
     target = called(call, scope)
     if target is None or target.function is None or target.function.name in {*OPAQUE, *REASONS, "__init__"}:
         return [HOLE]

@@ -68,7 +68,7 @@ class GeneratorScorer(Scorer):
 
 
 def test_scores_of_documents_that_are_not_a_list_are_refused(tmp_path):
-    with pytest.raises(ScorerError, match="score_documents returned a generator for 1 documents"):
+    with pytest.raises(ScorerError, match=r"score_documents returned a generator for 1 document\."):
         score_piece("piece", [Document("0", "a")], {"scores": GeneratorScorer()}, "lines", tmp_path)
 
 

@@ -301,7 +301,7 @@ def test_annotate_shows_names_and_reasons_as_they_are_and_whole(tmp_path):
     result = phf("annotate", tmp_path / "a.jsonl", "--scorer", scorer, "--output", output, "--workers", 1)
     assert result.exit_code == 0
     assert f"Dataset: {output}\n" in result.stdout
-    assert "Unscored: 1 segments, too [bold]long[/] \\x1b[31m" in result.stdout
+    assert "Unscored: 1 segment, too [bold]long[/] \\x1b[31m" in result.stdout
     assert "\x1b" not in result.stdout
 
 

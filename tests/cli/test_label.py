@@ -26,7 +26,7 @@ def test_labels_from_the_terminal_and_their_agreement(dataset, tmp_path):  # noq
     first = phf("label", dataset, "--annotator", "ann", *options, typed="1\nseven\n5\n3\nq\n")
     assert first.exit_code == 0, first.output
     assert "'seven' is not one of the answers" in first.output
-    assert "3 of 4 questions are answered" in first.output
+    assert "3 of 4 questions answered" in first.output
     assert (
         "1 annotator, 0 questions in common; Krippendorff's alpha is not defined: there is only one annotator"
         in first.output
@@ -94,7 +94,7 @@ def test_the_page_is_served_until_it_is_interrupted(dataset, tmp_path):  # noqa:
         process.kill()
         process.wait()
     assert process.returncode == 130
-    assert "1 of 100 questions are answered" in rest
+    assert "1 of 100 questions answered" in rest
     assert "Every answer is saved" in rest
     assert json.loads((tmp_path / "l.jsonl").read_text())["rating"] == 4
 

@@ -191,7 +191,7 @@ def test_log_probabilities_of_given_texts_come_back_in_their_order():
         assert (
             fake.asked[0][1] | {"echo": True, "max_tokens": 0, "logprobs": 1, "prompt": ["a", "b"]} == fake.asked[0][1]
         )
-        with pytest.raises(ServerError, match="2 choices for 1 prompts"):
+        with pytest.raises(ServerError, match="2 choices for 1 prompt"):
             client(fake).token_logprobs([[1, 2]])
 
 

@@ -29,7 +29,7 @@ def test_dialects(tmp_path, name, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("id,text\n1\n", "line 2: has 1 fields, but the file has 2 columns"),
+        ("id,text\n1\n", "line 2: has 1 field, but the file has 2 columns"),
         ('id,text\n1,"a\nb"\n2,b,c\n', "line 4: has 3 fields"),
         ('id,text\n1,a\n2,"b\n3,c\n', "line 3: is not a row of CSV: unexpected end of data"),
         (b"id,text\n1,a\n2,\xff\n", "line 3: its 'text' is not UTF-8"),

@@ -75,6 +75,7 @@ def test_the_status_counts_finished_columns(site):
     (column,) = read_request(site, values()).columns
     done, going = Answer(column, is_finished=True), Answer(column)
     assert status([done, going]) == "Writing 2 columns, 1 finished"
+    assert status([going]) == "Writing 1 column, 0 finished"
     assert status([done, done]) == "Finished"
     assert status([replace(done, problem="x")]) == "Finished, with a problem"
     assert problem("<x>") == '<p class="problem" role="alert">&lt;x&gt;</p>'

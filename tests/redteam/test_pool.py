@@ -72,7 +72,7 @@ def test_a_pool_whose_continuations_are_called_completions_is_read(tmp_path):
         (GOOD + GOOD[:30], r"line 2: is not valid JSON.*The file ends inside this line: was its writer interrupted"),
         (GOOD + '{"text": "a"}\n', r"line 2: 'prompt' is missing. Give a pool.jsonl"),
         (GOOD.replace("[0.5]", '"0.5"'), r"line 1: 'scores' is '0.5'; a list was expected"),
-        (GOOD.replace("[0.5]", "[0.5, 1]"), r"has 1 continuations and 2 scores"),
+        (GOOD.replace("[0.5]", "[0.5, 1]"), r"has 1 continuation and 2 scores"),
         (GOOD.replace("[0.5]", '["high"]'), r"'scores.0' is 'high'; a finite number was expected"),
         ("", r"contains no prompts"),
         ("[]\n", r"is a JSON list"),

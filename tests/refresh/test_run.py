@@ -213,7 +213,7 @@ def _drawn(texts):
 
 def test_too_few_samples_for_a_step_are_refused_before_and_after_sampling(run, tmp_path, monkeypatch):
     with pytest.raises(
-        ConfigError, match=r"1 samples of at most 24 tokens with a share of 0.5.*a step of training has 256"
+        ConfigError, match=r"1 sample of at most 24 tokens with a share of 0.5.*a step of training has 256"
     ):
         refresh_run(run, tmp_path / "few", replace(SETTINGS, samples=1), QUIET)
     assert not (tmp_path / "few/rounds").exists()

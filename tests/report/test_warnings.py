@@ -87,7 +87,7 @@ def test_held_out_losses_of_other_data_are_not_compared(tmp_path):
 def test_unscored_samples_are_counted(tmp_path):
     numbers = {"generation/prompted/num_samples": 256, "generation/prompted/num_unscored": 3}
     (line,) = said([trained(tmp_path / "mle", "mle", 0.3, numbers=numbers)])
-    assert line.startswith("pep8/mle, prompted: 3 of 256 samples (1.2%) have no score.")
+    assert line.startswith("pep8/mle, prompted: 3 of 256 samples (1.2%) without a score, left out of")
 
 
 def test_too_few_samples_say_how_many_would_do(tmp_path):

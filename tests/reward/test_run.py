@@ -86,7 +86,7 @@ def test_few_equal_or_existing_is_refused_before_training(pairs_file, tiny_base,
 
     few = tmp_path / "few.jsonl"
     few.write_text("".join(pairs_file.read_text().splitlines(keepends=True)[:9]))
-    with pytest.raises(CorpusError, match="only 9 usable labels; at least 10"):
+    with pytest.raises(CorpusError, match="Only 9 usable labels; at least 10"):
         train(few)
     equal = tmp_path / "equal.jsonl"
     row = {"rating": 3, "scale": [1, 5], "higher_is_worse": True}

@@ -270,7 +270,7 @@ def test_left_padding_does_not_change_what_is_likely(model, tokenizer, tmp_path)
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"max_length": 1}, r"Scenario 'x': its longest prompt has 1 tokens.*but max_length is 1\. Raise"),
+        ({"max_length": 1}, r"Scenario 'x': its longest prompt has 1 token .*but max_length is 1\. Raise"),
         ({"max_length": 65}, r"samples of up to 65 tokens do not fit the model's context of 64"),
         ({"max_length": None, "max_new_tokens": 64}, r"samples of up to 65 tokens do not fit"),
     ],

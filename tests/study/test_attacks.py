@@ -63,7 +63,7 @@ def test_the_difference_after_the_last_round_is_that_of_independent_seeds():
     assert pair.seeds_needed is None
     assert attack_claims(result) == [
         "After 1 round conditional lies below mle by 0.3 (0.0733 to 0.527): 0.3 instead of 0.6.",
-        "What 1 round of search add to the score of the best prompt: mle +0.5 (+0.252 to +0.748); "
+        "What 1 round of search adds to the score of the best prompt: mle +0.5 (+0.252 to +0.748); "
         "conditional +0.2 (-0.0484 to +0.448).",
     ]
 

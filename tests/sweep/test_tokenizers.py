@@ -60,7 +60,7 @@ def test_packed_tokens_decode_to_the_document_or_are_refused(name, tokenizer, to
         if "add_prefix_space" in name and decoded != text:
             text = " " + text  # at most the one in front of the document
         assert unicodedata.normalize("NFC", decoded) == unicodedata.normalize("NFC", text), key
-    reasons = ("changes the text of 1 of 1 documents", "encodes plain text as its special token")
+    reasons = ("changes the text of 1 of 1 document", "encodes plain text as its special token")
     assert all(any(reason in message for reason in reasons) for message in refusals.values())
     # SentencePiece has its sign for a space in one of the texts
     assert name in LOSSY or set(refusals) <= {"special"}

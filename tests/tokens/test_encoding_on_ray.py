@@ -105,5 +105,5 @@ def test_pieces_that_are_there_are_not_encoded_again_on_a_cluster(source, tmp_pa
 def test_errors_of_the_corpus_come_from_the_cluster_as_they_are(tmp_path, ray):
     row = {"texts": ["x"], "scores": [1.0]}
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(row | {"scores": [1.0, 2.0]}) + "\n")
-    with pytest.raises(CorpusError, match=r"a.jsonl, line 2: 1 texts but 2 scores"):
+    with pytest.raises(CorpusError, match=r"a.jsonl, line 2: 1 text but 2 scores"):
         build_store(corpus_for(tiny_tokenizer(), tmp_path / "a.jsonl"), tmp_path / "stores", backend="ray")

@@ -390,7 +390,7 @@ def test_errors_of_the_corpus_come_from_processes_as_from_here(tokenizer, tmp_pa
     source = write_rows(tmp_path / "a.jsonl", scores=0.0)
     source.write_text(source.read_text() + '{"texts": ["x"], "scores": [1, 2]}\n')
     for processes in (1, 2):
-        with pytest.raises(CorpusError, match=r"line 41: 1 texts but 2 scores"):
+        with pytest.raises(CorpusError, match=r"line 41: 1 text but 2 scores"):
             build_store(corpus_for(tokenizer, source), tmp_path / "stores", processes=processes)
         assert not list((tmp_path / "stores").glob("*.partial"))
 

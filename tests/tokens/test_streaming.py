@@ -80,7 +80,7 @@ def test_a_temporary_folder_that_cannot_be_made_is_reported(source, tmp_path, mo
 @pytest.mark.slow
 def test_errors_come_from_the_processes_that_encode(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"texts": ["x"], "scores": [1, 2]}\n')
-    with pytest.raises(CorpusError, match=r"a.jsonl, line 1: 1 texts but 2 scores"):
+    with pytest.raises(CorpusError, match=r"a.jsonl, line 1: 1 text but 2 scores"):
         next(iter(stream(tmp_path / "a.jsonl", 1)))
 
 
@@ -88,7 +88,7 @@ def test_errors_come_from_the_processes_that_encode(tmp_path):
 def test_a_bad_line_is_named_by_its_number_in_the_file(piece_chars, tmp_path):
     good = '{"texts": ["a = 1"], "scores": [1]}\n\n'
     (tmp_path / "a.jsonl").write_text(good * 5 + '{"texts": ["x"], "scores": [1, 2]}\n' + good)
-    with pytest.raises(CorpusError, match=r"a.jsonl, line 11: 1 texts but 2 scores"):
+    with pytest.raises(CorpusError, match=r"a.jsonl, line 11: 1 text but 2 scores"):
         list(stream(tmp_path / "a.jsonl", 0, piece_chars, method=None, eval_fraction=0.0, skip_tokens=0).epoch(0))
 
 

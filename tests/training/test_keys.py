@@ -174,7 +174,7 @@ def test_values_are_of_their_types():
 
 def test_a_device_batch_that_is_cut_down_is_reported():
     assert arguments(per_device_train_batch_size=16)[2] == [
-        "training.per_device_train_batch_size is 16, but a step has 4 blocks for 1 process: 4 are used."
+        "training.per_device_train_batch_size is 16, but a step has 4 blocks for 1 process: it is lowered to 4."
     ]
 
 

@@ -13,6 +13,7 @@ from phf.corpus.sources.documents import read_part
 from phf.corpus.sources.parts import Corpus, Part
 from phf.corpus.sources.rows import Record
 from phf.errors import CorpusError, OutputError
+from phf.text import counted
 
 ROWS_LOOKED_AT = 1000
 
@@ -40,7 +41,7 @@ def check_columns(corpus: Corpus, options: ReadOptions) -> None:
     for name in options.keep:
         if name not in in_rows:
             raise CorpusError(
-                f"{part.label}: has no column '{name}', which --keep names; those of its first {len(rows):,} rows are "
+                f"{part.label}: has no column '{name}', which --keep names; those of its first {counted(len(rows), 'row')} are "
                 f"{listed(in_rows)}."
             )
 

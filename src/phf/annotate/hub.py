@@ -11,7 +11,7 @@ from phf.corpus.sources.listing import MANIFEST
 from phf.errors import CorpusError
 from phf.storage.files import file_sha256, write_text_atomic
 from phf.storage.hub_upload import check_repository, hub_errors, write_token
-from phf.text import code_span, table_row
+from phf.text import code_span, counted, table_row
 
 CARD = "README.md"
 KEPT = "The dataset is finished on disk; run the same command again to upload it."
@@ -100,7 +100,8 @@ def dataset_card(folder: Path, repo_id: str) -> str:
         ),
         f"- phf {code_span(manifest.phf_version)}; `{MANIFEST}` has the hash of each shard",
         "",
-        f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, {manifest.num_unscored:,} unscored.",
+        f"{counted(manifest.num_documents, 'document')}, {counted(manifest.num_segments, 'segment')}, "
+        f"{manifest.num_unscored:,} unscored.",
         *(f"- {count:,} unscored: {code_span(reason)}" for reason, count in manifest.unscored_reasons.items()),
         "",
         "## Thresholds",

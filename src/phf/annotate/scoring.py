@@ -28,7 +28,7 @@ from phf.scorers.base import fitted_reasons
 from phf.scorers.composite import joined_precision
 from phf.storage.files import file_sha256, write_text_atomic
 from phf.storage.reading import read_json_as, typed
-from phf.text import visible
+from phf.text import counted, visible
 
 SECONDS_BETWEEN_SAVES = 20.0
 """Of the scores of an unfinished piece."""
@@ -279,6 +279,10 @@ def try_scoring(scorer: Scorer, documents: list[list[str]], reasons: Counter[str
         reasons[reason] += len(documents[0])
         return [[None] * len(documents[0])]
     if not isinstance(answer, Sized) or len(answer) != len(documents):  # whatever the annotation says
-        what = f"scores of {len(answer)} documents" if isinstance(answer, Sized) else f"a {type(answer).__name__}"
-        raise ScorerError(f"{scorer.name}: score_documents returned {what} for {len(documents)} documents.")
+        what = (
+            f"scores of {counted(len(answer), 'document')}"
+            if isinstance(answer, Sized)
+            else f"a {type(answer).__name__}"
+        )
+        raise ScorerError(f"{scorer.name}: score_documents returned {what} for {counted(len(documents), 'document')}.")
     return [checked_scores(scorer, scores, len(segments)) for segments, scores in zip(documents, answer, strict=True)]

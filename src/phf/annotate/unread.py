@@ -18,7 +18,7 @@ def first_unread(results: Sequence[ShardResult]) -> str:
     if not notes.skipped.count:
         return ""
     first = notes.skipped.names[0]
-    return f" All of its {notes.skipped.count:,} rows were skipped, such as {first['where']}: {first['reason']}"
+    return f" All rows were skipped ({notes.skipped.count:,}), such as {first['where']}: {first['reason']}"
 
 
 def write_unread(output: Path, listing: ReadNotes, results: Sequence[ShardResult]) -> ReadNotes:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from phf.audit.page import occurrences
+from phf.text import counted
 
 
 def show_audit(record: Mapping[str, Any], console: Console) -> None:
@@ -24,7 +25,7 @@ def show_audit(record: Mapping[str, Any], console: Console) -> None:
         console.print(table)
     if samples["num_samples"]:
         columns = ("occurrences", "copies", "distinct", "samples", "share (95% interval)")
-        table = Table(*columns, title=f"Copies in {samples['num_samples']:,} samples")
+        table = Table(*columns, title=f"Copies in {counted(samples['num_samples'], 'sample')}")
         rows = [(occurrences(row["occurrences"]), row, row["num_samples"]) for row in samples["by_occurrences"]]
         for name, row, count in [*rows, ("all", samples, samples["num_with_copy"])]:
             cells = (f"{row['num_copies']:,}", f"{row['num_distinct']:,}", f"{count:,}", _share(row))

@@ -18,6 +18,7 @@ from phf.cli.for_scripts import answer
 from phf.cli.options import finite, scorer_section
 from phf.cli.terminal import console, say, say_next
 from phf.errors import ConfigError
+from phf.text import counted
 from phf.workers.child import ONE_THREAD, starting_ahead
 
 WORKER = "phf.annotate.backends.worker"
@@ -115,10 +116,11 @@ def annotate(
             announce=announce,
         )
     say(
-        f"{manifest.num_documents:,} documents, {manifest.num_segments:,} segments, unscored: {manifest.num_unscored:,}"
+        f"{counted(manifest.num_documents, 'document')}, {counted(manifest.num_segments, 'segment')}, unscored: "
+        f"{manifest.num_unscored:,}"
     )
     for reason, count in manifest.unscored_reasons.items():
-        say(f"Unscored: {count:,} segments, {reason}", "yellow")
+        say(f"Unscored: {counted(count, 'segment')}, {reason}", "yellow")
     for notice in notices(manifest):
         if notice not in announced:
             say(notice, "yellow")

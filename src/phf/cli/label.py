@@ -91,7 +91,7 @@ def label(
             if server.failure is not None:
                 raise server.failure
     finally:
-        say(f"{session.num_done:,} of {len(session.questions):,} questions are answered.")
+        say(f"{session.num_done:,} of {counted(len(session.questions), 'question')} answered.")
         agreements = _show_agreement(journal)
     say_next(f"Labels are in {output}", _next(output))
     num_questions = len(session.questions)

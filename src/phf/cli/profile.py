@@ -12,6 +12,7 @@ from phf.cli.for_scripts import answer
 from phf.cli.options import Export, say_exported, score, scorer_section
 from phf.cli.terminal import console, quiet, results, say, say_next
 from phf.errors import ConfigError, MissingExtraError
+from phf.text import counted
 
 OF_ESTIMATES = ("scorer", "segment", "sample", "text_column")
 OF_PROFILES = ("scores_column", "threshold", "percentile", "level", "by", "tokenizer", "export")
@@ -94,7 +95,7 @@ def profile(
                 by=by,
                 tokenizer=tokenizer,
                 progress=lambda documents, chars: show(
-                    f"Read {documents:,} documents, {chars / 1e6:,.1f} M characters"
+                    f"Read {counted(documents, 'document')}, {chars / 1e6:,.1f} M characters"
                 ),
             )
         show_profile(profiled, results)

@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from phf.text import visible_text
+from phf.text import counted, visible_text
 from phf.workers.activity import current_activity, duration, watching
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _ticking(act: Callable[[], None]) -> Iterator[None]:
 def _scored(now: "Progress") -> str:
     left = "" if now.seconds_left is None else f", {now.seconds_left:,.0f} s left"
     rate = now.num_chars / max(now.seconds, 1e-9)
-    return f"{now.num_documents:,} documents, {rate:,.0f} characters/s, {now.num_unscored:,} unscored{left}"
+    return f"{counted(now.num_documents, 'document')}, {rate:,.0f} characters/s, {now.num_unscored:,} unscored{left}"
 
 
 @contextmanager

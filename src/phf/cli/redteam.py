@@ -19,6 +19,7 @@ from phf.cli.options import (
 )
 from phf.cli.terminal import console, quiet, results, say, say_next
 from phf.errors import ConfigError
+from phf.text import counted
 
 
 def redteam(
@@ -81,7 +82,7 @@ def redteam(
             resolved,
             replay,
             output,
-            lambda done, total: show(f"Replayed {done:,} of {total:,} prompts"),
+            lambda done, total: show(f"Replayed {done:,} of {counted(total, 'prompt')}"),
             say,
         )
     for note in replayed["notes"]:

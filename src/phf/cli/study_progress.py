@@ -10,7 +10,7 @@ from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from phf.cli.progress import SECONDS_BETWEEN_LINES, shows_bars
-from phf.text import visible_text
+from phf.text import counted, visible_text
 from phf.workers.activity import duration
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class _StudyBars(StudyProgress):
 
 def summary(now: "Progress") -> str:
     """ "3 of 18 runs finished, 1 failed, 24% of the work done, 40 min left"."""
-    parts = [f"{now.finished} of {now.total} runs finished"]
+    parts = [f"{now.finished} of {counted(now.total, 'run')} finished"]
     if now.failed:
         parts.append(f"{now.failed} failed")
     parts.append(f"{now.share:.0%} of the work done")

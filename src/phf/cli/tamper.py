@@ -10,6 +10,7 @@ from phf.cli.options import Export, Overrides, OwnTask, ResolvedTask, finite, lo
 from phf.cli.side_by_side import Launcher, Processes, end_with_answer, places_for, words_of
 from phf.cli.terminal import columns_table, console, quiet, results, say, say_result
 from phf.errors import ConfigError
+from phf.text import counted
 
 if TYPE_CHECKING:
     from phf.tamper.page import TamperAnswer
@@ -92,9 +93,9 @@ def tamper(
     resolved = load_for_models(model_folders, task, config, overrides)
     test = plan_test(model_folders, resolved, settings, baseline)
     say(
-        f"{len(test.tamperings)} finetunings of {settings.num_steps} steps, at a learning rate of "
+        f"{counted(len(test.tamperings), 'finetuning')} of {counted(settings.num_steps, 'step')}, at a learning rate of "
         f"{learning_rate_of(resolved, settings):g} (--learning-rate), each sampled "
-        f"{len(measured_steps(settings.num_steps))} times, in {output}"
+        f"{counted(len(measured_steps(settings.num_steps)), 'time')}, in {output}"
     )
     say(
         "They make the models worse on purpose. "

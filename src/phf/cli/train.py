@@ -12,6 +12,7 @@ from phf.cli.for_scripts import answer
 from phf.cli.options import Method, MoreOverrides, Overrides, Task, load
 from phf.cli.terminal import console, messages_aside, numbers_table, quiet, results, say, say_next, say_result
 from phf.errors import ConfigError
+from phf.text import counted
 
 if TYPE_CHECKING:
     from phf.cli.progress import TrainingProgress
@@ -135,15 +136,15 @@ def _show_result(numbers: dict[str, float], run_dir: Path) -> None:
 
 
 def _show_arithmetic(arithmetic: Any) -> None:
-    processes = f"{arithmetic.world_size} process{'es' * (arithmetic.world_size > 1)}"
+    processes = counted(arithmetic.world_size, "process", "processes")
     divided = (
-        f"{arithmetic.per_device_train_batch_size} blocks per device x {arithmetic.gradient_accumulation_steps} accumulation "
-        f"x {processes}"
+        f"{counted(arithmetic.per_device_train_batch_size, 'block')} per device x "
+        f"{arithmetic.gradient_accumulation_steps} accumulation x {processes}"
     )
     if arithmetic.finds_micro_batch:
         divided = f"as many blocks per device as fit x {processes}"
     say(
-        f"{arithmetic.max_steps:,} steps x {arithmetic.effective_batch_size:,} blocks x {arithmetic.seq_length:,} tokens = "
-        f"{arithmetic.max_steps * arithmetic.tokens_per_step:,} tokens; "
+        f"{counted(arithmetic.max_steps, 'step')} x {counted(arithmetic.effective_batch_size, 'block')} x "
+        f"{arithmetic.seq_length:,} tokens = {arithmetic.max_steps * arithmetic.tokens_per_step:,} tokens; "
         f"{divided}; {arithmetic.tokens_already_seen:,} tokens seen before"
     )

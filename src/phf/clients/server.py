@@ -165,7 +165,9 @@ class CompletionsServer:
         request = {"prompt": [*prompts], "max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 1}
         choices = self._post("completions", request)
         if len(choices) != len(prompts):
-            raise self.malformed("completions", f"{len(choices)} choices for {len(prompts)} prompts")
+            raise self.malformed(
+                "completions", f"{counted(len(choices), 'choice')} for {counted(len(prompts), 'prompt')}"
+            )
         order = [choice.get("index", i) for i, choice in enumerate(choices)]
         if sorted(map(repr, order)) == sorted(map(repr, range(len(choices)))):
             choices = [choice for _, choice in sorted(zip(order, choices, strict=True), key=lambda pair: pair[0])]

@@ -30,6 +30,7 @@ from phf.corpus.sources.python_code import is_python_source
 from phf.corpus.sources.rows import LineSpan, read_span
 from phf.errors import CorpusError
 from phf.storage.files import atomic_write
+from phf.text import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -253,7 +254,7 @@ def _are_plain(texts: list[Any], scores: list[Any]) -> bool:
 def _check(record: Record, texts: list[Any], scores: list[Any], column: str) -> None:
     if len(texts) != len(scores):
         raise CorpusError(
-            f"{record.where}: {len(texts)} texts but {len(scores)} {column}; each segment needs a score or null."
+            f"{record.where}: {counted(len(texts), 'text')} but {len(scores)} {column}; each segment needs a score or null."
         )
     for index, (text, score) in enumerate(zip(texts, scores, strict=True)):
         if not isinstance(text, str):

@@ -11,6 +11,7 @@ from phf.config.preferences import columns_of
 from phf.config.scheduled import CAN_BE_PHASES, prompted
 from phf.errors import ConfigError
 from phf.feedback.method import Method, method_of
+from phf.text import counted
 
 NOT_OF_VIEW = ("loss_on_control_tokens", "tag_every_segment_when_sampling")
 """Settings of control tokens that change no block."""
@@ -53,8 +54,8 @@ class Schedule:
             if end <= start:
                 phase = self.phases[number]
                 raise ConfigError(
-                    f"schedule.{number} ('{phase.name}', until {phase.until:g}) has none of the run's {max_steps:,} steps. "
-                    "Make the phase longer, or train for more steps."
+                    f"schedule.{number} ('{phase.name}', until {phase.until:g}) has none of the run's "
+                    f"{counted(max_steps, 'step')}. Make the phase longer, or train for more steps."
                 )
         return tuple(ends)
 

@@ -10,7 +10,7 @@ from phf.playground.origin_panel import panel
 from phf.playground.origins import Search
 from phf.playground.request import Column, Request
 from phf.playground.site import Site
-from phf.text import visible_text
+from phf.text import counted, visible_text
 
 
 def cards(
@@ -43,7 +43,7 @@ def status(answers: Sequence[Answer]) -> str:
     """One line for screen readers and everybody else: how far the columns are."""
     num_finished = sum(answer.is_finished for answer in answers)
     if num_finished < len(answers):
-        return f"Writing {len(answers)} columns, {num_finished} finished"
+        return f"Writing {counted(len(answers), 'column')}, {num_finished} finished"
     return "Finished" if not any(answer.problem for answer in answers) else "Finished, with a problem"
 
 

@@ -78,11 +78,11 @@ def _head(profile: Profile) -> Iterator[str]:
         yield "The annotation of this folder is not finished: this is the part so far. Run phf annotate again to resume it."
     documents, segments = profile.levels["document"], profile.levels["segment"]
     all_segments = segments.scored.plus(segments.unscored)
-    tokens = "" if all_segments.tokens is None else f", {all_segments.tokens:,} tokens"
+    tokens = "" if all_segments.tokens is None else f", {counted(all_segments.tokens, 'token')}"
     yield (
         f"{counted(documents.scored.count + documents.unscored.count, 'document')}, "
         f"{counted(all_segments.count, 'segment')}, "
-        f"{all_segments.characters:,} characters{tokens}"
+        f"{counted(all_segments.characters, 'character')}{tokens}"
     )
     yield (
         f"Unscored: {counted(segments.unscored.count, 'segment')}; "

@@ -13,6 +13,7 @@ from phf.corpus.sources.documents import mean_score
 from phf.errors import CorpusError
 from phf.storage.reading import typed
 from phf.storage.shapes import PoolLine
+from phf.text import counted
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class PoolEntry:
         scores, texts = line["scores"], line["continuations"]
         if len(scores) != len(texts):
             raise CorpusError(
-                f"{where}: has {len(texts)} continuations and {len(scores)} scores. Repair or remove the line."
+                f"{where}: has {counted(len(texts), 'continuation')} and {counted(len(scores), 'score')}. Repair or "
+                "remove the line."
             )
         return cls(**{field.name: line.get(field.name) for field in fields(cls)})
 

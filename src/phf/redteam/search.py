@@ -13,7 +13,7 @@ from phf.redteam.rounds import Round, RoundFiles
 from phf.redteam.target import Target
 from phf.sampling.prompts import read_prompts
 from phf.storage.hashing import hash64
-from phf.text import visible
+from phf.text import counted, visible
 
 UNREADABLE = "unreadable reply"
 SHOWN_REPLY_CHARS = 200
@@ -135,8 +135,8 @@ class Search:
         )
         return (
             f"Round {number} of trial {trial}: {type(self.red_lm).__name__} wrote no usable prompt when asked "
-            f"{self.settings.max_attempts} times ({counts}).{last_reply} Change redteam.red_lm or redteam.template, or raise "
-            "redteam.max_attempts; finished rounds are kept."
+            f"{counted(self.settings.max_attempts, 'time')} ({counts}).{last_reply} Change redteam.red_lm or "
+            "redteam.template, or raise redteam.max_attempts; finished rounds are kept."
         )
 
     def _rescore(self, trial: int, pool: Sequence[PoolEntry]) -> Round:
@@ -176,8 +176,8 @@ def initial_prompts(settings: RedTeamConfig, target: Target) -> list[str]:
         problem = target.problem(prompt)
         if problem == "too long":
             raise CorpusError(
-                f"{settings.prompts_path}: prompt {number} has {target.num_tokens(prompt)} tokens, but a prompt may have "
-                f"{target.max_prompt_tokens} here. Shorten it, or change redteam.generate_kwargs (max_length, "
+                f"{settings.prompts_path}: prompt {number} has {counted(target.num_tokens(prompt), 'token')}, but a prompt "
+                f"may have {target.max_prompt_tokens} here. Shorten it, or change redteam.generate_kwargs (max_length, "
                 "max_new_tokens) or redteam.max_prompt_tokens."
             )
         if problem is not None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from phf.text import visible
+from phf.text import counted, visible
 
 SHOWN_PROMPTS = 10
 PROMPT_CHARS = 120
@@ -59,7 +59,7 @@ def show_replay(numbers: Mapping[str, Any], console: Console) -> None:
         table.add_row(_in_two_lines(row, "difference"), _number(row["then"]), _number(row["now"]), _text(row["prompt"]))
     console.print(table)
     console.print(
-        f"Now - then over {numbers['num_prompts']:,} prompts: {_interval(numbers, 'overall')}; "
+        f"Now - then over {counted(numbers['num_prompts'], 'prompt')}: {_interval(numbers, 'overall')}; "
         f"then {_number(numbers['then'])}, now {_number(numbers['now'])}. Worse individually: {numbers['num_worse']:,}, "
         f"better: {numbers['num_better']:,}, left out: {numbers['num_left_out']:,}, "
         f"continuations unscored: {numbers['num_unscored']:,}.",

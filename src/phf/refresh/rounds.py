@@ -34,6 +34,7 @@ from phf.sampling.scenarios import GenerationScenario
 from phf.scorers import build_scorer
 from phf.storage.hashing import hash64
 from phf.storage.reading import read_json_as
+from phf.text import counted
 from phf.tokens.prepare import training_blocks
 from phf.tokens.views import Blocks
 from phf.training.plan import plan_run
@@ -151,7 +152,7 @@ def _prepared(job: Job, number: int, before: RoundRecord) -> tuple[SampleCounts,
         values = read_json_as(DataRecord, path, OutputError, f"Delete {folder} to repeat the round.")
         return values["samples"], values["training"]
     if not samples.is_file():
-        callbacks.doing(name, f"sampling {job.settings.samples:,} texts")
+        callbacks.doing(name, f"sampling {counted(job.settings.samples, 'text')}")
         model = opened(job.model(number - 1), job.name(number - 1), job.start, folder, callbacks.announce)
         seed = hash64("refresh", job.settings.seed, number)
         draw(model, drawn_scenario(job, model), seed, f"refresh-{number:02d}", samples)
@@ -190,9 +191,9 @@ def _mixed(job: Job, number: int, before: RoundRecord, chosen: Usable, manifest:
     text_tokens = sample_tokens + own.num_tokens
     if text_tokens < job.tokens_per_step:  # what opens documents comes on top
         raise ConfigError(
-            f"Round {number} has {text_tokens:,} tokens, {sample_tokens:,} of them from {len(chosen.documents):,} samples, "
-            f"but a step of training has {job.tokens_per_step:,}. Draw more --samples, or lower "
-            "training.effective_batch_size with --override."
+            f"Round {number} has {text_tokens:,} tokens, {sample_tokens:,} of them from "
+            f"{counted(len(chosen.documents), 'sample')}, but a step of training has {job.tokens_per_step:,}. "
+            "Draw more --samples, or lower training.effective_batch_size with --override."
         )
     seed = hash64("refresh", "round", settings.seed, number)
     write_mixture(folder / "data", chosen.documents, own.documents, manifest, start, seed)

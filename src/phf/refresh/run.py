@@ -34,6 +34,7 @@ from phf.scorers import build_scorer
 from phf.storage.files import LOCK, is_unused, only_job, write_json_atomic, write_text_atomic, writing
 from phf.storage.reading import read_json_as, read_json_lines_as
 from phf.storage.shapes import Sample
+from phf.text import counted
 from phf.training.sources import describe_sources
 
 JOB, START = "job.json", "start.yaml"
@@ -84,7 +85,7 @@ def check_enough(scenario: Any, settings: RefreshSettings, step: int) -> None:
     most = kwargs.get("max_new_tokens") or kwargs.get("max_length") or 20  # transformers' own default
     if settings.samples * most / settings.share < step:
         raise ConfigError(
-            f"{settings.samples:,} samples of at most {most:,} tokens with a share of {settings.share:g} make at most "
+            f"{counted(settings.samples, 'sample')} of at most {most:,} tokens with a share of {settings.share:g}: at most "
             f"{settings.samples * most / settings.share:,.0f} tokens, but a step of training has {step:,}. Draw more "
             "--samples, or lower training.effective_batch_size with --override."
         )

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from phf.refresh.answer import Answer, row, score_name
 from phf.report.html import format_number
 from phf.statistics import Interval
-from phf.text import tables_that_fit, visible_text
+from phf.text import counted, tables_that_fit, visible_text
 
 
 def show_refresh(answer: Answer, console: Console) -> None:
@@ -44,9 +44,9 @@ def notes_of(answer: Answer) -> list[str]:
     cut, drawn = (sum(record["samples"][key] for record in rounds if record["samples"]) for key in ("cut_off", "drawn"))  # type: ignore[literal-required]
     if cut:
         notes.append(
-            f"{cut:,} of {drawn:,} samples were cut off at their greatest length. They are trained on as documents that end "
-            "there, so the model learns to end texts there too; longer samples (generate_kwargs of the scenario) have less "
-            "of this."
+            f"Cut off at the greatest length: {cut:,} of {counted(drawn, 'sample')}. Such samples are trained on as "
+            "documents that end there, so the model learns to end texts there too; longer samples (generate_kwargs of the "
+            "scenario) have less of this."
         )
     if answer.settings.max_kl is None:
         notes.append("No bound on KL was set; --max-kl NATS ends a refresh that goes too far.")

@@ -8,7 +8,7 @@ from phf.errors import CorpusError
 from phf.runs.reader import Run, Sample
 from phf.storage.audit_shapes import TracedFile
 from phf.storage.reading import read_json_as
-from phf.text import masked
+from phf.text import counted, masked
 
 AUDIT = "audit.json"
 """What `phf audit` writes."""
@@ -79,8 +79,7 @@ def facts_of(neighbour: Mapping[str, Any]) -> str:
     measures = [("n-grams", "overlap"), ("hidden states", "hidden"), ("gradients", "gradient")]
     likeness = [f"{name} {neighbour[key]:.2f}" for name, key in measures if neighbour[key] is not None]
     score = "unscored" if neighbour["score"] is None else f"score {neighbour['score']:.4g}"
-    count = neighbour["common"]["num_tokens"]
-    common = f"{count:,} token{'s' if count != 1 else ''} verbatim"
+    common = f"{counted(neighbour['common']['num_tokens'], 'token')} verbatim"
     return f"{neighbour['document']}, {score}: {common}, {', '.join(likeness)}"
 
 

@@ -8,6 +8,7 @@ from phf.report.methods import have_same_held_out_text
 from phf.report.tables import labels
 from phf.report.verdicts import Compared, agree, identity_of, scorer_of
 from phf.runs.reader import Run
+from phf.text import counted
 
 MOST_NAMES = 6
 
@@ -113,8 +114,8 @@ def _unscored(models: Sequence[tuple[Run, str]]) -> list[str]:
             unscored, count = (run.last(f"generation/{scenario}/{key}") for key in ("num_unscored", "num_samples"))
             if unscored and count:
                 said.append(
-                    f"{label}, {scenario}: {unscored:,.0f} of {count:,.0f} samples ({unscored / count:.1%}) have no score. "
-                    "They are in no mean."
+                    f"{label}, {scenario}: {unscored:,.0f} of {counted(round(count), 'sample')} "
+                    f"({unscored / count:.1%}) without a score, left out of every mean."
                 )
     return said
 

@@ -123,7 +123,9 @@ def _agreement(
     is_scored = np.isfinite(scores).all(axis=1)
     if is_scored.sum() < LEAST_SCORED:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in unscored.items())
-        raise CorpusError(f"{scorer.name} scored the texts of {is_scored.sum()} of {len(labels)} labels ({reasons}).")
+        raise CorpusError(
+            f"{scorer.name} scored the texts of {is_scored.sum()} of {counted(len(labels), 'label')} ({reasons})."
+        )
     scored = [label for label, is_one in zip(labels, is_scored, strict=True) if is_one]
     kept, clusters = scores[is_scored], groups[is_scored]
     difference = UNKNOWN

@@ -18,6 +18,7 @@ from phf.reward.seen import write_trained_on
 from phf.reward.settings import REWARD_FILE, RewardSettings
 from phf.scorers import build_scorer
 from phf.storage.files import new_folder, write_json_atomic, writing
+from phf.text import counted
 
 SMALLER = "smaller"
 """Folder of a model of the learning curve, inside that of the result while it is made."""
@@ -67,7 +68,7 @@ def train_reward(
         curve = []
         sizes = _curve_sizes(len(division.train), settings.curve)
         for number, count in enumerate(sizes):
-            show(f"Training on {count:,} labels (model {number + 1} of {len(sizes)})")
+            show(f"Training on {counted(count, 'label')} (model {number + 1} of {len(sizes)})")
             is_result = count == sizes[-1]
             trained = folder if is_result else folder / SMALLER
             num_cut = fit(base, tokenizer, _of(labels, division.train[:count]), settings, trained)
@@ -99,7 +100,7 @@ def check_labels(labels: Labels) -> None:
     count = len(labels.labels)
     if count < MIN_LABELS:
         raise CorpusError(
-            f"There are only {count} usable labels; at least {MIN_LABELS} are needed, and hundreds for a useful model."
+            f"Only {counted(count, 'usable label')}; at least {MIN_LABELS} are needed, and hundreds for a useful model."
         )
     ratings = {getattr(label, "badness", None) for label in labels.labels}
     if labels.kind == "ratings" and len(ratings) == 1:

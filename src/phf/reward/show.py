@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from phf.reward.run import FEW_HELD_OUT
+from phf.text import counted
 
 
 def show_reward(record: Mapping[str, Any], console: Console) -> None:
@@ -21,7 +22,7 @@ def show_reward(record: Mapping[str, Any], console: Console) -> None:
     if record["num_cut"]:
         lines.append(
             f"Longer than {record['settings']['max_length']} tokens and cut at their start in training: "
-            f"{record['num_cut']:,} texts (--max-length)"
+            f"{counted(record['num_cut'], 'text')} (--max-length)"
         )
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)

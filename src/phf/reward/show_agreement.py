@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from phf.labels.label import Labels
 from phf.reward.compare import Agreement
 from phf.statistics import Interval
-from phf.text import tables_that_fit, visible
+from phf.text import counted, tables_that_fit, visible
 
 CHANCE = 0.5
 NAMES = ("path_or_name", "model", "label")
@@ -50,7 +50,7 @@ def show_agreements(agreements: Sequence[Agreement], labels: Labels, console: Co
         if agreement.calibration is not None:
             _show_calibration(name, agreement, console)
         for reason, count in agreement.unscored.items():
-            line = f"{name}: {count:,} texts unscored, {visible(reason)}"
+            line = f"{name}: {counted(count, 'text')} unscored, {visible(reason)}"
             console.print(line, style="yellow", markup=False, soft_wrap=True)
     console.print(
         "Order as people: share of pairs of texts that have the same order as their labels; 0.5 is chance. Intervals: 95%, "

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from phf.text import counted
+
 CONTENT, MANIFEST = "shards_sha256", "manifest_sha256"
 """Keys of a source: the hash of its texts and scores; and that of its manifest, which also says where they are from."""
 
@@ -31,5 +33,5 @@ def _is_same_source(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool
 def _describe(source: Mapping[str, Any]) -> str:
     content = source.get(CONTENT) or source.get(MANIFEST)
     count = source.get("num_documents")
-    number = f"{count:,} documents of " if isinstance(count, int) else ""
+    number = f"{counted(count, 'document')} of " if isinstance(count, int) else ""
     return f"{number}{source.get('source')}" + (f" (annotation {str(content)[:8]})" if content else "")

@@ -20,6 +20,7 @@ from phf.storage.hashing import hash64
 from phf.storage.reading import parse_json, read_json_as, read_json_lines_as, read_text, typed
 from phf.storage.shapes import Metrics, Provenance
 from phf.storage.shapes import Sample as SampleLine
+from phf.text import counted
 
 REPAIR = "Repair or remove it."
 SKIPPED = "Skipped: "
@@ -263,7 +264,7 @@ def _last_samples(path: Path, notes: list[str]) -> tuple[int, list[Sample]]:
     lines = []
     for where, line in _lines(SampleLine, path, notes):
         if len(line["segments"]) != len(line["segment_scores"]):
-            counts = f"{len(line['segments'])} segments and {len(line['segment_scores'])} segment_scores"
+            counts = f"{counted(len(line['segments']), 'segment')} and {len(line['segment_scores'])} segment_scores"
             raise CorpusError(f"{where}: has {counts}. {REPAIR}")
         lines.append(line)
     newest = max((line["step"] for line in lines), default=-1)

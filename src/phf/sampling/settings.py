@@ -16,6 +16,7 @@ from phf.sampling.draw import HANDLED
 from phf.sampling.scenarios import GenerationScenario
 from phf.sampling.static_cache import runs_own_loop
 from phf.storage.reading import typed
+from phf.text import counted
 
 RELEASED_ONLY = ("bad_words_ids", "eos_token_id", "pad_token_id", "suppress_tokens")
 """Keys of released scenarios that follow from the tokenizer and the control tokens."""
@@ -92,8 +93,8 @@ def check_lengths(
     context = context_of(model.config)
     if longest >= limit:
         raise ConfigError(
-            f"Scenario '{scenario.name}': its longest prompt has {longest} tokens with start and control token, but max_length "
-            f"is {limit}. Raise generate_kwargs.max_length or set max_new_tokens instead."
+            f"Scenario '{scenario.name}': its longest prompt has {counted(longest, 'token')} with start and control "
+            f"token, but max_length is {limit}. Raise generate_kwargs.max_length or set max_new_tokens instead."
         )
     if context is not None and limit > context:
         raise ConfigError(

@@ -12,6 +12,7 @@ from phf.errors import ConfigError, ScorerError
 from phf.registry.names import SCORERS
 from phf.scorers.spans import Span
 from phf.scorers.usage import Usage
+from phf.text import counted
 
 
 class Scorer:
@@ -127,7 +128,7 @@ class _PlainScorer(Scorer):
             if size != len(documents):
                 what = f"a {type(scores).__name__}" if size is None else f"{size} lists"
                 raise ScorerError(
-                    f"{self.name}: score_documents returned {what} for {len(documents)} documents; it must return a "
+                    f"{self.name}: score_documents returned {what} for {counted(len(documents), 'document')}; it must return a "
                     "list with one list of scores for each."
                 )
             return scores
@@ -243,5 +244,5 @@ def _check_count(scorer: Scorer, returned: Any, count: int, what: str = "scores"
         )
     if len(returned) != count:
         raise ScorerError(
-            f"{scorer.name} returned {len(returned)} {what} for {count} texts; it must return one for each."
+            f"{scorer.name} returned {len(returned)} {what} for {counted(count, 'text')}; it must return one for each."
         )

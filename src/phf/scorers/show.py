@@ -19,7 +19,7 @@ def show_explanation(explanation: Explanation, console: Console) -> None:
             place = f"{segment.start + span.start}-{segment.start + span.end}"
             _print(console, f"{'':9}    {visible(span.label, SHOWN_CHARS)} at {place}: {detected}")
     for reason, count in explanation.unscored.items():
-        _print(console, f"Unscored: {count:,} segments, {visible(reason, SHOWN_CHARS)}", "yellow")
+        _print(console, f"Unscored: {counted(count, 'segment')}, {visible(reason, SHOWN_CHARS)}", "yellow")
     _print(console, _summary(explanation))
 
 

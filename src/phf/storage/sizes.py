@@ -3,6 +3,7 @@
 import re
 
 from phf.errors import ConfigError
+from phf.text import counted
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40, "pi": 2**50}
@@ -37,6 +38,5 @@ def age_text(seconds: float) -> str:
     """How long ago, in the largest unit that fits: "3 days ago"."""
     for name, unit in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         if seconds >= unit:
-            count = int(seconds // unit)
-            return f"{count:,} {name}{'' if count == 1 else 's'} ago"
+            return f"{counted(int(seconds // unit), name)} ago"
     return "now"

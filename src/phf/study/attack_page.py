@@ -7,7 +7,7 @@ from phf.evaluation.power import MOST_SEEDS
 from phf.report.charts import Chart, Line, interval_chart
 from phf.statistics import Interval
 from phf.study.attacks import AttackedArm, AttackedPair, AttackedTask
-from phf.text import visible_text
+from phf.text import counted, visible_text
 
 
 def attack_claims(attacked: AttackedTask) -> list[str]:
@@ -16,7 +16,8 @@ def attack_claims(attacked: AttackedTask) -> list[str]:
     pairs = [pair for pair in attacked.pairs if pair.first == attacked.baseline]
     return [
         *(attack_claim(pair, arms, attacked.num_rounds) for pair in pairs),
-        f"What {_rounds(attacked.num_rounds)} of search add to the score of the best prompt: "
+        f"What {counted(attacked.num_rounds, 'round of search adds', 'rounds of search add')} "
+        "to the score of the best prompt: "
         + "; ".join(f"{arm.name} {_signed(arm.gain)}" for arm in attacked.arms)
         + ".",
     ]
@@ -26,7 +27,7 @@ def attack_claim(pair: AttackedPair, arms: dict[str, AttackedArm], num_rounds: i
     """ "After 5 rounds conditional lies below mle by 0.0052 (0.0046 to 0.0058): 0.0112 instead of 0.0164." """
     first, second, size = pair.first, pair.second, pair.difference
     scores = " instead of ".join(f"{arms[name].rounds[-1].mean:.3g}" for name in (second, first))
-    after = f"After {_rounds(num_rounds)}"
+    after = f"After {counted(num_rounds, 'round')}"
     if pair.is_distinguished:
         side = "below" if size.mean < 0 else "above"
         ends = sorted((abs(size.low), abs(size.high)))
@@ -113,10 +114,6 @@ def attack_section(attacked: AttackedTask) -> dict[str, Any]:
 def _points(arm: AttackedArm) -> list[tuple[float, float, float, float]]:
     """(round, mean, low, high), the mean for bounds that are not known."""
     return [(number, *interval.drawn()) for number, interval in enumerate(arm.rounds) if not math.isnan(interval.mean)]
-
-
-def _rounds(count: int) -> str:
-    return f"{count} round" if count == 1 else f"{count} rounds"
 
 
 def _signed(interval: Interval) -> str:

@@ -18,6 +18,7 @@ from phf.storage.files import LOCK, acquire_if_supported, writing
 from phf.study.folder import StudyFolder
 from phf.study.jobs import Job, command_line, is_finished, num_tokens, share
 from phf.study.plan import TRAIN
+from phf.text import counted
 from phf.workers.interruption import GRACE_SECONDS
 
 TICK_SECONDS = 0.25
@@ -106,7 +107,7 @@ def execute(
                 clock.end(ended.job, is_done)
                 if is_done:
                     now = _progress(jobs, waiting, running, failures)
-                    announce(f"{name}: finished ({now.finished} of {now.total} runs)")
+                    announce(f"{name}: finished ({now.finished} of {counted(now.total, 'run')})")
                 else:
                     failures[name] = _reason(ended, folder)
                     announce(f"{name}: failed. {failures[name]}")

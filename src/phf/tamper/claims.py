@@ -5,6 +5,7 @@ import math
 from phf.evaluation.compare import Comparison
 from phf.statistics import Interval
 from phf.tamper.analyse import TamperedMethod, TamperedPair, TamperResult
+from phf.text import counted
 
 
 def claims(result: TamperResult) -> list[str]:
@@ -41,17 +42,18 @@ def _reaches(method: TamperedMethod, result: TamperResult) -> str:
     relearning, last = method.relearning, result.steps[-1]
     first, end = method.means[0], method.means[last]
     if relearning.num_reached == 0:
-        text = f"has not reached it in {_steps(last)}"
+        text = f"has not reached it in {counted(last, 'step')}"
     elif math.isnan(relearning.steps.mean):
         seeds = len(relearning.log_steps)
         text = (
-            f"reaches it in {relearning.num_reached} of {seeds} seeds within {_steps(last)}, so its mean is not known"
+            f"reaches it in {relearning.num_reached} of {seeds} seeds within {counted(last, 'step')}, so its mean "
+            "is not known"
         )
     elif relearning.steps.mean == 0:
         text = "has it before any finetuning"
     else:
         text = f"reaches it after {_interval(relearning.steps)} steps"
-    return f"{text}: its score is {_interval(first)} before and {_interval(end)} after {_steps(last)}"
+    return f"{text}: its score is {_interval(first)} before and {_interval(end)} after {counted(last, 'step')}"
 
 
 def _pair(pair: TamperedPair, result: TamperResult) -> list[str]:
@@ -69,7 +71,7 @@ def _pair(pair: TamperedPair, result: TamperResult) -> list[str]:
 
 def _end(comparison: Comparison, result: TamperResult) -> str:
     between = comparison.interval
-    after = f"After {_steps(result.steps[-1])} on misaligned data"
+    after = f"After {counted(result.steps[-1], 'step')} on misaligned data"
     names = f"{comparison.second} and {comparison.first}"
     if math.isnan(between.low):
         return f"{after}, {names} differ by {between.mean:+.3g}; how certain that is is unknown."
@@ -78,10 +80,6 @@ def _end(comparison: Comparison, result: TamperResult) -> str:
         return f"{after}, {names} cannot be distinguished: the difference is {size}."
     side = "below" if between.mean < 0 else "above"
     return f"{after}, {comparison.second} still lies {side} {comparison.first}: the difference is {size}."
-
-
-def _steps(count: int) -> str:
-    return f"{count:,} step" if count == 1 else f"{count:,} steps"
 
 
 def _interval(interval: Interval) -> str:

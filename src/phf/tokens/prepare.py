@@ -14,6 +14,7 @@ from phf.errors import ConfigError
 from phf.feedback.method import method_of
 from phf.feedback.schedule import score_columns
 from phf.storage.cache import entry_path, keep_entry, trim
+from phf.text import counted
 from phf.tokens.building import Progress, build_store_with
 from phf.tokens.document_start import document_start
 from phf.tokens.encoded import split_hash_of
@@ -198,8 +199,8 @@ def _announce_altered(blocks: Blocks, split: str, announce: Announce) -> None:
     counts = blocks.counts
     if counts.num_documents_altered:
         announce(
-            f"The tokenizer changes the text of {counts.num_documents_altered:,} of {counts.num_documents:,} {split} "
-            "documents (characters that it lacks, or its sign for a space)"
+            f"The tokenizer changes the text of {counts.num_documents_altered:,} of "
+            f"{counted(counts.num_documents, f'{split} document')} (characters that it lacks, or its sign for a space)"
         )
 
 

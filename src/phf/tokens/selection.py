@@ -7,7 +7,7 @@ import numpy as np
 
 from phf.errors import ConfigError
 from phf.storage.hashing import hash64, splitmix64, uniform
-from phf.text import visible
+from phf.text import counted, visible
 from phf.tokens.encoded import Altered
 from phf.tokens.view_settings import WHOLE, ViewCounts, ViewSettings
 
@@ -139,7 +139,7 @@ def check_altered(num_altered: int, num_documents: int, max_share: float, exampl
         else "Choose a tokenizer that can spell it, such as a byte-level BPE."
     )
     raise ConfigError(
-        f"The tokenizer changes the text of {num_altered:,} of {num_documents:,} documents, so a model would "
+        f"The tokenizer changes the text of {num_altered:,} of {counted(num_documents, 'document')}, so a model would "
         f"learn another text than the corpus's: in document '{visible(example.id, 100)}', '{visible(example.before)}' "
         f"becomes '{visible(example.after)}'. {advice} To train on it anyway, raise "
         "dataset.max_altered_documents, the largest share of such documents."

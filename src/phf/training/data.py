@@ -20,6 +20,7 @@ from phf.feedback.schedule import (
 from phf.feedback.thresholds import cached_thresholds, percentile_thresholds, resolve_thresholds, with_thresholds
 from phf.models import load_tokenizer
 from phf.storage.hashing import hash64, sample_by_hash
+from phf.text import counted
 from phf.tokens.building import Progress
 from phf.tokens.pieces import read_sources
 from phf.tokens.prepare import (
@@ -75,7 +76,7 @@ def prepare_data(
         return tokenizer_texts(documents, config.tokenizer.max_train_chars, progress)
 
     def encoded(num_documents: int, num_tokens: int) -> None:
-        progress(f"encoding: {num_documents:,} documents, {num_tokens:,} tokens")
+        progress(f"encoding: {counted(num_documents, 'document')}, {counted(num_tokens, 'token')}")
 
     control_tokens = control_tokens_of(dataset)
     tokenizer = load_tokenizer(config.tokenizer, config.model, corpus, control_tokens, tokenizer_dir)
@@ -134,7 +135,7 @@ def tokenizer_texts(
 
     def texts() -> Iterator[tuple[int, str]]:
         for number, document in enumerate(documents):
-            progress(f"training a tokenizer: {number:,} documents read")
+            progress(f"training a tokenizer: {counted(number, 'document')} read")
             yield hash64("tokenizer", document.id), "".join(document.texts)[:max_chars]
 
     if max_chars is None:

@@ -15,6 +15,7 @@ import torch
 
 from phf.errors import AGAIN, ConfigError
 from phf.models.module import ObjectiveLM
+from phf.text import counted
 from phf.training.plan import Plan
 
 CPU_TOKENS = 8192
@@ -115,8 +116,8 @@ def out_of_memory(plan: Plan, step: int) -> ConfigError:
         )
     )
     return ConfigError(
-        f"Out of memory at step {step:,}, with {size} blocks of {plan.arithmetic.seq_length:,} tokens per device. {advice}, "
-        f"or choose a smaller model. Checkpoints are kept: to continue from the last one, {AGAIN}."
+        f"Out of memory at step {step:,}, with {counted(size, 'block')} of {plan.arithmetic.seq_length:,} tokens per "
+        f"device. {advice}, or choose a smaller model. Checkpoints are kept: to continue from the last one, {AGAIN}."
     )
 
 

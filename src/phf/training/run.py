@@ -22,6 +22,7 @@ from phf.sampling.agreement import check_same_folder, check_same_start
 from phf.sampling.division import Division, all_processes
 from phf.sampling.peers import lost_peers
 from phf.storage.files import FULL, only_job
+from phf.text import counted
 from phf.tokens.locate import documents_in
 from phf.tokens.views import Blocks
 from phf.training.callbacks import EvaluationsAtEnd, InspectionCallback, LogCallback
@@ -237,7 +238,9 @@ def _train(
 
     sharing.meter, sharing.tokens_seen, sharing.export = meter, plan.arithmetic.tokens_seen, export
     trainer.add_callback(sharing)
-    announce(f"Training {num_parameters:,} parameters on {plan.arithmetic.max_steps:,} steps; results in {run_dir}")
+    announce(
+        f"Training {num_parameters:,} parameters on {counted(plan.arithmetic.max_steps, 'step')}; results in {run_dir}"
+    )
     if is_main:
         measure_device(meter, plan.arguments, lm, announce)
     try:

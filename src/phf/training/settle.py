@@ -10,6 +10,7 @@ import torch
 from phf.feedback.schedule import hides_segments
 from phf.models import ObjectiveLM
 from phf.sampling.division import Division
+from phf.text import counted
 from phf.training.hardware import Choice, compile_choice
 from phf.training.micro_batch import find_micro_batch
 from phf.training.plan import Plan
@@ -84,7 +85,7 @@ def _with_micro_batch(
         plan.arguments.gradient_accumulation_steps = arithmetic.gradient_accumulation_steps
         plan, why = replace(plan, arithmetic=arithmetic), f"auto: the most that fits; {why}"
     size, steps = arithmetic.per_device_train_batch_size, arithmetic.gradient_accumulation_steps
-    shown = f"{size} blocks of {arithmetic.seq_length:,} tokens per device, {steps} per step"
+    shown = f"{counted(size, 'block')} of {arithmetic.seq_length:,} tokens per device, {steps} per step"
     return plan, Choice(size, shown, why)
 
 

@@ -19,7 +19,7 @@ from phf.runs.layout import METRICS
 from phf.runs.reader import read_provenance
 from phf.runs.writer import RunWriter
 from phf.sampling.division import all_processes
-from phf.text import visible_text
+from phf.text import counted, visible_text
 from phf.training.checkpoints.find import (
     refuse_another_number_of_processes,
     refuse_checkpoint_of_another_run,
@@ -68,7 +68,7 @@ def refuse_other_batch(run_dir: Path, arithmetic: Arithmetic) -> None:
     )
     if before is not None and before != arithmetic.effective_batch_size:
         raise ConfigError(
-            f"The run in {run_dir} makes steps of {before} blocks; with {arithmetic.world_size} x "
+            f"The run in {run_dir} makes steps of {counted(before, 'block')}; with {arithmetic.world_size} x "
             f"{arithmetic.per_device_train_batch_size} (processes x blocks of each) this command would make steps of "
             f"{arithmetic.effective_batch_size}. "
             "Start as many processes as before. (A run that sets training.effective_batch_size may be continued by another "

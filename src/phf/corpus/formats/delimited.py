@@ -11,6 +11,7 @@ from phf.corpus.formats.jsonlines import LINES_BETWEEN_PROGRESS, ReadProgress
 from phf.corpus.formats.row_policy import BadRowError, Choose, OnBad
 from phf.corpus.formats.stored import StoredFile
 from phf.errors import CorpusError
+from phf.text import counted
 
 MAX_FIELD_CHARS = 2**31 - 1
 DELIMITERS = ",\t;|"
@@ -79,7 +80,9 @@ def _check(names: list[str], choose: Choose, place: str) -> None:
 
 def _row(names: list[str], values: list[str], place: str) -> dict[str, Any]:
     if len(values) != len(names):
-        raise BadRowError(place, f"has {len(values)} fields, but the file has {len(names)} columns.")
+        raise BadRowError(
+            place, f"has {counted(len(values), 'field')}, but the file has {counted(len(names), 'column')}."
+        )
     for name, value in zip(names, values, strict=True):
         if not value.isascii() and not _is_utf8(value):
             raise BadRowError(place, f"its '{name}' is not UTF-8.")

@@ -14,6 +14,7 @@ from phf.corpus.formats.compression import DAMAGE, compression_of, decompressed
 from phf.errors import CorpusError, MissingExtraError
 from phf.storage.content import content_sha256
 from phf.storage.hub import NOT_OF_THE_HUB
+from phf.text import counted
 
 REMEDY = "Copy the dataset again, or delete manifest.json and run the command that made the dataset."
 """For a dataset that is not what its manifest says: what is intact of it is kept when it is rebuilt."""
@@ -78,7 +79,8 @@ class StoredFile:
         """Raise `CorpusError` unless the file has the expected number of rows."""
         if self.num_rows not in (None, num_rows):
             raise CorpusError(
-                f"{self.location} has {num_rows:,} rows, but the manifest next to it says {self.num_rows:,}. Annotate again."
+                f"{self.location} has {counted(num_rows, 'row')}, but the manifest next to it says {self.num_rows:,}. "
+                "Annotate again."
             )
 
     def check_content(self) -> None:

@@ -15,6 +15,7 @@ from phf.evaluation.kl.served_reference import ServedReference
 from phf.storage.cache import opened_entry, using
 from phf.storage.reading import typed
 from phf.storage.sealed import read_sealed, write_sealed
+from phf.text import counted
 
 FORMAT = 2
 
@@ -53,10 +54,10 @@ def reference_samples(
         except ValueError as error:
             announce(f"{path}: {error}; the samples of the reference are drawn again.")
     name = section.reference.path_or_name or section.reference.model
-    announce(f"Drawing {section.num_samples:,} samples from the reference {name} (once; kept in {path})")
+    announce(f"Drawing {counted(section.num_samples, 'sample')} from the reference {name} (once; kept in {path})")
     samples = reference.draw(section)
     assert len(samples) == section.num_samples
-    source = f"{section.num_samples:,} samples of {name}, {section.max_tokens:,} tokens, seed {section.seed}"
+    source = f"{counted(section.num_samples, 'sample')} of {name}, {section.max_tokens:,} tokens, seed {section.seed}"
     with opened_entry(path, source):
         write_sealed(path, {"key": key, "samples": [asdict(sample) for sample in samples]})
     return samples
@@ -74,5 +75,5 @@ def load_samples(path: Path, key: dict[str, Any]) -> list[ReferenceSample]:
     if content.get("key") != key:
         raise ValueError("was made from another reference or with other settings")
     if len(samples) != key["num_samples"]:
-        raise ValueError(f"contains {len(samples):,} samples instead of {key['num_samples']:,}")
+        raise ValueError(f"contains {counted(len(samples), 'sample')} instead of {key['num_samples']:,}")
     return samples

@@ -10,7 +10,7 @@ from phf.corpus.sources.hub_datasets import parse_hub_name
 from phf.errors import CorpusError
 from phf.feedback import Prompting
 from phf.feedback.schedule import phase_configs
-from phf.text import code_span, table_row
+from phf.text import code_span, counted, table_row
 
 PLACES = {
     "before_segment": "in front of each segment",
@@ -92,7 +92,8 @@ def _of_training(config: Config, provenance: Mapping[str, Any]) -> Iterator[tupl
     steps, blocks = provenance.get("max_steps"), provenance.get("effective_batch_size")
     if isinstance(steps, int) and isinstance(blocks, int):
         tokens = steps * blocks * config.dataset.seq_length
-        yield "tokens", f"{tokens:,} ({steps:,} steps of {blocks:,} blocks of {config.dataset.seq_length:,} tokens)"
+        made_of = f"{counted(steps, 'step')} of {counted(blocks, 'block')} of {config.dataset.seq_length:,} tokens"
+        yield "tokens", f"{tokens:,} ({made_of})"
     if training.tokens_already_seen:
         yield "tokens seen before", f"{training.tokens_already_seen:,.0f}"
     extra = training.model_extra or {}

@@ -15,6 +15,7 @@ from phf.runs.layout import CONFIG
 from phf.storage.file_list import FILE_LIST, damaged_files, unlisted_files
 from phf.storage.reading import read_json_as
 from phf.storage.shapes import TrainerState
+from phf.text import counted
 from phf.training.checkpoints.unlisted import unreadable_files
 from phf.training.checkpoints.window import FILE as WINDOW
 from phf.training.checkpoints.window import promises_list
@@ -92,9 +93,9 @@ def refuse_another_number_of_processes(checkpoint: Path, num_processes: int) -> 
     num_writers = len(list(checkpoint.glob(WINDOW.format("*"))))
     if any(checkpoint.glob("global_step*")) and num_writers != num_processes:
         raise CheckpointError(
-            f"{checkpoint} was written by DeepSpeed in {num_writers} processes, and only as many can continue it; this command "
-            f"has {num_processes}. Start {num_writers}, or train with training.fsdp, whose checkpoints any number of processes "
-            "can continue."
+            f"{checkpoint} was written by DeepSpeed in {counted(num_writers, 'process', 'processes')}, and only as many "
+            f"can continue it; this command has {num_processes}. Start {num_writers}, or train with training.fsdp, "
+            "whose checkpoints any number of processes can continue."
         )
 
 

@@ -16,6 +16,7 @@ from phf.config.trainer import DEFAULTS
 from phf.errors import ConfigError
 from phf.models.bfloat16 import cpu_has_bfloat16
 from phf.storage.loading_errors import first_sentence
+from phf.text import counted
 from phf.training.settings.keys import check_accelerator, check_keys
 from phf.workers.launcher import check_devices, check_launcher, check_visible_gpus
 
@@ -177,15 +178,16 @@ def training_arguments(
             )
         if given > arithmetic.per_device_train_batch_size:
             warnings.append(
-                f"training.per_device_train_batch_size is {given}, but a step has {arithmetic.effective_batch_size} blocks "
-                f"for {world_size} process{'es' * (world_size > 1)}: {arithmetic.per_device_train_batch_size} are used."
+                f"training.per_device_train_batch_size is {given}, but a step has "
+                f"{counted(arithmetic.effective_batch_size, 'block')} for "
+                f"{counted(world_size, 'process', 'processes')}: it is lowered to {arithmetic.per_device_train_batch_size}."
             )
         arguments = TrainingArguments(**settings)
         warms_up = arguments.lr_scheduler_type != "constant"
         if warms_up and arguments.get_warmup_steps(arguments.max_steps) >= arguments.max_steps:
             warnings.append(
-                f"training.warmup_steps is {arguments.warmup_steps:g}, but there are {arguments.max_steps:,} steps: the "
-                "learning rate never reaches training.learning_rate."
+                f"training.warmup_steps is {arguments.warmup_steps:g}, but the run has "
+                f"{counted(arguments.max_steps, 'step')}: the learning rate never reaches training.learning_rate."
             )
         check_accelerator(arguments.accelerator_config)
         _check_optimizer(arguments)

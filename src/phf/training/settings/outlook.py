@@ -23,6 +23,7 @@ from phf.models.load import fitted_architecture
 from phf.profile.estimate import read_sample
 from phf.storage.hub_upload import write_token
 from phf.storage.loading_errors import is_unreachable
+from phf.text import counted
 from phf.tokens.tokenizer import PlainEncoder
 from phf.training.settings.arguments import Arithmetic
 from phf.training.settings.preflight import check_with_tokenizer, preflight
@@ -169,7 +170,8 @@ def _add_time(expected: Outlook, plan: Any, lm: Any, tokenizer: Any) -> None:
         total = seconds / (num_blocks * arithmetic.seq_length) * planned / arithmetic.world_size
         expected.notes.append(
             f"Training {num_parameters:,} parameters takes about {_duration(total)} here, without scoring, packing, "
-            f"evaluation and saving (measured: {num_blocks} blocks of noise, forward and backward, took {seconds:.2g} s)"
+            f"evaluation and saving (measured: {counted(num_blocks, 'block')} of noise, forward and backward, took "
+            f"{seconds:.2g} s)"
         )
         return
     flop = 6 * num_parameters * planned
