@@ -73,6 +73,51 @@ def test_an_answer_that_arrives_twice_counts_once(session, tmp_path):
     assert len(lines(tmp_path)) == 1
 
 
+def test_what_the_annotator_has_answered_in_another_process_is_not_asked_again(session, tmp_path):
+    one, other = session(), session()
+    keys = [question.key for question in one.questions]
+    assert one.answer(keys[0], 1)
+    assert one.answer(keys[1], 2)
+    assert not other.answer(keys[0], 5)
+    assert other.current.key == keys[2]
+    assert other.num_done == 2
+    assert other.answer(keys[2], 3)
+    assert not one.answer(keys[2], "skip")
+    assert [line["rating"] for line in lines(tmp_path)] == [1, 2, 3]
+
+
+def test_another_annotators_answers_do_not_matter(session, tmp_path):
+    one, other = session(), session("bob")
+    for asked in (one, other, one):
+        assert asked.answer(asked.current.key, 4)
+    assert [line["annotator"] for line in lines(tmp_path)] == ["ann", "bob", "ann"]
+
+
+@pytest.mark.parametrize("how", ["removed", "cut"])
+def test_answers_that_disappear_while_others_are_given_end_the_session(session, tmp_path, how):
+    asked, path = session(), tmp_path / "labels.jsonl"
+    for _ in range(2):
+        asked.answer(asked.current.key, 4)
+    content = path.read_bytes()
+    if how == "cut":
+        path.write_bytes(content[: content.index(b"\n") + 1])
+    else:
+        path.unlink()
+    left = path.read_bytes() if path.exists() else None
+    with pytest.raises(OutputError, match=r"labels.jsonl: lines that were in it are gone.*run the same command again"):
+        asked.answer(asked.current.key, 4)
+    assert (path.read_bytes() if path.exists() else None) == left
+    assert session().num_done == (1 if how == "cut" else 0)
+
+
+def test_a_folder_in_place_of_the_file_ends_the_session(session, tmp_path):
+    asked, path = session(), tmp_path / "labels.jsonl"
+    path.mkdir()
+    with pytest.raises(OutputError, match=r"labels.jsonl cannot be written"):
+        asked.answer(asked.current.key, 4)
+    assert asked.num_done == 0
+
+
 def test_an_incomplete_last_line_is_replaced(session, tmp_path):
     session().answer(session().current.key, 4)
     path = tmp_path / "labels.jsonl"

@@ -8,7 +8,8 @@ import pytest
 from tests.labels.conftest import HOSTILE
 
 from phf.errors import ConfigError, OutputError
-from phf.labels.page import render
+from phf.labels.page import parse_answer, render
+from phf.labels.scale import Scale
 from phf.labels.server import LabelServer, serving
 
 
@@ -87,11 +88,21 @@ def test_requests_that_the_page_does_not_send_are_refused(server, body, headers,
     assert server.session.num_done == 0
 
 
-def test_an_answer_to_an_earlier_question_changes_nothing(server):
+def test_an_answer_to_an_earlier_question_is_not_saved_and_the_page_says_so(server):
     key = server.session.current.key
     answer(server, "2")
-    assert answer(server, "5", key)[0] == 303
+    status, _, page = answer(server, "5", key)
+    assert status == 409
+    assert "The last answer was not saved: its text has one already." in page
+    assert server.session.current.key in page
     assert server.session.num_done == 1
+    assert "was not saved" not in request(server, "GET")[2]
+
+
+def test_the_address_of_an_answer_leads_to_the_question(server):
+    status, headers, _ = request(server, "GET", f"/{server.token}/answer")
+    assert (status, headers["Location"]) == (303, f"/{server.token}/")
+    assert request(server, "GET", "/answer")[0] == 404
 
 
 def test_hostile_text_is_shown_and_does_nothing(session):
@@ -118,13 +129,15 @@ def test_only_our_own_script_and_style_may_run(server):
 
 
 def test_an_answer_that_cannot_be_saved_ends_the_session(server, monkeypatch):
-    def full(self, values):
-        raise OutputError("labels.jsonl cannot be written: the disk is full")
+    def full(path, content):
+        raise OutputError("labels.jsonl cannot be written: the <disk> is full")
 
-    monkeypatch.setattr("phf.labels.journal.Journal.append", full)
-    assert answer(server, "1")[0] == 507
+    monkeypatch.setattr("phf.labels.journal.append_atomic", full)
+    status, _, page = answer(server, "1")
+    assert status == 507
+    assert "The last answer was not saved. labels.jsonl cannot be written: the &lt;disk&gt; is full" in page
     assert server.finished.wait(5)
-    assert "disk is full" in str(server.failure)
+    assert "<disk> is full" in str(server.failure)
     assert server.session.num_done == 0
 
 
@@ -132,6 +145,17 @@ def test_a_port_that_is_taken_is_refused(server, session):
     port = server.server_address[1]
     with pytest.raises(ConfigError, match=f"--port {port}: .* Choose another port"):
         LabelServer(session(), port)
+
+
+@pytest.mark.parametrize("scale", [Scale(1, 10), Scale(-3, 3), Scale(0, 100)])
+def test_digits_are_not_keys_where_a_rating_may_have_more_characters(session, scale):
+    """Whoever types 10 means neither 1 nor 0."""
+    asked = session()
+    asked.scale = scale
+    page = render(asked, "n")
+    assert re.findall(r'data-key="(.)"', page) == ["s"]
+    assert "Tab and Enter choose a rating" in page
+    assert asked.answer(asked.current.key, parse_answer(asked, str(scale.high)))
 
 
 def test_every_answer_has_a_key(session):

@@ -2,16 +2,17 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from phf.errors import CorpusError
+from phf.errors import CorpusError, OutputError
 from phf.labels.label import place_of
 from phf.labels.questions import Kind, Question, Segment, question_key
 from phf.labels.scale import Scale
@@ -51,6 +52,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._num_bytes = 0
+        """Of the whole lines that `news` has read and `append` has written."""
 
     def entries(self) -> list[Entry]:
         """The lines that are there, without an incomplete last one, which an interruption left.
@@ -65,6 +68,21 @@ class Journal:
             entry.check()
         return entries
 
+    def news(self) -> list[Entry]:
+        """All lines if others have written some since the last time, or since `append`; otherwise none.
+
+        Raises `OutputError` if lines are gone that were there, `CorpusError` as `entries`.
+        """
+        num_bytes = self._whole_bytes()
+        if num_bytes < self._num_bytes:
+            raise OutputError(
+                f"{self.path}: lines that were in it are gone: somebody removed, replaced or cut it while questions were "
+                "answered. Put it back, or run the same command again to be asked what is missing in it."
+            )
+        is_same = num_bytes == self._num_bytes
+        self._num_bytes = num_bytes
+        return [] if is_same else self.entries()
+
     def check_writable(self) -> None:
         """Raises `OutputError` where answers could not be saved, before anybody is asked."""
         with self._locked():
@@ -72,18 +90,34 @@ class Journal:
                 with writing(self.path), self.path.open("ab"):
                     pass
 
-    def append(self, values: dict[str, Any]) -> None:
+    def append(self, values: dict[str, Any], is_wanted: Callable[[list[Entry]], bool] = lambda news: True) -> bool:
         """Add a line; it is on disk when this returns. An incomplete last line is removed; one that lacks nothing but its
-        newline gets that. Raises `OutputError`."""
+        newline gets that.
+
+        `is_wanted`: is given the `news`, before which nobody else can write any more; the line is added if it returns true,
+        and so does this. Raises `OutputError`, and as `news`.
+        """
         line = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-        with self._locked():
+        with self._locked(), writing(self.path):
+            if not is_wanted(self.news()):
+                return False
             tail = last_line(self.path)
             if tail and not tail.endswith(b"\n") and is_whole(tail):
                 line = b"\n" + line
             elif tail and not tail.endswith(b"\n"):
-                with writing(self.path), self.path.open("r+b") as file:
+                with self.path.open("r+b") as file:
                     file.truncate(self.path.stat().st_size - len(tail))
             append_atomic(self.path, line)
+            self._num_bytes = self._whole_bytes()
+            return True
+
+    def _whole_bytes(self) -> int:
+        """Size of the file without an incomplete last line; 0 where there is none."""
+        if not self.path.is_file():
+            return 0
+        with writing(self.path):
+            tail = last_line(self.path)
+            return self.path.stat().st_size - (0 if is_whole(tail) else len(tail))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -107,9 +141,8 @@ class Session:
         self.scale = scale
         self.questions = list(questions)
         self._journal, self._annotator, self._dataset = journal, annotator, dataset
-        entries = journal.entries()
-        done = {question_key(entry.texts) for entry in entries if entry.values.get("annotator") == annotator}
-        self._left = [question for question in self.questions if question.key not in done]
+        self._left = self.questions
+        self._leave_out_answered(journal.news())
         self._lock = Lock()
 
     @property
@@ -123,14 +156,26 @@ class Session:
         return len(self.questions) - len(self._left)
 
     def answer(self, key: str, answer: Answer) -> bool:
-        """Save the answer to the current question; False, without effect, if that is another one or the answer is not one."""
+        """Save the answer to the current question; False, without effect, if that is another one, or the answer is not one.
+
+        The annotator may have answered it elsewhere meanwhile: then it is not current any more. Raises as `Journal.append`.
+        """
         with self._lock:
             question = self.current
             if question is None or question.key != key or not self._is_valid(answer):
                 return False
-            self._journal.append(self._line(question, answer))
+            if not self._journal.append(self._line(question, answer), partial(self._is_current, question)):
+                return False
             self._left.pop(0)
             return True
+
+    def _is_current(self, question: Question, entries: Sequence[Entry]) -> bool:
+        self._leave_out_answered(entries)
+        return question is self.current
+
+    def _leave_out_answered(self, entries: Sequence[Entry]) -> None:
+        done = {question_key(entry.texts) for entry in entries if entry.values.get("annotator") == self._annotator}
+        self._left = [question for question in self._left if question.key not in done]
 
     def _is_valid(self, answer: Answer) -> bool:
         if answer == "skip":

@@ -10,6 +10,7 @@ from phf.labels.journal import Answer, Session
 from phf.text import visible_text
 
 SKIP_KEY = "s"
+NOT_SAVED = "The last answer was not saved: its text has one already."
 
 
 @cache
@@ -31,7 +32,11 @@ def buttons(session: Session) -> list[Button]:
         answers = [Button("first", "A is better", "1"), Button("second", "B is better", "2")]
     else:
         low, high = session.scale
-        answers = [Button(str(rating), _rating(rating, low, high), _digit(rating)) for rating in range(low, high + 1)]
+        has_keys = low >= 0 and high <= 9  # of -3 or 10 the page would take the 3 or the 1 for an answer
+        answers = [
+            Button(str(rating), _rating(rating, low, high), str(rating) if has_keys else None)
+            for rating in range(low, high + 1)
+        ]
     return [*answers, Button("skip", "cannot decide", SKIP_KEY)]
 
 
@@ -51,12 +56,12 @@ def title(session: Session) -> str:
     return f"How bad is this text? {session.scale.low}: not at all, {session.scale.high}: very"
 
 
-def render(session: Session, nonce: str) -> str:
-    """The page as HTML; `nonce` permits its style and script."""
-    return "".join(_parts(session, nonce))
+def render(session: Session, nonce: str, notice: str = "") -> str:
+    """The page as HTML; `nonce` permits its style and script, `notice` is shown above the question."""
+    return "".join(_parts(session, nonce, notice))
 
 
-def _parts(session: Session, nonce: str) -> Iterator[str]:
+def _parts(session: Session, nonce: str, notice: str) -> Iterator[str]:
     question, total = session.current, len(session.questions)
     heading = title(session) if question is not None else "All questions are answered"
     yield (
@@ -66,14 +71,17 @@ def _parts(session: Session, nonce: str) -> Iterator[str]:
         f'<p class="note">{session.num_done:,} of {total:,} answered. Every answer is saved at once.</p>'
         f'<progress max="{total}" value="{session.num_done}"></progress>'
     )
+    if notice:
+        yield f'<p class="notice" role="alert">{escape(notice)}</p>'
     if question is None:
         yield "<p>You can close this page.</p></body></html>"
         return
     yield '<main class="texts">'
     for name, segment in zip("AB", question.segments, strict=False):
-        head = f"<h2>{name}</h2>" if session.kind == "pairs" else ""
+        head, label = (f"<h2>{name}</h2>", f"Text {name}") if session.kind == "pairs" else ("", "Text")
         # a line break directly after <pre> would be dropped, so there is always one more
-        yield f'<section>{head}<pre dir="auto">\n{escape(visible_text(segment.text))}</pre></section>'
+        yield f'<section>{head}<pre tabindex="0" role="group" aria-label="{label}" dir="auto">\n'
+        yield f"{escape(visible_text(segment.text))}</pre></section>"
     yield f'</main><form method="post" action="answer"><input type="hidden" name="question" value="{question.key}">'
     for button in buttons(session):
         key = "" if button.key is None else f' data-key="{button.key}"'
@@ -81,7 +89,7 @@ def _parts(session: Session, nonce: str) -> Iterator[str]:
         hint = "" if shows_key else f"<kbd>{button.key}</kbd>"
         yield f'<button name="answer" value="{button.value}"{key}>{escape(button.label)}{hint}</button>'
     yield (
-        '</form><p class="note">The digit or letter of an answer is its key. To stop, press Ctrl-C in the terminal; to '
+        f'</form><p class="note">{_keys(session)} To stop, press Ctrl-C in the terminal; to '
         f'continue later, run the same command again.</p><script nonce="{nonce}">{_file("page.js")}</script></body></html>'
     )
 
@@ -91,5 +99,8 @@ def _rating(rating: int, low: int, high: int) -> str:
     return f"{rating}{ends.get(rating, '')}"
 
 
-def _digit(rating: int) -> str | None:
-    return str(rating) if 0 <= rating <= 9 else None
+def _keys(session: Session) -> str:
+    keys = [button.key for button in buttons(session) if button.key is not None]
+    if keys == [SKIP_KEY]:
+        return f"Tab and Enter choose a rating, {SKIP_KEY.upper()} is: cannot decide."
+    return "The digit or letter of an answer is its key."

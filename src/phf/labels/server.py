@@ -4,6 +4,7 @@ import hmac
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
@@ -12,7 +13,8 @@ from urllib.parse import parse_qs
 
 from phf.errors import ConfigError, PhfError
 from phf.labels.journal import Session
-from phf.labels.page import parse_answer, render
+from phf.labels.page import NOT_SAVED, parse_answer, render
+from phf.text import visible_text
 
 HOST = "127.0.0.1"
 MAX_BODY = 4096
@@ -72,16 +74,18 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "phf", ""
 
     def do_GET(self) -> None:
-        if not self._is_allowed(""):
-            return
-        nonce = secrets.token_urlsafe(16)
-        self._send(HTTPStatus.OK, render(self.server.session, nonce), nonce)
-        if self.server.session.current is None:
-            self.server.finished.set()
+        match self._path():
+            case "":
+                self._show(HTTPStatus.OK)
+            case "answer":  # somebody loads the address of an answer again
+                self._redirect()
 
     def do_POST(self) -> None:
-        if not self._is_allowed("answer"):
-            return
+        path = self._path()
+        if path is None:
+            return None
+        if path != "answer":
+            return self._refuse(HTTPStatus.NOT_FOUND)
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
             return self._refuse(HTTPStatus.LENGTH_REQUIRED)
@@ -96,28 +100,40 @@ class _Handler(BaseHTTPRequestHandler):
         if answer is None:
             return self._refuse(HTTPStatus.BAD_REQUEST)
         try:
-            session.answer(form.get("question", [""])[0], answer)  # one that was answered already is shown no more
+            is_saved = session.answer(form.get("question", [""])[0], answer)
         except PhfError as error:
-            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE)
+            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, f"The last answer was not saved. {error}")
             return self.server.fail(error)
+        return self._redirect() if is_saved else self._show(HTTPStatus.CONFLICT, NOT_SAVED)
+
+    def _show(self, status: HTTPStatus, notice: str = "") -> None:
+        nonce = secrets.token_urlsafe(16)
+        self._send(status, render(self.server.session, nonce, notice), nonce)
+        if self.server.session.current is None:
+            self.server.finished.set()
+
+    def _redirect(self) -> None:
         self.send_response(HTTPStatus.SEE_OTHER)
         self.send_header("Location", f"/{self.server.token}/")
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _is_allowed(self, path: str) -> bool:
-        """Whether the request is for this path, with the token, under our own name: a page of another host has neither."""
+    def _path(self) -> str | None:
+        """What is requested below our address: "" or `answer`; None, once it is refused, for anything else, and for a request
+        without the token or under another name: a page of another host has neither."""
         port = self.server.server_address[1]
         is_ours = self.headers.get("Host") in (f"{HOST}:{port}", f"localhost:{port}")
-        expected = f"/{self.server.token}/{path}"
-        if is_ours and hmac.compare_digest(self.path.encode("utf-8", "replace"), expected.encode()):
-            return True
+        for path in ("", "answer"):
+            expected = f"/{self.server.token}/{path}"
+            if is_ours and hmac.compare_digest(self.path.encode("utf-8", "replace"), expected.encode()):
+                return path
         self._refuse(HTTPStatus.NOT_FOUND)
-        return False
+        return None
 
-    def _refuse(self, status: HTTPStatus) -> None:
+    def _refuse(self, status: HTTPStatus, reason: str | None = None) -> None:
         self.close_connection = True
-        self._send(status, f"<!doctype html><title>{status.phrase}</title><p>{status.phrase}")
+        said = escape(visible_text(reason or status.phrase))
+        self._send(status, f"<!doctype html><title>{status.phrase}</title><p>{said}")
 
     def _send(self, status: HTTPStatus, page: str, nonce: str | None = None) -> None:
         content = page.encode("utf-8", "replace")

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from phf.errors import CorpusError
 from phf.labels.journal import Session
-from phf.labels.page import buttons, parse_answer, title
+from phf.labels.page import NOT_SAVED, buttons, parse_answer, title
 from phf.text import visible_text
 
 QUIT = "q"
@@ -42,6 +42,7 @@ def ask_in_terminal(session: Session, console: Console, read_line: Callable[[], 
                 return
             answer = parse_answer(session, typed)
             if answer is not None:
-                session.answer(question.key, answer)
+                if not session.answer(question.key, answer):
+                    console.print(Text(NOT_SAVED, style="yellow"))
                 break
             console.print(Text(f"{visible_text(typed)!r} is not one of the answers.", style="yellow"))
