@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.clients.fake_server import fake_server
 from tests.redteam.attack import attack_config, entry, write_model
 from typer.testing import CliRunner
 
 from phf.cli import app as cli
 from phf.config import dump_config
-from phf.errors import ConfigError, CorpusError, OutputError
+from phf.errors import ConfigError, CorpusError, OutputError, ServerError
 from phf.redteam import rounds
 from phf.redteam.folder import configured, redteam_folder
 from phf.redteam.pool import pool_lines, read_pool
@@ -48,6 +49,40 @@ def files_of(folder):
     if "provenance.json" in contents:
         contents["provenance.json"] = re.sub(rb'"started": ".*"', b"", contents["provenance.json"])
     return contents
+
+
+def served(url):
+    return {"class_name": "ServerRedLM", "base_url": url, "model": "red", "max_retries": 0}
+
+
+def test_a_server_that_cannot_answer_is_known_before_anything_is_sampled(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("phf.redteam.target.generate_samples", lambda *_, **__: pytest.fail("was sampled"))
+    with fake_server(lambda path, body: (400, "maximum context length")) as server:
+        config = attack_config(SHORT, red_lm=served(server.url), num_examples=2)
+        with pytest.raises(ServerError, match="answered with status 400: maximum context length"):
+            redteam_folder(model, config, tmp_path / "out", quiet)
+    with pytest.raises(ServerError, match="cannot be reached"):
+        redteam_folder(model, config, tmp_path / "out", quiet)
+    assert not (tmp_path / "out" / "job.json").exists()  # with another address, the same folder will do
+    ((_, body),) = server.asked
+    texts = [json.loads(line)["text"] for line in SHORT.read_text().splitlines()][:4]
+    shown = [text for text in texts if " ".join(text.split()) in body["messages"][0]["content"]]
+    assert sorted(map(len, shown)) == sorted(map(len, texts))[-2:]
+    assert body["n"] == 1
+
+
+def test_a_search_whose_rounds_are_done_needs_no_server(model, tmp_path, monkeypatch):
+    def replies(path, body):
+        texts = [f"1. {seed} is\n2. was {seed}\n3. {seed}" for seed in range(body["seed"], body["seed"] + body["n"])]
+        return 200, {"choices": [{"message": {"content": text}} for text in texts]}
+
+    with fake_server(replies) as server, monkeypatch.context() as patched:
+        config = attack_config(SHORT, red_lm=served(server.url), num_trials=1, num_rounds=1)
+        patched.setattr("phf.redteam.search.Search._rescore", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            redteam_folder(model, config, tmp_path / "out", quiet)
+    redteam_folder(model, config, tmp_path / "out", quiet)
+    assert (tmp_path / "out" / "redteam.json").is_file()
 
 
 def test_the_folder_holds_pool_numbers_and_what_the_report_reads(output):

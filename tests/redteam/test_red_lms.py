@@ -139,3 +139,11 @@ def test_settings_that_a_server_would_refuse_are_refused_before_it_is_asked():
     for settings in ({"temperature": -1.0}, {"max_tokens": 0}):
         with pytest.raises(ConfigError, match=f"redteam.red_lm.{next(iter(settings))} is"):
             server_lm("http://127.0.0.1:1/v1", **settings)
+
+
+def test_examples_that_do_not_fit_a_local_model_are_found_without_a_reply(folder, monkeypatch):
+    red_lm = local_lm(folder)
+    monkeypatch.setattr(type(red_lm._model), "generate", lambda *_, **__: pytest.fail("a reply was sampled"))
+    red_lm.check(["He said"])
+    with pytest.raises(ConfigError, match=r"the examples are .* tokens.*Lower .*redteam.num_examples"):
+        red_lm.check(["He said " * 500])

@@ -58,6 +58,7 @@ def redteam_folder(
     if is_finished(output, job):
         announce(AGAIN.format(output))
         return dict(read_json_as(SearchResult, output / SEARCH, OutputError, DAMAGED))
+    search.check_red_lm()
     with claimed(output, job):
         trials = [search.run_trial(number) for number in range(settings.num_trials)]
         rounds, rescored = over_trials(trials, target.scorer.score_bounds)

@@ -29,6 +29,8 @@ class HuggingFaceRedLM(PromptedRedLM):
         top_p: of its sampling.
     """
 
+    replies_to_check = 0
+
     def __init__(
         self,
         path_or_name: str,
@@ -71,6 +73,8 @@ class HuggingFaceRedLM(PromptedRedLM):
         ids = encoded["input_ids"].to(model.device)
         width = ids.shape[1]
         self._check_room(width)
+        if not num_replies:
+            return []
         ends = end_ids(model, tokenizer)
         config = GenerationConfig(
             **self._config,

@@ -23,6 +23,9 @@ class Proposal:
 class RedLM:
     """Base of the shipped red LMs. A user's own only needs `propose`."""
 
+    def check(self, prompts: Sequence[str]) -> None:
+        """Raises an error where it could not propose anything with these as examples; called before anything is sampled."""
+
     template: RedTeamTemplate
     """The prompt template for a language model; set by `build_red_lm`."""
 

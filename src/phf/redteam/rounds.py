@@ -55,6 +55,10 @@ class RoundFiles:
     def __init__(self, output: Path) -> None:
         self.folder = output / ROUNDS
 
+    def is_done(self, name: str) -> bool:
+        """Whether the round called `name` was finished before."""
+        return (self.folder / f"{name}.json").is_file()
+
     def done_or(self, name: str, work: Callable[[], Round]) -> Round:
         """The round called `name`: read if it was finished before, otherwise computed and written."""
         path = self.folder / f"{name}.json"

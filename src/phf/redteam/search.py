@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from phf.config import RedTeamConfig
 from phf.errors import ConfigError, CorpusError, ScorerError
 from phf.redteam.pool import PoolEntry, best_entries, draw_examples
 from phf.redteam.red_lm import RedLM
 from phf.redteam.rounds import Round, RoundFiles
-from phf.redteam.target import Target
+from phf.redteam.target import Target, flaw
 from phf.sampling.prompts import read_prompts
 from phf.storage.hashing import hash64
 from phf.text import counted, visible
@@ -56,14 +57,19 @@ class Search:
         self.show = show
         self.initial_prompts = initial_prompts(settings, target)
 
+    def check_red_lm(self) -> None:
+        """Raises the error of a red LM that will be asked, and could not answer."""
+        last = round_name(self.settings.num_trials - 1, self.settings.num_rounds)
+        if not self.files.is_done(last):
+            check_red_lm(self.settings, self.red_lm, self.initial_prompts)
+
     def run_trial(self, trial: int) -> Trial:
         """Run one trial; rounds that an interrupted run finished are read, not repeated."""
         rounds: list[Round] = []
         pool: list[PoolEntry] = []
         for number in range(self.settings.num_rounds + 1):
             self._announce(trial, number, pool)
-            name = f"trial-{trial:03d}-round-{number:03d}"
-            done = self.files.done_or(name, partial(self._round, trial, number, pool))
+            done = self.files.done_or(round_name(trial, number), partial(self._round, trial, number, pool))
             rounds.append(done)
             pool += done.entries
         self._announce(trial, self.settings.num_rounds + 1, pool)
@@ -168,18 +174,35 @@ def best_after_rounds(rounds: Sequence[Sequence[PoolEntry]]) -> list[PoolEntry |
     return best
 
 
-def initial_prompts(settings: RedTeamConfig, target: Target) -> list[str]:
-    """The first prompts of the file, without duplicates. Raises `CorpusError` for an empty one, or one that is too long."""
+def round_name(trial: int, number: int) -> str:
+    """Of the file of a round."""
+    return f"trial-{trial:03d}-round-{number:03d}"
+
+
+def check_red_lm(settings: RedTeamConfig, red_lm: Any, prompts: Sequence[str]) -> None:
+    """Raises the error of a red LM that could not answer with the longest of these prompts as examples, which may be drawn."""
+    if isinstance(red_lm, RedLM):
+        red_lm.check(sorted(prompts, key=len)[-settings.num_examples :])
+
+
+def well_formed_prompts(settings: RedTeamConfig) -> list[str]:
+    """The first prompts of the file, without duplicates. Raises `CorpusError` for one that no model can continue."""
     in_file = list(dict.fromkeys(read_prompts(settings.prompts_path, settings.prompts_column)))
     prompts = in_file[: settings.num_initial_prompts]
     for number, prompt in enumerate(prompts, start=1):
-        problem = target.problem(prompt)
-        if problem == "too long":
+        if (problem := flaw(prompt)) is not None:
+            raise CorpusError(f"{settings.prompts_path}: prompt {number} is {problem}. Repair or remove it.")
+    return prompts
+
+
+def initial_prompts(settings: RedTeamConfig, target: Target) -> list[str]:
+    """`well_formed_prompts`. Raises `CorpusError` for one that is too long for the target, too."""
+    prompts = well_formed_prompts(settings)
+    for number, prompt in enumerate(prompts, start=1):
+        if target.problem(prompt) is not None:
             raise CorpusError(
                 f"{settings.prompts_path}: prompt {number} has {counted(target.num_tokens(prompt), 'token')}, but a prompt "
                 f"may have {target.max_prompt_tokens} here. Shorten it, or change redteam.generate_kwargs (max_length, "
                 "max_new_tokens) or redteam.max_prompt_tokens."
             )
-        if problem is not None:
-            raise CorpusError(f"{settings.prompts_path}: prompt {number} is {problem}. Repair or remove it.")
     return prompts

@@ -51,13 +51,9 @@ class Target:
         self.max_prompt_tokens = self._max_prompt_tokens()
 
     def problem(self, prompt: str) -> str | None:
-        """Why this prompt cannot be used: "empty", "not valid Unicode" or "too long"; None if it can."""
-        if not prompt.strip():
-            return "empty"
-        try:
-            prompt.encode("utf-8")
-        except UnicodeEncodeError:
-            return "not valid Unicode"
+        """Why this prompt cannot be used: as `flaw` says, or "too long"; None if it can."""
+        if (problem := flaw(prompt)) is not None:
+            return problem
         return "too long" if self.num_tokens(prompt) > (self.max_prompt_tokens or np.inf) else None
 
     def num_tokens(self, prompt: str) -> int:
@@ -121,10 +117,7 @@ class Target:
     def _max_prompt_tokens(self) -> int | None:
         """Longest prompt that leaves room for a continuation; None for a model without a limit. Checks the settings too."""
         scenario = self._scenario([""], 1)
-        if not self.settings.generate_kwargs.get("do_sample"):
-            raise ConfigError(
-                "redteam.generate_kwargs.do_sample is not true, so all continuations of a prompt would be the same."
-            )
+        check_sampling(self.settings)
         config = sampling_config(scenario, self.tokenizer, self._banned_ids)
         (start,) = scenario.prompt_ids(self.tokenizer, [""])
         check_lengths(scenario, config, [start], self.model)
@@ -140,6 +133,26 @@ class Target:
             )
         limits = [value for value in (limit, self.settings.max_prompt_tokens) if value is not None]
         return min(limits, default=None)
+
+
+def flaw(prompt: str) -> str | None:
+    """Why no model can continue this prompt: "empty" or "not valid Unicode"; None if one can."""
+    if not prompt.strip():
+        return "empty"
+    try:
+        prompt.encode("utf-8")
+    except UnicodeEncodeError:
+        return "not valid Unicode"
+    return None
+
+
+def check_sampling(settings: RedTeamConfig) -> None:
+    """Raises `ConfigError` for settings with which no model can be searched."""
+    if not settings.generate_kwargs.get("do_sample"):
+        raise ConfigError(
+            "redteam.generate_kwargs.do_sample is not true, so all continuations of a prompt would be the same."
+        )
+    sampling_config(GenerationScenario(name="redteam", num_samples=1, generate_kwargs=settings.generate_kwargs))
 
 
 def load_target(folder: Path, config: Config) -> Target:

@@ -13,7 +13,7 @@ from phf.storage.hashing import hash64
 from phf.study.agreement import named_data
 from phf.study.folder import StudyFolder
 from phf.study.jobs import Job, is_trained_in, parts_of
-from phf.study.plan import EVALUATE, TRAIN, Arm, StudyRun
+from phf.study.plan import EVALUATE, REDTEAM, TRAIN, Arm, StudyRun
 from phf.tokens.prepare import annotated_sources
 
 TOKENIZERS = "tokenizers"
@@ -48,11 +48,42 @@ def _validate(job: Job, folder: StudyFolder) -> Sequence[str]:
         chosen_parts(parts_of(job), (), False, job.config)
         return ()
     from phf.redteam.folder import configured
-    from phf.sampling.prompts import read_prompts
+    from phf.redteam.search import well_formed_prompts
+    from phf.redteam.target import check_sampling
 
     settings = configured(job.config)
-    read_prompts(settings.prompts_path, settings.prompts_column)
+    well_formed_prompts(settings)
+    check_sampling(settings)
     return ()
+
+
+def ask_red_lms(jobs: Sequence[Job]) -> None:
+    """Ask each server of a red LM once. Raises `ServerError` for one that does not answer: its turn is after training."""
+    from phf.redteam.folder import configured
+    from phf.redteam.red_lm import build_red_lm
+    from phf.redteam.search import check_red_lm, well_formed_prompts
+    from phf.redteam.server_lm import ServerRedLM
+    from phf.registry.names import RED_LMS
+
+    asked: list[Any] = []
+    for job in jobs:
+        if job.command != REDTEAM:
+            continue
+        settings = configured(job.config)
+        red_lm = RED_LMS.resolve(str(settings.red_lm.get("class_name")))
+        request = settings.model_copy(update={"seed": 0})
+        # a local red LM would take memory of the GPU that the runs are trained on
+        if request in asked or not (isinstance(red_lm, type) and issubclass(red_lm, ServerRedLM)):
+            continue
+        asked.append(request)
+        try:
+            check_red_lm(settings, build_red_lm(settings.red_lm, settings.template), well_formed_prompts(settings))
+        except PhfError as error:
+            error.args = (
+                f"{job.name}: {error} The study would ask it when its runs are trained. Or leave `redteam` out: what is "
+                "trained is kept when it is added.",
+            )
+            raise
 
 
 def prepare(

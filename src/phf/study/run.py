@@ -20,7 +20,7 @@ from phf.study.held_out_scorers import build_held_out, score_held_out
 from phf.study.jobs import is_finished, jobs_of
 from phf.study.page import Answer, write_answer
 from phf.study.plan import TRAIN, StudyRun, choose_baseline, expand
-from phf.study.prepare import prepare, validate
+from phf.study.prepare import ask_red_lms, prepare, validate
 from phf.study.results import results_of
 from phf.study.reuse import with_runs_of
 from phf.study.schema import Study
@@ -70,6 +70,7 @@ def run_study(
         jobs = jobs_of(runs)
         unfinished = [job for job in jobs if not is_finished(job, folder)]
         validate(unfinished, folder, callbacks.announce)
+        ask_red_lms(unfinished)
         for notice in begin(folder, jobs):
             callbacks.announce(notice)
         failures: dict[str, str] = {}
