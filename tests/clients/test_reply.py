@@ -33,7 +33,7 @@ def test_a_conversation_is_asked_at_temperature_0_and_its_tokens_are_counted():
 
 
 def test_probabilities_of_the_first_token_come_from_either_api():
-    tops = [{"token": "3", "logprob": -0.5}, {"token": " 4", "logprob": -1.5}, {"token": "5", "logprob": "high"}]
+    tops = [{"token": "3", "logprob": -0.5}, {"token": " 4", "logprob": -1.5}]
     content = [{"token": "5", "logprob": -2, "top_logprobs": tops}, {"token": "!", "logprob": 0, "top_logprobs": []}]
     reply, (_, body) = reply_to(chat_answer(logprobs={"content": content}), top_logprobs=20)
     assert reply.first_logprobs == {"5": -2.0, "3": -0.5, " 4": -1.5}
@@ -43,6 +43,31 @@ def test_probabilities_of_the_first_token_come_from_either_api():
     assert reply.first_logprobs == {" 2": -3.0, " 3": -0.5}
     assert (path, body["prompt"], body["logprobs"]) == ("/v1/completions", "Rating:", 20)
     assert "top_logprobs" not in body
+
+
+@pytest.mark.parametrize("damaged", ["high", None, float("nan"), 0.5, float("inf"), True])
+def test_a_reply_with_one_damaged_log_probability_among_good_ones_is_not_used(damaged):
+    tops = [{"token": "3", "logprob": -0.5}, {"token": "4", "logprob": damaged}]
+    with pytest.raises(ServerError, match=r"cannot be used: the log-probability of '4' is") as error:
+        reply_to(chat_answer(logprobs={"content": [{"token": "3", "logprob": -0.5, "top_logprobs": tops}]}))
+    assert error.value.reason == "malformed answer"
+    section = {"tokens": ["3"], "token_logprobs": [-0.5], "top_logprobs": [{"3": -0.5, "4": damaged}]}
+    with pytest.raises(ServerError, match=r"the log-probability of '4' is"):
+        reply_to(text_choices("3", logprobs=section), "Rating:")
+
+
+@pytest.mark.parametrize("zero", [float("-inf"), -3.4028234663852886e38])
+def test_a_token_of_probability_0_is_left_out(zero):
+    section = {"tokens": ["3"], "token_logprobs": [-0.5], "top_logprobs": [{"3": -0.5, "4": zero}]}
+    reply, _ = reply_to(text_choices("3", logprobs=section), "Rating:")
+    assert reply.first_logprobs == {"3": -0.5}
+
+
+def test_the_sampled_token_is_one_of_the_likeliest_too():
+    section = {"tokens": ["3"], "token_logprobs": [None], "top_logprobs": [{"3": -0.5}]}
+    assert reply_to(text_choices("3", logprobs=section), "Rating:")[0].first_logprobs == {"3": -0.5}
+    tops = {"content": [{"token": "3", "top_logprobs": [{"token": "3", "logprob": -0.5}]}]}
+    assert reply_to(chat_answer(logprobs=tops))[0].first_logprobs == {"3": -0.5}
 
 
 @pytest.mark.parametrize(

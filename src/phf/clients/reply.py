@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from phf.clients.server import CompletionsServer, is_logprob
+from phf.text import visible
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -57,7 +58,7 @@ def ask(
     return Reply(
         text=_said(choice) if isinstance(prompt, str) else _said_in_chat(choice),
         is_cut=choice.get("finish_reason") == "length",
-        first_logprobs=_first_logprobs(choice.get("logprobs")),
+        first_logprobs=_first_logprobs(choice.get("logprobs"), server, path),
         prompt_tokens=_count(counts.get("prompt_tokens")),
         completion_tokens=_count(counts.get("completion_tokens")),
     )
@@ -78,16 +79,32 @@ def _count(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value < 2**53 else None
 
 
-def _first_logprobs(section: Any) -> dict[str, float] | None:
-    """From the form of the chat API, or that of the completions API."""
+def _first_logprobs(section: Any, server: CompletionsServer, path: str) -> dict[str, float] | None:
+    """From the form of the chat API, or that of the completions API; without tokens that have the probability 0.
+
+    Raises `ServerError` where that of a token is not a log-probability: the others would seem to be all there are.
+    """
     if not isinstance(section, dict):
         return None
+    sampled: tuple[Any, Any] = (None, None)
     pairs: list[tuple[Any, Any]] = []
     match section:
         case {"content": [{"top_logprobs": [*tops]} as first, *_]}:
-            entries = [top for top in [first, *tops] if isinstance(top, dict)]
-            pairs = [(entry.get("token"), entry.get("logprob")) for entry in entries]
+            sampled = (first.get("token"), first.get("logprob"))
+            pairs = [(top.get("token"), top.get("logprob")) for top in tops if isinstance(top, dict)]
         case {"tokens": [token, *_], "token_logprobs": [logprob, *_], "top_logprobs": [{} as tops, *_]}:
-            pairs = [(token, logprob), *tops.items()]
-    known = {token: float(value) for token, value in pairs if isinstance(token, str) and is_logprob(value)}
+            sampled = (token, logprob)
+            pairs = [*tops.items()]
+    known = {}
+    for token, value in [*([] if sampled[1] is None else [sampled]), *pairs]:  # it is one of the likeliest, too
+        if not isinstance(token, str) or _is_impossible(value):
+            continue
+        if not is_logprob(value):
+            raise server.malformed(path, f"the log-probability of {visible(token, 40)!r} is {visible(repr(value), 40)}")
+        known[token] = float(value)
     return known or None
+
+
+def _is_impossible(value: Any) -> bool:
+    """Whether a logarithm stands for the probability 0, as -inf and the lowest float do."""
+    return isinstance(value, int | float) and value <= -1e9
