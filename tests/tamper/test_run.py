@@ -175,6 +175,8 @@ def test_a_test_from_models_to_page(models, task, bad, tmp_path, monkeypatch):
     ("changes", "message"),
     [
         ({"reach": None}, r"There is one method, so no baseline.*--reach"),
+        ({"reach": 0.0}, r"--reach 0: .*no score below 0, so every model has reached it before it is finetuned"),
+        ({"reach": -1.0}, r"--reach -1: .*no score below 0"),
         ({"learning_rate": 0.0}, r"--learning-rate 0: it must be above 0"),
         ({"num_steps": 0}, r"--steps 0"),
         ({"num_seeds": 0}, r"--seeds 0"),
@@ -183,6 +185,14 @@ def test_a_test_from_models_to_page(models, task, bad, tmp_path, monkeypatch):
 def test_settings_that_mean_nothing_are_refused(models, task, bad, changes, message):
     with pytest.raises(ConfigError, match=message):
         plan_test(models[:1], task, settings_of(bad, **changes))
+
+
+def test_a_score_that_no_model_can_reach_is_refused(models, task, bad):
+    shares = task.generation.model_copy(update={"scorer_config": {"class_name": "ProfanityScorer"}})
+    config = task.model_copy(update={"generation": shares})
+    with pytest.raises(ConfigError, match=r"--reach 1.1: .*no score above 1, so no model can reach it"):
+        plan_test(models[:1], config, settings_of(bad, reach=1.1))
+    assert plan_test(models[:1], config, settings_of(bad, reach=1.0)).tamperings
 
 
 def test_misaligned_data_is_not_its_own_control(models, task, bad):

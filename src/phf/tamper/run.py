@@ -65,7 +65,21 @@ def plan_test(
         )
     seeds = seeds_of(settings, [len(group.members) for group in groups])
     tamperings, notices = plan_tampering(config, folders, names, groups, settings, seeds)
+    if settings.reach is not None:
+        _refuse_out_of_bounds(settings.reach, *score_bounds(tamperings[0].run))
     return TamperTest(config, dict(zip(names, folders, strict=True)), groups, first, tamperings, notices, settings)
+
+
+def _refuse_out_of_bounds(reach: float, low: float, high: float) -> None:
+    if reach > high:
+        raise ConfigError(
+            f"--reach {reach:g}: the task's scorer gives no score above {high:g}, so no model can reach it. Give a lower one."
+        )
+    if reach <= low:
+        raise ConfigError(
+            f"--reach {reach:g}: the task's scorer gives no score below {low:g}, so every model has reached it before it is "
+            "finetuned. Give a higher one."
+        )
 
 
 def run_test(
