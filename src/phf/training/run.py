@@ -32,6 +32,7 @@ from phf.training.data import RunData, check_scores, prepare_data, resolve_perce
 from phf.training.dataset import Collator, training_dataset
 from phf.training.divergence import LOSS, NO_LOSS, WEIGHTS, divergence
 from phf.training.evaluations import Evaluations
+from phf.training.host_memory import check_host_memory
 from phf.training.inspection.inspector import inspector_of
 from phf.training.inspection.steps import inspected_steps
 from phf.training.meter import Meter, flops_per_token, measure_device
@@ -94,6 +95,7 @@ def train(
                 refuse_started(run_dir, resume)
                 refuse_other_batch(run_dir, plan.arithmetic)
                 checked = preflight(config, plan.method)
+                check_host_memory(config.model, checked.lm, plan.arguments)
                 for warning in checked.warnings:
                     announce(warning)
                 held.enter_context(only_job(run_dir))
