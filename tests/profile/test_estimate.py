@@ -5,6 +5,7 @@ import json
 import math
 import random
 import re
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -163,7 +164,7 @@ def test_what_a_judge_costs_is_measured_without_its_cache_and_scaled_to_the_corp
                 }
             )
             assert estimate.num_unscored_segments == 0
-        assert len(fake.asked) == 2 * 10 + 1  # once each, and the document that warms up
+        assert len(fake.asked) == 2 * (10 + 1)  # once each, and the document that warms up
         assert json.loads(json.dumps(estimate.to_json()))["usage"]["num_requests"]["estimate"] == 100
         for change in ({"price_per_million": [2, 10]}, {}):
             scorer = json.dumps(judge_section(fake.url, **change))
@@ -183,6 +184,62 @@ def test_tokens_that_a_server_does_not_count_are_unknown_and_not_0(tmp_path, mon
         usage = estimate_corpus(str(tmp_path / "a.jsonl"), judge_section(fake.url, price_per_million=[1, 1])).usage
     assert usage["num_requests"].mean == 2
     assert all(math.isnan(usage[key].mean) for key in ("prompt_tokens", "completion_tokens", "cost"))
+
+
+def test_what_a_judge_does_not_answer_is_shown_and_not_counted_as_free(tmp_path, monkeypatch):
+    """Before it is scored for good, a sample of few texts never fails often enough to end the estimate."""
+    monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"text": "number {i}"}}\n' for i in range(6)))
+    outputs = {}
+    for failing in ("number", "number 3"):
+
+        def answer(path, body, failing=failing):
+            return (400, "no") if failing in str(body["messages"]) else (200, RATED)
+
+        with fake_server(answer) as fake:
+            section = judge_section(fake.url, price_per_million=[2, 10])
+            arguments = ["profile", str(tmp_path / "a.jsonl"), "--estimate", "--scorer", json.dumps(section)]
+            outputs[failing] = CliRunner().invoke(app, arguments).output
+    assert "6 segments, 6 unscored\n  6: the judge's server: status 400" in outputs["number"]
+    assert "Asked of the model: unknown answers; tokens of prompts: unknown" in outputs["number"]
+    assert "Cost: unknown, as it is not known what is counted" in outputs["number"]
+    assert "6 segments, 1 unscored\n  1: the judge's server: status 400" in outputs["number 3"]
+    assert re.search(r"tokens of prompts: (about )?250 ", outputs["number 3"])
+
+
+class SlowToLoad(Scorer):
+    """Loads a model when the first text is scored that is not cached; texts that begin with "-" are unscored."""
+
+    def __init__(self):
+        super().__init__()
+        self.log, self.is_cached = [], True
+
+    def score_texts(self, texts):
+        self.log += [(text, self.is_cached) for text in texts]
+        return [None if text.startswith("-") else 1.0 for text in texts]
+
+    @contextmanager
+    def without_cache(self):
+        self.is_cached = False
+        yield
+        self.is_cached = True
+
+
+def test_a_model_is_loaded_before_the_clock_runs_whatever_is_cached_or_cannot_be_scored(tmp_path, monkeypatch):
+    (tmp_path / "a.jsonl").write_text('{"text": "-"}\n{"text": "--"}\n{"text": "b"}\n')
+    scorer, timed = SlowToLoad(), module._timed
+    monkeypatch.setattr(module, "build_scorer", lambda *_: scorer)
+
+    def after_warming_up(*arguments):
+        warmed.extend(scorer.log)
+        return timed(*arguments)
+
+    warmed = []
+    monkeypatch.setattr(module, "_timed", after_warming_up)
+    assert estimate_corpus(str(tmp_path / "a.jsonl"), PEP8, "document").num_unscored_segments == 2
+    assert ("b", False) in warmed
+    assert len(warmed) <= 3
+    assert not any(is_cached for _, is_cached in warmed)
 
 
 def test_a_judge_that_cannot_be_reached_ends_the_estimate(tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import phf
+from phf.annotate.corpus_piece import PieceResult
 from phf.annotate.scoring import score_piece
 from phf.corpus.formats.row_policy import ReadOptions
 from phf.corpus.segmenting.segment import segment
@@ -29,6 +30,8 @@ NUM_PARTS = 16
 READ_CHARS = 2**25
 """Characters that are read, over all parts, to estimate the amount of text per byte; the sample is drawn from them."""
 MIN_BATCHES = 20
+MOST_TO_WARM_UP = 20
+"""Documents that are scored before the clock runs, until one has a score: what cannot be scored may have loaded nothing."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Estimate:
     num_sampled_chars: int
     num_unscored_segments: int
     num_segments: int
+    unscored_reasons: dict[str, int]
+    """Reason -> segments of the sample."""
     corpus: dict[str, float]
     """num_bytes, num_documents, num_characters, share_read, num_parts, num_parts_read."""
     process_hours: Interval
@@ -97,10 +102,10 @@ def estimate_corpus(
     scorer = build_scorer(scorer_config, "scorer")
     segmenter = segmenter or scorer.segmenter
     reading = read_sample(source, num_sampled, options=options)
-    _timed(scorer, segmenter, reading.sample[:1])  # loads and warms up
-    with scorer.without_cache():
+    with scorer.without_cache():  # otherwise a model may be loaded while the clock runs
+        _warm_up(scorer, segmenter, reading.sample)
         sizes, wall, cpu, usages = _timed(scorer, segmenter, reading.sample)
-    output_bytes, num_segments, num_unscored = _written(reading.sample, scorer, segmenter)
+    output_bytes, written = _written(reading.sample, scorer, segmenter)
     num_chars = int(sizes.sum())
     return Estimate(
         phf_version=phf.__version__,
@@ -111,8 +116,9 @@ def estimate_corpus(
         has_device=getattr(scorer, "device", None) is not None,
         num_sampled=len(reading.sample),
         num_sampled_chars=num_chars,
-        num_unscored_segments=num_unscored,
-        num_segments=num_segments,
+        num_unscored_segments=written.num_unscored,
+        num_segments=written.num_segments,
+        unscored_reasons=written.reasons,
         corpus={
             "num_bytes": reading.num_bytes,
             "num_documents": reading.num_documents,
@@ -210,10 +216,28 @@ def _usage(usages: list[Usage], sizes: np.ndarray, num_chars: float) -> dict[str
         key: np.array([getattr(usage, key) for usage in usages], np.float64)  # None becomes NaN
         for key in Usage._fields
     }
+    if not columns["num_requests"].any():  # nothing was answered, which does not mean that answers cost nothing
+        return dict.fromkeys(columns, UNKNOWN)
     return {
         key: UNKNOWN if np.isnan(amounts).any() else ratio_interval(amounts, sizes).scaled(num_chars)
         for key, amounts in columns.items()
     }
+
+
+def _warm_up(scorer: Scorer, segmenter: str, documents: list[Document]) -> None:
+    for document in documents[:MOST_TO_WARM_UP]:
+        if any(score is not None for score in _scores(scorer, [segment(document.text, segmenter)])):
+            return
+
+
+def _scores(scorer: Scorer, documents: list[list[str]]) -> list[float | None]:
+    """Of all segments; none for what it raises on, which is counted where the sample is written."""
+    try:
+        return [score for scores in scorer.score_documents(documents) for score in scores]
+    except PhfError:
+        raise  # what a user can put right is not the document's fault
+    except Exception:  # noqa: BLE001 - a scorer may be anyone's code
+        return []
 
 
 def _timed(
@@ -234,12 +258,7 @@ def _timed(
         num_chars += len(document.text)
         if num_chars > limit or number == len(documents):
             before, wall, cpu = scorer.usage, time.perf_counter(), time.process_time()
-            try:
-                scorer.score_documents([segment(document.text, segmenter) for document in batch])
-            except PhfError:
-                raise  # what a user can put right is not the document's fault
-            except Exception:  # noqa: BLE001 - counted where the sample is written; their time counts here
-                pass
+            _scores(scorer, [segment(document.text, segmenter) for document in batch])  # what raises takes time too
             rows.append((num_chars, time.perf_counter() - wall, time.process_time() - cpu))
             if before is not None and scorer.usage is not None:
                 usages.append(scorer.usage.since(before))
@@ -248,8 +267,8 @@ def _timed(
     return sizes, wall_seconds, cpu_seconds, usages
 
 
-def _written(documents: list[Document], scorer: Scorer, segmenter: str) -> tuple[int, int, int]:
-    """(bytes of the annotated shard, segments, unscored segments) of the sample."""
+def _written(documents: list[Document], scorer: Scorer, segmenter: str) -> tuple[int, PieceResult]:
+    """(bytes of the annotated shard, what was counted) of the sample."""
     with tempfile.TemporaryDirectory() as folder:
         result = score_piece("sample", documents, {"scores": scorer}, segmenter, Path(folder))
-        return os.path.getsize(Path(folder) / "sample.parquet"), result.num_segments, result.num_unscored
+        return os.path.getsize(Path(folder) / "sample.parquet"), result

@@ -59,6 +59,7 @@ def show_estimate(estimate: Estimate, console: Console) -> None:
         f"{corpus['num_parts']:.0f} files; the rest is assumed to be similar.",
         f"Sample: {counted(estimate.num_sampled, 'document')}, {counted(estimate.num_sampled_chars, 'character')}, "
         f"{counted(estimate.num_segments, 'segment')}, {estimate.num_unscored_segments:,} unscored",
+        *(f"  {count:,}: {visible(reason)}" for reason, count in estimate.unscored_reasons.items()),
         f"Time: {_hours(estimate.process_hours)} of one process; {_sharing(estimate)}",
         f"Processor time of all threads: {_hours(estimate.cpu_hours)}",
         *_usage(estimate),
@@ -253,6 +254,8 @@ def _usage(estimate: Estimate) -> Iterator[str]:
     )
     if not math.isnan(cost.mean):
         yield f"Cost: {_estimated(cost)}, by price_per_million"
+    elif math.isnan(prompts.mean):
+        yield "Cost: unknown, as it is not known what is counted."
     elif not estimate.has_device:
         yield "Cost: unknown. Set the scorer's price_per_million: [of prompt tokens, of tokens of answers]."
 

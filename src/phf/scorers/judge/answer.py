@@ -36,6 +36,8 @@ class Judgement(NamedTuple):
     """Of the request and of the answer; None: unknown."""
     said: str = ""
     """The beginning of an answer that is not a rating, safe for a terminal."""
+    has_reply: bool = True
+    """False: the judge was not asked, or gave no answer at all."""
 
 
 def rating_in(

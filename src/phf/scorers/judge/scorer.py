@@ -185,6 +185,8 @@ class JudgeScorer(SegmentScorer):
         return judgements
 
     def _usage_of(self, judgement: Judgement) -> Usage:
+        if not judgement.has_reply:
+            return Usage(cost=None if self._prices is None else 0.0)
         tokens = (judgement.prompt_tokens, judgement.completion_tokens)
         if self._prices is None or None in tokens:
             return Usage(1, *tokens)

@@ -54,7 +54,7 @@ class ServedJudge(Judge):
         for index, outcome in concurrently(self._one, texts, self._concurrency):
             if isinstance(outcome, ServerError):
                 self._count_failure(outcome)
-                yield index, Judgement(None, f"the judge's server: {outcome.reason}")
+                yield index, Judgement(None, f"the judge's server: {outcome.reason}", has_reply=False)
             else:
                 self._failures = 0
                 yield index, outcome
