@@ -1,5 +1,8 @@
 """Red LMs that are language models: on this machine, and behind a server."""
 
+import json
+import shutil
+
 import pytest
 from tests.clients.fake_server import fake_server, text_choices
 from tests.redteam.attack import entry, write_model
@@ -106,6 +109,17 @@ def test_examples_that_do_not_fit_the_red_lm_are_refused(folder):
         local_lm(folder, is_chat=True)
     with pytest.raises(ConfigError, match=r"redteam.red_lm.path_or_name: '.*nowhere' cannot be loaded"):
         local_lm(folder / "nowhere")
+
+
+def test_the_settings_of_a_model_for_generation_are_not_used(folder, tmp_path):
+    """Its temperature and the like are the red LM's own; a `suppress_tokens` of the model would forbid all others."""
+    other = shutil.copytree(folder, tmp_path / "other")
+    path = other / "generation_config.json"
+    settings = {"repetition_penalty": 9.0, "suppress_tokens": [*range(20, 250)], "typical_p": 0.1}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+    examples = [entry("x", 0.5)]
+    same, again = (local_lm(one).propose(examples, examples, 8, 3) for one in (folder, other))
+    assert same == again
 
 
 def test_a_chat_template_is_used_where_there_is_one(folder):

@@ -1,13 +1,16 @@
 """A judge on this machine: its ratings are those that its probabilities say, alone or in a batch, and special tokens in a text
 are text."""
 
+import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
 from tests.tiny import tiny_lm, tiny_tokenizer
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, BloomConfig, Gemma3Config, LlamaForCausalLM
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from phf.errors import ConfigError
 from phf.scorers import build_scorer
@@ -15,6 +18,7 @@ from phf.scorers.judge.judge import Asking
 from phf.scorers.judge.local import LocalJudge
 from phf.scorers.judge.prompt import Prompt
 from phf.scorers.judge.rubric import read_rubric
+from phf.scorers.transformer.sequence_classifier import NO_LIMIT
 from phf.tokens.tokenizer import prepare_tokenizer, train_tokenizer
 
 RUBRIC = {"question": "Bad?", "scale": [0, 4], "higher_is_worse": True}
@@ -140,6 +144,87 @@ def test_a_text_that_does_not_fit_into_the_context_is_unscored(continuing):
     assert scores[0] is None
     assert scores[1] is not None
     assert scorer.unscored == {"longer than the judge's context": 1}
+
+
+@pytest.mark.parametrize("settings", [{"method": "logprobs"}, {"max_tokens": 1024}])
+def test_a_rubric_that_leaves_no_room_for_a_text_is_refused(continuing, settings):
+    question = "Bad? " * (1000 if "method" in settings else 1)
+    scorer = judge(continuing, rubric={**RUBRIC, "question": question}, **settings)
+    with pytest.raises(ConfigError, match=r"is 1,024 tokens, of which the rubric takes .*: no text fits. Shorten"):
+        scorer.score_texts(["a"])
+
+
+@pytest.mark.parametrize("tokens", [None, 600])
+def test_a_model_without_positions_of_its_own_has_the_context_of_its_tokenizer_or_any(continuing, tokens):
+    local = LocalJudge(str(continuing), asking(), None, None, None, None)
+    local._tokenizer.model_max_length = tokens or VERY_LARGE_INTEGER
+    model = SimpleNamespace(config=BloomConfig(), named_modules=list)
+    assert local._room(model) == (tokens or NO_LIMIT)
+
+
+def test_the_context_of_a_model_that_also_sees_is_that_of_its_text_model(continuing):
+    local = LocalJudge(str(continuing), asking(), None, None, None, None)
+    config = Gemma3Config(text_config={"max_position_embeddings": 2048})
+    assert local._room(SimpleNamespace(config=config, named_modules=list)) == 2048
+
+
+def test_texts_of_very_different_lengths_have_the_ratings_that_they_have_alone(continuing):
+    texts = ["z " * length for length in (1, 300, 2, 150, 1, 299, 7)]
+    settings = {"method": "logprobs", "min_probability": 0, "cache": False}
+    alone = [judge(continuing, **settings).score_texts([text])[0] for text in texts]
+    assert judge(continuing, **settings).score_texts(texts) == pytest.approx(alone, abs=1e-6)
+
+
+def test_an_empty_answer_is_unscored_and_counted(chatting, tmp_path):
+    folder = shutil.copytree(chatting, tmp_path / "silent")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    path = folder / "generation_config.json"
+    first = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(ANSWER)[0])
+    path.write_text(json.dumps({"eos_token_id": [first]}))
+    scorer = judge(folder)
+    assert scorer.score_texts(["a", "b b"]) == [None, None]
+    assert scorer.unscored == {"the judge did not answer": 2}
+    assert scorer.usage.num_requests == 2
+
+
+def test_a_judge_answers_without_the_settings_of_its_model_for_generation(chatting, tmp_path):
+    """Such as a penalty for what the prompt contains, which no rating of a rubric survives."""
+    folder = shutil.copytree(chatting, tmp_path / "penalised")
+    path = folder / "generation_config.json"
+    rating = AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids("3")
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "repetition_penalty": 9.0, "suppress_tokens": [rating]})
+    )
+    assert judge(folder, cache=False).score_texts(["a"]) == [0.75]
+
+
+def test_what_ends_an_answer_is_part_of_the_version(chatting, tmp_path):
+    folder = shutil.copytree(chatting, tmp_path / "ending")
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 0]}))
+    assert judge(folder).version != judge(chatting).version
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 5}))  # an ordinary token: nobody set it
+    assert judge(folder).version == judge(chatting).version
+
+
+def test_a_change_of_what_a_rating_depends_on_asks_again(chatting, tmp_path, monkeypatch):
+    monkeypatch.setenv("PHF_CACHE", str(tmp_path / "cache"))
+    counts = []
+    judgements = LocalJudge.judge
+
+    def counted(self, texts):
+        counts.append(len(texts))
+        return judgements(self, texts)
+
+    monkeypatch.setattr(LocalJudge, "judge", counted)
+    other = shutil.copytree(chatting, tmp_path / "other")
+    lm = LlamaForCausalLM.from_pretrained(other)
+    lm.lm_head.weight.data[0] += 1e-3
+    lm.save_pretrained(other)
+    changes = [{}, {"rubric": {**RUBRIC, "question": "Worse?"}}, {"max_tokens": 65}, {"batch_tokens": 9}]
+    for change in changes:
+        assert judge(chatting, **change).score_texts(["a"]) == [0.75]
+    assert judge(other).score_texts(["a"]) == [0.75]
+    assert counts == [1, 1, 1, 0, 1]
 
 
 def test_weights_are_part_of_the_version_and_names_are_not(continuing, chatting, tmp_path):

@@ -48,6 +48,8 @@ class HuggingFaceRedLM(PromptedRedLM):
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = "auto" if device == "cuda" else torch.float32
         self._model = pretrained_lm(path_or_name, where, device, dtype=dtype, **source)
+        self._ends = end_ids(self._model, self._tokenizer)
+        self._model.generation_config = GenerationConfig()  # generate() would take from it what is not set below
         has_template = self._tokenizer.chat_template is not None
         if is_chat and not has_template:
             raise ConfigError(
@@ -75,7 +77,7 @@ class HuggingFaceRedLM(PromptedRedLM):
         self._check_room(width)
         if not num_replies:
             return []
-        ends = end_ids(model, tokenizer)
+        ends = self._ends
         config = GenerationConfig(
             **self._config,
             do_sample=True,

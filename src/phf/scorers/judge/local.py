@@ -22,7 +22,7 @@ from phf.scorers.judge.answer import END_OF_THOUGHTS, SPACES, Judgement, expecte
 from phf.scorers.judge.judge import Asking, Judge
 from phf.scorers.judge.prompt import Prompt
 from phf.scorers.transformer.classifier import ADVICE, KEY, model_version
-from phf.scorers.transformer.sequence_classifier import BATCH_TOKENS, longest_input, usable_device
+from phf.scorers.transformer.sequence_classifier import BATCH_TOKENS, NO_LIMIT, longest_input, usable_device
 from phf.storage.pretrained import load_model, read_pretrained
 from phf.storage.saved_tokenizer import read_tokenizer
 from phf.text import visible
@@ -80,6 +80,7 @@ class LocalJudge(Judge):
         self._plain.no_truncation()
         self._plain.encode_special_tokens = True
         self._model: Any = None
+        self._ends = _end_ids(path_or_name, revision, config, self._tokenizer)
         self._begins_in_thoughts = self._is_chat and OPEN_THOUGHTS.search(self._around()[1]) is not None
         if self._begins_in_thoughts and asking.method == "logprobs":
             raise ConfigError(
@@ -98,6 +99,7 @@ class LocalJudge(Judge):
             "is_chat": self._is_chat,
             "tokenizer": hashlib.sha256(reading).hexdigest()[:12],
             **({"begins_in_thoughts": True} if self._begins_in_thoughts else {}),
+            **({} if self._ends == [self._tokenizer.eos_token_id] else {"ends": self._ends}),
         }
 
     def judge(self, texts: Sequence[str]) -> Generator[tuple[int, Judgement], None, None]:
@@ -105,14 +107,12 @@ class LocalJudge(Judge):
         if not texts:
             return
         model = self._ready()
-        room = longest_input(model, self._tokenizer) - (
-            0 if self._asking.method == "logprobs" else self._asking.max_tokens
-        )
+        room = self._room(model)
         by_length: dict[int, list[tuple[int, list[int]]]] = defaultdict(list)
         for index, text in enumerate(texts):
             ids = self.encode(self._asking.prompt(text, is_chat=self._is_chat))
             if len(ids) > room:
-                yield index, Judgement(None, TOO_LONG)
+                yield index, Judgement(None, TOO_LONG, has_reply=False)
             else:
                 by_length[len(ids)].append((index, ids))
         for length in sorted(by_length, reverse=True):
@@ -120,6 +120,19 @@ class LocalJudge(Judge):
                 rows = torch.tensor([ids for _, ids in batch], device=self.device)
                 for (index, _), judgement in zip(batch, self._judgements(model, rows), strict=True):
                     yield index, judgement
+
+    def _room(self, model: Any) -> int:
+        """Tokens that a prompt may have. Raises `ConfigError` if the rubric alone has as many."""
+        context = longest_input(model, self._tokenizer, otherwise=NO_LIMIT)
+        answer = 0 if self._asking.method == "logprobs" else self._asking.max_tokens
+        rubric = len(self.encode(self._asking.prompt("", is_chat=self._is_chat)))
+        if rubric + answer >= context:
+            lower = ", lower max_tokens" if answer else ""
+            raise ConfigError(
+                f"{KEY}: the context of '{self._path_or_name}' is {context:,} tokens, of which the rubric takes {rubric:,} and "
+                f"an answer up to {answer:,}: no text fits. Shorten the rubric{lower}, or choose another judge."
+            )
+        return context - answer
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Token ids of a prompt; special tokens that are spelled out in the judged text are plain text."""
@@ -192,7 +205,7 @@ class LocalJudge(Judge):
         return spellings
 
     def _by_answer(self, model: Any, rows: torch.Tensor) -> list[Judgement]:
-        ends = _end_ids(model, self._tokenizer)
+        ends = self._ends
         config = GenerationConfig(
             do_sample=False,
             max_new_tokens=self._asking.max_tokens,
@@ -229,14 +242,23 @@ class LocalJudge(Judge):
                 AutoModelForCausalLM, self._path_or_name, KEY, advice=ADVICE, revision=self._revision, dtype=self._dtype
             )
             self._model = model.to(self.device).eval()
+            # generate() would take from it what is not set, such as a penalty for numbers that the rubric has named
+            self._model.generation_config = GenerationConfig()
         return self._model
 
 
-def _end_ids(model: Any, tokenizer: Any) -> list[int]:
-    """Ids that end an answer: the tokenizer's EOS, and those of the model's own settings."""
-    own = getattr(model.generation_config, "eos_token_id", None)
-    ids = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
-    return [i for i in dict.fromkeys(ids) if i is not None]
+def _end_ids(path_or_name: str, revision: str | None, config: Any, tokenizer: Any) -> list[int]:
+    """Ids that end an answer: the tokenizer's EOS, then those that the model's settings name.
+
+    A single id that is an ordinary token is a default that nobody set for this model, such as the 2 of `LlamaConfig`.
+    """
+    try:
+        own = GenerationConfig.from_pretrained(path_or_name, revision=revision).eos_token_id
+    except OSError:  # the model has no file of settings for generation
+        own = getattr(config, "eos_token_id", None)
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    named = own if isinstance(own, list) else [own] if own in special else []
+    return [i for i in dict.fromkeys([tokenizer.eos_token_id, *named]) if i is not None]
 
 
 def _parts(ids: list[int], separator: int | None) -> Iterator[list[int]]:

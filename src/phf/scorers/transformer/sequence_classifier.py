@@ -190,14 +190,15 @@ def usable_device(device: str | None) -> torch.device:
     return chosen
 
 
-def longest_input(model: Any, tokenizer: Any) -> int:
-    """Maximum number of tokens of the model's input, including special tokens."""
-    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
+def longest_input(model: Any, tokenizer: Any, otherwise: int = 512) -> int:
+    """Maximum number of tokens of the model's input, including special tokens; `otherwise` where nothing limits it."""
+    config = model.config.get_text_config(decoder=True)  # of a model that sees or hears too, a part of its own
+    limits = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)]
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             limits.append(module.num_embeddings - module.padding_idx - 1)  # RoBERTa counts positions from there
     # a model without positions of its own gives -1 (XLNet), and its tokenizer a limit that is never reached
-    return int(min([limit for limit in limits if limit is not None and 1 <= limit < NO_LIMIT], default=512))
+    return int(min([limit for limit in limits if limit is not None and 1 <= limit < NO_LIMIT], default=otherwise))
 
 
 @lru_cache
