@@ -8,7 +8,7 @@ import pytest
 from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import ConfigError
 from phf.refresh import mixture
-from phf.refresh.mixture import OwnDocuments, own_tokens_for
+from phf.refresh.mixture import OwnDocuments, check_share, own_tokens_for
 
 SEGMENTS = [[2, 3], [4], [1, 1, 1], [5], [2, 2]]
 """Tokens of each segment of each document; document 3 is held out."""
@@ -59,8 +59,22 @@ def test_the_last_document_is_cut_after_the_segment_that_fills_the_share(own):
 
 
 def test_more_than_there_is_is_refused(own):
+    assert own.num_tokens() == 16  # without the document that is held out
     with pytest.raises(ConfigError, match=r"needs 17 tokens of the run's own training data in a round, which has 16"):
         own.take(0, 17)
+
+
+def test_a_share_that_the_data_cannot_fill_up_is_known_before_there_are_samples():
+    said = []
+    with pytest.raises(
+        ConfigError, match=r"--share 0.1: beside 20 samples .* already need 180 tokens .* which has 179"
+    ):
+        check_share(179, 20, 8, 0.1, said.append)
+    check_share(1440, 20, 8, 0.1, said.append)
+    assert said == []
+    check_share(1439, 20, 8, 0.1, said.append)
+    assert "needs up to 1,440 tokens of the run's own training data, which has 1,439" in said[0]
+    assert "more than 8 tokens on average" in said[0]
 
 
 def test_none_are_taken_where_all_are_samples(own):

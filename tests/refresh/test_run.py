@@ -237,6 +237,12 @@ def test_settings_that_would_end_the_first_round_are_refused_before_the_start_is
         refresh_run(run, tmp_path / "out", SETTINGS, QUIET, [override])
 
 
+def test_a_share_that_the_run_s_data_cannot_fill_up_is_refused_before_the_start_is_measured(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(rounds, "task_numbers", None)
+    with pytest.raises(ConfigError, match=r"--share 0.0001: beside 24 samples of one token each"):
+        refresh_run(run, tmp_path / "out", replace(SETTINGS, share=0.0001), QUIET)
+
+
 def test_other_folders_and_other_settings_are_refused(refreshed, run, tmp_path):
     folder, _ = refreshed
     with pytest.raises(OutputError, match=r"settings.rounds: 2 -> 3"):

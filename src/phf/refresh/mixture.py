@@ -11,7 +11,7 @@ from phf.corpus.dataset import write_shard
 from phf.corpus.manifest import Manifest
 from phf.corpus.sources.documents import AnnotatedDocument
 from phf.errors import ConfigError
-from phf.refresh.start import Start
+from phf.refresh.start import Announce, Start
 from phf.storage.files import file_sha256
 from phf.storage.hashing import hash64, splitmix64
 from phf.tokens.encoding import SegmentEncoder, WholeDocumentEncoder
@@ -45,6 +45,10 @@ class OwnDocuments:
         numbers = blocks.document_numbers()
         keys = blocks.store.documents["key"][numbers].astype(np.int64).view(np.uint64)
         self._order = numbers[np.argsort(splitmix64(keys ^ hash64("refresh", "own", seed)), kind="stable")]
+
+    def num_tokens(self) -> int:
+        """Of the text of all of them: the most that a round can take."""
+        return int(self._blocks.store.documents["num_tokens"][self._order].sum(dtype=np.int64))
 
     def take(self, place: int, num_tokens: int) -> Taken:
         """Documents that together have `num_tokens`, from `place` in the order on and from its beginning again at its end.
@@ -90,6 +94,23 @@ class OwnDocuments:
             if number == last:
                 break
         return [documents[number] for number in numbers.tolist()]
+
+
+def check_share(num_own: int, num_samples: int, longest: int, share: float, announce: Announce) -> None:
+    """Raises `ConfigError` for a share that `num_own` tokens of the run's data cannot fill up even beside samples of one token
+    each, and announces one that they cannot beside samples of `longest` tokens each."""
+    least, most = (own_tokens_for(num_samples * tokens, share) for tokens in (1, longest))
+    if least > num_own:
+        raise ConfigError(
+            f"--share {share:g}: beside {num_samples:,} samples of one token each, a round would already need {least:,} "
+            f"tokens of the run's own training data, which has {num_own:,}. Raise --share, or draw fewer --samples."
+        )
+    if most > num_own:
+        announce(
+            f"--share {share:g}: a round of {num_samples:,} samples needs up to {most:,} tokens of the run's own training "
+            f"data, which has {num_own:,}: it would end where samples have more than "
+            f"{num_own / own_tokens_for(num_samples, share):,.0f} tokens on average. Raise --share, or draw fewer --samples"
+        )
 
 
 def num_text_tokens(documents: Sequence[AnnotatedDocument], tokenizer: Any, tokenization: str) -> int:

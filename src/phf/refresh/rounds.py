@@ -13,7 +13,7 @@ from phf.evaluation.model_evaluation import ModelEvaluation
 from phf.models.model_folder import load_folder_tokenizer
 from phf.refresh.continued import learning_rate_of, round_config
 from phf.refresh.measure import NO_KL, kl_from_start, num_tokens_of_kl, opened, task_numbers
-from phf.refresh.mixture import OwnDocuments, num_text_tokens, own_tokens_for, write_mixture
+from phf.refresh.mixture import OwnDocuments, check_share, num_text_tokens, own_tokens_for, write_mixture
 from phf.refresh.record import DataRecord, RoundRecord, SampleCounts, TrainingFacts, read_record, write_record
 from phf.refresh.sampling import (
     Usable,
@@ -99,6 +99,21 @@ def check_can_run(job: Job) -> None:
         job.callbacks.announce(warning)
     check_drawn(model.evaluator, drawn_scenario(job, model), model.tokenizer, checked.lm)
     num_tokens_of_kl(job.start.model, model.tokenizer, checked.lm.config, job.settings)
+
+
+def check_own_data(job: Job, longest: int) -> None:
+    """See `check_share`. The data was encoded when the run was trained, and is encoded again if that is not kept.
+
+    `longest`: tokens that a sample may have.
+    """
+    settings, announce = job.settings, job.callbacks.announce
+    if settings.share == 1:
+        return
+    tokenizer = load_folder_tokenizer(job.start.model)
+    blocks = training_blocks(job.start.config, tokenizer, job.start.sources, announce)
+    assert isinstance(blocks, Blocks), "streaming was refused"
+    own = OwnDocuments(blocks, job.start, settings.seed)
+    check_share(own.num_tokens(), settings.samples, longest, settings.share, announce)
 
 
 def drawn_scenario(job: Job, model: ModelEvaluation) -> GenerationScenario:

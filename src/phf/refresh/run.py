@@ -23,7 +23,15 @@ from phf.feedback import threshold_of
 from phf.models.model_folder import model_hashes
 from phf.refresh.answer import Answer, stopped_because, write_answer
 from phf.refresh.record import ROUND, RoundRecord
-from phf.refresh.rounds import Callbacks, Job, check_can_run, finished_round, measured_start, tokens_per_step
+from phf.refresh.rounds import (
+    Callbacks,
+    Job,
+    check_can_run,
+    check_own_data,
+    finished_round,
+    measured_start,
+    tokens_per_step,
+)
 from phf.refresh.settings import RefreshSettings
 from phf.refresh.start import Start, chosen_scenario, open_run
 from phf.report.export import check_can_export
@@ -68,6 +76,7 @@ def refresh_run(
         job = Job(start, settings, section.name, output, step, callbacks)
         if not (job.folder(0) / ROUND).is_file():
             check_can_run(job)
+            check_own_data(job, longest_sample(section))
         records = [measured_start(job)]
         stopped = None
         while stopped is None and len(records) <= settings.rounds:
@@ -79,10 +88,15 @@ def refresh_run(
     return answer
 
 
+def longest_sample(scenario: Any) -> int:
+    """Tokens that a sample has at most."""
+    kwargs = scenario.generate_kwargs
+    return int(kwargs.get("max_new_tokens") or kwargs.get("max_length") or 20)  # transformers' own default
+
+
 def check_enough(scenario: Any, settings: RefreshSettings, step: int) -> None:
     """Raises `ConfigError` where not even the longest samples would make a step of training."""
-    kwargs = scenario.generate_kwargs
-    most = kwargs.get("max_new_tokens") or kwargs.get("max_length") or 20  # transformers' own default
+    most = longest_sample(scenario)
     if settings.samples * most / settings.share < step:
         raise ConfigError(
             f"{counted(settings.samples, 'sample')} of at most {most:,} tokens with a share of {settings.share:g}: at most "
