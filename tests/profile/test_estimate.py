@@ -256,6 +256,9 @@ def test_unknown_size_and_no_text_are_errors(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": ""}\n')
     with pytest.raises(CorpusError, match="no text was found"):
         read_sample(str(tmp_path), 10)
+    (tmp_path / "a.jsonl").write_bytes(b"")
+    with pytest.raises(CorpusError, match="no text was found"):
+        read_sample(str(tmp_path / "a.jsonl"), 10)
 
 
 def test_on_the_command_line(tmp_path):

@@ -140,7 +140,7 @@ def read_sample(
     """Read part of a source and draw documents from it, uniformly, by hashes of their positions."""
     all_parts = list_corpus([source], options).parts
     num_bytes = sum(part.num_bytes or 0 for part in all_parts)
-    if not num_bytes or any(part.num_bytes is None for part in all_parts):
+    if any(part.num_bytes is None for part in all_parts):
         raise CorpusError(f"{source}: its size is not known, so a sample cannot be scaled up. Use local files instead.")
     chosen = [all_parts[i] for i in np.unique(np.linspace(0, len(all_parts) - 1, NUM_PARTS).round().astype(int))]
     heap: list[tuple[int, Document]] = []
