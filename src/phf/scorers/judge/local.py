@@ -99,7 +99,7 @@ class LocalJudge(Judge):
             "is_chat": self._is_chat,
             "tokenizer": hashlib.sha256(reading).hexdigest()[:12],
             **({"begins_in_thoughts": True} if self._begins_in_thoughts else {}),
-            **({} if self._ends == [self._tokenizer.eos_token_id] else {"ends": self._ends}),
+            "ends": self._ends,  # also tells ratings from those under the model's own settings, as they once were
         }
 
     def judge(self, texts: Sequence[str]) -> Generator[tuple[int, Judgement], None, None]:
