@@ -6,6 +6,7 @@ import time
 
 import pytest
 from playwright.sync_api import expect
+from tests.labels.conftest import wait_until_meant
 from tests.reward.conftest import letters, tiny_base  # noqa: F401
 from tests.tiny import losses, tiny_config
 from typer.testing import CliRunner
@@ -31,6 +32,7 @@ def answer_by_key(page, session, key_of):
     while (question := session.current) is not None:
         text = question.segments[0].text
         expect(page.locator("pre").first).to_have_text(text, timeout=30_000)
+        wait_until_meant(page)
         page.keyboard.press(key_of(text))
         deadline = time.monotonic() + 30
         while session.num_done == len(texts):

@@ -11,6 +11,12 @@ from phf.labels.scale import Scale
 HOSTILE = "</pre><script>alert(1)</script>\x1b[31m\u202e & [bold]"
 
 
+def wait_until_meant(page):
+    """Until a click or key is meant for the question that is shown, and not the rest of a double click on the one before."""
+    page.wait_for_load_state()
+    page.wait_for_timeout(500)
+
+
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory):
     """20 documents of 5 segments with the scores 0 to 99, and those of a second scorer, which are reversed in one document."""

@@ -103,7 +103,7 @@ def test_a_classifier_that_answers_nan_is_named():
     class Broken(SequenceClassifierScorer):
         def load(self, dtype):
             class Model(torch.nn.Linear):
-                config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(pad_token_id=0))
+                config = SimpleNamespace(get_text_config=lambda **_: SimpleNamespace(pad_token_id=0))
 
                 def forward(self, input_ids, **_):
                     return SimpleNamespace(logits=torch.full((len(input_ids), 1), torch.nan))
