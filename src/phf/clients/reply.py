@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from phf.clients.server import CompletionsServer, is_logprob
+from phf.clients.server import IMPOSSIBLE, CompletionsServer, is_logprob
 from phf.text import visible
 
 Messages = Sequence[Mapping[str, str]]
@@ -97,14 +97,9 @@ def _first_logprobs(section: Any, server: CompletionsServer, path: str) -> dict[
             pairs = [*tops.items()]
     known = {}
     for token, value in [*([] if sampled[1] is None else [sampled]), *pairs]:  # it is one of the likeliest, too
-        if not isinstance(token, str) or _is_impossible(value):
+        if not isinstance(token, str) or (isinstance(value, int | float) and value <= IMPOSSIBLE):
             continue
         if not is_logprob(value):
             raise server.malformed(path, f"the log-probability of {visible(token, 40)!r} is {visible(repr(value), 40)}")
         known[token] = float(value)
     return known or None
-
-
-def _is_impossible(value: Any) -> bool:
-    """Whether a logarithm stands for the probability 0, as -inf and the lowest float do."""
-    return isinstance(value, int | float) and value <= -1e9

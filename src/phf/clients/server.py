@@ -26,6 +26,8 @@ SHORTEST_SECRET = 8
 """Characters of a key that is a secret; shorter ones are words such as "none", which may be part of any text."""
 BODY_CHARS = 300
 """Characters of a server's answer that an error message shows."""
+IMPOSSIBLE = -1e9
+"""Up to this, a log-probability stands for the probability 0, as -inf and the lowest float do."""
 
 
 @dataclass(frozen=True)
@@ -277,4 +279,4 @@ class CompletionsServer:
 
 def is_logprob(value: object) -> bool:
     """JSON as Python reads it also has NaN, infinities and numbers that overflow."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -1e9 < value < 1e-3
+    return isinstance(value, int | float) and not isinstance(value, bool) and IMPOSSIBLE < value < 1e-3

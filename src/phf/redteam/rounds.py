@@ -57,16 +57,18 @@ class RoundFiles:
 
     def is_done(self, name: str) -> bool:
         """Whether the round called `name` was finished before."""
-        return (self.folder / f"{name}.json").is_file()
+        return self._path(name).is_file()
 
     def done_or(self, name: str, work: Callable[[], Round]) -> Round:
         """The round called `name`: read if it was finished before, otherwise computed and written."""
-        path = self.folder / f"{name}.json"
-        if path.is_file():
-            return Round.read(path)
+        if self.is_done(name):
+            return Round.read(self._path(name))
         finished = work()
-        write_text_atomic(path, finished.to_json())
+        write_text_atomic(self._path(name), finished.to_json())
         return finished
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
 
     def delete(self) -> None:
         """Delete them, when all of them is in the files of results: the last step of a job."""
